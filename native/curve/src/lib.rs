@@ -1,0 +1,1 @@
+//! Batch Curve25519: scalar multiplication, hash-to-group and EC-ElGamal pairs.
