@@ -1,0 +1,77 @@
+"""Random sources: secret from the operating system, public from a jointly tossed seed."""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+
+import numpy as np
+
+# Inside the class the name means its method.
+_Bytes = bytes
+
+
+class SecretRandom:
+    """Secret randomness from the operating system, fresh at every call.
+
+    ``seeded`` gives a reproducible source and is for tests and simulation alone.
+    """
+
+    def __init__(self) -> None:
+        self._seed: _Bytes | None = None
+        self._count = 0
+
+    @classmethod
+    def seeded(cls, seed: _Bytes | int) -> SecretRandom:
+        """Make a reproducible source. Errors: ATL-SET-001 outside tests and simulation."""
+        from atoll.core.settings import require_insecure
+
+        require_insecure("seeded secret randomness")
+        source = cls()
+        raw = seed if isinstance(seed, _Bytes) else seed.to_bytes(16, "big", signed=True)
+        source._seed = hashlib.sha256(b"atoll/test-secret/v1" + raw).digest()
+        return source
+
+    def bytes(self, count: int) -> _Bytes:
+        """Return ``count`` secret bytes."""
+        if self._seed is None:
+            return secrets.token_bytes(count)
+        self._count += 1
+        block = self._seed + self._count.to_bytes(8, "big")
+        return hashlib.shake_256(block).digest(count)
+
+    def generator(self) -> np.random.Generator:
+        """Return a NumPy generator keyed from this source, for shuffles and other non-keys.
+
+        It is a ChaCha-free, non-cryptographic stream: use it only where the peer sees nothing
+        from which the stream's state could be derived.
+        """
+        return np.random.Generator(np.random.PCG64DXSM(int.from_bytes(self.bytes(32), "big")))
+
+    def permutation(self, count: int) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
+        """Return a secret uniform permutation of ``range(count)`` (int64), by sorting keys."""
+        keys = np.frombuffer(self.stream(8 * count), dtype="<u8")
+        return np.argsort(keys, kind="stable")
+
+    def stream(self, count: int) -> _Bytes:
+        """Return ``count`` bytes of an AES-256-CTR stream under a fresh secret key."""
+        from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
+
+        cipher = Cipher(algorithms.AES(self.bytes(32)), modes.CTR(bytes(16)))
+        return cipher.encryptor().update(bytes(count))
+
+    def __repr__(self) -> str:
+        return "<SecretRandom>"
+
+
+class PublicRandom:
+    """Choices that all parties may know, derived from the jointly tossed job seed."""
+
+    def __init__(self, seed: bytes) -> None:
+        self._seed = seed
+
+    def generator(self, step: str, round_: int, purpose: str) -> np.random.Generator:
+        """Return the generator that every party derives alike for this step, round and purpose."""
+        context = f"atoll/public-random/v1\0{step}\0{round_}\0{purpose}".encode()
+        digest = hashlib.sha256(context + b"\0" + self._seed).digest()
+        return np.random.Generator(np.random.Philox(key=int.from_bytes(digest[:16], "big")))
