@@ -1,6 +1,7 @@
 //! The only crate that knows Python: coarse calls over buffers, with the GIL released.
 
-mod curve;
+mod dh;
+mod elgamal;
 mod wire;
 
 use pyo3::prelude::*;
@@ -9,7 +10,8 @@ use pyo3::prelude::*;
 #[pymodule(gil_used = false)]
 fn atoll_native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("__version__", env!("CARGO_PKG_VERSION"))?;
-    curve::register(module)?;
+    dh::register(module)?;
+    elgamal::register(module)?;
     wire::register(module)?;
     Ok(())
 }

@@ -1,1 +1,5 @@
-//! SIMD lanes: one trait, implemented by AVX-512, AVX2 and portable code, chosen at run time.
+//! SIMD lanes: traits of vector operations, implemented by AVX-512, AVX2 and portable code, chosen at run time.
+
+mod level;
+
+pub use level::{Level, Target, UnknownLevel, current, targets};

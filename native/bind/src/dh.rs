@@ -1,4 +1,4 @@
-//! Python bindings of `atoll-curve`.
+//! Python bindings of Diffie–Hellman over `atoll-curve`.
 
 use pyo3::prelude::*;
 

@@ -1,0 +1,222 @@
+//! Arithmetic modulo p = 2^255 - 19 over one or many lanes.
+//!
+//! Kernels are generic over [`Field`]; [`dispatch`] compiles them for each level and picks one.
+//!
+//! **Bounds.** Every `Self` that a method returns is *tight*: each limb is at most a little
+//! above its nominal width, so that it may go into any other method. A [`Field::Wide`] is a sum
+//! that has not been carried: it has a *weight*, and a weight above 4 would overflow. A product
+//! weighs 1, a widened element 0, `wide_add` adds weights, `wide_sub(a, b)` weighs two more than
+//! `a` and wants `b` of weight 1 at most. Debug builds check the limbs.
+
+mod constants;
+mod dispatch;
+mod portable;
+
+pub use constants::Constant;
+pub use dispatch::{FieldKernel, dispatch};
+pub use portable::Field51;
+
+/// One boolean a lane; a lane's bit is never turned into a branch.
+pub trait LaneMask: Copy {
+    /// Lane i is bit i.
+    fn from_bits(bits: u32) -> Self;
+    /// Bit i is lane i; bits above the lanes are zero.
+    fn bits(self) -> u32;
+    /// Both.
+    fn and(self, other: Self) -> Self;
+    /// Either.
+    fn or(self, other: Self) -> Self;
+    /// Exactly one.
+    fn xor(self, other: Self) -> Self;
+    /// Neither.
+    fn not(self) -> Self;
+}
+
+/// `LANES` independent elements of the field with 2^255 - 19 elements.
+///
+/// All methods take time that does not depend on values, and act on each lane alone.
+/// Implementors' methods are `#[inline(always)]`, and so must be the generic code over them
+/// that is to be compiled for a level.
+pub trait Field: Copy + Send + Sync {
+    /// How many elements one value holds.
+    const LANES: usize;
+    /// One boolean a lane.
+    type Mask: LaneMask;
+    /// A sum that has not been carried; see the module's bounds.
+    type Wide: Copy;
+    /// Eight elements to choose from.
+    type Table8: Copy + Send + Sync;
+    /// A choice of one of eight for each lane.
+    type Index: Copy;
+
+    /// The same element in all lanes.
+    fn splat(value: Constant) -> Self;
+    /// Reads `LANES` little-endian encodings; the top bit is ignored, values up to 2^255 - 1 are accepted.
+    fn load(encodings: &[[u8; 32]]) -> Self;
+    /// Writes `LANES` canonical little-endian encodings.
+    fn store(self, encodings: &mut [[u8; 32]]);
+
+    /// Zero in all lanes.
+    #[inline(always)]
+    fn zero() -> Self {
+        Self::splat(Constant::ZERO)
+    }
+    /// One in all lanes.
+    #[inline(always)]
+    fn one() -> Self {
+        Self::splat(Constant::ONE)
+    }
+
+    /// a + b.
+    fn add(self, other: Self) -> Self;
+    /// a - b.
+    fn sub(self, other: Self) -> Self;
+    /// -a.
+    fn neg(self) -> Self;
+    /// a b.
+    #[inline(always)]
+    fn mul(self, other: Self) -> Self {
+        Self::reduce(self.mul_wide(other))
+    }
+    /// a^2.
+    #[inline(always)]
+    fn square(self) -> Self {
+        Self::reduce(self.square_wide())
+    }
+    /// a times a public number below 2^20.
+    #[inline(always)]
+    fn mul_small(self, factor: u32) -> Self {
+        Self::reduce(self.mul_small_wide(factor))
+    }
+
+    /// a as an uncarried sum of weight 0.
+    fn widen(self) -> Self::Wide;
+    /// a b, weight 1.
+    fn mul_wide(self, other: Self) -> Self::Wide;
+    /// a^2, weight 1.
+    fn square_wide(self) -> Self::Wide;
+    /// a times a public number below 2^20, weight 1.
+    fn mul_small_wide(self, factor: u32) -> Self::Wide;
+    /// The weights add up.
+    fn wide_add(left: Self::Wide, right: Self::Wide) -> Self::Wide;
+    /// Weight of `left` plus 2; `right` weighs at most 1.
+    fn wide_sub(left: Self::Wide, right: Self::Wide) -> Self::Wide;
+    /// Exchanges the lanes of the mask.
+    fn wide_swap(mask: Self::Mask, left: &mut Self::Wide, right: &mut Self::Wide);
+    /// Carries; the weight is at most 4.
+    fn reduce(wide: Self::Wide) -> Self;
+
+    /// `if_set` in the lanes of the mask, `if_clear` in the others.
+    fn select(mask: Self::Mask, if_set: Self, if_clear: Self) -> Self;
+    /// Lanes equal to zero.
+    fn is_zero(self) -> Self::Mask;
+    /// Lanes whose canonical encoding is odd ("negative" in RFC 8032 and RFC 9496).
+    fn is_odd(self) -> Self::Mask;
+
+    /// The eight entries, the same for all lanes.
+    fn table8(entries: &[Constant; 8]) -> Self::Table8;
+    /// One number from 0 to 7 for each lane (`LANES` of them; only the low three bits count).
+    fn index(values: &[u8]) -> Self::Index;
+    /// For each lane the entry of its index; secret indices leave no trace in time or memory accesses.
+    fn lookup8(table: &Self::Table8, index: Self::Index) -> Self;
+
+    /// Lanes where both are equal.
+    #[inline(always)]
+    fn equal(self, other: Self) -> Self::Mask {
+        self.sub(other).is_zero()
+    }
+    /// 2 a.
+    #[inline(always)]
+    fn double(self) -> Self {
+        self.add(self)
+    }
+    /// Exchanges the lanes of the mask.
+    #[inline(always)]
+    fn swap(mask: Self::Mask, left: &mut Self, right: &mut Self) {
+        let kept = *left;
+        *left = Self::select(mask, *right, kept);
+        *right = Self::select(mask, kept, *right);
+    }
+    /// -a in the lanes of the mask.
+    #[inline(always)]
+    fn negate_if(self, mask: Self::Mask) -> Self {
+        Self::select(mask, self.neg(), self)
+    }
+    /// a^(2^k).
+    #[inline(always)]
+    fn pow2k(self, k: u32) -> Self {
+        let mut power = self;
+        for _ in 0..k {
+            power = power.square();
+        }
+        power
+    }
+    /// (a^(2^250 - 1), a^11), from which the chains below start.
+    #[inline(always)]
+    fn pow_2_250_1(self) -> (Self, Self) {
+        let two = self.square();
+        let nine = self.mul(two.pow2k(2));
+        let eleven = nine.mul(two);
+        let ones5 = nine.mul(eleven.square());
+        let ones10 = ones5.mul(ones5.pow2k(5));
+        let ones20 = ones10.mul(ones10.pow2k(10));
+        let ones40 = ones20.mul(ones20.pow2k(20));
+        let ones50 = ones10.mul(ones40.pow2k(10));
+        let ones100 = ones50.mul(ones50.pow2k(50));
+        let ones200 = ones100.mul(ones100.pow2k(100));
+        (ones50.mul(ones200.pow2k(50)), eleven)
+    }
+    /// 1 / a, and 0 for 0.
+    #[inline(always)]
+    fn invert(self) -> Self {
+        let (ones250, eleven) = self.pow_2_250_1();
+        eleven.mul(ones250.pow2k(5))
+    }
+    /// a^((p - 5) / 8), the exponent of square roots.
+    #[inline(always)]
+    fn pow_p58(self) -> Self {
+        let (ones250, _) = self.pow_2_250_1();
+        self.mul(ones250.pow2k(2))
+    }
+    /// Lanes where `numerator / denominator` is a square, and its even root there; elsewhere the
+    /// even root of sqrt(-1) times the ratio. A zero denominator counts as a square only under a zero numerator.
+    ///
+    /// Source: RFC 9496, 4.2.
+    #[inline(always)]
+    fn sqrt_ratio(numerator: Self, denominator: Self) -> (Self::Mask, Self) {
+        let cube = denominator.square().mul(denominator);
+        let seventh = cube.square().mul(denominator);
+        let guess = numerator.mul(cube).mul(numerator.mul(seventh).pow_p58());
+        let check = denominator.mul(guess.square());
+        let sqrt_minus_one = Self::splat(Constant::SQRT_MINUS_ONE);
+        let correct = check.equal(numerator);
+        let negated = numerator.neg();
+        let flipped = check.equal(negated);
+        let flipped_i = check.equal(negated.mul(sqrt_minus_one));
+        let root = Self::select(flipped.or(flipped_i), guess.mul(sqrt_minus_one), guess);
+        (correct.or(flipped), root.negate_if(root.is_odd()))
+    }
+}
+
+/// Inverts all values with one inversion and three products each; zeros stay zero.
+///
+/// Source: Montgomery 1987, section 10.3.1. `scratch` has the length of `values` at least.
+#[inline(always)]
+pub fn batch_invert<F: Field>(values: &mut [F], scratch: &mut [F]) {
+    let mut product = F::one();
+    for (value, slot) in values.iter_mut().zip(scratch.iter_mut()) {
+        *slot = product;
+        let factor = F::select(value.is_zero(), F::one(), *value);
+        product = product.mul(factor);
+    }
+    let mut inverse = product.invert();
+    for (value, before) in values.iter_mut().zip(scratch.iter()).rev() {
+        let zero = value.is_zero();
+        let factor = F::select(zero, F::one(), *value);
+        *value = F::select(zero, F::zero(), inverse.mul(*before));
+        inverse = inverse.mul(factor);
+    }
+}
+
+#[cfg(test)]
+mod tests;
