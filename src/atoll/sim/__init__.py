@@ -1,0 +1,1 @@
+"""Many parties in one process, in virtual time: for tests and simulation."""
