@@ -1,0 +1,1 @@
+"""Security technology of one party: keys, ciphertexts, curves; no input or output."""
