@@ -1,0 +1,1 @@
+"""Jobs as frozen data: definition, validation, plan and approval; nothing runs here."""
