@@ -1,0 +1,1 @@
+"""Measurements; ``./do bench AREA`` runs one."""

@@ -1,0 +1,1 @@
+"""What ./do runs: checkers, the test runner and the documentation builder."""
