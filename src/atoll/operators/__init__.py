@@ -1,0 +1,1 @@
+"""Protocols between parties: one interface each, several implementations."""
