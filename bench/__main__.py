@@ -1,0 +1,89 @@
+"""``./do bench AREA [--json] [--rows N] …``: measure one area.
+
+With ``--json``, standard output holds one JSON object a line and nothing else.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import json
+import sys
+from collections.abc import Iterator
+from dataclasses import fields
+from typing import Any
+
+from bench.harness import Options, complete, not_run
+
+# Area → module with ``run(options) -> Iterator[dict]``, and whether its speed depends on lanes.
+AREAS = {
+    "boosting": ("bench.boosting", True),
+    "channel": ("bench.channel", False),
+    "curve": ("bench.curve", True),
+    "histogram": ("bench.histogram", True),
+    "psi": ("bench.psi", True),
+}
+
+
+def measure(area: str, options: Options) -> Iterator[dict[str, Any]]:
+    """Yield the lines of one area, with all fields."""
+    module, on_lanes = AREAS[area]
+    for line in importlib.import_module(module).run(options):
+        yield complete(line)
+    missing = not_run(area) if on_lanes else None
+    if missing:
+        yield missing
+
+
+def _short(value: Any) -> str:
+    if value is None:
+        return "-"
+    if isinstance(value, float):
+        return f"{value:,.4g}" if abs(value) < 1000 else f"{value:,.0f}"
+    if isinstance(value, int):
+        return f"{value:,}"
+    if isinstance(value, dict):
+        return " ".join(f"{key}={_short(inner)}" for key, inner in value.items())
+    return str(value)
+
+
+def table_row(line: dict[str, Any]) -> str:
+    """Return one readable row: the name, then what was measured."""
+    if "not_run" in line:
+        return f"{line['name']:<28} {line['not_run']}"
+    shown = {k: v for k, v in line.items() if v is not None}
+    for hidden in ("name", "commit", "machine"):
+        shown.pop(hidden, None)
+    return f"{line['name']:<28} " + "  ".join(f"{k} {_short(v)}" for k, v in shown.items())
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="./do bench", description=__doc__)
+    parser.add_argument("area", choices=sorted(AREAS))
+    parser.add_argument("--json", action="store_true", help="one JSON object a line")
+    for option in fields(Options):
+        kind = str if "str" in str(option.type) else int
+        parser.add_argument("--" + option.name.replace("_", "-"), type=kind, metavar="N")
+    return parser
+
+
+def main() -> int:
+    """Measure what the command line names."""
+    chosen = vars(_parser().parse_args())
+    area, as_json = chosen.pop("area"), chosen.pop("json")
+    machine: dict[str, Any] | None = None
+    for line in measure(area, Options(**chosen)):
+        if as_json:
+            print(json.dumps(line), flush=True)
+        else:
+            print(table_row(line), flush=True)
+        machine = line["machine"]
+        if "not_run" in line:
+            print(f"bench: {line['not_run']}", file=sys.stderr)
+    if machine and not as_json:
+        print(f"on {_short(machine)}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

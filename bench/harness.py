@@ -1,0 +1,95 @@
+"""What every measurement shares: its options, the fields of a line, the machine."""
+
+from __future__ import annotations
+
+import functools
+import os
+import platform
+import subprocess
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parent.parent
+FIELDS = (
+    "name",
+    "params",
+    "seconds",
+    "cpu_seconds",
+    "bytes",
+    "bytes_by_direction",
+    "rounds",
+    "rate",
+    "peak_memory",
+    "floor_ratio",
+)
+
+
+@dataclass(frozen=True)
+class Options:
+    """Sizes from the command line; None leaves the area's own default."""
+
+    rows: int | None = None
+    guest_columns: int | None = None
+    host_columns: int | None = None
+    trees: int | None = None
+    depth: int | None = None
+    bins: int | None = None
+    minimum_rows: int | None = None
+    protocol: str | None = None
+
+
+def complete(line: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a measurement with every field, in order; what does not apply is None."""
+    whole = {field: line.get(field) for field in FIELDS}
+    whole |= {key: value for key, value in line.items() if key not in whole}
+    return whole | {"commit": commit(), "machine": machine()}
+
+
+@functools.cache
+def commit() -> str | None:
+    """Return the commit that is measured, with ``+`` when files differ from it."""
+    try:
+        git = functools.partial(
+            subprocess.run, cwd=ROOT, check=True, capture_output=True, text=True
+        )
+        head = git(["git", "rev-parse", "--short=12", "HEAD"]).stdout.strip()
+        changed = git(["git", "status", "--porcelain", "--untracked-files=no"]).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return f"{head}+" if changed else head
+
+
+@functools.cache
+def machine() -> dict[str, Any]:
+    """Return the cores that may be used, the lanes in use and the processor's name."""
+    return {"cores": len(os.sched_getaffinity(0)), "lanes": lanes(), "processor": _processor()}
+
+
+def lanes() -> str | None:
+    """Return the instruction level that kernels run on, as the native core chose it."""
+    import atoll_native
+
+    current = getattr(atoll_native, "simd_level", None)
+    return None if current is None else str(current())
+
+
+def _processor() -> str:
+    information = Path("/proc/cpuinfo")
+    if information.exists():
+        for line in information.read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
+
+
+def not_run(area: str) -> dict[str, Any] | None:
+    """Return the line for the kind of host that is not at hand, or None when it is unknown."""
+    kinds = {"avx512": ("avx2", "AVX2-only"), "avx2": ("avx512", "AVX-512")}
+    other = kinds.get(lanes() or "")
+    if other is None:
+        return None
+    level, kind = other
+    reason = f"not run on an {kind} host: none is at hand; the tests cover its logic by emulation"
+    return complete({"name": area, "params": {"lanes": level}}) | {"not_run": reason}
