@@ -17,11 +17,19 @@ class Settings(BaseSettings):
         env_prefix="ATOLL_", env_nested_delimiter="__", extra="ignore", frozen=True
     )
 
-    silence_seconds: float = Field(30.0, gt=0, description="a peer silent for so long is lost")
-    heartbeat_seconds: float = Field(2.0, gt=0, description="how often a sign of life is sent")
-    connect_seconds: float = Field(60.0, gt=0, description="how long to wait for a peer at start")
-    receive_seconds: float = Field(600.0, gt=0, description="how long to wait for one message")
-    threads: int = Field(0, ge=0, description="threads for kernels; 0 means all cores")
+    silence_seconds: float = Field(
+        default=30.0, gt=0, description="a peer silent for so long is lost"
+    )
+    heartbeat_seconds: float = Field(
+        default=2.0, gt=0, description="how often a sign of life is sent"
+    )
+    connect_seconds: float = Field(
+        default=60.0, gt=0, description="how long to wait for a peer at start"
+    )
+    receive_seconds: float = Field(
+        default=600.0, gt=0, description="how long to wait for one message"
+    )
+    threads: int = Field(default=0, ge=0, description="threads for kernels; 0 means all cores")
 
 
 def insecure_allowed() -> bool:
