@@ -1,7 +1,9 @@
 //! The only crate that knows Python: coarse calls over buffers, with the GIL released.
 
+mod buffers;
 mod dh;
 mod elgamal;
+mod errors;
 mod wire;
 
 use pyo3::prelude::*;
@@ -10,6 +12,7 @@ use pyo3::prelude::*;
 #[pymodule(gil_used = false)]
 fn atoll_native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("__version__", env!("CARGO_PKG_VERSION"))?;
+    errors::register(module)?;
     dh::register(module)?;
     elgamal::register(module)?;
     wire::register(module)?;

@@ -61,14 +61,14 @@ pub(crate) fn divide<F: Field>(numerators: &mut [F], denominators: &mut [F]) {
 
 /// Lanes whose u belongs to the curve, not to its twist.
 ///
-/// Euler's criterion on u^3 + A u^2 + u; u = 0, which belongs to both, counts as outside.
+/// Euler's criterion on u^3 + A u^2 + u; u = 0 belongs to both.
 #[inline(always)]
 pub(crate) fn on_curve<F: Field>(u: F) -> F::Mask {
     let right = u.mul(u.mul(u.add(F::splat(A))).add(F::one()));
     let (ones250, _) = right.pow_2_250_1();
     let square = right.square();
     let sixth = square.square().mul(square);
-    ones250.pow2k(4).mul(sixth).equal(F::one())
+    ones250.pow2k(4).mul(sixth).equal(F::one().neg()).not()
 }
 
 /// Scalars of X25519: a multiple of 8 with bit 254 set.

@@ -162,6 +162,7 @@ fn refuses_bad_points_wherever_they_stand() {
         (top, Refusal::NotCanonical),
         (twist, Refusal::Twist),
         (order4, Refusal::Zero),
+        ([0; 32], Refusal::Zero),
     ];
     for target in targets() {
         let scalar = Scalar::new([7; 32]);
