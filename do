@@ -43,13 +43,13 @@ find_cargo() {
     fi
     [ -n "$cargo" ] || fail "a Rust toolchain (cargo) is missing." \
         "install it: https://rustup.rs, or: apt-get install cargo rustc (1.95 or newer is needed)"
-    if ! (cd "$root/native" && cargo --version) >/dev/null 2>&1; then
-        toolchains=$(dirname "$(dirname "$(dirname "$cargo")")")/.rustup
-        [ -d "$toolchains" ] && export RUSTUP_HOME="$toolchains"
-        (cd "$root/native" && cargo --version) >/dev/null 2>&1 || fail \
-            "cargo is there but does not start: $(cd "$root/native" && cargo --version 2>&1 | head -n 1)" \
-            "choose a toolchain: rustup default stable (or set RUSTUP_HOME)"
+    toolchains=$(dirname "$(dirname "$(dirname "$cargo")")")/.rustup
+    if [ -z "${RUSTUP_HOME:-}" ] && [ ! -d "${HOME:-}/.rustup" ] && [ -d "$toolchains" ]; then
+        export RUSTUP_HOME="$toolchains"
     fi
+    answer=$(cd "$root/native" && cargo --version 2>&1) ||
+        fail "cargo is there but does not start: $(printf '%s\n' "$answer" | head -n 1)" \
+            "choose a toolchain: rustup default stable (or set RUSTUP_HOME)"
     command -v cc >/dev/null || fail "a C linker (cc) is missing; Rust needs it." \
         "Debian, Ubuntu: apt-get install gcc libc6-dev" "Fedora: dnf install gcc"
 }
@@ -77,6 +77,10 @@ prepare() {
     find_cargo
     find_uv
     unset VIRTUAL_ENV
+    # Companies put the certificate of their own mirror or proxy into the system's bundle.
+    for bundle in /etc/ssl/certs/ca-certificates.crt /etc/pki/tls/certs/ca-bundle.crt /etc/ssl/cert.pem; do
+        [ ! -e "$bundle" ] || export UV_SYSTEM_CERTS="${UV_SYSTEM_CERTS:-true}"
+    done
     export UV_PROJECT_ENVIRONMENT="$root/.venv" UV_PYTHON="$python" UV_PYTHON_DOWNLOADS=never
     if [ -d "$root/.venv" ]; then
         note "bringing .venv up to date"
