@@ -11,8 +11,10 @@ from pathlib import Path
 from tools.common import ROOT, Finding, python_files, relative, report, rust_files
 
 CODE = re.compile(r"\bATL-[A-Z]{3}-\d{3}\b")
-# A short form such as ATL-NET-001/002 names several codes of one area.
-RANGE = re.compile(r"\b(ATL-[A-Z]{3}-)(\d{3})((?:/\d{3})+)\b")
+# Short forms name several codes of one area: ATL-NET-001/002, ATL-NET-001 and 002, and
+# ATL-NET-001 to ATL-NET-004.
+LIST = re.compile(r"\b(ATL-[A-Z]{3}-)\d{3}((?:(?:/|, | and )\d{3}\b)+)")
+SPAN = re.compile(r"\b(ATL-[A-Z]{3}-)(\d{3}) to \1(\d{3})\b")
 SECTIONS = ("## What happened", "## Why", "## What to do")
 PAGES = ROOT / "docs" / "errors"
 
@@ -22,8 +24,11 @@ Places = dict[str, tuple[str, int]]
 def codes_in(text: str) -> Iterator[str]:
     """Return the codes in a text, short forms written out."""
     yield from CODE.findall(text)
-    for match in RANGE.finditer(text):
-        yield from (match[1] + number for number in match[3].strip("/").split("/"))
+    for match in LIST.finditer(text):
+        yield from (match[1] + number for number in re.findall(r"\d{3}", match[2]))
+    for match in SPAN.finditer(text):
+        numbers = range(int(match[2]), int(match[3]) + 1)
+        yield from (f"{match[1]}{number:03}" for number in numbers)
 
 
 def _docstrings(tree: ast.AST) -> set[int]:

@@ -26,8 +26,8 @@ def announce_levels() -> None:
     levels = getattr(atoll_native, "simd_levels", None)
     if levels is None:
         return
-    real = [name for name, is_real in levels() if is_real]
-    emulated = [name for name, is_real in levels() if not is_real]
+    real = [name for name, kind in levels() if kind == "real"]
+    emulated = [name for name, kind in levels() if kind != "real"]
     say(f"instruction levels: real {', '.join(real)}; emulated {', '.join(emulated) or 'none'}")
 
 
