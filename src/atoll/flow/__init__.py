@@ -1,0 +1,1 @@
+"""Running a job as one party: agreement, steps, ledger, outputs, and the worker process."""

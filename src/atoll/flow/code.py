@@ -1,0 +1,36 @@
+"""Digests of the code that a step runs, so that an approval names the code too."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import importlib.util
+from pathlib import Path
+
+import atoll
+from atoll.core.errors import InternalError
+
+
+@functools.cache
+def code_digest(packages: tuple[str, ...]) -> str:
+    """Return the SHA-256 over the Python files of packages or modules of Atoll.
+
+    Errors: ATL-INT-001 if one is not there.
+    """
+    whole = hashlib.sha256(b"atoll/code/v1\0")
+    root = Path(atoll.__file__).parent
+    for package in sorted(packages):
+        for path in _files(package):
+            whole.update(f"{path.relative_to(root)}\0".encode())
+            whole.update(hashlib.sha256(path.read_bytes()).digest())
+    return whole.hexdigest()
+
+
+def _files(package: str) -> list[Path]:
+    spec = importlib.util.find_spec(package)
+    if spec is None or spec.origin is None:
+        raise InternalError("ATL-INT-001", f"the package {package} is missing")
+    origin = Path(spec.origin)
+    if origin.name != "__init__.py":
+        return [origin]
+    return sorted(origin.parent.rglob("*.py"))

@@ -1,0 +1,120 @@
+"""From a job and what the parties declared to the plan that they sign. A pure function."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from pydantic import BaseModel
+
+from atoll.components.api import Catalogue, Facts, Terms
+from atoll.core.errors import PeerError
+from atoll.core.reveal import Reveal
+from atoll.flow.code import code_digest
+from atoll.jobs.definition import Job
+from atoll.jobs.plan import ComponentFacts, Plan, TableFacts
+from atoll.jobs.schema import Schemas
+from atoll.jobs.validation import fill, order, plain, schema_of
+from atoll.operators import coin_toss
+
+AGREEMENT_STEP = "agreement"
+COIN_STEP = "coin toss"
+_TOLD = Reveal(
+    "everyone",
+    "flow.declaration",
+    "tables",
+    "bytes",
+    "the name, digest, row count, column names and id rule of each table (in bytes)",
+)
+
+Declared = Mapping[str, Mapping[str, TableFacts]]
+
+
+def schemas(catalogue: Catalogue) -> Schemas:
+    """Return the schema of each component of a catalogue."""
+    return {name: component.schema() for name, component in catalogue.items()}
+
+
+def component_facts(job: Job, catalogue: Catalogue) -> dict[str, ComponentFacts]:
+    """Return version and code digest of each component that a job uses."""
+    used = {step.component for step in job.steps.values()}
+    return {
+        name: ComponentFacts(
+            version=catalogue[name].version, code=code_digest(catalogue[name].sources)
+        )
+        for name in sorted(used)
+    }
+
+
+def filled(job: Job, catalogue: Catalogue) -> dict[str, BaseModel]:
+    """Return every step's parameters with all defaults. Errors: ATL-JOB-004 to ATL-JOB-006."""
+    known = schemas(catalogue)
+    return {
+        name: fill(name, step, schema_of(name, step, known)) for name, step in job.steps.items()
+    }
+
+
+def build(
+    job: Job, catalogue: Catalogue, declared: Declared, certificates: Mapping[str, str]
+) -> Plan:
+    """Make the plan; all parties make the same one from the same declarations.
+
+    ``declared`` holds the table facts by party and step, ``certificates`` the public-key hash of
+    each party. Errors: ATL-PLN-005 if a party declared no table where one is needed.
+    """
+    parameters = filled(job, catalogue)
+    terms = {
+        name: catalogue[job.steps[name].component].describe(
+            Facts(name, job.parties, _upstream(job, name, declared)), parameters[name]
+        )
+        for name in order(job)
+    }
+    toss = coin_toss.choose(len(job.parties))
+    return Plan(
+        job=job,
+        parameters={name: dict(plain(value)) for name, value in parameters.items()},
+        tables={party: dict(steps) for party, steps in declared.items()},
+        components=component_facts(job, catalogue),
+        implementations={COIN_STEP: toss}
+        | {name: term.implementation for name, term in terms.items()},
+        trust_models={name: term.trust_model for name, term in terms.items()},
+        reveals=_reveals(terms, toss),
+        minimums={name: dict(term.minimums) for name, term in terms.items() if term.minimums},
+        certificates=dict(certificates),
+        estimated_bytes={name: term.estimated_bytes for name, term in terms.items()},
+        owners=_owners(terms),
+        warnings=tuple(f"{name}: {text}" for name, term in terms.items() for text in term.warnings),
+    )
+
+
+def _reveals(terms: Mapping[str, Terms], toss: str) -> dict[str, tuple[dict[str, str], ...]]:
+    """Return what each step tells whom; the two steps that every job has come first."""
+    whole = {AGREEMENT_STEP: (_TOLD,), COIN_STEP: coin_toss.REVEALS[toss]}
+    whole |= {name: term.reveals for name, term in terms.items()}
+    return {name: tuple(entry.to_dict() for entry in told) for name, told in whole.items()}
+
+
+def _owners(terms: Mapping[str, Terms]) -> dict[str, tuple[str, ...]]:
+    return {
+        f"{name}.{output}": tuple(sorted(parties))
+        for name, term in terms.items()
+        for output, parties in term.owners.items()
+    }
+
+
+def _upstream(job: Job, name: str, declared: Declared) -> dict[str, TableFacts]:
+    """Return each party's table among the sources of a step (the step itself, if it reads one)."""
+    reached, waiting = set[str](), [name]
+    while waiting:
+        step = waiting.pop()
+        reached.add(step)
+        waiting += [source.partition(".")[0] for source in job.steps[step].inputs.values()]
+    found: dict[str, TableFacts] = {}
+    for party in job.parties:
+        mine = declared.get(party, {})
+        steps = sorted(reached & mine.keys())
+        if not steps:
+            raise PeerError(
+                "ATL-PLN-005", "a party declared no table for a step that needs one", party=party
+            ).located(phase=name)
+        found[party] = mine[steps[0]]
+    return found

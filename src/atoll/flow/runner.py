@@ -1,0 +1,286 @@
+"""Runs a job as one party: agreement, coin toss, the steps in order, a last word, the outputs.
+
+On any error the peers are told its code and phase, what was revealed so far goes to the ledger,
+and nothing is written to the outputs.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel
+
+from atoll.channel.api import Channel, Counters, Transport
+from atoll.channel.party import Cancel, Party
+from atoll.components.api import Catalogue, Component, Result, Tables, Task
+from atoll.core.clock import Clock, SystemClock
+from atoll.core.errors import AtollError, InternalError, PeerError
+from atoll.core.limits import Limits
+from atoll.core.names import Role, Scope
+from atoll.core.random import PublicRandom, SecretRandom
+from atoll.core.report import Report
+from atoll.flow import agreement
+from atoll.flow.agreement import Agreement, Credentials, Position
+from atoll.flow.events import Events, silent
+from atoll.flow.ledger import Ledger
+from atoll.flow.messages import Finished
+from atoll.flow.outputs import Outputs
+from atoll.flow.planning import AGREEMENT_STEP, COIN_STEP, filled, schemas
+from atoll.flow.session import session_id
+from atoll.jobs.definition import Job
+from atoll.jobs.plan import Plan, TableFacts
+from atoll.jobs.validation import order, validate
+from atoll.operators import coin_toss
+
+COIN_TASK = "flow.coin-toss"
+LAST_TASK = "flow.last"
+
+
+@dataclass(frozen=True)
+class Run:
+    """One party's run of a job: what it brings, what it may use, and whom it tells.
+
+    ``label`` names the conversation on the wire and must be the same at every party; ``approve``
+    decides on the plan (see ``agreement.Position``); ``wall`` is the time in seconds since 1970.
+    """
+
+    party: str
+    job: Job
+    catalogue: Catalogue
+    transport: Transport
+    credentials: Credentials
+    tables: Tables
+    folder: Path
+    approve: Callable[[Plan], int]
+    label: str = ""
+    attempt: int = 0
+    events: Events = silent
+    limits: Limits = field(default_factory=Limits)
+    clock: Clock = field(default_factory=SystemClock)
+    wall: Callable[[], float] = time.time
+    cancel: Cancel = field(default_factory=Cancel)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a run left: the plan, where the outputs are, and each step's result."""
+
+    plan: Plan
+    folder: Path
+    results: Mapping[str, Result]
+
+
+class Runner:
+    """The state of one run. Use ``run``."""
+
+    def __init__(self, run: Run) -> None:
+        self.run = run
+        self.phase = "start"
+        self._counters = Counters()
+        self._ledger = Ledger(run.folder)
+        self._results: dict[str, Result] = {}
+        self._seconds: dict[str, float] = {}
+
+    def execute(self) -> Outcome:
+        """Run everything; tell the peers of a failure. Errors: whatever ended the run."""
+        run = self.run
+        try:
+            return self._execute()
+        except Exception as error:
+            known = self._known(error)
+            run.transport.abort(known.code, known.phase or self.phase)
+            run.events("failed", error=known.to_dict())
+            raise known from error
+
+    def _known(self, error: Exception) -> AtollError:
+        if isinstance(error, AtollError):
+            return error.located(party=self.run.party, phase=self.phase)
+        # The text of a foreign error may hold data, so only its type is told.
+        return InternalError(
+            "ATL-INT-001",
+            f"an unexpected {type(error).__name__}",
+            party=self.run.party,
+            phase=self.phase,
+            hint="run with ATOLL_TRACEBACK=1 to see where, and report it",
+        )
+
+    def _execute(self) -> Outcome:
+        run = self.run
+        steps = validate(run.job, schemas(run.catalogue))
+        self._enter(AGREEMENT_STEP)
+        channel = self._channel(agreement.TASK)
+        try:
+            agreed = agreement.agree(self._position(), channel)
+        finally:
+            self._record(AGREEMENT_STEP, "", channel)
+        run.events("plan", digest=agreed.plan.digest(), warnings=list(agreed.plan.warnings))
+        outputs = Outputs(run.folder / "runs")
+        name = self._name(agreed)
+        public = self._toss(agreed, name)
+        parameters = filled(run.job, run.catalogue)
+        for step in steps:
+            self._step(step, agreed, name, public, parameters[step], outputs)
+        self._enter("finish")
+        self._last_word(agreed)
+        self._summarise(agreed, outputs)
+        place = outputs.publish(name)
+        self._ledger.append("end", {"run": name, "job": run.job.digest()})
+        run.transport.close()
+        run.events("finished", run=name)
+        return Outcome(agreed.plan, place, self._results)
+
+    def _enter(self, phase: str) -> None:
+        self.run.cancel.check()
+        self.phase = phase
+        self.run.events("phase", phase=phase)
+
+    def _position(self) -> Position:
+        run = self.run
+        return Position(
+            run.party,
+            run.job,
+            run.catalogue,
+            declare(run),
+            run.credentials,
+            run.approve,
+            self._ledger,
+            run.wall,
+        )
+
+    def _channel(self, task: str) -> Channel:
+        run = self.run
+        scope = Scope(run.label or run.job.name, task, run.attempt)
+        return Channel(run.transport, scope, run.limits, self._counters, phase_name=self.phase)
+
+    def _name(self, agreed: Agreement) -> str:
+        whole = session_id(self.run.job.digest(), "run", self.run.attempt, agreed.nonces)
+        return f"{self.run.job.name}-{whole.hex()[:12]}"
+
+    def _party(self, step: str, task: str, agreed: Agreement, public: PublicRandom) -> Party:
+        run = self.run
+        return Party(
+            name=run.party,
+            roles=dict(run.job.parties),
+            channel=self._channel(task),
+            session=session_id(run.job.digest(), task, run.attempt, agreed.nonces),
+            public_rng=public,
+            secret_rng=SecretRandom(),
+            clock=run.clock,
+            limits=run.limits,
+            progress=lambda phase, done, total: run.events(
+                "progress", step=step, phase=phase, done=done, total=total
+            ),
+            cancel=run.cancel,
+        )
+
+    def _toss(self, agreed: Agreement, name: str) -> PublicRandom:
+        self._enter(COIN_STEP)
+        # Until the coins are tossed nobody may draw on shared randomness.
+        party = self._party(COIN_STEP, COIN_TASK, agreed, PublicRandom(b""))
+        try:
+            seed = coin_toss.run(party, agreed.plan.implementations[COIN_STEP])
+        finally:
+            self._record(COIN_STEP, name, party.channel)
+        return PublicRandom(hashlib.sha256(b"atoll/job-seed/v1" + seed).digest())
+
+    def _step(
+        self,
+        step: str,
+        agreed: Agreement,
+        name: str,
+        public: PublicRandom,
+        parameters: BaseModel,
+        outputs: Outputs,
+    ) -> None:
+        run = self.run
+        self._enter(step)
+        self._ledger.append("start", {"run": name, "job": run.job.digest(), "step": step})
+        component = run.catalogue[run.job.steps[step].component]
+        party = self._party(step, step, agreed, public)
+        begun = time.monotonic()
+        try:
+            result = component.run(Task(step, party, self._inputs(step), run.tables), parameters)
+        finally:
+            self._record(step, name, party.channel)
+        self._seconds[step] = time.monotonic() - begun
+        _check_outputs(component, result)
+        self._results[step] = result
+        _keep(step, result, outputs)
+        run.events("step", step=step, seconds=round(self._seconds[step], 3))
+
+    def _inputs(self, step: str) -> dict[str, Any]:
+        found: dict[str, Any] = {}
+        for port, source in self.run.job.steps[step].inputs.items():
+            at, _, output = source.partition(".")
+            # A role that gets no such output of the earlier step gets no such input.
+            found[port] = self._results[at].outputs.get(output)
+        return found
+
+    def _record(self, step: str, name: str, channel: Channel) -> None:
+        digest = self.run.job.digest()
+        self._ledger.extend(
+            [
+                ("reveal", {"run": name, "job": digest, "step": step, **line})
+                for line in channel.disclosures.to_list()
+            ]
+        )
+
+    def _last_word(self, agreed: Agreement) -> None:
+        channel = self._channel(LAST_TASK)
+        digest = agreed.plan.digest()
+        for peer in self.run.transport.peers:
+            channel.send(peer, "finished", Finished(digest))
+        for peer in self.run.transport.peers:
+            if channel.receive(peer, "finished", Finished).plan != digest:
+                raise PeerError("ATL-PLN-001", "the peer ended another plan", party=peer)
+
+    def _summarise(self, agreed: Agreement, outputs: Outputs) -> None:
+        outputs.add_json("", "plan.json", agreed.plan.canonical())
+        outputs.add_json(
+            "", "run.json", {"seconds": self._seconds, "traffic": traffic(self._counters)}
+        )
+
+
+def traffic(counters: Counters) -> list[dict[str, Any]]:
+    """Return what was counted as plain rows: peer, task, tag and the counts."""
+    return [
+        {"peer": peer, "task": task, "tag": tag, **asdict(entry)}
+        for (peer, task, tag), entry in sorted(counters.snapshot().items())
+    ]
+
+
+def declare(run: Run) -> dict[str, TableFacts]:
+    """Return the facts of the tables that this party brings, by step. Errors: of its tables."""
+    parameters = filled(run.job, run.catalogue)
+    guest = next(name for name, role in run.job.parties.items() if role == Role.GUEST)
+    found: dict[str, TableFacts] = {}
+    for step in order(run.job):
+        component = run.catalogue[run.job.steps[step].component]
+        if component.declare is not None:
+            facts = component.declare(run.party, guest, parameters[step], run.tables)
+            if facts is not None:
+                found[step] = facts
+    return found
+
+
+def _check_outputs(component: Component, result: Result) -> None:
+    unknown = result.outputs.keys() - component.outputs.keys()
+    if unknown:
+        raise InternalError("ATL-INT-001", f"{component.name} gave an undeclared output")
+
+
+def _keep(step: str, result: Result, outputs: Outputs) -> None:
+    for name, data in result.files.items():
+        outputs.add(step, name, data)
+    if isinstance(result.report, Report):
+        outputs.add_json(step, "report.json", result.report.model_dump(mode="json"))
+
+
+def run(run: Run) -> Outcome:
+    """Run a job as one party and return what it left. Errors: whatever ended the run, located."""
+    return Runner(run).execute()
