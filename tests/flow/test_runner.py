@@ -6,11 +6,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ed25519
 
 from atoll.components.api import Result, Task, Terms
 from atoll.core.errors import AtollError
 from atoll.flow.ledger import Ledger
 from atoll.flow.policy import only
+from atoll.flow.tables import HeldTables
+from atoll.jobs.definition import parse_job
 from atoll.jobs.errors import DeniedError
 from atoll.jobs.plan import Plan
 from atoll.sim.world import World
@@ -65,7 +68,7 @@ def test_steps_get_sessions_of_their_own_and_a_common_seed(tmp_path: Path) -> No
     catalogue = {**toy.CATALOGUE, "swap": replace(toy.SWAP, run=look)}
     job = toy.job().model_dump(mode="json")
     job["steps"]["again"] = job["steps"]["swap"]
-    changed = {"catalogue": catalogue, "job": toy.parse_job(job)}
+    changed = {"catalogue": catalogue, "job": parse_job(job)}
     toy.play(tmp_path, changes={"bank": changed, "shop": changed}).check()
     assert seen["bank", "swap"] == seen["shop", "swap"]
     assert seen["bank", "swap"][0] != seen["bank", "again"][0]
@@ -127,7 +130,7 @@ def test_a_forged_approval_is_refused(tmp_path: Path) -> None:
 
 
 def test_another_key_than_the_pinned_one_is_refused(tmp_path: Path) -> None:
-    stranger = toy.ed25519.Ed25519PrivateKey.generate()
+    stranger = ed25519.Ed25519PrivateKey.generate()
     keys = toy.Keys("shop", {**toy.KNOWN, "shop": stranger})
     world = toy.play(tmp_path, changes={"shop": {"credentials": keys}})
     assert codes(world)["bank"] == "ATL-PLN-002"
@@ -145,7 +148,7 @@ def test_only_the_approved_plan_runs_and_only_so_often(tmp_path: Path) -> None:
 def test_a_changed_table_is_another_plan(tmp_path: Path) -> None:
     digest = toy.play(tmp_path).check().results["bank"].plan.digest()
     approve = only(digest, "bank", Ledger(tmp_path / "bank"), runs=9)
-    other = toy.HeldTables({"visits": toy.table(9, label=False, shift=4)})
+    other = HeldTables({"visits": toy.table(9, label=False, shift=4)})
     world = toy.play(tmp_path, changes={"bank": {"approve": approve}, "shop": {"tables": other}})
     assert codes(world)["bank"] == "ATL-PLN-006"
 
@@ -188,6 +191,6 @@ def test_a_tampered_ledger_stops_the_job_before_anything_is_agreed(tmp_path: Pat
 
 
 def test_a_missing_table_is_named(tmp_path: Path) -> None:
-    world = toy.play(tmp_path, changes={"shop": {"tables": toy.HeldTables({})}})
+    world = toy.play(tmp_path, changes={"shop": {"tables": HeldTables({})}})
     assert codes(world)["shop"] == "ATL-JOB-010"
     assert getattr(world.errors["shop"], "exit_code", None) == 3
