@@ -1,0 +1,1 @@
+"""Learning algorithms on tables that stay at home."""
