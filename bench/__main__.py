@@ -9,7 +9,7 @@ import argparse
 import importlib
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import fields
 from typing import Any
 
@@ -25,12 +25,18 @@ AREAS = {
 }
 
 
+def load(area: str) -> Callable[[Options], Iterator[dict[str, Any]]]:
+    """Return the function that measures an area."""
+    run: Callable[[Options], Iterator[dict[str, Any]]]
+    run = importlib.import_module(AREAS[area][0]).run
+    return run
+
+
 def measure(area: str, options: Options) -> Iterator[dict[str, Any]]:
     """Yield the lines of one area, with all fields."""
-    module, on_lanes = AREAS[area]
-    for line in importlib.import_module(module).run(options):
+    for line in load(area)(options):
         yield complete(line)
-    missing = not_run(area) if on_lanes else None
+    missing = not_run(area) if AREAS[area][1] else None
     if missing:
         yield missing
 
