@@ -1,4 +1,4 @@
-"""The definition in the clear: the first party by name draws the seed. Tests and simulation only."""
+"""The definition in the clear: the first party by name draws the seed. For tests alone."""
 
 from __future__ import annotations
 

@@ -1,0 +1,1 @@
+"""Intersection by doubly masked points of curve25519, size first."""

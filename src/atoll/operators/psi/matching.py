@@ -1,0 +1,70 @@
+"""Finding equal tags in two lists of millions, with bounded memory and no object per row."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from atoll.core.errors import PeerError
+
+_PART_ROWS = 1 << 21
+
+Tags = npt.NDArray[np.uint8]
+
+
+def common(held: Tags, returned: Tags) -> npt.NDArray[np.bool_]:
+    """Say which rows of ``held``, uint8[n, 16], begin with a row of ``returned``, uint8[m, w].
+
+    The lists are taken apart by their first byte, which is as good as random. Errors: ATL-PSI-008
+    when a returned row that is found occurs twice.
+    """
+    found = np.zeros(len(held), np.bool_)
+    parts = 1
+    while parts < 256 and (len(held) + len(returned)) // parts > _PART_ROWS:
+        parts *= 2
+    for part in range(parts):
+        mine = _part(held, part, parts)
+        theirs = _part(returned, part, parts)
+        found[mine] = _matches(held[mine], returned[theirs])
+    return found
+
+
+def refuse_repeated(held: Tags) -> None:
+    """Refuse two equal rows of uint8[n, 16]. Errors: ATL-PSI-008."""
+    first = np.ascontiguousarray(held[:, :8]).view(np.uint64).ravel()
+    ordered = np.sort(first)
+    twice = np.unique(ordered[1:][ordered[1:] == ordered[:-1]])
+    # Half a tag may agree by accident; the whole of it does not.
+    alike = held[np.isin(first, twice)] if len(twice) else held[:0]
+    if len(np.unique(alike, axis=0)) != len(alike):
+        raise PeerError("ATL-PSI-008", "a masked id was sent twice")
+
+
+def _part(tags: Tags, part: int, parts: int) -> npt.NDArray[np.int64] | slice:
+    if parts == 1:
+        return slice(None)
+    return np.flatnonzero(tags[:, 0] // (256 // parts) == part)
+
+
+def _keys(tags: Tags, width: int) -> npt.NDArray[np.uint64]:
+    padded = np.zeros((len(tags), 16), np.uint8)
+    padded[:, :width] = tags[:, :width]
+    return padded.view(np.uint64)
+
+
+def _matches(held: Tags, returned: Tags) -> npt.NDArray[np.bool_]:
+    width = returned.shape[1]
+    keys = np.concatenate([_keys(held, width), _keys(returned, width)])
+    order = np.lexsort((keys[:, 1], keys[:, 0]))
+    ordered = keys[order]
+    group = np.zeros(len(keys), np.int64)
+    np.cumsum(np.any(ordered[1:] != ordered[:-1], axis=1), out=group[1:])
+    is_held = order < len(held)
+    groups = int(group[-1]) + 1 if len(keys) else 0
+    held_in = np.bincount(group[is_held], minlength=groups)
+    returned_in = np.bincount(group[~is_held], minlength=groups)
+    if np.any((returned_in > 1) & (held_in > 0)):
+        raise PeerError("ATL-PSI-008", "a doubly masked id was returned twice")
+    result = np.zeros(len(held), np.bool_)
+    result[order[is_held & (returned_in > 0)[group]]] = True
+    return result
