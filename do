@@ -106,7 +106,7 @@ if [ -z "${ATOLL_DATA:-}" ] && [ -d "$root/../shared/data" ]; then
 fi
 run=$root/.venv/bin/python
 if [ "$command" = demo ]; then
-    exec "$run" -m atoll.cli.main demo "$@"
+    exec "$run" -m atoll demo "$@"
 fi
 cd "$root"
 case $command in
