@@ -1,0 +1,130 @@
+"""Trains boosted trees on all parties' columns; each party keeps its own part of the model."""
+
+from __future__ import annotations
+
+from atoll.components.api import Component, Facts, Result, Task, Terms
+from atoll.components.scores import Scores
+from atoll.core.report import BarPanel, LinePanel, Panel, Report, Series, TablePanel
+from atoll.jobs.schema import Port
+from atoll.learning.vertical import boosting
+from atoll.learning.vertical.boosting import BoostingInputs, BoostingParameters, TrainingResult
+from atoll.models.boosting import Part, importance, part_to_bytes
+from atoll.models.boosting.scoring import probability
+from atoll.operators.histogram.api import CELL_BYTES
+from atoll.table import Table
+
+SHOWN = 30
+
+
+def inputs_of(table: Table, guest: bool, validation: Table | None = None) -> BoostingInputs:
+    """Return a table as what the algorithm takes; only the guest's has a label."""
+    return BoostingInputs(
+        features=table.matrix(),
+        names=table.columns,
+        label=table.label() if guest else None,
+        validation=None if validation is None else inputs_of(validation, guest),
+    )
+
+
+def run(task: Task, parameters: BoostingParameters) -> Result:
+    """Train together with the other parties."""
+    party, table = task.party, task.inputs["train"]
+    guest = party.name == party.guest
+    inputs = inputs_of(table, guest, task.inputs.get("validation"))
+    trained = boosting.train(party, inputs, parameters)
+    outputs: dict[str, object] = {"model": trained.part}
+    files = {"model.json": part_to_bytes(trained.part)}
+    if guest and trained.history.margin is not None:
+        scores = Scores(table.ids(), table.label(), probability(trained.history.margin))
+        outputs["scores"] = scores
+        files["scores.csv"] = scores.to_csv()
+    return Result(outputs, files, report(trained))
+
+
+def report(trained: TrainingResult) -> Report:
+    """Return the report of a training: losses, importance, the trees in figures."""
+    history = trained.history
+    panels: list[Panel] = []
+    losses = [
+        (name, [(float(r.tree + 1), v) for r, v in values if v is not None])
+        for name, values in (
+            ("training", [(r, r.train_loss) for r in history.trees]),
+            ("validation", [(r, r.validation_loss) for r in history.trees]),
+        )
+    ]
+    series = tuple(
+        Series(name=name, x=tuple(x for x, _ in points), y=tuple(y for _, y in points))
+        for name, points in losses
+        if points
+    )
+    if series:
+        panels.append(LinePanel(title="Loss", x_label="trees", y_label="log-loss", series=series))
+    panels.append(importance_panel(trained.part))
+    panels.append(
+        TablePanel(
+            title="Trees",
+            columns=("tree", "splits", "refused", "seconds"),
+            rows=tuple(
+                (r.tree, sum(r.splits.values()), r.refused, round(r.seconds, 3))
+                for r in history.trees
+            ),
+        )
+    )
+    return Report(title="Vertical boosting", panels=tuple(panels))
+
+
+def importance_panel(part: Part) -> BarPanel:
+    """Return the most important features: by gain where it is known, else by use."""
+    found = importance(part)[:SHOWN]
+    known = all(line.gain is not None for line in found)
+    return BarPanel(
+        title="Importance",
+        help="a host's split is shown by number: the guest does not know its feature",
+        labels=tuple(f"{line.owner} {line.feature}" for line in found),
+        values=tuple(
+            float(line.gain if known and line.gain is not None else line.count) for line in found
+        ),
+        value_label="gain" if known else "splits",
+    )
+
+
+def _estimate(facts: Facts, parameters: BoostingParameters) -> int:
+    """Return about how many bytes all parties send: rows out, cut sums back."""
+    rows = min(facts.rows(party) for party in facts.roles)
+    nodes = 1 << (parameters.depth - 1)
+    cuts = sum(facts.width(host) for host in facts.hosts) * parameters.bins
+    per_tree = len(facts.hosts) * rows * CELL_BYTES + nodes * cuts * CELL_BYTES
+    return parameters.trees * per_tree
+
+
+def describe(facts: Facts, parameters: BoostingParameters) -> Terms:
+    """Say what training reveals, about how much it sends, and what that is worth to an attacker."""
+    rows = min(facts.rows(party) for party in facts.roles)
+    everyone = tuple(facts.roles)
+    return Terms(
+        implementation=f"boosting.federated.{parameters.implementation}",
+        trust_model="federated",
+        reveals=boosting.reveals(parameters.implementation),
+        minimums={"group": parameters.minimum_rows, "leaf": parameters.leaf_rows},
+        estimated_bytes=_estimate(facts, parameters),
+        owners={"model": everyone, "scores": (facts.guest,)},
+        warnings=tuple(boosting.plan_warnings(parameters, rows)),
+    )
+
+
+BOOSTING = Component(
+    name="boosting",
+    version="1",
+    parameters=BoostingParameters,
+    run=run,
+    describe=describe,
+    sources=(
+        "atoll.learning.vertical.boosting",
+        "atoll.learning.features",
+        "atoll.models.boosting",
+        "atoll.operators.histogram",
+        "atoll.crypto",
+    ),
+    inputs={"train": Port("table"), "validation": Port("table", optional=True)},
+    outputs={"model": "boosting.model", "scores": "scores"},
+)

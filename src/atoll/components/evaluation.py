@@ -1,0 +1,52 @@
+"""Measures scores against labels, at the guest alone; nothing is sent."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from pydantic import Field
+
+from atoll.components.api import Component, Facts, Result, Task, Terms
+from atoll.jobs.definition import Frozen
+from atoll.jobs.schema import Port
+from atoll.learning.evaluation import evaluate
+
+
+class EvaluationParameters(Frozen):
+    """From which score on a row counts as predicted 1."""
+
+    threshold: float = Field(0.5, ge=0, le=1, description="least score of a predicted 1")
+
+
+def run(task: Task, parameters: EvaluationParameters) -> Result:
+    """Evaluate held-out scores, and the training rows' beside them if they are given."""
+    scores = task.inputs["scores"]
+    if scores is None:
+        return Result()
+    held = evaluate(scores.label, scores.score, parameters.threshold)
+    figures: dict[str, Any] = {"test": held.to_dict()}
+    train = task.inputs.get("train")
+    if train is not None:
+        figures["train"] = evaluate(train.label, train.score, parameters.threshold).to_dict()
+    text = json.dumps(figures, indent=2, sort_keys=True, allow_nan=False)
+    return Result(
+        {"metrics": figures}, {"metrics.json": f"{text}\n".encode()}, held.to_report("Evaluation")
+    )
+
+
+def describe(facts: Facts, parameters: EvaluationParameters) -> Terms:
+    """Nothing leaves the guest."""
+    return Terms(owners={"metrics": (facts.guest,)})
+
+
+EVALUATION = Component(
+    name="evaluation",
+    version="1",
+    parameters=EvaluationParameters,
+    run=run,
+    describe=describe,
+    sources=("atoll.learning.evaluation",),
+    inputs={"scores": Port("scores"), "train": Port("scores", optional=True)},
+    outputs={"metrics": "metrics"},
+)

@@ -1,0 +1,48 @@
+"""Holds rows out for evaluation: the same rows at every party, chosen by the joint coin toss."""
+
+from __future__ import annotations
+
+import numpy as np
+from pydantic import Field
+
+from atoll.components.api import Component, Facts, Result, Task, Terms
+from atoll.core.errors import DataError
+from atoll.jobs.definition import Frozen
+from atoll.jobs.schema import Port
+
+
+class SplitParameters(Frozen):
+    """How many rows are held out."""
+
+    fraction: float = Field(0.2, gt=0, lt=1, description="share of the rows that is held out")
+
+
+def run(task: Task, parameters: SplitParameters) -> Result:
+    """Split an aligned table. Errors: ATL-JOB-014 fewer than two rows."""
+    table = task.inputs["table"]
+    rows = table.num_rows
+    if rows < 2:
+        raise DataError("ATL-JOB-014", "too few rows to hold some out")
+    held = min(max(round(rows * parameters.fraction), 1), rows - 1)
+    order = task.party.public_rng.generator(task.step, 0, "split").permutation(rows)
+    return Result(
+        {"train": table.take(np.sort(order[held:])), "test": table.take(np.sort(order[:held]))}
+    )
+
+
+def describe(facts: Facts, parameters: SplitParameters) -> Terms:
+    """Nothing is sent: every party draws alike."""
+    everyone = tuple(facts.roles)
+    return Terms(owners={"train": everyone, "test": everyone})
+
+
+SPLIT = Component(
+    name="split",
+    version="1",
+    parameters=SplitParameters,
+    run=run,
+    describe=describe,
+    sources=("atoll.components.split",),
+    inputs={"table": Port("table")},
+    outputs={"train": "table", "test": "table"},
+)
