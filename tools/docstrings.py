@@ -3,7 +3,7 @@
 The rules, for public functions, methods and classes:
 
 - who takes or returns arrays states their shape, and their dtype where the annotation does not;
-- who takes a ``party`` talks to others, and says what it tells them: ``Reveals: …``;
+- who takes a ``party`` and sends with it, or hands it on, says what it tells: ``Reveals: …``;
 - who raises says so: ``Errors: …``, naming each code that stands in its own body;
 - a file that implements a scheme names its ``Source: …`` (paper, RFC, specification, our own page).
 """
@@ -23,12 +23,14 @@ from tools.error_pages import codes_in
 ROOMS = ("operators", "mpc", "privacy", "crypto")
 ARRAYS = {"ndarray", "NDArray", "Array", "ArrayLike", "ChunkedArray", "BinaryArray", "RecordBatch"}
 SHAPE = re.compile(
-    r"\(\w+(, ?[\w*+]+)+,?\)|\(\w+,\)|\bshapes?\b|\blengths?\b|×|\bone (\w+ )?(a|per) \w|"
-    r"\bper (row|id|element|point|cell|bin|pair|column|feature)\b|\bas many\b|\b(an?|each) row\b|"
-    r"\b\w+ \w*(elements|values|rows|points|scalars|pairs|ids|indices|entries|cells|bytes)\b|"
-    r"\bcolumns?\b.*\brows?\b",
+    r"\w\[\w[^\]]*\]|\(\w+(, ?[\w*+]+)+,?\)|\(\w+,\)|\bshapes?\b|\blengths?\b|×|"
+    r"\bone (\w+ )?(a|per) \w|\bas many\b|\b(an?|each) row\b|\bcolumns?\b.*\brows?\b|"
+    r"\bper (row|id|element|point|cell|bin|pair|column|feature)\b|"
+    r"\w`* \w*(elements|values|rows|points|scalars|pairs|ids|indices|entries|cells|bytes)\b",
     re.IGNORECASE,
 )
+# The contract of an implementation may stand at its interface.
+ELSEWHERE = re.compile(r"\b(See|As|as in|like) ``\w+")
 DTYPE = re.compile(r"\b(u?int(8|16|32|64)|float(32|64)|bool(ean)?s?|binary|large_binary|bytes)\b")
 SOURCE = re.compile(r"Source:[^\n]*\S", re.IGNORECASE)
 CITATION = re.compile(r"RFC ?\d+|\b(19|20)\d\d\b|https?://|docs/|PROTOCOLS|SP ?800|FIPS")
@@ -117,6 +119,18 @@ def _calls(node: ast.AST) -> set[str]:
     return {f.id for f in calls if isinstance(f, ast.Name)}
 
 
+def _speaks(node: FunctionNode) -> bool:
+    """Say whether a function sends, or hands its party on to somebody who may."""
+    for call in (n for n in ast.walk(node) if isinstance(n, ast.Call)):
+        if isinstance(call.func, ast.Attribute) and call.func.attr == "send":
+            return True
+        given = [*call.args, *(keyword.value for keyword in call.keywords)]
+        if any(isinstance(value, ast.Name) and value.id == "party" for value in given):
+            return True
+    # A declaration without a body stands for every implementation.
+    return all(isinstance(n, ast.Expr) for n in node.body)
+
+
 def function_faults(
     node: FunctionNode, aliases: dict[str, Annotation], raisers: set[FunctionNode]
 ) -> Iterator[str]:
@@ -124,12 +138,14 @@ def function_faults(
     text = ast.get_docstring(node) or ""
     if not text:
         yield "has no docstring"
+    if not text or ELSEWHERE.search(text):
         return
     arguments = [*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs]
     annotations = [describe(a.annotation, aliases) for a in arguments]
     yield from _array_fault(text, [*annotations, describe(node.returns, aliases)])
-    if any(a.arg == "party" for a in arguments) and not _section(text, "Reveals"):
-        yield "takes a party but does not say 'Reveals: …'"
+    speaks = any(a.arg == "party" for a in arguments) and _speaks(node)
+    if speaks and not _section(text, "Reveals"):
+        yield "speaks for a party but does not say 'Reveals: …'"
     if node in raisers and not _section(text, "Errors"):
         yield "can raise but does not say 'Errors: …'"
     own = {code for r in _own_raises(node) for code in codes_in(ast.unparse(r))}

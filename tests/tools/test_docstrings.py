@@ -56,13 +56,21 @@ def test_a_missing_docstring_is_found() -> None:
     assert faults(API, "class Size:\n    pass\n") == ["Size has no docstring"]
 
 
-def test_who_talks_says_what_it_reveals() -> None:
-    silent = 'def run(party: Party) -> None:\n    """Send the size."""\n'
+@pytest.mark.parametrize(
+    "body", ['party.channel.send("a", "t", message)', "talk(party)", "talk(to=party)", "..."]
+)
+def test_who_talks_says_what_it_reveals(body: str) -> None:
+    silent = f'def run(party: Party) -> None:\n    """Send the size."""\n    {body}\n'
     empty = silent.replace("size.", "size. Reveals:")
     honest = silent.replace("size.", "size. Reveals: the number of rows, to the guest.")
     assert len(faults(API, silent)) == 1
     assert len(faults(API, empty)) == 1
     assert faults(API, honest) == []
+
+
+def test_who_only_listens_reveals_nothing() -> None:
+    source = 'def get(party: Party) -> str:\n    """Get it."""\n    return party.receive()\n'
+    assert faults(API, source) == []
 
 
 def test_an_error_raised_by_a_helper_of_the_file_counts() -> None:
@@ -97,6 +105,16 @@ def test_aliases_and_fields_are_arrays_too() -> None:
     alias = 'Bytes = NDArray[np.uint8]\nclass Cells:\n    """Cells."""\n    values: Bytes\n'
     assert faults(API, alias) == ["Cells takes or returns arrays but states no shape"]
     assert faults(API, alias.replace("Cells.", "Cells: (n, 64).")) == []
+
+
+def test_an_implementation_may_point_to_its_interface() -> None:
+    source = 'def f(x: NDArray[Any]) -> None:\n    """See ``Interface``."""\n    raise ValueError\n'
+    assert faults(API, source) == []
+
+
+@pytest.mark.parametrize("shape", ["(n, 32)", "uint8[n, 32]", "one a row", "``n`` points"])
+def test_shapes_have_many_forms(shape: str) -> None:
+    assert faults(CRYPTO, GOOD.replace("(n, 32)", shape)) == []
 
 
 def test_private_things_need_nothing() -> None:
