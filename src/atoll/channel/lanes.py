@@ -4,40 +4,41 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
-from contextlib import AbstractContextManager, nullcontext
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from atoll.channel.party import Party
 
 T = TypeVar("T")
 
 
-def _context(party: Party, name: str) -> AbstractContextManager[Any]:
+def _attend(party: Party, count: int) -> Callable[[], None]:
     # Only the memory transport keeps count of threads, for its virtual time.
-    found = getattr(party.channel.transport, name, None)
-    return found() if found is not None else nullcontext()
+    found = getattr(party.channel.transport, "lanes", None)
+    ended: Callable[[], None] = found(count) if found is not None else lambda: None
+    return ended
 
 
 def together(party: Party, work: Mapping[str, Callable[[Party], T]]) -> dict[str, T]:
     """Run each piece of work on a lane of its own name and return the results by name.
 
-    The first error is raised as soon as it happens in any lane, after cancelling what has not
-    begun; lanes end by themselves because every wait has a deadline.
+    The first error is raised as soon as every lane has ended; lanes end by themselves because
+    the cancel flag is set and every wait has a deadline.
     """
     if len(work) <= 1:
         return {name: piece(party.at(name)) for name, piece in work.items()}
+    ended = _attend(party, len(work))
 
     def run(name: str, piece: Callable[[Party], T]) -> T:
-        with _context(party, "lane"):
+        try:
             return piece(party.at(name))
+        finally:
+            ended()
 
-    with ThreadPoolExecutor(max_workers=len(work)) as pool, _context(party, "parked"):
+    with ThreadPoolExecutor(max_workers=len(work)) as pool:
         futures = {name: pool.submit(run, name, piece) for name, piece in work.items()}
-        done, pending = wait(futures.values(), return_when=FIRST_EXCEPTION)
+        done, _ = wait(futures.values(), return_when=FIRST_EXCEPTION)
         failed = next((f for f in done if f.exception() is not None), None)
         if failed is not None:
             party.cancel.request()
-            for future in pending:
-                future.cancel()
             failed.result()
         return {name: future.result() for name, future in futures.items()}

@@ -204,20 +204,25 @@ class MemoryTransport:
         """Say goodbye to the peers."""
         self.network.end(self.party, None)
 
-    @contextmanager
-    def lane(self) -> Iterator[None]:
-        """Count the calling thread as working for this party."""
-        with self.network.attached():
-            yield
+    def lanes(self, count: int) -> Callable[[], None]:
+        """Count ``count`` lanes as working in place of the calling thread.
 
-    @contextmanager
-    def parked(self) -> Iterator[None]:
-        """Count the calling thread as gone while it waits for its lanes."""
-        self.network.leave()
-        try:
-            yield
-        finally:
+        Each lane calls the result as it ends; the last one hands its place back to the caller, so
+        that at no moment the party seems to have left.
+        """
+        left = [None] * (count - 1)
+        for _ in left:
             self.network.enter()
+
+        def ended() -> None:
+            # Taking from a list is atomic; whoever finds it empty is the last.
+            try:
+                left.pop()
+            except IndexError:
+                return
+            self.network.leave()
+
+        return ended
 
 
 def failure_code(error: BaseException) -> str:
