@@ -31,7 +31,7 @@ SHAPE = re.compile(
 )
 # The contract of an implementation may stand at its interface.
 ELSEWHERE = re.compile(r"\b(See|As|as in|like) ``\w+")
-DTYPE = re.compile(r"\b(u?int(8|16|32|64)|float(32|64)|bool(ean)?s?|binary|large_binary|bytes)\b")
+DTYPE = re.compile(r"\b(u?int(8|16|32|64)|float(32|64)|bool(_|eans?)?|binary|large_binary|bytes)\b")
 SOURCE = re.compile(r"Source:[^\n]*\S", re.IGNORECASE)
 CITATION = re.compile(r"RFC ?\d+|\b(19|20)\d\d\b|https?://|docs/|PROTOCOLS|SP ?800|FIPS")
 SKIPPED = {"__init__.py", "messages.py"}
@@ -159,6 +159,9 @@ def class_faults(node: ast.ClassDef, aliases: dict[str, Annotation]) -> Iterator
     text = ast.get_docstring(node) or ""
     if not text:
         yield "has no docstring"
+        return
+    # A message declares kind, shape and bound of each field in code.
+    if any(isinstance(base, ast.Name) and base.id == "Message" for base in node.bases):
         return
     fields = [n.annotation for n in node.body if isinstance(n, ast.AnnAssign)]
     yield from _array_fault(text, [describe(field, aliases) for field in fields])

@@ -117,5 +117,11 @@ def test_shapes_have_many_forms(shape: str) -> None:
     assert faults(CRYPTO, GOOD.replace("(n, 32)", shape)) == []
 
 
+def test_the_fields_of_messages_speak_for_themselves() -> None:
+    fields = '    """Cells."""\n    values: NDArray[np.uint8] = array("u1", (None,), 5)\n'
+    assert faults(API, f'class Cells(Message, kind="x"):\n{fields}') == []
+    assert len(faults(API, f"class Cells:\n{fields}")) == 1
+
+
 def test_private_things_need_nothing() -> None:
     assert faults(API, "def _size(party: Party) -> NDArray[Any]:\n    return 1\n") == []
