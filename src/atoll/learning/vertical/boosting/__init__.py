@@ -1,0 +1,28 @@
+"""Gradient boosting over the columns of several parties, federated mode."""
+
+from atoll.learning.vertical.boosting.api import (
+    COST,
+    REVEALS,
+    BoostingInputs,
+    TrainingHistory,
+    TrainingResult,
+    TreeRecord,
+    reveals,
+)
+from atoll.learning.vertical.boosting.parameters import BoostingParameters
+from atoll.learning.vertical.boosting.train import predict, train
+from atoll.learning.vertical.boosting.warnings import plan_warnings
+
+__all__ = [
+    "COST",
+    "REVEALS",
+    "BoostingInputs",
+    "BoostingParameters",
+    "TrainingHistory",
+    "TrainingResult",
+    "TreeRecord",
+    "plan_warnings",
+    "predict",
+    "reveals",
+    "train",
+]

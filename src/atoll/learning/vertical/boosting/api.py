@@ -1,0 +1,206 @@
+"""Vertical boosting: inputs, outputs, what each party learns, what it costs.
+
+Federated mode (SecureBoost's): the guest holds the labels, any number of hosts hold further
+columns of the same rows. It is fast and reveals much; ``REVEALS`` says what, ``plan_warnings``
+what that is worth to an attacker.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass, field
+from typing import Literal, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from atoll.core.errors import UserError
+from atoll.core.message import Message
+from atoll.core.names import Role
+from atoll.core.reveal import Reveal
+from atoll.learning.vertical.boosting import messages
+from atoll.models.boosting import Part
+from atoll.operators import histogram
+from atoll.operators.cost import Cost
+from atoll.operators.histogram.api import CHUNK_CELLS, CHUNK_ROWS
+
+Floats = npt.NDArray[np.float64]
+Observed = dict[str, dict[str, int | list[int]]]
+
+
+@dataclass(frozen=True)
+class BoostingInputs:
+    """One party's rows, aligned with the other parties' row by row.
+
+    ``features`` is float64[rows, columns] with NaN for missing; ``label`` float64[rows] of 0 and 1
+    at the guest, None at hosts; ``validation`` holds further rows for early stopping.
+    """
+
+    features: Floats
+    names: tuple[str, ...]
+    label: Floats | None = None
+    validation: BoostingInputs | None = None
+
+
+@dataclass(frozen=True)
+class TreeRecord:
+    """One tree: its losses (guest only), its splits by owner, how long it took in seconds."""
+
+    tree: int
+    train_loss: float | None
+    validation_loss: float | None
+    splits: dict[str, int]
+    refused: int
+    seconds: float
+
+
+@dataclass
+class TrainingHistory:
+    """What happened in training, as this party saw it.
+
+    ``observed`` holds, for each peer, the counts that the size formulas of ``REVEALS`` name;
+    ``margin`` are the guest's final log-odds of its training rows, float64[rows].
+    """
+
+    trees: list[TreeRecord] = field(default_factory=list)
+    kept: int = 0
+    observed: Observed = field(default_factory=dict)
+    margin: Floats | None = None
+
+
+class TrainingResult(NamedTuple):
+    """A party's part of the model and the history of its training."""
+
+    part: Part
+    history: TrainingHistory
+
+
+class Observer:
+    """Counts, peer by peer, what the size formulas name."""
+
+    def __init__(self, peers: tuple[str, ...]) -> None:
+        self._lists: dict[str, dict[str, list[int]]] = {peer: defaultdict(list) for peer in peers}
+
+    def add(self, peer: str, **counts: int) -> None:
+        """Append one observation to each named list."""
+        for name, count in counts.items():
+            self._lists[peer][name].append(count)
+
+    def reply(self, peer: str, cells: list[int]) -> None:
+        """Note a histogram reply, if there was one: the cells of each of its nodes."""
+        if cells:
+            self._lists[peer]["cells"].extend(cells)
+            self.add(peer, replies=1, cell_chunks=-(-sum(cells) // CHUNK_CELLS))
+
+    def values(self) -> Observed:
+        """Return, for each peer, every list of ``NAMES`` and the sums that ``COST`` names."""
+        return {peer: _values(lists) for peer, lists in self._lists.items()}
+
+
+# Observed counts, each told by a reveal below. Per tree: rows encrypted, whether it starts, bytes
+# of validation bits; per question: its nodes and their bytes; per settled order: its lengths and
+# bytes; per level the cuts that are possible; per replied node the cuts sent.
+NAMES = (
+    "tree_rows",
+    "tree_starts",
+    "validation_bytes",
+    "asked",
+    "left_bytes",
+    "accepted",
+    "grown",
+    "partition_bytes",
+    "candidates",
+    "cells",
+)
+
+
+def _values(lists: dict[str, list[int]]) -> dict[str, int | list[int]]:
+    named: dict[str, int | list[int]] = {name: list(lists[name]) for name in NAMES}
+    counted = {
+        "rows": sum(lists["tree_rows"]),
+        "publications": len(lists["tree_rows"]),
+        "row_messages": sum(-(-rows // CHUNK_ROWS) for rows in lists["tree_rows"]),
+        "replied_nodes": len(lists["cells"]),
+        "replies": sum(lists["replies"]),
+        "cell_messages": sum(lists["cell_chunks"]),
+        "levels": len(lists["grown"]),
+        "asks": len(lists["asked"]),
+        "validations": len(lists["validation_bytes"]),
+    }
+    return named | counted
+
+
+def _reveal(receiver: Role, kind: type[Message], name: str, size: str) -> Reveal:
+    sentence = dict(kind.specs())[name].reveals
+    return Reveal(receiver, kind.kind, name, size, sentence or "")
+
+
+_OWN = (
+    _reveal(Role.HOST, messages.TreeStart, "more", "sum(tree_starts)"),
+    _reveal(Role.HOST, messages.TreeStart, "kept", "sum(tree_starts)"),
+    _reveal(Role.HOST, messages.Order, "ask_nodes", "sum(asked)"),
+    _reveal(Role.HOST, messages.Order, "ask_slots", "sum(asked)"),
+    _reveal(Role.HOST, messages.Order, "accepted", "sum(accepted)"),
+    _reveal(Role.HOST, messages.Order, "grown", "sum(grown)"),
+    _reveal(Role.HOST, messages.Order, "partition", "sum(partition_bytes)"),
+    _reveal(Role.GUEST, messages.Slots, "sent", "sum(candidates)"),
+    _reveal(Role.GUEST, messages.Left, "partition", "sum(left_bytes)"),
+    _reveal(Role.GUEST, messages.Validation, "bits", "sum(validation_bytes)"),
+)
+
+
+def reveals(implementation: Literal["elgamal", "ideal"]) -> tuple[Reveal, ...]:
+    """Return what a run reveals, sizes as formulas over ``TrainingHistory.observed`` of a peer."""
+    return _OWN + histogram.REVEALS[implementation]
+
+
+REVEALS: dict[str, tuple[Reveal, ...]] = {
+    "elgamal": reveals("elgamal"),
+    "ideal": reveals("ideal"),
+}
+
+# Of the boosting messages alone, between the guest and one host; the histogram declares its own.
+COST = Cost(
+    rounds="levels + asks",
+    guest_to_host="9 * sum(asked) + 4 * sum(grown) + sum(partition_bytes)",
+    host_to_guest="sum(candidates) + sum(left_bytes) + sum(validation_bytes)",
+    messages="1 + sum(tree_starts) + 2 * levels + 2 * asks + validations",
+)
+
+
+def check_inputs(inputs: BoostingInputs, *, labelled: bool) -> None:
+    """Refuse what cannot be trained on. Errors: ATL-BST-001."""
+    _check_shape(inputs)
+    if labelled:
+        _check_label(inputs)
+    if inputs.validation is not None:
+        other = inputs.validation
+        _check_shape(other)
+        if other.names != inputs.names:
+            raise UserError("ATL-BST-001", "the validation rows have other columns")
+        if labelled:
+            _check_zero_one(other)
+
+
+def _check_shape(inputs: BoostingInputs) -> None:
+    features = inputs.features
+    if features.dtype != np.float64 or features.ndim != 2 or features.shape[0] == 0:
+        raise UserError("ATL-BST-001", "features must be float64[rows, columns] with rows")
+    if len(inputs.names) != features.shape[1] or len(set(inputs.names)) != len(inputs.names):
+        raise UserError("ATL-BST-001", "each column needs a name of its own")
+
+
+def _check_zero_one(inputs: BoostingInputs) -> Floats:
+    label = inputs.label
+    if label is None or label.shape != (inputs.features.shape[0],):
+        raise UserError("ATL-BST-001", "the guest needs one label for each row")
+    wrong = np.flatnonzero(~((label == 0.0) | (label == 1.0)))
+    if wrong.size:
+        raise UserError("ATL-BST-001", "a label is neither 0 nor 1", place=f"row {int(wrong[0])}")
+    return label
+
+
+def _check_label(inputs: BoostingInputs) -> None:
+    label = _check_zero_one(inputs)
+    if not 0.0 < float(label.mean()) < 1.0:
+        raise UserError("ATL-BST-001", "all labels are the same: there is nothing to learn")

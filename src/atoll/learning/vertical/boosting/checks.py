@@ -1,0 +1,83 @@
+"""What the guest checks of the hosts' sums, and how far noise may move them."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import numpy.typing as npt
+
+from atoll.core.errors import PeerError, UserError
+from atoll.learning.vertical.boosting.parameters import BoostingParameters
+from atoll.operators.histogram import NodeBound
+
+Ints = npt.NDArray[np.int64]
+# A job checks fewer than 2^51 sums: 2^24 cuts, 2^16 nodes, g and h, 2^10 hosts.
+_CHECKED_BITS = 51
+_FAILURE_BITS = 40
+MOST_SIGMA = 1 << 14
+
+
+def noise_sigmas(parameters: BoostingParameters, bits: int) -> tuple[int, int]:
+    """Return the integer standard deviations of the hosts' noise on g and h at scale 2^bits.
+
+    h ranges over a quarter of g's range and gets a quarter of its noise. Errors: ATL-BST-010 if
+    the noise is beyond what the sampler draws exactly.
+    """
+    if parameters.host_noise == 0.0:
+        return 0, 0
+    sigma = parameters.host_noise * (1 << bits)
+    if sigma > MOST_SIGMA:
+        raise UserError(
+            "ATL-BST-010",
+            f"host_noise may be at most {MOST_SIGMA / (1 << bits):g} at this number of rows",
+        )
+    return max(1, round(sigma)), max(1, round(sigma / 4))
+
+
+def noise_bound(sigma: int, depth: int) -> int:
+    """Return B(sigma, depth): no sum of a node at this depth is further off in a whole job.
+
+    A derived node at depth d carries d + 1 independent discrete Gaussians at most, whose sum is
+    sub-Gaussian with variance (d + 1) sigma^2; the bound fails with 2^-40 per job.
+    """
+    if sigma == 0:
+        return 0
+    tail = 2.0 * (_FAILURE_BITS + _CHECKED_BITS + 1) * math.log(2.0)
+    return math.ceil(sigma * math.sqrt((depth + 1) * tail))
+
+
+def node_bound(rows: int, cells: int, bits: int, sigmas: tuple[int, int]) -> NodeBound:
+    """Return the ranges of a summed node's cells, from its public size alone.
+
+    They must not depend on g or h: how long decryption takes is seen by the host.
+    """
+    slack_g, slack_h = noise_bound(sigmas[0], 0), noise_bound(sigmas[1], 0)
+    g = rows << bits
+    h = rows << (bits - 2)
+    return NodeBound(cells, -g - slack_g, g + slack_g, -slack_h, h + slack_h)
+
+
+def check_sums(
+    g: Ints, h: Ints, g_range: tuple[int, int], h_total: int, slack: tuple[int, int]
+) -> None:
+    """Refuse sums that no set of the node's rows has, but for noise within ``slack``.
+
+    Errors: ATL-BST-006.
+    """
+    if not len(g):
+        return
+    fits_h = -slack[1] <= h.min() and h.max() <= h_total + slack[1]
+    fits_g = g_range[0] - slack[0] <= g.min() and g.max() <= g_range[1] + slack[0]
+    if not (fits_h and fits_g):
+        raise PeerError("ATL-BST-006", "the host sent a sum that its node cannot have")
+
+
+def check_announced(
+    host: str, sums: tuple[int, int], announced: tuple[int, int], slack: tuple[int, int]
+) -> None:
+    """Refuse left rows whose sums are not those of the cut. Errors: ATL-BST-007."""
+    if any(abs(a - b) > s for a, b, s in zip(sums, announced, slack, strict=True)):
+        raise PeerError(
+            "ATL-BST-007", "the announced left rows do not have the sums of their cut", party=host
+        )

@@ -1,0 +1,362 @@
+"""A feature provider's side: sums, cuts and partitions on request, after checking each request."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from atoll.channel.party import Party
+from atoll.core.errors import PeerError
+from atoll.learning.features.binning import fit
+from atoll.learning.vertical.boosting import bits, checks
+from atoll.learning.vertical.boosting.api import (
+    BoostingInputs,
+    Observer,
+    TrainingHistory,
+    TrainingResult,
+    TreeRecord,
+    check_inputs,
+)
+from atoll.learning.vertical.boosting.cuts import (
+    Sent,
+    SlotTable,
+    allowed,
+    candidates,
+    count_bins,
+    goes_left,
+)
+from atoll.learning.vertical.boosting.grow import (
+    REFUSALS,
+    Place,
+    Sample,
+    model_id,
+    small_first,
+    threshold,
+)
+from atoll.learning.vertical.boosting.loss import scale_bits
+from atoll.learning.vertical.boosting.messages import (
+    Left,
+    Order,
+    Slots,
+    Start,
+    TreeStart,
+    Validation,
+)
+from atoll.learning.vertical.boosting.parameters import BoostingParameters
+from atoll.learning.vertical.boosting.sampling import sample_columns, sample_rows, slot_order
+from atoll.models.boosting import HostPart, Split
+from atoll.models.boosting.scoring import goes_left as compare
+from atoll.models.boosting.scoring import pack_rows
+from atoll.operators import histogram
+from atoll.operators.histogram import NodeCuts
+from atoll.privacy.discrete_gaussian import DiscreteGaussian
+
+Ints = npt.NDArray[np.int64]
+Bools = npt.NDArray[np.bool_]
+Asked = list[tuple[int, int, Bools]]
+
+
+@dataclass
+class _Node:
+    """A node as a host knows it: its rows, how many lie in each bin, the cuts that were sent."""
+
+    place: Place
+    counts: Ints
+    sent: Sent
+    slots: Ints
+    asked: int = 0
+
+
+@dataclass(frozen=True)
+class _Pair:
+    """A node to be summed, the sibling that the guest derives, and the cuts sent of the parent."""
+
+    summed: Place
+    derived: Place | None
+    parent: _Node | None
+
+
+class _Tree:
+    """What belongs to the tree that is growing."""
+
+    def __init__(
+        self, number: int, sample: Sample, codes: npt.NDArray[np.uint8], table: SlotTable
+    ) -> None:
+        self.number = number
+        self.sample = sample
+        self.codes = codes
+        self.rows_first = np.ascontiguousarray(codes.T)
+        self.table = table
+        self.splits: list[Split] = []
+
+
+class HostTrainer:
+    """Serves one training run; ``run`` returns this host's part."""
+
+    def __init__(
+        self, party: Party, inputs: BoostingInputs, parameters: BoostingParameters
+    ) -> None:
+        check_inputs(inputs, labelled=False)
+        self._party = party
+        self._inputs = inputs
+        self._parameters = parameters
+        self._rows = inputs.features.shape[0]
+        self._step = party.channel.scope.task
+        # Drawn first and once, so that a seeded test can draw the same.
+        self._seed = party.secret_rng.bytes(32)
+        self._binning = fit(inputs.features, parameters.bins)
+        self._codes = np.ascontiguousarray(self._binning.encode(inputs.features).T)
+        self._has_missing = (self._codes == self._binning.missing).any(axis=1)
+        scale = parameters.scale_bits or scale_bits(self._rows)
+        sigmas = checks.noise_sigmas(parameters, scale)
+        self._noise = [DiscreteGaussian(s, party.secret_rng) for s in sigmas if s]
+        self._sums = histogram.host(party.at("histogram"), parameters.implementation)
+        self._observer = Observer((party.guest,))
+        self._splits: list[list[Split]] = []
+        self._history = TrainingHistory()
+
+    def run(self) -> TrainingResult:
+        """Serve trees until the guest ends the run, then keep the splits of the kept trees."""
+        guest, channel = self._party.guest, self._party.channel
+        self._check_start(channel.receive(guest, "start", Start))
+        self._sums.start()
+        while True:
+            order = channel.receive(guest, "tree", TreeStart)
+            self._note(tree_starts=1)
+            if not order.more:
+                return self._finish(order)
+            if order.tree != len(self._splits) or order.tree >= self._parameters.trees:
+                raise PeerError("ATL-BST-008", "the guest starts a tree that is not due")
+            begin = self._party.clock.now()
+            splits = self._serve(self._begin(order.tree))
+            self._splits.append(splits)
+            seconds = self._party.clock.now() - begin
+            self._history.trees.append(
+                TreeRecord(order.tree, None, None, {self._party.name: len(splits)}, 0, seconds)
+            )
+            self._party.progress("boosting", order.tree + 1, self._parameters.trees)
+
+    def _check_start(self, start: Start) -> None:
+        validation = self._inputs.validation
+        held_out = 0 if validation is None else validation.features.shape[0]
+        if (start.rows, start.validation_rows) != (self._rows, held_out):
+            raise PeerError("ATL-BST-002", "the parties hold different numbers of rows")
+        if start.parameters != self._parameters.digest():
+            raise PeerError("ATL-BST-002", "the parties hold different parameters")
+
+    def _finish(self, order: TreeStart) -> TrainingResult:
+        if order.tree != len(self._splits) or order.kept > len(self._splits):
+            raise PeerError("ATL-BST-008", "the guest ends the run at another tree")
+        kept = [split for tree in self._splits[: order.kept] for split in tree]
+        part = HostPart(
+            model=model_id(self._party.session, self._step),
+            party=self._party.name,
+            guest=self._party.guest,
+            columns=self._inputs.names,
+            splits=tuple(kept),
+        )
+        self._history.kept, self._history.observed = order.kept, self._observer.values()
+        return TrainingResult(part, self._history)
+
+    def _note(self, **counts: int) -> None:
+        self._observer.add(self._party.guest, **counts)
+
+    # One tree.
+
+    def _begin(self, number: int) -> _Tree:
+        party, parameters = self._party, self._parameters
+        rows = sample_rows(party.public_rng, self._step, number, self._rows, parameters.row_sample)
+        self._columns = sample_columns(
+            party.public_rng,
+            self._step,
+            number,
+            party.name,
+            len(self._inputs.names),
+            parameters.column_sample,
+        )
+        sample = Sample(rows, self._rows)
+        codes = self._codes
+        if len(self._columns) < len(codes):
+            codes = codes[self._columns]
+        if not sample.everyone:
+            codes = np.ascontiguousarray(codes[:, rows])
+        every = candidates(
+            self._binning.value_bins[self._columns],
+            self._has_missing[self._columns],
+            self._binning.width,
+        )
+        table = SlotTable.of(every)
+        table = SlotTable.of(every, slot_order(self._seed, number, len(table)))
+        self._every = every
+        self._sums.receive(number, len(rows))
+        self._note(tree_rows=len(rows))
+        return _Tree(number, sample, codes, table)
+
+    def _serve(self, tree: _Tree) -> list[Split]:
+        root = Place(
+            0,
+            0,
+            np.arange(self._rows, dtype=np.uint32),
+            np.arange(len(tree.sample.rows), dtype=np.uint32),
+        )
+        pairs = [_Pair(root, None, None)]
+        for depth in range(self._parameters.depth):
+            if not pairs:
+                break
+            self._party.cancel.check()
+            level = self._reply(tree, depth, pairs)
+            pairs = self._orders(tree, depth, level)
+        self._send_validation(tree)
+        return tree.splits
+
+    # One level: sums.
+
+    def _reply(self, tree: _Tree, depth: int, pairs: list[_Pair]) -> dict[int, _Node]:
+        level: dict[int, _Node] = {}
+        flags: list[npt.NDArray[np.uint8]] = []
+        nodes: list[NodeCuts] = []
+        for pair in pairs:
+            made = self._choose(tree, pair)
+            level |= {node.place.number: node for node in made}
+            slots = made[0].slots
+            known = np.arange(len(tree.table)) if pair.parent is None else pair.parent.slots
+            flags.append(np.isin(known, slots, assume_unique=True).astype(np.uint8))
+            if len(slots):
+                nodes.append(_cuts(tree.table, pair.summed, slots))
+        sent = np.concatenate(flags)
+        guest = self._party.guest
+        self._party.channel.send(guest, "slots", Slots(tree.number, depth, sent))
+        if nodes:
+            tag, width = f"{tree.number}/{depth}", self._binning.width
+            self._sums.reply(tag, tree.rows_first, width, nodes, self._draw(nodes))
+        self._note(candidates=len(sent))
+        self._observer.reply(guest, [len(node.cuts) for node in nodes])
+        return level
+
+    def _choose(self, tree: _Tree, pair: _Pair) -> list[_Node]:
+        """Return the summed node, and the derived one, with the cuts that the rule of k allows."""
+        width = self._binning.width
+        counts = count_bins(tree.codes, pair.summed.summed, width)
+        k = self._parameters.minimum_rows
+        if pair.parent is None or pair.derived is None:
+            sent = allowed(counts[np.newaxis], self._every, k)
+            return [_Node(pair.summed, counts, sent, tree.table.slots(sent))]
+        rest = pair.parent.counts - counts
+        sent = allowed(np.stack([counts, rest]), pair.parent.sent, k)
+        slots = tree.table.slots(sent)
+        return [_Node(pair.summed, counts, sent, slots), _Node(pair.derived, rest, sent, slots)]
+
+    def _draw(self, nodes: list[NodeCuts]) -> list[tuple[Ints, Ints]] | None:
+        if not self._noise:
+            return None
+        g, h = self._noise
+        return [(g.sample(len(node.cuts)), h.sample(len(node.cuts))) for node in nodes]
+
+    # One level: partitions.
+
+    def _orders(self, tree: _Tree, depth: int, level: dict[int, _Node]) -> list[_Pair]:
+        asked: Asked = []
+        while True:
+            order = self._party.channel.receive(self._party.guest, "order", Order)
+            if (order.tree, order.depth) != (tree.number, depth):
+                raise PeerError("ATL-BST-005", "an order for another level than the present one")
+            if order.settled:
+                return self._settle(tree, depth, order, level, asked)
+            self._announce(tree, depth, order, level, asked)
+
+    def _announce(
+        self, tree: _Tree, depth: int, order: Order, level: dict[int, _Node], asked: Asked
+    ) -> None:
+        numbers, slots = order.ask_nodes.tolist(), order.ask_slots.tolist()
+        if not numbers or len(numbers) != len(slots) or len(set(numbers)) != len(numbers):
+            raise PeerError("ATL-BST-005", "an order must ask for one cut of each of its nodes")
+        if order.accepted.size or order.grown.size or order.partition:
+            raise PeerError("ATL-BST-005", "an order either asks or settles")
+        sides = []
+        for number, slot in zip(numbers, slots, strict=True):
+            node = level.get(number)
+            at = 0 if node is None else int(np.searchsorted(node.slots, slot))
+            if node is None or at == len(node.slots) or node.slots[at] != slot:
+                raise PeerError("ATL-BST-005", "the guest asks for a cut that was never sent")
+            node.asked += 1
+            if node.asked > 1 + REFUSALS:
+                raise PeerError("ATL-BST-008", "the guest asks for too many cuts of one node")
+            side = self._side(tree, node.place, slot)
+            sides.append(side)
+            asked.append((number, slot, side))
+        partition = bits.pack(sides)
+        guest = self._party.guest
+        self._party.channel.send(guest, "left", Left(tree.number, depth, partition))
+        self._note(asked=len(numbers), left_bytes=len(partition))
+
+    def _side(self, tree: _Tree, place: Place, slot: int) -> Bools:
+        column, cut, twin = tree.table.meaning(slot)
+        codes = self._codes[self._columns[column]][place.rows]
+        return goes_left(codes, cut, twin, self._binning.missing)
+
+    def _settle(
+        self, tree: _Tree, depth: int, order: Order, level: dict[int, _Node], asked: Asked
+    ) -> list[_Pair]:
+        mine = self._adopt(tree, order, asked)
+        numbers = order.grown.tolist()
+        fits = depth + 1 < self._parameters.depth or not numbers
+        if not fits or sorted(set(numbers)) != numbers or not set(numbers) <= level.keys():
+            raise PeerError("ATL-BST-005", "the guest grows nodes that are not there to be grown")
+        others = [number for number in numbers if number not in mine]
+        rows = [len(level[number].place.rows) for number in others]
+        sides = mine | dict(zip(others, bits.unpack(order.partition, rows), strict=True))
+        self._note(
+            accepted=len(order.accepted), grown=len(numbers), partition_bytes=len(order.partition)
+        )
+        pairs = []
+        for number in numbers:
+            left, right = level[number].place.divide(sides[number], tree.sample)
+            if not len(left.summed) or not len(right.summed):
+                raise PeerError("ATL-BST-004", "a partition leaves one side of its node empty")
+            pairs.append(_Pair(*small_first(left, right), level[number]))
+        return pairs
+
+    def _adopt(self, tree: _Tree, order: Order, asked: Asked) -> dict[int, Bools]:
+        """Keep the splits that the guest adopted; return their left rows by node number."""
+        flags = order.accepted.tolist()
+        if len(flags) != len(asked) or any(flag not in (0, 1) for flag in flags):
+            raise PeerError("ATL-BST-005", "the guest must say of each cut whether it adopts it")
+        if order.ask_nodes.size or order.ask_slots.size:
+            raise PeerError("ATL-BST-005", "an order either asks or settles")
+        taken = sorted(
+            (
+                (number, slot, side)
+                for (number, slot, side), flag in zip(asked, flags, strict=True)
+                if flag
+            ),
+            key=lambda entry: entry[0],
+        )
+        mine = {number: side for number, _, side in taken}
+        if len(mine) != len(taken):
+            raise PeerError("ATL-BST-005", "the guest adopts two cuts of one node")
+        for _, slot, _ in taken:
+            column, cut, twin = tree.table.meaning(slot)
+            real = int(self._columns[column])
+            value = threshold(self._binning.thresholds[real], cut)
+            tree.splits.append(Split(column=real, threshold=value, missing_left=twin))
+        return mine
+
+    def _send_validation(self, tree: _Tree) -> None:
+        validation = self._inputs.validation
+        if validation is None or not tree.splits:
+            return
+        data = pack_rows(compare(tuple(tree.splits), validation.features))
+        self._party.channel.send(self._party.guest, "validation", Validation(tree.number, data))
+        self._note(validation_bytes=len(data))
+
+
+def _cuts(table: SlotTable, place: Place, slots: Ints) -> NodeCuts:
+    at = table.order[slots]
+    return NodeCuts(
+        place.summed,
+        table.columns[at].astype(np.uint32),
+        table.cuts[at].astype(np.uint16),
+        table.twins[at],
+    )

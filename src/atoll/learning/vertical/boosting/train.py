@@ -1,0 +1,40 @@
+"""The entries: train a model together, score rows together."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from atoll.channel.party import Party
+from atoll.core.errors import UserError
+from atoll.core.names import Role
+from atoll.learning.vertical.boosting.api import BoostingInputs, TrainingResult
+from atoll.learning.vertical.boosting.guest import GuestTrainer
+from atoll.learning.vertical.boosting.host import HostTrainer
+from atoll.learning.vertical.boosting.parameters import BoostingParameters
+from atoll.models.boosting import Part, score
+
+
+def train(party: Party, inputs: BoostingInputs, parameters: BoostingParameters) -> TrainingResult:
+    """Train boosted trees over the parties' columns; return this party's part and the history.
+
+    The guest learns the sums of its own g and h over the rows left of the hosts' cuts, hosts learn
+    each tree's shape and partitions (``api.REVEALS``). Errors: ATL-BST-001 to ATL-BST-010.
+    """
+    if not party.hosts:
+        raise UserError("ATL-BST-001", "vertical boosting needs at least one host")
+    if party.role == Role.GUEST and party.name == party.guest:
+        return GuestTrainer(party, inputs, parameters).run()
+    if party.role == Role.HOST:
+        return HostTrainer(party, inputs, parameters).run()
+    raise UserError("ATL-BST-001", "boosting has a guest and hosts, no other role")
+
+
+def predict(
+    party: Party, part: Part, features: npt.NDArray[np.float64]
+) -> npt.NDArray[np.float64] | None:
+    """Score aligned rows: float64[rows] probabilities at the guest, None at hosts.
+
+    See ``models.boosting.score`` for what is revealed and the errors.
+    """
+    return score(party, part, features)
