@@ -1,0 +1,1 @@
+"""Showing reports to people: one static page for now."""
