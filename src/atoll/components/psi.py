@@ -6,7 +6,7 @@ from atoll.components.api import Component, Facts, Result, Task, Terms
 from atoll.core.report import KeyValuePanel, Report
 from atoll.jobs.schema import Port
 from atoll.operators import psi
-from atoll.operators.psi import PsiParameters
+from atoll.operators.psi import PsiParameters, star
 
 
 def run(task: Task, parameters: PsiParameters) -> Result:
@@ -38,10 +38,13 @@ def describe(facts: Facts, parameters: PsiParameters) -> Terms:
     warnings = ["semi-honest: a party that makes up ids learns whether the other holds them"]
     if parameters.protocol == "ideal":
         warnings.append("the ideal protocol sends every id in the clear: tests only")
+    many = len(hosts) > 1
+    if many:
+        warnings.append("with several hosts the guest learns which ids each single host has")
     return Terms(
         implementation=f"psi.{parameters.protocol}",
         trust_model="two-party",
-        reveals=psi.reveals(parameters),
+        reveals=star.reveals(parameters) if many else psi.reveals(parameters),
         minimums={"intersection": parameters.minimum_intersection},
         estimated_bytes=estimate,
         owners={"table": entitled},

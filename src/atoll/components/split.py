@@ -7,6 +7,7 @@ from pydantic import Field
 
 from atoll.components.api import Component, Facts, Result, Task, Terms
 from atoll.core.errors import DataError
+from atoll.core.random import PublicRandom
 from atoll.jobs.definition import Frozen
 from atoll.jobs.schema import Port
 
@@ -14,7 +15,15 @@ from atoll.jobs.schema import Port
 class SplitParameters(Frozen):
     """How many rows are held out."""
 
-    fraction: float = Field(0.2, gt=0, lt=1, description="share of the rows that is held out")
+    fraction: float = Field(
+        default=0.2, gt=0, lt=1, description="share of the rows that is held out"
+    )
+    seed: int | None = Field(
+        default=None,
+        ge=0,
+        lt=1 << 63,
+        description="repeats a choice; empty: drawn from the joint coin toss",
+    )
 
 
 def run(task: Task, parameters: SplitParameters) -> Result:
@@ -24,7 +33,10 @@ def run(task: Task, parameters: SplitParameters) -> Result:
     if rows < 2:
         raise DataError("ATL-JOB-014", "too few rows to hold some out")
     held = min(max(round(rows * parameters.fraction), 1), rows - 1)
-    order = task.party.public_rng.generator(task.step, 0, "split").permutation(rows)
+    public = task.party.public_rng
+    if parameters.seed is not None:
+        public = PublicRandom(b"atoll/split/v1" + parameters.seed.to_bytes(8, "big"))
+    order = public.generator(task.step, 0, "split").permutation(rows)
     return Result(
         {"train": table.take(np.sort(order[held:])), "test": table.take(np.sort(order[:held]))}
     )

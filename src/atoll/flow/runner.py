@@ -94,7 +94,6 @@ class Runner:
         except Exception as error:
             known = self._known(error)
             run.transport.abort(known.code, known.phase or self.phase)
-            run.events("failed", error=known.to_dict())
             raise known from error
 
     def _known(self, error: Exception) -> AtollError:

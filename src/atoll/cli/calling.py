@@ -1,0 +1,56 @@
+"""Runs a click command and turns whatever ends it into an exit code and one message."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import signal
+import sys
+import traceback
+
+import click
+
+from atoll.cli.talk import show_error
+from atoll.core.errors import AtollError, InternalError
+
+INTERRUPTED = 128 + signal.SIGINT
+
+
+def call(module: str, name: str, arguments: list[str]) -> int:
+    """Import the module of a command, run it, and return the exit code."""
+    try:
+        command: click.Command = importlib.import_module(module).command
+        result = command.main(arguments, prog_name=f"atoll {name}", standalone_mode=False)
+        return result if isinstance(result, int) else 0
+    except click.exceptions.NoArgsIsHelpError as error:
+        error.show()
+        return 2
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except (KeyboardInterrupt, click.Abort):
+        sys.stderr.write("interrupted\n")
+        return INTERRUPTED
+    except BrokenPipeError:
+        # Whoever read our output has gone; Python must not complain when it flushes at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except AtollError as error:
+        _trace()
+        show_error(error)
+        return error.exit_code
+    except Exception as error:
+        _trace()
+        show_error(
+            InternalError(
+                "ATL-INT-001",
+                f"an unexpected {type(error).__name__}",
+                hint="run with ATOLL_TRACEBACK=1 to see where, and report it",
+            )
+        )
+        return 1
+
+
+def _trace() -> None:
+    if os.environ.get("ATOLL_TRACEBACK") == "1":
+        traceback.print_exc()

@@ -1,0 +1,78 @@
+"""Standard output is data, standard error is talk; colours only where a person watches."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from typing import Any
+
+from atoll.core.errors import AtollError
+
+_RED, _DIM, _PLAIN = "\033[31m", "\033[2m", "\033[0m"
+
+
+def person_watches() -> bool:
+    """Say whether standard error is a terminal that can redraw lines."""
+    return sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
+
+
+def colours() -> bool:
+    """Say whether talk may be coloured (https://no-color.org)."""
+    return person_watches() and not os.environ.get("NO_COLOR")
+
+
+def say(text: str) -> None:
+    """Tell the person something."""
+    sys.stderr.write(text + "\n")
+    sys.stderr.flush()
+
+
+def give(text: str) -> None:
+    """Write data that was asked for."""
+    sys.stdout.write(text + "\n")
+    sys.stdout.flush()
+
+
+def give_json(value: Any) -> None:
+    """Write one JSON value."""
+    give(json.dumps(value, indent=2, sort_keys=False, ensure_ascii=False, allow_nan=False))
+
+
+def error_lines(error: AtollError) -> list[str]:
+    """Return an error as lines: code and message, then place, party, phase, hint."""
+    lines = [f"error {error.code}: {error.message}"]
+    for name in ("place", "party", "phase", "hint"):
+        value = getattr(error, name)
+        if value:
+            lines.append(f"  {name}: {value}")
+    return lines
+
+
+def show_error(error: AtollError) -> None:
+    """Tell the person of an error."""
+    first, *rest = error_lines(error)
+    if colours():
+        first, rest = f"{_RED}{first}{_PLAIN}", [f"{_DIM}{line}{_PLAIN}" for line in rest]
+    say("\n".join([first, *rest]))
+
+
+def table(rows: list[tuple[str, ...]]) -> str:
+    """Return rows as columns, numbers to the right; the first row is the head."""
+    widths = [max(len(row[at]) for row in rows) for at in range(len(rows[0]))]
+    lines = []
+    for row in rows:
+        first = row[0].ljust(widths[0])
+        others = [cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True)]
+        lines.append("  ".join([first, *others]).rstrip())
+    return "\n".join(lines)
+
+
+def amount(count: float) -> str:
+    """Return a number of bytes for people."""
+    size = float(count)
+    for unit in ("B", "kB", "MB"):
+        if size < 1000:
+            return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
+        size /= 1000
+    return f"{size:.1f} GB"
