@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from atoll.core.reveal import Values, evaluate
 
-HEADER_BYTES = 192
+HEADER_BYTES = 128
 
 
 @dataclass(frozen=True)

@@ -123,7 +123,8 @@ _COUNTS = Reveal(
     "how many cuts of each node the host sends",
 )
 
-# ``rows`` counts the rows of all trees, ``cells`` is the list of cuts sent per reply.
+# ``rows`` counts the rows of all trees; ``cells`` lists the cuts sent, node by node, of all replies;
+# ``replied_nodes`` counts the nodes of all replies.
 REVEALS: dict[str, tuple[Reveal, ...]] = {
     "ideal": (
         Reveal("host", "histogram.ideal.rows", "g", "rows", "every g, in the clear"),
@@ -156,7 +157,8 @@ REVEALS: dict[str, tuple[Reveal, ...]] = {
     ),
 }
 
-# ``publications`` and ``replies`` count calls; ``row_messages`` and ``cell_messages`` their chunks.
+# With one host. ``replies`` counts calls; ``row_messages`` are the chunks of 2¹⁴ rows of all trees,
+# ``cell_messages`` those of 2¹⁴ cells of all replies.
 COSTS: dict[str, Cost] = {
     "ideal": Cost(
         rounds="replies",

@@ -1,0 +1,104 @@
+"""What the conformance tests share: pairs of parties, liars, and the comparison of declarations."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import pytest
+
+from atoll.channel.api import Channel
+from atoll.channel.party import Party
+from atoll.core.message import Message
+from atoll.core.names import Role
+from atoll.core.reveal import Reveal, Values
+from atoll.operators.cost import HEADER_BYTES, Cost
+from atoll.sim.world import World
+
+Lie = Callable[[str, Message], Iterable[Message]]
+
+
+def _honest(tag: str, message: Message) -> Iterable[Message]:
+    return [message]
+
+
+@dataclass
+class LyingChannel(Channel):
+    """Sends what ``lie`` makes of each message: another one, several or none."""
+
+    lie: Lie = field(default=_honest)
+
+    def send(self, receiver: str, tag: str, message: Message) -> None:
+        for told in self.lie(tag, message):
+            super().send(receiver, tag, told)
+
+    def fork(self, name: str) -> Channel:
+        inner = super().fork(name)
+        return LyingChannel(**{**vars(inner), "lie": self.lie})
+
+
+def _lying(party: Party, lie: Lie) -> Party:
+    return replace(party, channel=LyingChannel(**{**vars(party.channel), "lie": lie}))
+
+
+@dataclass(frozen=True)
+class Conformance:
+    """Comparisons of what was declared with what was sent, between ``bank`` and ``shop``."""
+
+    roles: dict[str, Role] = field(default_factory=lambda: {"bank": Role.GUEST, "shop": Role.HOST})
+
+    def lying(self, party: Party, lie: Lie) -> Party:
+        """Return the party with a channel that lies."""
+        return _lying(party, lie)
+
+    def instead(self, kind: type[Message], change: Callable[[Any], Iterable[Message]]) -> Lie:
+        """Return the lie that changes every message of one class."""
+        return lambda tag, message: change(message) if isinstance(message, kind) else [message]
+
+    def check_reveals(self, world: World, declared: Sequence[Reveal], values: Values) -> None:
+        """Hold the declared reveals against what the channels counted, exactly."""
+        sent = {
+            (str(self.roles[receiver]), kind, name): count
+            for channel in world.channels.values()
+            for (_, receiver, kind, name), count in channel.disclosures.counts.items()
+            if count
+        }
+        expected = {
+            (reveal.receiver, reveal.message, reveal.field): reveal.count(values)
+            for reveal in declared
+        }
+        assert sent == {key: count for key, count in expected.items() if count}
+
+    def check_cost(self, world: World, cost: Cost, values: Values) -> None:
+        """Hold the declared cost against the guest's counters."""
+        declared = cost.estimate(values)
+        seen = world.channels["bank"].counters.total()
+        assert seen.rounds == declared["rounds"]
+        assert seen.messages_sent + seen.messages_received == declared["messages"]
+        room = HEADER_BYTES * declared["messages"]
+        assert 0 <= seen.bytes_sent - declared["guest_to_host"] <= room
+        assert 0 <= seen.bytes_received - declared["host_to_guest"] <= room
+
+    def code(self, world: World, party: str) -> str:
+        """Return the code with which a party ended, or an empty text."""
+        return str(getattr(world.errors.get(party), "code", ""))
+
+    def check_refused(self, world: World, code: str, *, by: str = "bank") -> None:
+        """Demand that one party refused with a code and that every party ended."""
+        assert self.code(world, by) == code
+        assert set(world.results) | set(world.errors) == set(world.channels)
+        for name, error in world.errors.items():
+            assert name == by or getattr(error, "code", "") in ("ATL-NET-004", code), error
+
+    def check_refused_by_both(self, world: World, code: str) -> None:
+        """Demand that both refused; the slower may hear of the other's refusal first."""
+        codes = sorted(self.code(world, name) for name in world.channels)
+        assert not world.results
+        assert codes in ([code, code], sorted([code, "ATL-NET-004"]))
+
+
+@pytest.fixture
+def conformance() -> Conformance:
+    """The comparisons of the conformance suite."""
+    return Conformance()
