@@ -59,7 +59,7 @@ class TrainingHistory:
     """What happened in training, as this party saw it.
 
     ``observed`` holds, for each peer, the counts that the size formulas of ``REVEALS`` name;
-    ``margin`` are the guest's final log-odds of its training rows, float64[rows].
+    ``margin`` are the guest's log-odds of its training rows under the kept trees, float64[rows].
     """
 
     trees: list[TreeRecord] = field(default_factory=list)

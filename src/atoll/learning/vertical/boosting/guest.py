@@ -135,7 +135,7 @@ class GuestTrainer:
         base = base_margin(self._label, self._parameters.base_score)
         margin = np.full(self._rows, base)
         validation = self._inputs.validation
-        held_out = _Validation(validation, base)
+        held_out, best = _Validation(validation, base), margin
         self._exchange.start(self._rows, held_out.rows)
         for number in range(self._parameters.trees):
             begin = self._party.clock.now()
@@ -144,13 +144,15 @@ class GuestTrainer:
             for place, weight in tree.leaves.values():
                 margin[place.rows] += weight
             loss = self._validate(tree, held_out)
+            if held_out.improved:
+                best = margin.copy()
             self._record(tree, margin, loss, self._party.clock.now() - begin)
             self._party.progress("boosting", number + 1, self._parameters.trees)
             if held_out.stalled(self._parameters.early_stopping_rounds):
                 break
         kept = held_out.kept(self._parameters.early_stopping_rounds, len(self._trees))
         self._exchange.tree(len(self._trees), more=False, kept=kept)
-        return self._finish(base, margin, kept)
+        return self._finish(base, best if kept < len(self._trees) else margin, kept)
 
     def _finish(self, base: float, margin: Floats, kept: int) -> TrainingResult:
         trees = self._trees[:kept]
@@ -171,7 +173,7 @@ class GuestTrainer:
         )
         history = self._history
         history.kept, history.observed = kept, self._exchange.observer.values()
-        history.margin = margin if kept == len(self._trees) else None
+        history.margin = margin
         return TrainingResult(part, history)
 
     def _record(self, tree: _Tree, margin: Floats, loss: float | None, seconds: float) -> None:
@@ -428,6 +430,11 @@ class _Validation:
         self._margin += step
         self._losses.append(log_loss(self._margin, self._label))
         return self._losses[-1]
+
+    @property
+    def improved(self) -> bool:
+        """Whether the last tree gave the least loss so far."""
+        return bool(self._losses) and int(np.argmin(self._losses)) == len(self._losses) - 1
 
     def stalled(self, patience: int) -> bool:
         """Say whether the loss has not fallen for so many trees (0: never)."""

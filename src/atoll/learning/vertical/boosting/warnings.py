@@ -57,10 +57,11 @@ def _reconstruction(parameters: BoostingParameters, rows: int) -> str:
     nearest = min(
         attack["points"], key=lambda point: (abs(point["trees"] - parameters.trees), point["trees"])
     )
+    found, guessed = 100 * nearest["bits"], 100 * attack["guessing"]
     return (
         f"{rows} rows are fewer than {ROWS_PER_TREE} for each of {parameters.trees} trees: the "
-        "sums that the guest sees are linear equations from which it can work out the hosts' binned "
-        f"columns. On {attack['data']} with k = {attack['k']}, {nearest['trees']} trees gave back "
-        f"{100 * nearest['bits']:.1f} % of the host's bits ({100 * attack['guessing']:.0f} % by "
-        "guessing). Use fewer trees, or host_noise."
+        "sums that the guest sees are linear equations from which it can work out the hosts' "
+        f"binned columns. On {attack['data']} with k = {attack['k']}, {nearest['trees']} trees "
+        f"gave back {found:.1f} % of the host's bits ({guessed:.0f} % by guessing). Use fewer "
+        "trees, or host_noise."
     )
