@@ -8,7 +8,7 @@ from atoll.core.message import Message, blob, text
 from atoll.jobs.approval import DOCUMENT_BYTES, SIGNATURE_BYTES
 
 DECLARATION_BYTES = 8 << 20
-CERTIFICATE_BYTES = 1 << 14
+CERTIFICATE_BYTES = 64 << 10
 
 
 @dataclass(frozen=True)

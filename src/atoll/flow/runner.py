@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic import BaseModel
 
@@ -39,6 +39,9 @@ from atoll.operators import coin_toss
 
 COIN_TASK = "flow.coin-toss"
 LAST_TASK = "flow.last"
+PLAN_TASK = "flow.plan"
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -88,13 +91,30 @@ class Runner:
 
     def execute(self) -> Outcome:
         """Run everything; tell the peers of a failure. Errors: whatever ended the run."""
-        run = self.run
+        return self._telling(self._execute)
+
+    def plan(self) -> Plan:
+        """Make the plan and stop. Errors: whatever ended it."""
+        return self._telling(self._plan)
+
+    def _telling(self, work: Callable[[], T]) -> T:
         try:
-            return self._execute()
+            return work()
         except Exception as error:
             known = self._known(error)
-            run.transport.abort(known.code, known.phase or self.phase)
+            self.run.transport.abort(known.code, known.phase or self.phase)
             raise known from error
+
+    def _plan(self) -> Plan:
+        validate(self.run.job, schemas(self.run.catalogue))
+        self._enter(AGREEMENT_STEP)
+        channel = self._channel(PLAN_TASK)
+        try:
+            plan, _ = agreement.prepare(self._position(), channel)
+        finally:
+            self._record(AGREEMENT_STEP, "", channel)
+        self.run.transport.close()
+        return plan
 
     def _known(self, error: Exception) -> AtollError:
         if isinstance(error, AtollError):
@@ -283,3 +303,8 @@ def _keep(step: str, result: Result, outputs: Outputs) -> None:
 def run(run: Run) -> Outcome:
     """Run a job as one party and return what it left. Errors: whatever ended the run, located."""
     return Runner(run).execute()
+
+
+def plan_only(run: Run) -> Plan:
+    """Make the plan with the other parties, who do the same, and stop. Errors: as ``run``."""
+    return Runner(run).plan()

@@ -1,0 +1,1 @@
+"""``atoll demo``: the main job between two processes on this machine."""

@@ -1,0 +1,234 @@
+"""``atoll demo``: two parties as two processes, from tables to a report."""
+
+from __future__ import annotations
+
+import signal
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import click
+
+from atoll.cli.talk import amount, give, give_json, table
+from atoll.jobs.errors import ConflictError
+
+REPORT = Path("build/demo/report.html")
+
+
+@dataclass(frozen=True)
+class Options:
+    """What was chosen on the command line."""
+
+    data: str
+    rows: int
+    columns: tuple[int, int]
+    boosting: dict[str, Any]
+    seed: int
+    folder: Path | None
+    report: Path | None
+
+
+_int = click.IntRange
+
+
+@click.command()
+@click.option(
+    "--data",
+    type=click.Choice(["breast", "credit", "synthetic"]),
+    help="which table is split between the parties (breast, or synthetic where --rows is given)",
+)
+@click.option("--rows", type=_int(100, 10_000_000), help="rows of synthetic data (10000)")
+@click.option("--guest-columns", type=_int(1, 1000), default=10, help="of synthetic data (10)")
+@click.option("--host-columns", type=_int(1, 1000), default=10, help="of synthetic data (10)")
+@click.option("--trees", type=_int(1, 4096), default=20, help="number of trees (20)")
+@click.option("--depth", type=_int(1, 10), default=3, help="levels of splits in a tree (3)")
+@click.option("--bins", type=_int(2, 254), default=32, help="quantile bins of a column (32)")
+@click.option(
+    "--minimum-rows",
+    type=_int(0, 1 << 30),
+    default=20,
+    help="k: no sum over fewer rows leaves the host; 0 switches it off (20)",
+)
+@click.option("--seed", type=_int(0, (1 << 32) - 1), default=7, help="of dropped and held-out rows")
+@click.option(
+    "--folder",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="keep keys, tables, ledgers and outputs here (a new folder)",
+)
+@click.option(
+    "--report",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help=f"where the HTML report goes ({REPORT}, or into --folder)",
+)
+@click.option("--json", "as_json", is_flag=True, help="one JSON object on standard output")
+def command(as_json: bool, **chosen: Any) -> None:
+    """Let two parties, as two processes, intersect, train and evaluate on this machine.
+
+    Each party has its own keys, folder and table; they are joined by gRPC with mTLS on loopback
+    alone. Shows the federated model beside the guest's own and the centralised one.
+    """
+    result = run(_options(chosen))
+    if as_json:
+        give_json(result)
+    else:
+        give(summary(result))
+
+
+def _options(chosen: dict[str, Any]) -> Options:
+    data, rows = chosen["data"], chosen["rows"]
+    if rows is not None and data not in (None, "synthetic"):
+        raise click.UsageError("--rows is for synthetic data only")
+    data = data or ("synthetic" if rows is not None else "breast")
+    names = ("trees", "depth", "bins", "minimum_rows")
+    return Options(
+        data,
+        rows or 10_000,
+        (chosen["guest_columns"], chosen["host_columns"]),
+        {name: chosen[name] for name in names},
+        chosen["seed"],
+        chosen["folder"],
+        chosen["report"],
+    )
+
+
+def run(options: Options) -> dict[str, Any]:
+    """Run the demo and return its result; nothing but the report stays without a folder."""
+    report = options.report or (options.folder / "report.html" if options.folder else REPORT)
+    with _interruptible(), _place(options.folder) as folder:
+        return _play(options, folder, report.resolve())
+
+
+def _play(options: Options, folder: Path, report: Path) -> dict[str, Any]:
+    from atoll.board.export import write_html
+    from atoll.cli.demo import compare, data, outcome, page, processes, progress, setting
+    from atoll.learning.vertical.boosting import BoostingParameters
+
+    shares = data.make(options.data, options.rows, options.columns, options.seed)
+    compare.require()
+    parameters = BoostingParameters(**options.boosting)
+    job = setting.make_job(options.boosting, options.seed)
+    setting.prepare(folder, shares, job)
+    with progress.display() as shown:
+        shown.note(f"{shares.about}: {data.GUEST} and {data.HOST}, one process each")
+        begun = time.monotonic()
+        with processes.crew() as workers:
+            finished = _follow(workers, folder, job, shown)
+        done = outcome.Finished(folder, finished, time.monotonic() - begun)
+        shown.note("training the guest's own and the centralised model for comparison")
+        compared = compare.compare(shares, done.outputs(data.GUEST), parameters)
+    result = outcome.result(done, shares, compared, report)
+    report.parent.mkdir(parents=True, exist_ok=True)
+    pages = page.reports(result, compared, done.outputs(data.GUEST), shares.about)
+    write_html(pages, report)
+    return result
+
+
+def _follow(workers: Any, folder: Path, job: Any, shown: Any) -> str:
+    """Start both workers and follow them to the end; return the run's name."""
+    from atoll.cli.demo import data, setting
+
+    runs: list[str] = []
+
+    def heard(party: str, event: dict[str, Any]) -> None:
+        shown(party, event)
+        if event["event"] == "finished":
+            runs.append(str(event["run"]))
+
+    workers.start(data.HOST, setting.specify(folder, data.HOST, job, None))
+    address = workers.address(data.HOST, heard)
+    workers.start(data.GUEST, setting.specify(folder, data.GUEST, job, address))
+    workers.follow(heard)
+    return runs[0]
+
+
+@contextmanager
+def _place(folder: Path | None) -> Iterator[Path]:
+    """Give the folder that was named, if it is new or empty, or a temporary one."""
+    if folder is None:
+        with tempfile.TemporaryDirectory(prefix="atoll-demo-") as name:
+            yield Path(name)
+        return
+    if folder.exists() and any(folder.iterdir()):
+        raise ConflictError(
+            "ATL-CLI-004", "the folder is not empty", place=str(folder), hint="name a new one"
+        )
+    folder.mkdir(parents=True, exist_ok=True)
+    yield folder.resolve()
+
+
+@contextmanager
+def _interruptible() -> Iterator[None]:
+    """Let SIGTERM end the demo as Ctrl-C does, with everything cleared away."""
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def summary(result: dict[str, Any]) -> str:
+    """Return the result for people."""
+    rows, columns = result["rows"], result["columns"]
+    parts = [
+        table(
+            [
+                ("", "rows", "columns"),
+                ("guest", str(rows["guest"]), str(columns["guest"])),
+                ("host", str(rows["host"]), str(columns["host"])),
+                ("in common", str(rows["common"]), ""),
+            ]
+        ),
+        table([("model", "AUC", "KS", "AUC in training"), *map(_scores(result), _MODELS)]),
+        "The guest alone and the centralised model are XGBoost with the same settings on the same\n"
+        "bins. The joined table exists in this process only, because it made both tables.",
+        table(_costs(result)),
+        *(_learned(result, party) for party in ("guest", "host")),
+        *(f"warning: {text}" for text in result["warnings"]),
+        f"report: {result['report']}",
+    ]
+    return "\n\n".join(parts)
+
+
+_MODELS = ("guest", "federated", "centralised")
+_TITLES = {"guest": "guest alone", "federated": "federated", "centralised": "centralised"}
+
+
+def _scores(result: dict[str, Any]) -> Any:
+    def row(name: str) -> tuple[str, ...]:
+        figures = (result[key][name] for key in ("auc", "ks", "auc_train"))
+        return (_TITLES[name], *(f"{value:.4f}" for value in figures))
+
+    return row
+
+
+def _costs(result: dict[str, Any]) -> list[tuple[str, ...]]:
+    rows = [("phase", "seconds", "guest → host", "host → guest")]
+    for name, moved in result["bytes"].items():
+        seconds = result["seconds"].get(name)
+        rows.append(
+            (
+                name,
+                "" if seconds is None else f"{seconds:.2f}",
+                amount(moved["guest_to_host"]),
+                amount(moved["host_to_guest"]),
+            )
+        )
+    return [*rows, ("total", f"{result['seconds']['total']:.2f}", "", "")]
+
+
+def _learned(result: dict[str, Any], party: str) -> str:
+    lines = [f"what the {party} learned (values, sentence):"]
+    lines += [
+        f"  {line['step']:<11} {line['elements']:>10}  {line['what']}"
+        for line in result["reveals"][party]
+    ]
+    return "\n".join(lines)

@@ -1,0 +1,73 @@
+"""A plan for people: who brings what, what each party learns, what it costs, what to mind."""
+
+from __future__ import annotations
+
+from atoll.cli.talk import amount, table
+from atoll.jobs.plan import Plan
+
+_SHOWN = 12
+
+
+def plan_lines(plan: Plan) -> list[str]:
+    """Return a plan as lines of text."""
+    return [
+        f"job {plan.job.name}, plan {plan.digest()}",
+        "",
+        *_tables(plan),
+        "",
+        *_steps(plan),
+        "",
+        *_reveals(plan),
+        *(f"  {name} of {step} at least {n}" for step, name, n in _minimums(plan)),
+        "",
+        *(f"warning: {text}" for text in plan.warnings),
+    ]
+
+
+def _tables(plan: Plan) -> list[str]:
+    lines = []
+    for party, role in sorted(plan.job.parties.items()):
+        lines.append(f"{party} ({role.value}), key {plan.certificates[party][:16]}…")
+        for facts in plan.tables[party].values():
+            shown = ", ".join(facts.columns[:_SHOWN])
+            more = ", …" if len(facts.columns) > _SHOWN else ""
+            label = f", label {facts.label}" if facts.label else ""
+            lines.append(f"  table {facts.name}: {facts.rows} rows, columns {shown}{more}{label}")
+            lines.append(f"  digest {facts.digest}, {facts.id_rule}")
+    return lines
+
+
+def _steps(plan: Plan) -> list[str]:
+    rows = [("step", "how", "trust", "about")]
+    rows += [
+        (
+            step,
+            plan.implementations[step],
+            plan.trust_models[step],
+            amount(plan.estimated_bytes[step]),
+        )
+        for step in plan.trust_models
+    ]
+    lines = table(rows).split("\n")
+    for step, values in plan.parameters.items():
+        if values:
+            said = ", ".join(f"{name} {value}" for name, value in values.items())
+            lines.append(f"  {step}: {said}")
+    lines += [f"  {output} stays with {', '.join(who)}" for output, who in plan.owners.items()]
+    return lines
+
+
+def _reveals(plan: Plan) -> list[str]:
+    lines = ["what is revealed, and how much of it (values):"]
+    for step, entries in plan.reveals.items():
+        for entry in entries:
+            lines.append(f"  {step} → {entry['receiver']}: {entry['what']} ({entry['size']})")
+    return lines
+
+
+def _minimums(plan: Plan) -> list[tuple[str, str, int]]:
+    return [
+        (step, name, value)
+        for step, values in plan.minimums.items()
+        for name, value in values.items()
+    ]
