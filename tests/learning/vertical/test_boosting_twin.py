@@ -34,6 +34,11 @@ CASES: dict[str, tuple[int, int, dict[str, Any]]] = {
 }
 
 
+def settled(changes: dict[str, Any]) -> BoostingParameters:
+    base: dict[str, Any] = {"trees": 6, "implementation": "ideal"}
+    return BoostingParameters(**(base | changes))
+
+
 def compare(names: int, held_out: int, parameters: BoostingParameters, seed: int = 7) -> None:
     x, y = play.table(420 + held_out, 4 * names + 1, seed)
     inputs = play.share(x, y, play.NAMES[:names], held_out)
@@ -82,7 +87,7 @@ def test_equals_the_run_in_the_clear(name: str) -> None:
     compare(
         names,
         held_out,
-        BoostingParameters(**({"trees": 6, "implementation": "ideal"} | changes)),
+        settled(changes),
     )
 
 
@@ -123,14 +128,12 @@ def test_the_cases_really_refuse_stop_and_use_hosts() -> None:
     names, _, changes = CASES["classes"]
     x, y = play.table(420, 4 * names + 1, 7)
     inputs = play.share(x, y, play.NAMES[:names])
-    parameters = BoostingParameters(**({"trees": 6, "implementation": "ideal"} | changes))
+    parameters = settled(changes)
     assert play.in_the_clear(inputs, parameters).refused > 0
     names, held_out, changes = CASES["stops early"]
     x, y = play.table(420 + held_out, 4 * names + 1, 7)
     inputs = play.share(x, y, play.NAMES[:names], held_out)
-    stopped = play.in_the_clear(
-        inputs, BoostingParameters(**({"implementation": "ideal"} | changes))
-    )
+    stopped = play.in_the_clear(inputs, settled(changes))
     assert len(stopped.guest.trees) < len(stopped.losses) < 30
     assert min(stopped.guest.host_splits) > 0
     assert any(split.missing_left for part in stopped.hosts.values() for split in part.splits)

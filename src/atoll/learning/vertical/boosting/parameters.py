@@ -16,53 +16,66 @@ class BoostingParameters(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    trees: int = Field(20, ge=1, le=4096, description="number of trees")
-    depth: int = Field(3, ge=1, le=10, description="levels of splits in each tree")
-    learning_rate: float = Field(0.3, gt=0, le=1, description="share of each tree's step taken")
-    bins: int = Field(
-        32, ge=2, le=254, description="quantile bins of a column; missing values have one more"
+    trees: int = Field(default=20, ge=1, le=4096, description="number of trees")
+    depth: int = Field(default=3, ge=1, le=10, description="levels of splits in each tree")
+    learning_rate: float = Field(
+        default=0.3, gt=0, le=1, description="share of each tree's step taken"
     )
-    reg_lambda: float = Field(1.0, ge=0, le=1e9, description="L2 penalty on leaf weights")
-    gamma: float = Field(0.0, ge=0, le=1e9, description="least loss that a split must save")
+    bins: int = Field(
+        default=32,
+        ge=2,
+        le=254,
+        description="quantile bins of a column; missing values have one more",
+    )
+    reg_lambda: float = Field(default=1.0, ge=0, le=1e9, description="L2 penalty on leaf weights")
+    gamma: float = Field(default=0.0, ge=0, le=1e9, description="least loss that a split must save")
     minimum_child_weight: float = Field(
-        1.0, ge=0, le=1e9, description="least sum of h on each side of a split"
+        default=1.0, ge=0, le=1e9, description="least sum of h on each side of a split"
     )
     minimum_rows: int = Field(
-        20,
+        default=20,
         ge=0,
         le=1 << 30,
         description="k: hosts send no sum over fewer rows than this; 0 sends all cuts",
     )
     minimum_leaf_rows: int | None = Field(
-        None, ge=0, le=1 << 30, description="least rows in a leaf; empty: the same as k"
+        default=None, ge=0, le=1 << 30, description="least rows in a leaf; empty: the same as k"
     )
     minimum_class_rows: int = Field(
-        0, ge=0, le=1 << 30, description="least rows of each class in a leaf; 0 does not ask"
+        default=0,
+        ge=0,
+        le=1 << 30,
+        description="least rows of each class in a leaf; 0 does not ask",
     )
-    row_sample: float = Field(1.0, gt=0, le=1, description="share of the rows used for each tree")
+    row_sample: float = Field(
+        default=1.0, gt=0, le=1, description="share of the rows used for each tree"
+    )
     column_sample: float = Field(
-        1.0, gt=0, le=1, description="share of each party's columns used for each tree"
+        default=1.0, gt=0, le=1, description="share of each party's columns used for each tree"
     )
     early_stopping_rounds: int = Field(
-        0,
+        default=0,
         ge=0,
         le=4096,
         description="stop when the validation loss has not fallen for so many trees; 0: never",
     )
     host_noise: float = Field(
-        0.0,
+        default=0.0,
         ge=0,
         le=4096,
         description="standard deviation, in rows' gradients, of the noise that hosts add to sums",
     )
     scale_bits: int | None = Field(
-        None, ge=4, le=12, description="q of the fixed-point scale 2^q; empty: by number of rows"
+        default=None,
+        ge=4,
+        le=12,
+        description="q of the fixed-point scale 2^q; empty: by number of rows",
     )
     base_score: Literal["mean", "half"] = Field(
-        "mean", description="start from the log-odds of the mean label, or from one half"
+        default="mean", description="start from the log-odds of the mean label, or from one half"
     )
     implementation: Literal["elgamal", "ideal"] = Field(
-        "elgamal", description="how sums are hidden; ideal hides nothing and is for tests"
+        default="elgamal", description="how sums are hidden; ideal hides nothing and is for tests"
     )
 
     @model_validator(mode="after")
