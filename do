@@ -106,6 +106,11 @@ if [ -z "${ATOLL_DATA:-}" ] && [ -d "$root/../shared/data" ]; then
 fi
 run=$root/.venv/bin/python
 if [ "$command" = demo ]; then
+    # Without a place of its own the report goes into the checkout, wherever we were called from.
+    case " $* " in
+        *" --report"* | *" --folder"* | *" --help "*) ;;
+        *) set -- --report "$root/build/demo/report.html" "$@" ;;
+    esac
     exec "$run" -m atoll demo "$@"
 fi
 cd "$root"
