@@ -18,7 +18,10 @@ class Seed(Message, kind="coin-toss.ideal.seed"):
 
 
 def run(party: Party) -> bytes:
-    """Return the same 32 bytes at every party. Errors: ATL-SET-001 outside tests."""
+    """Return the same 32 bytes at every party.
+
+    Reveals: the seed, to all parties. Errors: ATL-SET-001 outside tests.
+    """
     require_insecure("the ideal coin toss")
     first = min(party.roles)
     if party.name != first:

@@ -123,8 +123,8 @@ _COUNTS = Reveal(
     "how many cuts of each node the host sends",
 )
 
-# ``rows`` counts the rows of all trees; ``cells`` lists the cuts sent, node by node, of all replies;
-# ``replied_nodes`` counts the nodes of all replies.
+# ``rows`` counts the rows of all trees; ``cells`` lists the cuts sent, node by node, of all
+# replies; ``replied_nodes`` counts their nodes.
 REVEALS: dict[str, tuple[Reveal, ...]] = {
     "ideal": (
         Reveal("host", "histogram.ideal.rows", "g", "rows", "every g, in the clear"),

@@ -44,7 +44,10 @@ def check_nodes(
     nodes: Sequence[NodeCuts],
     noise: Sequence[Sums] | None,
 ) -> None:
-    """Refuse a host's own inputs where they do not fit together. Errors: ATL-HIS-001."""
+    """Refuse inputs that do not fit: ``bins`` uint8[rows, columns], noise int64[m] a node.
+
+    Errors: ATL-HIS-001.
+    """
     if bins.dtype != np.uint8 or bins.ndim != 2 or bins.shape[0] != rows:
         raise UserError("ATL-HIS-001", "bins must be uint8 with one line per received row")
     if not 2 <= width <= WIDTH:
@@ -76,7 +79,7 @@ def _reaches(values: npt.NDArray[Any], limit: int) -> bool:
 
 
 def send_counts(party: Party, tag: str, nodes: Sequence[NodeCuts]) -> None:
-    """Announce how many cells of each node will follow."""
+    """Announce how many cells of each node will follow. Reveals: that, to the guest."""
     counts = np.array([len(node.columns) for node in nodes], dtype=np.uint32)
     party.channel.send(party.guest, f"histogram/{tag}/counts", Counts(counts))
 
@@ -103,7 +106,10 @@ class CellReader:
         self._held = empty
 
     def take(self, count: int) -> npt.NDArray[Any]:
-        """Return the next ``count`` cells. Errors: ATL-HIS-003 for a chunk of another size."""
+        """Return the next ``count`` cells: uint8[count, 192], or int64[count, 2] in the clear.
+
+        Errors: ATL-HIS-003 for a chunk of another size.
+        """
         while len(self._held) < count:
             self._held = np.concatenate([self._held, self._next()])
         taken, self._held = self._held[:count], self._held[count:]

@@ -18,7 +18,10 @@ def choose(rows: int, hosts: int) -> Implementation:
 
 
 def guest(party: Party, implementation: str) -> HistogramGuest:
-    """Make the label holder's side. Errors: ATL-HIS-001 unknown name, ATL-SET-001 for ``ideal``."""
+    """Make the label holder's side. Reveals: nothing yet; see ``api.REVEALS``.
+
+    Errors: ATL-HIS-001 unknown name, ATL-SET-001 for ``ideal`` outside tests.
+    """
     if _known(implementation) == "ideal":
         from atoll.operators.histogram.ideal import IdealGuest
 
@@ -29,7 +32,10 @@ def guest(party: Party, implementation: str) -> HistogramGuest:
 
 
 def host(party: Party, implementation: str) -> HistogramHost:
-    """Make a provider's side. Errors: ATL-HIS-001 unknown name, ATL-SET-001 for ``ideal``."""
+    """Make a provider's side. Reveals: nothing yet; see ``api.REVEALS``.
+
+    Errors: ATL-HIS-001 unknown name, ATL-SET-001 for ``ideal`` outside tests.
+    """
     if _known(implementation) == "ideal":
         from atoll.operators.histogram.ideal import IdealHost
 

@@ -80,7 +80,7 @@ class IdealGuest:
         """Do nothing: there is no key."""
 
     def publish(self, tree: int, g: npt.NDArray[np.int32], h: npt.NDArray[np.int32]) -> None:
-        """Send g and h to every host. Reveals: g and h. Errors: ATL-HIS-001."""
+        """Send int32[n] g and h to every host. Reveals: g and h. Errors: ATL-HIS-001."""
         check_pairs(g, h)
         for start, stop in spans(len(g), CHUNK_ROWS):
             message = Rows(tree, start, g[start:stop], h[start:stop])
@@ -121,7 +121,7 @@ class IdealHost:
         """Do nothing: there is no key."""
 
     def receive(self, tree: int, rows: int) -> None:
-        """Receive int32[rows] of g and h. Errors: ATL-HIS-002."""
+        """Receive int32[rows] of g and h. Errors: ATL-HIS-001, ATL-HIS-002."""
         if rows > self._party.limits.rows:
             raise UserError("ATL-HIS-001", "more rows than the limits of this job allow")
         g, h = np.empty(rows, np.int32), np.empty(rows, np.int32)
@@ -141,7 +141,10 @@ class IdealHost:
         nodes: Sequence[NodeCuts],
         noise: Sequence[Sums] | None = None,
     ) -> None:
-        """Send the left sums. Reveals: the sums. Errors: ATL-HIS-001, ATL-HIS-005."""
+        """Send the left sums over uint8[n, columns] bins, plus int64[m] noise.
+
+        Reveals: the sums and how many there are, to the guest. Errors: ATL-HIS-001, ATL-HIS-005.
+        """
         if self._pairs is None:
             raise UserError("ATL-HIS-005", "a reply needs a tree's rows first")
         check_nodes(len(self._pairs[0]), bins, width, nodes, noise)

@@ -38,13 +38,15 @@ class PsiParameters(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    protocol: Implementation = Field("ecdh", description="how the intersection is computed")
+    protocol: Implementation = Field(default="ecdh", description="how the intersection is computed")
     minimum_intersection: int = Field(
-        20, ge=0, description="refuse below so many common ids; both sets must hold as many, too"
+        default=20,
+        ge=0,
+        description="refuse below so many common ids; both sets must hold as many, too",
     )
-    receivers: Receivers = Field("both", description="who learns which ids are in common")
+    receivers: Receivers = Field(default="both", description="who learns which ids are in common")
     chunk_rows: int = Field(
-        1 << 15, ge=1, le=CHUNK_ROWS_MOST, description="rows per message; 32 bytes each"
+        default=1 << 15, ge=1, le=CHUNK_ROWS_MOST, description="rows per message; 32 bytes each"
     )
 
     def entitles(self, role: Role) -> bool:

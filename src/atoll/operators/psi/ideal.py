@@ -57,8 +57,9 @@ def intersect(own: pa.Array, other: pa.Array) -> npt.NDArray[np.bool_]:
 
 
 def run(party: Party, ids: pa.Array | pa.ChunkedArray, parameters: PsiParameters) -> PsiResult:
-    """Intersect in the clear. Reveals: the host's ids to the guest, beside the declared result.
+    """Intersect binary ids in the clear; the result holds int64[count] rows by rising id.
 
+    Reveals: the host's ids to the guest, beside the declared result.
     Errors: ATL-SET-001 outside tests, ATL-PSI-001 to 004.
     """
     require_insecure("the ideal intersection")

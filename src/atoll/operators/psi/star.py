@@ -68,7 +68,7 @@ def reveals(parameters: PsiParameters) -> tuple[Reveal, ...]:
 
 
 def run(party: Party, ids: pa.Array | pa.ChunkedArray, parameters: PsiParameters) -> PsiResult:
-    """Intersect the ids of one guest and all hosts; rows are aligned at all parties.
+    """Intersect the binary ids of one guest and all hosts; int64[count] rows, aligned at all.
 
     Reveals: pairwise sizes, counts and, to the guest, pairwise ids; the joint rows to ``both``.
     Errors: ATL-PSI-001 to 010, ATL-CRV-001 to 003. Semi-honest.

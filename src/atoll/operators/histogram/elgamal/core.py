@@ -128,7 +128,7 @@ class HostCore:
 
 
 def messages(total: int, parts: Iterator[npt.NDArray[np.uint8]]) -> Iterator[Cells]:
-    """Cut the nodes' cells, one after the other, into messages of ``CHUNK_CELLS``."""
+    """Cut the nodes' cells, uint8[m, 192] each, into messages of ``CHUNK_CELLS`` cells."""
     held: list[npt.NDArray[np.uint8]] = []
     for start, stop in spans(total, CHUNK_CELLS):
         while sum(map(len, held)) < stop - start:

@@ -106,9 +106,9 @@ class ElgamalHost:
         nodes: Sequence[NodeCuts],
         noise: Sequence[Sums] | None = None,
     ) -> None:
-        """Send the left sums, plus noise, re-randomised. Reveals: the sums, to the guest.
+        """Send the left sums over uint8[n, columns] bins, plus int64[m] noise, re-randomised.
 
-        Errors: ATL-HIS-001, ATL-HIS-005.
+        Reveals: the sums and how many there are, to the guest. Errors: ATL-HIS-001, ATL-HIS-005.
         """
         party = self._party
         self._core.ready()

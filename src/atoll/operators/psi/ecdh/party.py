@@ -36,7 +36,10 @@ def run(party: Party, ids: pa.Array | pa.ChunkedArray, parameters: PsiParameters
 
 
 def meet(party: Party, peer: str, own: OwnIds, parameters: PsiParameters) -> Core:
-    """Run everything up to the verdict: both learn the count and accept it, or both end."""
+    """Run everything up to the verdict: both learn the count and accept it, or both end.
+
+    Reveals: sizes, count and verdict, to both. Errors: ATL-PSI-003 to 008, ATL-CRV-001 to 003.
+    """
     core = Core(own, parameters, party.session, party.secret_rng, party.limits)
     party.channel.send(peer, "psi/hello", core.hello())
     core.agree(party.channel.receive(peer, "psi/hello", Hello))

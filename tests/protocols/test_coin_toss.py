@@ -1,0 +1,121 @@
+"""The coin toss's conformance suite: every implementation, and parties that cheat."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from atoll.channel.faulty import Fault
+from atoll.channel.party import Party
+from atoll.core.message import Message
+from atoll.core.names import Role
+from atoll.core.reveal import Reveal
+from atoll.operators import coin_toss
+from atoll.operators.coin_toss.commit.core import Toss
+from atoll.operators.coin_toss.commit.messages import Commitment, Opening
+from atoll.sim.world import World, run
+
+if TYPE_CHECKING:
+    from tests.protocols.conftest import Conformance
+
+PAIR = {"bank": Role.GUEST, "shop": Role.HOST}
+THREE = {**PAIR, "mill": Role.HOST}
+IMPLEMENTATIONS = ["ideal", "commit"]
+
+
+@pytest.mark.parametrize("implementation", IMPLEMENTATIONS)
+def test_all_parties_get_the_same_new_seed(implementation: str) -> None:
+    worlds = [run(THREE, lambda p: coin_toss.run(p, implementation)).check() for _ in range(2)]
+    seeds = [set(world.results.values()) for world in worlds]
+    assert [len(found) for found in seeds] == [1, 1]
+    assert seeds[0] != seeds[1]
+    assert all(len(seed) == 32 for found in seeds for seed in found)
+
+
+@pytest.mark.parametrize("implementation", IMPLEMENTATIONS)
+def test_cost_and_reveals_are_as_declared(conformance: Conformance, implementation: str) -> None:
+    world = run(PAIR, lambda party: coin_toss.run(party, implementation)).check()
+    conformance.check_cost(world, coin_toss.COSTS[implementation], {})
+    # "Everyone" is each receiver; in the ideal form the party that draws receives nothing.
+    receivers = ["host"] if implementation == "ideal" else ["guest", "host"]
+    declared = [
+        Reveal(role, told.message, told.field, told.size, told.what)
+        for told in coin_toss.REVEALS[implementation]
+        for role in receivers
+    ]
+    conformance.check_reveals(world, declared, {})
+
+
+def toss_with_liar(conformance: Conformance, kind: type[Message], change: Any) -> World:
+    lie = conformance.instead(kind, change)
+
+    def entry(party: Party) -> bytes:
+        return coin_toss.run(conformance.lying(party, lie) if party.name == "shop" else party)
+
+    return run(PAIR, entry)
+
+
+@pytest.mark.parametrize(
+    ("kind", "change", "code"),
+    [
+        (Opening, lambda m: [replace(m, value=bytes(32))], "ATL-TOS-001"),
+        (Opening, lambda m: [replace(m, opening=bytes(32))], "ATL-TOS-001"),
+        (Opening, lambda m: [replace(m, seen=bytes(32))], "ATL-TOS-002"),
+        (Commitment, lambda m: [replace(m, digest=bytes(32))], "ATL-TOS-001"),
+        (Opening, lambda m: [Commitment(bytes(32))], "ATL-COD-002"),
+    ],
+)
+def test_lies_are_refused(
+    conformance: Conformance, kind: type[Message], change: Any, code: str
+) -> None:
+    world = toss_with_liar(conformance, kind, change)
+    assert conformance.code(world, "bank") == code
+    assert world.errors.get("bank") is not None
+    assert "bank" not in world.results
+
+
+def test_a_commitment_cannot_be_copied() -> None:
+    # The copier repeats the other's messages; its name makes the same opening another hash.
+    one, other = Toss(bytes(32), "bank", b"b" * 64), Toss(bytes(32), "shop", b"s" * 64)
+    one.committed("shop", one.commit())
+    opening = one.open()
+    with pytest.raises(Exception, match="ATL-TOS-001"):
+        one.opened("shop", opening)
+    other.committed("bank", one.commit())
+    with pytest.raises(Exception, match="ATL-TOS-002"):
+        other.opened("bank", opening)
+
+
+def test_another_session_is_refused() -> None:
+    one, other = Toss(bytes(32), "bank", b"b" * 64), Toss(b"\1" * 32, "shop", b"s" * 64)
+    one.committed("shop", other.commit())
+    other.committed("bank", one.commit())
+    with pytest.raises(Exception, match="ATL-TOS-001"):
+        one.opened("shop", other.open())
+
+
+def test_different_commitments_to_different_parties_are_noticed() -> None:
+    tosses = {name: Toss(bytes(32), name, name.encode() * 16) for name in ("bank", "shop", "mill")}
+    false = Toss(bytes(32), "mill", b"f" * 64)
+    for name, toss in tosses.items():
+        for peer, sender in tosses.items():
+            if name != peer:
+                toss.committed(peer, sender.commit())
+    tosses["shop"].committed("mill", false.commit())
+    with pytest.raises(Exception, match="ATL-TOS-002"):
+        tosses["bank"].opened("shop", tosses["shop"].open())
+
+
+@pytest.mark.parametrize("kind", ["kill", "drop", "truncate"])
+def test_a_fault_at_any_message_ends_all(kind: Any) -> None:
+    for at in range(4 if kind == "kill" else 2):
+        world = run(THREE, coin_toss.run, faults={"shop": [Fault(kind, at)]})
+        assert {"bank", "mill"} <= set(world.errors), (kind, at)
+        assert set(world.results) | set(world.errors) == set(THREE)
+
+
+def test_unknown_names_are_refused(conformance: Conformance) -> None:
+    world = run(PAIR, lambda party: coin_toss.run(party, "dice"))
+    assert conformance.code(world, "bank") == "ATL-TOS-003"
