@@ -1,0 +1,169 @@
+"""The intersection's parts: own ids, matching of tags, bitmaps and the tag's width."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from atoll.core.errors import AtollError
+from atoll.core.limits import Limits
+from atoll.core.random import SecretRandom
+from atoll.crypto.dh import DhScalar
+from atoll.crypto.reference.curve25519 import hash_to_curve
+from atoll.operators.psi import PsiParameters, choose, matching
+from atoll.operators.psi.api import BITMAP_CHUNK, tag_bytes
+from atoll.operators.psi.ecdh.core import Core, bitmaps, take_bitmaps
+from atoll.operators.psi.ecdh.messages import Bitmap
+from atoll.operators.psi.ids import OwnIds
+
+
+def refused(code: str) -> Any:
+    return pytest.raises(AtollError, match=code)
+
+
+@pytest.mark.parametrize(("a", "b", "width"), [(1, 1, 5), (10**5, 10**5, 10), (10**7, 10**7, 11)])
+def test_tags_are_as_wide_as_the_birthday_bound(a: int, b: int, width: int) -> None:
+    assert tag_bytes(a, b) == width == math.ceil((40 + math.log2(a) + math.log2(b)) / 8)
+
+
+def test_empty_sets_have_tags_too() -> None:
+    assert tag_bytes(0, 5) == 5
+
+
+@given(st.lists(st.binary(max_size=12), unique=True, max_size=60), st.booleans())
+def test_own_ids_keep_order_and_bytes(values: list[bytes], large: bool) -> None:
+    kind = pa.large_binary() if large else pa.binary()
+    # A slice and several chunks: offsets must not be taken for granted.
+    array = pa.chunked_array([pa.array([b"first", *values[:9]], kind)[1:], values[9:]], kind)
+    own = OwnIds(array, Limits())
+    assert [values[row] for row in own.order] == sorted(values)
+    rows = own.order[::2]
+    data, offsets = own.take(rows)
+    assert [bytes(data[a:b]) for a, b in itertools.pairwise(offsets)] == [
+        values[row] for row in rows
+    ]
+    chosen = np.zeros(len(values), np.bool_)
+    chosen[rows] = True
+    assert own.sorted(chosen).tolist() == rows.tolist()
+
+
+def test_a_repeated_id_is_named_by_its_row() -> None:
+    with pytest.raises(AtollError) as caught:
+        OwnIds(pa.array([b"a", b"b", b"c", b"b"]), Limits())
+    assert (caught.value.code, caught.value.place) == ("ATL-PSI-002", "row 3")
+
+
+@pytest.mark.parametrize("large", [False, True])
+def test_repeats_are_found_across_slices(monkeypatch: pytest.MonkeyPatch, large: bool) -> None:
+    monkeypatch.setattr("atoll.operators.psi.ids._SLICE", 2)
+    kind = pa.large_binary() if large else pa.binary()
+    for twice in range(5):
+        values = [b"%d" % n for n in range(5)]
+        with refused("ATL-PSI-002"):
+            OwnIds(pa.array([*values, values[twice]], kind), Limits())
+    assert len(OwnIds(pa.array([b"%d" % n for n in range(5)], kind), Limits())) == 5
+
+
+def tags(rng: np.random.Generator, count: int) -> npt.NDArray[np.uint8]:
+    return rng.integers(0, 256, (count, 16), dtype=np.uint8)
+
+
+@given(
+    st.integers(0, 2**31),
+    st.integers(0, 300),
+    st.integers(0, 300),
+    st.integers(5, 13),
+    st.booleans(),
+)
+def test_matching_equals_sets(seed: int, n: int, m: int, width: int, parts: bool) -> None:
+    rng = np.random.default_rng(seed)
+    held, other = tags(rng, n), tags(rng, m)
+    both = min(n, m) // 2
+    other[:both, :width] = held[rng.permutation(n)[:both], :width]
+    returned = np.ascontiguousarray(other[rng.permutation(m), :width])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(matching, "_PART_ROWS", 8 if parts else 1 << 21)
+        found = matching.common(held, returned)
+    known = {bytes(tag) for tag in returned}
+    assert found.tolist() == [bytes(tag[:width]) in known for tag in held]
+
+
+def test_tags_that_agree_in_eight_bytes_only_are_no_match() -> None:
+    held = np.zeros((3, 16), np.uint8)
+    held[:, 8] = [1, 2, 3]
+    returned = np.zeros((2, 10), np.uint8)
+    returned[:, 8] = [3, 4]
+    assert matching.common(held, returned).tolist() == [False, False, True]
+    matching.refuse_repeated(held)
+    with refused("ATL-PSI-008"):
+        matching.refuse_repeated(np.concatenate([held, held[1:2]]))
+
+
+def test_a_found_tag_may_not_come_twice_but_an_unknown_one_may() -> None:
+    rng = np.random.default_rng(1)
+    held = tags(rng, 4)
+    strange = np.repeat(tags(rng, 1)[:, :10], 2, axis=0)
+    assert not matching.common(held, strange).any()
+    with refused("ATL-PSI-008"):
+        matching.common(held, np.repeat(held[:1, :10], 2, axis=0))
+
+
+@pytest.mark.parametrize("rows", [0, 1, 7, 8, 9, 8 * BITMAP_CHUNK + 3])
+def test_bitmaps_come_back_as_positions(rows: int) -> None:
+    found = np.random.default_rng(rows).random(rows) < 0.001 if rows > 9 else np.ones(rows, bool)
+    sent = list(bitmaps(found))
+    assert len(sent) == max(1, -(-rows // (8 * BITMAP_CHUNK)))
+    positions = take_bitmaps(rows, int(found.sum()), iter(sent))
+    assert np.array_equal(positions, np.flatnonzero(found))
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        lambda m: replace(m, bits=m.bits[1:]),
+        lambda m: replace(m, first=1),
+        lambda m: replace(m, bits=np.append(m.bits[:-1], 255).astype(np.uint8)),
+        lambda m: replace(m, bits=m.bits ^ np.uint8(1)),
+    ],
+)
+def test_bitmaps_that_do_not_fit_are_refused(changed: Any) -> None:
+    def sent() -> Iterator[Bitmap]:
+        yield from (changed(message) for message in bitmaps(np.ones(12, np.bool_)))
+
+    with refused("ATL-PSI-009"):
+        take_bitmaps(12, 12, sent())
+
+
+def test_points_are_hashes_to_the_curve_under_the_session(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[bytes] = []
+    real = DhScalar.hash_and_mask
+
+    def spy(self: DhScalar, *arguments: Any) -> Any:
+        seen.append(arguments[2])
+        return real(self, *arguments)
+
+    monkeypatch.setattr(DhScalar, "hash_and_mask", spy)
+    own = OwnIds(pa.array([b"x", b"y"]), Limits())
+    session = bytes(range(32))
+    core = Core(own, PsiParameters(), session, SecretRandom(), Limits())
+    points = core.points(0).points
+    assert len(seen) == 1
+    assert session in seen[0]
+    assert b"curve25519_XMD:SHA-512_ELL2_RO_" in seen[0]
+    assert len(seen[0]) <= 255
+    bare = {hash_to_curve(value, seen[0])[0] for value in (b"x", b"y")}
+    assert not bare & {int.from_bytes(bytes(point), "little") for point in points}
+
+
+def test_the_choice_is_ecdh() -> None:
+    assert choose(10, 10**6) == PsiParameters().protocol
