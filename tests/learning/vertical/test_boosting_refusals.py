@@ -248,7 +248,7 @@ def test_noise_is_within_its_bound_and_spares_the_leaves() -> None:
 
 def test_noise_beyond_the_sampler_is_refused() -> None:
     loud = PARAMETERS.model_copy(update={"host_noise": 100.0})
-    assert set(errors(GUEST, lambda party: None, loud).values()) == {"ATL-BST-010"}
+    assert set(errors(GUEST, lambda party: None, loud).values()) == {"ATL-BST-003"}
 
 
 def _bad_inputs() -> dict[str, BoostingInputs]:

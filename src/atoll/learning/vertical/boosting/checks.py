@@ -21,7 +21,7 @@ MOST_SIGMA = 1 << 14
 def noise_sigmas(parameters: BoostingParameters, bits: int) -> tuple[int, int]:
     """Return the integer standard deviations of the hosts' noise on g and h at scale 2^bits.
 
-    h ranges over a quarter of g's range and gets a quarter of its noise. Errors: ATL-BST-010 if
+    h ranges over a quarter of g's range and gets a quarter of its noise. Errors: ATL-BST-003 if
     the noise is beyond what the sampler draws exactly.
     """
     if parameters.host_noise == 0.0:
@@ -29,7 +29,7 @@ def noise_sigmas(parameters: BoostingParameters, bits: int) -> tuple[int, int]:
     sigma = parameters.host_noise * (1 << bits)
     if sigma > MOST_SIGMA:
         raise UserError(
-            "ATL-BST-010",
+            "ATL-BST-003",
             f"host_noise may be at most {MOST_SIGMA / (1 << bits):g} at this number of rows",
         )
     return max(1, round(sigma)), max(1, round(sigma / 4))

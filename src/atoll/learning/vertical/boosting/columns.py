@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from atoll.learning.vertical.boosting.cuts import SlotTable, candidates, goes_left
+from atoll.learning.vertical.boosting.cuts import SlotTable, candidates
 
 Ints = npt.NDArray[np.int64]
 Codes = npt.NDArray[np.uint8]
@@ -108,8 +108,3 @@ class OwnColumns:
             fits &= (ones >= each) & (total.ones - ones >= each)
             fits &= (zeros >= each) & (all_zeros - zeros >= each)
         return left[0], left[1], fits
-
-    def side(self, codes: Codes, key: int, columns: Rows) -> Bools:
-        """Return which rows go left at a candidate; ``codes`` is uint8[all columns, rows]."""
-        column, cut, twin = self.table.meaning(key)
-        return goes_left(codes[columns[column]], cut, twin, self.width - 1)

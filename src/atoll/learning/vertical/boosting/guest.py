@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -98,6 +99,9 @@ class _Tree:
 class GuestTrainer:
     """Trains one model; ``run`` returns the guest's part."""
 
+    # What an audit replaces to watch the talk.
+    exchange_class: ClassVar[type[Exchange]] = Exchange
+
     def __init__(
         self, party: Party, inputs: BoostingInputs, parameters: BoostingParameters
     ) -> None:
@@ -123,7 +127,7 @@ class GuestTrainer:
         self._codes = np.ascontiguousarray(self._binning.encode(inputs.features).T)
         self._has_missing = (self._codes == self._binning.missing).any(axis=1)
         sigmas = checks.noise_sigmas(parameters, self._bits)
-        self._exchange = Exchange(party, parameters, self._bits, sigmas)
+        self._exchange = self.exchange_class(party, parameters, self._bits, sigmas)
         self._noisy = sigmas[0] > 0
         self._splits: list[Split] = []
         self._held = [0] * (1 + len(party.hosts))
