@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -35,10 +36,14 @@ class NodeView:
 
 @dataclass
 class TreeView:
-    """A tree's integer g and h of all rows, int64[rows] (0 where not sampled), and its nodes."""
+    """A tree's integer g and h of all rows, int64[rows] (0 where not sampled), and its nodes.
+
+    The root comes first; ``slots`` is the number of candidate cuts.
+    """
 
     g: Ints
     h: Ints
+    slots: int
     nodes: list[NodeView] = field(default_factory=list)
 
 
@@ -53,27 +58,6 @@ class Success:
     bits: float
     guessing: float
     linked: float
-
-
-def known_links(trees: Sequence[TreeView], truth: Bools) -> list[Ints]:
-    """Return, for each tree, the true cut of each slot; -1 where no cut explains the root's sums.
-
-    An oracle, for the attacker's best case: it compares the root's sums with those of ``truth``,
-    bool[cuts, rows]. Errors: ValueError if a tree matches nowhere, as with noise.
-    """
-    found = []
-    for tree in trees:
-        root = tree.nodes[0]
-        sums: dict[tuple[int, int], int] = {}
-        for cut, (g, h) in enumerate(zip(truth @ tree.g, truth @ tree.h, strict=True)):
-            sums.setdefault((int(g), int(h)), cut)
-        pairs = zip(root.g.tolist(), root.h.tolist(), strict=True)
-        link = np.full(_slots(tree), -1, dtype=np.int64)
-        link[root.slots] = [sums.get(pair, -1) for pair in pairs]
-        if len(root.slots) and (link < 0).all():
-            raise ValueError("no cut explains any sum: links are known only without noise")
-        found.append(link)
-    return found
 
 
 def guessed_links(trees: Sequence[TreeView], scale: float = 1.0) -> list[Ints]:
@@ -91,7 +75,8 @@ def guessed_links(trees: Sequence[TreeView], scale: float = 1.0) -> list[Ints]:
 
 
 def _slots(tree: TreeView) -> int:
-    return int(max(node.slots.max(initial=-1) for node in tree.nodes)) + 1
+    # The root's message lists all candidates, so the attacker knows how many slots there are.
+    return tree.slots
 
 
 def _nearest(tree: TreeView, estimate: Floats, scale: float) -> Ints:
@@ -158,33 +143,31 @@ def solve(
 def attack(
     trees: Sequence[TreeView],
     truth: Bools,
+    true_links: Sequence[Ints],
     *,
-    linking: str = "guessed",
+    linking: Literal["guessed", "known"] = "guessed",
     iterations: int = 400,
-    true_links: Sequence[Ints] | None = None,
 ) -> Success:
     """Run the attack and compare with ``truth``, bool[cuts, rows] of one host's cuts.
 
-    ``linking`` is "guessed" or "known" (the attacker's best case). Only cuts that the first tree's
-    root told are counted. ``true_links`` are the right answers where noise hides them from
-    ``known_links``: those of the same run without noise.
+    ``true_links[t][slot]`` is the cut of each slot of tree t. With ``linking="known"`` the attacker
+    is given them: its best case. Only cuts that the first tree's root told are counted.
     """
-    right = true_links if true_links is not None else known_links(trees, truth)
+    cuts = len(truth)
+    told = trees[0].nodes[0].slots
     if linking == "known":
-        links, cuts = right, len(truth)
-        names = np.unique(right[0][right[0] >= 0])
+        links: list[Ints] = list(true_links)
+        names = true_links[0][told]
     else:
-        links, cuts = guessed_links(trees), _slots(trees[0])
-        names = np.flatnonzero(right[0] >= 0)
+        links, names = guessed_links(trees), told
     x = solve(trees, links, cuts, iterations=iterations)
-    meant = names if linking == "known" else right[0][names]
-    actual = truth[meant]
+    actual = truth[true_links[0][told]]
     guess = _round(x[names], actual.sum(axis=1))
     share = actual.mean(axis=1)
     return Success(
         bits=float((guess == actual).mean()),
         guessing=float(np.maximum(share, 1.0 - share).mean()),
-        linked=1.0 if linking == "known" else _linked(links, right),
+        linked=1.0 if linking == "known" else _linked(trees, links, true_links),
     )
 
 
@@ -196,10 +179,10 @@ def _round(x: Floats, counts: Ints) -> Bools:
     return np.asarray(rank < counts[:, None])
 
 
-def _linked(links: Sequence[Ints], right: Sequence[Ints]) -> float:
-    hits = [
-        right[0][link[sure]] == true[sure]
-        for link, true in zip(links[1:], right[1:], strict=True)
-        for sure in [(link >= 0) & (true >= 0)]
-    ]
+def _linked(trees: Sequence[TreeView], links: Sequence[Ints], true_links: Sequence[Ints]) -> float:
+    hits = []
+    for tree, link, true in zip(trees[1:], links[1:], true_links[1:], strict=True):
+        told = tree.nodes[0].slots
+        found = link[told]
+        hits.append((found >= 0) & (true_links[0][np.maximum(found, 0)] == true[told]))
     return float(np.concatenate(hits).mean()) if hits else 1.0
