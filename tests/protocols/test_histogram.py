@@ -238,23 +238,21 @@ NOT_CANONICAL = bytes(32) + (2**255 - 19 + 1).to_bytes(32, "little")
     ("kind", "change", "code"),
     [
         (Key, lambda m: [replace(m, session=bytes(32))], "ATL-HIS-006"),
-        (Key, lambda m: [replace(m, public=m.public[:-1])], "ATL-EGM"),
-        (Key, lambda m: [replace(m, public=bytes(len(m.public)))], "ATL-EGM"),
+        (Key, lambda m: [replace(m, public=m.public[:-1])], "ATL-COD-002"),
+        (Key, lambda m: [replace(m, public=bytes(len(m.public)))], "ATL-CRY-005"),
         (Rows, lambda m: [replace(m, tree=9)], "ATL-HIS-002"),
         (Rows, lambda m: [replace(m, first=1)], "ATL-HIS-002"),
         (Rows, lambda m: [replace(m, cells=m.cells[1:])], "ATL-HIS-002"),
         (Rows, lambda m: [Counts(np.zeros(1, np.uint32))], "ATL-COD-002"),
-        (Rows, lambda m: [_with_point(m, OFF_CURVE)], "ATL-EGM"),
-        (Rows, lambda m: [_with_point(m, NOT_CANONICAL)], "ATL-EGM"),
+        (Rows, lambda m: [_with_point(m, OFF_CURVE)], "ATL-CRY-004"),
+        (Rows, lambda m: [_with_point(m, NOT_CANONICAL)], "ATL-CRY-004"),
     ],
 )
 def test_a_guest_that_lies_is_refused(
     conformance: Conformance, kind: type[Message], change: Any, code: str
 ) -> None:
     world = lied_to(conformance, "bank", kind, change)
-    refused = conformance.code(world, "shop")
-    assert refused.startswith(code)
-    conformance.check_refused(world, refused, by="shop")
+    conformance.check_refused(world, code, by="shop")
 
 
 @pytest.mark.parametrize(

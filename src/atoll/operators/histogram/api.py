@@ -168,7 +168,7 @@ COSTS: dict[str, Cost] = {
     ),
     "elgamal": Cost(
         rounds="replies",
-        guest_to_host="192 * rows + 64",
+        guest_to_host="192 * rows + 160",
         host_to_guest="192 * sum(cells) + 4 * replied_nodes",
         messages="1 + row_messages + replies + cell_messages",
     ),

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from atoll.core.errors import AtollError, PeerError, UserError
+from atoll.core.errors import PeerError, UserError
 from atoll.crypto.elgamal import PairPublicKey, PairSecretKey, PairVector
 from atoll.operators.histogram.api import (
     CELL_BYTES,
@@ -59,7 +59,7 @@ class GuestCore:
         ranges = (bound.g_low, bound.g_high, bound.h_low, bound.h_high)
         try:
             return key.decrypt(cells, *ranges, threads=self._threads)
-        except AtollError:
+        except PeerError:
             self._key = None
             raise PeerError("ATL-HIS-004", "the sums of a reply cannot be opened") from None
 
@@ -98,7 +98,7 @@ class HostCore:
             if not fits:
                 raise PeerError("ATL-HIS-002", "another chunk of rows was due")
             cells[start:stop] = chunk.cells
-        self._pairs, self.rows = PairVector.parse(cells), rows
+        self._pairs, self.rows = PairVector.parse(cells, self._threads), rows
 
     def ready(self) -> None:
         """Refuse to reply before a key and a tree are there. Errors: ATL-HIS-005."""

@@ -16,7 +16,7 @@ class Key(Message, kind="histogram.elgamal.key"):
     """The guest's public key of this run."""
 
     session: bytes = blob(32, opaque="the session id, known to all")
-    public: bytes = blob(256, low=32, opaque="a fresh public key")
+    public: bytes = blob(128, opaque="a fresh public key")
 
 
 @dataclass(frozen=True)
