@@ -159,9 +159,10 @@ REVEALS: dict[str, tuple[Reveal, ...]] = {
     "ideal": reveals("ideal"),
 }
 
-# Of the boosting messages alone, between the guest and one host; the histogram declares its own.
+# Of the boosting messages alone, between the guest and one host; the histogram declares its own
+# bytes, but its replies come in the rounds of the levels.
 COST = Cost(
-    rounds="levels + asks",
+    rounds="levels + asks + validations",
     guest_to_host="9 * sum(asked) + 4 * sum(grown) + sum(partition_bytes)",
     host_to_guest="sum(candidates) + sum(left_bytes) + sum(validation_bytes)",
     messages="1 + sum(tree_starts) + 2 * levels + 2 * asks + validations",
