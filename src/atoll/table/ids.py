@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 
 from atoll.core.errors import DataError
 from atoll.core.limits import ID_BYTES
+from atoll.table.hashing import repeated
 from atoll.table.problems import Problem, Sink
 
 ID_RULE = "id-rule/v1"
@@ -100,22 +101,17 @@ def duplicates(ids: Any, limit: int = 1) -> list[tuple[int, int]]:
 
     ``ids`` is a chunked ``binary`` array. The pairs come in the order of the later position.
     """
-    if len(ids) == pc.count_distinct(ids).as_py():
+    suspects = repeated(ids)
+    if not len(suspects):
         return []
-    codes = _codes(ids)
+    codes = np.asarray(ids.take(pa.array(suspects)).combine_chunks().dictionary_encode().indices)
     order = np.argsort(codes, kind="stable")
     ranked = codes[order]
     again = np.flatnonzero(ranked[1:] == ranked[:-1]) + 1
-    later = order[again]
-    first = order[np.searchsorted(ranked, ranked[again])]
+    later = suspects[order[again]]
+    first = suspects[order[np.searchsorted(ranked, ranked[again])]]
     some = np.argsort(later, kind="stable")[:limit]
-    return [(int(later[i]), int(first[i])) for i in some]
-
-
-def _codes(ids: Any) -> np.ndarray[Any, np.dtype[np.int64]]:
-    encoded = ids.dictionary_encode().unify_dictionaries()
-    parts = [np.asarray(chunk.indices, dtype=np.int64) for chunk in encoded.chunks]
-    return np.concatenate(parts)
+    return [(int(later[at]), int(first[at])) for at in some]
 
 
 def refuse_duplicates(ids: Any, *, name: str, first_row: int, sink: Sink, limit: int = 1) -> None:

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from atoll.core.errors import DataError, UserError
+from atoll.table import hashing
 from atoll.table.engines import Engine
 from atoll.table.ingest import PARTITION_ROWS
 
@@ -44,9 +44,7 @@ def rebatch(table: Any, size: int) -> list[Any]:
 
 
 def _joined(column: Any) -> Any:
-    if column.num_chunks == 1:
-        return column.chunk(0)
-    return pa.concat_arrays(column.chunks)
+    return column.chunk(0) if column.num_chunks == 1 else pa.concat_arrays(column.chunks)
 
 
 def filtered(partitions: Sequence[Any], mask: Any, engine: Engine) -> list[Any]:
@@ -98,31 +96,24 @@ def gathered(table: Any, chosen: Integers, engine: Engine) -> list[Any]:
 
 
 def _gather(column: Any, cuts: Sequence[Any], engine: Engine) -> list[Any]:
-    whole = _single(column)
+    whole = hashing.single(column)
     return engine.map(lambda cut: whole.take(cut).cast(column.type), cuts)
-
-
-def _single(column: Any) -> Any:
-    if pa.types.is_binary(column.type) and column.nbytes >= 1 << 31:
-        column = column.cast(pa.large_binary())
-    return _joined(column)
 
 
 def lookup(known: Any, wanted: Any) -> Integers:
     """Return the position in ``known`` of each wanted id, −1 where there is none."""
-    values = _single(pa.chunked_array([known]) if isinstance(known, pa.Array) else known)
-    chunks = wanted.chunks if isinstance(wanted, pa.ChunkedArray) else [wanted]
-    found = [
-        pc.index_in(chunk.cast(values.type), value_set=values).fill_null(-1).to_numpy()
-        for chunk in chunks
-    ]
-    return np.concatenate(found).astype(np.int64) if found else np.empty(0, dtype=np.int64)
+    return hashing.lookup(known, _chunked(wanted))
+
+
+def _chunked(ids: Any) -> Any:
+    if not isinstance(ids, pa.Array | pa.ChunkedArray):
+        ids = pa.array(ids, type=pa.binary())
+    whole = ids if isinstance(ids, pa.ChunkedArray) else pa.chunked_array([ids])
+    return whole.cast(pa.binary())
 
 
 def located(known: Any, wanted: Any) -> Integers:
     """Return the position of every wanted id. Errors: ATL-TAB-020 one is not known."""
-    if not isinstance(wanted, pa.Array | pa.ChunkedArray):
-        wanted = pa.array(wanted, type=pa.binary())
     found = lookup(known, wanted)
     if len(found) and found.min() < 0:
         absent = int(np.count_nonzero(found < 0))

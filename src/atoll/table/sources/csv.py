@@ -30,7 +30,7 @@ MISSING = (
 
 _BOM = b"\xef\xbb\xbf"
 _FOREIGN_BOMS = (b"\xff\xfe", b"\xfe\xff")
-_NUMBER = r"^[ \t]*(-?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?|-?(?i:inf|infinity))?[ \t]*$"
+_NUMBER = r"^[+-]?(\d+\.?\d*([eE][+-]?\d+)?|\.\d+([eE][+-]?\d+)?|(?i:inf|infinity|nan))$"
 
 
 @dataclass(frozen=True)
@@ -90,7 +90,7 @@ class Reader:
             if scan.fatal or (scan.rows and not self.header):
                 return
             row += scan.rows
-            line += data.count(b"\n", 0, scan.cut)
+            line += data.count(b"\n", 0, scan.cut) if scan.quoted else scan.rows
             carry = data[scan.cut :]
         if not self.header:
             message = "the file has no header and no rows"
@@ -106,21 +106,17 @@ class Reader:
         return True
 
     def _block(self, data: bytes, scan: Scan, row: int, line: int) -> Block | None:
-        for problem in scan.problems:
-            self._sink(problem)
-        if not scan.rows:
-            return None
         skip = 0
-        if not self.header:
-            if scan.fatal or not self._take_header(data[: int(scan.ends[0])], scan):
+        broken = min((problem.row or 0 for problem in scan.problems), default=2)
+        if scan.rows and not self.header and (broken > 1 or not scan.fatal):
+            if not self._take_header(data[: int(scan.ends[0])], int(scan.fields[0])):
                 return None
             skip = 1
-        width = len(self.header)
-        problems, fits = check_widths(data, scan, width, row, line, self._most)
+        problems, fits = self._widths(data, scan, row, line)
         for problem in problems:
             self._sink(problem)
-        self.rows += scan.rows - skip
-        if not scan.values_fit:
+        self.rows += max(scan.rows - skip, 0)
+        if not scan.rows or not scan.values_fit:
             return None
         fits[:skip] = False
         if fits[skip:].all():
@@ -132,15 +128,31 @@ class Reader:
         numbers = np.flatnonzero(fits) + row
         return Block(kept, row, len(numbers), scan.quoted, scan.longest, numbers)
 
-    def _take_header(self, record: bytes, scan: Scan) -> bool:
-        if int(scan.fields[0]) > self._limits.columns:
+    def _widths(self, data: bytes, scan: Scan, row: int, line: int) -> tuple[list[Problem], Any]:
+        """Return the problems of the block in the order of rows, and which rows have the width."""
+        problems, fits = list(scan.problems), np.ones(scan.rows, dtype=np.bool_)
+        if self.header:
+            width = len(self.header)
+            wrong, fits = check_widths(data, scan, width, row, line, self._most)
+            # Behind a broken quote the fields cannot be counted.
+            end = min((p.row or 0 for p in problems if scan.fatal), default=None)
+            problems += [p for p in wrong if end is None or (p.row or 0) < end]
+            problems.sort(key=lambda problem: problem.row or 0)
+        return problems, fits
+
+    def _take_header(self, record: bytes, width: int) -> bool:
+        if width > self._limits.columns:
             message = f"more than {self._limits.columns} columns"
             self._sink(Problem("ATL-TAB-018", message, 1, hint="is the delimiter right?"))
             return False
-        if not scan.values_fit and (not record.isascii() or b"\0" in record):
+        try:
+            text = record.decode().rstrip("\r\n")
+            names = next(csv.reader([text], delimiter=self._delimiter, strict=True))
+        except UnicodeDecodeError:
+            return False  # Reported already.
+        except csv.Error:
+            self._sink(Problem("ATL-TAB-011", "the header cannot be read", 1))
             return False
-        text = record.decode().rstrip("\r\n")
-        names = next(csv.reader([text], delimiter=self._delimiter, strict=True))
         self.header = [name.strip(" \t") for name in names]
         return check_names(self.header, self._sink, 1)
 
@@ -153,24 +165,46 @@ def parse(
     delimiter: str,
     sink: Sink,
 ) -> Any:
-    """Parse the values of a block: one record batch, the id as bytes, the rest as float64."""
+    """Parse the values of a block: one record batch, the id as bytes, the rest as float64.
+
+    Problems: ATL-TAB-013, the first of each column; where the sink goes on, the value is null.
+    """
     numbers = [name for name in taken if name != id_name]
     types = {id_name: pa.binary(), **dict.fromkeys(numbers, pa.float64())}
     try:
-        table = _arrow(block, header, list(taken), types, delimiter)
+        table = _arrow(block, header, taken, types, delimiter)
     except pa.ArrowInvalid:
-        # The message of Arrow quotes the value; it goes no further.
-        sink(_not_a_number(block, header, numbers, delimiter))
-        return None
+        # The message of Arrow quotes the value, so it goes no further.
+        types.update(dict.fromkeys(numbers, pa.string()))
+        table = _converted(_arrow(block, header, taken, types, delimiter), numbers, block, sink)
     if table.num_rows != block.rows:
         raise InternalError("ATL-TAB-027", "the structural check and the parser count other rows")
     return table.combine_chunks().to_batches()[0]
 
 
+def _converted(table: Any, numbers: Sequence[str], block: Block, sink: Sink) -> Any:
+    """Convert text to numbers with care for white space, and find what is no number."""
+    problems = []
+    for name in numbers:
+        text = pc.ascii_trim_whitespace(table.column(name))
+        missing = pc.is_in(text, value_set=pa.array(MISSING))
+        wrong = pc.invert(pc.or_(pc.match_substring_regex(text, _NUMBER), missing))
+        if pc.any(wrong, min_count=0).as_py():
+            at = int(np.argmax(wrong.to_numpy()))
+            row = block.row + at if block.numbers is None else int(block.numbers[at])
+            hint = "features are numbers: encode text first, or choose the columns to read"
+            problems.append(Problem("ATL-TAB-013", "a value is not a number", row, name, hint=hint))
+        kept = pc.if_else(pc.or_(missing, wrong), pa.scalar(None, pa.string()), text)
+        place = table.schema.get_field_index(name)
+        table = table.set_column(place, name, kept.cast(pa.float64()))
+    for problem in sorted(problems, key=lambda problem: problem.row or 0):
+        sink(problem)
+    return table
+
+
 def _arrow(
-    block: Block, header: Sequence[str], taken: list[str], types: dict[str, Any], delimiter: str
+    block: Block, header: Sequence[str], taken: Sequence[str], types: dict[str, Any], delimiter: str
 ) -> Any:
-    text = all(kind == pa.string() for kind in types.values())
     return arrow_csv.read_csv(
         pa.BufferReader(pa.py_buffer(block.data)),
         read_options=arrow_csv.ReadOptions(
@@ -186,33 +220,13 @@ def _arrow(
         ),
         convert_options=arrow_csv.ConvertOptions(
             column_types=types,
-            include_columns=taken,
+            include_columns=list(taken),
             null_values=list(MISSING),
-            strings_can_be_null=text,
+            strings_can_be_null=False,
             quoted_strings_can_be_null=True,
             check_utf8=False,
         ),
     )
-
-
-def _not_a_number(
-    block: Block, header: Sequence[str], numbers: list[str], delimiter: str
-) -> Problem:
-    """Find the first row, then column, whose text is not a number; the text stays unsaid."""
-    types = dict.fromkeys(numbers, pa.string())
-    table = _arrow(block, header, numbers, types, delimiter)
-    best: tuple[int, str] | None = None
-    for name in numbers:
-        good = pc.match_substring_regex(table.column(name), _NUMBER).fill_null(True)
-        if not pc.all(good, min_count=0).as_py():
-            at = int(np.argmin(good.to_numpy()))
-            if best is None or at < best[0]:
-                best = (at, name)
-    hint = "features are numbers: encode text first, or choose the columns to read"
-    if best is None:
-        return Problem("ATL-TAB-013", "a value is not a number", block.row, hint=hint)
-    at = best[0] if block.numbers is None else int(block.numbers[best[0]]) - block.row
-    return Problem("ATL-TAB-013", "a value is not a number", block.row + at, best[1], hint=hint)
 
 
 def read_csv(

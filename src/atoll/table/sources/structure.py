@@ -112,7 +112,8 @@ class _Block:
     ) -> tuple[Integers, npt.NDArray[np.uint8]]:
         is_quote = kinds == _QUOTE
         self.quotes = at[is_quote]
-        outside = ~is_quote & (np.cumsum(is_quote) % 2 == 0)
+        # Only the parity of the count matters, so eight bits that wrap around are enough.
+        outside = ~is_quote & (np.cumsum(is_quote, dtype=np.uint8) & 1 == 0)
         return at[outside], kinds[outside]
 
     def _without_trailing_blanks(self, fields: Integers) -> int:
@@ -137,11 +138,10 @@ class _Block:
         after = self._byte(quotes + 1)
         at_end = quotes + 1 == len(self.bytes)
         opening = np.arange(len(quotes)) % 2 == 0
-        edge = (self.delimiter, _NEWLINE)
         doubled = np.diff(quotes, prepend=-2) == 1
-        bad_open = opening & ~np.isin(before, edge) & ~doubled
+        bad_open = opening & ~self._is_edge(before) & ~doubled
         paired = np.append(doubled[1:], False)
-        bad_close = ~opening & ~np.isin(after, (*edge, _RETURN)) & ~paired & ~at_end
+        bad_close = ~opening & ~self._is_edge(after) & (after != _RETURN) & ~paired & ~at_end
         bad = np.flatnonzero(bad_open | bad_close)
         if len(bad):
             inside = bool(opening[bad[0]])
@@ -153,6 +153,10 @@ class _Block:
             self._broken_quote(int(quotes[bad[0]]), message)
         elif last and len(quotes) % 2:
             self._broken_quote(int(quotes[-1]), "a quote is never closed")
+
+    def _is_edge(self, values: npt.NDArray[np.uint8]) -> npt.NDArray[np.bool_]:
+        edge: npt.NDArray[np.bool_] = (values == self.delimiter) | (values == _NEWLINE)
+        return edge
 
     def _broken_quote(self, at: int, message: str) -> None:
         hint = 'put the whole field in quotes and double each quote inside it: "say ""hi"""'
