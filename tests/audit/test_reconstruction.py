@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from atoll.audit.reconstruction import Ints, NodeView, TreeView, attack, guessed_links
+from atoll.audit.reconstruction import Bools, Ints, NodeView, TreeView, attack, guessed_links
 
 ROWS, CUTS = 60, 12
 
