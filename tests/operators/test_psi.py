@@ -167,3 +167,14 @@ def test_points_are_hashes_to_the_curve_under_the_session(monkeypatch: pytest.Mo
 
 def test_the_choice_is_ecdh() -> None:
     assert choose(10, 10**6) == PsiParameters().protocol
+
+
+@given(st.integers(0, 2**31), st.integers(0, 40), st.integers(0, 40))
+def test_matching_is_exact_where_many_tags_begin_alike(seed: int, n: int, m: int) -> None:
+    rng = np.random.default_rng(seed)
+    pool = np.zeros((64, 16), np.uint8)
+    pool[:, 4:10] = np.unpackbits(np.arange(64, dtype=np.uint8)[:, None], axis=1)[:, 2:]
+    held = pool[rng.permutation(64)[:n]]
+    returned = np.ascontiguousarray(pool[rng.permutation(64)[:m], :10])
+    known = {bytes(tag) for tag in returned}
+    assert matching.common(held, returned).tolist() == [bytes(tag[:10]) in known for tag in held]

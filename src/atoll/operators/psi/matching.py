@@ -55,16 +55,30 @@ def _keys(tags: Tags, width: int) -> npt.NDArray[np.uint64]:
 def _matches(held: Tags, returned: Tags) -> npt.NDArray[np.bool_]:
     width = returned.shape[1]
     keys = np.concatenate([_keys(held, width), _keys(returned, width)])
+    first = np.ascontiguousarray(keys[:, 0])
+    order = np.argsort(first)
+    ordered = first[order]
+    same = ordered[1:] == ordered[:-1]
+    if np.any(same[1:] & same[:-1]):
+        return _grouped(keys, len(held))
+    one, other = order[:-1][same], order[1:][same]
+    equal = (keys[one, 1] == keys[other, 1]) & ((one < len(held)) != (other < len(held)))
+    result = np.zeros(len(held), np.bool_)
+    result[np.minimum(one, other)[equal]] = True
+    return result
+
+
+def _grouped(keys: npt.NDArray[np.uint64], held: int) -> npt.NDArray[np.bool_]:
+    # The exact way for any repeats, several times slower than neighbours in pairs.
     order = np.lexsort((keys[:, 1], keys[:, 0]))
     ordered = keys[order]
     group = np.zeros(len(keys), np.int64)
     np.cumsum(np.any(ordered[1:] != ordered[:-1], axis=1), out=group[1:])
-    is_held = order < len(held)
-    groups = int(group[-1]) + 1 if len(keys) else 0
-    held_in = np.bincount(group[is_held], minlength=groups)
-    returned_in = np.bincount(group[~is_held], minlength=groups)
+    is_held = order < held
+    held_in = np.bincount(group[is_held], minlength=len(keys))
+    returned_in = np.bincount(group[~is_held], minlength=len(keys))
     if np.any((returned_in > 1) & (held_in > 0)):
         raise PeerError("ATL-PSI-008", "a doubly masked id was returned twice")
-    result = np.zeros(len(held), np.bool_)
+    result = np.zeros(held, np.bool_)
     result[order[is_held & (returned_in > 0)[group]]] = True
     return result
