@@ -1,0 +1,416 @@
+//! An endpoint: what one party sends and receives, from plain blocking threads.
+
+use bytes::Bytes;
+use ring::rand::{SecureRandom, SystemRandom};
+use std::net::{SocketAddr, TcpListener};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Instant;
+use tokio::sync::oneshot;
+
+use crate::error::{Kind, Result, WireError};
+use crate::inbox::{Address, checksum};
+use crate::limits::{FRAME_BYTES, MESSAGE_BYTES, PHASE_BYTES, cost};
+use crate::link::{Counts, Phase};
+use crate::name::is_party;
+use crate::proto::envelope::Content;
+use crate::proto::{Abort, Frame};
+use crate::shared::{Interest, Key, Limits, Shared, State};
+use crate::site::Site;
+use crate::tls::{Identity, Tls};
+use crate::{dial, serve};
+
+/// A peer: its party, its CA, and where it is dialled.
+#[derive(Clone, Debug)]
+pub struct Peer {
+    /// The party.
+    pub party: String,
+    /// The certificate (PEM) of the CA that alone may vouch for it.
+    pub authority: String,
+    /// `host:port`, or nothing if the peer dials.
+    pub address: Option<String>,
+}
+
+/// Asked now and then by a waiting call: whether to stop.
+pub type Interrupt<'a> = &'a mut dyn FnMut() -> bool;
+
+/// One party's end of all its connections. Dropping it cuts them.
+pub struct Endpoint {
+    shared: Arc<Shared>,
+    address: Option<SocketAddr>,
+    stop: Mutex<Option<oneshot::Sender<()>>>,
+    thread: Mutex<Option<JoinHandle<()>>>,
+}
+
+impl Endpoint {
+    /// Starts to listen on `listen` (`host:port`, port 0 for any) and to dial.
+    pub fn start(
+        identity: &Identity,
+        peers: &[Peer],
+        listen: Option<&str>,
+        limits: Limits,
+    ) -> Result<Self> {
+        check(identity, peers, &limits)?;
+        let authorities: Vec<_> = peers
+            .iter()
+            .map(|peer| (peer.party.clone(), peer.authority.clone()))
+            .collect();
+        let tls = Tls::new(identity, &authorities)?;
+        let listener = listen.map(bind).transpose()?;
+        let address = listener
+            .as_ref()
+            .and_then(|listener| listener.local_addr().ok());
+        let mut instance = [0; 16];
+        SystemRandom::new()
+            .fill(&mut instance)
+            .map_err(|_| WireError::new(Kind::Settings).because("no randomness"))?;
+        let names: Vec<_> = peers.iter().map(|peer| peer.party.clone()).collect();
+        let shared = Arc::new(Shared::new(&identity.party, &names, limits, instance));
+        let site = Arc::new(Site {
+            shared: shared.clone(),
+            tls,
+            addresses: peers.iter().map(|peer| peer.address.clone()).collect(),
+            listens: listener.is_some(),
+        });
+        let (stop, stopped) = oneshot::channel();
+        let thread = std::thread::Builder::new()
+            .name("atoll-wire".to_owned())
+            .spawn(move || work(&site, listener, stopped))
+            .map_err(|error| WireError::new(Kind::Settings).because(error.kind().to_string()))?;
+        Ok(Endpoint {
+            shared,
+            address,
+            stop: Mutex::new(Some(stop)),
+            thread: Mutex::new(Some(thread)),
+        })
+    }
+
+    /// Where this endpoint listens.
+    pub fn address(&self) -> Option<SocketAddr> {
+        self.address
+    }
+
+    /// Copies one message and hands it over. Waits while the peer's window is full.
+    pub fn send(
+        &self,
+        peer: &str,
+        address: &Address,
+        parts: &[&[u8]],
+        deadline: Instant,
+        interrupt: Interrupt<'_>,
+    ) -> Result<()> {
+        let length: usize = parts.iter().map(|part| part.len()).sum();
+        if length > MESSAGE_BYTES {
+            return Err(WireError::new(Kind::TooLarge).of(peer));
+        }
+        if !address.is_valid() {
+            let error = WireError::new(Kind::Argument).of(peer);
+            return Err(error.because("a job, task or tag is longer than 256 bytes"));
+        }
+        let link = self.shared.find(peer)?;
+        let message = self.reserve(link, peer, length, deadline, interrupt)?;
+        let total = length.div_ceil(FRAME_BYTES).max(1);
+        let mut pieces = Pieces { parts, at: 0 };
+        for number in 1..=total {
+            let body = pieces.next(FRAME_BYTES);
+            let frame = Frame {
+                sequence: 0,
+                message,
+                job: address.job.clone(),
+                task: address.task.clone(),
+                attempt: address.attempt,
+                from: self.shared.party.clone(),
+                to: peer.to_owned(),
+                tag: address.tag.clone(),
+                total: if number == total { total as u32 } else { 0 },
+                length: body.len() as u32,
+                checksum: checksum(&body),
+                body,
+            };
+            let mut state = self.shared.lock();
+            state.links[link].outbox.push(frame);
+            state.links[link].wake();
+        }
+        let mut state = self.shared.lock();
+        let counts = &mut state.links[link].counts;
+        counts.messages_sent += 1;
+        counts.bytes_sent += length as u64;
+        Ok(())
+    }
+
+    fn reserve(
+        &self,
+        link: usize,
+        peer: &str,
+        length: usize,
+        deadline: Instant,
+        interrupt: Interrupt<'_>,
+    ) -> Result<u64> {
+        let ticket = self.shared.lock().links[link].outbox.ticket();
+        let attempt = |state: &mut State| {
+            if state.closed {
+                return Some(Err(WireError::new(Kind::Closed)));
+            }
+            let target = &mut state.links[link];
+            if let Some(error) = target.error() {
+                return Some(Err(error));
+            }
+            if target.outbox.window().is_some_and(|w| cost(length) > w) {
+                let error = WireError::new(Kind::TooLarge);
+                return Some(Err(error.because("larger than the peer's window")));
+            }
+            target.outbox.reserve(ticket, cost(length)).map(Ok)
+        };
+        let result = self
+            .shared
+            .wait(Interest::Room(link), deadline, interrupt, attempt);
+        let mut state = self.shared.lock();
+        state.links[link].outbox.give_up(ticket);
+        state.wake_senders(link);
+        result.map_err(|error| named(error, peer))
+    }
+
+    /// Waits for the next message of any of these peers at this address; says whose it is.
+    pub fn receive(
+        &self,
+        peers: &[&str],
+        address: &Address,
+        deadline: Instant,
+        interrupt: Interrupt<'_>,
+    ) -> Result<(String, Bytes)> {
+        let mut keys: Vec<Key> = Vec::with_capacity(peers.len());
+        for peer in peers {
+            keys.push((self.shared.find(peer)?, address.clone()));
+        }
+        if keys.is_empty() {
+            return Err(WireError::new(Kind::Argument).because("no sender is named"));
+        }
+        let threshold = self.shared.receipt_bytes();
+        let attempt = |state: &mut State| {
+            if state.closed {
+                return Some(Err(WireError::new(Kind::Closed)));
+            }
+            if let Some(found) = state.take(&keys, threshold) {
+                return Some(Ok(found));
+            }
+            state.vain(&keys).map(Err)
+        };
+        let interest = Interest::Keys(keys.clone());
+        let result = self.shared.wait(interest, deadline, interrupt, attempt);
+        match result {
+            Ok((link, body)) => {
+                let from = self.shared.lock().links[link].name.clone();
+                Ok((from, body.join()))
+            }
+            Err(error) if peers.len() == 1 => Err(named(error, peers[0])),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Counts of each peer, and how often something was refused here, by code.
+    pub fn counters(&self) -> (Vec<(String, Counts)>, Vec<(&'static str, u64)>) {
+        let state = self.shared.lock();
+        let peers = state.links.iter().map(|link| {
+            let mut counts = link.counts.clone();
+            if let Some(session) = &link.session {
+                let (sent, received) = session.meter.totals();
+                counts.stream_bytes_sent += sent;
+                counts.stream_bytes_received += received;
+            }
+            (link.name.clone(), counts)
+        });
+        let refused = state.refused.iter().map(|(code, count)| (*code, *count));
+        (peers.collect(), refused.collect())
+    }
+
+    /// Ends every waiting call, and those to come.
+    pub fn cancel(&self) {
+        let mut state = self.shared.lock();
+        state.cancelled = true;
+        state.wake_all();
+    }
+
+    /// Says goodbye once everything is delivered, and stops. May be called again.
+    pub fn close(&self, interrupt: Interrupt<'_>) {
+        {
+            let mut state = self.shared.lock();
+            if !state.closed {
+                state.closed = true;
+                state.cancelled = false;
+                for link in &mut state.links {
+                    if matches!(link.phase, Phase::Met) {
+                        link.outbox.push_bye();
+                        link.wake();
+                    }
+                }
+                state.wake_all();
+            }
+        }
+        self.part(interrupt, |state| {
+            state.links.iter().all(|link| match link.phase {
+                Phase::Waiting | Phase::Failed(_) => true,
+                Phase::Met => link.outbox.is_delivered(),
+                Phase::Left => link.receipt_since.is_none() || link.session.is_none(),
+            })
+        });
+        self.finish(interrupt);
+    }
+
+    /// Tells the peers that this party failed, with code and phase only, and stops.
+    pub fn abort(&self, code: &str, phase: &str, interrupt: Interrupt<'_>) {
+        let phase: String = phase
+            .chars()
+            .map(|c| if (' '..='~').contains(&c) { c } else { '?' })
+            .take(PHASE_BYTES)
+            .collect();
+        {
+            let mut state = self.shared.lock();
+            if !state.closed {
+                state.closed = true;
+                state.cancelled = false;
+                for link in &mut state.links {
+                    let abort = Content::Abort(Abort {
+                        code: code.to_owned(),
+                        phase: phase.clone(),
+                    });
+                    if let Some(session) = &mut link.session {
+                        session.urgent.push_back(abort.clone());
+                    }
+                    link.parting = Some(abort);
+                }
+            }
+        }
+        self.finish(interrupt);
+    }
+
+    /// Ends every connection once what is urgent is sent, and stops.
+    fn finish(&self, interrupt: Interrupt<'_>) {
+        {
+            let mut state = self.shared.lock();
+            for link in &mut state.links {
+                if let Some(session) = &mut link.session {
+                    session.finishing = true;
+                }
+                link.wake();
+            }
+            state.wake_all();
+        }
+        self.part(interrupt, |state| {
+            state.links.iter().all(|link| link.session.is_none())
+        });
+        self.stop();
+    }
+
+    fn part(&self, interrupt: Interrupt<'_>, done: impl Fn(&State) -> bool) {
+        let deadline = Instant::now() + self.shared.limits.linger;
+        // Nobody is left to whom a failure here could matter.
+        let _ = self
+            .shared
+            .wait(Interest::Parting, deadline, interrupt, |state| {
+                done(state).then_some(Ok(()))
+            });
+    }
+
+    fn stop(&self) {
+        let lock = |error: PoisonError<_>| error.into_inner();
+        drop(self.stop.lock().unwrap_or_else(lock).take());
+        let lock = |error: PoisonError<_>| error.into_inner();
+        if let Some(thread) = self.thread.lock().unwrap_or_else(lock).take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+impl Drop for Endpoint {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+/// Cuts pieces off a list of buffers.
+struct Pieces<'a> {
+    parts: &'a [&'a [u8]],
+    at: usize,
+}
+
+impl Pieces<'_> {
+    fn next(&mut self, limit: usize) -> Bytes {
+        let left: usize = self.parts.iter().map(|part| part.len()).sum::<usize>() - self.at;
+        let mut body = Vec::with_capacity(limit.min(left));
+        while let Some(part) = self.parts.first() {
+            let rest = &part[self.at..];
+            let count = rest.len().min(limit - body.len());
+            body.extend_from_slice(&rest[..count]);
+            self.at += count;
+            if self.at < part.len() {
+                break;
+            }
+            self.parts = &self.parts[1..];
+            self.at = 0;
+        }
+        body.into()
+    }
+}
+
+fn named(error: WireError, peer: &str) -> WireError {
+    if error.peer.is_none() {
+        error.of(peer)
+    } else {
+        error
+    }
+}
+
+fn check(identity: &Identity, peers: &[Peer], limits: &Limits) -> Result<()> {
+    let refuse = |detail: &str| Err(WireError::new(Kind::Settings).because(detail));
+    let mut names: Vec<_> = peers.iter().map(|peer| peer.party.as_str()).collect();
+    names.push(&identity.party);
+    if !names.iter().all(|name| is_party(name)) {
+        return refuse("a party is not a DNS label");
+    }
+    names.sort_unstable();
+    if names.windows(2).any(|pair| pair[0] == pair[1]) {
+        return refuse("a party is named twice");
+    }
+    if limits.window < cost(0) || limits.window > 1 << 40 {
+        return refuse("the window is out of range");
+    }
+    let times = [limits.silence, limits.heartbeat, limits.connect, limits.handshake];
+    if times.iter().any(|time| time.is_zero()) {
+        return refuse("a time limit is zero");
+    }
+    Ok(())
+}
+
+fn bind(address: &str) -> Result<TcpListener> {
+    let listener = TcpListener::bind(address).and_then(|listener| {
+        listener.set_nonblocking(true)?;
+        Ok(listener)
+    });
+    listener.map_err(|error| WireError::new(Kind::Listen).because(error.kind().to_string()))
+}
+
+/// The one thread on which all connections of an endpoint live.
+fn work(site: &Arc<Site>, listener: Option<TcpListener>, stopped: oneshot::Receiver<()>) {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build();
+    let Ok(runtime) = runtime else {
+        let mut state = site.shared.lock();
+        let error = WireError::new(Kind::Settings).because("no event loop");
+        for link in 0..state.links.len() {
+            state.fail(link, error.clone());
+        }
+        return;
+    };
+    runtime.block_on(async {
+        if let Some(listener) = listener.and_then(|l| tokio::net::TcpListener::from_std(l).ok()) {
+            tokio::spawn(serve::listen(site.clone(), listener));
+        }
+        for link in 0..site.addresses.len() {
+            tokio::spawn(dial::keep(site.clone(), link));
+        }
+        let _ = stopped.await;
+    });
+    // A name look-up may still be under way; nobody waits for it.
+    runtime.shutdown_background();
+}
