@@ -38,19 +38,6 @@ pub struct Facts {
     pub not_after: SystemTime,
 }
 
-impl Facts {
-    /// Checks the period of validity.
-    pub fn valid_at(&self, now: SystemTime) -> Result<(), Kind> {
-        if now < self.not_before {
-            return Err(Kind::NotYetValid);
-        }
-        if now > self.not_after {
-            return Err(Kind::Expired);
-        }
-        Ok(())
-    }
-}
-
 /// Reads a certificate. The subject's common name is never looked at.
 pub fn facts(certificate: &CertificateDer<'_>) -> Result<Facts, Kind> {
     let (rest, parsed) = X509Certificate::from_der(certificate).map_err(|_| Kind::Handshake)?;
