@@ -1,3 +1,5 @@
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 
@@ -30,3 +32,38 @@ class DhScalar:
     def mask(
         self, points: npt.NDArray[np.uint8], threads: int = 0, truncate: int = 32
     ) -> npt.NDArray[np.uint8]: ...
+
+class WireEndpoint:
+    def __new__(
+        cls,
+        party: str,
+        certificate_pem: str,
+        key_pem: str,
+        peers: list[tuple[str, str, str | None]],
+        listen: str | None = None,
+        *,
+        silence_s: float = 30.0,
+        heartbeat_s: float = 2.0,
+        connect_s: float = 60.0,
+        handshake_s: float = 10.0,
+        linger_s: float = 30.0,
+        window_bytes: int = ...,
+    ) -> WireEndpoint: ...
+    def address(self) -> str | None: ...
+    def send(
+        self, peer: str, scope: tuple[str, str, int], tag: str, body: Any, timeout: float
+    ) -> None: ...
+    def receive(
+        self, peer: str, scope: tuple[str, str, int], tag: str, timeout: float
+    ) -> memoryview: ...
+    def receive_any(
+        self, peers: list[str], scope: tuple[str, str, int], tag: str, timeout: float
+    ) -> tuple[str, memoryview]: ...
+    def counters(self) -> dict[str, dict[str, int]]: ...
+    def cancel(self) -> None: ...
+    def close(self) -> None: ...
+    def abort(self, code: str, phase: str) -> None: ...
+
+class WireMessage:
+    def __len__(self) -> int: ...
+    def __buffer__(self, flags: int, /) -> memoryview: ...

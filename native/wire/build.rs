@@ -9,7 +9,6 @@ fn main() -> Result<(), Box<dyn Error>> {
         .build_transport(false)
         .bytes(".atoll.wire.v1.Frame.body")
         .codec_path("crate::codec::EnvelopeCodec")
-        
         .compile_fds(files)?;
     Ok(())
 }

@@ -199,7 +199,10 @@ impl WireEndpoint {
     ) -> PyResult<()> {
         let deadline = Instant::now() + seconds(timeout)?;
         let lent: Vec<Lent> = match body.cast::<pyo3::types::PyList>() {
-            Ok(parts) => parts.iter().map(|part| Lent::new(&part)).collect::<PyResult<_>>()?,
+            Ok(parts) => parts
+                .iter()
+                .map(|part| Lent::new(&part))
+                .collect::<PyResult<_>>()?,
             Err(_) => vec![Lent::new(body)?],
         };
         let address = address(scope, tag);
@@ -239,13 +242,13 @@ impl WireEndpoint {
 
     /// Counts by peer, and under `""` how often something was refused here, by code.
     fn counters<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
-        let (peers, refused) = self.0.counters();
+        let counters = self.0.counters();
         let whole = PyDict::new(py);
-        for (peer, counts) in peers {
+        for (peer, counts) in counters.peers {
             whole.set_item(peer, counts_dict(py, &counts)?)?;
         }
         let codes = PyDict::new(py);
-        for (code, count) in refused {
+        for (code, count) in counters.refused {
             codes.set_item(code, count)?;
         }
         whole.set_item("", codes)?;

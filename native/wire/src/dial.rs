@@ -58,7 +58,11 @@ pub async fn keep(site: Arc<Site>, link: usize) {
     };
     let address = site.addresses[link].clone();
     let waits = site.listens && site.shared.party > peer;
-    let courtesy = if waits { site::COURTESY } else { Duration::ZERO };
+    let courtesy = if waits {
+        site::COURTESY
+    } else {
+        Duration::ZERO
+    };
     let mut pace = Pace {
         courtesy,
         back_off: site::BACK_OFF.0,
@@ -174,7 +178,11 @@ async fn dial(
         .connect(name, stream)
         .await
         .map_err(|error| tls::io_kind(&error))?;
-    let leaf = stream.get_ref().1.peer_certificates().and_then(<[_]>::first);
+    let leaf = stream
+        .get_ref()
+        .1
+        .peer_certificates()
+        .and_then(<[_]>::first);
     let expires = tls::expiry(leaf.ok_or(Some(Kind::Handshake))?, site.tls.expires);
     let (line, cutter, meter) = Line::new(stream);
     let (sender, connection) = http2::Builder::new(TokioExecutor::new())

@@ -31,6 +31,15 @@ pub struct Peer {
     pub address: Option<String>,
 }
 
+/// What happened so far.
+#[derive(Clone, Debug)]
+pub struct Counters {
+    /// Each peer and its counts.
+    pub peers: Vec<(String, Counts)>,
+    /// How often something was refused here, by code.
+    pub refused: Vec<(&'static str, u64)>,
+}
+
 /// Asked now and then by a waiting call: whether to stop.
 pub type Interrupt<'a> = &'a mut dyn FnMut() -> bool;
 
@@ -208,7 +217,7 @@ impl Endpoint {
     }
 
     /// Counts of each peer, and how often something was refused here, by code.
-    pub fn counters(&self) -> (Vec<(String, Counts)>, Vec<(&'static str, u64)>) {
+    pub fn counters(&self) -> Counters {
         let state = self.shared.lock();
         let peers = state.links.iter().map(|link| {
             let mut counts = link.counts.clone();
@@ -220,7 +229,10 @@ impl Endpoint {
             (link.name.clone(), counts)
         });
         let refused = state.refused.iter().map(|(code, count)| (*code, *count));
-        (peers.collect(), refused.collect())
+        Counters {
+            peers: peers.collect(),
+            refused: refused.collect(),
+        }
     }
 
     /// Ends every waiting call, and those to come.
@@ -374,7 +386,12 @@ fn check(identity: &Identity, peers: &[Peer], limits: &Limits) -> Result<()> {
     if limits.window < cost(0) || limits.window > 1 << 40 {
         return refuse("the window is out of range");
     }
-    let times = [limits.silence, limits.heartbeat, limits.connect, limits.handshake];
+    let times = [
+        limits.silence,
+        limits.heartbeat,
+        limits.connect,
+        limits.handshake,
+    ];
     if times.iter().any(|time| time.is_zero()) {
         return refuse("a time limit is zero");
     }

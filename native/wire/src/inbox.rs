@@ -243,7 +243,10 @@ mod tests {
         inbox.accept(frame(1, 1, 1, b"a")).unwrap();
         let again = inbox.accept(frame(1, 1, 1, b"a")).unwrap();
         assert!(matches!(again, Accepted::Again));
-        assert_eq!(inbox.accept(frame(3, 2, 1, b"a")).unwrap_err(), Kind::Violation);
+        assert_eq!(
+            inbox.accept(frame(3, 2, 1, b"a")).unwrap_err(),
+            Kind::Violation
+        );
     }
 
     #[test]
@@ -265,7 +268,10 @@ mod tests {
     fn the_window_binds_the_sender() {
         let mut inbox = Inbox::new(2 * MESSAGE_COST);
         inbox.accept(frame(1, 1, 1, b"a")).unwrap();
-        assert_eq!(inbox.accept(frame(2, 2, 1, &[0; 1024])).unwrap_err(), Kind::Violation);
+        assert_eq!(
+            inbox.accept(frame(2, 2, 1, &[0; 1024])).unwrap_err(),
+            Kind::Violation
+        );
         let mut inbox = Inbox::new(2 * MESSAGE_COST);
         inbox.accept(frame(1, 1, 1, b"a")).unwrap();
         inbox.consume(1 + MESSAGE_COST);

@@ -26,7 +26,7 @@ mod proto {
     tonic::include_proto!("atoll.wire.v1");
 }
 
-pub use endpoint::{Endpoint, Interrupt, Peer};
+pub use endpoint::{Counters, Endpoint, Interrupt, Peer};
 pub use error::{Kind, Result, WireError};
 pub use inbox::Address;
 pub use limits::{FRAME_BYTES, MESSAGE_BYTES, MESSAGE_COST, NAME_BYTES};

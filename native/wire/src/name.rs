@@ -58,10 +58,14 @@ pub fn facts(certificate: &CertificateDer<'_>) -> Result<Facts, Kind> {
 fn only_party(certificate: &X509Certificate<'_>) -> Option<String> {
     // Twice the extension is an error here, and so is a second dNSName of whatever form.
     let names = certificate.subject_alternative_name().ok()??;
-    let mut dns = names.value.general_names.iter().filter_map(|name| match name {
-        GeneralName::DNSName(text) => Some(*text),
-        _ => None,
-    });
+    let mut dns = names
+        .value
+        .general_names
+        .iter()
+        .filter_map(|name| match name {
+            GeneralName::DNSName(text) => Some(*text),
+            _ => None,
+        });
     let only = dns.next()?;
     if dns.next().is_some() {
         return None;
@@ -79,7 +83,17 @@ mod tests {
         for good in ["a", "9999", "acme-bank", &"x".repeat(63)] {
             assert!(is_party(good), "{good}");
         }
-        for bad in ["", "-a", "a-", "A", "a.b", "a_b", "bänk", "a ", &"x".repeat(64)] {
+        for bad in [
+            "",
+            "-a",
+            "a-",
+            "A",
+            "a.b",
+            "a_b",
+            "bänk",
+            "a ",
+            &"x".repeat(64),
+        ] {
             assert!(!is_party(bad), "{bad}");
         }
     }

@@ -168,20 +168,36 @@ mod tests {
     fn only_unacknowledged_frames_are_sent_again() {
         let mut outbox = filled(4);
         assert_eq!(drain(&mut outbox).len(), 4);
-        outbox.acknowledge(&Receipt { received: 1, consumed: 0 }).unwrap();
+        outbox
+            .acknowledge(&Receipt {
+                received: 1,
+                consumed: 0,
+            })
+            .unwrap();
         outbox.resume(2, 1000).unwrap();
         outbox.push_bye();
         assert_eq!(drain(&mut outbox), [(3, true), (4, true), (5, false)]);
-        outbox.acknowledge(&Receipt { received: 5, consumed: 0 }).unwrap();
+        outbox
+            .acknowledge(&Receipt {
+                received: 5,
+                consumed: 0,
+            })
+            .unwrap();
         assert!(outbox.is_delivered());
     }
 
     #[test]
     fn receipts_for_what_was_never_sent_are_refused() {
         let mut outbox = filled(2);
-        let early = Receipt { received: 1, consumed: 0 };
+        let early = Receipt {
+            received: 1,
+            consumed: 0,
+        };
         assert_eq!(outbox.acknowledge(&early), Err(Kind::Violation));
-        let much = Receipt { received: 0, consumed: 1 };
+        let much = Receipt {
+            received: 0,
+            consumed: 1,
+        };
         assert_eq!(outbox.acknowledge(&much), Err(Kind::Violation));
     }
 
@@ -192,7 +208,12 @@ mod tests {
         assert_eq!(outbox.reserve(small, 10), None);
         assert_eq!(outbox.reserve(large, 995), Some(1));
         assert_eq!(outbox.reserve(small, 10), None);
-        outbox.acknowledge(&Receipt { received: 0, consumed: 995 }).unwrap();
+        outbox
+            .acknowledge(&Receipt {
+                received: 0,
+                consumed: 995,
+            })
+            .unwrap();
         assert_eq!(outbox.reserve(small, 10), Some(2));
     }
 }

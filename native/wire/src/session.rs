@@ -52,12 +52,19 @@ pub struct Ticket {
 }
 
 /// Makes this connection the present one, unless a better one lives.
-pub fn open(shared: &Arc<Shared>, link: usize, connection: Connection) -> Option<(Ticket, Outgoing)> {
+pub fn open(
+    shared: &Arc<Shared>,
+    link: usize,
+    connection: Connection,
+) -> Option<(Ticket, Outgoing)> {
     let mut state = shared.lock();
     let target = &mut state.links[link];
     let preferred = connection.dialled == (shared.party < target.name);
     let alive = target.heard.elapsed() < 3 * shared.limits.heartbeat;
-    let rival = target.session.as_ref().is_some_and(|s| s.preferred && alive);
+    let rival = target
+        .session
+        .as_ref()
+        .is_some_and(|s| s.preferred && alive);
     let failed = matches!(target.phase, Phase::Failed(_)) && target.parting.is_none();
     if failed || rival && !preferred {
         return None;
@@ -333,8 +340,7 @@ impl Ticket {
                 Ok(())
             }
             Some(Content::Refusal(refusal)) => {
-                let mut error =
-                    WireError::new(Kind::FrameRefused).of(&state.links[self.link].name);
+                let mut error = WireError::new(Kind::FrameRefused).of(&state.links[self.link].name);
                 error.peer_code = Some(code_text(refusal.code)?);
                 state.fail(self.link, error);
                 Ok(())
@@ -391,7 +397,8 @@ impl Ticket {
             return Err(Kind::Violation);
         }
         let other = link.instance.as_ref().is_some_and(|i| *i != hello.instance);
-        let stale = hello.known_instance.len() == 16 && hello.known_instance != self.shared.instance;
+        let stale =
+            hello.known_instance.len() == 16 && hello.known_instance != self.shared.instance;
         if other || stale {
             return Err(Kind::Restarted);
         }

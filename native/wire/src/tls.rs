@@ -220,13 +220,11 @@ impl Tls {
             let client = client_config(&provider, party, pem, &chain, read_key(identity)?)?;
             clients.insert(party.clone(), Arc::new(client));
             let pinned = Pinned::read(party, pem)?;
-            let verifier = WebPkiClientVerifier::builder_with_provider(
-                pinned.roots.clone(),
-                provider.clone(),
-            )
-            .clear_root_hint_subjects()
-            .build()
-            .map_err(|_| settings("the pinned CA cannot be used").of(party))?;
+            let verifier =
+                WebPkiClientVerifier::builder_with_provider(pinned.roots.clone(), provider.clone())
+                    .clear_root_hint_subjects()
+                    .build()
+                    .map_err(|_| settings("the pinned CA cannot be used").of(party))?;
             any = Some(verifier.clone());
             verifiers.insert(party.clone(), (pinned, verifier));
         }
@@ -265,10 +263,9 @@ fn client_config(
     key: PrivateKeyDer<'static>,
 ) -> Result<ClientConfig> {
     let pinned = Pinned::read(party, pem)?;
-    let inner =
-        WebPkiServerVerifier::builder_with_provider(pinned.roots.clone(), provider.clone())
-            .build()
-            .map_err(|_| settings("the pinned CA cannot be used").of(party))?;
+    let inner = WebPkiServerVerifier::builder_with_provider(pinned.roots.clone(), provider.clone())
+        .build()
+        .map_err(|_| settings("the pinned CA cannot be used").of(party))?;
     let verifier = Arc::new(Server {
         party: party.to_owned(),
         pinned,
