@@ -10,7 +10,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -75,9 +75,14 @@ class Crew:
         self._events: queue.SimpleQueue[tuple[str, Event | None]] = queue.SimpleQueue()
         self._ended: set[str] = set()
 
-    def start(self, party: str, specification: Path) -> None:
-        """Start a worker in a session of its own, so that Ctrl-C reaches only us."""
-        environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
+    def start(
+        self, party: str, specification: Path, settings: Mapping[str, str] | None = None
+    ) -> None:
+        """Start a worker in a session of its own, so that Ctrl-C reaches only us.
+
+        ``settings`` are more environment variables for this worker.
+        """
+        environment = {**os.environ, "PYTHONUNBUFFERED": "1", **(settings or {})}
         process = subprocess.Popen(  # noqa: S603
             [sys.executable, "-P", "-m", "atoll.flow.worker", str(specification)],
             stdin=subprocess.PIPE,
