@@ -25,6 +25,12 @@ from atoll.channel.party import Party
 from atoll.core.limits import Limits
 from atoll.core.names import Role, Scope
 from atoll.core.random import PublicRandom
+from atoll.learning.vertical.boosting import (
+    BoostingInputs,
+    BoostingParameters,
+    TrainingHistory,
+    train,
+)
 from bench.harness import ROOT, Options
 
 Floats = npt.NDArray[np.float64]
@@ -87,28 +93,38 @@ def label(work: Work) -> Floats:
     return (score + noise > 0).astype(np.float64)
 
 
-def take_part(name: str, folder: Path, address: str, work: Work) -> dict[str, Any]:
-    """Be one party; ``-`` as address: listen, and print where. Return what it cost."""
-    from atoll.channel.grpc import GrpcTransport
-    from atoll.channel.identity import load_party
-    from sklearn.metrics import roc_auc_score
-
-    from atoll.learning.vertical import boosting
-    from atoll.models.boosting.scoring import probability
-    from atoll.operators import coin_toss
-
-    (peer,) = set(ROLES) - {name}
-    guest = ROLES[name] == Role.GUEST
+def prepare(work: Work, name: str) -> tuple[BoostingInputs, BoostingParameters]:
+    """Make a party's columns and the parameters."""
     own = features(work, name)
     names = tuple(f"{name}{index}" for index in range(own.shape[1]))
-    inputs = boosting.BoostingInputs(own, names, label(work) if guest else None)
-    parameters = boosting.BoostingParameters(
+    truth = label(work) if ROLES[name] == Role.GUEST else None
+    parameters = BoostingParameters(
         trees=work.trees,
         depth=work.depth,
         bins=work.bins,
         minimum_rows=work.minimum_rows,
         implementation="ideal" if work.implementation == "ideal" else "elgamal",
     )
+    return BoostingInputs(own, names, truth), parameters
+
+
+def training_auc(inputs: BoostingInputs, history: TrainingHistory) -> float | None:
+    """Return the AUC on the training rows, at the guest."""
+    from sklearn.metrics import roc_auc_score
+
+    if inputs.label is None or history.margin is None:
+        return None
+    return float(roc_auc_score(inputs.label, history.margin))
+
+
+def take_part(name: str, folder: Path, address: str, work: Work) -> dict[str, Any]:
+    """Be one party; ``-`` as address: listen, and print where. Return what it cost."""
+    from atoll.channel.grpc import GrpcTransport
+    from atoll.channel.identity import load_party
+    from atoll.operators import coin_toss
+
+    (peer,) = set(ROLES) - {name}
+    inputs, parameters = prepare(work, name)
     listens = address == "-"
     where: dict[str, Any] = {"listen": "127.0.0.1:0"} if listens else {"addresses": {peer: address}}
     with GrpcTransport(load_party(folder), [peer], **where) as transport:
@@ -121,20 +137,16 @@ def take_part(name: str, folder: Path, address: str, work: Work) -> dict[str, An
         channel = channel.within("boosting")
         party = Party(name, dict(ROLES), channel, session, PublicRandom(session), limits=limits)
         wall, processor = time.perf_counter(), time.process_time()
-        _, history = boosting.train(party, inputs, parameters)
+        _, history = train(party, inputs, parameters)
         wall, processor = time.perf_counter() - wall, time.process_time() - processor
         counted = channel.counters.total(task="boosting")
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    auc = None
-    if inputs.label is not None and history.margin is not None:
-        auc = float(roc_auc_score(inputs.label, probability(history.margin)))
     return {
         "seconds": wall,
         "cpu_seconds": processor,
         "sent": counted.bytes_sent,
         "rounds": counted.rounds,
-        "peak": peak,
-        "auc": auc,
+        "peak": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+        "auc": training_auc(inputs, history),
     }
 
 

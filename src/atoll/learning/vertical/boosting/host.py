@@ -82,12 +82,17 @@ class _Tree:
     """What belongs to the tree that is growing."""
 
     def __init__(
-        self, number: int, sample: Sample, codes: npt.NDArray[np.uint8], table: SlotTable
+        self,
+        number: int,
+        sample: Sample,
+        codes: npt.NDArray[np.uint8],
+        rows_first: npt.NDArray[np.uint8],
+        table: SlotTable,
     ) -> None:
         self.number = number
         self.sample = sample
         self.codes = codes
-        self.rows_first = np.ascontiguousarray(codes.T)
+        self.rows_first = rows_first
         self.table = table
         self.splits: list[Split] = []
 
@@ -107,7 +112,8 @@ class HostTrainer:
         # Drawn first and once, so that a seeded test can draw the same.
         self._seed = party.secret_rng.bytes(32)
         self._binning = fit(inputs.features, parameters.bins)
-        self._codes = np.ascontiguousarray(self._binning.encode(inputs.features).T)
+        self._rows_first = self._binning.encode(inputs.features)
+        self._codes = np.ascontiguousarray(self._rows_first.T)
         self._has_missing = (self._codes == self._binning.missing).any(axis=1)
         scale = parameters.scale_bits or scale_bits(self._rows)
         sigmas = checks.noise_sigmas(parameters, scale)
@@ -177,11 +183,10 @@ class HostTrainer:
             parameters.column_sample,
         )
         sample = Sample(rows, self._rows)
-        codes = self._codes
-        if len(self._columns) < len(codes):
-            codes = codes[self._columns]
-        if not sample.everyone:
-            codes = np.ascontiguousarray(codes[:, rows])
+        codes, rows_first = self._codes, self._rows_first
+        if len(self._columns) < len(codes) or not sample.everyone:
+            rows_first = np.ascontiguousarray(rows_first[rows][:, self._columns])
+            codes = np.ascontiguousarray(rows_first.T)
         every = candidates(
             self._binning.value_bins[self._columns],
             self._has_missing[self._columns],
@@ -192,7 +197,7 @@ class HostTrainer:
         self._every = every
         self._sums.receive(number, len(rows))
         self._note(tree_rows=len(rows))
-        return _Tree(number, sample, codes, table)
+        return _Tree(number, sample, codes, rows_first, table)
 
     def _serve(self, tree: _Tree) -> list[Split]:
         root = Place(
