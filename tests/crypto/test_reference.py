@@ -21,7 +21,7 @@ FEW = settings(max_examples=15, deadline=None)
 def vectors(name: str) -> Any:
     folder = os.environ.get("ATOLL_DATA")
     if folder is None:
-        pytest.skip("ATOLL_DATA is not set")
+        pytest.skip("needs ATOLL_DATA")
     return json.loads((Path(folder) / "vectors" / name).read_text())
 
 
