@@ -67,3 +67,67 @@ class WireEndpoint:
 class WireMessage:
     def __len__(self) -> int: ...
     def __buffer__(self, flags: int, /) -> memoryview: ...
+
+class PairSecretKey:
+    @staticmethod
+    def generate(entropy: bytes) -> PairSecretKey: ...
+    def public_key(self) -> PairPublicKey: ...
+    def encrypt(
+        self,
+        g: npt.NDArray[np.int32],
+        h: npt.NDArray[np.int32],
+        entropy: bytes,
+        threads: int = 0,
+    ) -> npt.NDArray[np.uint8]: ...
+    def decrypt(
+        self,
+        cells: npt.NDArray[np.uint8],
+        g_low: int,
+        g_high: int,
+        h_low: int,
+        h_high: int,
+        threads: int = 0,
+    ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]: ...
+
+class PairPublicKey:
+    @staticmethod
+    def from_bytes(data: bytes) -> PairPublicKey: ...
+    def to_bytes(self) -> bytes: ...
+    def encrypt(
+        self,
+        g: npt.NDArray[np.int32],
+        h: npt.NDArray[np.int32],
+        entropy: bytes,
+        threads: int = 0,
+    ) -> npt.NDArray[np.uint8]: ...
+
+class PairVector:
+    @staticmethod
+    def parse(data: npt.NDArray[np.uint8], threads: int = 0) -> PairVector: ...
+    def __len__(self) -> int: ...
+    def histogram(
+        self,
+        rows: npt.NDArray[np.uint32],
+        bins: npt.NDArray[np.uint8],
+        width: int,
+        threads: int = 0,
+    ) -> PairCells: ...
+
+class PairCells:
+    def __len__(self) -> int: ...
+    def cut_sums(
+        self,
+        columns: npt.NDArray[np.uint32],
+        cuts: npt.NDArray[np.uint16],
+        missing_left: npt.NDArray[np.bool_],
+    ) -> PairCells: ...
+    def add(self, other: PairCells) -> PairCells: ...
+    def subtract(self, other: PairCells) -> PairCells: ...
+    def finish(
+        self,
+        key: PairPublicKey,
+        entropy: bytes,
+        noise_g: npt.NDArray[np.int64] | None = None,
+        noise_h: npt.NDArray[np.int64] | None = None,
+        threads: int = 0,
+    ) -> npt.NDArray[np.uint8]: ...
