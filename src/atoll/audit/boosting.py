@@ -24,6 +24,7 @@ from atoll.learning.vertical.boosting.cuts import SlotTable, candidates, goes_le
 from atoll.learning.vertical.boosting.exchange import Exchange, Pair
 from atoll.learning.vertical.boosting.guest import GuestTrainer
 from atoll.learning.vertical.boosting.host import HostTrainer
+from atoll.learning.vertical.boosting.loss import scale_bits
 from atoll.learning.vertical.boosting.parameters import BoostingParameters
 from atoll.learning.vertical.boosting.sampling import slot_order
 from atoll.sim.world import run
@@ -111,14 +112,17 @@ def measure(
     trees: int,
     k: int,
     noise: float,
-    iterations: int = 400,
+    iterations: int = 200,
 ) -> Success:
     """Return the success of the attacker's best case for one setting (``noise``: host_noise)."""
     parameters = BoostingParameters(
         trees=trees, minimum_rows=k, host_noise=noise, implementation="ideal"
     )
     seen = observe(guest, host, label, parameters)
-    return attack(seen.trees, seen.truth, seen.links, linking="known", iterations=iterations)
+    added = noise * (1 << scale_bits(len(label)))
+    return attack(
+        seen.trees, seen.truth, seen.links, linking="known", noise=added, iterations=iterations
+    )
 
 
 def main() -> None:
@@ -131,7 +135,7 @@ def main() -> None:
     points = []
     settings = [(trees, 20, 0.0) for trees in (5, 10, 20, 30, 60, 100)]
     settings += [(20, k, 0.0) for k in (0, 5, 50)]
-    settings += [(trees, 20, noise) for trees in (20, 60) for noise in (1.0, 4.0)]
+    settings += [(trees, 20, noise) for trees in (20, 60) for noise in (1.0, 2.0, 4.0)]
     guessing = 0.0
     for trees, k, noise in settings:
         found = measure(guest, host, label, trees, k, noise)
