@@ -7,6 +7,7 @@ refused, since their text differs from program to program. An id has 1 to 256 by
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -114,9 +115,11 @@ def duplicates(ids: Any, limit: int = 1) -> list[tuple[int, int]]:
     return [(int(later[at]), int(first[at])) for at in some]
 
 
-def refuse_duplicates(ids: Any, *, name: str, first_row: int, sink: Sink, limit: int = 1) -> None:
+def refuse_duplicates(
+    ids: Any, *, name: str, row_of: Callable[[int], int], sink: Sink, limit: int = 1
+) -> None:
     """Report ids that occur again, with both row numbers. Errors: ATL-TAB-003."""
     for later, first in duplicates(ids, limit):
-        message = f"the id of row {first + first_row} occurs again"
+        message = f"the id of row {row_of(first)} occurs again"
         hint = "ids must be unique; aggregate or number the repeated rows first"
-        sink(Problem("ATL-TAB-003", message, later + first_row, name, hint=hint))
+        sink(Problem("ATL-TAB-003", message, row_of(later), name, hint=hint))

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -19,6 +21,8 @@ PARTITION_ROWS = 1 << 18
 NAME_BYTES = 256
 
 _EXACT = 1 << 53
+
+Rows = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -149,8 +153,9 @@ class Intake:
     first_row: int = 1
     rows: int = 0
     partitions: list[Any] = field(default_factory=list)
+    _numbers: list[tuple[int, Rows | None]] = field(default_factory=list)
 
-    def add(self, batch: Any, rows: np.ndarray[Any, np.dtype[np.int64]] | None = None) -> Any:
+    def add(self, batch: Any, rows: Rows | None = None) -> Any:
         """Check and keep one record batch; return it in its final form.
 
         ``rows`` gives row numbers where some records before were left out.
@@ -168,6 +173,7 @@ class Intake:
                 labels_present(values, name=column, first_row=first, sink=sink)
             arrays.append(values)
         done = pa.RecordBatch.from_arrays(arrays, names=[name, *taken])
+        self._numbers.append((self.rows, rows))
         self.rows += batch.num_rows
         for at in range(0, done.num_rows, PARTITION_ROWS):
             self.partitions.append(done.slice(at, PARTITION_ROWS))
@@ -180,12 +186,17 @@ class Intake:
             return self.partitions
         name = self.layout.id_name
         ids = pa.chunked_array([part.column(name) for part in self.partitions])
-        first = self.first_row
-        refuse_duplicates(ids, name=name, first_row=first, sink=self.sink, limit=limit)
+        refuse_duplicates(ids, name=name, row_of=self._row_of, sink=self.sink, limit=limit)
         return self.partitions
 
+    def _row_of(self, position: int) -> int:
+        """Return the row number of a position among the rows that were kept."""
+        at = bisect_right(self._numbers, position, key=lambda entry: entry[0]) - 1
+        start, rows = self._numbers[at]
+        return self.first_row + position if rows is None else int(rows[position - start])
 
-def _renumbered(sink: Sink, rows: np.ndarray[Any, np.dtype[np.int64]]) -> Sink:
+
+def _renumbered(sink: Sink, rows: Rows) -> Sink:
     def renumber(problem: Problem) -> None:
         row = None if problem.row is None else int(rows[problem.row])
         sink(

@@ -15,7 +15,7 @@ from atoll.core.limits import Limits
 from atoll.table.engines import Engine
 from atoll.table.ids import ID_RULE
 from atoll.table.ingest import PARTITION_ROWS, Intake, Layout, check_names, check_size
-from atoll.table.problems import Sink, raise_first
+from atoll.table.problems import raise_first
 from atoll.table.sources.files import atomic_output, open_input
 from atoll.table.table import Table
 
@@ -73,15 +73,15 @@ def layout_of(
     return Layout(name, label or noted, None if columns is None else tuple(columns))
 
 
-def take_in(schema: Any, batches: Iterator[Any], layout: Layout, limits: Limits, sink: Sink) -> Any:
-    """Take in the batches of a typed file and return the intake, not yet finished."""
-    door = Intake(layout, limits, sink)
-    check_names(schema.names, sink)
-    taken = layout.chosen(schema.names, sink)
+def take_in(schema: Any, batches: Iterator[Any], door: Intake) -> None:
+    """Hand the batches of a typed file to the intake, which is not yet finished."""
+    check_names(schema.names, door.sink)
+    taken = door.layout.chosen(schema.names, door.sink)
+    if door.layout.id_name not in schema.names:
+        return
     for batch in batches:
         if batch.num_rows:
-            door.add(batch.select([layout.id_name, *taken]))
-    return door
+            door.add(batch.select([door.layout.id_name, *taken]))
 
 
 def read_parquet(
@@ -129,7 +129,8 @@ def _read(
     sink = raise_first(os.path.basename(os.fspath(path)))
     with open_input(path) as stream, opener(stream, bounds) as (schema, batches):
         layout = layout_of(schema, id_column, label, columns)
-        door = take_in(schema, batches, layout, bounds, sink)
+        door = Intake(layout, bounds, sink)
+        take_in(schema, batches, door)
     return Table(door.finish(), layout.id_name, layout.label, engine)
 
 

@@ -107,8 +107,7 @@ class Reader:
 
     def _block(self, data: bytes, scan: Scan, row: int, line: int) -> Block | None:
         skip = 0
-        broken = min((problem.row or 0 for problem in scan.problems), default=2)
-        if scan.rows and not self.header and (broken > 1 or not scan.fatal):
+        if scan.rows and not self.header and (scan.sound or not scan.fatal):
             if not self._take_header(data[: int(scan.ends[0])], int(scan.fields[0])):
                 return None
             skip = 1
@@ -116,9 +115,10 @@ class Reader:
         for problem in problems:
             self._sink(problem)
         self.rows += max(scan.rows - skip, 0)
-        if not scan.rows or not scan.values_fit:
-            return None
         fits[:skip] = False
+        fits[scan.sound :] = False
+        if not fits.any():
+            return None
         if fits[skip:].all():
             start = int(scan.ends[0]) if skip else 0
             whole = data[start : scan.cut]

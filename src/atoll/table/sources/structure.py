@@ -36,7 +36,7 @@ class Scan:
     """What was found in a block: whole records up to ``cut``, and problems in the order of rows.
 
     ``ends`` are the positions after each record's line end. ``fatal``: the records after the
-    problem cannot be told apart. ``values_fit``: the values of the block can be parsed.
+    problem cannot be told apart. ``sound``: how many records stand before the first problem.
     """
 
     cut: int
@@ -45,7 +45,7 @@ class Scan:
     quoted: bool = False
     problems: list[Problem] = field(default_factory=list)
     fatal: bool = False
-    values_fit: bool = True
+    sound: int = 0
 
     @property
     def rows(self) -> int:
@@ -70,7 +70,6 @@ class _Block:
         self.limits = limits
         self.problems: list[Problem] = []
         self.fatal = False
-        self.values_fit = True
         self.quotes: Integers = np.empty(0, dtype=np.int64)
 
     def scan(self, last: bool) -> Scan:
@@ -92,7 +91,8 @@ class _Block:
         self._check_lengths(at, cut, last)
         self._check_bytes(cut)
         self.problems.sort(key=lambda problem: problem.row or 0)
-        return Scan(cut, self.ends, fields, quoted, self.problems, self.fatal, self.values_fit)
+        sound = (self.problems[0].row or 0) - self.row if self.problems else keep
+        return Scan(cut, self.ends, fields, quoted, self.problems, self.fatal, min(sound, keep))
 
     def _marks(self, quoted: bool) -> tuple[Integers, npt.NDArray[np.uint8]]:
         """Return the positions and bytes of all delimiters, line ends and quotes."""
@@ -118,11 +118,15 @@ class _Block:
 
     def _without_trailing_blanks(self, fields: Integers) -> int:
         """Count the records before the empty lines at the end, which belong to no row."""
+        rest = self.data[int(self.ends[-1]) :] if len(self.ends) else b""
+        if rest not in (b"", b"\r"):
+            return len(fields)
         starts = np.concatenate(([0], self.ends[:-1])) if len(self.ends) else self.ends
         sizes = self.ends - starts
         single = fields == 1
         blank = single & (sizes == 1) & (self._byte(starts) == _NEWLINE)
-        blank |= single & (sizes == 2) & (self._byte(starts) == _RETURN)
+        ended = self._byte(starts + 1) == _NEWLINE
+        blank |= single & (sizes == 2) & (self._byte(starts) == _RETURN) & ended
         filled = np.flatnonzero(~blank)
         return int(filled[-1]) + 1 if len(filled) else 0
 
@@ -220,7 +224,6 @@ class _Block:
         row = self.row + int(np.searchsorted(self.ends, at, side="right"))
         line = self.line + self.data.count(b"\n", 0, self._start(at))
         self.problems.append(Problem(code, message, row, line=line, hint=hint))
-        self.values_fit = False
         self.fatal = self.fatal or fatal
 
 
