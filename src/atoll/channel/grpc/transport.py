@@ -191,4 +191,5 @@ def _translated(error: NativeError) -> AtollError:
     peer: str | None = getattr(error, "peer", None)
     phase: str | None = getattr(error, "peer_phase", None)
     kind = _CLASSES.get(code, PeerError if code.startswith("ATL-NET-") else InternalError)
-    return kind(code, str(error), party=peer, phase=phase, hint=_HINTS.get(code))
+    text = f"peer lost: {error}" if code == "ATL-NET-001" else str(error)
+    return kind(code, text, party=peer, phase=phase, hint=_HINTS.get(code))
