@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -148,3 +149,16 @@ def test_parts_survive_being_stored() -> None:
         data = part_to_bytes(result.part)
         assert part_from_bytes(data) == result.part
         assert part_to_bytes(part_from_bytes(data)) == data
+
+
+@pytest.mark.parametrize("empty", [play.NAMES[0], play.NAMES[1]])
+def test_a_party_without_columns_takes_part(empty: str) -> None:
+    x, y = play.table(300, 8, 1)
+    inputs = play.share(x, y, play.NAMES[:3])
+    inputs[empty] = replace(inputs[empty], features=np.empty((300, 0)), names=())
+    parameters = settled({"column_sample": 0.8})
+    ran, plain = play.play(inputs, parameters), play.in_the_clear(inputs, parameters)
+    assert ran.results[play.NAMES[0]].part == plain.guest
+    used = {record for tree in plain.guest.trees for record in tree.owner}
+    assert play.NAMES.index(empty) not in used
+    assert len(used) == 3
