@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import sys
 from collections.abc import Callable
@@ -71,8 +72,8 @@ def _placed(function: Callable[..., Any]) -> Callable[..., Any]:
     ) -> Any:
         return function(Place(folder, job, listen, peer, table), **others)
 
-    wrapped.__doc__ = function.__doc__
-    wrapped.__name__ = function.__name__
+    # Takes the options along that are kept on the function.
+    functools.update_wrapper(wrapped, function)
     path = click.Path(path_type=Path)
     for option in (
         click.option("--table", multiple=True, help="NAME=FILE (else folder/data/NAME.csv)"),
