@@ -40,9 +40,9 @@ def test_csv_by_name(tmp_path: Path) -> None:
 
 
 def test_an_arrow_stream_is_read_too(tmp_path: Path) -> None:
-    with pa.OSFile(str(tmp_path / "t.arrow"), "wb") as sink:
-        with pa.ipc.new_stream(sink, TABLE.schema) as writer:
-            writer.write_table(TABLE.to_arrow())
+    path = tmp_path / "t.arrow"
+    with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_stream(sink, TABLE.schema) as writer:
+        writer.write_table(TABLE.to_arrow())
     assert read(tmp_path / "t.arrow", label="y").digest() == TABLE.digest()
 
 

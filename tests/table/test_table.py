@@ -181,6 +181,19 @@ def test_features_that_are_no_numbers_are_refused(column: Any, code: str) -> Non
         make(["a", "b"], x=column)
 
 
+def test_misuse_is_refused() -> None:
+    with refused("ATL-TAB-016"):
+        SMALL.matrix(["id"])
+    with refused("ATL-TAB-021"):
+        Table([SMALL.partitions[0], SMALL.select(["x"]).partitions[0]], "id")
+    with refused("ATL-TAB-021"):
+        Table.from_arrow("a,b")
+    with refused("ATL-TAB-021"):
+        SMALL.repartition(0)
+    assert Table.from_arrow(SMALL.to_arrow(), columns=["x", "x"]).columns == ("x",)
+    assert (SMALL.head(0).num_rows, SMALL.repartition(1).head(2).num_rows) == (1, 2)
+
+
 def test_missing_label_and_empty_table_are_refused() -> None:
     with refused("ATL-TAB-015"):
         Table.from_columns(pa.array(["a"]), {"y": pa.array([None], pa.float64())}, label="y")

@@ -43,7 +43,8 @@ class Layout:
                 sink(Problem("ATL-TAB-002", f"there is no column {name!r}", hint=hint))
         taken = present if self.columns is None else self.columns
         own = {self.id_name, self.label}
-        features = tuple(name for name in taken if name not in own and name in known)
+        unique = dict.fromkeys(taken)
+        features = tuple(name for name in unique if name not in own and name in known)
         return (*features, self.label) if self.label in known and self.label else features
 
 

@@ -45,6 +45,8 @@ class Table:
         """Wrap partitions that were checked before: one schema, the id column first."""
         if not partitions:
             raise UserError("ATL-TAB-017", "a table has at least one partition")
+        if any(not part.schema.equals(partitions[0].schema) for part in partitions):
+            raise UserError("ATL-TAB-021", "partitions of one table have different columns")
         self._partitions = tuple(partitions)
         self._schema = partitions[0].schema.remove_metadata()
         self.id_name = id_name
@@ -145,10 +147,13 @@ class Table:
     ) -> Floats:
         """Return features as float64[rows, names], NaN where missing; ``order`` is C or F.
 
-        Errors: ATL-TAB-002 no such column, ATL-TAB-015 a value is missing and ``missing`` is false.
+        Errors: ATL-TAB-002 no such column, ATL-TAB-015 a value is missing and ``missing`` is false,
+        ATL-TAB-016 ids are not numbers.
         """
         chosen = self.columns if names is None else tuple(names)
         self._require(chosen)
+        if self.id_name in chosen:
+            raise UserError("ATL-TAB-016", "ids are not numbers", hint="choose feature columns")
         if order == "F":
             out: Floats = np.empty((len(chosen), self.num_rows), dtype=np.float64).T
         else:
@@ -182,8 +187,8 @@ class Table:
         return table_digest(self._partitions, self._schema, self.label_name, self.engine)
 
     def head(self, count: int = 10) -> Table:
-        """Return the first rows. Errors: ATL-TAB-017 for an empty table."""
-        return self._like([self.to_arrow().slice(0, count).combine_chunks().to_batches()[0]])
+        """Return the first rows, at least one."""
+        return self._like(rows.rebatch(self.to_arrow().slice(0, max(count, 1)), PARTITION_ROWS))
 
     # -- columns ------------------------------------------------------------------------------
 
