@@ -19,6 +19,8 @@ from atoll.learning.evaluation.metrics import Confusion, Floats, checked, log_lo
 
 POINTS = 500
 
+_TAKEN = "share of rows, highest scores first"
+
 
 @dataclass(frozen=True, eq=False)
 class BinaryEvaluation:
@@ -95,44 +97,31 @@ class BinaryEvaluation:
     def _lines(self, name: str) -> tuple[Panel, ...]:
         curves = self.curves
         diagonal = Series(name="chance", x=(0.0, 1.0), y=(0.0, 1.0))
-        share, recall = curves.gain()
-        at = thinned(
-            share, curves.true_positive_rate - curves.false_positive_rate, POINTS, curves.ks_point
-        )
-        rates = (
-            Series(name="label 1", x=_points(share[at]), y=_points(recall[at])),
-            Series(name="label 0", x=_points(share[at]), y=_points(curves.false_positive_rate[at])),
-        )
-        taken = "share of rows, highest scores first"
+        roc = _series(name, *curves.roc())
+        trade = _series(name, *curves.precision_recall())
+        gain, lift = _series(name, *curves.gain()), _series(name, *curves.lift())
         return (
-            _line(
-                "ROC curve",
-                "false positive rate",
-                "true positive rate",
-                _series(name, *curves.roc()),
-                diagonal,
-            ),
-            LinePanel(
-                title="KS curve",
-                x_label=taken,
-                y_label="share of the class",
-                series=rates,
-                help=f"largest distance {self.ks:.4f}",
-            ),
-            _line(
-                "Precision–recall curve",
-                "recall",
-                "precision",
-                _series(name, *curves.precision_recall()),
-            ),
-            _line(
-                "Gain curve",
-                taken,
-                "share of all positives",
-                _series(name, share, recall),
-                diagonal,
-            ),
-            _line("Lift curve", taken, "lift", _series(name, *curves.lift())),
+            _line("ROC curve", "false positive rate", "true positive rate", roc, diagonal),
+            self._distance(),
+            _line("Precision–recall curve", "recall", "precision", trade),
+            _line("Gain curve", _TAKEN, "share of all positives", gain, diagonal),
+            _line("Lift curve", _TAKEN, "lift", lift),
+        )
+
+    def _distance(self) -> LinePanel:
+        curves = self.curves
+        share, ones, zeros = curves.fraction, curves.true_positive_rate, curves.false_positive_rate
+        at = thinned(share, ones - zeros, POINTS, curves.ks_point)
+        rates = (
+            Series(name="label 1", x=_points(share[at]), y=_points(ones[at])),
+            Series(name="label 0", x=_points(share[at]), y=_points(zeros[at])),
+        )
+        return LinePanel(
+            title="KS curve",
+            help=f"largest distance {self.ks:.4f}",
+            x_label=_TAKEN,
+            y_label="share of the class",
+            series=rates,
         )
 
 
