@@ -186,3 +186,20 @@ def test_amounts_and_tables_for_people() -> None:
         "3.0 GB",
     ]
     assert table([("a", "b"), ("long", "1")]) == "a     b\nlong  1"
+
+
+def test_data_is_checked(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    good = tmp_path / "good.csv"
+    good.write_text("id,x,y\na,1,0\nb,2.5,1\n")
+    code, out, _ = atoll(capsys, "data", "check", str(good), "--label", "y", "--json")
+    assert code == 0
+    assert json.loads(out)["rows"] == 2
+    bad = tmp_path / "bad.csv"
+    bad.write_text("id,x\na,1\na,2\nb\n")
+    code, out, _ = atoll(capsys, "data", "check", str(bad))
+    assert code == 9
+    assert "ATL-TAB-003" in out
+    assert "ATL-TAB-009" in out
+    code, out, err = atoll(capsys, "data", "check", str(tmp_path / "none.csv"))
+    assert (code, out) != (0, "")
+    assert "ATL-TAB-001" in err

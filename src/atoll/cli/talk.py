@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+from collections.abc import Sequence
 from typing import Any
 
 from atoll.core.errors import AtollError
@@ -57,15 +58,19 @@ def show_error(error: AtollError) -> None:
     say("\n".join([first, *rest]))
 
 
-def table(rows: list[tuple[str, ...]]) -> str:
+def table(rows: Sequence[Sequence[str]]) -> str:
     """Return rows as columns, numbers to the right; the first row is the head."""
     widths = [max(len(row[at]) for row in rows) for at in range(len(rows[0]))]
+    right = [at > 0 and all(_number(row[at]) for row in rows[1:]) for at in range(len(widths))]
     lines = []
     for row in rows:
-        first = row[0].ljust(widths[0])
-        others = [cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True)]
-        lines.append("  ".join([first, *others]).rstrip())
+        cells = zip(row, widths, right, strict=True)
+        lines.append("  ".join(c.rjust(w) if r else c.ljust(w) for c, w, r in cells).rstrip())
     return "\n".join(lines)
+
+
+def _number(cell: str) -> bool:
+    return not cell or cell[0].isdigit()
 
 
 def amount(count: float) -> str:

@@ -29,7 +29,10 @@ TASK = "flow.agreement"
 class Credentials(Protocol):
     """A party's own key and certificate, and its judgement of the certificates of others."""
 
-    certificate: bytes
+    @property
+    def certificate(self) -> bytes:
+        """The own certificate, as the others are shown it."""
+        ...
 
     def sign(self, document: bytes) -> bytes:
         """Sign bytes with the party's key."""

@@ -5,18 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from atoll.core.limits import Limits
 from atoll.jobs.errors import NotFoundError
 from atoll.jobs.validation import near
-from atoll.table import Table, read_csv
+from atoll.table import Table, read
 
 
 class FileTables:
-    """Tables in CSV files, by name."""
+    """Tables in CSV, Parquet or Arrow files, by name."""
 
-    def __init__(self, files: Mapping[str, Path], limits: Limits | None = None) -> None:
+    def __init__(self, files: Mapping[str, Path]) -> None:
         self._files = dict(files)
-        self._limits = limits or Limits()
         self._read: dict[tuple[str, str, str | None], Table] = {}
 
     def open(self, name: str, *, id_column: str, label: str | None) -> Table:
@@ -31,7 +29,7 @@ class FileTables:
                     place=name,
                     hint=near(name, self._files),
                 )
-            self._read[key] = read_csv(path, id_column=id_column, label=label, limits=self._limits)
+            self._read[key] = read(path, id_column=id_column, label=label)
         return self._read[key]
 
 
@@ -55,5 +53,7 @@ class HeldTables:
 
 
 def folder_tables(folder: Path) -> dict[str, Path]:
-    """Return the tables of a party's folder: each ``data/NAME.csv`` under its name."""
-    return {path.stem: path for path in sorted((folder / "data").glob("*.csv"))}
+    """Return the tables of a party's folder: each file in ``data`` under its name's first part."""
+    data = folder / "data"
+    files = sorted(data.iterdir()) if data.is_dir() else []
+    return {path.stem: path for path in files if path.is_file()}

@@ -72,7 +72,7 @@ def make_run(
         catalogue=CATALOGUE,
         transport=_perhaps_faulty(connection.transport),
         credentials=connection.credentials,
-        tables=FileTables(specification.tables or folder_tables(folder), limits),
+        tables=FileTables(specification.tables or folder_tables(folder)),
         folder=folder,
         approve=approve,
         label=specification.label,
