@@ -152,7 +152,10 @@ def test_a_ledger_is_shown_and_verified(tmp_path: Path, capsys: pytest.CaptureFi
     code, out, _ = atoll(capsys, "ledger", "show", "--folder", str(tmp_path), "--json")
     assert code == 0
     assert json.loads(out)[0]["elements"] == 3
-    assert atoll(capsys, "ledger", "show", "--folder", str(tmp_path))[1].count("\n") == 2
+    assert atoll(capsys, "ledger", "show", "--folder", str(tmp_path))[1].splitlines() == [
+        "run  step  to    values  what",
+        "–    psi   shop       3  how many rows",
+    ]
     assert atoll(capsys, "ledger", "verify", "--folder", str(tmp_path))[0] == 0
     path = tmp_path / "ledger.jsonl"
     path.write_text(path.read_text().replace("3", "4"))

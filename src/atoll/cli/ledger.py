@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -32,14 +33,28 @@ def _lines(folder: Path) -> list[dict[str, Any]]:
 @_FOLDER
 @click.option("--json", "as_json", is_flag=True, help="one JSON list on standard output")
 def show(folder: Path, as_json: bool) -> None:
-    """Show every revealed field, and how much of it, by run and step."""
-    lines = [line for line in _lines(folder) if line["kind"] == "reveal"]
+    """Show who approved what, and every field that was revealed to whom, run by run."""
+    lines = _lines(folder)
     if as_json:
         give_json(lines)
         return
-    rows = [("step", "to", "elements", "what")]
+    for line in (line for line in lines if line["kind"] == "approval"):
+        moment = datetime.fromtimestamp(line["expires"], UTC)
+        give(
+            f"{line['approver']} ({line['role']}) approved plan {line['plan'][:16]}… "
+            f"for {line['runs']} run(s) until {moment:%Y-%m-%d %H:%M} UTC"
+        )
+    rows = [("run", "step", "to", "values", "what")]
     rows += [
-        (line["step"], line["receiver"], str(line["elements"]), line["what"]) for line in lines
+        (
+            line.get("run") or "–",
+            line["step"],
+            line["receiver"],
+            str(line["elements"]),
+            line["what"],
+        )
+        for line in lines
+        if line["kind"] == "reveal"
     ]
     give(table(rows))
 

@@ -18,7 +18,7 @@ def plan_lines(plan: Plan) -> list[str]:
         *_steps(plan),
         "",
         *_reveals(plan),
-        *(f"  {name} of {step} at least {n}" for step, name, n in _minimums(plan)),
+        *(f"  minimum {name} of {step}: {n}" for step, name, n in _minimums(plan)),
         "",
         *(f"warning: {text}" for text in plan.warnings),
     ]

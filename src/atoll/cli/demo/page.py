@@ -25,6 +25,7 @@ _NAMES = {
     "centralised": "centralised (XGBoost on the joined table)",
 }
 POINTS = 400
+BARS = 15
 
 
 def reports(result: dict[str, Any], compared: Compared, outputs: Path, about: str) -> list[Report]:
@@ -55,10 +56,10 @@ def _main(result: dict[str, Any], compared: Compared, outputs: Path, about: str)
                 for name, text in _NAMES.items()
             ),
         ),
+        _costs(result),
         _roc(compared),
         _ks(compared),
         _importance(outputs),
-        _costs(result),
     ]
     panels += [
         TextPanel(title="Before you approve", text=text, level="warning")
@@ -102,7 +103,9 @@ def _curve(name: str, x: Any, y: Any) -> Series:
 def _importance(outputs: Path) -> BarPanel:
     whole = json.loads((outputs / "boosting" / "report.json").read_text(encoding="utf-8"))
     report = Report.model_validate(whole)
-    return next(panel for panel in report.panels if isinstance(panel, BarPanel))
+    panel = next(panel for panel in report.panels if isinstance(panel, BarPanel))
+    first = {"labels": panel.labels[:BARS], "values": panel.values[:BARS]}
+    return panel.model_copy(update=first)
 
 
 def _costs(result: dict[str, Any]) -> TablePanel:
