@@ -7,6 +7,7 @@ With PATHS only these: folders or files of ``tests``, or ``native`` (all crates)
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import tempfile
 from pathlib import Path
@@ -62,6 +63,8 @@ def main() -> int:
     if {"-h", "--help"} & set(arguments):
         print(__doc__)
         return 0
+    # So that the temporary folder goes away, too, when somebody ends us.
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     drill = "--drill" in arguments
     arguments = [a for a in arguments if a != "--drill"]
     paths = [a for a in arguments if not a.startswith("-") and (ROOT / a.split("::")[0]).exists()]
