@@ -54,14 +54,23 @@ def plan_warnings(parameters: BoostingParameters, rows: int) -> list[str]:
 
 def _reconstruction(parameters: BoostingParameters, rows: int) -> str:
     attack = measured()["reconstruction"]
+    clear = [point for point in attack["points"] if point["noise"] == 0.0]
     nearest = min(
-        attack["points"], key=lambda point: (abs(point["trees"] - parameters.trees), point["trees"])
+        clear,
+        key=lambda point: (
+            abs(point["trees"] - parameters.trees),
+            abs(point["k"] - parameters.minimum_rows),
+        ),
     )
-    found, guessed = 100 * nearest["bits"], 100 * attack["guessing"]
+    noisy = min(
+        (point for point in attack["points"] if point["noise"] > 0.0),
+        key=lambda point: (abs(point["trees"] - parameters.trees), -point["noise"]),
+    )
     return (
         f"{rows} rows are fewer than {ROWS_PER_TREE} for each of {parameters.trees} trees: the "
         "sums that the guest sees are linear equations from which it can work out the hosts' "
-        f"binned columns. On {attack['data']} with k = {attack['k']}, {nearest['trees']} trees "
-        f"gave back {found:.1f} % of the host's bits ({guessed:.0f} % by guessing). Use fewer "
-        "trees, or host_noise."
+        f"binned columns. On {attack['data']} with k = {nearest['k']}, {nearest['trees']} trees "
+        f"gave back {100 * nearest['bits']:.1f} % of the host's bits "
+        f"({100 * attack['guessing']:.0f} % by guessing); with host_noise {noisy['noise']:g} and "
+        f"{noisy['trees']} trees it was {100 * noisy['bits']:.1f} %. Use fewer trees, or host_noise."
     )
