@@ -72,5 +72,5 @@ def _reconstruction(parameters: BoostingParameters, rows: int) -> str:
         f"binned columns. On {attack['data']} with k = {nearest['k']}, {nearest['trees']} trees "
         f"gave back {100 * nearest['bits']:.1f} % of the host's bits "
         f"({100 * attack['guessing']:.0f} % by guessing); with host_noise {noisy['noise']:g} and "
-        f"{noisy['trees']} trees it was {100 * noisy['bits']:.1f} %. Use fewer trees, or host_noise."
+        f"{noisy['trees']} trees it was {100 * noisy['bits']:.1f} %. Use fewer trees or noise."
     )
