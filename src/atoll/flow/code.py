@@ -10,10 +10,12 @@ from pathlib import Path
 import atoll
 from atoll.core.errors import InternalError
 
+_SUFFIXES = {".py", ".json"}
+
 
 @functools.cache
 def code_digest(packages: tuple[str, ...]) -> str:
-    """Return the SHA-256 over the Python files of packages or modules of Atoll.
+    """Return the SHA-256 over the code and measured data of packages or modules of Atoll.
 
     Errors: ATL-INT-001 if one is not there.
     """
@@ -33,4 +35,4 @@ def _files(package: str) -> list[Path]:
     origin = Path(spec.origin)
     if origin.name != "__init__.py":
         return [origin]
-    return sorted(origin.parent.rglob("*.py"))
+    return sorted(path for path in origin.parent.rglob("*") if path.suffix in _SUFFIXES)

@@ -20,7 +20,6 @@ from atoll.core.errors import AtollError
 from atoll.jobs.errors import EnvironmentFault, TamperedError
 
 _START = "0" * 64
-LINE_BYTES = 1 << 20
 
 
 class Ledger:
@@ -39,7 +38,7 @@ class Ledger:
         if not entries:
             return
         try:
-            with self._locked():
+            with self._locked(fcntl.LOCK_EX):
                 self._write(entries)
         except OSError as error:
             raise EnvironmentFault(
@@ -65,24 +64,31 @@ class Ledger:
     def _end(self) -> tuple[int, str]:
         """Return the number and hash to go on from, having checked the whole chain."""
         number, previous = 0, _START
-        for line in self.entries():
+        for line in self._read():
             number, previous = line["number"] + 1, line["hash"]
         return number, previous
 
     def entries(self) -> Iterator[dict[str, Any]]:
-        """Yield the lines, each checked against the one before. Errors: ATL-JOB-011."""
+        """Give the lines, each checked against the one before. Errors: ATL-JOB-011."""
+        if not self.path.exists():
+            return iter(self._read())
+        with self._locked(fcntl.LOCK_SH):
+            return iter(self._read())
+
+    def _read(self) -> list[dict[str, Any]]:
         number, previous = 0, _START
         head, seen = self._read_head(), False
+        lines = []
         if self.path.exists():
-            with self.path.open(encoding="utf-8") as file:
-                for text in file:
-                    line = self._checked(text, number, previous)
-                    number, previous = number + 1, line["hash"]
-                    seen = seen or head == (number, previous)
-                    yield line
+            for text in self.path.read_text(encoding="utf-8", errors="replace").splitlines():
+                line = self._checked(text, number, previous)
+                number, previous = number + 1, line["hash"]
+                seen = seen or head == (number, previous)
+                lines.append(line)
         # A process that died between the two writes leaves the head behind, never ahead.
         if not seen and (number, head) != (0, None):
             raise self._broken(number)
+        return lines
 
     def _checked(self, text: str, number: int, previous: str) -> dict[str, Any]:
         try:
@@ -116,8 +122,8 @@ class Ledger:
         )
 
     @contextmanager
-    def _locked(self) -> Iterator[None]:
+    def _locked(self, kind: int) -> Iterator[None]:
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        with (self.path.parent / "ledger.lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+        with (self.path.parent / "ledger.lock").open("a") as lock:
+            fcntl.flock(lock, kind)
             yield

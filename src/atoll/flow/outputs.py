@@ -70,6 +70,7 @@ def _write(path: Path, data: bytes) -> None:
 
 def sweep(folder: Path) -> None:
     """Remove what a process that was killed while it published has left."""
-    if folder.is_dir():
-        for entry in folder.glob(f"{PARTIAL}*"):
+    for entry in folder.glob(f"{PARTIAL}*"):
+        owner = entry.name.removeprefix(PARTIAL).partition("-")[0]
+        if not (owner.isdigit() and Path("/proc", owner).exists()):
             shutil.rmtree(entry, ignore_errors=True)

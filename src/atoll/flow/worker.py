@@ -11,6 +11,7 @@ import resource
 import signal
 import sys
 import threading
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
@@ -159,11 +160,17 @@ class Work:
             self._finished = True
         except AtollError as error:
             self._error = error
+            _trace()
         except BaseException as error:
             self._error = InternalError("ATL-INT-001", f"an unexpected {type(error).__name__}")
-            self._error.__cause__ = error
+            _trace()
         finally:
             self._done.set()
+
+
+def _trace() -> None:
+    if os.environ.get("ATOLL_TRACEBACK") == "1":
+        traceback.print_exc()
 
 
 def listen_to_signals(work: Work) -> None:

@@ -56,6 +56,8 @@ class Worker:
     def _read_errors(self) -> None:
         for line in self.process.stderr or ():
             self.stderr.append(line.rstrip("\n"))
+            if os.environ.get("ATOLL_TRACEBACK") == "1":
+                sys.stderr.write(f"{self.party}: {line}")
 
     def finish(self) -> None:
         """Wait for the end of the process and of what reads it, and close its pipes."""
