@@ -23,7 +23,10 @@ def require_insecure(name: str) -> None:
 
 
 def reference_only(function: Callable[P, R]) -> Callable[P, R]:
-    """Marks a function that handles secrets without care for time or memory."""
+    """Mark a function that handles secrets without care for time or memory.
+
+    Errors: ATL-CRY-001, when the function is called outside tests and simulation.
+    """
 
     @functools.wraps(function)
     def guarded(*args: P.args, **kwargs: P.kwargs) -> R:
