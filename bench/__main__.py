@@ -36,9 +36,8 @@ def measure(area: str, options: Options) -> Iterator[dict[str, Any]]:
     """Yield the lines of one area, with all fields."""
     for line in load(area)(options):
         yield complete(line)
-    missing = not_run(area) if AREAS[area][1] else None
-    if missing:
-        yield missing
+    if AREAS[area][1]:
+        yield from not_run(area)
 
 
 def _short(value: Any) -> str:
