@@ -5,7 +5,7 @@ use ring::rand::{SecureRandom, SystemRandom};
 use std::net::{SocketAddr, TcpListener};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 
 use crate::error::{Kind, Result, WireError};
@@ -19,6 +19,9 @@ use crate::shared::{Interest, Key, Limits, Shared, State};
 use crate::site::Site;
 use crate::tls::{Identity, Tls};
 use crate::{dial, serve};
+
+/// How long the last words may take once everything is delivered, or given up.
+const FAREWELL: Duration = Duration::from_secs(2);
 
 /// A peer: its party, its CA, and where it is dialled.
 #[derive(Clone, Debug)]
@@ -258,7 +261,7 @@ impl Endpoint {
                 state.wake_all();
             }
         }
-        self.part(interrupt, |state| {
+        self.part(self.shared.limits.linger, interrupt, |state| {
             state.links.iter().all(|link| match link.phase {
                 Phase::Waiting | Phase::Failed(_) => true,
                 Phase::Met => link.outbox.is_delivered(),
@@ -307,14 +310,15 @@ impl Endpoint {
             }
             state.wake_all();
         }
-        self.part(interrupt, |state| {
+        let limit = FAREWELL.min(self.shared.limits.linger);
+        self.part(limit, interrupt, |state| {
             state.links.iter().all(|link| link.session.is_none())
         });
         self.stop();
     }
 
-    fn part(&self, interrupt: Interrupt<'_>, done: impl Fn(&State) -> bool) {
-        let deadline = Instant::now() + self.shared.limits.linger;
+    fn part(&self, limit: Duration, interrupt: Interrupt<'_>, done: impl Fn(&State) -> bool) {
+        let deadline = Instant::now() + limit;
         // Nobody is left to whom a failure here could matter.
         let _ = self
             .shared

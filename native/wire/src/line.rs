@@ -32,7 +32,7 @@ impl Meter {
     }
 
     fn note(&self, error: &io::Error) {
-        if let Some(kind) = tls::io_kind(error) {
+        if let Some(kind) = tls::stream_kind(error) {
             let mut fault = self.fault.lock().unwrap_or_else(PoisonError::into_inner);
             fault.get_or_insert(kind);
         }

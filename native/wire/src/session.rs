@@ -18,8 +18,10 @@ use crate::proto::envelope::Content;
 use crate::proto::{Abort, Envelope, Heartbeat, Hello};
 use crate::shared::{Shared, State};
 
-/// How long a failed connection stays open so that the peer can read why.
+/// How long a failed connection stays open so that the peer can read why and close.
 const FAREWELL: Duration = Duration::from_secs(2);
+/// The same where what comes in can no longer be read, so that its end is not seen either.
+const BLIND_FAREWELL: Duration = Duration::from_millis(200);
 
 /// A connection as it is handed to the session.
 pub struct Connection {
@@ -201,6 +203,8 @@ impl Stream for Outgoing {
 enum End {
     /// The link ended; the peer may still read why.
     Over,
+    /// The same, because what came in could not be read.
+    Unreadable,
     /// The connection broke; another may follow.
     Broken(Option<Kind>),
 }
@@ -213,6 +217,10 @@ impl Ticket {
             End::Over => {
                 let drain = async { while let Ok(Some(_)) = incoming.message().await {} };
                 let _ = tokio::time::timeout(FAREWELL, drain).await;
+                None
+            }
+            End::Unreadable => {
+                tokio::time::sleep(BLIND_FAREWELL).await;
                 None
             }
             End::Broken(cause) => cause.or_else(|| self.meter.fault()),
@@ -298,7 +306,7 @@ impl Ticket {
             return End::Broken(None);
         }
         state.refuse(self.link, self.epoch, kind);
-        End::Over
+        End::Unreadable
     }
 
     fn handle(&self, envelope: Envelope) -> Result<(), End> {

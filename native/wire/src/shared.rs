@@ -233,6 +233,7 @@ impl Shared {
     ) -> Result<T> {
         let mut interest = Some(interest);
         let mut number = 0;
+        let mut looked = Instant::now();
         let mut stopped = false;
         let result = loop {
             let mut state = self.lock();
@@ -257,7 +258,10 @@ impl Shared {
             }
             drop(state);
             std::thread::park_timeout(SLICE.min(deadline - now));
-            stopped = now.elapsed() >= SLICE && interrupt();
+            if looked.elapsed() >= SLICE {
+                looked = Instant::now();
+                stopped = interrupt();
+            }
         };
         if number > 0 {
             self.lock().waiters.retain(|waiter| waiter.number != number);

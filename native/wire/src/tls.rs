@@ -316,9 +316,6 @@ pub fn kind_of(error: &Error) -> Kind {
             _ => Kind::Handshake,
         },
         Error::AlertReceived(alert) => alert_kind(*alert),
-        Error::DecryptError | Error::PeerSentOversizedRecord | Error::InvalidMessage(_) => {
-            Kind::Damaged
-        }
         _ => Kind::Handshake,
     }
 }
@@ -346,6 +343,14 @@ fn alert_kind(alert: rustls::AlertDescription) -> Kind {
 pub fn io_kind(error: &std::io::Error) -> Option<Kind> {
     let inner = error.get_ref()?;
     inner.downcast_ref::<Error>().map(kind_of)
+}
+
+/// Reads the kind out of an I/O error after the handshake: what is not told by the peer is damage.
+pub fn stream_kind(error: &std::io::Error) -> Option<Kind> {
+    match error.get_ref()?.downcast_ref::<Error>()? {
+        Error::AlertReceived(alert) => Some(alert_kind(*alert)),
+        _ => Some(Kind::Damaged),
+    }
 }
 
 /// The TLS name of a peer.
