@@ -1,4 +1,4 @@
-from typing import Any
+from typing import Any, final
 
 import numpy as np
 import numpy.typing as npt
@@ -33,6 +33,7 @@ class DhScalar:
         self, points: npt.NDArray[np.uint8], threads: int = 0, truncate: int = 32
     ) -> npt.NDArray[np.uint8]: ...
 
+@final
 class WireEndpoint:
     def __new__(
         cls,
@@ -63,10 +64,6 @@ class WireEndpoint:
     def cancel(self) -> None: ...
     def close(self) -> None: ...
     def abort(self, code: str, phase: str) -> None: ...
-
-class WireMessage:
-    def __len__(self) -> int: ...
-    def __buffer__(self, flags: int, /) -> memoryview: ...
 
 class PairSecretKey:
     @staticmethod

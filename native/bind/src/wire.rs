@@ -311,6 +311,5 @@ fn counts_dict<'py>(py: Python<'py>, counts: &Counts) -> PyResult<Bound<'py, PyD
 
 /// Adds this file's classes and functions to the module.
 pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
-    module.add_class::<WireEndpoint>()?;
-    module.add_class::<WireMessage>()
+    module.add_class::<WireEndpoint>()
 }

@@ -16,7 +16,7 @@ from pathlib import Path
 from atoll.channel.identity import Identity, certificates
 
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
-DATA, HEADERS, SETTINGS = 0, 1, 4
+DATA, HEADERS, SETTINGS, WINDOW_UPDATE = 0, 1, 4, 8
 END_STREAM = ACK = 1
 END_HEADERS = 4
 WAIT = 20.0
@@ -160,8 +160,10 @@ class Hostile:
         self.socket.sendall(PREFACE + self._frame(SETTINGS, 0, 0, b""))
 
     def open(self) -> Hostile:
-        """Open the stream, after the server's settings have come."""
-        next(kind for kind, _ in self._frames() if kind == SETTINGS)
+        """Open the stream, after the server's settings and the size of its window have come."""
+        wanted = {SETTINGS, WINDOW_UPDATE}
+        while wanted:
+            wanted.discard(next(self._frames())[0])
         self.socket.sendall(self._frame(SETTINGS, ACK, 0, b""))
         headers = [
             (":method", "POST"),
