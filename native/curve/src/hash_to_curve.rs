@@ -2,7 +2,7 @@
 //!
 //! Source: RFC 9380, sections 3, 5 and 6.7.1.
 
-use atoll_simd::{Pool, Target};
+use atoll_simd::{Kernel1, Pool, Target};
 use sha2::{Digest, Sha512};
 
 use crate::field::{Constant, Field, FieldKernel, LaneMask, dispatch};
@@ -220,28 +220,40 @@ struct Mapped<F> {
 /// c u 2^((p + 3) / 8) is a root of g(x2) = t g(x1), up to sqrt(-1), for x2 = t x1.
 #[inline(always)]
 fn elligator<F: Field>(u: F) -> Mapped<F> {
-    let t = u.square().double();
-    let d = t.add(F::one());
-    let minus_a = F::splat(A).neg();
-    let d2 = d.square();
-    let n = minus_a.mul(d2.sub(t.mul(F::splat(A_SQUARED))));
-    let d3 = d2.mul(d);
-    let d6 = d3.square();
-    let d9 = d6.mul(d3);
-    let c = n.mul(d9).mul(n.mul(d9.square().mul(d3)).pow_p58());
-    let sqrt_minus_one = F::splat(Constant::SQRT_MINUS_ONE);
-    let check = c.square().mul(d3);
-    let (plain, turned) = (check.equal(n), check.equal(n.neg()));
-    let is_square = plain.or(turned);
-    let other = c.mul(u).mul(F::splat(ROOT_OF_TWO));
-    let other_plain = other.square().mul(d3).equal(n.mul(t));
-    let y = F::select(is_square, c, other);
-    let as_is = plain.or(other_plain.and(is_square.not()));
-    let y = F::select(as_is, y, y.mul(sqrt_minus_one));
-    Mapped {
-        x: F::select(is_square, minus_a, minus_a.mul(t)),
-        d,
-        y: y.negate_if(y.is_odd().xor(is_square)),
+    F::outlined(Elligator(u))
+}
+
+struct Elligator<F>(F);
+
+impl<F: Field> Kernel1 for Elligator<F> {
+    type Output = Mapped<F>;
+
+    #[inline(always)]
+    fn run(self) -> Mapped<F> {
+        let u = self.0;
+        let t = u.square().double();
+        let d = t.add(F::one());
+        let minus_a = F::splat(A).neg();
+        let d2 = d.square();
+        let n = minus_a.mul(d2.sub(t.mul(F::splat(A_SQUARED))));
+        let d3 = d2.mul(d);
+        let d6 = d3.square();
+        let d9 = d6.mul(d3);
+        let c = n.mul(d9).mul(n.mul(d9.square().mul(d3)).pow_p58());
+        let sqrt_minus_one = F::splat(Constant::SQRT_MINUS_ONE);
+        let check = c.square().mul(d3);
+        let (plain, turned) = (check.equal(n), check.equal(n.neg()));
+        let is_square = plain.or(turned);
+        let other = c.mul(u).mul(F::splat(ROOT_OF_TWO));
+        let other_plain = other.square().mul(d3).equal(n.mul(t));
+        let y = F::select(is_square, c, other);
+        let as_is = plain.or(other_plain.and(is_square.not()));
+        let y = F::select(as_is, y, y.mul(sqrt_minus_one));
+        Mapped {
+            x: F::select(is_square, minus_a, minus_a.mul(t)),
+            d,
+            y: y.negate_if(y.is_odd().xor(is_square)),
+        }
     }
 }
 
@@ -250,18 +262,30 @@ fn elligator<F: Field>(u: F) -> Mapped<F> {
 /// The chord formula; equal or opposite P and Q, which no one can find, give (0, 0) or (x, 0).
 #[inline(always)]
 fn add_and_clear<F: Field>(p: &Mapped<F>, q: &Mapped<F>) -> (F, F) {
-    let d = p.d.mul(q.d);
-    let (px, qx) = (p.x.mul(q.d), q.x.mul(p.d));
-    let run = qx.sub(px);
-    let run2 = run.square();
-    let rise2 = q.y.sub(p.y).square();
-    let lost = run2.mul(d.mul(F::splat(A)).add(px).add(qx));
-    let mut x = rise2.mul(d.square().mul(d)).sub(lost);
-    let mut z = run2.mul(d);
-    for _ in 0..3 {
-        (x, z) = double(x, z);
+    F::outlined(Sum(p, q))
+}
+
+struct Sum<'a, F>(&'a Mapped<F>, &'a Mapped<F>);
+
+impl<F: Field> Kernel1 for Sum<'_, F> {
+    type Output = (F, F);
+
+    #[inline(always)]
+    fn run(self) -> (F, F) {
+        let Sum(p, q) = self;
+        let d = p.d.mul(q.d);
+        let (px, qx) = (p.x.mul(q.d), q.x.mul(p.d));
+        let run = qx.sub(px);
+        let run2 = run.square();
+        let rise2 = q.y.sub(p.y).square();
+        let lost = run2.mul(d.mul(F::splat(A)).add(px).add(qx));
+        let mut x = rise2.mul(d.square().mul(d)).sub(lost);
+        let mut z = run2.mul(d);
+        for _ in 0..3 {
+            (x, z) = double(x, z);
+        }
+        (x, z)
     }
-    (x, z)
 }
 
 #[cfg(test)]

@@ -1,5 +1,7 @@
 //! The Montgomery form v^2 = u^3 + 486662 u^2 + u, by u-coordinates only.
 
+use atoll_simd::Kernel1;
+
 use crate::field::{Constant, Field, LaneMask, batch_invert};
 
 /// The curve's A.
@@ -14,31 +16,46 @@ pub(crate) const GROUP: usize = 32;
 /// Source: RFC 7748, section 5, with sums of products carried once.
 #[inline(always)]
 pub(crate) fn ladder<F: Field>(scalar: &[u8; 32], u: F) -> (F, F) {
-    let (mut x2, mut z2) = (F::one().widen(), F::zero().widen());
-    let (mut x3, mut z3) = (u.widen(), F::one().widen());
-    let mut before = 0;
-    for position in (0..255).rev() {
-        let bit = u32::from(scalar[position / 8] >> (position % 8) & 1);
-        let mask = F::Mask::from_bits((bit ^ before).wrapping_neg());
-        before = bit;
+    F::outlined(Ladder { scalar, u })
+}
+
+struct Ladder<'a, F> {
+    scalar: &'a [u8; 32],
+    u: F,
+}
+
+impl<F: Field> Kernel1 for Ladder<'_, F> {
+    type Output = (F, F);
+
+    #[inline(always)]
+    fn run(self) -> (F, F) {
+        let Ladder { scalar, u } = self;
+        let (mut x2, mut z2) = (F::one().widen(), F::zero().widen());
+        let (mut x3, mut z3) = (u.widen(), F::one().widen());
+        let mut before = 0;
+        for position in (0..255).rev() {
+            let bit = u32::from(scalar[position / 8] >> (position % 8) & 1);
+            let mask = F::Mask::from_bits((bit ^ before).wrapping_neg());
+            before = bit;
+            F::wide_swap(mask, &mut x2, &mut x3);
+            F::wide_swap(mask, &mut z2, &mut z3);
+            let a = F::reduce(F::wide_add(x2, z2));
+            let b = F::reduce(F::wide_sub(x2, z2));
+            let c = F::reduce(F::wide_add(x3, z3));
+            let d = F::reduce(F::wide_sub(x3, z3));
+            let (da, cb) = (d.mul_wide(a), c.mul_wide(b));
+            let (aa, bb) = (a.square(), b.square());
+            let e = aa.sub(bb);
+            x3 = F::reduce(F::wide_add(da, cb)).square_wide();
+            z3 = F::reduce(F::wide_sub(da, cb)).square().mul_wide(u);
+            x2 = aa.mul_wide(bb);
+            z2 = e.mul_wide(F::reduce(F::wide_add(aa.widen(), e.mul_small_wide(A24))));
+        }
+        let mask = F::Mask::from_bits(before.wrapping_neg());
         F::wide_swap(mask, &mut x2, &mut x3);
         F::wide_swap(mask, &mut z2, &mut z3);
-        let a = F::reduce(F::wide_add(x2, z2));
-        let b = F::reduce(F::wide_sub(x2, z2));
-        let c = F::reduce(F::wide_add(x3, z3));
-        let d = F::reduce(F::wide_sub(x3, z3));
-        let (da, cb) = (d.mul_wide(a), c.mul_wide(b));
-        let (aa, bb) = (a.square(), b.square());
-        let e = aa.sub(bb);
-        x3 = F::reduce(F::wide_add(da, cb)).square_wide();
-        z3 = F::reduce(F::wide_sub(da, cb)).square().mul_wide(u);
-        x2 = aa.mul_wide(bb);
-        z2 = e.mul_wide(F::reduce(F::wide_add(aa.widen(), e.mul_small_wide(A24))));
+        (F::reduce(x2), F::reduce(z2))
     }
-    let mask = F::Mask::from_bits(before.wrapping_neg());
-    F::wide_swap(mask, &mut x2, &mut x3);
-    F::wide_swap(mask, &mut z2, &mut z3);
-    (F::reduce(x2), F::reduce(z2))
 }
 
 /// Twice the point x / z.
@@ -64,11 +81,23 @@ pub(crate) fn divide<F: Field>(numerators: &mut [F], denominators: &mut [F]) {
 /// Euler's criterion on u^3 + A u^2 + u; u = 0 belongs to both.
 #[inline(always)]
 pub(crate) fn on_curve<F: Field>(u: F) -> F::Mask {
-    let right = u.mul(u.mul(u.add(F::splat(A))).add(F::one()));
-    let (ones250, _) = right.pow_2_250_1();
-    let square = right.square();
-    let sixth = square.square().mul(square);
-    ones250.pow2k(4).mul(sixth).equal(F::one().neg()).not()
+    F::outlined(OnCurve(u))
+}
+
+struct OnCurve<F>(F);
+
+impl<F: Field> Kernel1 for OnCurve<F> {
+    type Output = F::Mask;
+
+    #[inline(always)]
+    fn run(self) -> F::Mask {
+        let u = self.0;
+        let right = u.mul(u.mul(u.add(F::splat(A))).add(F::one()));
+        let (ones250, _) = right.pow_2_250_1();
+        let square = right.square();
+        let sixth = square.square().mul(square);
+        ones250.pow2k(4).mul(sixth).equal(F::one().neg()).not()
+    }
 }
 
 /// Scalars of X25519: a multiple of 8 with bit 254 set.

@@ -4,6 +4,11 @@ use std::fmt;
 use std::str::FromStr;
 use std::sync::OnceLock;
 
+#[cfg(target_arch = "x86_64")]
+use crate::selftest::{ANSWER4, ANSWER8, Digest4, Digest8};
+#[cfg(target_arch = "x86_64")]
+use crate::x86;
+
 /// The environment variable that forces a level.
 pub const VARIABLE: &str = "ATOLL_NATIVE__SIMD";
 
@@ -76,7 +81,8 @@ impl Target {
         real: true,
     };
 
-    /// The level with its operations carried out one by one.
+    /// The level with its operations carried out one by one; only with the feature `emulation`.
+    #[cfg(any(test, feature = "emulation"))]
     pub fn emulated(level: Level) -> Target {
         Target {
             level,
@@ -105,18 +111,44 @@ fn available(level: Level) -> bool {
     static AVX512: OnceLock<bool> = OnceLock::new();
     match level {
         Level::Portable => true,
-        Level::Avx2 => *AVX2.get_or_init(|| false),
-        Level::Avx512 => *AVX512.get_or_init(|| false),
+        Level::Avx2 => *AVX2.get_or_init(avx2_works),
+        Level::Avx512 => *AVX512.get_or_init(avx512_works),
     }
 }
 
-/// Every target that can run here: real ones where the machine has them, emulated ones always.
+#[cfg(target_arch = "x86_64")]
+fn avx2_works() -> bool {
+    // SAFETY: the processor was asked first.
+    x86::has_avx2() && unsafe { x86::run_avx2(Digest4) } == ANSWER4
+}
+
+#[cfg(target_arch = "x86_64")]
+fn avx512_works() -> bool {
+    // SAFETY: the processor was asked first.
+    available(Level::Avx2) && x86::has_avx512() && unsafe { x86::run_avx512(Digest8) } == ANSWER8
+}
+
+#[cfg(not(target_arch = "x86_64"))]
+fn avx2_works() -> bool {
+    false
+}
+
+#[cfg(not(target_arch = "x86_64"))]
+fn avx512_works() -> bool {
+    false
+}
+
+/// Every target that can run here: real ones where the machine has them, emulated ones with the
+/// feature `emulation`.
 pub fn targets() -> Vec<Target> {
     let real = Level::ALL.into_iter().filter_map(Target::real);
-    let emulated = [Level::Avx2, Level::Avx512]
-        .into_iter()
-        .map(Target::emulated);
-    real.chain(emulated).collect()
+    #[cfg(any(test, feature = "emulation"))]
+    let real = real.chain(
+        [Level::Avx2, Level::Avx512]
+            .into_iter()
+            .map(Target::emulated),
+    );
+    real.collect()
 }
 
 /// The fastest real target, or the one that `ATOLL_NATIVE__SIMD` names; decided once.
@@ -144,6 +176,19 @@ fn choose(forced: Option<&str>) -> Result<Target, UnknownLevel> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_self_test_accepts_what_the_processor_has() {
+        #[cfg(target_arch = "x86_64")]
+        {
+            assert_eq!(Target::real(Level::Avx2).is_some(), x86::has_avx2());
+            assert_eq!(Target::real(Level::Avx512).is_some(), x86::has_avx512());
+        }
+        println!(
+            "real: {:?}",
+            Level::ALL.map(|level| (level.name(), Target::real(level).is_some()))
+        );
+    }
 
     #[test]
     fn forced_levels_are_obeyed_or_refused() {

@@ -8,12 +8,16 @@
 //! weighs 1, a widened element 0, `wide_add` adds weights, `wide_sub(a, b)` weighs two more than
 //! `a` and wants `b` of weight 1 at most. Debug builds check the limbs.
 
+use atoll_simd::Kernel1;
+
 mod constants;
 mod dispatch;
+mod lanes8;
 mod portable;
 
 pub use constants::Constant;
 pub use dispatch::{FieldKernel, dispatch};
+pub use lanes8::Field8;
 pub use portable::Field51;
 
 /// One boolean a lane; a lane's bit is never turned into a branch.
@@ -48,6 +52,10 @@ pub trait Field: Copy + Send + Sync {
     type Table8: Copy + Send + Sync;
     /// A choice of one of eight for each lane.
     type Index: Copy;
+
+    /// Runs a computation as a function of its own, compiled for the level: for long code that is
+    /// used in several places. The kernel's `run` is `#[inline(always)]`.
+    fn outlined<K: Kernel1>(kernel: K) -> K::Output;
 
     /// The same element in all lanes.
     fn splat(value: Constant) -> Self;
@@ -154,17 +162,7 @@ pub trait Field: Copy + Send + Sync {
     /// (a^(2^250 - 1), a^11), from which the chains below start.
     #[inline(always)]
     fn pow_2_250_1(self) -> (Self, Self) {
-        let two = self.square();
-        let nine = self.mul(two.pow2k(2));
-        let eleven = nine.mul(two);
-        let ones5 = nine.mul(eleven.square());
-        let ones10 = ones5.mul(ones5.pow2k(5));
-        let ones20 = ones10.mul(ones10.pow2k(10));
-        let ones40 = ones20.mul(ones20.pow2k(20));
-        let ones50 = ones10.mul(ones40.pow2k(10));
-        let ones100 = ones50.mul(ones50.pow2k(50));
-        let ones200 = ones100.mul(ones100.pow2k(100));
-        (ones50.mul(ones200.pow2k(50)), eleven)
+        Self::outlined(Chain(self))
     }
     /// 1 / a, and 0 for 0.
     #[inline(always)]
@@ -184,16 +182,56 @@ pub trait Field: Copy + Send + Sync {
     /// Source: RFC 9496, 4.2.
     #[inline(always)]
     fn sqrt_ratio(numerator: Self, denominator: Self) -> (Self::Mask, Self) {
+        Self::outlined(SqrtRatio(numerator, denominator))
+    }
+}
+
+/// The start of all exponentiations.
+struct Chain<F>(F);
+
+impl<F: Field> Kernel1 for Chain<F> {
+    type Output = (F, F);
+
+    #[inline(always)]
+    fn run(self) -> (F, F) {
+        let two = self.0.square();
+        let nine = self.0.mul(two.pow2k(2));
+        let eleven = nine.mul(two);
+        let ones5 = nine.mul(eleven.square());
+        let mut ones = [ones5; 5];
+        // ones[i] = a^(2^n - 1) for n = 10, 20, 40, 50, 100; then 200 and 250
+        let steps = [(5, 0, 0), (10, 0, 0), (20, 1, 1), (10, 2, 0), (50, 3, 3)];
+        for (position, (shift, base, last)) in steps.into_iter().enumerate() {
+            let (base, last) = if position == 0 {
+                (ones5, ones5)
+            } else {
+                (ones[base], ones[last])
+            };
+            ones[position] = base.pow2k(shift).mul(last);
+        }
+        let ones200 = ones[4].pow2k(100).mul(ones[4]);
+        (ones200.pow2k(50).mul(ones[3]), eleven)
+    }
+}
+
+struct SqrtRatio<F>(F, F);
+
+impl<F: Field> Kernel1 for SqrtRatio<F> {
+    type Output = (F::Mask, F);
+
+    #[inline(always)]
+    fn run(self) -> (F::Mask, F) {
+        let SqrtRatio(numerator, denominator) = self;
         let cube = denominator.square().mul(denominator);
         let seventh = cube.square().mul(denominator);
         let guess = numerator.mul(cube).mul(numerator.mul(seventh).pow_p58());
         let check = denominator.mul(guess.square());
-        let sqrt_minus_one = Self::splat(Constant::SQRT_MINUS_ONE);
+        let sqrt_minus_one = F::splat(Constant::SQRT_MINUS_ONE);
         let correct = check.equal(numerator);
         let negated = numerator.neg();
         let flipped = check.equal(negated);
         let flipped_i = check.equal(negated.mul(sqrt_minus_one));
-        let root = Self::select(flipped.or(flipped_i), guess.mul(sqrt_minus_one), guess);
+        let root = F::select(flipped.or(flipped_i), guess.mul(sqrt_minus_one), guess);
         (correct.or(flipped), root.negate_if(root.is_odd()))
     }
 }
@@ -203,18 +241,33 @@ pub trait Field: Copy + Send + Sync {
 /// Source: Montgomery 1987, section 10.3.1. `scratch` has the length of `values` at least.
 #[inline(always)]
 pub fn batch_invert<F: Field>(values: &mut [F], scratch: &mut [F]) {
-    let mut product = F::one();
-    for (value, slot) in values.iter_mut().zip(scratch.iter_mut()) {
-        *slot = product;
-        let factor = F::select(value.is_zero(), F::one(), *value);
-        product = product.mul(factor);
-    }
-    let mut inverse = product.invert();
-    for (value, before) in values.iter_mut().zip(scratch.iter()).rev() {
-        let zero = value.is_zero();
-        let factor = F::select(zero, F::one(), *value);
-        *value = F::select(zero, F::zero(), inverse.mul(*before));
-        inverse = inverse.mul(factor);
+    F::outlined(BatchInvert { values, scratch })
+}
+
+struct BatchInvert<'a, F> {
+    values: &'a mut [F],
+    scratch: &'a mut [F],
+}
+
+impl<F: Field> Kernel1 for BatchInvert<'_, F> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run(self) {
+        let BatchInvert { values, scratch } = self;
+        let mut product = F::one();
+        for (value, slot) in values.iter_mut().zip(scratch.iter_mut()) {
+            *slot = product;
+            let factor = F::select(value.is_zero(), F::one(), *value);
+            product = product.mul(factor);
+        }
+        let mut inverse = product.invert();
+        for (value, before) in values.iter_mut().zip(scratch.iter()).rev() {
+            let zero = value.is_zero();
+            let factor = F::select(zero, F::one(), *value);
+            *value = F::select(zero, F::zero(), inverse.mul(*before));
+            inverse = inverse.mul(factor);
+        }
     }
 }
 

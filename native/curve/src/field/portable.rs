@@ -2,6 +2,8 @@
 
 use std::hint::black_box;
 
+use atoll_simd::Kernel1;
+
 use super::{Constant, Field, LaneMask};
 
 const MASK51: u64 = (1 << 51) - 1;
@@ -133,6 +135,11 @@ impl Field for Field51 {
     type Wide = Wide51;
     type Table8 = [Field51; 8];
     type Index = u64;
+
+    #[inline(never)]
+    fn outlined<K: Kernel1>(kernel: K) -> K::Output {
+        kernel.run()
+    }
 
     #[inline(always)]
     fn splat(value: Constant) -> Self {
