@@ -162,16 +162,6 @@ fn multiples<F: Field>(values: &[i64], table: &[Window<F>]) -> Extended<F> {
     sum
 }
 
-/// The low 64 bits of each lane's canonical form.
-#[inline(always)]
-fn hashes<F: Field>(value: F) -> [u64; MAX_LANES] {
-    let mut low = [0; MAX_LANES];
-    for (slot, bytes) in low.iter_mut().zip(stored(value)) {
-        *slot = crate::scalar::words(&bytes)[0];
-    }
-    low
-}
-
 /// Hashes of u(j Q) for consecutive j.
 struct Walk<'a> {
     first: i64,
@@ -201,7 +191,7 @@ impl FieldKernel for Walk<'_> {
             batch_invert(&mut denominators, &mut scratch);
             let groups = hashes_out.chunks_mut(F::LANES);
             for (slots, pair) in groups.zip(numerators.iter().zip(&denominators)) {
-                let values = hashes(pair.0.mul(*pair.1));
+                let values = pair.0.mul(*pair.1).low_words();
                 for (slot, value) in slots.iter_mut().zip(values) {
                     *slot = value;
                 }
@@ -333,7 +323,7 @@ impl<F: Field> Search<'_, F> {
     #[inline(always)]
     fn look_at_points(&mut self) {
         for group in 0..GROUPS {
-            let low = hashes(self.u[group]);
+            let low = self.u[group].low_words();
             for (lane, hash) in low.into_iter().enumerate().take(F::LANES) {
                 self.probe(group, lane, hash, 0);
                 for (step, giant) in self.range.giant_hashes.iter().enumerate() {
@@ -370,7 +360,7 @@ impl<F: Field> Search<'_, F> {
                 let inverse = products[group].mul(before);
                 products[group] = products[group].mul(u.sub(self.u[group]));
                 let both = steps(u, v, self.u[group], self.v[group], inverse);
-                fresh[group] = both.map(hashes);
+                fresh[group] = [both[0].low_words(), both[1].low_words()];
                 for hash in fresh[group].as_flattened() {
                     range.baby.prefetch(*hash);
                 }

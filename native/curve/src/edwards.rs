@@ -47,12 +47,13 @@ pub type Bytes = [u8; 32];
 
 /// Loads the encodings that `pick` names for each lane.
 #[inline(always)]
-pub fn load_with<F: Field>(pick: impl Fn(usize) -> Bytes) -> F {
-    let mut encodings = [[0; 32]; MAX_LANES];
-    for (lane, slot) in encodings.iter_mut().enumerate().take(F::LANES) {
+pub fn load_with<'a, F: Field>(pick: impl Fn(usize) -> &'a Bytes) -> F {
+    let first = pick(0);
+    let mut encodings = [first; MAX_LANES];
+    for (lane, slot) in encodings.iter_mut().enumerate().take(F::LANES).skip(1) {
         *slot = pick(lane);
     }
-    F::load(&encodings[..F::LANES])
+    F::gather(&encodings)
 }
 
 /// The canonical encodings, one for each lane; slots beyond the lanes are zero.

@@ -34,6 +34,34 @@ pub trait Lanes8: Copy + Send + Sync {
     fn madd52lo(self, a: Self, b: Self) -> Self;
     /// self + high 52 bits of the product of the low 52 bits of a and b.
     fn madd52hi(self, a: Self, b: Self) -> Self;
+    /// Reads a row of four little-endian words into each lane: value j holds the j-th words.
+    #[inline(always)]
+    fn from_rows(rows: &[&[u8; 32]; 8]) -> [Self; 4] {
+        let mut columns = [[0u64; 8]; 4];
+        for (lane, row) in rows.iter().enumerate() {
+            for (column, word) in columns.iter_mut().zip(row.as_chunks::<8>().0) {
+                column[lane] = u64::from_le_bytes(*word);
+            }
+        }
+        let [first, second, third, fourth] = columns;
+        [
+            Self::from_array(first),
+            Self::from_array(second),
+            Self::from_array(third),
+            Self::from_array(fourth),
+        ]
+    }
+    /// Writes what [`Lanes8::from_rows`] reads.
+    #[inline(always)]
+    fn to_rows(columns: [Self; 4]) -> [[u8; 32]; 8] {
+        let mut rows = [[0; 32]; 8];
+        for (word, column) in columns.into_iter().enumerate() {
+            for (row, value) in rows.iter_mut().zip(column.to_array()) {
+                row[8 * word..8 * word + 8].copy_from_slice(&value.to_le_bytes());
+            }
+        }
+        rows
+    }
     /// Lane i from `if_set` where bit i of the mask is set.
     fn blend(mask: u8, if_set: Self, if_clear: Self) -> Self;
     /// Bit i is set where lane i is zero.

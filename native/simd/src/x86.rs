@@ -105,6 +105,52 @@ impl Lanes8 for Avx512 {
         Avx512(instruction!(_mm512_madd52hi_epu64(self.0, a.0, b.0)))
     }
     #[inline(always)]
+    fn from_rows(rows: &[&[u8; 32]; 8]) -> [Self; 4] {
+        macro_rules! two {
+            ($low:literal, $high:literal) => {
+                instruction!(_mm512_inserti64x4::<1>(
+                    _mm512_castsi256_si512(_mm256_loadu_si256(rows[$low].as_ptr().cast())),
+                    _mm256_loadu_si256(rows[$high].as_ptr().cast())
+                ))
+            };
+        }
+        let (a, b, c, d) = (two!(0, 1), two!(2, 3), two!(4, 5), two!(6, 7));
+        let low = instruction!(_mm512_setr_epi64(0, 4, 8, 12, 1, 5, 9, 13));
+        let high = instruction!(_mm512_setr_epi64(2, 6, 10, 14, 3, 7, 11, 15));
+        let first = instruction!(_mm512_permutex2var_epi64(a, low, b));
+        let second = instruction!(_mm512_permutex2var_epi64(c, low, d));
+        let third = instruction!(_mm512_permutex2var_epi64(a, high, b));
+        let fourth = instruction!(_mm512_permutex2var_epi64(c, high, d));
+        [
+            Avx512(instruction!(_mm512_shuffle_i64x2::<0x44>(first, second))),
+            Avx512(instruction!(_mm512_shuffle_i64x2::<0xee>(first, second))),
+            Avx512(instruction!(_mm512_shuffle_i64x2::<0x44>(third, fourth))),
+            Avx512(instruction!(_mm512_shuffle_i64x2::<0xee>(third, fourth))),
+        ]
+    }
+    #[inline(always)]
+    fn to_rows(columns: [Self; 4]) -> [[u8; 32]; 8] {
+        let [a, b, c, d] = columns;
+        let low = instruction!(_mm512_setr_epi64(0, 8, 1, 9, 2, 10, 3, 11));
+        let high = instruction!(_mm512_setr_epi64(4, 12, 5, 13, 6, 14, 7, 15));
+        let pairs = [(low, 0), (high, 4)];
+        let mut rows = [[0; 32]; 8];
+        for (index, start) in pairs {
+            // Lanes of the first two words, then of the last two, of four rows.
+            let first = instruction!(_mm512_permutex2var_epi64(a.0, index, b.0));
+            let second = instruction!(_mm512_permutex2var_epi64(c.0, index, d.0));
+            let even = instruction!(_mm512_setr_epi64(0, 1, 8, 9, 2, 3, 10, 11));
+            let odd = instruction!(_mm512_setr_epi64(4, 5, 12, 13, 6, 7, 14, 15));
+            let two = instruction!(_mm512_permutex2var_epi64(first, even, second));
+            let four = instruction!(_mm512_permutex2var_epi64(first, odd, second));
+            let slots: &mut [[u8; 32]] = &mut rows[start..start + 4];
+            instruction!(_mm512_storeu_si512(slots.as_mut_ptr().cast(), two));
+            let slots = &mut slots[2..];
+            instruction!(_mm512_storeu_si512(slots.as_mut_ptr().cast(), four));
+        }
+        rows
+    }
+    #[inline(always)]
     fn blend(mask: u8, if_set: Self, if_clear: Self) -> Self {
         Avx512(instruction!(_mm512_mask_blend_epi64(
             mask, if_clear.0, if_set.0

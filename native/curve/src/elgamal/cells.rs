@@ -21,10 +21,10 @@ impl Cell {
     #[inline(always)]
     pub(super) fn load<'a, F: Field>(part: usize, pick: impl Fn(usize) -> &'a Cell) -> Extended<F> {
         Extended {
-            x: load_with(|lane| pick(lane).0[part][0]),
-            y: load_with(|lane| pick(lane).0[part][1]),
-            z: load_with(|lane| pick(lane).0[part][2]),
-            t: load_with(|lane| pick(lane).0[part][3]),
+            x: load_with(|lane| &pick(lane).0[part][0]),
+            y: load_with(|lane| &pick(lane).0[part][1]),
+            z: load_with(|lane| &pick(lane).0[part][2]),
+            t: load_with(|lane| &pick(lane).0[part][3]),
         }
     }
 

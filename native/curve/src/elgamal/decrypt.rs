@@ -129,7 +129,7 @@ fn unmask<F: Field>(
     secrets: &[[u64; 4]; 2],
     parts: &[WirePair; MAX_LANES],
 ) -> (bool, [Extended<F>; 2]) {
-    let coordinate = |which: usize| load_with::<F>(|lane| parts[lane][which]);
+    let coordinate = |which: usize| load_with::<F>(|lane| &parts[lane][which]);
     let (x, y) = (coordinate(0), coordinate(1));
     let mut valid = on_curve(x, y);
     let masks = multiply_both(secrets, &Extended::from_affine(x, y));

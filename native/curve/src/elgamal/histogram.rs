@@ -270,9 +270,9 @@ impl Schedule {
                 std::array::from_fn(|lane| points.get(order[lane] as usize).unwrap_or(&NEUTRAL));
             for (part, sum) in sums.iter_mut().enumerate() {
                 let niels = Niels {
-                    plus: load_with(|lane| rows[lane][part][0]),
-                    minus: load_with(|lane| rows[lane][part][1]),
-                    t2d: load_with(|lane| rows[lane][part][2]),
+                    plus: load_with(|lane| &rows[lane][part][0]),
+                    minus: load_with(|lane| &rows[lane][part][1]),
+                    t2d: load_with(|lane| &rows[lane][part][2]),
                 };
                 *sum = sum.add_niels(&niels);
             }

@@ -76,8 +76,8 @@ impl FieldKernel for Parse<'_> {
                 *slot = coordinates(pair);
             }
             for part in 0..3 {
-                let x: F = load_with(|lane| parts[lane][2 * part]);
-                let y: F = load_with(|lane| parts[lane][2 * part + 1]);
+                let x: F = load_with(|lane| &parts[lane][2 * part]);
+                let y: F = load_with(|lane| &parts[lane][2 * part + 1]);
                 valid &= on_curve(x, y).not().bits() == 0;
                 let niels = Niels::from_affine(x, y);
                 let values = [niels.plus, niels.minus, niels.t2d];

@@ -2,8 +2,7 @@
 
 use atoll_simd::{Kernel1, Lanes8};
 
-use super::portable::limbs_of_bytes;
-use super::{Constant, Field, LaneMask, portable};
+use super::{Constant, Field, LaneMask};
 
 const MASK51: u64 = (1 << 51) - 1;
 /// Tight limbs are below this, so that the sum of two has 52 bits and a little.
@@ -269,22 +268,36 @@ impl<L: Lanes8> Field for Field8<L> {
     }
     #[inline(always)]
     fn load(encodings: &[[u8; 32]]) -> Self {
-        let mut columns = [[0u64; 8]; 5];
-        for (lane, bytes) in encodings[..8].iter().enumerate() {
-            let l = limbs_of_bytes(bytes);
-            for (column, limb) in columns.iter_mut().zip(l) {
-                column[lane] = limb;
-            }
-        }
-        Field8(limbs!(|i| L::from_array(columns[i])))
+        let [a, b, c, d, e, f, g, h] = encodings.first_chunk::<8>().unwrap_or(&[[0; 32]; 8]);
+        Self::gather(&[a, b, c, d, e, f, g, h])
+    }
+    #[inline(always)]
+    fn gather(encodings: &[&[u8; 32]; 8]) -> Self {
+        let [w0, w1, w2, w3] = L::from_rows(encodings);
+        let mask = L::splat(MASK51);
+        Field8([
+            w0.and(mask),
+            w0.shr::<51>().or(w1.shl::<13>()).and(mask),
+            w1.shr::<38>().or(w2.shl::<26>()).and(mask),
+            w2.shr::<25>().or(w3.shl::<39>()).and(mask),
+            w3.shr::<12>().and(mask),
+        ])
     }
     #[inline(always)]
     fn store(self, encodings: &mut [[u8; 32]]) {
         let l = self.canonical();
-        let columns = limbs!(|i| l[i].to_array());
-        for (lane, bytes) in encodings[..8].iter_mut().enumerate() {
-            *bytes = portable::bytes_of_limbs(limbs!(|i| columns[i][lane]));
-        }
+        let rows = L::to_rows([
+            l[0].or(l[1].shl::<51>()),
+            l[1].shr::<13>().or(l[2].shl::<38>()),
+            l[2].shr::<26>().or(l[3].shl::<25>()),
+            l[3].shr::<39>().or(l[4].shl::<12>()),
+        ]);
+        encodings[..8].copy_from_slice(&rows);
+    }
+    #[inline(always)]
+    fn low_words(self) -> [u64; 8] {
+        let l = self.canonical();
+        l[0].or(l[1].shl::<51>()).to_array()
     }
     #[inline(always)]
     fn add(self, other: Self) -> Self {

@@ -61,8 +61,30 @@ pub trait Field: Copy + Send + Sync {
     fn splat(value: Constant) -> Self;
     /// Reads `LANES` little-endian encodings; the top bit is ignored, values up to 2^255 - 1 are accepted.
     fn load(encodings: &[[u8; 32]]) -> Self;
+    /// Like `load` from `LANES` places, the first of the eight.
+    #[inline(always)]
+    fn gather(encodings: &[&[u8; 32]; 8]) -> Self {
+        let mut copies = [[0; 32]; 8];
+        for (copy, encoding) in copies.iter_mut().zip(encodings) {
+            *copy = **encoding;
+        }
+        Self::load(&copies[..Self::LANES])
+    }
     /// Writes `LANES` canonical little-endian encodings.
     fn store(self, encodings: &mut [[u8; 32]]);
+    /// The low 64 bits of each canonical encoding; elements beyond the lanes are zero.
+    #[inline(always)]
+    fn low_words(self) -> [u64; 8] {
+        let mut encodings = [[0; 32]; 8];
+        self.store(&mut encodings[..Self::LANES]);
+        let mut words = [0; 8];
+        for (word, encoding) in words.iter_mut().zip(&encodings) {
+            *word = encoding
+                .first_chunk()
+                .map_or(0, |low| u64::from_le_bytes(*low));
+        }
+        words
+    }
 
     /// Zero in all lanes.
     #[inline(always)]
