@@ -128,3 +128,14 @@ class PairCells:
         noise_h: npt.NDArray[np.int64] | None = None,
         threads: int = 0,
     ) -> npt.NDArray[np.uint8]: ...
+
+class RistrettoScalar:
+    @staticmethod
+    def generate(entropy: bytes) -> RistrettoScalar: ...
+    def multiply(
+        self, elements: npt.NDArray[np.uint8], threads: int = 0
+    ) -> npt.NDArray[np.uint8]: ...
+
+def ristretto_from_uniform(
+    uniform: npt.NDArray[np.uint8], threads: int = 0
+) -> npt.NDArray[np.uint8]: ...

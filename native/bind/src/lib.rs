@@ -4,6 +4,7 @@ mod buffers;
 mod dh;
 mod elgamal;
 mod errors;
+mod ristretto;
 mod wire;
 
 use pyo3::prelude::*;
@@ -15,6 +16,7 @@ fn atoll_native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     errors::register(module)?;
     dh::register(module)?;
     elgamal::register(module)?;
+    ristretto::register(module)?;
     wire::register(module)?;
     Ok(())
 }

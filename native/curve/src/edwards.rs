@@ -356,3 +356,31 @@ pub fn on_curve<F: Field>(x: F, y: F) -> F::Mask {
     let right = F::one().add(x2.mul(y2).mul(F::splat(D)));
     y2.sub(x2).equal(right)
 }
+
+/// The entry at a secret index below 8, the same for all lanes, negated where `negative` is 1; all
+/// entries are read.
+#[inline(always)]
+pub fn scan<F: Field>(table: &[Cached<F>; 8], index: u32, negative: u32) -> Cached<F> {
+    let lanes = (1u32 << F::LANES) - 1;
+    let mask = |bit: u32| F::Mask::from_bits(bit.wrapping_neg() & lanes);
+    let digits = [mask(index & 1), mask(index >> 1 & 1), mask(index >> 2 & 1)];
+    macro_rules! pick {
+        ($coordinate:ident) => {{
+            let mut quarter = [F::zero(); 4];
+            for (position, slot) in quarter.iter_mut().enumerate() {
+                let (odd, even) = (&table[2 * position + 1], &table[2 * position]);
+                *slot = F::select(digits[0], odd.$coordinate, even.$coordinate);
+            }
+            let high = F::select(digits[1], quarter[3], quarter[2]);
+            let low = F::select(digits[1], quarter[1], quarter[0]);
+            F::select(digits[2], high, low)
+        }};
+    }
+    Cached {
+        plus: pick!(plus),
+        minus: pick!(minus),
+        z: pick!(z),
+        t2d: pick!(t2d),
+    }
+    .negate_if(mask(negative))
+}

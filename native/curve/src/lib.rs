@@ -7,6 +7,7 @@ pub mod field;
 mod fixed_base;
 pub mod hash_to_curve;
 mod montgomery;
+pub mod ristretto;
 mod scalar;
 pub mod x25519;
 

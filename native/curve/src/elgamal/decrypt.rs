@@ -7,7 +7,7 @@ use atoll_simd::{Pool, Target};
 use super::encrypt::coordinates;
 use super::{PAIR_BYTES, PairError, SecretKey, WirePair};
 use crate::dlog::{GROUPS, Range, search};
-use crate::edwards::{Cached, Extended, MAX_LANES, is_canonical, load_with, on_curve};
+use crate::edwards::{Cached, Extended, MAX_LANES, is_canonical, load_with, on_curve, scan};
 use crate::field::{Field, FieldKernel, LaneMask, dispatch};
 use crate::scalar::{bit, odd_representative, signed_bits};
 use zeroize::Zeroizing;
@@ -195,30 +195,10 @@ fn comb<F: Field>(point: &Extended<F>) -> [Cached<F>; 8] {
 #[inline(always)]
 fn choose<F: Field>(table: &[Cached<F>; 8], secret: &[u64; 4], column: usize) -> Cached<F> {
     let top = bit(secret, column + 3 * SPACING);
-    let digit = |tooth: usize| {
+    let mut index = 0;
+    for tooth in 0..TEETH - 1 {
         let same = 1 ^ bit(secret, column + tooth * SPACING) ^ top;
-        F::Mask::from_bits(same.wrapping_neg() & ((1 << F::LANES) - 1))
-    };
-    let digits = [digit(0), digit(1), digit(2)];
-    let negative = F::Mask::from_bits((top ^ 1).wrapping_neg() & ((1 << F::LANES) - 1));
-    let pick = |coordinate: fn(&Cached<F>) -> F| {
-        let mut values = [F::zero(); 8];
-        for (value, entry) in values.iter_mut().zip(table) {
-            *value = coordinate(entry);
-        }
-        for position in 0..4 {
-            values[position] = F::select(digits[0], values[2 * position + 1], values[2 * position]);
-        }
-        for position in 0..2 {
-            values[position] = F::select(digits[1], values[2 * position + 1], values[2 * position]);
-        }
-        F::select(digits[2], values[1], values[0])
-    };
-    Cached {
-        plus: pick(|entry| entry.plus),
-        minus: pick(|entry| entry.minus),
-        z: pick(|entry| entry.z),
-        t2d: pick(|entry| entry.t2d),
+        index |= same << tooth;
     }
-    .negate_if(negative)
+    scan(table, index, top ^ 1)
 }
