@@ -59,10 +59,6 @@ macro_rules! common {
             kernel.run()
         }
         #[inline(never)]
-        fn inlined<K: Kernel1>(kernel: K) -> K::Output {
-            kernel.run()
-        }
-        #[inline(never)]
         fn assumed_below(self, bound: u64) -> bool {
             self.0.iter().all(|lane| *lane < bound)
         }

@@ -71,9 +71,6 @@ pub trait Lanes8: Copy + Send + Sync {
     /// Runs a computation as a function of its own, compiled for these lanes: for long code that
     /// is used in several places.
     fn outlined<K: Kernel1>(kernel: K) -> K::Output;
-    /// Runs a short computation: inlined on real lanes, a function of its own on emulated ones, where
-    /// inlining would be more than a compiler bears.
-    fn inlined<K: Kernel1>(kernel: K) -> K::Output;
     /// Whether all lanes are below the bound; real lanes are taken to be, emulated ones are looked at.
     fn assumed_below(self, bound: u64) -> bool;
 }
@@ -113,9 +110,6 @@ pub trait Lanes4: Copy + Send + Sync {
     /// Runs a computation as a function of its own, compiled for these lanes: for long code that
     /// is used in several places.
     fn outlined<K: Kernel1>(kernel: K) -> K::Output;
-    /// Runs a short computation: inlined on real lanes, a function of its own on emulated ones, where
-    /// inlining would be more than a compiler bears.
-    fn inlined<K: Kernel1>(kernel: K) -> K::Output;
     /// Whether all lanes are below the bound; real lanes are taken to be, emulated ones are looked at.
     fn assumed_below(self, bound: u64) -> bool;
 }

@@ -10,6 +10,8 @@ mod selftest;
 #[cfg(target_arch = "x86_64")]
 mod x86;
 
+#[cfg(any(test, feature = "emulation"))]
+pub use emulated::{Emulated4, Emulated8};
 pub use lanes::{Kernel1, Kernel4, Kernel8, Lanes4, Lanes8};
 pub use level::{Level, Target, UnknownLevel, current, targets};
 pub use parallel::Pool;

@@ -25,10 +25,6 @@ impl Lanes8 for Avx512 {
         instruction!(outlined_avx512(kernel))
     }
     #[inline(always)]
-    fn inlined<K: Kernel1>(kernel: K) -> K::Output {
-        kernel.run()
-    }
-    #[inline(always)]
     fn assumed_below(self, _bound: u64) -> bool {
         true
     }
@@ -174,10 +170,6 @@ impl Lanes4 for Avx2 {
     #[inline(always)]
     fn outlined<K: Kernel1>(kernel: K) -> K::Output {
         instruction!(outlined_avx2(kernel))
-    }
-    #[inline(always)]
-    fn inlined<K: Kernel1>(kernel: K) -> K::Output {
-        kernel.run()
     }
     #[inline(always)]
     fn assumed_below(self, _bound: u64) -> bool {

@@ -1,8 +1,8 @@
 //! One generic kernel, compiled for each level.
 
-use atoll_simd::{Kernel1, Kernel8, Lanes8, Level, Target, run1, run8};
+use atoll_simd::{Kernel1, Kernel4, Kernel8, Lanes4, Lanes8, Level, Target, run1, run4, run8};
 
-use super::{Field, Field8, Field51};
+use super::{Field, Field4, Field8, Field51};
 
 /// A computation over some field implementation.
 ///
@@ -26,6 +26,17 @@ impl<K: FieldKernel> Kernel8 for Eight<K> {
     }
 }
 
+struct Four<K>(K);
+
+impl<K: FieldKernel> Kernel4 for Four<K> {
+    type Output = K::Output;
+
+    #[inline(always)]
+    fn run<L: Lanes4>(self) -> K::Output {
+        self.0.run::<Field4<L>>()
+    }
+}
+
 struct One<K>(K);
 
 impl<K: FieldKernel> Kernel1 for One<K> {
@@ -37,10 +48,26 @@ impl<K: FieldKernel> Kernel1 for One<K> {
     }
 }
 
-/// Runs the kernel on the target.
+/// Runs the kernel on the target. Only tests can run emulated targets.
 pub fn dispatch<K: FieldKernel>(target: Target, kernel: K) -> K::Output {
+    #[cfg(test)]
+    if !target.is_real() {
+        return emulate(target, kernel);
+    }
     match target.level() {
-        Level::Portable | Level::Avx2 => run1(target, One(kernel)),
+        Level::Portable => run1(target, One(kernel)),
+        Level::Avx2 => run4(target, Four(kernel)),
         Level::Avx512 => run8(target, Eight(kernel)),
+    }
+}
+
+#[cfg(test)]
+fn emulate<K: FieldKernel>(target: Target, kernel: K) -> K::Output {
+    use super::outlined::Outlined;
+    use atoll_simd::{Emulated4, Emulated8};
+    match target.level() {
+        Level::Portable => kernel.run::<Field51>(),
+        Level::Avx2 => kernel.run::<Outlined<Field4<Emulated4>>>(),
+        Level::Avx512 => kernel.run::<Outlined<Field8<Emulated8>>>(),
     }
 }

@@ -106,32 +106,20 @@ fn check<L: Lanes8>(limbs: &[L; 5], bound: u64) {
 /// Carries all limbs at once: below 2^62 in, tight out.
 #[inline(always)]
 fn carry<L: Lanes8>(r: [L; 5]) -> Field8<L> {
-    L::inlined(Carry(r))
-}
-
-struct Carry<L>([L; 5]);
-
-impl<L: Lanes8> Kernel1 for Carry<L> {
-    type Output = Field8<L>;
-
-    #[inline(always)]
-    fn run(self) -> Field8<L> {
-        let r = self.0;
-        check(&r, 1 << 62);
-        let mask = L::splat(MASK51);
-        let c = limbs!(|i| r[i].shr::<51>());
-        let m = limbs!(|i| r[i].and(mask));
-        let low = m[0].madd52lo(c[4], L::splat(19));
-        let limbs = [
-            low,
-            m[1].add(c[0]),
-            m[2].add(c[1]),
-            m[3].add(c[2]),
-            m[4].add(c[3]),
-        ];
-        check(&limbs, TIGHT);
-        Field8(limbs)
-    }
+    check(&r, 1 << 62);
+    let mask = L::splat(MASK51);
+    let c = limbs!(|i| r[i].shr::<51>());
+    let m = limbs!(|i| r[i].and(mask));
+    let low = m[0].madd52lo(c[4], L::splat(19));
+    let limbs = [
+        low,
+        m[1].add(c[0]),
+        m[2].add(c[1]),
+        m[3].add(c[2]),
+        m[4].add(c[3]),
+    ];
+    check(&limbs, TIGHT);
+    Field8(limbs)
 }
 
 /// 19 a.
@@ -317,11 +305,11 @@ impl<L: Lanes8> Field for Field8<L> {
     }
     #[inline(always)]
     fn mul_wide(self, other: Self) -> Wide8<L> {
-        L::inlined(Product(self, other))
+        Product(self, other).run()
     }
     #[inline(always)]
     fn square_wide(self) -> Wide8<L> {
-        L::inlined(Square(self))
+        Square(self).run()
     }
     #[inline(always)]
     fn mul_small_wide(self, factor: u32) -> Wide8<L> {

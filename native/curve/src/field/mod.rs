@@ -12,11 +12,15 @@ use atoll_simd::Kernel1;
 
 mod constants;
 mod dispatch;
+mod lanes4;
 mod lanes8;
+#[cfg(test)]
+mod outlined;
 mod portable;
 
 pub use constants::Constant;
 pub use dispatch::{FieldKernel, dispatch};
+pub use lanes4::Field4;
 pub use lanes8::Field8;
 pub use portable::Field51;
 

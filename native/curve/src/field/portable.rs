@@ -1,4 +1,6 @@
 //! One lane: five limbs of 51 bits with 128-bit products.
+//!
+//! Debug builds, which check each limb, do not inline: kernels would take minutes to compile.
 
 use std::hint::black_box;
 
@@ -141,37 +143,45 @@ impl Field for Field51 {
         kernel.run()
     }
 
-    #[inline(always)]
+    #[cfg_attr(debug_assertions, inline(never))]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     fn splat(value: Constant) -> Self {
         Field51(value.limbs51())
     }
-    #[inline(always)]
+    #[cfg_attr(debug_assertions, inline(never))]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     fn load(encodings: &[[u8; 32]]) -> Self {
         Field51(limbs_of_bytes(&encodings[0]))
     }
-    #[inline(always)]
+    #[cfg_attr(debug_assertions, inline(never))]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     fn store(self, encodings: &mut [[u8; 32]]) {
         encodings[0] = bytes_of_limbs(canonical(self.0));
     }
-    #[inline(always)]
+    #[cfg_attr(debug_assertions, inline(never))]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     fn add(self, other: Self) -> Self {
         Field51::checked(carry(std::array::from_fn(|i| self.0[i] + other.0[i])))
     }
-    #[inline(always)]
+    #[cfg_attr(debug_assertions, inline(never))]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     fn sub(self, other: Self) -> Self {
         Field51::checked(carry(std::array::from_fn(|i| {
             self.0[i] + BIAS[i] - other.0[i]
         })))
     }
-    #[inline(always)]
+    #[cfg_attr(debug_assertions, inline(never))]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     fn neg(self) -> Self {
         Field51::checked(carry(std::array::from_fn(|i| BIAS[i] - self.0[i])))
     }
-    #[inline(always)]
+    #[cfg_attr(debug_assertions, inline(never))]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     fn widen(self) -> Wide51 {
         Wide51(self.0.map(u128::from))
     }
-    #[inline(always)]
+    #[cfg_attr(debug_assertions, inline(never))]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     fn mul_wide(self, other: Self) -> Wide51 {
         let (a, b) = (self.0, other.0);
         let n: [u64; 5] = b.map(|limb| limb * 19);
@@ -203,7 +213,8 @@ impl Field for Field51 {
                 + product(a[4], b[0]),
         ])
     }
-    #[inline(always)]
+    #[cfg_attr(debug_assertions, inline(never))]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     fn square_wide(self) -> Wide51 {
         let a = self.0;
         let d: [u64; 5] = a.map(|limb| limb * 2);
@@ -216,23 +227,27 @@ impl Field for Field51 {
             product(a[2], a[2]) + product(d[0], a[4]) + product(d[1], a[3]),
         ])
     }
-    #[inline(always)]
+    #[cfg_attr(debug_assertions, inline(never))]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     fn mul_small_wide(self, factor: u32) -> Wide51 {
         debug_assert!(factor < 1 << 20);
         Wide51(self.0.map(|limb| product(limb, u64::from(factor))))
     }
-    #[inline(always)]
+    #[cfg_attr(debug_assertions, inline(never))]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     fn wide_add(left: Wide51, right: Wide51) -> Wide51 {
         Wide51(std::array::from_fn(|i| left.0[i] + right.0[i]))
     }
-    #[inline(always)]
+    #[cfg_attr(debug_assertions, inline(never))]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     fn wide_sub(left: Wide51, right: Wide51) -> Wide51 {
         debug_assert!((0..5).all(|i| right.0[i] <= BIAS_WIDE[i]));
         Wide51(std::array::from_fn(|i| {
             left.0[i] + BIAS_WIDE[i] - right.0[i]
         }))
     }
-    #[inline(always)]
+    #[cfg_attr(debug_assertions, inline(never))]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     fn wide_swap(mask: Mask1, left: &mut Wide51, right: &mut Wide51) {
         let bits = black_box(mask.0);
         let bits = u128::from(bits) << 64 | u128::from(bits);
@@ -242,7 +257,8 @@ impl Field for Field51 {
             *r ^= change;
         }
     }
-    #[inline(always)]
+    #[cfg_attr(debug_assertions, inline(never))]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     fn reduce(wide: Wide51) -> Self {
         let mut r = wide.0;
         debug_assert!(r.iter().all(|limb| *limb < 1 << 112), "weight above 4");
@@ -256,33 +272,39 @@ impl Field for Field51 {
         limbs[1] += (low >> 51) as u64;
         Field51::checked(limbs)
     }
-    #[inline(always)]
+    #[cfg_attr(debug_assertions, inline(never))]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     fn select(mask: Mask1, if_set: Self, if_clear: Self) -> Self {
         let bits = black_box(mask.0);
         Field51(std::array::from_fn(|i| {
             if_clear.0[i] ^ ((if_clear.0[i] ^ if_set.0[i]) & bits)
         }))
     }
-    #[inline(always)]
+    #[cfg_attr(debug_assertions, inline(never))]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     fn is_zero(self) -> Mask1 {
         let any = canonical(self.0).iter().fold(0, |all, limb| all | limb);
         Mask1(black_box(
             ((any | any.wrapping_neg()) >> 63).wrapping_sub(1),
         ))
     }
-    #[inline(always)]
+    #[cfg_attr(debug_assertions, inline(never))]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     fn is_odd(self) -> Mask1 {
         Mask1(black_box((canonical(self.0)[0] & 1).wrapping_neg()))
     }
-    #[inline(always)]
+    #[cfg_attr(debug_assertions, inline(never))]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     fn table8(entries: &[Constant; 8]) -> [Field51; 8] {
         entries.map(Field51::splat)
     }
-    #[inline(always)]
+    #[cfg_attr(debug_assertions, inline(never))]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     fn index(values: &[u8]) -> u64 {
         u64::from(values[0] & 7)
     }
-    #[inline(always)]
+    #[cfg_attr(debug_assertions, inline(never))]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     fn lookup8(table: &[Field51; 8], index: u64) -> Self {
         let mut found = [0u64; 5];
         for (position, entry) in table.iter().enumerate() {
