@@ -99,14 +99,15 @@ impl FieldKernel for Decrypt<'_> {
         while start < self.cells.len() {
             let count = step.min(self.cells.len() - start);
             let mut plain = [[Extended::<F>::identity(); GROUPS]; 2];
-            for group in 0..GROUPS {
+            let [g, h] = &mut plain;
+            for (group, slots) in g.iter_mut().zip(h).enumerate() {
                 let (first, last) = (start + group * F::LANES, start + count - 1);
                 let parts: [WirePair; MAX_LANES] =
                     std::array::from_fn(|lane| coordinates(&self.cells[(first + lane).min(last)]));
                 outcome.on_curve &= parts.as_flattened().iter().all(is_canonical);
                 let (valid, unmasked) = unmask::<F>(self.secrets, &parts);
                 outcome.on_curve &= valid;
-                [plain[0][group], plain[1][group]] = unmasked;
+                [*slots.0, *slots.1] = unmasked;
             }
             for (part, points) in plain.iter().enumerate() {
                 let values = search(&self.ranges[part], points, &mut scratch);
