@@ -19,6 +19,7 @@ def hash_to_curve(
 ) -> npt.NDArray[np.uint8]: ...
 def x25519(scalar: bytes, points: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]: ...
 
+@final
 class DhScalar:
     @staticmethod
     def generate(entropy: bytes) -> DhScalar: ...
@@ -65,6 +66,7 @@ class WireEndpoint:
     def close(self) -> None: ...
     def abort(self, code: str, phase: str) -> None: ...
 
+@final
 class PairSecretKey:
     @staticmethod
     def generate(entropy: bytes) -> PairSecretKey: ...
@@ -86,6 +88,7 @@ class PairSecretKey:
         threads: int = 0,
     ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]: ...
 
+@final
 class PairPublicKey:
     @staticmethod
     def from_bytes(data: bytes) -> PairPublicKey: ...
@@ -98,6 +101,7 @@ class PairPublicKey:
         threads: int = 0,
     ) -> npt.NDArray[np.uint8]: ...
 
+@final
 class PairVector:
     @staticmethod
     def parse(data: npt.NDArray[np.uint8], threads: int = 0) -> PairVector: ...
@@ -110,6 +114,7 @@ class PairVector:
         threads: int = 0,
     ) -> PairCells: ...
 
+@final
 class PairCells:
     def __len__(self) -> int: ...
     def cut_sums(
