@@ -90,13 +90,13 @@ class Stage:
     def start(
         self, made: Job | Mapping[str, Job], settings: Mapping[str, Mapping[str, str]] | None = None
     ) -> None:
-        """Start the shop, which listens, then the bank, which dials."""
+        """Start the shop, which listens, and the bank, which dials it."""
         jobs = {BANK: made, SHOP: made} if isinstance(made, Job) else made
         for party in (SHOP, BANK):
             mine = {**QUICK, "TMPDIR": str(self.folder / "tmp"), **(settings or {}).get(party, {})}
             self.crew.start(party, self._specify(party, jobs[party]), mine)
-            if party == SHOP:
-                self.address = self.crew.address(SHOP, self.heard)
+        self.address = self.crew.address(SHOP, self.heard)
+        self.crew.tell(BANK, {SHOP: self.address})
 
     def _specify(self, party: str, made: Job) -> Path:
         path = self.folder / party / "worker.json"
@@ -104,7 +104,7 @@ class Stage:
             "folder": str(self.folder / party),
             "job": made.model_dump(mode="json"),
             "listen": "127.0.0.1:0" if party == SHOP else None,
-            "peers": {OTHER[party]: None if party == SHOP else self.address},
+            "ask_peers": party == BANK,
             "attached": True,
         }
         path.write_text(json.dumps(text))

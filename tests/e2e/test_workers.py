@@ -77,7 +77,7 @@ def test_a_signal_ends_both_in_order(tmp_path: Path, number: signal.Signals) -> 
         assert stage.code(SHOP) == 128 + number
         assert stage.code(BANK) == 1
         assert stage.failure(BANK)["code"] == "ATL-NET-004"
-        assert stage.failure(BANK)["party"] == SHOP
+        assert (stage.failure(BANK)["party"], stage.failure(BANK)["phase"]) == (SHOP, "boosting")
         stage.nothing_stays()
 
 

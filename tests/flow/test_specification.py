@@ -43,6 +43,15 @@ def test_another_shape_is_refused(tmp_path: Path, changes: dict[str, Any]) -> No
         read_specification(written(tmp_path / "w.json", **changes))
 
 
+def test_addresses_are_told_later(tmp_path: Path) -> None:
+    found = read_specification(written(tmp_path / "w.json", ask_peers=True))
+    assert found.told('{"shop": "127.0.0.1:1"}').peers == {"shop": "127.0.0.1:1"}
+    assert found.told('{"shop": "127.0.0.1:1"}').job == found.job
+    for line in ("", "[]", '{"shop": 1}', "{"):
+        with pytest.raises(AtollError, match="ATL-JOB-003"):
+            found.told(line)
+
+
 @pytest.mark.parametrize("text", ["", "[]", "{", "[" * 100_000])
 def test_what_is_no_object_is_refused(tmp_path: Path, text: str) -> None:
     path = tmp_path / "w.json"

@@ -24,7 +24,8 @@ class Specification(Frozen):
     """One party's run.
 
     ``tables`` maps names to CSV files (empty: those in ``folder/data``); ``peers`` maps each peer
-    to where it listens, or null if it dials; ``attached`` ends the worker with its standard input.
+    to where it listens, or null if it dials; with ``ask_peers`` their addresses come as one line of
+    JSON on standard input; ``attached`` ends the worker with its standard input.
     """
 
     folder: Path
@@ -34,7 +35,16 @@ class Specification(Frozen):
     tables: dict[str, Path] = Field(default_factory=dict)
     approve: Approved | Literal["everything"] = "everything"
     label: str = ""
+    ask_peers: bool = False
     attached: bool = False
+
+    def told(self, line: str) -> Specification:
+        """Return this with the peers' addresses of a line. Errors: ATL-JOB-003."""
+        try:
+            whole = {**self.model_dump(), "peers": json.loads(line), "job": self.job}
+            return Specification.model_validate(whole)
+        except (ValueError, RecursionError) as error:
+            raise UserError("ATL-JOB-003", "these are not the addresses of peers") from error
 
 
 def read_specification(path: Path) -> Specification:

@@ -107,7 +107,8 @@ class Work:
         act: Callable[[Run], Any] = run,
     ) -> None:
         self._specification = specification
-        self._events = events
+        self._heard = events
+        self._phase = "start"
         self._approve = approve
         self._act = act
         self._cancel = Cancel()
@@ -130,21 +131,26 @@ class Work:
             if self.signal is not None:
                 self._give_up(thread)
                 break
-        if self._connection is not None:
-            self._connection.transport.close()
         if self._finished:
             return self._result
         if self.signal is not None:
             name = signal.Signals(self.signal).name
-            self._error = CancelledError("ATL-JOB-001", f"the job was ended by {name}")
+            self._error = CancelledError(
+                "ATL-JOB-001", f"the job was ended by {name}", phase=self._phase
+            )
         error = self._error or InternalError("ATL-INT-001", "the job ended without a result")
         self._events("failed", error=error.to_dict())
         raise error
 
+    def _events(self, event: str, **fields: Any) -> None:
+        if event == "phase":
+            self._phase = str(fields["phase"])
+        self._heard(event, **fields)
+
     def _give_up(self, thread: threading.Thread) -> None:
         self._cancel.request()
         if self._connection is not None:
-            self._connection.transport.abort("ATL-JOB-001", "cancelled")
+            self._connection.transport.abort("ATL-JOB-001", self._phase)
         thread.join(_GRACE_SECONDS)
 
     def _live(self) -> None:
@@ -159,18 +165,19 @@ class Work:
             self._result = self._act(made)
             self._finished = True
         except AtollError as error:
-            self._error = error
-            _trace()
+            self._fail(error)
         except BaseException as error:
-            self._error = InternalError("ATL-INT-001", f"an unexpected {type(error).__name__}")
-            _trace()
+            self._fail(InternalError("ATL-INT-001", f"an unexpected {type(error).__name__}"))
         finally:
             self._done.set()
 
-
-def _trace() -> None:
-    if os.environ.get("ATOLL_TRACEBACK") == "1":
-        traceback.print_exc()
+    def _fail(self, error: AtollError) -> None:
+        self._error = error
+        if os.environ.get("ATOLL_TRACEBACK") == "1":
+            traceback.print_exc()
+        if self._connection is not None:
+            # The runner did so for what failed in it; a second time does nothing.
+            self._connection.transport.abort(error.code, error.phase or self._phase)
 
 
 def listen_to_signals(work: Work) -> None:
@@ -202,6 +209,8 @@ def main(arguments: list[str]) -> int:
         return 2
     try:
         specification = read_specification(Path(arguments[0]))
+        if specification.ask_peers:
+            specification = specification.told(sys.stdin.readline())
         work = Work(specification, JsonLines(sys.stdout, specification.folder.name))
         listen_to_signals(work)
         if specification.attached:

@@ -139,9 +139,9 @@ def _follow(workers: Any, folder: Path, job: Any, shown: Any) -> str:
         if event["event"] == "finished":
             runs.append(str(event["run"]))
 
-    workers.start(data.HOST, setting.specify(folder, data.HOST, job, None))
-    address = workers.address(data.HOST, heard)
-    workers.start(data.GUEST, setting.specify(folder, data.GUEST, job, address))
+    for party in (data.HOST, data.GUEST):
+        workers.start(party, setting.specify(folder, party, job))
+    workers.tell(data.GUEST, {data.HOST: workers.address(data.HOST, heard)})
     workers.follow(heard)
     return runs[0]
 

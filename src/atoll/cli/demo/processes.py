@@ -11,7 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -101,30 +101,43 @@ class Crew:
 
     def address(self, party: str, heard: Callable[[str, Event], None]) -> str:
         """Wait until a worker listens and return where. Errors: what ended it."""
-        for name, event in self._stream():
-            heard(name, event)
-            if name == party and event["event"] == "listening":
-                return str(event["address"])
+        while party not in self._ended:
+            found = self._next()
+            if found is not None:
+                heard(*found)
+                if found[0] == party and found[1]["event"] == "listening":
+                    return str(found[1]["address"])
+        self.end()
         raise self._cause()
+
+    def tell(self, party: str, value: Any) -> None:
+        """Write one line of JSON to a worker, if it still hears us."""
+        stream = self.workers[party].process.stdin
+        with suppress(BrokenPipeError):
+            if stream is not None:
+                stream.write(json.dumps(value) + "\n")
+                stream.flush()
 
     def follow(self, heard: Callable[[str, Event], None]) -> None:
         """Hand on events until all workers have ended. Errors: the cause, if one failed."""
-        for name, event in self._stream():
-            heard(name, event)
+        while self.workers.keys() - self._ended:
+            found = self._next()
+            if found is not None:
+                heard(*found)
         for worker in self.workers.values():
             worker.finish()
         if any(worker.process.returncode for worker in self.workers.values()):
             raise self._cause()
 
-    def _stream(self) -> Iterator[tuple[str, Event]]:
-        while self.workers.keys() - self._ended:
-            name, event = self._events.get()
-            if event is None:
-                self._ended.add(name)
-                continue
-            if event.get("event") == "failed":
-                self.workers[name].failure = event.get("error")
-            yield name, event
+    def _next(self) -> tuple[str, Event] | None:
+        """Take the next event; None for the end of a worker."""
+        name, event = self._events.get()
+        if event is None:
+            self._ended.add(name)
+            return None
+        if event.get("event") == "failed":
+            self.workers[name].failure = event.get("error")
+        return name, event
 
     def _cause(self) -> AtollError:
         """Return the error that came first: one that is not just the echo of the other's."""

@@ -62,19 +62,16 @@ def prepare(folder: Path, shares: Shares, job: Job) -> None:
     trust(folder / HOST, GUEST, export_ca(folder / GUEST))
 
 
-def specify(folder: Path, party: str, job: Job, peer_address: str | None) -> Path:
+def specify(folder: Path, party: str, job: Job) -> Path:
     """Write what a worker is told and return the file; the host listens, the guest dials."""
-    other = HOST if party == GUEST else GUEST
-    text = json.dumps(
-        {
-            "folder": str(folder / party),
-            "job": job.model_dump(mode="json"),
-            "listen": None if peer_address else "127.0.0.1:0",
-            "peers": {other: peer_address},
-            "attached": True,
-        },
-        indent=2,
-    )
+    dials = party == GUEST
+    told = {
+        "folder": str(folder / party),
+        "job": job.model_dump(mode="json"),
+        "listen": None if dials else "127.0.0.1:0",
+        "ask_peers": dials,
+        "attached": True,
+    }
     path = folder / party / "worker.json"
-    path.write_text(text + "\n", encoding="utf-8")
+    path.write_text(json.dumps(told, indent=2) + "\n", encoding="utf-8")
     return path
