@@ -206,3 +206,17 @@ def test_data_is_checked(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> 
     code, out, err = atoll(capsys, "data", "check", str(tmp_path / "none.csv"))
     assert (code, out) != (0, "")
     assert "ATL-TAB-001" in err
+
+
+def test_reports_are_drawn_on_one_page(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file, page = tmp_path / "report.json", tmp_path / "page.html"
+    panel = {"kind": "text", "title": "Note", "text": "five <b>rows</b>"}
+    file.write_text(json.dumps({"version": 1, "title": "Training", "panels": [panel]}))
+    code, out, _ = atoll(capsys, "report", str(file), str(file), "--output", str(page))
+    assert (code, out) == (0, f"{page}\n")
+    assert "five &lt;b&gt;rows" in page.read_text()
+    file.write_text("{}")
+    code, _, err = atoll(capsys, "report", str(file), "--output", str(page))
+    assert code == 2
+    assert "ATL-CLI-007" in err
+    assert atoll(capsys, "report", str(tmp_path / "none.json"))[0] == 3

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ed25519
 
 from atoll.channel.party import Party
 from atoll.components.catalogue import CATALOGUE
@@ -189,3 +190,38 @@ def test_schemas_admit_the_main_job_and_hint_at_typos() -> None:
     with pytest.raises(AtollError) as caught:
         validate(job(tres=1), schemas(CATALOGUE))
     assert caught.value.hint == "did you mean trees?"
+
+
+def test_two_hosts_take_part(tmp_path: Path) -> None:
+    whole = job(minimum_rows=5).model_dump(mode="json")
+    whole["parties"]["mill"] = "host"
+    whole["steps"]["reader"]["parameters"]["tables"]["mill"] = "rows"
+    whole["steps"]["psi"]["parameters"] = {"protocol": "ecdh"}
+    made = parse_job(whole)
+    held = tables()
+    other = held["shop"].open("rows", id_column="id", label=None)
+    renamed = other.rename({name: f"m{name}" for name in other.columns})
+    held["mill"] = HeldTables({"rows": renamed.take(np.arange(200))})
+    keys = {name: ed25519.Ed25519PrivateKey.generate() for name in made.parties}
+
+    def live(party: Party) -> Outcome:
+        changes = {
+            "job": made,
+            "catalogue": CATALOGUE,
+            "tables": held[party.name],
+            "credentials": toy.Keys(party.name, keys),
+        }
+        return run(toy.bring(party, tmp_path, **changes))
+
+    found = world.run(dict(made.parties), live).check()
+    guest = json.loads((found.results["bank"].folder / "boosting" / "model.json").read_text())
+    assert guest["hosts"] == ["mill", "shop"]
+    assert "several hosts" in " ".join(found.results["mill"].plan.warnings)
+    for party in made.parties:
+        for line in Ledger(tmp_path / party).entries():
+            if line["kind"] == "reveal":
+                told = {
+                    (e["message"], e["field"])
+                    for e in found.results["bank"].plan.reveals[line["step"]]
+                }
+                assert (line["message"], line["field"]) in told, line

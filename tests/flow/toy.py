@@ -160,8 +160,8 @@ def bring(party: Party, folder: Path, **changes: Any) -> Run:
         job=job(),
         catalogue=CATALOGUE,
         transport=party.channel.transport,
-        credentials=Keys(party.name, KNOWN),
-        tables=TABLES[party.name],
+        credentials=Keys(party.name, KNOWN) if party.name in KNOWN else None,  # type: ignore[arg-type]
+        tables=TABLES.get(party.name, HeldTables({})),
         folder=folder / party.name,
         approve=everything,
         limits=party.limits,

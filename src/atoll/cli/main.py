@@ -12,6 +12,7 @@ COMMANDS = {
     "party": ("atoll.cli.party", "make a party's keys, show them, trust a peer"),
     "data": ("atoll.cli.data", "check a table before it is used"),
     "job": ("atoll.cli.job", "check, plan and run a job as one party"),
+    "report": ("atoll.cli.report", "draw the reports of a run on one HTML page"),
     "ledger": ("atoll.cli.ledger", "show and verify what a party has agreed to and revealed"),
 }
 USAGE = 2
