@@ -95,7 +95,11 @@ pub async fn keep(site: Arc<Site>, link: usize) {
 fn plan(site: &Site, index: usize, dials: bool, pace: &mut Pace) -> Plan {
     let limits = &site.shared.limits;
     let mut state = site.shared.lock();
+    let parted = state.parted;
     let link = &mut state.links[index];
+    if parted && !link.owes_parting() {
+        return Plan::Done;
+    }
     let (limit, kind) = match link.phase {
         Phase::Waiting => (limits.connect, Kind::Unreachable),
         Phase::Met => (limits.silence, Kind::PeerLost),

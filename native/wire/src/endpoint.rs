@@ -11,7 +11,7 @@ use tokio::sync::oneshot;
 use crate::error::{Kind, Result, WireError};
 use crate::inbox::{Address, checksum};
 use crate::limits::{FRAME_BYTES, MESSAGE_BYTES, PHASE_BYTES, cost};
-use crate::link::{Counts, Phase};
+use crate::link::{Counts, Link, Phase};
 use crate::name::is_party;
 use crate::proto::envelope::Content;
 use crate::proto::{Abort, Frame};
@@ -302,6 +302,7 @@ impl Endpoint {
     fn finish(&self, interrupt: Interrupt<'_>) {
         {
             let mut state = self.shared.lock();
+            state.parted = true;
             for link in &mut state.links {
                 if let Some(session) = &mut link.session {
                     session.finishing = true;
@@ -312,7 +313,8 @@ impl Endpoint {
         }
         let limit = FAREWELL.min(self.shared.limits.linger);
         self.part(limit, interrupt, |state| {
-            state.links.iter().all(|link| link.session.is_none())
+            let done = |link: &Link| link.session.is_none() && !link.owes_parting();
+            state.links.iter().all(done)
         });
         self.stop();
     }

@@ -110,6 +110,8 @@ pub struct Link {
     pub unreported: u64,
     /// What is sent last: how this party failed.
     pub parting: Option<Content>,
+    /// Whether it was sent.
+    pub told: bool,
     /// Wakes the task that keeps this link.
     pub changed: Arc<Notify>,
     /// Counts.
@@ -133,6 +135,7 @@ impl Link {
             receipt_now: false,
             unreported: 0,
             parting: None,
+            told: false,
             changed: Arc::new(Notify::new()),
             counts: Counts::default(),
         }
@@ -141,6 +144,11 @@ impl Link {
     /// Whether anything more may come of it.
     pub fn is_open(&self) -> bool {
         matches!(self.phase, Phase::Waiting | Phase::Met)
+    }
+
+    /// Whether this party's failure is still to be told.
+    pub fn owes_parting(&self) -> bool {
+        self.parting.is_some() && !self.told && matches!(self.phase, Phase::Met)
     }
 
     /// The error of a call that needs this peer, if it cannot be served any more.

@@ -60,6 +60,7 @@ pub fn open(
     connection: Connection,
 ) -> Option<(Ticket, Outgoing)> {
     let mut state = shared.lock();
+    let parted = state.parted;
     let target = &mut state.links[link];
     let preferred = connection.dialled == (shared.party < target.name);
     let alive = target.heard.elapsed() < 3 * shared.limits.heartbeat;
@@ -67,8 +68,8 @@ pub fn open(
         .session
         .as_ref()
         .is_some_and(|s| s.preferred && alive);
-    let failed = matches!(target.phase, Phase::Failed(_)) && target.parting.is_none();
-    if failed || rival && !preferred {
+    let over = parted || matches!(target.phase, Phase::Failed(_));
+    if over && !target.owes_parting() || rival && !preferred {
         return None;
     }
     target.drop_session(None);
@@ -129,6 +130,7 @@ impl Outgoing {
         };
         if let Some(content) = session.urgent.pop_front() {
             session.spoke = now;
+            link.told |= matches!(content, Content::Abort(_));
             return Ok(Some(Envelope {
                 receipt: None,
                 content: Some(content),

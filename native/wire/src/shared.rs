@@ -66,6 +66,8 @@ pub struct State {
     pub links: Vec<Link>,
     /// No call is served any more.
     pub closed: bool,
+    /// Everything was said: connections end, and none is made but to tell a failure.
+    pub parted: bool,
     /// Waiting calls end.
     pub cancelled: bool,
     /// What was refused here, by code.

@@ -21,14 +21,12 @@ from atoll.core.limits import Limits
 from tests.channel.grpc import process
 from tests.channel.grpc.proxy import Proxy
 from tests.channel.grpc.test_talk import Note
-from tests.channel.grpc.world import FAST, LONG, SCOPE, identities, pair, refused
-
-PATIENT = replace(FAST, silence_seconds=20.0)
+from tests.channel.grpc.world import CALM, HASTY, LONG, SCOPE, identities, pair, refused
 
 
 @contextmanager
 def proxied(
-    settings: WireSettings = PATIENT,
+    settings: WireSettings = CALM,
 ) -> Iterator[tuple[GrpcTransport, GrpcTransport, Proxy]]:
     made: list[Proxy] = []
 
@@ -120,7 +118,7 @@ def test_damage_on_the_way_is_noticed_and_repaired(after: int) -> None:
 
 def test_a_silent_peer_is_lost_with_party_and_phase() -> None:
     limits = Limits(receive_seconds=LONG)
-    with proxied(FAST) as (shop, bank, proxy), ThreadPoolExecutor(2) as pool:
+    with proxied(HASTY) as (shop, bank, proxy), ThreadPoolExecutor(2) as pool:
         greet(shop, bank)
         proxy.stall()
         waiting = [
@@ -137,7 +135,7 @@ def test_a_silent_peer_is_lost_with_party_and_phase() -> None:
 
 
 def test_a_sender_that_waits_for_room_learns_that_the_peer_is_lost() -> None:
-    with proxied(replace(FAST, window_bytes=1 << 20)) as (shop, bank, proxy):
+    with proxied(replace(HASTY, window_bytes=1 << 20)) as (shop, bank, proxy):
         greet(shop, bank)
         proxy.stall()
         with refused("ATL-NET-001"):
@@ -147,7 +145,7 @@ def test_a_sender_that_waits_for_room_learns_that_the_peer_is_lost() -> None:
 
 def test_an_absent_peer_is_unreachable() -> None:
     who = identities("shop", "bank")
-    settings = replace(FAST, connect_seconds=0.3)
+    settings = replace(HASTY, connect_seconds=0.3)
     with Nobody() as address:
         shop = GrpcTransport(who["shop"], ["bank"], addresses={"bank": address}, settings=settings)
         with shop, refused("ATL-NET-010"):
@@ -166,8 +164,17 @@ class Nobody:
         self._socket.close()
 
 
+def test_a_failure_is_told_on_a_new_connection() -> None:
+    with proxied() as (shop, bank, proxy):
+        greet(shop, bank)
+        proxy.cut()
+        shop.abort("ATL-INT-001", "work")
+        with refused("ATL-NET-004"):
+            bank.receive("shop", SCOPE, "t", LONG)
+
+
 def test_queued_messages_outlive_their_sender() -> None:
-    with proxied(FAST) as (shop, bank, proxy):
+    with proxied(HASTY) as (shop, bank, proxy):
         greet(shop, bank)
         shop.send("bank", SCOPE, "t", b"queued", LONG)
         shop.send("bank", SCOPE, "u", b"", LONG)
@@ -181,7 +188,7 @@ def test_queued_messages_outlive_their_sender() -> None:
 def test_a_reader_that_does_not_read_holds_its_sender_back() -> None:
     window = 4 << 20
     piece = bytes(1 << 19)
-    with pair(replace(FAST, window_bytes=window)) as (shop, bank), ThreadPoolExecutor(1) as pool:
+    with pair(replace(CALM, window_bytes=window)) as (shop, bank), ThreadPoolExecutor(1) as pool:
         with refused("ATL-NET-002"):
             for _ in range(1 + window // len(piece)):
                 shop.send("bank", SCOPE, "t", piece, 0.3)
@@ -199,7 +206,7 @@ def test_a_reader_that_does_not_read_holds_its_sender_back() -> None:
 
 
 def test_small_messages_are_held_back_too() -> None:
-    with pair(replace(FAST, window_bytes=1 << 20)) as (shop, _):
+    with pair(replace(CALM, window_bytes=1 << 20)) as (shop, _):
         with refused("ATL-NET-002"):
             for _ in range(1025):
                 shop.send("bank", SCOPE, "t", b"", 0.3)

@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import pytest
 
-from atoll.channel.grpc import GrpcTransport
+from atoll.channel.grpc import GrpcTransport, WireSettings
 from atoll.core.errors import PeerError
 from tests.channel.grpc.hostile import (
     Hostile,
@@ -20,17 +20,19 @@ from tests.channel.grpc.hostile import (
     message,
     receipt,
 )
-from tests.channel.grpc.world import FAST, LONG, SCOPE, identities, refused
+from tests.channel.grpc.world import CALM, HASTY, LONG, SCOPE, identities, refused
 
 WINDOW = 1 << 20
-PATIENT = replace(FAST, silence_seconds=20.0, connect_seconds=20.0, window_bytes=WINDOW)
+SMALL = replace(CALM, window_bytes=WINDOW)
 
 
 @contextmanager
-def bank_and_hostile(*, opened: bool = True) -> Iterator[tuple[GrpcTransport, Hostile]]:
+def bank_and_hostile(
+    *, opened: bool = True, settings: WireSettings = SMALL
+) -> Iterator[tuple[GrpcTransport, Hostile]]:
     """Start bank, and connect a hostile shop with shop's good certificate."""
     who = identities("shop", "bank", "mill")
-    bank = GrpcTransport(who["bank"], ["shop"], listen="127.0.0.1:0", settings=PATIENT)
+    bank = GrpcTransport(who["bank"], ["shop"], listen="127.0.0.1:0", settings=settings)
     assert bank.address is not None
     shop = Hostile(bank.address, client_context(who["shop"]))
     try:
@@ -155,7 +157,7 @@ def test_a_message_of_many_pieces_stays_within_the_limit() -> None:
 
 def test_another_run_of_the_peer_is_refused() -> None:
     who = identities("shop", "bank")
-    with GrpcTransport(who["bank"], ["shop"], listen="127.0.0.1:0", settings=PATIENT) as bank:
+    with GrpcTransport(who["bank"], ["shop"], listen="127.0.0.1:0", settings=SMALL) as bank:
         assert bank.address is not None
         first = Hostile(bank.address, client_context(who["shop"])).open()
         first.say(hello(), frame())
@@ -178,7 +180,7 @@ def test_nonsense_instead_of_http_ends_the_connection_only() -> None:
 
 
 def test_whoever_never_says_hello_loses_the_connection() -> None:
-    with bank_and_hostile() as (bank, shop):
+    with bank_and_hostile(settings=HASTY) as (bank, shop):
         # Bank's own hello and heartbeats come; after its patience (2 s) it closes.
         assert all(2 in envelope or 7 in envelope for envelope in shop.heard())
         with refused("ATL-NET-002"):

@@ -18,7 +18,7 @@ from atoll.core.errors import AtollError, CancelledError, NetworkError, PeerErro
 from atoll.core.limits import MESSAGE_BYTES
 from atoll.core.message import Message, blob
 from atoll.core.names import Scope
-from tests.channel.grpc.world import FAST, LONG, SCOPE, identities, pair, refused, text
+from tests.channel.grpc.world import CALM, LONG, SCOPE, identities, pair, refused, text
 
 
 def test_messages_go_both_ways() -> None:
@@ -132,12 +132,12 @@ def test_lanes_send_at_the_same_time() -> None:
 
 def test_receive_any_gives_the_first_that_came() -> None:
     who = identities("hub", "one", "two")
-    with GrpcTransport(who["hub"], ["one", "two"], listen="127.0.0.1:0", settings=FAST) as hub:
+    with GrpcTransport(who["hub"], ["one", "two"], listen="127.0.0.1:0", settings=CALM) as hub:
         assert hub.address is not None
         dial = {"hub": hub.address}
         with (
-            GrpcTransport(who["one"], ["hub"], addresses=dial, settings=FAST) as one,
-            GrpcTransport(who["two"], ["hub"], addresses=dial, settings=FAST) as two,
+            GrpcTransport(who["one"], ["hub"], addresses=dial, settings=CALM) as one,
+            GrpcTransport(who["two"], ["hub"], addresses=dial, settings=CALM) as two,
         ):
             two.send("hub", SCOPE, "t", b"2", LONG)
             assert bytes(hub.receive_any(["one", "two"], SCOPE, "t", LONG)[1]) == b"2"
@@ -152,20 +152,20 @@ def test_parties_start_in_any_order(order: str) -> None:
     ports = {}
     for party in ("shop", "bank"):
         probe = GrpcTransport(
-            who[party], list(who.keys() - {party}), listen="127.0.0.1:0", settings=FAST
+            who[party], list(who.keys() - {party}), listen="127.0.0.1:0", settings=CALM
         )
         assert probe.address is not None
         ports[party] = probe.address
         probe.close()
     listen = ports["shop"] if order == "both listen" else None
     shop = GrpcTransport(
-        who["shop"], ["bank"], listen=listen, addresses={"bank": ports["bank"]}, settings=FAST
+        who["shop"], ["bank"], listen=listen, addresses={"bank": ports["bank"]}, settings=CALM
     )
     with refused("ATL-NET-002"):
         shop.receive("bank", SCOPE, "t", 0.2)
     back = {"shop": ports["shop"]} if listen else {}
     with GrpcTransport(
-        who["bank"], ["shop"], listen=ports["bank"], addresses=back, settings=FAST
+        who["bank"], ["shop"], listen=ports["bank"], addresses=back, settings=CALM
     ) as bank:
         bank.send("shop", SCOPE, "t", b"x", LONG)
         assert bytes(shop.receive("bank", SCOPE, "t", LONG)) == b"x"
@@ -265,9 +265,9 @@ def test_an_interrupt_ends_a_waiting_call() -> None:
 
 def test_a_taken_port_is_refused_with_a_code() -> None:
     who = identities("shop", "bank")
-    with GrpcTransport(who["bank"], ["shop"], listen="127.0.0.1:0", settings=FAST) as bank:
+    with GrpcTransport(who["bank"], ["shop"], listen="127.0.0.1:0", settings=CALM) as bank:
         with refused("ATL-NET-024"):
-            GrpcTransport(who["shop"], ["bank"], listen=bank.address, settings=FAST)
+            GrpcTransport(who["shop"], ["bank"], listen=bank.address, settings=CALM)
         with refused("ATL-NET-026"):
             GrpcTransport(who["shop"], ["bank"], settings=WireSettings(window_bytes=0))
 

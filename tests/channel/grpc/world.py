@@ -18,10 +18,19 @@ from atoll.core.errors import AtollError
 from atoll.core.names import Scope
 
 SCOPE = Scope("job", "task", 0)
-FAST = WireSettings(
+# Wide enough for a machine with more work than cores.
+CALM = WireSettings(
+    silence_seconds=20.0,
+    heartbeat_seconds=0.5,
+    connect_seconds=20.0,
+    handshake_seconds=10.0,
+    linger_seconds=10.0,
+)
+# For tests that wait for a limit to pass.
+HASTY = WireSettings(
     silence_seconds=1.0,
     heartbeat_seconds=0.1,
-    connect_seconds=5.0,
+    connect_seconds=20.0,
     handshake_seconds=2.0,
     linger_seconds=2.0,
 )
@@ -109,7 +118,7 @@ def identities(*parties: str) -> dict[str, Identity]:
 
 @contextmanager
 def pair(
-    settings: WireSettings = FAST,
+    settings: WireSettings = CALM,
     through: Callable[[str], str] = lambda address: address,
     others: WireSettings | None = None,
 ) -> Iterator[tuple[GrpcTransport, GrpcTransport]]:
