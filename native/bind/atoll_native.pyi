@@ -134,6 +134,7 @@ class PairCells:
         threads: int = 0,
     ) -> npt.NDArray[np.uint8]: ...
 
+@final
 class RistrettoScalar:
     @staticmethod
     def generate(entropy: bytes) -> RistrettoScalar: ...
