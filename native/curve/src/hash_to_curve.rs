@@ -2,14 +2,11 @@
 //!
 //! Source: RFC 9380, sections 3, 5 and 6.7.1.
 
-use atoll_simd::{Kernel1, Pool, Target};
-use sha2::{Digest, Sha512};
-
-use crate::field::{Constant, Field, FieldKernel, LaneMask, dispatch};
+use crate::field::{Chains, Constant, Field, FieldKernel, LaneMask, dispatch};
 use crate::montgomery::{A, GROUP, divide, double};
+use crate::sha512::{EXPANDED, expand_all};
+use atoll_simd::{Kernel1, Pool, Target};
 
-/// Bytes of expansion for each message: two field elements of 48.
-const EXPANDED: usize = 96;
 /// 2^((p + 3) / 8).
 const ROOT_OF_TWO: Constant = Constant([
     0xc4ee_1b27_4a0e_a0b1,
@@ -24,6 +21,11 @@ const A_SQUARED: Constant = Constant::small(486_662 * 486_662);
 pub struct Domain(Vec<u8>);
 
 impl Domain {
+    /// The tag with its length behind it.
+    pub(crate) fn suffix(&self) -> &[u8] {
+        &self.0
+    }
+
     /// From a tag of 1 to 255 bytes; `None` for other lengths.
     pub fn new(tag: &[u8]) -> Option<Domain> {
         let length = u8::try_from(tag.len()).ok().filter(|length| *length > 0)?;
@@ -94,22 +96,16 @@ pub fn hash_to_curve(
     pool.map(
         tasks,
         |(messages, points): (Messages<'_>, &mut [[u8; 32]])| {
-            dispatch(
-                target,
-                Hash {
-                    messages,
-                    domain,
-                    points,
-                },
-            );
+            let expanded = expand_all(target, messages, domain);
+            let expanded = &expanded;
+            dispatch(target, Hash { expanded, points });
         },
     );
     points
 }
 
 struct Hash<'a> {
-    messages: Messages<'a>,
-    domain: &'a Domain,
+    expanded: &'a [[u8; EXPANDED]],
     points: &'a mut [[u8; 32]],
 }
 
@@ -119,13 +115,8 @@ impl FieldKernel for Hash<'_> {
     #[inline(always)]
     fn run<F: Field>(self) {
         let step = GROUP * F::LANES;
-        for (messages, points) in self
-            .messages
-            .split(step)
-            .into_iter()
-            .zip(self.points.chunks_mut(step))
-        {
-            let group = map_group::<F>(messages, self.domain);
+        for (expanded, points) in self.expanded.chunks(step).zip(self.points.chunks_mut(step)) {
+            let group = map_group::<F>(expanded);
             for (value, out) in group.iter().zip(points.chunks_mut(F::LANES)) {
                 let mut padded = [[0u8; 32]; 8];
                 value.store(&mut padded[..F::LANES]);
@@ -135,36 +126,35 @@ impl FieldKernel for Hash<'_> {
     }
 }
 
-/// The u-coordinates of up to `GROUP * LANES` messages.
+/// The u-coordinates of up to `GROUP * LANES` expanded messages.
 #[inline(always)]
-pub(crate) fn map_group<F: Field>(messages: Messages<'_>, domain: &Domain) -> [F; GROUP] {
+pub(crate) fn map_group<F: Field>(expanded: &[[u8; EXPANDED]]) -> [F; GROUP] {
     let (mut numerators, mut denominators) = ([F::zero(); GROUP], [F::one(); GROUP]);
-    let used = messages.len().div_ceil(F::LANES);
-    for index in 0..used {
-        let (first, second) = elements::<F>(messages, index * F::LANES, domain);
-        (numerators[index], denominators[index]) =
-            add_and_clear(&elligator(first), &elligator(second));
+    let used = expanded.len().div_ceil(F::LANES);
+    for (index, chunk) in expanded.chunks(F::LANES).enumerate() {
+        let mapped = elligator(elements::<F>(chunk));
+        (numerators[index], denominators[index]) = add_and_clear(&mapped);
     }
     divide(&mut numerators[..used], &mut denominators[..used]);
     numerators
 }
 
-/// hash_to_field for `LANES` messages from `start`; lanes past the end hash nothing and hold zero.
+/// hash_to_field for up to `LANES` expansions; missing lanes hold zero.
 #[inline(always)]
-fn elements<F: Field>(messages: Messages<'_>, start: usize, domain: &Domain) -> (F, F) {
+fn elements<F: Field>(expanded: &[[u8; EXPANDED]]) -> [F; 2] {
     let mut low = [[[0u8; 32]; 8]; 2];
     let mut high = [[[0u8; 32]; 8]; 2];
-    for lane in 0..F::LANES.min(messages.len() - start) {
-        let uniform = expand(messages.get(start + lane), domain);
+    for (lane, uniform) in expanded.iter().enumerate() {
         for (half, bytes) in uniform.chunks_exact(48).enumerate() {
             split(bytes, &mut low[half][lane], &mut high[half][lane]);
         }
     }
-    let join = |half: usize| {
+    let mut both = [F::zero(); 2];
+    for (half, element) in both.iter_mut().enumerate() {
         let high = F::load(&high[half][..F::LANES]).mul_small(19);
-        F::load(&low[half][..F::LANES]).add(high)
-    };
-    (join(0), join(1))
+        *element = F::load(&low[half][..F::LANES]).add(high);
+    }
+    both
 }
 
 /// 48 big-endian bytes as low + 2^255 high, both little-endian.
@@ -182,30 +172,6 @@ fn split(bytes: &[u8], low: &mut [u8; 32], high: &mut [u8; 32]) {
     high[16] = carried;
 }
 
-/// expand_message_xmd with SHA-512 to 96 bytes.
-fn expand(message: &[u8], domain: &Domain) -> [u8; EXPANDED] {
-    let first = Sha512::new()
-        .chain_update([0u8; 128])
-        .chain_update(message)
-        .chain_update([0, EXPANDED as u8, 0])
-        .chain_update(&domain.0)
-        .finalize();
-    let block = |chained: &[u8], index: u8| {
-        Sha512::new()
-            .chain_update(chained)
-            .chain_update([index])
-            .chain_update(&domain.0)
-            .finalize()
-    };
-    let one = block(&first, 1);
-    let mixed: [u8; 64] = std::array::from_fn(|i| first[i] ^ one[i]);
-    let two = block(&mixed, 2);
-    let mut expanded = [0u8; EXPANDED];
-    expanded[..64].copy_from_slice(&one);
-    expanded[64..].copy_from_slice(&two[..32]);
-    expanded
-}
-
 /// A point (x / d, y).
 struct Mapped<F> {
     x: F,
@@ -218,42 +184,76 @@ struct Mapped<F> {
 /// With t = 2 u^2 and d = 1 + t (never zero): x1 = -A / d and g(x1) = n / d^3 for n = -A (d^2 - A^2 t).
 /// c = (n / d^3)^((p + 3) / 8) is a root of it up to sqrt(-1), if there is one; otherwise
 /// c u 2^((p + 3) / 8) is a root of g(x2) = t g(x1), up to sqrt(-1), for x2 = t x1.
+///
+/// Two at once: their exponentiations overlap.
 #[inline(always)]
-fn elligator<F: Field>(u: F) -> Mapped<F> {
+fn elligator<F: Field>(u: [F; 2]) -> [Mapped<F>; 2] {
     F::outlined(Elligator(u))
 }
 
-struct Elligator<F>(F);
+struct Elligator<F>([F; 2]);
+
+/// What the exponentiation needs and what is needed after it.
+#[derive(Clone, Copy)]
+struct Prepared<F> {
+    u: F,
+    t: F,
+    d: F,
+    n: F,
+    d3: F,
+    d9: F,
+}
 
 impl<F: Field> Kernel1 for Elligator<F> {
-    type Output = Mapped<F>;
+    type Output = [Mapped<F>; 2];
 
     #[inline(always)]
-    fn run(self) -> Mapped<F> {
-        let u = self.0;
-        let t = u.square().double();
-        let d = t.add(F::one());
-        let minus_a = F::splat(A).neg();
-        let d2 = d.square();
-        let n = minus_a.mul(d2.sub(t.mul(F::splat(A_SQUARED))));
-        let d3 = d2.mul(d);
-        let d6 = d3.square();
-        let d9 = d6.mul(d3);
-        let c = n.mul(d9).mul(n.mul(d9.square().mul(d3)).pow_p58());
-        let sqrt_minus_one = F::splat(Constant::SQRT_MINUS_ONE);
-        let check = c.square().mul(d3);
-        let (plain, turned) = (check.equal(n), check.equal(n.neg()));
-        let is_square = plain.or(turned);
-        let other = c.mul(u).mul(F::splat(ROOT_OF_TWO));
-        let other_plain = other.square().mul(d3).equal(n.mul(t));
-        let y = F::select(is_square, c, other);
-        let as_is = plain.or(other_plain.and(is_square.not()));
-        let y = F::select(as_is, y, y.mul(sqrt_minus_one));
-        Mapped {
-            x: F::select(is_square, minus_a, minus_a.mul(t)),
-            d,
-            y: y.negate_if(y.is_odd().xor(is_square)),
+    fn run(self) -> [Mapped<F>; 2] {
+        let prepared = [prepare(self.0[0]), prepare(self.0[1])];
+        let mut bases = [F::zero(); 2];
+        for (base, p) in bases.iter_mut().zip(&prepared) {
+            *base = p.n.mul(p.d9.square().mul(p.d3));
         }
+        let [first, second] = F::outlined(Chains(bases));
+        let powers = [
+            bases[0].mul(first.0.pow2k(2)),
+            bases[1].mul(second.0.pow2k(2)),
+        ];
+        [
+            finish(&prepared[0], powers[0]),
+            finish(&prepared[1], powers[1]),
+        ]
+    }
+}
+
+#[inline(always)]
+fn prepare<F: Field>(u: F) -> Prepared<F> {
+    let t = u.square().double();
+    let d = t.add(F::one());
+    let d2 = d.square();
+    let n = F::splat(A).neg().mul(d2.sub(t.mul(F::splat(A_SQUARED))));
+    let d3 = d2.mul(d);
+    let d9 = d3.square().mul(d3);
+    Prepared { u, t, d, n, d3, d9 }
+}
+
+#[inline(always)]
+fn finish<F: Field>(p: &Prepared<F>, power: F) -> Mapped<F> {
+    let c = p.n.mul(p.d9).mul(power);
+    let sqrt_minus_one = F::splat(Constant::SQRT_MINUS_ONE);
+    let check = c.square().mul(p.d3);
+    let (plain, turned) = (check.equal(p.n), check.equal(p.n.neg()));
+    let is_square = plain.or(turned);
+    let other = c.mul(p.u).mul(F::splat(ROOT_OF_TWO));
+    let other_plain = other.square().mul(p.d3).equal(p.n.mul(p.t));
+    let y = F::select(is_square, c, other);
+    let as_is = plain.or(other_plain.and(is_square.not()));
+    let y = F::select(as_is, y, y.mul(sqrt_minus_one));
+    let minus_a = F::splat(A).neg();
+    Mapped {
+        x: F::select(is_square, minus_a, minus_a.mul(p.t)),
+        d: p.d,
+        y: y.negate_if(y.is_odd().xor(is_square)),
     }
 }
 
@@ -261,18 +261,18 @@ impl<F: Field> Kernel1 for Elligator<F> {
 ///
 /// The chord formula; equal or opposite P and Q, which no one can find, give (0, 0) or (x, 0).
 #[inline(always)]
-fn add_and_clear<F: Field>(p: &Mapped<F>, q: &Mapped<F>) -> (F, F) {
-    F::outlined(Sum(p, q))
+fn add_and_clear<F: Field>(points: &[Mapped<F>; 2]) -> (F, F) {
+    F::outlined(Sum(points))
 }
 
-struct Sum<'a, F>(&'a Mapped<F>, &'a Mapped<F>);
+struct Sum<'a, F>(&'a [Mapped<F>; 2]);
 
 impl<F: Field> Kernel1 for Sum<'_, F> {
     type Output = (F, F);
 
     #[inline(always)]
     fn run(self) -> (F, F) {
-        let Sum(p, q) = self;
+        let [p, q] = self.0;
         let d = p.d.mul(q.d);
         let (px, qx) = (p.x.mul(q.d), q.x.mul(p.d));
         let run = qx.sub(px);

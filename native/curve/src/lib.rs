@@ -9,6 +9,7 @@ pub mod hash_to_curve;
 mod montgomery;
 pub mod ristretto;
 mod scalar;
+mod sha512;
 pub mod x25519;
 
 /// Asks the processor to fetch what will be read soon.

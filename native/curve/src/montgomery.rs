@@ -2,7 +2,7 @@
 
 use atoll_simd::Kernel1;
 
-use crate::field::{Constant, Field, LaneMask, batch_invert};
+use crate::field::{Chains, Constant, Field, LaneMask, batch_invert};
 
 /// The curve's A.
 pub(crate) const A: Constant = Constant::small(486_662);
@@ -76,27 +76,37 @@ pub(crate) fn divide<F: Field>(numerators: &mut [F], denominators: &mut [F]) {
     }
 }
 
+/// How many vectors are tested together, so that their exponentiations overlap.
+pub(crate) const TOGETHER: usize = 2;
+
 /// Lanes whose u belongs to the curve, not to its twist.
 ///
 /// Euler's criterion on u^3 + A u^2 + u; u = 0 belongs to both.
 #[inline(always)]
-pub(crate) fn on_curve<F: Field>(u: F) -> F::Mask {
+pub(crate) fn on_curve<F: Field>(u: [F; TOGETHER]) -> [F::Mask; TOGETHER] {
     F::outlined(OnCurve(u))
 }
 
-struct OnCurve<F>(F);
+struct OnCurve<F>([F; TOGETHER]);
 
 impl<F: Field> Kernel1 for OnCurve<F> {
-    type Output = F::Mask;
+    type Output = [F::Mask; TOGETHER];
 
     #[inline(always)]
-    fn run(self) -> F::Mask {
-        let u = self.0;
-        let right = u.mul(u.mul(u.add(F::splat(A))).add(F::one()));
-        let (ones250, _) = right.pow_2_250_1();
-        let square = right.square();
-        let sixth = square.square().mul(square);
-        ones250.pow2k(4).mul(sixth).equal(F::one().neg()).not()
+    fn run(self) -> [F::Mask; TOGETHER] {
+        let mut right = self.0;
+        for value in &mut right {
+            *value = value.mul(value.mul(value.add(F::splat(A))).add(F::one()));
+        }
+        let chains = F::outlined(Chains(right));
+        let mut fine = [F::Mask::from_bits(0); TOGETHER];
+        for ((slot, value), (ones250, _)) in fine.iter_mut().zip(right).zip(chains) {
+            let square = value.square();
+            let sixth = square.square().mul(square);
+            let symbol = ones250.pow2k(4).mul(sixth);
+            *slot = symbol.equal(F::one().neg()).not();
+        }
+        fine
     }
 }
 

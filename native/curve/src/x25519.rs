@@ -5,7 +5,8 @@ use zeroize::{Zeroize, ZeroizeOnDrop};
 
 use crate::field::{Field, FieldKernel, LaneMask, dispatch};
 use crate::hash_to_curve::{Domain, Messages, map_group};
-use crate::montgomery::{GROUP, clamp, divide, ladder, on_curve};
+use crate::montgomery::{GROUP, TOGETHER, clamp, divide, ladder, on_curve};
+use crate::sha512::{EXPANDED, expand_all};
 
 /// Points a task takes from the pool.
 const TASK: usize = 4096;
@@ -98,15 +99,14 @@ impl Scalar {
         pool.map(
             tasks,
             |(messages, products): (Messages<'_>, &mut [[u8; 32]])| {
-                dispatch(
-                    target,
-                    HashMultiply {
-                        scalar: &self.0,
-                        messages,
-                        domain,
-                        products,
-                    },
-                );
+                let expanded = expand_all(target, messages, domain);
+                let (scalar, expanded) = (&self.0, &expanded[..]);
+                let kernel = HashMultiply {
+                    scalar,
+                    expanded,
+                    products,
+                };
+                dispatch(target, kernel);
             },
         );
         products
@@ -236,17 +236,10 @@ fn multiply_group<F: Field>(
     let strict = verdict.is_some();
     let mut none = [];
     let verdict = verdict.unwrap_or(&mut none);
-    for (index, (point, denominator)) in
-        points[..used].iter_mut().zip(&mut denominators).enumerate()
-    {
-        if strict {
-            let end = verdict.len().min((index + 1) * F::LANES);
-            mark(
-                &mut verdict[index * F::LANES..end],
-                on_curve(*point),
-                Refusal::Twist,
-            );
-        }
+    if strict {
+        check_curve(&points[..used], verdict);
+    }
+    for (point, denominator) in points[..used].iter_mut().zip(&mut denominators) {
         (*point, *denominator) = ladder(scalar, *point);
     }
     divide(&mut points[..used], &mut denominators[..used]);
@@ -263,10 +256,23 @@ fn multiply_group<F: Field>(
     }
 }
 
+/// Marks the points of the twist.
+#[inline(always)]
+fn check_curve<F: Field>(points: &[F], verdict: &mut [Option<Refusal>]) {
+    let slots = verdict.chunks_mut(TOGETHER * F::LANES);
+    for (group, slots) in points.chunks(TOGETHER).zip(slots) {
+        let mut together = [group[0]; TOGETHER];
+        together[..group.len()].copy_from_slice(group);
+        let fine = on_curve(together);
+        for (fine, slots) in fine.iter().zip(slots.chunks_mut(F::LANES)) {
+            mark(slots, *fine, Refusal::Twist);
+        }
+    }
+}
+
 struct HashMultiply<'a> {
     scalar: &'a [u8; 32],
-    messages: Messages<'a>,
-    domain: &'a Domain,
+    expanded: &'a [[u8; EXPANDED]],
     products: &'a mut [[u8; 32]],
 }
 
@@ -276,13 +282,12 @@ impl FieldKernel for HashMultiply<'_> {
     #[inline(always)]
     fn run<F: Field>(self) {
         let step = GROUP * F::LANES;
-        for (messages, products) in self
-            .messages
-            .split(step)
-            .into_iter()
+        for (expanded, products) in self
+            .expanded
+            .chunks(step)
             .zip(self.products.chunks_mut(step))
         {
-            let mut points = map_group::<F>(messages, self.domain);
+            let mut points = map_group::<F>(expanded);
             multiply_group(self.scalar, &mut points, products, None);
         }
     }

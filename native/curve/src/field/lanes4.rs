@@ -1,4 +1,8 @@
 //! Four lanes: ten limbs of 26 and 25 bits in turn, multiplied by 32-bit products.
+//!
+//! Products are calls: their operands do not fit the registers anyhow, and kernels stay small.
+
+#![allow(clippy::manual_is_multiple_of)] // even limbs have 26 bits: a parity, not a multiple
 
 use atoll_simd::{Kernel1, Lanes4};
 
@@ -235,6 +239,18 @@ impl<L: Lanes4> Kernel1 for Product<L> {
     }
 }
 
+/// A product, carried.
+struct Reduced<K>(K);
+
+impl<L: Lanes4, K: Kernel1<Output = Wide4<L>>> Kernel1 for Reduced<K> {
+    type Output = Field4<L>;
+
+    #[inline(always)]
+    fn run(self) -> Field4<L> {
+        carry(self.0.run().0)
+    }
+}
+
 /// Unequal pairs once, doubled.
 struct Square<L>(Field4<L>);
 
@@ -401,12 +417,20 @@ impl<L: Lanes4> Field for Field4<L> {
         Wide4(self.0)
     }
     #[inline(always)]
+    fn mul(self, other: Self) -> Self {
+        L::outlined(Reduced(Product(self, other)))
+    }
+    #[inline(always)]
+    fn square(self) -> Self {
+        L::outlined(Reduced(Square(self)))
+    }
+    #[inline(always)]
     fn mul_wide(self, other: Self) -> Wide4<L> {
-        Product(self, other).run()
+        L::outlined(Product(self, other))
     }
     #[inline(always)]
     fn square_wide(self) -> Wide4<L> {
-        Square(self).run()
+        L::outlined(Square(self))
     }
     #[inline(always)]
     fn mul_small_wide(self, factor: u32) -> Wide4<L> {

@@ -188,7 +188,8 @@ pub trait Field: Copy + Send + Sync {
     /// (a^(2^250 - 1), a^11), from which the chains below start.
     #[inline(always)]
     fn pow_2_250_1(self) -> (Self, Self) {
-        Self::outlined(Chain(self))
+        let [both] = Self::outlined(Chains([self]));
+        both
     }
     /// 1 / a, and 0 for 0.
     #[inline(always)]
@@ -212,32 +213,56 @@ pub trait Field: Copy + Send + Sync {
     }
 }
 
-/// The start of all exponentiations.
-struct Chain<F>(F);
+/// The start of all exponentiations, several at once: a^(2^250 - 1) and a^11 of each.
+///
+/// One alone waits for each of its squares; several fill the gaps.
+pub(crate) struct Chains<F, const N: usize>(pub [F; N]);
 
-impl<F: Field> Kernel1 for Chain<F> {
-    type Output = (F, F);
+impl<F: Field, const N: usize> Kernel1 for Chains<F, N> {
+    type Output = [(F, F); N];
 
     #[inline(always)]
-    fn run(self) -> (F, F) {
-        let two = self.0.square();
-        let nine = self.0.mul(two.pow2k(2));
-        let eleven = nine.mul(two);
-        let ones5 = nine.mul(eleven.square());
+    fn run(self) -> [(F, F); N] {
+        let two = powers(self.0, 1);
+        let nine = products(self.0, powers(two, 2));
+        let eleven = products(nine, two);
+        let ones5 = products(nine, powers(eleven, 1));
         let mut ones = [ones5; 5];
         // ones[i] = a^(2^n - 1) for n = 10, 20, 40, 50, 100; then 200 and 250
         let steps = [(5, 0, 0), (10, 0, 0), (20, 1, 1), (10, 2, 0), (50, 3, 3)];
         for (position, (shift, base, last)) in steps.into_iter().enumerate() {
-            let (base, last) = if position == 0 {
-                (ones5, ones5)
-            } else {
-                (ones[base], ones[last])
+            let (base, last) = match position {
+                0 => (ones5, ones5),
+                _ => (ones[base], ones[last]),
             };
-            ones[position] = base.pow2k(shift).mul(last);
+            ones[position] = products(powers(base, shift), last);
         }
-        let ones200 = ones[4].pow2k(100).mul(ones[4]);
-        (ones200.pow2k(50).mul(ones[3]), eleven)
+        let ones200 = products(powers(ones[4], 100), ones[4]);
+        let ones250 = products(powers(ones200, 50), ones[3]);
+        let mut both = [(F::zero(), F::zero()); N];
+        for (slot, pair) in both.iter_mut().zip(ones250.into_iter().zip(eleven)) {
+            *slot = pair;
+        }
+        both
     }
+}
+
+#[inline(always)]
+fn products<F: Field, const N: usize>(mut left: [F; N], right: [F; N]) -> [F; N] {
+    for (value, other) in left.iter_mut().zip(right) {
+        *value = value.mul(other);
+    }
+    left
+}
+
+#[inline(always)]
+fn powers<F: Field, const N: usize>(mut values: [F; N], k: u32) -> [F; N] {
+    for _ in 0..k {
+        for value in &mut values {
+            *value = value.square();
+        }
+    }
+    values
 }
 
 struct SqrtRatio<F>(F, F);
