@@ -152,7 +152,7 @@ REVEALS: dict[str, tuple[Reveal, ...]] = {
             "histogram.elgamal.cells",
             "cells",
             "192 * sum(cells)",
-            "the left sums of g and h of each cut that the host sends, which the guest decrypts",
+            "the left sums of g and h of each cut that the host sends (bytes of ciphertext)",
         ),
     ),
 }

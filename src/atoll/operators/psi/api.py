@@ -94,7 +94,7 @@ def _ecdh(parameters: PsiParameters) -> tuple[Reveal, ...]:
                 f"psi.ecdh.{tags}",
                 "tags",
                 f"rows_{role} * {_TAG}",
-                "how many ids are in common, even when that is too few to go on",
+                "how many ids are in common, even when too few to go on (bytes of a shuffled list)",
             ),
             Reveal(role, f"psi.ecdh.{verdict}", "accepted", "1", "whether that is enough"),
         ]

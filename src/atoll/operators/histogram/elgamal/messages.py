@@ -41,5 +41,5 @@ class Cells(Message, kind="histogram.elgamal.cells"):
         "u1",
         (None, CELL_BYTES),
         CHUNK_CELLS * CELL_BYTES,
-        reveals="the left sums of g and h of each cut that the host sends, once decrypted",
+        reveals="the left sums of g and h of each cut that the host sends (bytes of ciphertext)",
     )

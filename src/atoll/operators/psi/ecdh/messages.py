@@ -41,7 +41,7 @@ class Tags(Message, kind="psi.ecdh.tags"):
         "u1",
         (None, None),
         16 * CHUNK_ROWS_MOST,
-        reveals="how many ids are in common, even when that is too few to go on",
+        reveals="how many ids are in common, even when too few to go on (bytes of a shuffled list)",
     )
 
 
