@@ -97,6 +97,34 @@ pub trait Lanes4: Copy + Send + Sync {
     fn shl<const N: i32>(self) -> Self;
     /// Shift right, filling with zeros.
     fn shr<const N: i32>(self) -> Self;
+    /// Reads a row of four little-endian words into each lane: value j holds the j-th words.
+    #[inline(always)]
+    fn from_rows(rows: &[&[u8; 32]; 4]) -> [Self; 4] {
+        let mut columns = [[0u64; 4]; 4];
+        for (lane, row) in rows.iter().enumerate() {
+            for (column, word) in columns.iter_mut().zip(row.as_chunks::<8>().0) {
+                column[lane] = u64::from_le_bytes(*word);
+            }
+        }
+        let [first, second, third, fourth] = columns;
+        [
+            Self::from_array(first),
+            Self::from_array(second),
+            Self::from_array(third),
+            Self::from_array(fourth),
+        ]
+    }
+    /// Writes what [`Lanes4::from_rows`] reads.
+    #[inline(always)]
+    fn to_rows(columns: [Self; 4]) -> [[u8; 32]; 4] {
+        let mut rows = [[0; 32]; 4];
+        for (word, column) in columns.into_iter().enumerate() {
+            for (row, value) in rows.iter_mut().zip(column.to_array()) {
+                row[8 * word..8 * word + 8].copy_from_slice(&value.to_le_bytes());
+            }
+        }
+        rows
+    }
     /// The product of the low 32 bits of a and b.
     fn mul32(self, other: Self) -> Self;
     /// All ones where the lanes are equal, zero elsewhere.

@@ -218,6 +218,25 @@ impl Lanes4 for Avx2 {
         Avx2(instruction!(_mm256_srli_epi64::<N>(self.0)))
     }
     #[inline(always)]
+    fn from_rows(rows: &[&[u8; 32]; 4]) -> [Self; 4] {
+        macro_rules! row {
+            ($lane:literal) => {
+                instruction!(_mm256_loadu_si256(rows[$lane].as_ptr().cast()))
+            };
+        }
+        transpose(row!(0), row!(1), row!(2), row!(3))
+    }
+    #[inline(always)]
+    fn to_rows(columns: [Self; 4]) -> [[u8; 32]; 4] {
+        let [a, b, c, d] = columns;
+        let [a, b, c, d] = transpose(a.0, b.0, c.0, d.0);
+        let mut rows = [[0; 32]; 4];
+        for (row, value) in rows.iter_mut().zip([a, b, c, d]) {
+            instruction!(_mm256_storeu_si256(row.as_mut_ptr().cast(), value.0));
+        }
+        rows
+    }
+    #[inline(always)]
     fn mul32(self, other: Self) -> Self {
         Avx2(instruction!(_mm256_mul_epu32(self.0, other.0)))
     }
@@ -240,6 +259,29 @@ impl Lanes4 for Avx2 {
         let low = Avx2::splat(u64::from(u32::MAX));
         Avx2(instruction!(_mm256_permutevar8x32_epi32(self.0, index.0))).and(low)
     }
+}
+
+/// Rows of four words become columns.
+#[inline(always)]
+fn transpose(a: __m256i, b: __m256i, c: __m256i, d: __m256i) -> [Avx2; 4] {
+    let even_low = instruction!(_mm256_unpacklo_epi64(a, b));
+    let odd_low = instruction!(_mm256_unpackhi_epi64(a, b));
+    let even_high = instruction!(_mm256_unpacklo_epi64(c, d));
+    let odd_high = instruction!(_mm256_unpackhi_epi64(c, d));
+    [
+        Avx2(instruction!(_mm256_permute2x128_si256::<0x20>(
+            even_low, even_high
+        ))),
+        Avx2(instruction!(_mm256_permute2x128_si256::<0x20>(
+            odd_low, odd_high
+        ))),
+        Avx2(instruction!(_mm256_permute2x128_si256::<0x31>(
+            even_low, even_high
+        ))),
+        Avx2(instruction!(_mm256_permute2x128_si256::<0x31>(
+            odd_low, odd_high
+        ))),
+    ]
 }
 
 /// Whether the processor has what [`run_avx512`] needs.

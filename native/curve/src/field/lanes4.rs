@@ -6,7 +6,6 @@
 
 use atoll_simd::{Kernel1, Lanes4};
 
-use super::portable::{bytes_of_limbs, limbs_of_bytes};
 use super::{Constant, Field, LaneMask};
 
 const MASK26: u64 = (1 << 26) - 1;
@@ -149,7 +148,7 @@ fn carry_small<L: Lanes4>(r: [L; 10]) -> Field4<L> {
         };
     }
     let limbs = limbs!(|i| {
-        let low = r[i].and(if i % 2 == 0 { mask26 } else { mask25 });
+        let low = r[i].and(if i.is_multiple_of(2) { mask26 } else { mask25 });
         low.add(if i == 0 {
             times19(high!(9))
         } else {
@@ -168,14 +167,22 @@ impl<L: Lanes4> Field4<L> {
         limbs!(|i| l[2 * i].add(l[2 * i + 1].shl::<26>()); 0 1 2 3 4)
     }
 
+    /// Limbs of 26 and 25 bits from four words; the top bit is ignored.
     #[inline(always)]
-    fn from_joined(l: [L; 5]) -> Self {
-        let mask = L::splat(MASK26);
-        Field4(limbs!(|i| if i % 2 == 0 {
-            l[i / 2].and(mask)
-        } else {
-            l[i / 2].shr::<26>()
-        }))
+    fn from_words([w0, w1, w2, w3]: [L; 4]) -> Self {
+        let (mask26, mask25) = (L::splat(MASK26), L::splat(MASK25));
+        Field4([
+            w0.and(mask26),
+            w0.shr::<26>().and(mask25),
+            w0.shr::<51>().or(w1.shl::<13>()).and(mask26),
+            w1.shr::<13>().and(mask25),
+            w1.shr::<38>().and(mask26),
+            w2.and(mask25),
+            w2.shr::<25>().and(mask26),
+            w2.shr::<51>().or(w3.shl::<13>()).and(mask25),
+            w3.shr::<12>().and(mask26),
+            w3.shr::<38>().and(mask25),
+        ])
     }
 
     /// The canonical form in five limbs of 51 bits.
@@ -373,7 +380,7 @@ impl<L: Lanes4> Field for Field4<L> {
     #[inline(always)]
     fn splat(value: Constant) -> Self {
         let l = value.limbs51();
-        Field4(limbs!(|i| L::splat(if i % 2 == 0 {
+        Field4(limbs!(|i| L::splat(if i.is_multiple_of(2) {
             l[i / 2] & MASK26
         } else {
             l[i / 2] >> 26
@@ -381,22 +388,30 @@ impl<L: Lanes4> Field for Field4<L> {
     }
     #[inline(always)]
     fn load(encodings: &[[u8; 32]]) -> Self {
-        let mut columns = [[0u64; 4]; 5];
-        for (lane, bytes) in encodings[..4].iter().enumerate() {
-            let l = limbs_of_bytes(bytes);
-            for (column, limb) in columns.iter_mut().zip(l) {
-                column[lane] = limb;
-            }
-        }
-        Field4::from_joined(limbs!(|i| L::from_array(columns[i]); 0 1 2 3 4))
+        let [a, b, c, d] = encodings.first_chunk::<4>().unwrap_or(&[[0; 32]; 4]);
+        Self::from_words(L::from_rows(&[a, b, c, d]))
+    }
+    #[inline(always)]
+    fn gather(encodings: &[&[u8; 32]; 8]) -> Self {
+        let [a, b, c, d, ..] = encodings;
+        Self::from_words(L::from_rows(&[a, b, c, d]))
     }
     #[inline(always)]
     fn store(self, encodings: &mut [[u8; 32]]) {
         let l = self.canonical();
-        let columns = limbs!(|i| l[i].to_array(); 0 1 2 3 4);
-        for (lane, bytes) in encodings[..4].iter_mut().enumerate() {
-            *bytes = bytes_of_limbs(limbs!(|i| columns[i][lane]; 0 1 2 3 4));
-        }
+        let rows = L::to_rows([
+            l[0].or(l[1].shl::<51>()),
+            l[1].shr::<13>().or(l[2].shl::<38>()),
+            l[2].shr::<26>().or(l[3].shl::<25>()),
+            l[3].shr::<39>().or(l[4].shl::<12>()),
+        ]);
+        encodings[..4].copy_from_slice(&rows);
+    }
+    #[inline(always)]
+    fn low_words(self) -> [u64; 8] {
+        let l = self.canonical();
+        let [a, b, c, d] = l[0].or(l[1].shl::<51>()).to_array();
+        [a, b, c, d, 0, 0, 0, 0]
     }
     #[inline(always)]
     fn add(self, other: Self) -> Self {
