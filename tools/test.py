@@ -29,9 +29,8 @@ def announce_levels() -> None:
         return
     real = [name for name, kind in levels() if kind == "real"]
     emulated = [name for name, kind in levels() if kind != "real"]
-    say(
-        f"instruction levels: real {', '.join(real)}; by emulation only: {', '.join(emulated) or 'none'}"
-    )
+    told = f"real {', '.join(real)}; by emulation only {', '.join(emulated) or 'none'}"
+    say(f"instruction levels: {told}")
 
 
 def rust_step(crates: list[str]) -> Step:
