@@ -59,6 +59,7 @@ fn pairs_of(py: Python<'_>, array: &PyReadonlyArray2<'_, u8>) -> PyResult<Vec<[u
 }
 
 type Pairs<'py> = Bound<'py, PyArray2<u8>>;
+type Sums<'py> = Bound<'py, PyArray1<i64>>;
 
 fn array_of<'py>(py: Python<'py>, pairs: &[[u8; PAIR_BYTES]]) -> PyResult<Pairs<'py>> {
     PyArray1::from_slice(py, pairs.as_flattened()).reshape([pairs.len(), PAIR_BYTES])
@@ -125,7 +126,7 @@ impl PairSecretKey {
         h_low: i64,
         h_high: i64,
         threads: usize,
-    ) -> PyResult<(Bound<'py, PyArray1<i64>>, Bound<'py, PyArray1<i64>>)> {
+    ) -> PyResult<(Sums<'py>, Sums<'py>)> {
         let cells = pairs_of(py, &cells)?;
         let (target, pool) = workers(py, threads)?;
         let bounds = [(g_low, g_high), (h_low, h_high)].map(|(low, high)| Bounds { low, high });

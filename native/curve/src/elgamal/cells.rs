@@ -116,38 +116,20 @@ impl Cells {
         cuts: &[u16],
         missing_left: &[bool],
     ) -> Result<Cells, PairError> {
-        if columns.len() != cuts.len() || columns.len() != missing_left.len() {
-            return Err(PairError::Shape);
-        }
-        let exists = |(column, (cut, missing)): (&u32, (&u16, &bool))| {
-            let last = self.width - 1;
-            (*column as usize) < self.columns
-                && (usize::from(*cut) < last || usize::from(*cut) == last && !*missing)
-        };
-        let asked = columns.iter().zip(cuts.iter().zip(missing_left));
-        if self.width == 0 || !asked.clone().all(exists) {
-            return Err(PairError::Index);
-        }
+        self.check_cuts(columns, cuts, missing_left)?;
         let mut prefixes = self.cells.clone();
-        dispatch(
-            target,
-            Prefix {
-                cells: &mut prefixes,
-                width: self.width,
-            },
-        );
-        let position = |column: u32, cut: u16| column as usize * self.width + usize::from(cut);
-        let last = |column: u32| column as usize * self.width + self.width - 1;
-        let mut cells: Vec<Cell> = columns
-            .iter()
-            .zip(cuts)
-            .map(|(column, cut)| prefixes[position(*column, *cut)])
+        let width = self.width;
+        let cells = &mut prefixes;
+        dispatch(target, Prefix { cells, width });
+        let position = |column: u32, bin: usize| column as usize * width + bin;
+        let asked = columns.iter().zip(cuts);
+        let mut cells: Vec<Cell> = asked
+            .map(|(column, cut)| prefixes[position(*column, usize::from(*cut))])
             .collect();
-        let missing: Vec<Cell> = columns
-            .iter()
-            .zip(missing_left)
+        let missing = columns.iter().zip(missing_left);
+        let missing: Vec<Cell> = missing
             .map(|(column, left)| match left {
-                true => self.cells[last(*column)],
+                true => self.cells[position(*column, width - 1)],
                 false => Cell::NEUTRAL,
             })
             .collect();
@@ -162,6 +144,27 @@ impl Cells {
             width: 1,
             cells,
         })
+    }
+
+    fn check_cuts(
+        &self,
+        columns: &[u32],
+        cuts: &[u16],
+        missing_left: &[bool],
+    ) -> Result<(), PairError> {
+        if columns.len() != cuts.len() || columns.len() != missing_left.len() {
+            return Err(PairError::Shape);
+        }
+        let last = self.width.checked_sub(1).ok_or(PairError::Index)?;
+        let exists = |(column, (cut, missing)): (&u32, (&u16, &bool))| {
+            let cut = usize::from(*cut);
+            (*column as usize) < self.columns && (cut < last || cut == last && !*missing)
+        };
+        let mut asked = columns.iter().zip(cuts.iter().zip(missing_left));
+        match asked.all(exists) {
+            true => Ok(()),
+            false => Err(PairError::Index),
+        }
     }
 
     /// What may leave the process: for each cell eight times the sum plus a fresh encryption of

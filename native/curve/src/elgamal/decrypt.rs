@@ -38,12 +38,7 @@ impl SecretKey {
         if g.len() != cells.len() || h.len() != cells.len() {
             return Err(PairError::Shape);
         }
-        let counts = bounds.map(|bound| Range::count(bound.low, bound.high));
-        let widest = counts.into_iter().flatten().max().unwrap_or(0);
-        let range = |bound: Bounds| {
-            Range::new(target, bound.low, bound.high, widest, pool).ok_or(PairError::Bounds)
-        };
-        let ranges = [range(bounds[0])?, range(bounds[1])?];
+        let ranges = prepare(target, bounds, pool).ok_or(PairError::Bounds)?;
         let secrets = Zeroizing::new(
             self.scalars
                 .map(|scalar| signed_bits(&odd_representative(&scalar))),
@@ -70,6 +65,14 @@ impl SecretKey {
             (true, false) => Err(PairError::Value),
         }
     }
+}
+
+/// Both ranges, searched with one table.
+fn prepare(target: Target, bounds: [Bounds; 2], pool: &Pool) -> Option<[Range; 2]> {
+    let counts = bounds.map(|bound| Range::count(bound.low, bound.high));
+    let widest = counts[0]?.max(counts[1]?);
+    let [g, h] = bounds.map(|bound| Range::new(target, bound.low, bound.high, widest, pool));
+    Some([g?, h?])
 }
 
 struct Decrypt<'a> {

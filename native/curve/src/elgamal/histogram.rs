@@ -56,22 +56,28 @@ impl Vector {
             };
             dispatch(target, kernel);
         });
-        let mut tables = tables.into_iter();
-        let mut cells = tables.next().unwrap_or_default();
-        for other in tables {
-            let kernel = Combine {
-                cells: &mut cells,
-                other: &other,
-                operation: Operation::Add,
-            };
-            dispatch(target, kernel);
-        }
+        let cells = total(target, tables);
         Ok(Cells {
             columns: bins.columns,
             width: bins.width,
             cells,
         })
     }
+}
+
+/// The cellwise sum of tables of one size.
+fn total(target: Target, tables: Vec<Vec<Cell>>) -> Vec<Cell> {
+    let mut tables = tables.into_iter();
+    let mut cells = tables.next().unwrap_or_default();
+    for other in tables {
+        let kernel = Combine {
+            cells: &mut cells,
+            other: &other,
+            operation: Operation::Add,
+        };
+        dispatch(target, kernel);
+    }
+    cells
 }
 
 fn check(length: usize, rows: &[u32], bins: Bins<'_>) -> Result<(), PairError> {

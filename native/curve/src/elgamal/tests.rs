@@ -138,16 +138,8 @@ fn every_value_of_a_small_range_is_found() {
     let values: Vec<i32> = (-700..=700).collect();
     let negated: Vec<i32> = values.iter().map(|value| -value).collect();
     let rows: Vec<u32> = (0..values.len() as u32).collect();
-    let case = Case {
-        rows: rows.clone(),
-        bins: vec![0; rows.len()],
-        columns: 1,
-        width: 1,
-        g: values.clone(),
-        h: negated.clone(),
-    };
     let target = targets()[0];
-    let pairs = encrypt(target, &key, &case.g, &case.h);
+    let pairs = encrypt(target, &key, &values, &negated);
     let vector = Vector::parse(target, &pairs, &pool()).expect("points of the curve");
     let cells: Vec<_> = rows
         .iter()
