@@ -15,4 +15,4 @@ pub use emulated::{Emulated4, Emulated8};
 pub use lanes::{Kernel1, Kernel4, Kernel8, Lanes4, Lanes8};
 pub use level::{Level, Target, UnknownLevel, current, targets};
 pub use parallel::Pool;
-pub use run::{run1, run4, run8};
+pub use run::{run4, run8};

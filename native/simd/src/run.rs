@@ -1,6 +1,6 @@
 //! One kernel, compiled for each kind of lane.
 
-use crate::lanes::{Kernel1, Kernel4, Kernel8};
+use crate::lanes::{Kernel4, Kernel8};
 use crate::level::{Level, Target};
 #[cfg(target_arch = "x86_64")]
 use crate::x86;
@@ -31,16 +31,4 @@ pub fn run4<K: Kernel4>(target: Target, kernel: K) -> K::Output {
     return unsafe { x86::run_avx2(kernel) };
     #[cfg(not(target_arch = "x86_64"))]
     unreachable!("no such target exists here")
-}
-
-/// Runs the kernel in plain code, with `mulx` and the like on the real targets that have them.
-#[inline]
-pub fn run1<K: Kernel1>(target: Target, kernel: K) -> K::Output {
-    #[cfg(target_arch = "x86_64")]
-    if target.is_real() && target.level() >= Level::Avx2 {
-        // SAFETY: such a target exists only where the processor has the instructions.
-        return unsafe { x86::run_scalar(kernel) };
-    }
-    let _ = target;
-    kernel.run()
 }

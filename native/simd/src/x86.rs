@@ -1,7 +1,7 @@
 //! The real instructions.
 //!
-//! The types are reachable only as the parameter of a kernel that [`crate::run8`], [`crate::run4`]
-//! or [`crate::run1`] runs, which they do only after the processor was found to have the instructions.
+//! The types are reachable only as the parameter of a kernel that [`crate::run8`] or [`crate::run4`]
+//! runs, which they do only after the processor was found to have the instructions.
 
 use std::arch::x86_64::*;
 
@@ -294,7 +294,7 @@ pub fn has_avx512() -> bool {
         && is_x86_feature_detected!("avx512bw")
 }
 
-/// Whether the processor has what [`run_avx2`] and [`run_scalar`] need.
+/// Whether the processor has what [`run_avx2`] needs.
 pub fn has_avx2() -> bool {
     is_x86_feature_detected!("avx2")
         && is_x86_feature_detected!("bmi1")
@@ -319,15 +319,6 @@ pub unsafe fn run_avx512<K: Kernel8>(kernel: K) -> K::Output {
 #[target_feature(enable = "avx2,bmi1,bmi2,adx,fma")]
 pub unsafe fn run_avx2<K: Kernel4>(kernel: K) -> K::Output {
     kernel.run::<Avx2>()
-}
-
-/// Runs the kernel in plain code with the scalar instructions of an AVX2 machine.
-///
-/// # Safety
-/// [`has_avx2`].
-#[target_feature(enable = "avx2,bmi1,bmi2,adx,fma")]
-pub unsafe fn run_scalar<K: Kernel1>(kernel: K) -> K::Output {
-    kernel.run()
 }
 
 #[target_feature(enable = "avx512f,avx512ifma,avx512dq,avx512vl,avx512bw,avx2,bmi1,bmi2,adx,fma")]

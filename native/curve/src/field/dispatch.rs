@@ -1,6 +1,6 @@
 //! One generic kernel, compiled for each level.
 
-use atoll_simd::{Kernel1, Kernel4, Kernel8, Lanes4, Lanes8, Level, Target, run1, run4, run8};
+use atoll_simd::{Kernel4, Kernel8, Lanes4, Lanes8, Level, Target, run4, run8};
 
 use super::{Field, Field4, Field8, Field51};
 
@@ -37,17 +37,6 @@ impl<K: FieldKernel> Kernel4 for Four<K> {
     }
 }
 
-struct One<K>(K);
-
-impl<K: FieldKernel> Kernel1 for One<K> {
-    type Output = K::Output;
-
-    #[inline(always)]
-    fn run(self) -> K::Output {
-        self.0.run::<Field51>()
-    }
-}
-
 /// Runs the kernel on the target. Only tests can run emulated targets.
 pub fn dispatch<K: FieldKernel>(target: Target, kernel: K) -> K::Output {
     #[cfg(test)]
@@ -55,7 +44,7 @@ pub fn dispatch<K: FieldKernel>(target: Target, kernel: K) -> K::Output {
         return emulate(target, kernel);
     }
     match target.level() {
-        Level::Portable => run1(target, One(kernel)),
+        Level::Portable => kernel.run::<Field51>(),
         Level::Avx2 => run4(target, Four(kernel)),
         Level::Avx512 => run8(target, Eight(kernel)),
     }

@@ -144,44 +144,44 @@ impl Field for Field51 {
     }
 
     #[cfg_attr(debug_assertions, inline(never))]
-    #[cfg_attr(not(debug_assertions), inline(always))]
+    #[cfg_attr(not(debug_assertions), inline)]
     fn splat(value: Constant) -> Self {
         Field51(value.limbs51())
     }
     #[cfg_attr(debug_assertions, inline(never))]
-    #[cfg_attr(not(debug_assertions), inline(always))]
+    #[cfg_attr(not(debug_assertions), inline)]
     fn load(encodings: &[[u8; 32]]) -> Self {
         Field51(limbs_of_bytes(&encodings[0]))
     }
     #[cfg_attr(debug_assertions, inline(never))]
-    #[cfg_attr(not(debug_assertions), inline(always))]
+    #[cfg_attr(not(debug_assertions), inline)]
     fn store(self, encodings: &mut [[u8; 32]]) {
         encodings[0] = bytes_of_limbs(canonical(self.0));
     }
     #[cfg_attr(debug_assertions, inline(never))]
-    #[cfg_attr(not(debug_assertions), inline(always))]
+    #[cfg_attr(not(debug_assertions), inline)]
     fn add(self, other: Self) -> Self {
         Field51::checked(carry(std::array::from_fn(|i| self.0[i] + other.0[i])))
     }
     #[cfg_attr(debug_assertions, inline(never))]
-    #[cfg_attr(not(debug_assertions), inline(always))]
+    #[cfg_attr(not(debug_assertions), inline)]
     fn sub(self, other: Self) -> Self {
         Field51::checked(carry(std::array::from_fn(|i| {
             self.0[i] + BIAS[i] - other.0[i]
         })))
     }
     #[cfg_attr(debug_assertions, inline(never))]
-    #[cfg_attr(not(debug_assertions), inline(always))]
+    #[cfg_attr(not(debug_assertions), inline)]
     fn neg(self) -> Self {
         Field51::checked(carry(std::array::from_fn(|i| BIAS[i] - self.0[i])))
     }
     #[cfg_attr(debug_assertions, inline(never))]
-    #[cfg_attr(not(debug_assertions), inline(always))]
+    #[cfg_attr(not(debug_assertions), inline)]
     fn widen(self) -> Wide51 {
         Wide51(self.0.map(u128::from))
     }
     #[cfg_attr(debug_assertions, inline(never))]
-    #[cfg_attr(not(debug_assertions), inline(always))]
+    #[cfg_attr(not(debug_assertions), inline)]
     fn mul_wide(self, other: Self) -> Wide51 {
         let (a, b) = (self.0, other.0);
         let n: [u64; 5] = b.map(|limb| limb * 19);
@@ -214,7 +214,7 @@ impl Field for Field51 {
         ])
     }
     #[cfg_attr(debug_assertions, inline(never))]
-    #[cfg_attr(not(debug_assertions), inline(always))]
+    #[cfg_attr(not(debug_assertions), inline)]
     fn square_wide(self) -> Wide51 {
         let a = self.0;
         let d: [u64; 5] = a.map(|limb| limb * 2);
@@ -228,18 +228,18 @@ impl Field for Field51 {
         ])
     }
     #[cfg_attr(debug_assertions, inline(never))]
-    #[cfg_attr(not(debug_assertions), inline(always))]
+    #[cfg_attr(not(debug_assertions), inline)]
     fn mul_small_wide(self, factor: u32) -> Wide51 {
         debug_assert!(factor < 1 << 20);
         Wide51(self.0.map(|limb| product(limb, u64::from(factor))))
     }
     #[cfg_attr(debug_assertions, inline(never))]
-    #[cfg_attr(not(debug_assertions), inline(always))]
+    #[cfg_attr(not(debug_assertions), inline)]
     fn wide_add(left: Wide51, right: Wide51) -> Wide51 {
         Wide51(std::array::from_fn(|i| left.0[i] + right.0[i]))
     }
     #[cfg_attr(debug_assertions, inline(never))]
-    #[cfg_attr(not(debug_assertions), inline(always))]
+    #[cfg_attr(not(debug_assertions), inline)]
     fn wide_sub(left: Wide51, right: Wide51) -> Wide51 {
         debug_assert!((0..5).all(|i| right.0[i] <= BIAS_WIDE[i]));
         Wide51(std::array::from_fn(|i| {
@@ -247,7 +247,7 @@ impl Field for Field51 {
         }))
     }
     #[cfg_attr(debug_assertions, inline(never))]
-    #[cfg_attr(not(debug_assertions), inline(always))]
+    #[cfg_attr(not(debug_assertions), inline)]
     fn wide_swap(mask: Mask1, left: &mut Wide51, right: &mut Wide51) {
         let bits = black_box(mask.0);
         let bits = u128::from(bits) << 64 | u128::from(bits);
@@ -258,7 +258,7 @@ impl Field for Field51 {
         }
     }
     #[cfg_attr(debug_assertions, inline(never))]
-    #[cfg_attr(not(debug_assertions), inline(always))]
+    #[cfg_attr(not(debug_assertions), inline)]
     fn reduce(wide: Wide51) -> Self {
         let mut r = wide.0;
         debug_assert!(r.iter().all(|limb| *limb < 1 << 112), "weight above 4");
@@ -273,7 +273,7 @@ impl Field for Field51 {
         Field51::checked(limbs)
     }
     #[cfg_attr(debug_assertions, inline(never))]
-    #[cfg_attr(not(debug_assertions), inline(always))]
+    #[cfg_attr(not(debug_assertions), inline)]
     fn select(mask: Mask1, if_set: Self, if_clear: Self) -> Self {
         let bits = black_box(mask.0);
         Field51(std::array::from_fn(|i| {
@@ -281,7 +281,7 @@ impl Field for Field51 {
         }))
     }
     #[cfg_attr(debug_assertions, inline(never))]
-    #[cfg_attr(not(debug_assertions), inline(always))]
+    #[cfg_attr(not(debug_assertions), inline)]
     fn is_zero(self) -> Mask1 {
         let any = canonical(self.0).iter().fold(0, |all, limb| all | limb);
         Mask1(black_box(
@@ -289,22 +289,22 @@ impl Field for Field51 {
         ))
     }
     #[cfg_attr(debug_assertions, inline(never))]
-    #[cfg_attr(not(debug_assertions), inline(always))]
+    #[cfg_attr(not(debug_assertions), inline)]
     fn is_odd(self) -> Mask1 {
         Mask1(black_box((canonical(self.0)[0] & 1).wrapping_neg()))
     }
     #[cfg_attr(debug_assertions, inline(never))]
-    #[cfg_attr(not(debug_assertions), inline(always))]
+    #[cfg_attr(not(debug_assertions), inline)]
     fn table8(entries: &[Constant; 8]) -> [Field51; 8] {
         entries.map(Field51::splat)
     }
     #[cfg_attr(debug_assertions, inline(never))]
-    #[cfg_attr(not(debug_assertions), inline(always))]
+    #[cfg_attr(not(debug_assertions), inline)]
     fn index(values: &[u8]) -> u64 {
         u64::from(values[0] & 7)
     }
     #[cfg_attr(debug_assertions, inline(never))]
-    #[cfg_attr(not(debug_assertions), inline(always))]
+    #[cfg_attr(not(debug_assertions), inline)]
     fn lookup8(table: &[Field51; 8], index: u64) -> Self {
         let mut found = [0u64; 5];
         for (position, entry) in table.iter().enumerate() {
