@@ -145,6 +145,10 @@ impl Lanes4 for Emulated4 {
         each!(Emulated4, 4, |i| (self.0[i] & LOW) * (other.0[i] & LOW))
     }
     #[inline(never)]
+    fn opaque(self) -> Self {
+        self
+    }
+    #[inline(never)]
     fn equal(self, other: Self) -> Self {
         each!(Emulated4, 4, |i| u64::from(self.0[i] == other.0[i])
             .wrapping_neg())

@@ -3,7 +3,9 @@
 //! The types are reachable only as the parameter of a kernel that [`crate::run8`] or [`crate::run4`]
 //! runs, which they do only after the processor was found to have the instructions.
 
+use std::arch::asm;
 use std::arch::x86_64::*;
+use std::hint::black_box;
 
 use crate::lanes::{Kernel1, Kernel4, Kernel8, Lanes4, Lanes8};
 
@@ -22,7 +24,9 @@ pub struct Avx512(__m512i);
 impl Lanes8 for Avx512 {
     #[inline(always)]
     fn outlined<K: Kernel1>(kernel: K) -> K::Output {
-        instruction!(outlined_avx512(kernel))
+        // `inline(never)` is lost on generic functions with target features; a pointer is not.
+        let call: unsafe fn(K) -> K::Output = black_box(outlined_avx512::<K>);
+        instruction!(call(kernel))
     }
     #[inline(always)]
     fn assumed_below(self, _bound: u64) -> bool {
@@ -169,7 +173,8 @@ pub struct Avx2(__m256i);
 impl Lanes4 for Avx2 {
     #[inline(always)]
     fn outlined<K: Kernel1>(kernel: K) -> K::Output {
-        instruction!(outlined_avx2(kernel))
+        let call: unsafe fn(K) -> K::Output = black_box(outlined_avx2::<K>);
+        instruction!(call(kernel))
     }
     #[inline(always)]
     fn assumed_below(self, _bound: u64) -> bool {
@@ -239,6 +244,10 @@ impl Lanes4 for Avx2 {
     #[inline(always)]
     fn mul32(self, other: Self) -> Self {
         Avx2(instruction!(_mm256_mul_epu32(self.0, other.0)))
+    }
+    #[inline(always)]
+    fn opaque(self) -> Self {
+        Avx2(instruction!(opaque(self.0)))
     }
     #[inline(always)]
     fn equal(self, other: Self) -> Self {
@@ -331,4 +340,14 @@ fn outlined_avx512<K: Kernel1>(kernel: K) -> K::Output {
 #[inline(never)]
 fn outlined_avx2<K: Kernel1>(kernel: K) -> K::Output {
     kernel.run()
+}
+
+#[target_feature(enable = "avx2")]
+#[inline]
+fn opaque(mut value: __m256i) -> __m256i {
+    // SAFETY: there is no instruction.
+    unsafe {
+        asm!("/* {} */", inout(ymm_reg) value, options(pure, nomem, nostack, preserves_flags));
+    }
+    value
 }

@@ -1,6 +1,4 @@
 //! Four lanes: ten limbs of 26 and 25 bits in turn, multiplied by 32-bit products.
-//!
-//! Products are calls: their operands do not fit the registers anyhow, and kernels stay small.
 
 #![allow(clippy::manual_is_multiple_of)] // even limbs have 26 bits: a parity, not a multiple
 
@@ -130,7 +128,7 @@ fn carry<L: Lanes4>(mut r: [L; 10]) -> Field4<L> {
     r[9] = r[9].and(mask25);
     even!(0 1);
     check(&r, TIGHT);
-    Field4(r)
+    Field4(limbs!(|i| r[i].opaque()))
 }
 
 /// Carries sums of few tight elements: below 2^30 in, tight out, all limbs at once.
@@ -156,7 +154,7 @@ fn carry_small<L: Lanes4>(r: [L; 10]) -> Field4<L> {
         })
     });
     check(&limbs, TIGHT);
-    Field4(limbs)
+    Field4(limbs!(|i| limbs[i].opaque()))
 }
 
 impl<L: Lanes4> Field4<L> {
@@ -225,7 +223,11 @@ impl<L: Lanes4> Kernel1 for Product<L> {
         let (a, b) = (self.0.0, self.1.0);
         let nineteen = L::splat(19);
         let d = limbs!(|i| if i % 2 == 1 { a[i].add(a[i]) } else { a[i] });
-        let n = limbs!(|i| if i == 0 { b[i] } else { b[i].mul32(nineteen) });
+        let n = limbs!(|i| if i == 0 {
+            b[i]
+        } else {
+            b[i].mul32(nineteen).opaque()
+        });
         macro_rules! term {
             ($k:expr, $i:expr) => {{
                 let j = ($k + 10 - $i) % 10;
@@ -246,18 +248,6 @@ impl<L: Lanes4> Kernel1 for Product<L> {
     }
 }
 
-/// A product, carried.
-struct Reduced<K>(K);
-
-impl<L: Lanes4, K: Kernel1<Output = Wide4<L>>> Kernel1 for Reduced<K> {
-    type Output = Field4<L>;
-
-    #[inline(always)]
-    fn run(self) -> Field4<L> {
-        carry(self.0.run().0)
-    }
-}
-
 /// Unequal pairs once, doubled.
 struct Square<L>(Field4<L>);
 
@@ -269,7 +259,7 @@ impl<L: Lanes4> Kernel1 for Square<L> {
         let a = self.0.0;
         let nineteen = L::splat(19);
         let d = limbs!(|i| a[i].add(a[i]));
-        let n = limbs!(|i| a[i].mul32(nineteen));
+        let n = limbs!(|i| a[i].mul32(nineteen).opaque());
         macro_rules! sum {
             ($first:expr $(, $other:expr)*) => {{
                 let sum = $first;
@@ -432,20 +422,12 @@ impl<L: Lanes4> Field for Field4<L> {
         Wide4(self.0)
     }
     #[inline(always)]
-    fn mul(self, other: Self) -> Self {
-        L::outlined(Reduced(Product(self, other)))
-    }
-    #[inline(always)]
-    fn square(self) -> Self {
-        L::outlined(Reduced(Square(self)))
-    }
-    #[inline(always)]
     fn mul_wide(self, other: Self) -> Wide4<L> {
-        L::outlined(Product(self, other))
+        Product(self, other).run()
     }
     #[inline(always)]
     fn square_wide(self) -> Wide4<L> {
-        L::outlined(Square(self))
+        Square(self).run()
     }
     #[inline(always)]
     fn mul_small_wide(self, factor: u32) -> Wide4<L> {
