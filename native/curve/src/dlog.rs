@@ -407,12 +407,15 @@ impl<F: Field> Search<'_, F> {
         }
     }
 
-    /// Multiplies the candidates out; zeros stand for the neutral element.
+    /// Multiplies the candidates out. A hash may agree by chance, so the neutral element, which no
+    /// look-up finds, is always tried, and so is every further candidate.
     #[inline(always)]
     fn verify(self, points: &[Extended<F>; GROUPS]) -> [[Option<i64>; MAX_LANES]; GROUPS] {
         let table = unit().1.prepare::<F>(WINDOWS);
         let mut values = [[None; MAX_LANES]; GROUPS];
         for group in 0..GROUPS {
+            let neutral = points[group].equal(&Extended::identity()).bits();
+            self.settle(neutral, &[0; MAX_LANES], &mut values[group]);
             for sign in 0..2 {
                 let chosen = self.first[group].map(|candidates| candidates[sign]);
                 let equal = multiples(&chosen, &table).equal(&points[group]).bits();
@@ -452,4 +455,34 @@ fn steps<F: Field>(u: F, v: F, own_u: F, own_v: F, inverse: F) -> [F; 2] {
         F::reduce(F::wide_sub(plus.square_wide(), rest.widen())),
         F::reduce(F::wide_sub(minus.square_wide(), rest.widen())),
     ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn chance_agreements_hide_no_value() {
+        let pool = Pool::new(1).expect("one thread");
+        let range = Range::new(Target::PORTABLE, -5000, 5000, 1, &pool).expect("a range");
+        let expected = [0, 7, -7, 4999, 0, 1, -1, -5000];
+        let points = expected.map(multiple);
+        let mut search = Search {
+            range: &range,
+            u: [Field51::zero(); GROUPS],
+            v: [Field51::zero(); GROUPS],
+            first: [[[0; 2]; MAX_LANES]; GROUPS],
+            known: [[false; MAX_LANES]; GROUPS],
+            more: Vec::new(),
+        };
+        for (group, value) in expected.into_iter().enumerate() {
+            search.note(group, 0, [123, -123]);
+            if value != 0 {
+                search.note(group, 0, [456, -456]);
+                search.note(group, 0, [value, -value]);
+            }
+        }
+        let found = search.verify(&points);
+        assert_eq!(found.map(|group| group[0]), expected.map(Some));
+    }
 }
