@@ -10,7 +10,7 @@ import numpy as np
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from atoll.core.random import SecretRandom
-from atoll.crypto.dh import DhScalar
+from atoll.crypto.dh import DhScalar, hash_to_curve
 from bench.harness import Options
 
 POINTS = 1 << 15
@@ -33,7 +33,7 @@ def measured(name: str, count: int, work: Callable[[], Any]) -> tuple[Any, dict[
 
 
 def run(options: Options) -> Iterator[dict[str, Any]]:
-    """Yield X25519 in a batch, hashing and masking of ids, and OpenSSL's X25519."""
+    """Yield X25519 in a batch, hashing and masking of ids, hashing alone, and OpenSSL's X25519."""
     count = options.rows or POINTS
     values = np.random.default_rng(1).integers(0, 256, count * ID_BYTES).astype(np.uint8)
     offsets = np.arange(0, len(values) + 1, ID_BYTES, dtype=np.int64)
@@ -42,6 +42,8 @@ def run(options: Options) -> Iterator[dict[str, Any]]:
     points, line = measured(
         "hash_and_mask", count, lambda: scalar.hash_and_mask(values, offsets, b"bench", 1)
     )
+    yield line
+    _, line = measured("hash_to_curve", count, lambda: hash_to_curve(values, offsets, b"bench", 1))
     yield line
     _, line = measured("x25519", count, lambda: scalar.mask(points, 1))
     yield line
