@@ -40,14 +40,6 @@ class SecretRandom:
         block = self._seed + self._count.to_bytes(8, "big")
         return hashlib.shake_256(block).digest(count)
 
-    def generator(self) -> np.random.Generator:
-        """Return a NumPy generator keyed from this source, for shuffles and other non-keys.
-
-        It is a ChaCha-free, non-cryptographic stream: use it only where the peer sees nothing
-        from which the stream's state could be derived.
-        """
-        return np.random.Generator(np.random.PCG64DXSM(int.from_bytes(self.bytes(32), "big")))
-
     def permutation(self, count: int) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
         """Return a secret uniform permutation of ``range(count)`` (int64), by sorting keys."""
         keys = np.frombuffer(self.stream(8 * count), dtype="<u8")
