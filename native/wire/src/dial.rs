@@ -8,6 +8,7 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
+use tonic::Code;
 use tonic::body::Body;
 
 use crate::error::{Kind, WireError};
@@ -38,6 +39,12 @@ impl Pace {
     fn failed(&mut self) {
         self.retry = Instant::now() + self.back_off;
         self.back_off = (self.back_off * 2).min(site::BACK_OFF.1);
+    }
+
+    fn hurry(&mut self) {
+        self.courtesy = Duration::ZERO;
+        self.back_off = site::BACK_OFF.0;
+        self.retry = self.retry.min(Instant::now() + self.back_off);
     }
 
     fn look(&mut self, up: bool) {
@@ -99,6 +106,10 @@ fn plan(site: &Site, index: usize, dials: bool, pace: &mut Pace) -> Plan {
     let link = &mut state.links[index];
     if parted && !link.owes_parting() {
         return Plan::Done;
+    }
+    if parted {
+        // The last word has little time: no courtesy, and no long pauses.
+        pace.hurry();
     }
     let (limit, kind) = match link.phase {
         Phase::Waiting => (limits.connect, Kind::Unreachable),
@@ -216,6 +227,7 @@ async fn dial(
     tokio::spawn(async move {
         match tokio::time::timeout(limit, client.exchange(outgoing)).await {
             Ok(Ok(response)) => ticket.run(response.into_inner()).await,
+            Ok(Err(status)) if status.code() == Code::FailedPrecondition => ticket.end_over(),
             _ => ticket.end(meter.fault()),
         }
     });

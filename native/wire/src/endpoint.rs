@@ -21,7 +21,7 @@ use crate::tls::{Identity, Tls};
 use crate::{dial, serve};
 
 /// How long the last words may take once everything is delivered, or given up.
-const FAREWELL: Duration = Duration::from_secs(2);
+const FAREWELL: Duration = Duration::from_secs(5);
 
 /// A peer: its party, its CA, and where it is dialled.
 #[derive(Clone, Debug)]
@@ -249,6 +249,10 @@ impl Endpoint {
     pub fn close(&self, interrupt: Interrupt<'_>) {
         {
             let mut state = self.shared.lock();
+            if state.parted {
+                drop(state);
+                return self.stop();
+            }
             if !state.closed {
                 state.closed = true;
                 state.cancelled = false;

@@ -110,7 +110,7 @@ pub struct Link {
     pub unreported: u64,
     /// What is sent last: how this party failed.
     pub parting: Option<Content>,
-    /// Whether it was sent.
+    /// Whether the peer has confirmed it.
     pub told: bool,
     /// Wakes the task that keeps this link.
     pub changed: Arc<Notify>,

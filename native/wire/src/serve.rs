@@ -18,6 +18,7 @@ use tonic::{Request, Response, Status, Streaming};
 use crate::error::Kind;
 use crate::limits::ENVELOPE_BYTES;
 use crate::line::{Cutter, Line, Meter};
+use crate::link::Phase;
 use crate::proto::Envelope;
 use crate::proto::wire_server::{Wire, WireServer};
 use crate::session::{self, Connection, Outgoing};
@@ -152,8 +153,14 @@ impl Wire for Served {
             dialled: false,
             expires: self.expires,
         };
-        let (ticket, outgoing) = session::open(&self.site.shared, self.link, connection)
-            .ok_or_else(|| Status::unavailable("not now"))?;
+        let Some((ticket, outgoing)) = session::open(&self.site.shared, self.link, connection)
+        else {
+            let state = self.site.shared.lock();
+            return Err(match state.links[self.link].phase {
+                Phase::Failed(_) => Status::failed_precondition("over"),
+                _ => Status::unavailable("not now"),
+            });
+        };
         tokio::spawn(ticket.run(request.into_inner()));
         Ok(Response::new(Replies(outgoing)))
     }

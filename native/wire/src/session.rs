@@ -15,7 +15,7 @@ use crate::line::{Cutter, Meter};
 use crate::link::{Link, Phase, RECEIPT_DELAY, Session};
 use crate::outbox::Item;
 use crate::proto::envelope::Content;
-use crate::proto::{Abort, Envelope, Heartbeat, Hello};
+use crate::proto::{Abort, Envelope, Heard, Heartbeat, Hello};
 use crate::shared::{Shared, State};
 
 /// How long a failed connection stays open so that the peer can read why and close.
@@ -130,14 +130,18 @@ impl Outgoing {
         };
         if let Some(content) = session.urgent.pop_front() {
             session.spoke = now;
-            link.told |= matches!(content, Content::Abort(_));
             return Ok(Some(Envelope {
                 receipt: None,
                 content: Some(content),
             }));
         }
         if session.finishing {
-            return Ok(None);
+            // A failure is told only once the peer says so: until then the line stays.
+            return if link.owes_parting() {
+                Err(self.pause(link, context, now + limits.heartbeat))
+            } else {
+                Ok(None)
+            };
         }
         let (greeted, beat) = (session.greeted, session.spoke + limits.heartbeat);
         let mut content = if greeted { next_item(link) } else { None };
@@ -228,6 +232,12 @@ impl Ticket {
             End::Broken(cause) => cause.or_else(|| self.meter.fault()),
         };
         self.end(cause);
+    }
+
+    /// Ends the session for a peer that wants no connection any more: it has heard, or failed itself.
+    pub fn end_over(&self) {
+        self.shared.lock().links[self.link].told = true;
+        self.end(None);
     }
 
     /// Ends the session for a connection that never came to reading.
@@ -346,9 +356,16 @@ impl Ticket {
             Some(Content::Heartbeat(_)) => Ok(()),
             Some(Content::Abort(abort)) => {
                 let error = failed_peer(&state.links[self.link].name, abort)?;
+                let link = &mut state.links[self.link];
+                if let Some(session) = link.at(self.epoch) {
+                    session.urgent.push_back(Content::Heard(Heard {}));
+                    session.finishing = true;
+                }
+                link.wake();
                 state.fail(self.link, error);
                 Ok(())
             }
+            Some(Content::Heard(_)) => self.heard(state),
             Some(Content::Refusal(refusal)) => {
                 let mut error = WireError::new(Kind::FrameRefused).of(&state.links[self.link].name);
                 error.peer_code = Some(code_text(refusal.code)?);
@@ -359,6 +376,19 @@ impl Ticket {
             Some(content) if greeted => self.numbered(state, content),
             _ => Err(Kind::Violation),
         }
+    }
+
+    /// The peer knows how this party failed, so the connection may end.
+    fn heard(&self, state: &mut State) -> Result<(), Kind> {
+        let link = &mut state.links[self.link];
+        if link.parting.is_none() {
+            return Err(Kind::Violation);
+        }
+        link.told = true;
+        link.wake();
+        link.changed.notify_one();
+        state.wake_senders(self.link);
+        Ok(())
     }
 
     fn numbered(&self, state: &mut State, content: Content) -> Result<(), Kind> {
