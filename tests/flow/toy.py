@@ -20,7 +20,7 @@ from atoll.core.errors import PeerError
 from atoll.core.message import Message, integer
 from atoll.core.names import Role
 from atoll.core.reveal import Reveal
-from atoll.flow.policy import everything
+from atoll.flow.approving import everything
 from atoll.flow.runner import Outcome, Run, run
 from atoll.flow.tables import HeldTables
 from atoll.jobs.approval import PublicKey

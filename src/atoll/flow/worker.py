@@ -28,7 +28,7 @@ from atoll.flow.connect import Connection, connect
 from atoll.flow.events import Events, JsonLines
 from atoll.flow.ledger import Ledger
 from atoll.flow.outputs import sweep
-from atoll.flow.policy import everything, only
+from atoll.flow.approving import everything, only
 from atoll.flow.runner import Run, run
 from atoll.flow.specification import Specification, read_specification
 from atoll.flow.tables import FileTables, folder_tables
