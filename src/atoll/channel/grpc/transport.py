@@ -2,52 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from atoll_native import NativeError, WireEndpoint
 
 from atoll.channel.api import Buffer
+from atoll.channel.grpc.failures import translated
 from atoll.channel.identity import Identity, Peer
-from atoll.core.errors import (
-    AtollError,
-    CancelledError,
-    InternalError,
-    NetworkError,
-    PeerError,
-    UserError,
-)
+from atoll.core.errors import AtollError
 from atoll.core.limits import MESSAGE_BYTES
 from atoll.core.names import Scope
 from atoll.core.settings import Settings
-
-_CLASSES: dict[str, type[AtollError]] = {
-    "ATL-NET-001": NetworkError,
-    "ATL-NET-002": NetworkError,
-    "ATL-NET-003": NetworkError,
-    "ATL-NET-004": PeerError,
-    "ATL-NET-005": UserError,
-    "ATL-NET-006": UserError,
-    "ATL-NET-010": NetworkError,
-    "ATL-NET-015": NetworkError,
-    "ATL-NET-022": CancelledError,
-    "ATL-NET-023": CancelledError,
-    "ATL-NET-024": UserError,
-    "ATL-NET-026": UserError,
-    "ATL-NET-027": UserError,
-}
-_HINTS = {
-    "ATL-NET-001": "look whether the peer's process and the network are up",
-    "ATL-NET-005": "send it as a stream of messages",
-    "ATL-NET-010": "look whether the peer is started and the address is right",
-    "ATL-NET-011": "exchange authority certificates again and compare fingerprints",
-    "ATL-NET-013": "the peer renews its certificate",
-    "ATL-NET-014": "compare the clocks of both machines",
-    "ATL-NET-016": "the peer's log says why; was this party's authority pinned there?",
-    "ATL-NET-024": "choose another address or port",
-}
 
 
 @dataclass(frozen=True)
@@ -74,65 +43,42 @@ class WireSettings:
             connect_seconds=settings.connect_seconds,
         )
 
+    def limits(self) -> dict[str, Any]:
+        """Return them as the native endpoint takes them."""
+        return {
+            "silence_s": self.silence_seconds,
+            "heartbeat_s": self.heartbeat_seconds,
+            "connect_s": self.connect_seconds,
+            "handshake_s": self.handshake_seconds,
+            "linger_s": self.linger_seconds,
+            "window_bytes": self.window_bytes,
+        }
 
-class GrpcTransport:
-    """This party's end: listens, dials, or both, and talks to pinned peers alone.
 
-    ``peers`` are the parties of the job; their authorities come from the identity. ``addresses``
-    overrides where a peer is dialled. With neither an address nor ``listen`` nothing connects.
-    Errors: those of ``Transport``; ATL-NET-006 no such peer, 010 to 029 connections and frames,
-    ATL-PTY-009, ATL-PTY-010 the own certificate's period, ATL-PTY-012 a peer that is not trusted.
-    """
+class WireTransport:
+    """What both transports share: one native endpoint, its calls and its errors."""
 
-    def __init__(
-        self,
-        identity: Identity,
-        peers: Sequence[str],
-        *,
-        listen: str | None = None,
-        addresses: Mapping[str, str] | None = None,
-        settings: WireSettings | None = None,
-    ) -> None:
-        identity.check_current()
-        wanted = settings or WireSettings()
-        self.party = identity.party
+    def __init__(self, party: str, peers: Sequence[str], start: Callable[[], WireEndpoint]) -> None:
+        self.party = party
         self.peers = tuple(peers)
-        pins = [_pin(identity.peer(peer), addresses or {}) for peer in self.peers]
         try:
-            self._endpoint = WireEndpoint(
-                identity.party,
-                identity.certificate.decode(),
-                identity.key_pem().decode(),
-                pins,
-                listen,
-                silence_s=wanted.silence_seconds,
-                heartbeat_s=wanted.heartbeat_seconds,
-                connect_s=wanted.connect_seconds,
-                handshake_s=wanted.handshake_seconds,
-                linger_s=wanted.linger_seconds,
-                window_bytes=wanted.window_bytes,
-            )
+            self._endpoint = start()
         except NativeError as error:
-            raise _translated(error) from None
-
-    @property
-    def address(self) -> str | None:
-        """Where this party listens (``host:port``), if it does."""
-        return self._endpoint.address()
+            raise translated(error) from None
 
     def send(self, peer: str, scope: Scope, tag: str, body: Buffer, timeout: float) -> None:
         """Copy one message and hand it over; blocks while the peer's window is full."""
         try:
             self._endpoint.send(peer, _tuple(scope), tag, body, timeout)
         except NativeError as error:
-            raise _translated(error) from None
+            raise translated(error) from None
 
     def receive(self, peer: str, scope: Scope, tag: str, timeout: float) -> Buffer:
         """Wait for the next message of this peer, scope and tag."""
         try:
             return self._endpoint.receive(peer, _tuple(scope), tag, timeout)
         except NativeError as error:
-            raise _translated(error) from None
+            raise translated(error) from None
 
     def receive_any(
         self, peers: Sequence[str], scope: Scope, tag: str, timeout: float
@@ -141,7 +87,7 @@ class GrpcTransport:
         try:
             return self._endpoint.receive_any(list(peers), _tuple(scope), tag, timeout)
         except NativeError as error:
-            raise _translated(error) from None
+            raise translated(error) from None
 
     def counters(self) -> dict[str, dict[str, int]]:
         """Return counts by peer (messages, bytes, frames, connections); those of the stream
@@ -178,18 +124,86 @@ class GrpcTransport:
         self.abort(code, phase)
 
 
+class GrpcTransport(WireTransport):
+    """This party's end: listens, dials, or both, and talks to pinned peers alone.
+
+    ``peers`` are the parties of the job; their authorities come from the identity. ``addresses``
+    overrides where a peer is dialled. With neither an address nor ``listen`` nothing connects.
+    Errors: those of ``Transport``; ATL-NET-006 no such peer, 010 to 029 connections and frames,
+    ATL-PTY-009, ATL-PTY-010 the own certificate's period, ATL-PTY-012 a peer that is not trusted.
+    """
+
+    def __init__(
+        self,
+        identity: Identity,
+        peers: Sequence[str],
+        *,
+        listen: str | None = None,
+        addresses: Mapping[str, str] | None = None,
+        settings: WireSettings | None = None,
+    ) -> None:
+        identity.check_current()
+        pins = [_pin(identity.peer(peer), addresses or {}) for peer in peers]
+        super().__init__(
+            identity.party,
+            peers,
+            lambda: WireEndpoint(
+                identity.party,
+                identity.certificate.decode(),
+                identity.key_pem().decode(),
+                pins,
+                listen,
+                **(settings or WireSettings()).limits(),
+            ),
+        )
+
+    @property
+    def address(self) -> str | None:
+        """Where this party listens (``host:port``), if it does."""
+        return self._endpoint.address()
+
+
+class GatewayTransport(WireTransport):
+    """A worker's end: it reaches its peers through the gateway of its own node.
+
+    ``peers`` maps each party of the job to whether the own gateway can dial it; one that cannot be
+    dialled dials this party. ``gateway`` is the gateway's socket, ``socket`` the one on which this
+    worker listens for it (at most 100 bytes of path); ``token`` and ``label`` are those of
+    ``Gateway.register``. No key enters the worker. Errors: those of ``Transport``; ATL-NET-006
+    no such peer, 010 to 029 connections and frames, ATL-NET-040 the label is not registered over
+    there (for longer than ``connect_seconds``), ATL-NET-041 nor here, or with another token,
+    ATL-NET-042 a peer without an address.
+    """
+
+    def __init__(
+        self,
+        party: str,
+        peers: Mapping[str, bool],
+        *,
+        gateway: Path,
+        socket: Path,
+        token: bytes,
+        label: str,
+        settings: WireSettings | None = None,
+    ) -> None:
+        super().__init__(
+            party,
+            list(peers),
+            lambda: WireEndpoint.through(
+                party,
+                list(peers.items()),
+                str(gateway),
+                str(socket),
+                token,
+                label,
+                **(settings or WireSettings()).limits(),
+            ),
+        )
+
+
 def _pin(peer: Peer, addresses: Mapping[str, str]) -> tuple[str, str, str | None]:
     return peer.party, peer.ca.decode(), addresses.get(peer.party, peer.address)
 
 
 def _tuple(scope: Scope) -> tuple[str, str, int]:
     return scope.job, scope.task, scope.attempt
-
-
-def _translated(error: NativeError) -> AtollError:
-    code = error.code
-    peer: str | None = getattr(error, "peer", None)
-    phase: str | None = getattr(error, "peer_phase", None)
-    kind = _CLASSES.get(code, PeerError if code.startswith("ATL-NET-") else InternalError)
-    text = f"peer lost: {error}" if code == "ATL-NET-001" else str(error)
-    return kind(code, text, party=peer, phase=phase, hint=_HINTS.get(code))
