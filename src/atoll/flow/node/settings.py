@@ -1,0 +1,212 @@
+"""What can be set on a node: by section and key, with default, meaning and FATE's equivalent."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+def _key(default: Any, description: str, *, fate: str = "", **bounds: Any) -> Any:
+    extra: dict[str, Any] = {"fate": fate} if fate else {}
+    return Field(default, description=description, json_schema_extra=extra, **bounds)
+
+
+class Section(BaseModel):
+    """A section of the settings; unknown keys are refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class NodeSection(Section):
+    """How this node works as a whole."""
+
+    mode: Literal["standalone", "cluster"] = _key(
+        "standalone",
+        "standalone: tables and workers on this machine; cluster: needs an engine extra",
+        fate="WORK_MODE",
+    )
+    drain_seconds: float = _key(
+        30.0, "how long running tasks may go on once the node is told to stop", ge=0, le=3600
+    )
+
+
+class HttpSection(Section):
+    """The API for people and programs of this organisation."""
+
+    host: str = _key("127.0.0.1", "the address that the API listens on", fate="IP")
+    port: int = _key(8090, "the API's port; 0 takes any free one", ge=0, le=65535, fate="HTTP_PORT")
+    certificate: str = _key("", "a PEM file: serve HTTPS with it; needed beyond loopback")
+    key: str = _key("", "the PEM file of the certificate's key")
+    plain: bool = _key(False, "allow plain HTTP beyond loopback, behind a proxy that adds TLS")
+    body_bytes: int = _key(8 << 20, "the largest JSON body", ge=1024, le=1 << 30)
+    upload_bytes: int = _key(16 << 30, "the largest table that may be uploaded", ge=1024)
+    request_seconds: float = _key(60.0, "how long one request may take", gt=0, le=86400)
+
+
+class GatewaySection(Section):
+    """The one port that faces the partners."""
+
+    listen: str = _key(
+        "0.0.0.0:9370",
+        "address and port for partners; empty: only poll",
+        fate="GRPC_PORT",
+    )
+    advertise: str = _key("", "host:port at which partners reach this node; given in invitations")
+    call_seconds: float = _key(
+        20.0,
+        "how long a call to a partner's node may take",
+        gt=0,
+        le=1200,
+        fate="DEFAULT_GRPC_OVERALL_TIMEOUT",
+    )
+    sync_seconds: float = _key(
+        2.0, "how often partners of a live job are asked even if nothing changed", gt=0, le=60
+    )
+    silence_seconds: float = _key(30.0, "a worker's peer silent for so long is lost", gt=0, le=3600)
+    heartbeat_seconds: float = _key(2.0, "how often a sign of life is sent", gt=0, le=600)
+    connect_seconds: float = _key(60.0, "how long a worker tries to meet its peer", gt=0, le=3600)
+
+
+class DatabaseSection(Section):
+    """Where jobs, users and history are kept."""
+
+    url: str = _key(
+        "",
+        "empty: SQLite in the node's folder; or postgresql+pg8000://… or mysql+pymysql://… "
+        "(extras postgres, mysql); write ${NAME} for what comes from the environment",
+        fate="USE_LOCAL_DATABASE, DATABASE",
+    )
+    connections: int = _key(
+        8, "connections kept to a database server", ge=1, le=100, fate="DATABASE.max_connections"
+    )
+
+
+class AccessSection(Section):
+    """Who may use the API."""
+
+    enabled: bool = _key(
+        True,
+        "false lets everyone on loopback act as administrator; refused on any other address",
+        fate="USE_AUTHENTICATION, PRIVILEGE_COMMAND_WHITELIST",
+    )
+    session_hours: float = _key(12.0, "how long a login holds", gt=0, le=720)
+    token_days: int = _key(365, "the longest life of an API token", ge=1, le=3650)
+
+
+class DiscoverySection(Section):
+    """How partners and services are found."""
+
+    kind: Literal["static", "zookeeper"] = _key(
+        "static",
+        "static: the addresses given with each partner; zookeeper: a named extra",
+        fate="USE_CONFIGURATION_CENTER, CHECK_NODES_IDENTITY",
+    )
+    hosts: str = _key("", "host:port, … of the ZooKeeper ensemble", fate="ZOOKEEPER_HOSTS")
+
+
+class QueueSection(Section):
+    """Where waiting jobs stand."""
+
+    kind: Literal["embedded", "redis"] = _key(
+        "embedded",
+        "embedded: in the node's database; redis: a named extra",
+        fate="in-process queue",
+    )
+    rule: Literal["first_come", "fair_share", "priority"] = _key(
+        "first_come", "which waiting job is next"
+    )
+    redis_url: str = _key(
+        "", "redis://host:port of an external queue", fate="REDIS.host, REDIS.port"
+    )
+    redis_database: int = _key(0, "the database index in Redis", ge=0, le=1023, fate="REDIS.db")
+
+
+class JobsSection(Section):
+    """How jobs run."""
+
+    as_initiator: int = _key(
+        5,
+        "jobs that this node has started and that run at once",
+        ge=1,
+        le=1000,
+        fate="MAX_CONCURRENT_JOB_RUN",
+    )
+    as_host: int = _key(
+        10,
+        "jobs of partners that run here at once",
+        ge=1,
+        le=1000,
+        fate="MAX_CONCURRENT_JOB_RUN_HOST",
+    )
+    step_rule: Literal["parallel", "serial", "cost_first"] = _key(
+        "parallel", "which ready steps of a job start", fate="task_parallelism"
+    )
+    retries: int = _key(
+        1, "how often a step that lost its peer or worker is tried again", ge=0, le=20
+    )
+    progress_seconds: float = _key(
+        3600.0, "a job without any progress for so long fails", gt=0, fate="JOB_DEFAULT_TIMEOUT"
+    )
+    peer_seconds: float = _key(60.0, "a partner's node silent for so long is lost", gt=0, le=86400)
+    waiting: int = _key(10_000, "how many jobs may wait", ge=1, le=1_000_000)
+
+
+class WorkersSection(Section):
+    """The processes that compute."""
+
+    warm: int = _key(1, "idle workers kept ready", ge=0, le=64)
+    maximum: int = _key(16, "workers at once", ge=1, le=1024)
+    threads: int = _key(0, "threads of each worker's kernels; 0: all cores", ge=0, le=1024)
+    receive_seconds: float = _key(600.0, "how long a worker waits for one message", gt=0)
+
+
+class PolicySection(Section):
+    """What happens to a partner's job that no grant covers."""
+
+    default: Literal["ask", "deny"] = _key("ask", "ask: a person decides; deny: it is refused")
+    minimum_intersection: int = _key(
+        0, "jobs of partners with a smaller minimum are refused", ge=0, le=1 << 40
+    )
+
+
+class RetentionSection(Section):
+    """What is kept, and for how long."""
+
+    job_days: int = _key(365, "ended jobs older than this are pruned", ge=1)
+    artifact_days: int = _key(30, "outputs older than this are pruned (not published models)", ge=1)
+    log_days: int = _key(30, "logs older than this are pruned", ge=1)
+
+
+class DataSection(Section):
+    """Tables."""
+
+    folders: tuple[str, ...] = _key(
+        (), "folders besides the node's own data/ from which tables may be registered by path"
+    )
+    preview_rows: int = _key(100, "the most rows that a preview shows", ge=0, le=10_000)
+
+
+class LogSection(Section):
+    """What the node says."""
+
+    level: Literal["debug", "info", "warning", "error"] = _key("info", "how much is logged")
+    format: Literal["json", "text"] = _key("json", "JSON lines, or text for people")
+
+
+class NodeSettings(Section):
+    """All settings of a node, by section. Order of precedence: flag, environment, file, default."""
+
+    node: NodeSection = NodeSection()
+    http: HttpSection = HttpSection()
+    gateway: GatewaySection = GatewaySection()
+    database: DatabaseSection = DatabaseSection()
+    access: AccessSection = AccessSection()
+    discovery: DiscoverySection = DiscoverySection()
+    queue: QueueSection = QueueSection()
+    jobs: JobsSection = JobsSection()
+    workers: WorkersSection = WorkersSection()
+    policy: PolicySection = PolicySection()
+    retention: RetentionSection = RetentionSection()
+    data: DataSection = DataSection()
+    log: LogSection = LogSection()
