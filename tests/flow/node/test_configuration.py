@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from atoll.core.errors import AtollError
-from atoll.flow.node.configuration import keys, load, variable
+from atoll.flow.node.configuration import keys, load, reference, variable
 
 
 def refused(code: str) -> pytest.RaisesExc[AtollError]:
@@ -76,3 +76,8 @@ def test_every_key_has_a_meaning_and_its_default_passes() -> None:
         assert entry.description
         assert entry.environment == variable(entry.key)
     assert len(keys()) == len(set(keys()))
+
+
+def test_the_reference_page_lists_every_setting() -> None:
+    page = Path(__file__).parents[3] / "docs" / "reference" / "settings.md"
+    assert reference() in page.read_text(encoding="utf-8")

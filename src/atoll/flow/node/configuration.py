@@ -228,3 +228,19 @@ def _shown(key: str, value: Any) -> Any:
     if any(word in key for word in _SECRET):
         return "…" if value and isinstance(value, str) else value
     return value
+
+
+def reference() -> str:
+    """Return the tables of the settings' reference page; a test compares the page with them."""
+    found = load(environment={})
+    parts: list[str] = []
+    for name, kind in sections().items():
+        parts += [f"### {name}", "", (kind.__doc__ or "").split("; unknown")[0], ""]
+        parts += ["| key | default | what it does | FATE's equal |", "|---|---|---|---|"]
+        for key in kind.model_fields:
+            entry = found.explain(f"{name}.{key}")
+            shown = json.dumps(entry.default)
+            fate = ", ".join(f"`{word}`" for word in entry.fate.split(", ") if word)
+            parts.append(f"| `{entry.key}` | `{shown}` | {entry.description} | {fate} |")
+        parts.append("")
+    return "\n".join(parts)
