@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import threading
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -254,6 +255,15 @@ def test_cancel_ends_waiting_calls() -> None:
             waiting.result(LONG)
 
 
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """Whoever started the tests in the background may have made them deaf to SIGINT."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("interruptible")
 def test_an_interrupt_ends_a_waiting_call() -> None:
     with pair() as (shop, _):
         alarm = threading.Timer(0.2, signal.raise_signal, [signal.SIGINT])
