@@ -1,0 +1,137 @@
+"""Starts, finds and stops the process of a node."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from atoll.core.errors import AtollError, NetworkError
+from atoll.flow.node.folder import NodeFolder
+from atoll.jobs.errors import ConflictError, EnvironmentFault, NotFoundError
+
+_LOOK_SECONDS = 0.05
+_TAIL_BYTES = 8192
+
+
+@dataclass(frozen=True)
+class Running:
+    """A node that runs: its process, and where its API is."""
+
+    pid: int
+    url: str
+    token: str
+
+
+def find(folder: NodeFolder) -> Running | None:
+    """Return the node that runs in a folder, once its API is there."""
+    pid, said = folder.running(), folder.read_http()
+    if pid is None or said is None:
+        return None
+    return Running(pid, str(said["url"]), str(said["token"]))
+
+
+def require(folder: NodeFolder) -> Running:
+    """Return the node that runs in a folder. Errors: ATL-NOD-003 none does."""
+    found = find(folder)
+    if found is None:
+        raise NetworkError(
+            "ATL-NOD-003",
+            "no node runs in this folder",
+            place=str(folder.root),
+            hint=f"start it: atoll up --folder {folder.root}",
+        )
+    return found
+
+
+def up(
+    folder: NodeFolder,
+    *,
+    flags: Mapping[str, Any] | None = None,
+    seconds: float = 60.0,
+    tell: Callable[[str], None] = lambda text: None,
+) -> Running:
+    """Start a node in the background and wait until its API answers.
+
+    Errors: ATL-NOD-001 one runs already, ATL-NOD-004 it did not start (with the end of its log),
+    ATL-NOD-005 there is no node in the folder.
+    """
+    check_folder(folder)
+    if folder.running() is not None:
+        raise ConflictError(
+            "ATL-NOD-001",
+            "a node runs in this folder already",
+            place=str(folder.root),
+            hint="see it with `atoll status`",
+        )
+    folder.make()
+    begin = folder.log.stat().st_size if folder.log.exists() else 0
+    command = [sys.executable, "-m", "atoll.flow.node", str(folder.root)]
+    command += [f"--set={key}={value}" for key, value in (flags or {}).items()]
+    with folder.log.open("ab") as log:
+        process = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
+        )
+    tell(f"starting (log: {folder.log})")
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        found = find(folder)
+        if found is not None and found.pid == process.pid:
+            return found
+        if process.poll() is not None:
+            break
+        time.sleep(_LOOK_SECONDS)
+    else:
+        process.terminate()
+    raise _not_started(folder, begin)
+
+
+def check_folder(folder: NodeFolder) -> None:
+    """Refuse a folder that holds no node. Errors: ATL-NOD-005."""
+    if not (folder.root / "party.json").exists():
+        raise NotFoundError(
+            "ATL-NOD-005",
+            "there is no node in this folder",
+            place=str(folder.root),
+            hint=f"make one: atoll init PARTY --folder {folder.root}",
+        )
+
+
+def _not_started(folder: NodeFolder, begin: int) -> AtollError:
+    size = folder.log.stat().st_size
+    with folder.log.open("rb") as file:
+        file.seek(max(begin, size - _TAIL_BYTES))
+        lines = file.read().decode("utf-8", "replace").strip().splitlines()
+    last = next((line for line in reversed(lines) if "ATL-" in line), lines[-1] if lines else "")
+    return EnvironmentFault(
+        "ATL-NOD-004",
+        f"the node did not start: {last}" if last else "the node did not start",
+        place=str(folder.log),
+        hint="the log says more; `atoll doctor` looks for the usual causes",
+    )
+
+
+def down(folder: NodeFolder, *, seconds: float = 60.0) -> bool:
+    """Stop a node in order, and by force once the time is over; say whether one ran."""
+    pid = folder.running()
+    if pid is None:
+        return False
+    os.kill(pid, signal.SIGTERM)
+    deadline = time.monotonic() + seconds
+    while folder.running() == pid:
+        if time.monotonic() > deadline:
+            os.kill(pid, signal.SIGKILL)
+            deadline = float("inf")
+        time.sleep(_LOOK_SECONDS)
+    return True
+
+
+def default_folder() -> Path:
+    """Return the node's folder where none is named: ``ATOLL_HOME``, else ``~/.atoll``."""
+    return Path(os.environ.get("ATOLL_HOME") or Path.home() / ".atoll")
