@@ -13,7 +13,7 @@ from atoll.core.names import Role
 from atoll.core.report import Report
 from atoll.core.reveal import Reveal
 from atoll.jobs.plan import TableFacts
-from atoll.jobs.schema import Port, Schema
+from atoll.jobs.schema import Port, Refusal, Schema
 from atoll.table import Table
 
 
@@ -33,6 +33,11 @@ class Task:
     party: Party
     inputs: Mapping[str, Any]
     tables: Tables
+
+    def several(self, port: str) -> list[Any]:
+        """Return the inputs of a port that takes many, in the order of their numbers."""
+        named = {key: value for key, value in self.inputs.items() if key.partition(".")[0] == port}
+        return [named[key] for key in sorted(named, key=lambda key: (len(key), key))]
 
 
 @dataclass(frozen=True)
@@ -117,3 +122,11 @@ class Component:
 
 
 Catalogue = Mapping[str, Component]
+
+
+class KnownComponents(dict[str, Component]):
+    """A catalogue that also knows why other components are ``refused`` here."""
+
+    def __init__(self, known: Catalogue, refused: Mapping[str, Refusal] | None = None) -> None:
+        super().__init__(known)
+        self.refused = dict(refused or {})

@@ -10,6 +10,7 @@ from atoll.components.api import Component, Facts, Result, Tables, Task, Terms
 from atoll.core.errors import UserError
 from atoll.jobs.definition import Frozen
 from atoll.jobs.plan import TableFacts
+from atoll.jobs.schema import PARTY_LOCAL
 from atoll.table import Table
 from atoll.table.ids import ID_RULE
 
@@ -18,7 +19,11 @@ class ReaderParameters(Frozen):
     """Which table each party brings."""
 
     tables: dict[str, str] = Field(description="the name of the table at each party")
-    id: str = Field("id", description="the column with the row ids, at every party")
+    id: str = Field(
+        "id",
+        description="the column with the row ids, at every party",
+        json_schema_extra=PARTY_LOCAL,
+    )
     label: str = Field("y", description="the label's column at the guest")
 
 

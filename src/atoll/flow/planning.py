@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from pydantic import BaseModel
+from pydantic import BaseModel, JsonValue
 
-from atoll.components.api import Catalogue, Facts, Terms
+from atoll.components.api import Catalogue, Facts, KnownComponents, Terms
 from atoll.core.errors import PeerError
 from atoll.core.reveal import Reveal
 from atoll.flow.code import code_digest
 from atoll.jobs.definition import Job
 from atoll.jobs.plan import ComponentFacts, Plan, TableFacts
-from atoll.jobs.schema import Schemas
+from atoll.jobs.schema import KnownSchemas, Schemas
 from atoll.jobs.validation import fill, order, plain, schema_of
 from atoll.operators import coin_toss
 
@@ -30,8 +30,10 @@ Declared = Mapping[str, Mapping[str, TableFacts]]
 
 
 def schemas(catalogue: Catalogue) -> Schemas:
-    """Return the schema of each component of a catalogue."""
-    return {name: component.schema() for name, component in catalogue.items()}
+    """Return the schema of each component of a catalogue, and why others were refused."""
+    known = {name: component.schema() for name, component in catalogue.items()}
+    refused = catalogue.refused if isinstance(catalogue, KnownComponents) else None
+    return KnownSchemas(known, refused)
 
 
 def component_facts(job: Job, catalogue: Catalogue) -> dict[str, ComponentFacts]:
@@ -45,11 +47,28 @@ def component_facts(job: Job, catalogue: Catalogue) -> dict[str, ComponentFacts]
     }
 
 
-def filled(job: Job, catalogue: Catalogue) -> dict[str, BaseModel]:
-    """Return every step's parameters with all defaults. Errors: ATL-JOB-004 to ATL-JOB-006."""
+def filled(job: Job, catalogue: Catalogue, party: str | None = None) -> dict[str, BaseModel]:
+    """Return every step's parameters with all defaults: the common ones, or those of a party.
+
+    Errors: ATL-JOB-004 to ATL-JOB-006, ATL-JOB-015.
+    """
     known = schemas(catalogue)
     return {
-        name: fill(name, step, schema_of(name, step, known)) for name, step in job.steps.items()
+        name: fill(name, step, schema_of(name, step, known), party)
+        for name, step in job.steps.items()
+    }
+
+
+def _by_party(job: Job, catalogue: Catalogue) -> dict[str, dict[str, dict[str, JsonValue]]]:
+    """Return each party's parameters of the steps where some party has its own."""
+    known = schemas(catalogue)
+    return {
+        name: {
+            party: dict(plain(fill(name, step, schema_of(name, step, known), party)))
+            for party in job.parties
+        }
+        for name, step in job.steps.items()
+        if step.overrides
     }
 
 
@@ -83,6 +102,7 @@ def build(
         estimated_bytes={name: term.estimated_bytes for name, term in terms.items()},
         owners=_owners(terms),
         warnings=tuple(f"{name}: {text}" for name, term in terms.items() for text in term.warnings),
+        party_parameters=_by_party(job, catalogue),
     )
 
 
@@ -107,7 +127,7 @@ def _upstream(job: Job, name: str, declared: Declared) -> dict[str, TableFacts]:
     while waiting:
         step = waiting.pop()
         reached.add(step)
-        waiting += [source.partition(".")[0] for source in job.steps[step].inputs.values()]
+        waiting += job.steps[step].sources() - reached
     found: dict[str, TableFacts] = {}
     for party in job.parties:
         mine = declared.get(party, {})

@@ -141,7 +141,7 @@ class Runner:
         outputs = Outputs(run.folder / "runs")
         name = self._name(agreed)
         public = self._toss(agreed, name)
-        parameters = filled(run.job, run.catalogue)
+        parameters = filled(run.job, run.catalogue, run.party)
         for step in steps:
             self._step(step, agreed, name, public, parameters[step], outputs)
         self._enter("finish")
@@ -275,7 +275,7 @@ def traffic(counters: Counters) -> list[dict[str, Any]]:
 
 def declare(run: Run) -> dict[str, TableFacts]:
     """Return the facts of the tables that this party brings, by step. Errors: of its tables."""
-    parameters = filled(run.job, run.catalogue)
+    parameters = filled(run.job, run.catalogue, run.party)
     guest = next(name for name, role in run.job.parties.items() if role == Role.GUEST)
     found: dict[str, TableFacts] = {}
     for step in order(run.job):

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import re
-import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -13,11 +11,24 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, f
 from atoll.core import codec
 from atoll.core.errors import UserError
 from atoll.core.names import Role, party_id
-from atoll.jobs.errors import NotFoundError
+from atoll.jobs.reading import JOB_FILE_BYTES, read_plain
 
-JOB_FILE_BYTES = 1 << 20
 STEPS = 256
 PARTIES = 64
+INPUTS = 64
+NAME_CHARACTERS = 200
+
+__all__ = [
+    "INPUTS",
+    "JOB_FILE_BYTES",
+    "PARTIES",
+    "STEPS",
+    "Frozen",
+    "Job",
+    "Step",
+    "parse_job",
+    "read_job",
+]
 
 _NAME = re.compile(r"[a-z][a-z0-9_-]{0,62}")
 
@@ -34,15 +45,44 @@ class Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
+Name = Annotated[str, Field(max_length=NAME_CHARACTERS)]
+Values = dict[Name, JsonValue]
+
+
 class Step(Frozen):
     """A node of the job's graph: a component, where its inputs come from, and its parameters.
 
-    ``inputs`` maps the component's input to ``step.output`` of another step.
+    ``inputs`` maps the component's input to ``step.output`` of another step; an input that takes
+    several is written as a list and kept as ``input.0``, ``input.1``, … ``overrides`` holds, by
+    party, parameters that differ there; only those that the component marks as a party's own may.
     """
 
-    component: str
-    inputs: dict[str, str] = Field(default_factory=dict)
-    parameters: dict[str, JsonValue] = Field(default_factory=dict)
+    component: Name
+    inputs: Annotated[dict[Name, Name], Field(max_length=INPUTS)] = Field(default_factory=dict)
+    parameters: Values = Field(default_factory=dict)
+    overrides: Annotated[dict[Name, Values], Field(max_length=PARTIES)] = Field(
+        default_factory=dict
+    )
+
+    @field_validator("inputs", mode="before")
+    @classmethod
+    def _numbered(cls, value: Any) -> Any:
+        if not isinstance(value, dict):
+            return value
+        found: dict[Any, Any] = {}
+        for port, source in value.items():
+            several = list(source) if isinstance(source, list | tuple) else None
+            named = {port: source}
+            if several is not None:
+                named = {f"{port}.{at}": entry for at, entry in enumerate(several)}
+            if found.keys() & named.keys():
+                raise ValueError("an input is given twice")
+            found.update(named)
+        return found
+
+    def sources(self) -> frozenset[str]:
+        """Return the names of the steps whose outputs this one takes."""
+        return frozenset(source.partition(".")[0] for source in self.inputs.values())
 
 
 class Job(Frozen):
@@ -88,35 +128,12 @@ class Job(Frozen):
         return codec.digest(["atoll/job/v1", self.canonical()])
 
 
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
-        raise ValueError("a key occurs twice")
-    return found
-
-
 def read_job(path: Path) -> Job:
-    """Read a job from a JSON or TOML file.
+    """Read a job from a JSON, TOML (``.toml``) or YAML (``.yaml``, ``.yml``) file.
 
-    Errors: ATL-JOB-003 not found, too large, not JSON or TOML, or not of a job's shape.
+    Errors: ATL-JOB-003 not found, too large, of none of these forms, or not of a job's shape.
     """
-    if not path.is_file():
-        raise NotFoundError("ATL-JOB-003", "there is no such job file", place=str(path))
-    if path.stat().st_size > JOB_FILE_BYTES:
-        raise UserError("ATL-JOB-003", "a job file has at most 1 MiB", place=str(path))
-    try:
-        text = path.read_text(encoding="utf-8")
-        toml = path.suffix == ".toml"
-        value = tomllib.loads(text) if toml else json.loads(text, object_pairs_hook=_once)
-    except (ValueError, RecursionError) as error:
-        reason = "not UTF-8" if isinstance(error, UnicodeDecodeError) else str(error)
-        raise UserError(
-            "ATL-JOB-003",
-            f"the job file cannot be read: {reason}",
-            place=str(path),
-            hint="a job is JSON (or TOML where the name ends in .toml)",
-        ) from error
-    return parse_job(value, place=str(path))
+    return parse_job(read_plain(path), place=str(path))
 
 
 def parse_job(value: Any, *, place: str | None = None) -> Job:

@@ -31,7 +31,8 @@ class ComponentFacts(Frozen):
 class Plan(Frozen):
     """A job with all defaults, tables, implementations, reveals and owners filled in.
 
-    ``tables`` is by party and step, ``owners`` says which parties keep each output.
+    ``tables`` is by party and step, ``owners`` says which parties keep each output,
+    ``party_parameters`` holds the filled parameters of each party of a step where they differ.
     """
 
     version: Literal[1] = 1
@@ -47,6 +48,7 @@ class Plan(Frozen):
     estimated_bytes: dict[str, int]
     owners: dict[str, tuple[str, ...]]
     warnings: tuple[str, ...] = ()
+    party_parameters: dict[str, dict[str, dict[str, JsonValue]]] = Field(default_factory=dict)
 
     def canonical(self) -> dict[str, Any]:
         """Return the plain form that is hashed and signed."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import heapq
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -10,8 +11,11 @@ from pydantic import BaseModel, ValidationError
 
 from atoll.core.errors import UserError
 from atoll.core.names import Role
-from atoll.jobs.definition import Job, Step
-from atoll.jobs.schema import Schema, Schemas
+from atoll.jobs.definition import INPUTS, Job, Step
+from atoll.jobs.errors import DeniedError
+from atoll.jobs.schema import KnownSchemas, Port, Schema, Schemas
+
+_SHOWN = 20
 
 
 def near(name: str, known: Iterable[str]) -> str:
@@ -20,15 +24,17 @@ def near(name: str, known: Iterable[str]) -> str:
     found = difflib.get_close_matches(name, names, n=1)
     if found:
         return f"did you mean {found[0]}?"
-    return f"known: {', '.join(names)}" if names else "none is known"
+    more = ", …" if len(names) > _SHOWN else ""
+    return f"known: {', '.join(names[:_SHOWN])}{more}" if names else "none is known"
 
 
 def validate(job: Job, schemas: Schemas) -> tuple[str, ...]:
     """Check a whole job and return its steps in the order in which they run.
 
-    Errors: ATL-JOB-002 not one guest, ATL-JOB-004 unknown component, ATL-JOB-005 unknown
-    parameter, ATL-JOB-006 parameter out of bounds, ATL-JOB-007 inputs, ATL-JOB-008 a cycle,
-    ATL-JOB-009 a role that a component has no part for.
+    Errors: ATL-JOB-002 not one guest, ATL-JOB-004 unknown component (or the code with which it was
+    refused here), ATL-JOB-005 unknown parameter, ATL-JOB-006 parameter out of bounds, ATL-JOB-007
+    inputs, ATL-JOB-008 a cycle, ATL-JOB-009 a role that a component has no part for, ATL-JOB-015
+    a parameter that may not differ.
     """
     _check_roles(job)
     for name, step in job.steps.items():
@@ -36,20 +42,25 @@ def validate(job: Job, schemas: Schemas) -> tuple[str, ...]:
         _check_parties(job, name, schema)
         _check_inputs(job, name, step, schemas)
         fill(name, step, schema)
+        _check_overrides(job, name, step, schema)
     return order(job)
 
 
 def schema_of(name: str, step: Step, schemas: Schemas) -> Schema:
-    """Return the schema of a step's component. Errors: ATL-JOB-004."""
+    """Return the schema of a step's component. Errors: ATL-JOB-004, or why it was refused."""
     schema = schemas.get(step.component)
-    if schema is None:
-        raise UserError(
-            "ATL-JOB-004",
-            f"there is no component {step.component!r}",
-            place=f"steps.{name}.component",
-            hint=near(step.component, schemas),
-        )
-    return schema
+    if schema is not None:
+        return schema
+    place = f"steps.{name}.component"
+    refused = schemas.refused.get(step.component) if isinstance(schemas, KnownSchemas) else None
+    if refused is not None:
+        raise DeniedError(refused.code, refused.message, place=place, hint=refused.hint)
+    raise UserError(
+        "ATL-JOB-004",
+        f"there is no component {step.component!r}",
+        place=place,
+        hint=near(step.component, schemas),
+    )
 
 
 def _check_roles(job: Job) -> None:
@@ -72,18 +83,32 @@ def _check_parties(job: Job, name: str, schema: Schema) -> None:
 
 def _check_inputs(job: Job, name: str, step: Step, schemas: Schemas) -> None:
     schema = schemas[step.component]
-    for port in step.inputs:
-        if port not in schema.inputs:
-            raise _input(name, port, f"{schema.name} has no such input", near(port, schema.inputs))
+    given: set[str] = set()
+    for key, source in step.inputs.items():
+        port, wanted = _port(name, key, schema)
+        given.add(port)
+        kind = _kind_of(job, name, key, source, schemas)
+        if not wanted.accepts(kind):
+            told = " or ".join(f"a {known}" for known in wanted.kinds)
+            raise _input(name, key, f"takes {told}, but {source} is a {kind}", None)
     for port, wanted in schema.inputs.items():
-        source = step.inputs.get(port)
-        if source is None:
-            if wanted.optional:
-                continue
+        if port not in given and not wanted.optional:
             raise _input(name, port, "this input is missing", f"name a step's {wanted.kind}")
-        kind = _kind_of(job, name, port, source, schemas)
-        if kind != wanted.kind:
-            raise _input(name, port, f"takes a {wanted.kind}, but {source} is a {kind}", None)
+
+
+def _port(name: str, key: str, schema: Schema) -> tuple[str, Port]:
+    port, dot, number = key.partition(".")
+    wanted = schema.inputs.get(port)
+    if wanted is None:
+        raise _input(name, key, f"{schema.name} has no such input", near(port, schema.inputs))
+    if dot and not wanted.many:
+        raise _input(name, key, "this input takes one source", f"write {port}: step.output")
+    if dot and number not in _NUMBERS:
+        raise _input(name, key, "sources are numbered from 0 on", f"write {port} as a list")
+    return port, wanted
+
+
+_NUMBERS = frozenset(str(at) for at in range(INPUTS))
 
 
 def _kind_of(job: Job, name: str, port: str, source: str, schemas: Schemas) -> str:
@@ -101,48 +126,87 @@ def _input(step: str, port: str, message: str, hint: str | None) -> UserError:
     return UserError("ATL-JOB-007", message, place=f"steps.{step}.inputs.{port}", hint=hint)
 
 
-def fill(name: str, step: Step, schema: Schema) -> BaseModel:
-    """Return a step's parameters with all defaults filled in.
+def fill(name: str, step: Step, schema: Schema, party: str | None = None) -> BaseModel:
+    """Return a step's parameters with all defaults filled in: the common ones, or a party's.
 
-    Errors: ATL-JOB-005 unknown parameter, ATL-JOB-006 wrong type or out of bounds.
+    Errors: ATL-JOB-005 unknown parameter, ATL-JOB-006 wrong type or out of bounds, ATL-JOB-015
+    an override of a parameter that is not a party's own.
     """
+    _refuse_unknown(step.parameters, schema, f"steps.{name}.parameters")
+    own = step.overrides.get(party, {}) if party is not None else {}
+    place = f"steps.{name}.overrides.{party}" if own else f"steps.{name}.parameters"
+    if own:
+        _refuse_unknown(own, schema, place)
+        _refuse_common(own, schema, place)
+    try:
+        return schema.parameters.model_validate({**step.parameters, **own})
+    except ValidationError as error:
+        first = error.errors(include_input=False, include_url=False)[0]
+        field = ".".join(str(part) for part in first["loc"])
+        place += f".{field}" if field else ""
+        raise UserError("ATL-JOB-006", first["msg"], place=place) from error
+
+
+def _refuse_unknown(given: Iterable[str], schema: Schema, place: str) -> None:
     known = schema.parameters.model_fields
-    for parameter in step.parameters:
+    for parameter in given:
         if parameter not in known:
             raise UserError(
                 "ATL-JOB-005",
                 f"{schema.name} has no parameter {parameter!r}",
-                place=f"steps.{name}.parameters.{parameter}",
+                place=f"{place}.{parameter}",
                 hint=near(parameter, known),
             )
-    try:
-        return schema.parameters.model_validate(step.parameters)
-    except ValidationError as error:
-        first = error.errors(include_input=False, include_url=False)[0]
-        field = ".".join(str(part) for part in first["loc"])
-        place = f"steps.{name}.parameters" + (f".{field}" if field else "")
-        raise UserError("ATL-JOB-006", first["msg"], place=place) from error
+
+
+def _refuse_common(given: Iterable[str], schema: Schema, place: str) -> None:
+    own = schema.party_local
+    for parameter in given:
+        if parameter not in own:
+            raise UserError(
+                "ATL-JOB-015",
+                f"{parameter} is part of what the parties agree on and cannot differ",
+                place=f"{place}.{parameter}",
+                hint=f"may differ: {', '.join(sorted(own))}" if own else "set it for all parties",
+            )
+
+
+def _check_overrides(job: Job, name: str, step: Step, schema: Schema) -> None:
+    for party in step.overrides:
+        if party not in job.parties:
+            raise UserError(
+                "ATL-JOB-015",
+                "parameters are set for a party that is not in the job",
+                place=f"steps.{name}.overrides.{party}",
+                hint=near(party, job.parties),
+            )
+        fill(name, step, schema, party)
 
 
 def order(job: Job) -> tuple[str, ...]:
     """Return the steps so that each comes after its sources; ties by name. Errors: ATL-JOB-008."""
-    waiting = {name: _sources(step) for name, step in job.steps.items()}
+    waiting = {name: len(step.sources()) for name, step in job.steps.items()}
+    after: dict[str, list[str]] = {name: [] for name in job.steps}
+    for name, step in job.steps.items():
+        for source in step.sources():
+            after[source].append(name)
+    ready = sorted(name for name, count in waiting.items() if not count)
     done: list[str] = []
-    while waiting:
-        ready = sorted(name for name, sources in waiting.items() if not sources & waiting.keys())
-        if not ready:
-            raise UserError(
-                "ATL-JOB-008",
-                f"these steps wait for each other: {', '.join(sorted(waiting))}",
-                place="steps",
-            )
-        done.append(ready[0])
-        del waiting[ready[0]]
+    while ready:
+        step_name = heapq.heappop(ready)
+        done.append(step_name)
+        for name in after[step_name]:
+            waiting[name] -= 1
+            if not waiting[name]:
+                heapq.heappush(ready, name)
+    if len(done) < len(waiting):
+        stuck = sorted(waiting.keys() - set(done))
+        raise UserError(
+            "ATL-JOB-008",
+            f"these steps wait for each other: {', '.join(stuck[:_SHOWN])}",
+            place="steps",
+        )
     return tuple(done)
-
-
-def _sources(step: Step) -> set[str]:
-    return {source.partition(".")[0] for source in step.inputs.values()}
 
 
 def plain(parameters: BaseModel) -> Mapping[str, Any]:
