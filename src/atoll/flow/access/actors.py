@@ -1,0 +1,40 @@
+"""An actor: who is asking, as far as a permission is concerned."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+from atoll.flow.access.permissions import PERMISSIONS, permissions_of
+
+EVERYTHING: frozenset[str] = frozenset(PERMISSIONS)
+
+
+@dataclass(frozen=True)
+class Actor:
+    """A person (or program with a person's token) whose token was checked.
+
+    ``scopes`` are the permissions that the token may use; ``token`` is its id, ``session`` says
+    that it came from a login. With ``must_change`` only the password may be changed.
+    """
+
+    user: str
+    roles: frozenset[str]
+    scopes: frozenset[str] = EVERYTHING
+    token: str = ""
+    session: bool = True
+    must_change: bool = False
+    expires: float = 0.0
+
+    @cached_property
+    def permissions(self) -> frozenset[str]:
+        """What the actor may do: what its roles may, as far as the token's scopes go."""
+        return permissions_of(self.roles) & self.scopes
+
+    def allows(self, permission: str) -> bool:
+        """Say whether the actor may do this."""
+        return not self.must_change and permission in self.permissions
+
+
+SYSTEM = Actor("system", frozenset())
+"""The node itself, where nobody asked; for the audit log, it holds no permission."""

@@ -1,0 +1,216 @@
+"""Whether a party takes part in a job: approve, queue for a person, or refuse. Pure.
+
+The rules, in order:
+
+1. **A partner's job.** Each table of this party that the plan uses needs, for each partner, one
+   live grant that covers all of it: every column, every component that reveals something, this
+   party's role, every reveal, the minimum intersection and group. Nothing covers it: a person is
+   asked (``default = ask``) or it is refused (``deny``). Grants are not added up: half a cover and
+   half a cover are none.
+2. **Caps.** Where grants cover it but what was used and reserved so far, plus this run, passes the
+   caps of each of them, it is refused: a person cannot wave a cap away, only the table's owner can
+   grant more.
+3. **Automatic.** Where a covering grant within its caps is automatic, the job is approved; where
+   none is, a person is asked.
+4. **An own job** (this party submits) needs no grant: its tables are its own, and whoever submitted
+   it had to hold ``job.submit`` and saw the plan. It is charged like any other. With
+   ``own_jobs = "ask"`` a second person approves.
+5. The answer for a job is the strictest over its tables and partners.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Literal
+
+from atoll.flow.policy.counts import NAMES, Counts, Usage
+from atoll.flow.policy.demands import Demand, demands
+from atoll.flow.policy.grants import ANY, Grant, GrantLimits, matches
+from atoll.jobs.plan import Plan
+
+Kind = Literal["approve", "queue", "refuse"]
+_STRICTNESS: dict[Kind, int] = {"approve": 0, "queue": 1, "refuse": 2}
+
+UNCOVERED = "ATL-POL-001"
+COLUMNS = "ATL-POL-002"
+COMPONENTS = "ATL-POL-003"
+ROLE = "ATL-POL-004"
+CAP = "ATL-POL-005"
+INTERSECTION = "ATL-POL-006"
+GROUP = "ATL-POL-007"
+REVEALS = "ATL-POL-008"
+PERSON = "ATL-POL-009"
+OWN = "ATL-POL-010"
+
+
+@dataclass(frozen=True)
+class PolicySettings:
+    """The node's own rules.
+
+    ``default``: what becomes of a job that no grant covers. ``minimum_intersection``: a partner's
+    job with a smaller one is refused. ``own_jobs``: whether the submitter's word is enough.
+    """
+
+    default: Literal["ask", "deny"] = "ask"
+    minimum_intersection: int = 0
+    own_jobs: Literal["approve", "ask"] = "approve"
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What was decided. ``reasons`` and ``places`` are for this party's people, in pairs; a peer is
+    told ``code`` alone. ``grants`` are the ids of the grants that approved.
+    """
+
+    kind: Kind
+    code: str | None = None
+    reasons: tuple[str, ...] = ()
+    places: tuple[str, ...] = ()
+    grants: tuple[str, ...] = ()
+
+
+def decide(
+    plan: Plan,
+    party: str,
+    initiator: str,
+    grants: Iterable[Grant],
+    usage: Usage,
+    now: float,
+    settings: PolicySettings,
+) -> Decision:
+    """Decide on a plan by the rules above. ``now`` is in seconds since 1970.
+
+    ``usage`` holds what was used and reserved so far, without this job.
+    """
+    asked = demands(plan, party)
+    if initiator == party:
+        return _own(settings)
+    partners = sorted(plan.job.parties.keys() - {party})
+    role = plan.job.parties[party].value
+    live = [grant for grant in grants if grant.live(now)]
+    if not asked:
+        return _missing(settings, UNCOVERED, "the job uses none of our tables", "tables")
+    answers = [_floor(demand, settings) for demand in asked.values()]
+    for demand in asked.values():
+        for partner in partners:
+            used = usage.get((demand.table, partner), Counts())
+            answers.append(_for_one(demand, partner, role, live, used, settings))
+    return _strictest(answers)
+
+
+def _own(settings: PolicySettings) -> Decision:
+    if settings.own_jobs == "approve":
+        return Decision("approve")
+    return Decision("queue", OWN, ("own jobs need a second person here",), ("policy.own_jobs",))
+
+
+def _missing(settings: PolicySettings, code: str, reason: str, place: str) -> Decision:
+    kind: Kind = "queue" if settings.default == "ask" else "refuse"
+    return Decision(kind, code, (reason,), (place,))
+
+
+def _floor(demand: Demand, settings: PolicySettings) -> Decision:
+    for step, name, value in sorted(demand.minimums):
+        if name == "intersection" and value < settings.minimum_intersection:
+            least = settings.minimum_intersection
+            reason = f"a minimum intersection of {value} is below the node's {least}"
+            return Decision("refuse", INTERSECTION, (reason,), (f"steps.{step}",))
+    return Decision("approve")
+
+
+def _for_one(
+    demand: Demand,
+    partner: str,
+    role: str,
+    grants: list[Grant],
+    used: Counts,
+    settings: PolicySettings,
+) -> Decision:
+    """Decide on one table and one partner."""
+    place = f"{demand.table} for {partner}"
+    mine = [g for g in grants if g.data == demand.table and matches(g.partners, partner)]
+    if not mine:
+        return _missing(settings, UNCOVERED, "no live grant for this partner", place)
+    lacking = [(grant, _uncovered(grant, demand, role)) for grant in mine]
+    covering = [grant for grant, lack in lacking if lack is None]
+    if not covering:
+        # The grant that comes closest says best what is missing.
+        code, reason = max(lack for _, lack in lacking if lack is not None)
+        return _missing(settings, code, reason, place)
+    within = [grant for grant in covering if not _passed(grant.limits, used, demand.counts)]
+    if not within:
+        passed = _passed(covering[0].limits, used, demand.counts)
+        return Decision("refuse", CAP, (f"the cap of {', '.join(passed)} is used up",), (place,))
+    automatic = [grant.id for grant in within if grant.automatic]
+    if automatic:
+        return Decision("approve", grants=(automatic[0],))
+    return Decision("queue", PERSON, ("its grant asks for a person",), (place,))
+
+
+def _uncovered(grant: Grant, demand: Demand, role: str) -> tuple[str, str] | None:
+    """Return code and reason of the first thing that a grant does not cover."""
+    if not matches(grant.roles, role):
+        return ROLE, f"not granted in the role {role}"
+    more = sorted(name for name in demand.components if not matches(grant.components, name))
+    if more:
+        return COMPONENTS, f"components not granted: {', '.join(more)}"
+    if ANY in grant.components and demand.uncounted:
+        steps = ", ".join(sorted(demand.uncounted))
+        return COMPONENTS, f"no cap counts these steps, so their component must be named: {steps}"
+    more = [name for name in demand.columns if not matches(grant.columns, name)]
+    if more:
+        return COLUMNS, f"columns not granted: {', '.join(more[:10])} ({len(more)} in all)"
+    return _too_small(grant, demand) or _too_much(grant, demand)
+
+
+def _too_small(grant: Grant, demand: Demand) -> tuple[str, str] | None:
+    for step, name, value in sorted(demand.minimums):
+        if name == "intersection" and value < grant.minimum_intersection:
+            return INTERSECTION, f"{step}: minimum intersection {value} is too small"
+        if name == "group" and value < grant.limits.minimum_group:
+            return GROUP, f"{step}: minimum group {value} is too small"
+    return None
+
+
+def _too_much(grant: Grant, demand: Demand) -> tuple[str, str] | None:
+    allowed = grant.limits.reveals
+    if allowed is None:
+        return None
+    more = sorted({message for _, message in demand.reveals if not _allowed(allowed, message)})
+    return (REVEALS, f"reveals not granted: {', '.join(more[:10])}") if more else None
+
+
+def _allowed(patterns: tuple[str, ...], message: str) -> bool:
+    """Say whether a message is named, or its family (``psi.*``)."""
+    return any(
+        pattern in (ANY, message) or (pattern.endswith(".*") and message.startswith(pattern[:-1]))
+        for pattern in patterns
+    )
+
+
+def _passed(limits: GrantLimits, used: Counts, more: Counts) -> list[str]:
+    """Return the caps that ``more`` would pass."""
+    whole = used + more
+    return [
+        name
+        for name in NAMES
+        if (cap := getattr(limits, name)) is not None
+        and getattr(more, name)
+        and getattr(whole, name) > cap
+    ]
+
+
+def _strictest(answers: list[Decision]) -> Decision:
+    """Return the strictest answer, with the reasons of all that are as strict."""
+    worst = max(answers, key=lambda answer: _STRICTNESS[answer.kind])
+    if worst.kind == "approve":
+        ids = tuple(dict.fromkeys(name for answer in answers for name in answer.grants))
+        return Decision("approve", grants=ids)
+    same = [answer for answer in answers if answer.kind == worst.kind]
+    return Decision(
+        worst.kind,
+        worst.code,
+        tuple(reason for answer in same for reason in answer.reasons),
+        tuple(place for answer in same for place in answer.places),
+    )
