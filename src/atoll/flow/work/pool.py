@@ -1,0 +1,430 @@
+"""The pool of worker processes: warm ones for the next job, one job a process, no orphans.
+
+One thread starts, reads, feeds and buries all workers; it sleeps until one of them says something,
+dies or has had its time. Everything else may be called from any thread and returns at once.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import os
+import selectors
+import sys
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from atoll.core.errors import AtollError, CancelledError, InternalError
+from atoll.flow.work.handle import Worker, WorkerFacts
+from atoll.flow.work.process import Process
+from atoll.flow.work.specification import TaskSpec
+from atoll.flow.work.told import KINDS, OnEvent, TaskEvent
+from atoll.jobs.errors import EnvironmentFault
+
+_LOG = logging.getLogger(__name__)
+_PRINTED_BYTES = 4096
+_RETRY_SECONDS = (1.0, 2.0, 5.0, 15.0, 30.0)
+
+
+@dataclass(frozen=True)
+class PoolSettings:
+    """How many workers there are and how they run.
+
+    ``folder`` is where they run; ``warm`` of them wait for a job; at most ``most`` are leased. One
+    that is told to cancel has ``grace_seconds`` before it is killed, one that starts has
+    ``start_seconds``. Replacements start with ``nice`` so that running jobs keep the processor.
+    ``environment`` is added to the little that a worker gets of this process's own.
+    """
+
+    folder: Path
+    warm: int = 1
+    most: int = 8
+    grace_seconds: float = 3.0
+    start_seconds: float = 60.0
+    nice: int = 10
+    python: str = sys.executable
+    arguments: tuple[str, ...] = ("-m", "atoll.flow.work")
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+
+class Pool:
+    """See the module. Close it, or use it as a context manager."""
+
+    def __init__(self, settings: PoolSettings, now: Callable[[], float] = time.monotonic) -> None:
+        self.settings = settings
+        self._now = now
+        self._lock = threading.RLock()
+        self._workers: dict[int, Worker] = {}
+        self._number = 0
+        self._failures = 0
+        self._not_before = 0.0
+        self._closing = False
+        self._pending: list[tuple[OnEvent, TaskEvent]] = []
+        self._selector = selectors.DefaultSelector()
+        self._read_end, self._write_end = os.pipe()
+        for end in (self._read_end, self._write_end):
+            os.set_blocking(end, False)
+        self._selector.register(self._read_end, selectors.EVENT_READ, None)
+        self._thread = threading.Thread(target=self._live, name="pool", daemon=True)
+        self._thread.start()
+
+    # -- for any thread -------------------------------------------------------------------------
+
+    def lease(self, job: str) -> Worker:
+        """Return a worker for a job: one that it has idle, else a warm one, else a fresh one.
+
+        Errors: ATL-WRK-002 so many are leased that no more may be.
+        """
+        with self._lock:
+            worker = self._choose(job)
+            worker.job, worker.busy = job, True
+            self._wake()
+            return worker
+
+    def _choose(self, job: str) -> Worker:
+        if self._closing:
+            raise EnvironmentFault("ATL-WRK-002", "the pool of workers is closed")
+        alive = [w for w in self._workers.values() if not (w.ending or w.gone or w.cancelled)]
+        for worker in alive:
+            if worker.job == job and not worker.busy:
+                return worker
+        if sum(w.job is not None for w in self._workers.values()) >= self.settings.most:
+            raise EnvironmentFault(
+                "ATL-WRK-002",
+                "all workers are at work",
+                hint="wait for a task to end, or allow more workers",
+            )
+        spare = [w for w in alive if w.job is None]
+        for worker in spare:
+            if worker.ready:
+                return worker
+        # One that starts with low priority would make its task wait for others to finish.
+        return next((w for w in spare if w.nice == 0), None) or self._new(nice=0)
+
+    def free(self) -> int:
+        """Return how many more workers may be leased now."""
+        with self._lock:
+            leased = sum(w.job is not None for w in self._workers.values())
+            return max(self.settings.most - leased, 0)
+
+    def facts(self) -> list[WorkerFacts]:
+        """Return every worker's state and use."""
+        with self._lock:
+            found = []
+            for worker in self._workers.values():
+                process = worker.process
+                if process is not None and not worker.gone:
+                    step = worker.spec.step if worker.spec else None
+                    use = process.memory(), process.cpu_seconds()
+                    found.append(
+                        WorkerFacts(
+                            worker.number, process.pid, worker.state, worker.job, step, *use
+                        )
+                    )
+            return found
+
+    def release_job(self, job: str) -> None:
+        """End every worker of a job."""
+        with self._lock:
+            for worker in list(self._workers.values()):
+                if worker.job == job:
+                    self.release(worker)
+
+    def submit(self, worker: Worker, spec: TaskSpec, on_event: OnEvent) -> None:
+        """See ``Worker.submit``."""
+        with self._lock:
+            if worker.gone or worker.ending or worker.cancelled:
+                self._lament(spec, on_event, "the worker process is gone", cancelled=False)
+                self._wake()
+                return
+            if worker.job != spec.job_id or worker.spec is not None:
+                raise InternalError("ATL-WRK-004", "the worker has another job or task")
+            worker.busy, worker.spec, worker.on_event = True, spec, on_event
+            self._say(worker, spec.line())
+
+    def cancel(self, worker: Worker) -> None:
+        """See ``Worker.cancel``."""
+        with self._lock:
+            if worker.spec is None or worker.gone or worker.cancelled:
+                return
+            worker.cancelled = True
+            worker.deadline = self._now() + self.settings.grace_seconds
+            self._say(worker, b'{"do":"cancel"}\n')
+
+    def kill(self, worker: Worker) -> None:
+        """See ``Worker.kill``."""
+        with self._lock:
+            worker.deadline = self._now()
+            self._wake()
+
+    def release(self, worker: Worker) -> None:
+        """See ``Worker.release``."""
+        with self._lock:
+            if not worker.gone and not worker.ending:
+                worker.ending = True
+                worker.deadline = self._now() + self.settings.grace_seconds
+                self._wake()
+
+    def close(self) -> None:
+        """End every worker and wait until none is left; may be called again."""
+        with self._lock:
+            self._closing = True
+            for worker in self._workers.values():
+                self.release(worker)
+            self._wake()
+        if threading.current_thread() is not self._thread:
+            self._thread.join()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    # -- the pool's thread ----------------------------------------------------------------------
+
+    def _new(self, *, nice: int) -> Worker:
+        self._number += 1
+        worker = Worker(self, self._number, nice=nice)
+        self._workers[worker.number] = worker
+        return worker
+
+    def _say(self, worker: Worker, line: bytes) -> None:
+        worker.outgoing.append(line)
+        self._wake()
+
+    def _wake(self) -> None:
+        # A full pipe wakes the thread just as well; a closed one needs no waking.
+        with contextlib.suppress(OSError):
+            os.write(self._write_end, b".")
+
+    def _live(self) -> None:
+        while True:
+            with self._lock:
+                self._tend()
+                if self._closing and not self._workers:
+                    break
+                wait = 0.0 if self._pending else self._next_moment()
+            for key, _ in self._selector.select(wait):
+                if key.data is None:
+                    with contextlib.suppress(BlockingIOError):
+                        os.read(self._read_end, 1 << 12)
+                else:
+                    self._stir(key.data, key.fd)
+            self._deliver()
+        self._deliver()
+        self._selector.close()
+        os.close(self._read_end)
+        os.close(self._write_end)
+
+    def _tend(self) -> None:
+        """Start what is to start, hand over what is to be said, kill what had its time."""
+        self._refill()
+        for worker in list(self._workers.values()):
+            if worker.process is None and not worker.gone:
+                self._start(worker)
+            process = worker.process
+            if process is None or worker.gone:
+                continue
+            if worker.ending:
+                self._close_input(worker, process)
+            else:
+                for line in worker.outgoing:
+                    process.write(line)
+                self._watch_input(worker, process)
+            worker.outgoing.clear()
+            if worker.deadline is not None and worker.deadline <= self._now():
+                worker.deadline = None
+                process.kill()
+
+    def _refill(self) -> None:
+        spare = sum(w.job is None and not (w.ending or w.gone) for w in self._workers.values())
+        if self._closing or self._not_before > self._now():
+            return
+        for _ in range(self.settings.warm - spare):
+            self._new(nice=self.settings.nice)
+
+    def _next_moment(self) -> float | None:
+        moments = [w.deadline for w in self._workers.values() if w.deadline is not None]
+        if self._not_before > self._now():
+            moments.append(self._not_before)
+        return max(min(moments) - self._now(), 0.0) if moments else None
+
+    def _start(self, worker: Worker) -> None:
+        chosen = self.settings
+        command = [chosen.python, *chosen.arguments, f"--parent={os.getpid()}"]
+        if worker.nice:
+            command.append(f"--nice={worker.nice}")
+        try:
+            process = Process(command, chosen.folder, chosen.environment)
+        except OSError as error:
+            self._failed_start()
+            self._bereave(worker, f"a worker could not be started: {error.strerror}")
+            return
+        worker.process = process
+        if worker.deadline is None:
+            worker.deadline = self._now() + chosen.start_seconds
+        for descriptor in (process.stdout, process.stderr, process.death):
+            if descriptor is not None:
+                self._selector.register(descriptor, selectors.EVENT_READ, worker)
+
+    def _close_input(self, worker: Worker, process: Process) -> None:
+        if worker.watched is not None:
+            self._selector.unregister(worker.watched)
+            worker.watched = None
+        process.end()
+
+    def _watch_input(self, worker: Worker, process: Process) -> None:
+        """Hear of room in the pipe to its input exactly while something waits for that."""
+        wanted = process.stdin
+        if wanted == worker.watched:
+            return
+        if worker.watched is not None:
+            self._selector.unregister(worker.watched)
+        if wanted is not None:
+            self._selector.register(wanted, selectors.EVENT_WRITE, worker)
+        worker.watched = wanted
+
+    def _stir(self, worker: Worker, descriptor: int) -> None:
+        """Attend to one pipe of a worker, or to its death."""
+        process = worker.process
+        if process is None or worker.gone:
+            return
+        if descriptor == worker.watched:
+            with self._lock:
+                process.flush()
+                self._watch_input(worker, process)
+            return
+        if descriptor == process.death:
+            self._died(worker, process)
+            return
+        try:
+            lines, ended = process.read(descriptor)
+        except OverflowError:
+            process.kill()
+            lines, ended = [], True
+        self._hear(worker, process, descriptor, lines)
+        if ended:
+            self._selector.unregister(descriptor)
+            worker.ended.add(descriptor)
+            if process.death is None and len(worker.ended) == 2:
+                self._died(worker, process)
+
+    def _hear(self, worker: Worker, process: Process, descriptor: int, lines: list[bytes]) -> None:
+        for line in lines:
+            value = _printed(line) if descriptor == process.stderr else _value(line)
+            with self._lock:
+                heard = self._understood(worker, value)
+            if heard is not None:
+                _tell(*heard)
+
+    def _understood(
+        self, worker: Worker, value: dict[str, Any]
+    ) -> tuple[OnEvent, TaskEvent] | None:
+        """Take in what a worker said; return whom to tell what, if it is about its present task."""
+        kind, spec, listener = value.pop("event", None), worker.spec, worker.on_event
+        if kind == "ready":
+            worker.ready, self._failures = True, 0
+            if not worker.ending and not worker.cancelled:
+                worker.deadline = None
+            return None
+        task = value.pop("task", None)
+        if spec is None or listener is None or kind not in KINDS:
+            return None
+        if task is not None and task != [spec.job_id, spec.step, spec.attempt]:
+            return None
+        event = TaskEvent(kind, spec.job_id, spec.step, spec.attempt, value)
+        if event.terminal:
+            worker.spec, worker.on_event, worker.busy = None, None, False
+            # What failed may have left threads at work; the next attempt gets a fresh process.
+            if kind != "done" or worker.cancelled:
+                self.release(worker)
+        return listener, event
+
+    def _died(self, worker: Worker, process: Process) -> None:
+        for descriptor in (process.stdout, process.stderr):
+            if descriptor not in worker.ended:
+                with contextlib.suppress(OverflowError):
+                    self._hear(worker, process, descriptor, process.drain(descriptor))
+        with self._lock:
+            watched = {process.stdout, process.stderr, process.death, worker.watched}
+            for at in watched - worker.ended:
+                if at is not None:
+                    self._selector.unregister(at)
+            worker.watched = None
+            status = process.bury()
+            if not worker.ready and not worker.ending:
+                self._failed_start()
+            self._bereave(worker, f"the worker process ended by itself ({_manner(status)})")
+
+    def _failed_start(self) -> None:
+        """Wait longer and longer before another one is started to no use."""
+        wait = _RETRY_SECONDS[min(self._failures, len(_RETRY_SECONDS) - 1)]
+        self._failures += 1
+        self._not_before = self._now() + wait
+
+    def _bereave(self, worker: Worker, message: str) -> None:
+        """Take leave of a worker; whoever waits for its task is told soon."""
+        worker.gone = True
+        self._workers.pop(worker.number, None)
+        spec, listener = worker.spec, worker.on_event
+        worker.spec, worker.on_event, worker.busy = None, None, False
+        if spec is not None and listener is not None:
+            self._lament(spec, listener, message, cancelled=worker.cancelled)
+
+    def _lament(self, spec: TaskSpec, listener: OnEvent, message: str, *, cancelled: bool) -> None:
+        error: AtollError = EnvironmentFault(
+            "ATL-WRK-001", message, party=spec.party, phase=spec.step
+        )
+        kind = "lost"
+        if cancelled:
+            kind = "failed"
+            error = CancelledError(
+                "ATL-JOB-001", "the job was cancelled", party=spec.party, phase=spec.step
+            )
+        data = {"error": error.to_dict()}
+        self._pending.append(
+            (listener, TaskEvent(kind, spec.job_id, spec.step, spec.attempt, data))
+        )
+
+    def _deliver(self) -> None:
+        with self._lock:
+            pending, self._pending = self._pending, []
+        for listener, event in pending:
+            _tell(listener, event)
+
+
+def _tell(listener: OnEvent, event: TaskEvent) -> None:
+    try:
+        listener(event)
+    except Exception:
+        # A listener's fault may not end the thread that all workers depend on.
+        _LOG.exception("an event of a worker could not be taken")
+
+
+def _value(line: bytes) -> dict[str, Any]:
+    try:
+        value = json.loads(line)
+    except (ValueError, RecursionError):
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
+def _printed(line: bytes) -> dict[str, Any]:
+    text = line[:_PRINTED_BYTES].decode("utf-8", "replace")
+    return {"event": "log", "level": "warning", "logger": "output", "message": text}
+
+
+def _manner(status: int) -> str:
+    return f"signal {-status}" if status < 0 else f"exit code {status}"

@@ -1,0 +1,123 @@
+"""What a worker is told of a task, as one JSON line."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import Field, JsonValue, ValidationError
+
+from atoll.core.errors import UserError
+from atoll.core.limits import Limits
+from atoll.jobs.definition import JOB_FILE_BYTES, Frozen, Job
+
+TASK_LINE_BYTES = 4 * JOB_FILE_BYTES
+
+Digest = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+StepName = Annotated[str, Field(pattern="^(coin toss|[a-z][a-z0-9_-]{0,62})$")]
+JobId = Annotated[str, Field(pattern="^[0-9]{14}-[0-9a-f]{8}$")]
+
+
+class InputArtifact(Frozen):
+    """An artifact of an earlier step: its kind, the SHA-256 of its file, and where that lies."""
+
+    kind: str
+    digest: Digest
+    path: Path
+
+
+class OwnTable(Frozen):
+    """A table that the step may open: its file, and what was approved of it.
+
+    ``digest`` is that of the content (``Table.digest``); the task fails if the file holds another.
+    """
+
+    path: Path
+    id: str
+    label: str | None = None
+    digest: Digest | None = None
+
+
+class Gateway(Frozen):
+    """How the worker reaches its peers: the gateway's socket, its own, and which it can dial.
+
+    ``token`` is hexadecimal. ``dialable`` names every other party of the job.
+    """
+
+    socket: Path
+    own_socket: Path
+    token: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+    label: Annotated[str, Field(min_length=1, max_length=128)]
+    dialable: dict[str, bool]
+
+
+class TaskLimits(Frozen):
+    """Seconds to wait, threads, and how many bytes of decoded artifacts a worker keeps."""
+
+    receive_seconds: float = Field(600.0, gt=0)
+    silence_seconds: float = Field(30.0, gt=0)
+    connect_seconds: float = Field(60.0, gt=0)
+    heartbeat_seconds: float = Field(2.0, gt=0)
+    threads: int = Field(0, ge=0)
+    cache_bytes: int = Field(512 << 20, ge=0)
+
+    def limits(self) -> Limits:
+        """Return them as role code is given them."""
+        return Limits(
+            receive_seconds=self.receive_seconds,
+            silence_seconds=self.silence_seconds,
+            connect_seconds=self.connect_seconds,
+            threads=self.threads,
+        )
+
+
+class TaskSpec(Frozen):
+    """One party's share of a step, complete: nothing else is looked up anywhere.
+
+    ``parameters`` are filled; ``component`` is empty for the coin toss. ``inputs`` holds an entry
+    for each input that this party has; ``seed_path`` is the job's seed (None for the coin toss and
+    nothing else); ``gateway`` is None for a step in which nobody talks (tests). ``approved`` names
+    the installed components of others that this node approved, by digest.
+    """
+
+    job_id: JobId
+    job: Job
+    step: StepName
+    attempt: int = Field(ge=0)
+    party: str
+    plan_digest: Digest
+    implementation: str = ""
+    component: str = ""
+    parameters: dict[str, JsonValue] = Field(default_factory=dict)
+    inputs: dict[str, InputArtifact] = Field(default_factory=dict)
+    tables: dict[str, OwnTable] = Field(default_factory=dict)
+    seed_path: Path | None = None
+    gateway: Gateway | None = None
+    limits: TaskLimits = Field(default_factory=lambda: TaskLimits())
+    outputs_folder: Path
+    approved: dict[str, str] = Field(default_factory=dict)
+
+    @property
+    def label(self) -> str:
+        """The name of the task's conversation on the wire."""
+        return f"{self.job_id}/{self.step}/{self.attempt}"
+
+    def line(self) -> bytes:
+        """Return this as the line that a worker reads."""
+        whole = {"do": "task", **self.model_dump(mode="json")}
+        return json.dumps(whole, separators=(",", ":"), allow_nan=False).encode() + b"\n"
+
+
+def read_task(value: Any) -> TaskSpec:
+    """Make a specification of a decoded line. Errors: ATL-WRK-003 if it has another shape."""
+    try:
+        return TaskSpec.model_validate({k: v for k, v in value.items() if k != "do"})
+    except (ValidationError, AttributeError) as error:
+        place = None
+        if isinstance(error, ValidationError):
+            first = error.errors(include_input=False, include_url=False)[0]
+            place = ".".join(str(part) for part in first["loc"])
+        raise UserError(
+            "ATL-WRK-003", "this is not what a worker is told of a task", place=place
+        ) from error

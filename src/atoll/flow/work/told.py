@@ -1,0 +1,57 @@
+"""What a worker tells of a task while it goes on and at its end."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+TERMINAL = frozenset({"done", "failed", "lost"})
+
+KINDS = TERMINAL | {"phase", "progress", "metric", "log", "traffic"}
+
+
+@dataclass(frozen=True)
+class TaskEvent:
+    """One event of one attempt of one step.
+
+    ``kind`` and its ``data``:
+
+    - ``phase`` {phase}; ``progress`` {phase, done, total}; ``metric`` {name, value, number};
+    - ``log`` {level, message, logger}; ``traffic`` {traffic: rows so far};
+    - ``done`` {outputs: {name: {kind, digest, bytes, rows?}}, files: {name: {digest, bytes}},
+      report_digest?, seconds, cpu_seconds, peak_memory, traffic, reveals};
+    - ``failed`` {error: ``AtollError.to_dict()``, seconds, cpu_seconds, peak_memory, traffic,
+      reveals}: code ATL-JOB-001 means that it was cancelled;
+    - ``lost`` {error}: the process ended without a word. What it revealed before is unknown, so
+      the ledger must charge all that the plan declares.
+
+    Exactly one of the last three ends a task. A file lies at ``outputs_folder/digest``.
+    """
+
+    kind: str
+    job: str
+    step: str
+    attempt: int
+    data: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def terminal(self) -> bool:
+        """Whether the task is over with this."""
+        return self.kind in TERMINAL
+
+    @property
+    def state(self) -> str:
+        """The task's state after this: running, success, failed, cancelled or lost."""
+        match self.kind:
+            case "done":
+                return "success"
+            case "failed":
+                return "cancelled" if self.data["error"]["code"] == "ATL-JOB-001" else "failed"
+            case "lost":
+                return "lost"
+        return "running"
+
+
+OnEvent = Callable[[TaskEvent], None]
+"""Takes events on the pool's own thread: it must be quick and must not raise."""
