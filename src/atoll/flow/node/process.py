@@ -75,7 +75,7 @@ def up(
     command = [sys.executable, "-m", "atoll.flow.node", str(folder.root)]
     command += [f"--set={key}={value}" for key, value in (flags or {}).items()]
     with folder.log.open("ab") as log:
-        process = subprocess.Popen(
+        process = subprocess.Popen(  # noqa: S603 -- our own interpreter and folder
             command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
         )
     tell(f"starting (log: {folder.log})")

@@ -1,0 +1,1 @@
+"""Commands that make, start, stop and examine this machine's node."""

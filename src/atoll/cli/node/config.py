@@ -1,0 +1,55 @@
+"""``atoll config``: a node's settings and where each came from."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+
+import click
+
+from atoll.cli.node.options import chosen, flags, folder_option, json_option, set_option
+from atoll.cli.talk import give, give_json, table
+from atoll.flow.node.configuration import load
+
+
+@click.group()
+def command() -> None:
+    """Show settings, and say where a value came from."""
+
+
+@command.command()
+@click.argument("key")
+@folder_option
+@set_option
+@json_option
+def explain(key: str, folder: Path | None, settings: tuple[str, ...], as_json: bool) -> None:
+    """Tell the value of KEY (section.name), its origin, default and meaning."""
+    found = load(chosen(folder).root, flags=flags(settings)).explain(key)
+    if as_json:
+        give_json(asdict(found))
+        return
+    lines = [
+        f"{found.key} = {found.value!r}",
+        f"  from         {found.origin}",
+        f"  default      {found.default!r}",
+        f"  what it does {found.description}",
+        f"  environment  {found.environment}",
+    ]
+    if found.fate:
+        lines.append(f"  in FATE      {found.fate}")
+    give("\n".join(lines))
+
+
+@command.command(name="list")
+@folder_option
+@set_option
+@json_option
+def list_(folder: Path | None, settings: tuple[str, ...], as_json: bool) -> None:
+    """List every setting with its value and origin."""
+    found = load(chosen(folder).root, flags=flags(settings)).all()
+    if as_json:
+        give_json([asdict(entry) for entry in found])
+        return
+    rows = [["key", "value", "from"]]
+    rows += [[entry.key, repr(entry.value), entry.origin] for entry in found]
+    give(table(rows))

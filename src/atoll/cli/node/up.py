@@ -1,0 +1,35 @@
+"""``atoll up``: start this machine's node."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from atoll.cli.node.options import chosen, flags, folder_option, json_option, set_option
+from atoll.cli.talk import give, give_json, say
+from atoll.flow.node.process import up
+
+
+@click.command()
+@folder_option
+@set_option
+@json_option
+@click.option("--timeout", default=60.0, show_default=True, help="seconds until it must answer")
+@click.option("--foreground", is_flag=True, help="stay, for systemd, containers and debuggers")
+def command(
+    folder: Path | None, settings: tuple[str, ...], as_json: bool, timeout: float, foreground: bool
+) -> int:
+    """Start the node and wait until it answers."""
+    at = chosen(folder)
+    if foreground:
+        from atoll.flow.node.__main__ import main
+
+        return main([str(at.root), *(f"--set={text}" for text in settings)])
+    found = up(at, flags=flags(settings), seconds=timeout, tell=say)
+    if as_json:
+        give_json({"pid": found.pid, "url": found.url})
+    else:
+        say(f"the node runs as process {found.pid}; its API:")
+        give(found.url)
+    return 0

@@ -1,0 +1,140 @@
+"""One-time codes by which two nodes come to trust each other.
+
+A code is text for a mail or a telephone: who invites, where its node listens, the SHA-256 of its
+authority, for whom the code is, and a 128-bit secret that works once and until a moment. The
+invited node checks the inviter's authority before it sends anything; the inviter keeps a hash of
+the secret alone. Source: PROTOCOLS 11, "Enrolment and certificates".
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import secrets
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, and_, insert, select, update
+
+from atoll.core import codec
+from atoll.core.errors import AtollError, UserError
+from atoll.core.names import party_id
+from atoll.flow.store import schema
+from atoll.jobs.errors import DeniedError
+
+PREFIX = "atoll-invite-1."
+SECRET_BYTES = 16
+CODE_CHARACTERS = 4096
+BODY_BYTES = 16 << 10
+HOURS = 24.0
+_TEXTS = {"id": 64, "inviter": 63, "invited": 63, "address": 512}
+
+
+@dataclass(frozen=True)
+class Invitation:
+    """What a code says. ``authority`` is the SHA-256 of the inviter's authority (DER)."""
+
+    id: str
+    inviter: str
+    invited: str
+    address: str
+    authority: bytes
+    secret: bytes
+
+    def code(self) -> str:
+        """Return this as text."""
+        whole = codec.encode({name: getattr(self, name) for name in _FIELDS})
+        return PREFIX + base64.urlsafe_b64encode(whole).decode().rstrip("=")
+
+
+_FIELDS = (*_TEXTS, "authority", "secret")
+
+
+def read_code(text: str) -> Invitation:
+    """Read a code. Errors: ATL-NOD-010 it is none."""
+    stripped = "".join(text.split())
+    try:
+        if len(stripped) > CODE_CHARACTERS or not stripped.startswith(PREFIX):
+            raise ValueError
+        tail = stripped.removeprefix(PREFIX)
+        data = base64.b64decode(tail + "=" * (-len(tail) % 4), altchars=b"-_", validate=True)
+        value = codec.decode(data, limit=CODE_CHARACTERS)
+        return _checked(value)
+    except (ValueError, AtollError) as error:
+        raise UserError(
+            "ATL-NOD-010", "this is not an invitation's code", hint="copy the whole code again"
+        ) from error
+
+
+def _checked(value: Any) -> Invitation:
+    if type(value) is not dict or value.keys() != set(_FIELDS):
+        raise ValueError
+    for name, limit in _TEXTS.items():
+        if type(value[name]) is not str or not 0 < len(value[name]) <= limit:
+            raise ValueError
+    if type(value["authority"]) is not bytes or len(value["authority"]) != 32:
+        raise ValueError
+    if type(value["secret"]) is not bytes or len(value["secret"]) != SECRET_BYTES:
+        raise ValueError
+    party_id(value["inviter"])
+    party_id(value["invited"])
+    return Invitation(**value)
+
+
+class Invitations:
+    """The codes that this node has given out; the database holds hashes alone."""
+
+    def __init__(self, wall: Callable[[], float]) -> None:
+        self._wall = wall
+
+    def make(
+        self, connection: Connection, inviter: str, invited: str, address: str, authority: bytes
+    ) -> tuple[Invitation, float]:
+        """Make a code for a party; return it and when it expires."""
+        made = Invitation(
+            secrets.token_hex(8),
+            inviter,
+            party_id(invited),
+            address,
+            authority,
+            secrets.token_bytes(SECRET_BYTES),
+        )
+        expires = self._wall() + HOURS * 3600
+        row = {"id": made.id, "hash": _hash(made.secret), "party": invited, "expires": expires}
+        connection.execute(insert(schema.invitations).values(**row))
+        return made, expires
+
+    def use(self, connection: Connection, number: str, invited: str, secret: bytes) -> None:
+        """Use a code up. Errors: ATL-NOD-011, one for every reason."""
+        table = schema.invitations
+        row = connection.execute(select(table).where(table.c.id == number)).one_or_none()
+        known = "" if row is None else row.hash
+        right = hmac.compare_digest(known, _hash(secret))
+        if row is None or not right or row.party != invited or row.used is not None:
+            raise _refused()
+        if row.expires <= self._wall():
+            raise _refused()
+        free = and_(table.c.id == number, table.c.used.is_(None))
+        taken = connection.execute(update(table).where(free).values(used=self._wall()))
+        if taken.rowcount != 1:
+            raise _refused()
+
+    def open(self, connection: Connection) -> bool:
+        """Say whether any code may still be used."""
+        table = schema.invitations
+        free = and_(table.c.used.is_(None), table.c.expires > self._wall())
+        return connection.execute(select(table.c.id).where(free).limit(1)).first() is not None
+
+
+def _hash(secret: bytes) -> str:
+    return hashlib.sha256(b"atoll/invitation/v1" + secret).hexdigest()
+
+
+def _refused() -> DeniedError:
+    return DeniedError(
+        "ATL-NOD-011",
+        "the invitation does not count: unknown, for another party, used or expired",
+        hint="ask the partner for a new one",
+    )

@@ -1,0 +1,261 @@
+"""Partners of a node: trusted, invited, pinged; and the node's own certificate."""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from cryptography.hazmat.primitives.serialization import Encoding
+from sqlalchemy import Connection, delete, insert, select, update
+
+from atoll import __version__
+from atoll.channel.grpc.gateway import Call, Gateway, enrol
+from atoll.channel.identity import Identity, Peer, fingerprint, load_party, renew, trust
+from atoll.channel.identity.certificates import read_ca
+from atoll.core import codec
+from atoll.core.errors import AtollError, NetworkError, PeerError, UserError
+from atoll.flow.access.actors import Actor
+from atoll.flow.api.services import Page
+from atoll.flow.node.invitations import BODY_BYTES, Invitations, read_code
+from atoll.flow.store import schema
+from atoll.flow.store.database import Database
+from atoll.jobs.errors import NotFoundError
+
+_ENROL_SECONDS = 30.0
+
+
+class PartyService:
+    """The partners: pins lie in the node's folder, their history in its database."""
+
+    def __init__(
+        self,
+        folder: Path,
+        database: Database,
+        gateway: Gateway,
+        *,
+        advertise: str,
+        call_seconds: float,
+        wall: Callable[[], float] = time.time,
+        changed: Callable[[Identity], None] = lambda identity: None,
+    ) -> None:
+        self._folder = folder
+        self._database = database
+        self._gateway = gateway
+        self._advertise = advertise
+        self._seconds = call_seconds
+        self._wall = wall
+        self._changed = changed
+        self._lock = threading.Lock()
+        self._invitations = Invitations(wall)
+        self.identity = load_party(folder)
+        self._open_enrolment()
+
+    def list(self, *, limit: int, after: str | None) -> Page:
+        """Return partners by name."""
+        names = sorted(name for name in self.identity.peers if after is None or name > after)
+        views = [self._view(name) for name in names[:limit]]
+        return Page(views, names[limit - 1] if len(names) > limit else None)
+
+    def add(
+        self, party: str, authority: str, address: str | None, actor: Actor
+    ) -> Mapping[str, Any]:
+        """Trust a partner's authority (PEM). Errors: those of ``channel.identity.trust``."""
+        self._trust(party, authority.encode(), address)
+        return self._view(party)
+
+    def remove(self, party: str, actor: Actor) -> None:
+        """Withdraw the trust: connections end at once, jobs with the partner fail."""
+        with self._lock:
+            if party not in self.identity.peers:
+                raise _unknown(party)
+            self._gateway.remove_peer(party)
+            (self._folder / "peers" / f"{party}.json").unlink(missing_ok=True)
+            table = schema.peers
+            now = self._wall()
+            self._database.write(
+                lambda c: c.execute(update(table).where(table.c.party == party).values(revoked=now))
+            )
+            self._reload()
+
+    def invite(self, party: str, actor: Actor) -> Mapping[str, Any]:
+        """Make a one-time code. Errors: ATL-NOD-012 this node has no address for partners."""
+        address = self._advertise or self._gateway.address
+        if address is None:
+            raise UserError(
+                "ATL-NOD-012",
+                "this node does not listen, so nobody can accept its invitation",
+                hint="set gateway.listen and gateway.advertise, or let the partner invite",
+            )
+        authority = _authority_digest(self.identity.ca)
+
+        def make(connection: Connection) -> Any:
+            name = self.identity.party
+            return self._invitations.make(connection, name, party, address, authority)
+
+        made, expires = self._database.write(make)
+        self._gateway.set_enrolment(True)
+        return {"party": party, "code": made.code(), "expires": expires}
+
+    def accept(self, code: str, actor: Actor) -> Mapping[str, Any]:
+        """Use a partner's code: both nodes then trust each other.
+
+        Errors: ATL-NOD-010 no code, ATL-NOD-011 refused, ATL-NOD-013 for another party, those of
+        ``channel.grpc.gateway.enrol`` and of ``trust``.
+        """
+        invitation = read_code(code)
+        if invitation.invited != self.identity.party:
+            raise UserError(
+                "ATL-NOD-013", "the invitation is for another party", party=invitation.invited
+            )
+        asked = {
+            "id": invitation.id,
+            "secret": invitation.secret,
+            "party": self.identity.party,
+            "authority": self.identity.ca,
+            "address": self._advertise,
+        }
+        answer = enrol(
+            invitation.address,
+            invitation.inviter,
+            invitation.authority,
+            codec.encode(asked),
+            min(self._seconds, _ENROL_SECONDS),
+        )
+        told = _fields(bytes(answer), {"authority": bytes})
+        if _authority_digest(told["authority"]) != invitation.authority:
+            raise PeerError(
+                "ATL-NOD-014",
+                "the partner answered with another authority than invited",
+                party=invitation.inviter,
+            )
+        self._trust(invitation.inviter, told["authority"], invitation.address)
+        return self._view(invitation.inviter)
+
+    def answer_enrolment(self, call: Call) -> bytes:
+        """Answer somebody who brings a code. Errors: ATL-NOD-011, 014, those of ``trust``."""
+        wanted: dict[str, type] = {
+            "id": str, "secret": bytes, "party": str, "authority": bytes, "address": str,
+        }  # fmt: skip
+        told = _fields(bytes(call.body), wanted)
+        read_ca(told["authority"])
+        self._database.write(
+            lambda c: self._invitations.use(c, told["id"], told["party"], told["secret"])
+        )
+        self._trust(told["party"], told["authority"], told["address"] or None)
+        self._open_enrolment()
+        return codec.encode({"authority": self.identity.ca})
+
+    def ping(self, party: str) -> Mapping[str, Any]:
+        """Ask a partner's node for a sign of life. Errors: those of ``Gateway.call``."""
+        if party not in self.identity.peers:
+            raise _unknown(party)
+        begun = time.monotonic()
+        try:
+            answer = self._gateway.call(party, "ping", b"", self._seconds)
+        except NetworkError as error:
+            raise error.located(party=party) from None
+        seconds = time.monotonic() - begun
+        told = _fields(bytes(answer), {"version": str})
+        self.seen(party)
+        return {"party": party, "reachable": True, "seconds": seconds, "version": told["version"]}
+
+    def answer_ping(self) -> bytes:
+        """Answer a partner's ping."""
+        return codec.encode({"version": __version__})
+
+    def rotate(self, actor: Actor) -> Mapping[str, Any]:
+        """Give the node a new key and certificate; partners need do nothing.
+
+        Errors: ATL-PTY-002 the authority is the company's.
+        """
+        with self._lock:
+            identity = renew(self._folder)
+            self._gateway.renew(identity.certificate, identity.key_pem())
+            self._reload()
+        ends = min(e.ends for e in identity.expiries() if e.what == "node")
+        return {"fingerprint": fingerprint(identity.ca), "expires": ends.timestamp()}
+
+    def seen(self, party: str) -> None:
+        """Note that a partner's node gave a sign of life."""
+        table, now = schema.peers, self._wall()
+        self._database.write(
+            lambda c: c.execute(update(table).where(table.c.party == party).values(seen=now))
+        )
+
+    def _trust(self, party: str, authority: bytes, address: str | None) -> Peer:
+        with self._lock:
+            peer = trust(self._folder, party, authority, address)
+            self._gateway.set_peer(peer.party, peer.ca, peer.address)
+            row = {
+                "party": party,
+                "address": peer.address,
+                "authority": peer.ca.decode(),
+                "fingerprint": fingerprint(peer.ca),
+                "added": self._wall(),
+                "revoked": None,
+            }
+
+            def write(connection: Connection) -> None:
+                table = schema.peers
+                connection.execute(delete(table).where(table.c.party == party))
+                connection.execute(insert(table).values(**row))
+
+            self._database.write(write)
+            self._reload()
+            return peer
+
+    def _reload(self) -> None:
+        self.identity = load_party(self._folder)
+        self._changed(self.identity)
+
+    def _open_enrolment(self) -> None:
+        self._gateway.set_enrolment(self._database.read(self._invitations.open))
+
+    def _view(self, party: str) -> Mapping[str, Any]:
+        peer = self.identity.peers.get(party)
+        if peer is None:
+            raise _unknown(party)
+        table = schema.peers
+        row = self._database.read(
+            lambda c: (
+                c.execute(select(table).where(table.c.party == party)).mappings().one_or_none()
+            )
+        )
+        kept = {} if row is None else {key: row[key] for key in ("added", "seen")}
+        return {
+            "party": party,
+            "address": peer.address,
+            "fingerprint": fingerprint(peer.ca),
+            **kept,
+        }
+
+
+def _authority_digest(pem: bytes) -> bytes:
+    return hashlib.sha256(read_ca(pem).public_bytes(Encoding.DER)).digest()
+
+
+def _fields(data: bytes, wanted: Mapping[str, type]) -> dict[str, Any]:
+    """Decode what a partner said. Errors: ATL-NOD-014 another shape."""
+    try:
+        value = codec.decode(data, limit=BODY_BYTES)
+    except AtollError as error:
+        raise _malformed() from error
+    if type(value) is not dict or value.keys() != wanted.keys():
+        raise _malformed()
+    if any(type(value[name]) is not kind for name, kind in wanted.items()):
+        raise _malformed()
+    return value
+
+
+def _malformed() -> PeerError:
+    return PeerError("ATL-NOD-014", "the partner's node said something else than it should")
+
+
+def _unknown(party: str) -> NotFoundError:
+    return NotFoundError(
+        "ATL-NOD-015", "this party is no partner of this node", party=party, hint="atoll party list"
+    )
