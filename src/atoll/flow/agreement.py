@@ -13,6 +13,7 @@ from atoll.components.api import Catalogue
 from atoll.core import codec
 from atoll.core.errors import PeerError
 from atoll.core.random import SecretRandom
+from atoll.flow.comparing import PHASE, compare, compare_code, different
 from atoll.flow.ledger import Ledger
 from atoll.flow.messages import DECLARATION_BYTES, Declaration, PlanDigest, SignedApproval
 from atoll.flow.planning import build, component_facts
@@ -20,9 +21,8 @@ from atoll.jobs import approval as approvals
 from atoll.jobs.approval import Approval, PublicKey
 from atoll.jobs.definition import Job
 from atoll.jobs.errors import DeniedError
-from atoll.jobs.plan import ComponentFacts, Plan, TableFacts, differing
+from atoll.jobs.plan import Plan, TableFacts
 
-PHASE = "agreement"
 TASK = "flow.agreement"
 
 
@@ -92,8 +92,8 @@ def prepare(position: Position, channel: Channel) -> tuple[Plan, dict[str, Publi
     keys = {position.party: _key(position, position.party, mine.certificate)}
     for peer in peers:
         said = channel.receive(peer, "declaration", Declaration)
-        _compare(position.job.parts(), _texts(peer, said.job), peer)
-        _compare_code(components, _mapping(peer, said.components), peer)
+        compare(position.job.parts(), _texts(peer, said.job), peer)
+        compare_code(components, _mapping(peer, said.components), peer)
         tables[peer] = _tables(peer, said.tables)
         keys[peer] = _key(position, peer, said.certificate)
     prints = {party: approvals.key_fingerprint(key) for party, key in keys.items()}
@@ -118,9 +118,9 @@ def agree(position: Position, channel: Channel) -> Agreement:
         channel.send(peer, "plan", PlanDigest(digest, codec.encode(parts)))
     for peer in peers:
         said = channel.receive(peer, "plan", PlanDigest)
-        _compare(parts, _texts(peer, said.parts), peer)
+        compare(parts, _texts(peer, said.parts), peer)
         if said.digest != digest:
-            raise _different(["digest"], peer)
+            raise different(["digest"], peer)
     nonce = SecretRandom().bytes(approvals.NONCE_BYTES)
     mine = approvals.make(
         plan,
@@ -169,29 +169,6 @@ def _line(entry: Approval) -> dict[str, Any]:
         "expires": entry.expires,
         "runs": entry.runs,
     }
-
-
-def _compare(mine: dict[str, str], theirs: dict[str, str], peer: str) -> None:
-    parts = differing(mine, theirs)
-    if parts:
-        raise _different(parts, peer)
-
-
-def _compare_code(mine: Mapping[str, ComponentFacts], theirs: Mapping[str, Any], peer: str) -> None:
-    for name, facts in mine.items():
-        if theirs.get(name) != facts.model_dump(mode="json"):
-            raise _different([f"components.{name}"], peer)
-
-
-def _different(parts: list[str], peer: str) -> PeerError:
-    return PeerError(
-        "ATL-PLN-001",
-        f"the parties hold different plans: {', '.join(parts)}",
-        party=peer,
-        phase=PHASE,
-        place=parts[0],
-        hint="compare the job files, the installed versions and the tables of both parties",
-    )
 
 
 def _mapping(peer: str, data: bytes) -> dict[str, Any]:
