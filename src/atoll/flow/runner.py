@@ -6,10 +6,9 @@ and nothing is written to the outputs.
 
 from __future__ import annotations
 
-import hashlib
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -17,9 +16,8 @@ from pydantic import BaseModel
 
 from atoll.channel.api import Channel, Counters, Transport
 from atoll.channel.party import Cancel, Party
-from atoll.components.api import Catalogue, Component, Result, Tables, Task
+from atoll.components.api import Catalogue, Result, Tables, Task
 from atoll.core.clock import Clock, SystemClock
-from atoll.core.errors import AtollError, InternalError, PeerError
 from atoll.core.limits import Limits
 from atoll.core.names import Role, Scope
 from atoll.core.random import PublicRandom, SecretRandom
@@ -28,17 +26,23 @@ from atoll.flow import agreement
 from atoll.flow.agreement import Agreement, Credentials, Position
 from atoll.flow.events import Events, silent
 from atoll.flow.ledger import Ledger
-from atoll.flow.messages import Finished
 from atoll.flow.outputs import Outputs
 from atoll.flow.planning import AGREEMENT_STEP, COIN_STEP, filled, schemas
 from atoll.flow.session import session_id
+from atoll.flow.steps import (
+    COIN_TASK,
+    LAST_TASK,
+    check_outputs,
+    job_random,
+    last_word,
+    located,
+    traffic,
+)
 from atoll.jobs.definition import Job
 from atoll.jobs.plan import Plan, TableFacts
 from atoll.jobs.validation import order, validate
 from atoll.operators import coin_toss
 
-COIN_TASK = "flow.coin-toss"
-LAST_TASK = "flow.last"
 PLAN_TASK = "flow.plan"
 
 T = TypeVar("T")
@@ -101,7 +105,7 @@ class Runner:
         try:
             return work()
         except Exception as error:
-            known = self._known(error)
+            known = located(error, self.run.party, self.phase)
             self.run.transport.abort(known.code, known.phase or self.phase)
             raise known from error
 
@@ -115,18 +119,6 @@ class Runner:
             self._record(AGREEMENT_STEP, "", channel)
         self.run.transport.close()
         return plan
-
-    def _known(self, error: Exception) -> AtollError:
-        if isinstance(error, AtollError):
-            return error.located(party=self.run.party, phase=self.phase)
-        # The text of a foreign error may hold data, so only its type is told.
-        return InternalError(
-            "ATL-INT-001",
-            f"an unexpected {type(error).__name__}",
-            party=self.run.party,
-            phase=self.phase,
-            hint="run with ATOLL_TRACEBACK=1 to see where, and report it",
-        )
 
     def _execute(self) -> Outcome:
         run = self.run
@@ -145,7 +137,7 @@ class Runner:
         for step in steps:
             self._step(step, agreed, name, public, parameters[step], outputs)
         self._enter("finish")
-        self._last_word(agreed)
+        last_word(self._channel(LAST_TASK), agreed.plan.digest())
         self._summarise(agreed, outputs)
         place = outputs.publish(name)
         self._ledger.append("end", {"run": name, "job": run.job.digest()})
@@ -205,7 +197,7 @@ class Runner:
             seed = coin_toss.run(party, agreed.plan.implementations[COIN_STEP])
         finally:
             self._record(COIN_STEP, name, party.channel)
-        return PublicRandom(hashlib.sha256(b"atoll/job-seed/v1" + seed).digest())
+        return job_random(seed)
 
     def _step(
         self,
@@ -227,7 +219,7 @@ class Runner:
         finally:
             self._record(step, name, party.channel)
         self._seconds[step] = time.monotonic() - begun
-        _check_outputs(component, result)
+        check_outputs(component, result)
         self._results[step] = result
         _keep(step, result, outputs)
         run.events("step", step=step, seconds=round(self._seconds[step], 3))
@@ -249,28 +241,11 @@ class Runner:
             ]
         )
 
-    def _last_word(self, agreed: Agreement) -> None:
-        channel = self._channel(LAST_TASK)
-        digest = agreed.plan.digest()
-        for peer in self.run.transport.peers:
-            channel.send(peer, "finished", Finished(digest))
-        for peer in self.run.transport.peers:
-            if channel.receive(peer, "finished", Finished).plan != digest:
-                raise PeerError("ATL-PLN-001", "the peer ended another plan", party=peer)
-
     def _summarise(self, agreed: Agreement, outputs: Outputs) -> None:
         outputs.add_json("", "plan.json", agreed.plan.canonical())
         outputs.add_json(
             "", "run.json", {"seconds": self._seconds, "traffic": traffic(self._counters)}
         )
-
-
-def traffic(counters: Counters) -> list[dict[str, Any]]:
-    """Return what was counted as plain rows: peer, task, tag and the counts."""
-    return [
-        {"peer": peer, "task": task, "tag": tag, **asdict(entry)}
-        for (peer, task, tag), entry in sorted(counters.snapshot().items())
-    ]
 
 
 def declare(run: Run) -> dict[str, TableFacts]:
@@ -285,12 +260,6 @@ def declare(run: Run) -> dict[str, TableFacts]:
             if facts is not None:
                 found[step] = facts
     return found
-
-
-def _check_outputs(component: Component, result: Result) -> None:
-    unknown = result.outputs.keys() - component.outputs.keys()
-    if unknown:
-        raise InternalError("ATL-INT-001", f"{component.name} gave an undeclared output")
 
 
 def _keep(step: str, result: Result, outputs: Outputs) -> None:

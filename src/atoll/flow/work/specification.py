@@ -55,12 +55,12 @@ class Gateway(Frozen):
 class TaskLimits(Frozen):
     """Seconds to wait, threads, and how many bytes of decoded artifacts a worker keeps."""
 
-    receive_seconds: float = Field(600.0, gt=0)
-    silence_seconds: float = Field(30.0, gt=0)
-    connect_seconds: float = Field(60.0, gt=0)
-    heartbeat_seconds: float = Field(2.0, gt=0)
-    threads: int = Field(0, ge=0)
-    cache_bytes: int = Field(512 << 20, ge=0)
+    receive_seconds: float = Field(default=600.0, gt=0)
+    silence_seconds: float = Field(default=30.0, gt=0)
+    connect_seconds: float = Field(default=60.0, gt=0)
+    heartbeat_seconds: float = Field(default=2.0, gt=0)
+    threads: int = Field(default=0, ge=0)
+    cache_bytes: int = Field(default=512 << 20, ge=0)
 
     def limits(self) -> Limits:
         """Return them as role code is given them."""
@@ -94,7 +94,7 @@ class TaskSpec(Frozen):
     tables: dict[str, OwnTable] = Field(default_factory=dict)
     seed_path: Path | None = None
     gateway: Gateway | None = None
-    limits: TaskLimits = Field(default_factory=lambda: TaskLimits())
+    limits: TaskLimits = Field(default_factory=TaskLimits)
     outputs_folder: Path
     approved: dict[str, str] = Field(default_factory=dict)
 

@@ -1,0 +1,60 @@
+"""What running a step is, however the parties' processes are made: in one run or task by task."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import asdict
+from typing import Any
+
+from atoll.channel.api import Channel, Counters
+from atoll.components.api import Component, Result
+from atoll.core.errors import AtollError, InternalError, PeerError
+from atoll.core.random import PublicRandom
+from atoll.flow.messages import Finished
+
+COIN_TASK = "flow.coin-toss"
+LAST_TASK = "flow.last"
+
+
+def job_random(seed: bytes) -> PublicRandom:
+    """Return the choices that all parties may know, from the seed that they tossed."""
+    return PublicRandom(hashlib.sha256(b"atoll/job-seed/v1" + seed).digest())
+
+
+def located(error: Exception, party: str, phase: str) -> AtollError:
+    """Return an error with a code, party and phase, whatever was raised."""
+    if isinstance(error, AtollError):
+        return error.located(party=party, phase=phase)
+    # The text of a foreign error may hold data, so only its type is told.
+    return InternalError(
+        "ATL-INT-001",
+        f"an unexpected {type(error).__name__}",
+        party=party,
+        phase=phase,
+        hint="run with ATOLL_TRACEBACK=1 to see where, and report it",
+    )
+
+
+def check_outputs(component: Component, result: Result) -> None:
+    """Refuse outputs that the component did not declare. Errors: ATL-INT-001."""
+    unknown = result.outputs.keys() - component.outputs.keys()
+    if unknown:
+        raise InternalError("ATL-INT-001", f"{component.name} gave an undeclared output")
+
+
+def last_word(channel: Channel, plan: str) -> None:
+    """Tell every peer that this party is done, and hear the same of each. Errors: ATL-PLN-001."""
+    peers = channel.transport.peers
+    for peer in peers:
+        channel.send(peer, "finished", Finished(plan))
+    for peer in peers:
+        if channel.receive(peer, "finished", Finished).plan != plan:
+            raise PeerError("ATL-PLN-001", "the peer ended another plan", party=peer)
+
+
+def traffic(counters: Counters) -> list[dict[str, Any]]:
+    """Return what was counted as plain rows: peer, task, tag and the counts."""
+    return [
+        {"peer": peer, "task": task, "tag": tag, **asdict(entry)}
+        for (peer, task, tag), entry in sorted(counters.snapshot().items())
+    ]
