@@ -24,6 +24,7 @@ ALIASES = 64
 NODES = 100_000
 DEPTH = 64
 _NUMBER = re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][-+]?[0-9]+)?")
+_SIMPLE = re.compile(r"[\x20-\x7e\u00a1-\u00ff\u0370-\u1fff\u3001-\u9fff]*")
 _FORMATS = {".yaml": "yaml", ".yml": "yaml", ".json": "json", ".toml": "toml"}
 
 
@@ -203,13 +204,18 @@ def _dumper() -> Any:
             return True
 
     def text(dumper: Any, value: str) -> Any:
-        number = _NUMBER.fullmatch(value) is not None
-        return dumper.represent_scalar(
-            "tag:yaml.org,2002:str", value, style="'" if number else None
-        )
+        style = "'" if _NUMBER.fullmatch(value) else None
+        if not _SIMPLE.fullmatch(value):
+            # Line breaks of other alphabets would be folded away in the other styles.
+            style = '"'
+        return dumper.represent_scalar("tag:yaml.org,2002:str", value, style=style)
 
     def number(dumper: Any, value: float) -> Any:
-        return dumper.represent_scalar("tag:yaml.org,2002:float", json.dumps(value))
+        written = json.dumps(value)
+        if "." not in written:
+            # Older readers take 1e-7 for text.
+            written = written.replace("e", ".0e")
+        return dumper.represent_scalar("tag:yaml.org,2002:float", written)
 
     Dumper.add_representer(str, text)
     Dumper.add_representer(float, number)

@@ -21,11 +21,12 @@ from typing import Any
 from atoll.core.errors import UserError
 from atoll.core.names import Role
 from atoll.jobs.definition import Job, Step, parse_job
-from atoll.jobs.schema import Schema, Schemas
-from atoll.jobs.validation import fill, near, validate
+from atoll.jobs.schema import Port, Schema, Schemas
+from atoll.jobs.validation import fill, near, schema_of, validate
 from atoll.sdk import documents
 
 Parties = str | Iterable[str] | None
+Sources = dict[str, tuple["Output", ...]]
 
 
 @dataclass(frozen=True)
@@ -63,7 +64,10 @@ class StepHandle:
         return [*super().__dir__(), *self.outputs]
 
     def override(self, party: str, **parameters: Any) -> StepHandle:
-        """Give one party other parameters than the rest. Errors: ATL-SDK-002 unknown party."""
+        """Give one party its own values of parameters that may differ (ATL-JOB-015 otherwise).
+
+        Errors: ATL-SDK-002 unknown party, ATL-JOB-005, ATL-JOB-006.
+        """
         self._pipeline._override(self.name, party, parameters)
         return self
 
@@ -170,11 +174,7 @@ class Pipeline:
         if step in self._steps:
             raise UserError("ATL-SDK-003", "a step of this name is there already", place=step)
         sources, parameters = _arguments(schema, step, inputs, named)
-        made = {
-            "component": component,
-            "inputs": {port: str(output) for port, output in sources.items()},
-            "parameters": parameters,
-        }
+        made = {"component": component, "inputs": _written(sources), "parameters": parameters}
         self._check(step, schema, sources, made)
         self._steps[step] = made
         for party, chosen in (overrides or {}).items():
@@ -182,11 +182,7 @@ class Pipeline:
         return StepHandle(self, step, schema)
 
     def _schema(self, component: str) -> Schema:
-        schema = self._schemas.get(component)
-        if schema is None:
-            hint = near(component, self._schemas)
-            raise UserError("ATL-JOB-004", f"there is no component {component!r}", hint=hint)
-        return schema
+        return schema_of(component, Step(component=component), self._schemas)
 
     def _free_name(self, component: str) -> str:
         name, number = component, 2
@@ -194,15 +190,16 @@ class Pipeline:
             name, number = f"{component}_{number}", number + 1
         return name
 
-    def _check(
-        self, step: str, schema: Schema, sources: Mapping[str, Output], made: dict[str, Any]
-    ) -> None:
-        for port, output in sources.items():
-            wanted = schema.inputs[port].kind
-            if output.step not in self._steps:
-                raise _bad_input(step, port, f"{output} is of another pipeline")
-            if output.kind != wanted:
-                raise _bad_input(step, port, f"takes a {wanted}, but {output} is a {output.kind}")
+    def _check(self, step: str, schema: Schema, sources: Sources, made: dict[str, Any]) -> None:
+        for port, outputs in sources.items():
+            wanted = schema.inputs[port]
+            for output in outputs:
+                if output.step not in self._steps:
+                    raise _bad_input(step, port, f"{output} is of another pipeline")
+                if not wanted.accepts(output.kind):
+                    told = " or ".join(wanted.kinds)
+                    message = f"takes a {told}, but {output} is a {output.kind}"
+                    raise _bad_input(step, port, message)
         fill(step, Step(component=schema.name, parameters=made["parameters"]), schema)
 
     def _override(self, step: str, party: str, parameters: Mapping[str, Any]) -> None:
@@ -216,8 +213,8 @@ class Pipeline:
         made = self._steps[step]
         schema = self._schemas[made["component"]]
         whole = {**made.get("overrides", {}).get(party, {}), **parameters}
-        values = {**made["parameters"], **whole}
-        fill(step, Step(component=schema.name, parameters=values), schema)
+        values = {"parameters": made["parameters"], "overrides": {party: whole}}
+        fill(step, Step(component=schema.name, **values), schema, party)
         made.setdefault("overrides", {})[party] = whole
 
     def to_job(self) -> Job:
@@ -285,41 +282,66 @@ def _listed(parties: Parties) -> list[str]:
 
 
 def _arguments(
-    schema: Schema, step: str, inputs: tuple[Output, ...], named: Mapping[str, Any]
-) -> tuple[dict[str, Output], dict[str, Any]]:
+    schema: Schema, step: str, inputs: tuple[Any, ...], named: Mapping[str, Any]
+) -> tuple[Sources, dict[str, Any]]:
     ports = list(schema.inputs)
     if len(inputs) > len(ports):
         raise _bad_input(step, "*", f"{schema.name} has {len(ports)} inputs")
-    sources: dict[str, Any] = dict(zip(ports, inputs, strict=False))
+    given: dict[str, Any] = dict(zip(ports, inputs, strict=False))
     parameters: dict[str, Any] = {}
     for name, value in named.items():
-        if name in schema.inputs or isinstance(value, Output):
-            if name in sources:
+        if name in schema.inputs or isinstance(value, Output | StepHandle):
+            if name in given:
                 raise _bad_input(step, name, "this input is given twice")
-            sources[name] = value
+            given[name] = value
         else:
             parameters[name] = value
-    for port, source in sources.items():
-        if port not in schema.inputs:
+    sources: Sources = {}
+    for port, value in given.items():
+        wanted = schema.inputs.get(port)
+        if wanted is None:
             message = f"{schema.name} has no such input"
             raise _bad_input(step, port, message, near(port, schema.inputs))
-        if isinstance(source, StepHandle):
-            sources[port] = _only_output(source, step, port, schema.inputs[port].kind)
-        elif not isinstance(source, Output):
-            raise _bad_input(step, port, "an input is another step's output")
+        if value is not None or not wanted.optional:
+            sources[port] = _taken(value, step, port, wanted)
     missing = [n for n, port in schema.inputs.items() if not port.optional and n not in sources]
     if missing:
         raise _bad_input(step, missing[0], "this input is missing")
     return sources, parameters
 
 
-def _only_output(source: StepHandle, step: str, port: str, kind: str) -> Output:
-    """Return a step's one output of the right kind, so that ``p.psi(rows)`` may stand."""
-    fitting = [output for output in source.outputs.values() if output.kind == kind]
+def _taken(value: Any, step: str, port: str, wanted: Port) -> tuple[Output, ...]:
+    """Return the outputs that an input was given: one, or several where it takes them."""
+    several = isinstance(value, list | tuple)
+    if several and not wanted.many:
+        raise _bad_input(step, port, "this input takes one source")
+    found = []
+    for entry in value if several else (value,):
+        if isinstance(entry, StepHandle):
+            found.append(_only_output(entry, step, port, wanted))
+        elif isinstance(entry, Output):
+            found.append(entry)
+        else:
+            raise _bad_input(step, port, "an input is another step's output")
+    return tuple(found)
+
+
+def _only_output(source: StepHandle, step: str, port: str, wanted: Port) -> Output:
+    """Return a step's one output of a fitting kind, so that ``p.psi(rows)`` may stand."""
+    fitting = [output for output in source.outputs.values() if wanted.accepts(output.kind)]
     if len(fitting) != 1:
         hint = f"name one: {', '.join(f'{source.name}.{n}' for n in source.outputs)}"
-        raise _bad_input(step, port, f"takes a {kind}, {source.name} has {len(fitting)}", hint)
+        message = f"takes a {wanted.kind}, {source.name} has {len(fitting)}"
+        raise _bad_input(step, port, message, hint)
     return fitting[0]
+
+
+def _written(sources: Sources) -> dict[str, Any]:
+    """Return inputs as a job's file has them: several sources of one input as a list."""
+    return {
+        port: str(outputs[0]) if len(outputs) == 1 else [str(output) for output in outputs]
+        for port, outputs in sources.items()
+    }
 
 
 def _bad_input(step: str, port: str, message: str, hint: str | None = None) -> UserError:
