@@ -18,10 +18,11 @@ class AtollError(Exception):
     """An error with an address: stable code, party, phase, place and hint.
 
     ``place`` says where in the input it happened (a file and row, a field); ``exit_code`` is what
-    the command line returns.
+    the command line returns; ``retryable`` says that the same again may succeed later.
     """
 
     exit_code = 1
+    retryable = False
 
     def __init__(
         self,
@@ -94,6 +95,7 @@ class NetworkError(AtollError):
     """A party could not be reached within its deadline."""
 
     exit_code = 6
+    retryable = True
 
 
 class InternalError(AtollError):
