@@ -1,0 +1,58 @@
+"""The node's memory: its database (one writer), typed rows, and files named by their digest."""
+
+from __future__ import annotations
+
+from atoll.flow.store.artifacts import ArtifactRow, Artifacts, Reuse
+from atoll.flow.store.components import ComponentRow, Components
+from atoll.flow.store.database import Database
+from atoll.flow.store.datasets import DataRow, DataSets
+from atoll.flow.store.events import EventRow, Events
+from atoll.flow.store.jobs import JobRow, Jobs, JobSummary
+from atoll.flow.store.meta import Meta
+from atoll.flow.store.models import ModelRow, Models, ServiceRow
+from atoll.flow.store.paging import Page, every, page
+from atoll.flow.store.peers import InvitationRow, PeerRow, Peers
+from atoll.flow.store.statements import Record, Repository, build, insert, selected, upsert
+from atoll.flow.store.tasks import TaskRow, Tasks
+from atoll.flow.store.tracking import MetricRow, Metrics, PeerTraffic, Traffic, TrafficRow
+from atoll.flow.store.writer import after_commit
+
+__all__ = [
+    "ArtifactRow",
+    "Artifacts",
+    "ComponentRow",
+    "Components",
+    "DataRow",
+    "DataSets",
+    "Database",
+    "EventRow",
+    "Events",
+    "InvitationRow",
+    "JobRow",
+    "JobSummary",
+    "Jobs",
+    "Meta",
+    "MetricRow",
+    "Metrics",
+    "ModelRow",
+    "Models",
+    "Page",
+    "PeerRow",
+    "PeerTraffic",
+    "Peers",
+    "Record",
+    "Repository",
+    "Reuse",
+    "ServiceRow",
+    "TaskRow",
+    "Tasks",
+    "Traffic",
+    "TrafficRow",
+    "after_commit",
+    "build",
+    "every",
+    "insert",
+    "page",
+    "selected",
+    "upsert",
+]

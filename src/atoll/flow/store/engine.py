@@ -1,0 +1,161 @@
+"""Engines: how to reach each database, and what every new connection is told first."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import ArgumentError, NoSuchModuleError
+from sqlalchemy.pool import NullPool, QueuePool
+
+from atoll.core.errors import UserError
+from atoll.jobs.errors import EnvironmentFault
+
+DIALECTS = ("sqlite", "postgresql", "mysql", "mariadb")
+_DRIVERS = {
+    "sqlite": "sqlite+pysqlite",
+    "postgresql": "postgresql+pg8000",
+    "mysql": "mysql+pymysql",
+    "mariadb": "mariadb+pymysql",
+}
+_EXTRAS = {"postgresql": "postgres", "mysql": "mysql", "mariadb": "mysql"}
+_BUSY_SECONDS = 2.0
+
+
+def parse(url: str) -> URL:
+    """Return the parts of an address, with the driver that we use. Errors: ATL-STO-001."""
+    try:
+        parts = make_url(url)
+    except ArgumentError as error:
+        raise _unusable("the address of the database cannot be read") from error
+    name = parts.get_backend_name()
+    if name not in DIALECTS:
+        raise _unusable("there is no such kind of database here")
+    if name == "sqlite" and parts.database in (None, "", ":memory:"):
+        raise _unusable("a SQLite database needs a file")
+    return parts.set(drivername=_DRIVERS[name])
+
+
+def _unusable(message: str) -> UserError:
+    return UserError(
+        "ATL-STO-001",
+        message,
+        place="database.url",
+        hint="sqlite:////folder/atoll.db, postgresql://user@host/name or mysql://user@host/name",
+    )
+
+
+def file_of(url: URL) -> Path | None:
+    """Return the file of a SQLite database, None for a server."""
+    return Path(url.database or "") if url.get_backend_name() == "sqlite" else None
+
+
+def make_engine(url: URL, *, writer: bool, readers: int = 8) -> Engine:
+    """Make the engine of the writer (one connection) or of the readers. Errors: ATL-STO-013."""
+    options: dict[str, Any] = {"hide_parameters": True}
+    if writer:
+        options |= {"poolclass": QueuePool, "pool_size": 1, "max_overflow": 0}
+    else:
+        options |= {"poolclass": QueuePool, "pool_size": readers, "max_overflow": 4 * readers}
+    options |= {"pool_timeout": 30.0}
+    name = url.get_backend_name()
+    if name == "sqlite":
+        options["connect_args"] = {"timeout": _BUSY_SECONDS, "check_same_thread": False}
+    else:
+        options |= {"pool_pre_ping": True, "pool_recycle": 3600}
+        options["connect_args"] = _patience(name)
+    try:
+        engine = create_engine(url, **options)
+    except (ModuleNotFoundError, NoSuchModuleError) as error:
+        raise EnvironmentFault(
+            "ATL-STO-013",
+            f"the driver for {name} is not installed",
+            hint=f"pip install 'atoll[{_EXTRAS.get(name, name)}]'",
+        ) from error
+    _prepare(engine, name, writer=writer)
+    return engine
+
+
+def _patience(name: str) -> dict[str, Any]:
+    if name == "postgresql":
+        return {"timeout": 30, "application_name": "atoll"}
+    return {"connect_timeout": 10, "read_timeout": 60, "write_timeout": 60, "charset": "utf8mb4"}
+
+
+def single_use(url: URL) -> Engine:
+    """Make an engine that keeps no connection: for one look at a database that others own."""
+    engine = create_engine(url, poolclass=NullPool, hide_parameters=True)
+    _prepare(engine, url.get_backend_name(), writer=False)
+    return engine
+
+
+def _prepare(engine: Engine, name: str, *, writer: bool) -> None:
+    if name == "sqlite":
+        _prepare_sqlite(engine, writer=writer)
+    elif name == "postgresql":
+        _on_connect(engine, *_POSTGRES_SESSION, *(() if writer else _POSTGRES_READER))
+    else:
+        _on_connect(engine, *_MARIADB_SESSION, *(() if writer else _MARIADB_READER))
+
+
+_SQLITE_SESSION = (
+    "PRAGMA foreign_keys=ON",
+    "PRAGMA trusted_schema=OFF",
+    "PRAGMA cache_size=-8000",
+)
+_SQLITE_WRITER = ("PRAGMA journal_mode=WAL", "PRAGMA synchronous=FULL")
+_SQLITE_READER = ("PRAGMA query_only=ON",)
+_POSTGRES_SESSION = ("SET TIME ZONE 'UTC'", "SET lock_timeout = '10s'")
+_POSTGRES_READER = (
+    "SET SESSION CHARACTERISTICS AS TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY",
+)
+_MARIADB_SESSION = (
+    "SET SESSION sql_mode='STRICT_ALL_TABLES,NO_ZERO_DATE,NO_ENGINE_SUBSTITUTION'",
+    "SET SESSION innodb_lock_wait_timeout=10",
+)
+_MARIADB_READER = ("SET SESSION TRANSACTION READ ONLY",)
+
+
+def _on_connect(engine: Engine, *statements: str) -> None:
+    def connected(connection: Any, record: Any) -> None:
+        cursor = connection.cursor()
+        for statement in statements:
+            cursor.execute(statement)
+        cursor.close()
+        connection.commit()
+
+    event.listen(engine, "connect", connected)
+
+
+def _prepare_sqlite(engine: Engine, *, writer: bool) -> None:
+    statements = _SQLITE_SESSION + (_SQLITE_WRITER if writer else _SQLITE_READER)
+    begin = "BEGIN IMMEDIATE" if writer else "BEGIN"
+
+    def connected(connection: Any, record: Any) -> None:
+        # The driver must not begin transactions by its own rules: we say BEGIN, also before DDL.
+        connection.isolation_level = None
+        for statement in statements:
+            connection.execute(statement).close()
+
+    def begun(connection: Connection) -> None:
+        connection.exec_driver_sql(begin)
+
+    event.listen(engine, "connect", connected)
+    event.listen(engine, "begin", begun)
+
+
+def touch(path: Path) -> None:
+    """Make the database's file readable by its owner only. Errors: ATL-STO-001."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        os.close(os.open(path, os.O_RDONLY | os.O_CREAT | os.O_CLOEXEC, 0o600))
+    except OSError as error:
+        raise EnvironmentFault(
+            "ATL-STO-001",
+            f"the database file cannot be opened: {error.strerror}",
+            place=str(path),
+            hint="check that the folder exists and belongs to the node's user",
+        ) from error

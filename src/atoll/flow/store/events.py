@@ -1,0 +1,101 @@
+"""Events of jobs, numbered 1, 2, 3 … within each job, for pages and for waiting."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+from sqlalchemy import Connection, func, select
+
+from atoll.flow.store import schema
+from atoll.flow.store.paging import checked_limit
+from atoll.flow.store.statements import Record, Repository, build, insert, selected
+from atoll.flow.store.writer import after_commit
+
+_T = schema.events
+
+
+@dataclass(frozen=True, kw_only=True)
+class EventRow(Record):
+    """Something that happened to a job at ``time`` (seconds since 1970)."""
+
+    json_columns: ClassVar[tuple[str, ...]] = ("data",)
+
+    job: str
+    number: int
+    time: float
+    kind: str
+    step: str | None = None
+    attempt: int | None = None
+    data: Mapping[str, Any] = field(default_factory=dict)
+
+
+class Events(Repository):
+    """The events of all jobs. A committed event wakes who waits for its job."""
+
+    def append(
+        self,
+        job: str,
+        time: float,
+        kind: str,
+        *,
+        step: str | None = None,
+        attempt: int | None = None,
+        data: Mapping[str, Any] | None = None,
+        connection: Connection | None = None,
+    ) -> int:
+        """Add an event and return its number."""
+
+        def work(c: Connection) -> int:
+            last = select(func.max(_T.c.number)).where(_T.c.job == job)
+            number = (c.execute(last).scalar_one() or 0) + 1
+            row = EventRow(
+                job=job,
+                number=number,
+                time=time,
+                kind=kind,
+                step=step,
+                attempt=attempt,
+                data=data or {},
+            )
+            insert(c, _T, row.values())
+            after_commit(c, lambda: self.database.notifier.tell(job))
+            return number
+
+        return self._write(work, connection)
+
+    def list(
+        self,
+        job: str,
+        *,
+        after: int = 0,
+        limit: int = 200,
+        connection: Connection | None = None,
+    ) -> tuple[EventRow, ...]:
+        """Return up to ``limit`` events with a number above ``after``, in order."""
+        query = (
+            select(*selected(_T, EventRow))
+            .where(_T.c.job == job, _T.c.number > after)
+            .order_by(_T.c.number)
+            .limit(checked_limit(limit))
+        )
+        rows = self._read(lambda c: c.execute(query).all(), connection)
+        return tuple(build(EventRow)(row) for row in rows)
+
+    def last(self, job: str, *, connection: Connection | None = None) -> int:
+        """Return the number of the newest event of a job, 0 if there is none."""
+        query = select(func.max(_T.c.number)).where(_T.c.job == job)
+        return self._read(lambda c: c.execute(query).scalar_one() or 0, connection)
+
+    def wait(
+        self, job: str, after: int, timeout: float, *, limit: int = 200
+    ) -> tuple[EventRow, ...]:
+        """Return events above ``after``; if there are none, wait for one at most ``timeout`` s."""
+        news = threading.Event()
+        with self.database.notifier.listening(job, news.set):
+            found = self.list(job, after=after, limit=limit)
+            if not found and news.wait(timeout):
+                found = self.list(job, after=after, limit=limit)
+        return found

@@ -1,0 +1,1 @@
+"""The migrations of a node's database; ``store/migrate.py`` runs them."""

@@ -1,0 +1,109 @@
+"""Tasks: one row per attempt at a step; a change takes only where the fence still holds."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, select, update
+
+from atoll.flow.store import schema
+from atoll.flow.store.paging import Page, page
+from atoll.flow.store.statements import Record, Repository, build, checked, selected, upsert
+
+_T = schema.tasks
+
+
+@dataclass(frozen=True, kw_only=True)
+class TaskRow(Record):
+    """One attempt at a step. Times in seconds since 1970, ``peak_memory`` in bytes."""
+
+    job: str
+    step: str
+    attempt: int
+    state: str
+    worker: str | None = None
+    lease: float | None = None
+    started: float | None = None
+    ended: float | None = None
+    code: str | None = None
+    phase: str | None = None
+    message: str | None = None
+    hint: str | None = None
+    seconds: float | None = None
+    cpu_seconds: float | None = None
+    peak_memory: int | None = None
+
+
+class Tasks(Repository):
+    """The tasks of all jobs; the attempt is the fence."""
+
+    def save(self, *rows: TaskRow, connection: Connection | None = None) -> None:
+        """Add or replace whole tasks."""
+        self._write(lambda c: upsert(c, _T, *(row.values() for row in rows)), connection)
+
+    def move(
+        self,
+        job: str,
+        step: str,
+        attempt: int,
+        *,
+        expect: Sequence[str],
+        changes: Mapping[str, Any],
+        worker: str | None = None,
+        connection: Connection | None = None,
+    ) -> bool:
+        """Change a task that is in one of the states ``expect``; say whether it took.
+
+        With ``worker`` the task must still be that worker's.
+        """
+        statement = update(_T).where(
+            _T.c.job == job, _T.c.step == step, _T.c.attempt == attempt, _T.c.state.in_(expect)
+        )
+        if worker is not None:
+            statement = statement.where(_T.c.worker == worker)
+        statement = statement.values(**checked(_T, changes))
+        return self._write(lambda c: c.execute(statement).rowcount == 1, connection)
+
+    def get(
+        self, job: str, step: str, attempt: int, *, connection: Connection | None = None
+    ) -> TaskRow | None:
+        """Return one attempt, None if there is none."""
+        query = select(*selected(_T, TaskRow)).where(
+            _T.c.job == job, _T.c.step == step, _T.c.attempt == attempt
+        )
+        row = self._read(lambda c: c.execute(query).one_or_none(), connection)
+        return None if row is None else build(TaskRow)(row)
+
+    def list(
+        self,
+        job: str,
+        *,
+        step: str | None = None,
+        limit: int = 200,
+        after: str | None = None,
+        connection: Connection | None = None,
+    ) -> Page[TaskRow]:
+        """Return a page of a job's tasks by step and attempt."""
+        query = select(*selected(_T, TaskRow)).where(_T.c.job == job)
+        if step is not None:
+            query = query.where(_T.c.step == step)
+        keys = (_T.c.step, _T.c.attempt)
+        make = build(TaskRow)
+        return self._read(
+            lambda c: page(c, query, keys, make, limit=limit, after=after), connection
+        )
+
+    def expired(
+        self, states: Sequence[str], now: float, *, connection: Connection | None = None
+    ) -> tuple[TaskRow, ...]:
+        """Return up to 200 tasks in these states whose lease ended before ``now``, oldest first."""
+        query = (
+            select(*selected(_T, TaskRow))
+            .where(_T.c.state.in_(states), _T.c.lease < now)
+            .order_by(_T.c.lease)
+            .limit(200)
+        )
+        rows = self._read(lambda c: c.execute(query).all(), connection)
+        return tuple(build(TaskRow)(row) for row in rows)

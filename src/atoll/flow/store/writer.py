@@ -1,0 +1,205 @@
+"""The writer: one thread that owns the only writing connection, and a queue of closures.
+
+Closures that wait together are committed together (one ``fsync`` for many), each behind a savepoint
+of its own, so that a failing one undoes nothing of its neighbours. A closure may run more than once
+(a lock, a lost connection): it must change nothing but the database.
+"""
+
+from __future__ import annotations
+
+import queue
+import secrets
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from typing import Any
+
+from sqlalchemy import Connection, Engine, select, update
+from sqlalchemy.exc import SQLAlchemyError
+
+from atoll.core.errors import InternalError
+from atoll.flow.store import schema
+from atoll.flow.store.faults import CONFLICT, fault_of, translate
+
+_BATCH = 64
+_HOOKS = "atoll.after_commit"
+_MARK = "last write"
+_FIRST_PAUSE = 0.01
+_LONGEST_PAUSE = 0.5
+
+
+@dataclass
+class _Wish:
+    function: Callable[[Connection], Any]
+    future: Future[Any]
+    hooks: list[Callable[[], None]] = field(default_factory=list)
+    result: Any = None
+    error: BaseException | None = None
+
+
+def after_commit(connection: Connection, hook: Callable[[], None]) -> None:
+    """Have ``hook`` called when this transaction is committed; it must be quick."""
+    hooks = connection.info.get(_HOOKS)
+    if hooks is None:
+        raise InternalError("ATL-STO-017", "a hook for a commit was given outside of a write")
+    hooks.append(hook)
+
+
+class Writer:
+    """Runs closures one after the other. Errors: as ``faults``, ATL-STO-017 closed or nested."""
+
+    def __init__(self, engine: Engine, place: str, *, retry_seconds: float) -> None:
+        self._engine = engine
+        self._place = place
+        self._retry_seconds = retry_seconds
+        self._marks = engine.dialect.name != "sqlite"
+        self._queue: queue.SimpleQueue[_Wish | None] = queue.SimpleQueue()
+        self._guard = threading.Lock()
+        self._closed = False
+        self.commits = 0
+        self._thread = threading.Thread(target=self._run, name="atoll-writer", daemon=True)
+        self._thread.start()
+
+    @property
+    def waiting(self) -> int:
+        """How many closures wait."""
+        return self._queue.qsize()
+
+    def submit(self, function: Callable[[Connection], Any]) -> Future[Any]:
+        """Queue a closure; its result or error comes through the future, after the commit."""
+        if threading.current_thread() is self._thread:
+            raise InternalError(
+                "ATL-STO-017",
+                "a write was asked for inside a write",
+                hint="hand the connection on instead",
+            )
+        wish = _Wish(function, Future())
+        with self._guard:
+            if self._closed:
+                raise InternalError("ATL-STO-017", "the database is closed")
+            self._queue.put(wish)
+        return wish.future
+
+    def close(self) -> None:
+        """Finish what is queued, then end the thread."""
+        with self._guard:
+            if not self._closed:
+                self._closed = True
+                self._queue.put(None)
+        if threading.current_thread() is not self._thread:
+            self._thread.join()
+
+    def _run(self) -> None:
+        going = True
+        while going:
+            wish = self._queue.get()
+            batch: list[_Wish] = []
+            while wish is not None:
+                batch.append(wish)
+                if len(batch) == _BATCH:
+                    break
+                try:
+                    wish = self._queue.get_nowait()
+                except queue.Empty:
+                    break
+            going = wish is not None
+            if batch:
+                self._serve(batch)
+
+    def _serve(self, batch: list[_Wish]) -> None:
+        live = [wish for wish in batch if wish.future.set_running_or_notify_cancel()]
+        try:
+            self._settle(live)
+        except _Apart:
+            for wish in live:
+                self._serve_one(wish)
+        except BaseException as error:
+            for wish in live:
+                wish.error = error
+        for wish in live:
+            self._answer(wish)
+
+    def _serve_one(self, wish: _Wish) -> None:
+        try:
+            self._settle([wish])
+        except BaseException as error:
+            wish.error = error
+
+    def _settle(self, batch: list[_Wish]) -> None:
+        """Commit these closures together, trying again while that may help."""
+        deadline = time.monotonic() + self._retry_seconds
+        pause = _FIRST_PAUSE
+        marks: set[str] = set()
+        while True:
+            try:
+                self._transaction(batch, marks)
+            except SQLAlchemyError as error:
+                fault = fault_of(error)
+                if len(batch) > 1 and not fault.lost:
+                    raise _Apart from error
+                if not fault.retry or time.monotonic() > deadline:
+                    raise translate(error, self._place) from error
+                time.sleep(pause)
+                pause = min(2 * pause, _LONGEST_PAUSE)
+            else:
+                self.commits += 1
+                return
+
+    def _transaction(self, batch: list[_Wish], marks: set[str]) -> None:
+        with self._engine.begin() as connection:
+            if marks and _last_mark(connection) in marks:
+                # The connection was lost after the server had committed: it is done already.
+                return
+            for wish in batch:
+                wish.hooks, wish.error = [], None
+                connection.info[_HOOKS] = wish.hooks
+                try:
+                    _run(connection, wish, savepoint=len(batch) > 1)
+                finally:
+                    connection.info.pop(_HOOKS, None)
+            if self._marks:
+                mark = secrets.token_hex(8)
+                _set_mark(connection, mark)
+                marks.add(mark)
+
+    @staticmethod
+    def _answer(wish: _Wish) -> None:
+        if wish.error is not None:
+            wish.future.set_exception(wish.error)
+            return
+        for hook in wish.hooks:
+            hook()
+        wish.future.set_result(wish.result)
+
+
+class _Apart(Exception):
+    """The closures of this batch must be tried one by one."""
+
+
+def _run(connection: Connection, wish: _Wish, *, savepoint: bool) -> None:
+    if not savepoint:
+        wish.result = wish.function(connection)
+        return
+    try:
+        with connection.begin_nested():
+            wish.result = wish.function(connection)
+    except SQLAlchemyError as error:
+        if fault_of(error) is not CONFLICT:
+            raise
+        wish.error = translate(error)
+    except BaseException as error:
+        wish.error = error
+
+
+def _last_mark(connection: Connection) -> str | None:
+    mine = select(schema.meta.c.value).where(schema.meta.c.name == _MARK)
+    return connection.execute(mine).scalar_one_or_none()
+
+
+def _set_mark(connection: Connection, mark: str) -> None:
+    table = schema.meta
+    changed = connection.execute(update(table).where(table.c.name == _MARK).values(value=mark))
+    if changed.rowcount == 0:
+        connection.execute(table.insert().values(name=_MARK, value=mark))
