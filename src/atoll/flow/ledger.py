@@ -15,11 +15,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from atoll.core import codec
-from atoll.core.errors import AtollError
+from atoll.flow.chain import START, holds, link
 from atoll.jobs.errors import EnvironmentFault, TamperedError
-
-_START = "0" * 64
 
 
 class Ledger:
@@ -49,10 +46,9 @@ class Ledger:
         number, previous = self._end()
         lines = []
         for kind, fields in entries:
-            line = {**fields, "kind": kind, "number": number, "previous": previous}
-            previous = codec.digest(line)
-            lines.append(json.dumps({**line, "hash": previous}, sort_keys=True))
-            number += 1
+            line = link({**fields, "kind": kind}, number, previous)
+            lines.append(json.dumps(line, sort_keys=True))
+            number, previous = number + 1, line["hash"]
         with self.path.open("a", encoding="utf-8") as file:
             file.write("".join(line + "\n" for line in lines))
             file.flush()
@@ -63,7 +59,7 @@ class Ledger:
 
     def _end(self) -> tuple[int, str]:
         """Return the number and hash to go on from, having checked the whole chain."""
-        number, previous = 0, _START
+        number, previous = 0, START
         for line in self._read():
             number, previous = line["number"] + 1, line["hash"]
         return number, previous
@@ -76,7 +72,7 @@ class Ledger:
             return iter(self._read())
 
     def _read(self) -> list[dict[str, Any]]:
-        number, previous = 0, _START
+        number, previous = 0, START
         head, seen = self._read_head(), False
         lines = []
         if self.path.exists():
@@ -93,15 +89,9 @@ class Ledger:
     def _checked(self, text: str, number: int, previous: str) -> dict[str, Any]:
         try:
             line = json.loads(text)
-            body = {key: value for key, value in line.items() if key != "hash"}
-            right = (
-                body["number"] == number
-                and body["previous"] == previous
-                and line["hash"] == codec.digest(body)
-            )
-        except (ValueError, KeyError, TypeError, AttributeError, OverflowError, AtollError):
-            right = False
-        if not right:
+        except (ValueError, RecursionError):
+            line = None
+        if not isinstance(line, dict) or not holds(line, number, previous):
             raise self._broken(number + 1)
         return dict(line)
 

@@ -3,16 +3,30 @@
 from __future__ import annotations
 
 from atoll.flow.access.actors import SYSTEM, Actor
+from atoll.flow.access.audit import AuditLog
+from atoll.flow.access.door import AccessSettings, Login
 from atoll.flow.access.errors import ThrottledError, UnauthenticatedError
+from atoll.flow.access.passwords import Passwords
 from atoll.flow.access.permissions import PERMISSIONS, ROLES, UserRole, permissions_of
+from atoll.flow.access.service import Access, local_actor
+from atoll.flow.access.tokens import Token
+from atoll.flow.access.users import User
 
 __all__ = [
     "PERMISSIONS",
     "ROLES",
     "SYSTEM",
+    "Access",
+    "AccessSettings",
     "Actor",
+    "AuditLog",
+    "Login",
+    "Passwords",
     "ThrottledError",
+    "Token",
     "UnauthenticatedError",
+    "User",
     "UserRole",
+    "local_actor",
     "permissions_of",
 ]

@@ -1,0 +1,288 @@
+"""The door of a node: log in, recognise a token, ask for a permission."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from sqlalchemy import Connection
+
+from atoll.core.random import SecretRandom
+from atoll.flow.access import tokens, users
+from atoll.flow.access.actors import Actor
+from atoll.flow.access.audit import AuditLog
+from atoll.flow.access.errors import DeniedError, ThrottledError, UnauthenticatedError
+from atoll.flow.access.passwords import Passwords, check_rules
+from atoll.flow.access.permissions import PERMISSIONS
+from atoll.flow.access.throttle import Throttle
+from atoll.flow.access.tokens import Token
+from atoll.flow.access.users import User
+from atoll.flow.store import Database
+
+_USED_SECONDS = 60.0
+_MOST_SESSIONS = 50
+_DAY = 86400.0
+
+
+@dataclass(frozen=True)
+class AccessSettings:
+    """How long things hold (seconds, days), and how many failures are free of a wait."""
+
+    session_seconds: float = 12 * 3600.0
+    token_days: int = 365
+    most_tokens: int = 100
+    free_failures: int = 5
+    free_failures_of_address: int = 30
+    longest_wait_seconds: float = 900.0
+
+
+class Login(NamedTuple):
+    """A session's token, shown once, and when it ends (seconds since 1970)."""
+
+    token: str
+    expires: float
+
+
+class Door:
+    """What everything else in ``access`` is built on: logins, tokens and refusals.
+
+    Unknown users, disabled users and wrong passwords give the same answer after the same work.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        settings: AccessSettings | None = None,
+        *,
+        passwords: Passwords | None = None,
+        random: SecretRandom | None = None,
+        wall: Callable[[], float] = time.time,
+    ) -> None:
+        self.audit = AuditLog(database, wall)
+        self._database = database
+        self._settings = settings or AccessSettings()
+        self._random = random or SecretRandom()
+        self._passwords = passwords or Passwords()
+        self._wall = wall
+        longest = self._settings.longest_wait_seconds
+        self._by_name = Throttle(wall, free=self._settings.free_failures, longest_seconds=longest)
+        self._by_address = Throttle(
+            wall, free=self._settings.free_failures_of_address, longest_seconds=longest
+        )
+        self._used: dict[str, float] = {}
+
+    def login(self, user: str, password: str, *, client: str = "") -> Login:
+        """Check a password and open a session. ``client`` is the address that asks.
+
+        Errors: ATL-ACC-001 not known, ATL-ACC-004 too many failures.
+        """
+        self._admit(user, client)
+        found = self._check(user, password, client, "login")
+        self._admitted(user, client)
+        now = self._wall()
+        secret, made = self._session(user, now)
+        fresh = None
+        if self._passwords.outdated(found.password or ""):
+            fresh = self._passwords.hash(password)
+
+        def work(connection: Connection) -> None:
+            changed: dict[str, Any] = {"failures": 0, "locked_until": None}
+            if fresh is not None:
+                changed["password"] = fresh
+            users.change(connection, user, **changed)
+            tokens.drop_expired(connection, user, now)
+            _leave_room(connection, user, now)
+            tokens.add(connection, made, tokens.digest(secret) or "")
+            self.audit.record(connection, user, "session.open", made.id, client=client or None)
+
+        self._database.write(work)
+        return Login(secret, made.expires)
+
+    def authenticate(self, token: str, *, client: str = "") -> Actor:
+        """Return whose token this is, with the roles held now. Errors: ATL-ACC-002."""
+        hashed = tokens.digest(token)
+        now = self._wall()
+
+        def work(connection: Connection) -> tuple[Token, User] | None:
+            found = tokens.by_hash(connection, hashed) if hashed else None
+            person = users.find(connection, found.user) if found else None
+            if found is None or person is None or person.disabled or found.expires <= now:
+                return None
+            return found, person
+
+        pair = self._database.read(work)
+        if pair is None:
+            self.audit.refused(
+                "anonymous", "session.use", code="ATL-ACC-002", source=client, client=client or None
+            )
+            raise UnauthenticatedError(
+                "ATL-ACC-002",
+                "the token is unknown, expired or revoked",
+                hint="log in again, or make a new token",
+            )
+        found, person = pair
+        self._touch(found, now)
+        return Actor(
+            user=person.name,
+            roles=person.roles,
+            scopes=found.scopes,
+            token=found.id,
+            session=found.session,
+            must_change=person.must_change,
+            expires=found.expires,
+        )
+
+    def logout(self, actor: Actor) -> None:
+        """End the session (or revoke the token) that the actor came with."""
+
+        def work(connection: Connection) -> None:
+            tokens.drop(connection, actor.token)
+            self.audit.record(connection, actor.user, "session.close", actor.token)
+
+        self._database.write(work)
+        self._used.pop(actor.token, None)
+
+    def require(self, actor: Actor | None, permission: str, target: str = "") -> Actor:
+        """Return the actor if it may do this; otherwise write an audit line and refuse.
+
+        Errors: ATL-ACC-002 nobody, ATL-ACC-003 not allowed, ATL-ACC-006 the password first.
+        """
+        if permission not in PERMISSIONS:
+            raise KeyError(permission)
+        if actor is None:
+            self.audit.refused("anonymous", permission, target, code="ATL-ACC-002")
+            raise UnauthenticatedError(
+                "ATL-ACC-002", "this needs a login", hint="send a token: Authorization: Bearer …"
+            )
+        if actor.allows(permission):
+            return actor
+        code = "ATL-ACC-006" if actor.must_change else "ATL-ACC-003"
+        self.audit.refused(actor.user, permission, target, code=code)
+        if actor.must_change:
+            raise DeniedError(
+                code, "the password must be changed first", hint="atoll user password"
+            )
+        raise DeniedError(
+            code, f"this needs the permission {permission}", hint=_who_may(permission)
+        )
+
+    def change_password(self, actor: Actor, old: str, new: str, *, client: str = "") -> None:
+        """Change the own password, and end the user's other sessions.
+
+        Errors: ATL-ACC-001 the old one is wrong, ATL-ACC-004, ATL-ACC-005.
+        """
+        check_rules(new, actor.user)
+        self._admit(actor.user, client)
+        self._check(actor.user, old, client, "user.password")
+        self._admitted(actor.user, client)
+        hashed = self._passwords.hash(new)
+
+        def work(connection: Connection) -> None:
+            users.change(
+                connection,
+                actor.user,
+                password=hashed,
+                must_change=False,
+                failures=0,
+                locked_until=None,
+            )
+            tokens.drop_of(connection, actor.user, sessions_only=True, but=actor.token)
+            self.audit.record(connection, actor.user, "user.password", actor.user)
+
+        self._database.write(work)
+
+    def _admit(self, user: str, client: str) -> None:
+        """Let an attempt through, or refuse it with the time to wait. Errors: ATL-ACC-004."""
+        wait = self._by_address.attempt(client) if client else 0.0
+        wait = wait or self._by_name.attempt(user)
+        if wait:
+            self.audit.refused(
+                "anonymous", "login", code="ATL-ACC-004", source=client, client=client or None
+            )
+            raise _throttled(wait)
+
+    def _admitted(self, user: str, client: str) -> None:
+        self._by_name.succeeded(user)
+        if client:
+            # One's own login must not wipe out the traces of one's guesses at others.
+            self._by_address.took_back(client)
+
+    def _check(self, user: str, password: str, client: str, action: str) -> User:
+        """Return the user if the password is right. Errors: ATL-ACC-001, ATL-ACC-004."""
+        found = self._database.read(lambda connection: users.find(connection, user))
+        if found is not None and (found.locked_until or 0.0) > self._wall():
+            # Memory may have forgotten (a restart); the database has not.
+            self._by_name.learn(user, found.failures, found.locked_until or 0.0)
+            raise _throttled((found.locked_until or 0.0) - self._wall())
+        right = self._passwords.verify(found.password if found else None, password)
+        if found is not None and right and not found.disabled:
+            return found
+        self._failed(user, found, client, action)
+        raise UnauthenticatedError("ATL-ACC-001", "the user or the password is not known here")
+
+    def _failed(self, user: str, found: User | None, client: str, action: str) -> None:
+        failures, until = self._by_name.state(user)
+        if found is not None:
+            values = {"failures": failures, "locked_until": until or None}
+            self._database.write(lambda connection: users.change(connection, user, **values))
+        # People type passwords into the wrong field, so only names that exist are written down.
+        self.audit.refused(
+            "anonymous",
+            action,
+            user if found is not None else "unknown user",
+            code="ATL-ACC-001",
+            source=client,
+            client=client or None,
+        )
+
+    def _session(self, user: str, now: float) -> tuple[str, Token]:
+        secret = tokens.new_secret(self._random)
+        made = Token(
+            id=self._identifier(),
+            name=tokens.SESSION,
+            user=user,
+            scopes=frozenset(),
+            session=True,
+            expires=now + self._settings.session_seconds,
+            created=now,
+        )
+        return secret, made
+
+    def _identifier(self) -> str:
+        return self._random.bytes(8).hex()
+
+    def _touch(self, token: Token, now: float) -> None:
+        """Note the use of a token, once a minute at most and without waiting."""
+        last = max(self._used.get(token.id, 0.0), token.used or 0.0)
+        if now - last < _USED_SECONDS:
+            return
+        if len(self._used) > 10_000:
+            self._used.clear()
+        self._used[token.id] = now
+        self._database.submit(lambda connection: tokens.touch(connection, token.id, now))
+
+
+def _throttled(wait: float) -> ThrottledError:
+    return ThrottledError(
+        "ATL-ACC-004",
+        "too many failed attempts",
+        retry_after=wait,
+        hint=f"try again in {max(1, round(wait))} seconds",
+    )
+
+
+def _who_may(permission: str) -> str:
+    roles = ", ".join(sorted(PERMISSIONS[permission]))
+    return f"it comes with the roles: {roles}; a token must also have it among its scopes"
+
+
+def _leave_room(connection: Connection, user: str, now: float) -> None:
+    """End the oldest sessions of a user who has too many."""
+    held = [token for token in tokens.of_user(connection, user, now) if token.session]
+    for token in held[_MOST_SESSIONS - 1 :]:
+        tokens.drop(connection, token.id)
+
+
+__all__ = ["AccessSettings", "Door", "Login"]

@@ -1,0 +1,144 @@
+"""Tokens as rows: sessions of a login and API tokens of a person. Only their SHA-256 is stored."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import re
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, delete, func, insert, select, update
+
+from atoll.core.random import SecretRandom
+from atoll.flow.access.actors import EVERYTHING
+from atoll.flow.store.schema import tokens
+
+PREFIX = "atoll_"
+SECRET_BYTES = 32
+SESSION = "session"
+_SHAPE = re.compile(r"atoll_[A-Za-z0-9_-]{43}")
+_WHOLE = ["*"]
+
+
+@dataclass(frozen=True)
+class Token:
+    """What is known of a token. Times are in seconds since 1970."""
+
+    id: str
+    name: str
+    user: str
+    scopes: frozenset[str]
+    session: bool
+    expires: float
+    created: float
+    used: float | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return what may be shown."""
+        return {
+            "id": self.id,
+            "name": self.name,
+            "user": self.user,
+            "scopes": sorted(self.scopes),
+            "session": self.session,
+            "expires": self.expires,
+            "created": self.created,
+            "used": self.used,
+        }
+
+
+def new_secret(random: SecretRandom) -> str:
+    """Return a fresh token: ``atoll_`` and 256 random bits."""
+    text = base64.urlsafe_b64encode(random.bytes(SECRET_BYTES)).decode("ascii")
+    return PREFIX + text.rstrip("=")
+
+
+def digest(secret: str) -> str | None:
+    """Return the hash by which a token is found; None for what has not a token's form."""
+    if not _SHAPE.fullmatch(secret):
+        return None
+    return hashlib.sha256(secret.encode("ascii")).hexdigest()
+
+
+def add(connection: Connection, token: Token, hashed: str) -> None:
+    """Store a token under its hash."""
+    scopes = _WHOLE if token.session else sorted(token.scopes)
+    connection.execute(
+        insert(tokens).values(
+            id=token.id,
+            name=token.name,
+            user=token.user,
+            hash=hashed,
+            scopes=json.dumps(scopes),
+            expires=token.expires,
+            created=token.created,
+            used=token.used,
+        )
+    )
+
+
+def _token(row: Any) -> Token:
+    scopes = json.loads(row.scopes)
+    session = scopes == _WHOLE
+    return Token(
+        id=row.id,
+        name=row.name,
+        user=row.user,
+        scopes=EVERYTHING if session else frozenset(scopes) & EVERYTHING,
+        session=session,
+        expires=row.expires or 0.0,
+        created=row.created,
+        used=row.used,
+    )
+
+
+def by_hash(connection: Connection, hashed: str) -> Token | None:
+    """Return the token of this hash, or None."""
+    row = connection.execute(select(tokens).where(tokens.c.hash == hashed)).first()
+    return None if row is None else _token(row)
+
+
+def by_id(connection: Connection, identifier: str) -> Token | None:
+    """Return the token of this id, or None."""
+    row = connection.execute(select(tokens).where(tokens.c.id == identifier)).first()
+    return None if row is None else _token(row)
+
+
+def of_user(connection: Connection, user: str, now: float, limit: int = 200) -> list[Token]:
+    """Return a user's tokens that still hold, newest first."""
+    query = select(tokens).where(tokens.c.user == user, tokens.c.expires > now)
+    query = query.order_by(tokens.c.created.desc(), tokens.c.id).limit(limit)
+    return [_token(row) for row in connection.execute(query)]
+
+
+def count_of(connection: Connection, user: str) -> int:
+    """Return how many tokens of a user are stored."""
+    query = select(func.count()).select_from(tokens).where(tokens.c.user == user)
+    return int(connection.execute(query).scalar_one())
+
+
+def touch(connection: Connection, identifier: str, now: float) -> None:
+    """Note that a token was used."""
+    connection.execute(update(tokens).where(tokens.c.id == identifier).values(used=now))
+
+
+def drop(connection: Connection, identifier: str) -> None:
+    """Delete one token."""
+    connection.execute(delete(tokens).where(tokens.c.id == identifier))
+
+
+def drop_of(
+    connection: Connection, user: str, *, sessions_only: bool = False, but: str = ""
+) -> None:
+    """Delete a user's tokens, or its sessions alone, but for one."""
+    query = delete(tokens).where(tokens.c.user == user, tokens.c.id != but)
+    if sessions_only:
+        query = query.where(tokens.c.scopes == json.dumps(_WHOLE))
+    connection.execute(query)
+
+
+def drop_expired(connection: Connection, user: str, now: float) -> None:
+    """Delete a user's tokens that hold no longer."""
+    connection.execute(delete(tokens).where(tokens.c.user == user, tokens.c.expires <= now))

@@ -1,0 +1,123 @@
+"""A chain of hashes (``chain``) in a table of the node's database."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from sqlalchemy import Connection, Table, delete, insert, select
+
+from atoll.flow.chain import START, holds, link
+from atoll.flow.store.schema import meta
+from atoll.jobs.errors import TamperedError
+
+_PAGE = 1000
+
+
+class ChainTable:
+    """A chain in a table of the database, with its head in ``meta`` so that a cut end shows.
+
+    ``texts`` are the columns that hold words, ``document`` the one that holds the rest as JSON.
+    Numbers begin at 1. Times count in whole milliseconds. Everything takes a connection, so that a
+    line and the change that it tells of stand or fall together.
+    """
+
+    def __init__(self, table: Table, texts: tuple[str, ...], document: str, code: str) -> None:
+        self._table = table
+        self._texts = texts
+        self._document = document
+        self._code = code
+        self._name = f"chain.{table.name}"
+
+    def append(
+        self, connection: Connection, now: float, entries: list[tuple[dict[str, str], Any]]
+    ) -> int:
+        """Add lines (words, document) and return the last number. Errors: a broken end."""
+        number, previous = self._end(connection)
+        rows = []
+        for words, document in entries:
+            number += 1
+            text = json.dumps(document, sort_keys=True, ensure_ascii=False, allow_nan=False)
+            row = {**words, self._document: text, "time": round(now, 3)}
+            line = link(self._line(row), number, previous)
+            rows.append({**row, "number": number, "previous": previous, "hash": line["hash"]})
+            previous = line["hash"]
+        if rows:
+            connection.execute(insert(self._table), rows)
+            connection.execute(delete(meta).where(meta.c.name == self._name))
+            connection.execute(insert(meta).values(name=self._name, value=f"{number} {previous}"))
+        return number
+
+    def _line(self, row: Mapping[str, Any]) -> dict[str, Any]:
+        """Return what is hashed of a row: words, document and whole milliseconds."""
+        fields: dict[str, Any] = {name: row[name] for name in self._texts}
+        fields[self._document] = json.loads(row[self._document])
+        return {**fields, "milliseconds": round(row["time"] * 1000)}
+
+    def _end(self, connection: Connection) -> tuple[int, str]:
+        table = self._table
+        newest = select(table.c.number, table.c.hash).order_by(table.c.number.desc()).limit(1)
+        row = connection.execute(newest).first()
+        number, previous = (0, START) if row is None else (int(row.number), str(row.hash))
+        if self._head(connection) != (number, previous):
+            raise self._broken(number)
+        return number, previous
+
+    def _head(self, connection: Connection) -> tuple[int, str]:
+        value = connection.execute(select(meta.c.value).where(meta.c.name == self._name)).scalar()
+        if value is None:
+            return 0, START
+        words = str(value).split()
+        right = len(words) == 2 and words[0].isdigit()
+        return (int(words[0]), words[1]) if right else (-1, "")
+
+    def _broken(self, number: int) -> TamperedError:
+        name = self._table.name
+        return TamperedError(
+            self._code,
+            f"the {name} was changed after it was written",
+            place=f"{name}, line {number}",
+            hint="restore the database from a backup; see which line with `atoll admin`",
+        )
+
+    def page(self, connection: Connection, after: int, limit: int) -> list[dict[str, Any]]:
+        """Return lines after a number, oldest first, their document decoded."""
+        table = self._table
+        query = select(table).where(table.c.number > after).order_by(table.c.number).limit(limit)
+        found = []
+        for row in connection.execute(query).mappings():
+            whole = dict(row)
+            whole[self._document] = json.loads(whole[self._document])
+            found.append(whole)
+        return found
+
+    def rows(self, connection: Connection, after: int = 0) -> Iterator[dict[str, Any]]:
+        """Give all rows after a number as they are stored, page by page."""
+        table = self._table
+        while True:
+            query = select(table).where(table.c.number > after).order_by(table.c.number)
+            page = connection.execute(query.limit(_PAGE)).mappings().all()
+            yield from (dict(row) for row in page)
+            if len(page) < _PAGE:
+                return
+            after = page[-1]["number"]
+
+    def verify(self, connection: Connection) -> int | None:
+        """Return the number of the first broken line, None if the chain is whole.
+
+        A missing end shows as the number after the last line.
+        """
+        number, previous = 0, START
+        for row in self.rows(connection):
+            if not self._whole(row, number + 1, previous):
+                return number + 1
+            number, previous = number + 1, row["hash"]
+        return None if self._head(connection) == (number, previous) else number + 1
+
+    def _whole(self, row: Mapping[str, Any], number: int, previous: str) -> bool:
+        try:
+            line = {**self._line(row), "number": row["number"], "previous": row["previous"]}
+        except (ValueError, TypeError, OverflowError):
+            return False
+        return holds({**line, "hash": row["hash"]}, number, previous)
