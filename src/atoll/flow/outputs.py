@@ -17,6 +17,12 @@ PARTIAL = ".partial-"
 _FILE = re.compile(r"[a-z0-9][a-z0-9_.-]{0,99}")
 
 
+def check_file_name(name: str, step: str) -> None:
+    """Refuse a name that might leave its folder. Errors: ATL-INT-001."""
+    if not _FILE.fullmatch(name):
+        raise InternalError("ATL-INT-001", "a component named a file badly", phase=step)
+
+
 class Outputs:
     """The files of one run, kept until ``publish`` puts them all in the folder at once."""
 
@@ -26,8 +32,7 @@ class Outputs:
 
     def add(self, step: str, name: str, data: bytes) -> None:
         """Keep a file of a step (``step`` is empty for one of the whole run)."""
-        if not _FILE.fullmatch(name):
-            raise InternalError("ATL-INT-001", "a component named a file badly", phase=step)
+        check_file_name(name, step)
         self._files[step, name] = data
 
     def add_json(self, step: str, name: str, value: Any) -> None:

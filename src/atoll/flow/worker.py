@@ -7,7 +7,6 @@ code is the error's. A signal tells the peers before the process ends.
 from __future__ import annotations
 
 import os
-import resource
 import signal
 import sys
 import threading
@@ -17,31 +16,26 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from atoll.channel.api import Transport
-from atoll.channel.faulty import Fault, FaultyTransport
 from atoll.channel.party import Cancel
 from atoll.components.catalogue import CATALOGUE
 from atoll.core.errors import AtollError, CancelledError, InternalError
 from atoll.core.limits import Limits
-from atoll.core.settings import Settings, require_insecure
+from atoll.core.settings import Settings
+from atoll.flow.approving import everything, only
 from atoll.flow.connect import Connection, connect
 from atoll.flow.events import Events, JsonLines
 from atoll.flow.ledger import Ledger
 from atoll.flow.outputs import sweep
-from atoll.flow.approving import everything, only
+from atoll.flow.own_process import KILL_AT as KILL_AT
+from atoll.flow.own_process import no_core_dumps as no_core_dumps
+from atoll.flow.own_process import perhaps_faulty
 from atoll.flow.runner import Run, run
 from atoll.flow.specification import Specification, read_specification
 from atoll.flow.tables import FileTables, folder_tables
 from atoll.jobs.plan import Plan
 
-KILL_AT = "ATOLL_FAULT_KILL_AT"
 _GRACE_SECONDS = 3.0
 _LOOK_SECONDS = 0.1
-
-
-def no_core_dumps() -> None:
-    """Forbid core files: they would hold secrets."""
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
 def make_run(
@@ -71,7 +65,7 @@ def make_run(
         party=party,
         job=specification.job,
         catalogue=CATALOGUE,
-        transport=_perhaps_faulty(connection.transport),
+        transport=perhaps_faulty(connection.transport),
         credentials=connection.credentials,
         tables=FileTables(specification.tables or folder_tables(folder)),
         folder=folder,
@@ -81,19 +75,6 @@ def make_run(
         limits=limits,
         cancel=cancel,
     )
-
-
-def _perhaps_faulty(transport: Transport) -> Transport:
-    """Let drills kill this process at a chosen message; only in simulation."""
-    chosen = os.environ.get(KILL_AT)
-    if chosen is None:
-        return transport
-    require_insecure("dying at a chosen message")
-
-    def die() -> None:
-        os.kill(os.getpid(), signal.SIGKILL)
-
-    return FaultyTransport(transport, [Fault("kill", int(chosen))], die)
 
 
 class Work:
