@@ -15,7 +15,7 @@ from sqlalchemy import Connection
 
 from atoll.core.errors import InternalError
 from atoll.flow.chain_table import ChainTable
-from atoll.flow.store import Database
+from atoll.flow.store.database import Database
 from atoll.flow.store.schema import audit
 
 DONE = "done"

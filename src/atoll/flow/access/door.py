@@ -19,7 +19,7 @@ from atoll.flow.access.permissions import PERMISSIONS
 from atoll.flow.access.throttle import Throttle
 from atoll.flow.access.tokens import Token
 from atoll.flow.access.users import User
-from atoll.flow.store import Database
+from atoll.flow.store.database import Database
 
 _USED_SECONDS = 60.0
 _MOST_SESSIONS = 50
