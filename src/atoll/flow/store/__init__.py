@@ -7,6 +7,7 @@ from atoll.flow.store.components import ComponentRow, Components
 from atoll.flow.store.database import Database
 from atoll.flow.store.datasets import DataRow, DataSets
 from atoll.flow.store.events import EventRow, Events
+from atoll.flow.store.files import ArtifactFiles, Incoming, Pruned, Stored, valid_digest
 from atoll.flow.store.jobs import JobRow, Jobs, JobSummary
 from atoll.flow.store.meta import Meta
 from atoll.flow.store.models import ModelRow, Models, ServiceRow
@@ -18,6 +19,7 @@ from atoll.flow.store.tracking import MetricRow, Metrics, PeerTraffic, Traffic, 
 from atoll.flow.store.writer import after_commit
 
 __all__ = [
+    "ArtifactFiles",
     "ArtifactRow",
     "Artifacts",
     "ComponentRow",
@@ -27,6 +29,7 @@ __all__ = [
     "Database",
     "EventRow",
     "Events",
+    "Incoming",
     "InvitationRow",
     "JobRow",
     "JobSummary",
@@ -40,10 +43,12 @@ __all__ = [
     "PeerRow",
     "PeerTraffic",
     "Peers",
+    "Pruned",
     "Record",
     "Repository",
     "Reuse",
     "ServiceRow",
+    "Stored",
     "TaskRow",
     "Tasks",
     "Traffic",
@@ -55,4 +60,5 @@ __all__ = [
     "page",
     "selected",
     "upsert",
+    "valid_digest",
 ]

@@ -13,13 +13,14 @@ from sqlalchemy.exc import SQLAlchemyError
 from atoll.core.errors import InternalError
 from atoll.flow.store import engine as engines
 from atoll.flow.store import migrate
-from atoll.flow.store.faults import translate
+from atoll.flow.store.faults import DAMAGED, translate
 from atoll.flow.store.lock import FileLock
 from atoll.flow.store.notify import Notifier
 from atoll.flow.store.writer import Writer
 from atoll.jobs.errors import ConflictError, EnvironmentFault
 
 T = TypeVar("T")
+_SMALL = 64 << 20
 
 
 class Database:
@@ -143,4 +144,22 @@ class Database:
             )
 
     def _check(self, *, dirty: bool) -> None:
-        pass
+        """See that a file is whole and writable: always a small one, a large one after a crash."""
+        if self.file is None or self._writing is None:
+            return
+        try:
+            with self._writing.begin() as connection:
+                if dirty or self.file.stat().st_size < _SMALL:
+                    _quick_check(connection, self.place)
+        except SQLAlchemyError as error:
+            raise translate(error, self.place) from error
+
+    def check(self) -> None:
+        """Read a whole SQLite database for damage. Errors: ATL-STO-006."""
+        if self.file is not None:
+            self.read(lambda connection: _quick_check(connection, self.place))
+
+
+def _quick_check(connection: Connection, place: str) -> None:
+    if connection.exec_driver_sql("PRAGMA quick_check(1)").scalar() != "ok":
+        raise EnvironmentFault(DAMAGED.code, DAMAGED.message, place=place, hint=DAMAGED.hint)

@@ -9,10 +9,10 @@ from typing import Any
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError
-from sqlalchemy.pool import NullPool, QueuePool
+from sqlalchemy.pool import QueuePool
 
 from atoll.core.errors import UserError
-from atoll.jobs.errors import EnvironmentFault
+from atoll.jobs.errors import ConflictError, EnvironmentFault
 
 DIALECTS = ("sqlite", "postgresql", "mysql", "mariadb")
 _DRIVERS = {
@@ -65,7 +65,7 @@ def make_engine(url: URL, *, writer: bool, readers: int = 8) -> Engine:
     if name == "sqlite":
         options["connect_args"] = {"timeout": _BUSY_SECONDS, "check_same_thread": False}
     else:
-        options |= {"pool_pre_ping": True, "pool_recycle": 3600}
+        options |= {"pool_pre_ping": True, "pool_recycle": -1 if writer else 3600}
         options["connect_args"] = _patience(name)
     try:
         engine = create_engine(url, **options)
@@ -85,13 +85,6 @@ def _patience(name: str) -> dict[str, Any]:
     return {"connect_timeout": 10, "read_timeout": 60, "write_timeout": 60, "charset": "utf8mb4"}
 
 
-def single_use(url: URL) -> Engine:
-    """Make an engine that keeps no connection: for one look at a database that others own."""
-    engine = create_engine(url, poolclass=NullPool, hide_parameters=True)
-    _prepare(engine, url.get_backend_name(), writer=False)
-    return engine
-
-
 def _prepare(engine: Engine, name: str, *, writer: bool) -> None:
     if name == "sqlite":
         _prepare_sqlite(engine, writer=writer)
@@ -99,6 +92,8 @@ def _prepare(engine: Engine, name: str, *, writer: bool) -> None:
         _on_connect(engine, *_POSTGRES_SESSION, *(() if writer else _POSTGRES_READER))
     else:
         _on_connect(engine, *_MARIADB_SESSION, *(() if writer else _MARIADB_READER))
+    if writer and name != "sqlite":
+        _lock_on_connect(engine, _POSTGRES_LOCK if name == "postgresql" else _MARIADB_LOCK)
 
 
 _SQLITE_SESSION = (
@@ -106,7 +101,12 @@ _SQLITE_SESSION = (
     "PRAGMA trusted_schema=OFF",
     "PRAGMA cache_size=-8000",
 )
-_SQLITE_WRITER = ("PRAGMA journal_mode=WAL", "PRAGMA synchronous=FULL")
+_SQLITE_WRITER = (
+    # Only a file without tables takes this; it lets prune give pages back.
+    "PRAGMA auto_vacuum=INCREMENTAL",
+    "PRAGMA journal_mode=WAL",
+    "PRAGMA synchronous=FULL",
+)
 _SQLITE_READER = ("PRAGMA query_only=ON",)
 _POSTGRES_SESSION = ("SET TIME ZONE 'UTC'", "SET lock_timeout = '10s'")
 _POSTGRES_READER = (
@@ -117,6 +117,32 @@ _MARIADB_SESSION = (
     "SET SESSION innodb_lock_wait_timeout=10",
 )
 _MARIADB_READER = ("SET SESSION TRANSACTION READ ONLY",)
+# Held as long as the writer's connection lives, so that no second node writes to this database.
+_POSTGRES_LOCK = "SELECT pg_try_advisory_lock(7233176049106611)"
+_MARIADB_LOCK = "SELECT GET_LOCK(CONCAT('atoll writer ', SHA1(DATABASE())), 0)"
+
+
+class SecondWriter(ConflictError):
+    """Another process has the writer's lock on a database server."""
+
+
+def _lock_on_connect(engine: Engine, statement: str) -> None:
+    def connected(connection: Any, record: Any) -> None:
+        cursor = connection.cursor()
+        cursor.execute(statement)
+        taken = cursor.fetchone()[0]
+        cursor.close()
+        connection.commit()
+        if not taken:
+            connection.close()
+            raise SecondWriter(
+                "ATL-STO-007",
+                "the database is open for writing in another process",
+                place=engine.url.render_as_string(hide_password=True),
+                hint="each node needs a database of its own; stop the other node first",
+            )
+
+    event.listen(engine, "connect", connected)
 
 
 def _on_connect(engine: Engine, *statements: str) -> None:

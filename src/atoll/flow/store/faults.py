@@ -175,4 +175,6 @@ def translate(error: SQLAlchemyError, place: str | None = None) -> AtollError:
         return ConflictError(fault.code, fault.message, place=place)
     if fault is OTHER:
         return InternalError(fault.code, fault.message, place=place, hint=fault.hint)
-    return EnvironmentFault(fault.code, fault.message, place=place, hint=fault.hint)
+    found = EnvironmentFault(fault.code, fault.message, place=place, hint=fault.hint)
+    found.retryable = fault.retry or fault is FULL
+    return found

@@ -6,7 +6,7 @@ there. MariaDB commits each statement, so its steps can be run again over a half
 
 from __future__ import annotations
 
-from importlib.resources import as_file, files
+from pathlib import Path
 
 from alembic import command
 from alembic.config import Config
@@ -20,12 +20,13 @@ from atoll.flow.store.faults import translate
 from atoll.jobs.errors import ConflictError, EnvironmentFault
 
 VERSION_TABLE = "schema_version"
+_FOLDER = Path(__file__).with_name("migrations")
 
 
 def _config(connection: Connection | None = None) -> Config:
-    with as_file(files("atoll.flow.store") / "migrations") as folder:
-        config = Config()
-        config.set_main_option("script_location", str(folder).replace("%", "%%"))
+    config = Config()
+    config.set_main_option("script_location", str(_FOLDER).replace("%", "%%"))
+    config.set_main_option("path_separator", "os")
     config.attributes["connection"] = connection
     return config
 

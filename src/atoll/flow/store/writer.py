@@ -21,6 +21,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from atoll.core.errors import InternalError
 from atoll.flow.store import schema
+from atoll.flow.store.engine import SecondWriter
 from atoll.flow.store.faults import CONFLICT, fault_of, translate
 
 _BATCH = 64
@@ -135,17 +136,21 @@ class Writer:
         while True:
             try:
                 self._transaction(batch, marks)
+            except SecondWriter:
+                # After a lost connection the server may hold its lock for a moment more.
+                if time.monotonic() > deadline:
+                    raise
             except SQLAlchemyError as error:
                 fault = fault_of(error)
                 if len(batch) > 1 and not fault.lost:
                     raise _Apart from error
                 if not fault.retry or time.monotonic() > deadline:
                     raise translate(error, self._place) from error
-                time.sleep(pause)
-                pause = min(2 * pause, _LONGEST_PAUSE)
             else:
                 self.commits += 1
                 return
+            time.sleep(pause)
+            pause = min(2 * pause, _LONGEST_PAUSE)
 
     def _transaction(self, batch: list[_Wish], marks: set[str]) -> None:
         with self._engine.begin() as connection:
