@@ -1,0 +1,382 @@
+"""Starts the node's tasks in workers, and turns what they tell into rows."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection
+
+from atoll.channel.grpc.gateway import Gateway as WireGateway
+from atoll.channel.grpc.gateway import new_token
+from atoll.channel.identity import Identity
+from atoll.core.errors import AtollError, InternalError
+from atoll.flow.control.record import JobRecord
+from atoll.flow.node.folder import NodeFolder
+from atoll.flow.planning import COIN_STEP
+from atoll.flow.store import (
+    ArtifactRow,
+    Artifacts,
+    Database,
+    DataSets,
+    MetricRow,
+    Metrics,
+    Reuse,
+    TaskRow,
+    Tasks,
+    Traffic,
+    TrafficRow,
+)
+from atoll.flow.store.files import ArtifactFiles
+from atoll.flow.work.handle import Worker
+from atoll.flow.work.pool import Pool
+from atoll.flow.work.specification import (
+    Gateway,
+    InputArtifact,
+    OwnTable,
+    TaskLimits,
+    TaskSpec,
+)
+from atoll.flow.work.told import TaskEvent
+from atoll.jobs.errors import NotFoundError
+
+REPORT = "report"
+FILE = "file."
+_COUNTS = ("bytes_sent", "bytes_received", "messages_sent", "messages_received", "rounds")
+
+
+@dataclass(frozen=True)
+class Place:
+    """What tasks of this node need: where things lie, and what is open."""
+
+    folder: NodeFolder
+    database: Database
+    files: ArtifactFiles
+    gateway: WireGateway
+    pool: Pool
+    limits: TaskLimits
+    identity: Callable[[], Identity]
+    approved: Callable[[], Mapping[str, str]]
+    wall: Callable[[], float]
+
+
+@dataclass
+class _Running:
+    worker: Worker
+    label: str
+    socket: Path
+
+
+class TaskRunner:
+    """The tasks of this node that are alive. Any thread may call; ``tell`` hears every event."""
+
+    def __init__(self, place: Place, tell: Callable[[TaskEvent], None]) -> None:
+        self._place = place
+        self._tell = tell
+        self._lock = threading.Lock()
+        self._running: dict[tuple[str, str, int], _Running] = {}
+
+    def start(self, record: JobRecord, step: str, attempt: int) -> None:
+        """Run a step's attempt in a worker of its job.
+
+        Errors: ATL-WRK-002 no worker is free, ATL-STO-… an input is gone, those of the gateway.
+        """
+        place = self._place
+        key = (record.id, step, attempt)
+        token = new_token()
+        label = f"{record.id}/{step}/{attempt}"
+        # A path for a socket has room for about a hundred bytes.
+        name = hashlib.sha256(label.encode()).hexdigest()[:24]
+        socket = place.folder.sockets / f"w{name}"
+        spec = self._specification(record, step, attempt, token, label, socket)
+        worker = place.pool.lease(record.id)
+        place.gateway.register(label, token, socket, list(record.peers))
+        with self._lock:
+            self._running[key] = _Running(worker, label, socket)
+        worker.submit(spec, self._heard)
+
+    def kill(self, job: str, step: str, attempt: int) -> bool:
+        """Ask a task to end; its end is told as an event. False if there is none."""
+        with self._lock:
+            found = self._running.get((job, step, attempt))
+        if found is None:
+            return False
+        found.worker.cancel()
+        return True
+
+    def release(self, job: str) -> None:
+        """End the workers of a job that has ended."""
+        self._place.pool.release_job(job)
+
+    def outputs(self, job: str) -> Path:
+        """Return where the workers of a job put what they made."""
+        folder = self._place.folder.jobs / job / "outputs"
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        return folder
+
+    def adopt(self, event: TaskEvent) -> None:
+        """Take a task's files over into the store. Errors: ATL-STO-004, ATL-STO-021, 022."""
+        data, folder = event.data, self.outputs(event.job)
+        digests = {kept["digest"] for kept in data.get("outputs", {}).values()}
+        digests |= {kept["digest"] for kept in data.get("files", {}).values()}
+        digests |= {data["report_digest"]} if data.get("report_digest") else set()
+        for digest in sorted(digests):
+            # Another attempt may have made the very same.
+            if not self._place.files.has(digest):
+                self._place.files.adopt(folder / digest, digest)
+
+    def count(self) -> int:
+        """Return how many tasks run."""
+        with self._lock:
+            return len(self._running)
+
+    def _heard(self, event: TaskEvent) -> None:
+        if event.terminal:
+            with self._lock:
+                found = self._running.pop((event.job, event.step, event.attempt), None)
+            if found is not None:
+                with contextlib.suppress(AtollError):
+                    self._place.gateway.unregister(found.label)
+                found.socket.unlink(missing_ok=True)
+        self._tell(event)
+
+    def _specification(
+        self,
+        record: JobRecord,
+        step: str,
+        attempt: int,
+        token: bytes,
+        label: str,
+        socket: Path,
+    ) -> TaskSpec:
+        place, plan = self._place, record.plan
+        if plan is None:
+            raise InternalError("ATL-INT-001", "a task of a job without a plan", phase=step)
+        peers = place.identity().peers
+        coin = step == COIN_STEP
+        mine = plan.party_parameters.get(step, {}).get(record.party)
+        return TaskSpec(
+            job_id=record.id,
+            job=record.job,
+            step=step,
+            attempt=attempt,
+            party=record.party,
+            plan_digest=plan.digest(),
+            implementation=plan.implementations.get(step, ""),
+            component="" if coin else record.job.steps[step].component,
+            parameters={} if coin else (mine or plan.parameters[step]),
+            inputs={} if coin else self._inputs(record, step),
+            tables={} if coin else self._tables(record, step),
+            seed_path=None if coin else self._seed(record),
+            gateway=Gateway(
+                socket=place.folder.gateway_socket,
+                own_socket=socket,
+                token=token.hex(),
+                label=label,
+                dialable={
+                    peer: peer in peers and peers[peer].address is not None for peer in record.peers
+                },
+            ),
+            limits=place.limits,
+            outputs_folder=self.outputs(record.id),
+            approved=dict(place.approved()),
+        )
+
+    def _inputs(self, record: JobRecord, step: str) -> dict[str, InputArtifact]:
+        artifacts = Artifacts(self._place.database)
+        found: dict[str, InputArtifact] = {}
+        for port, source in record.job.steps[step].inputs.items():
+            at, _, output = source.partition(".")
+            row = artifacts.find(record.id, at, output, record.own.tasks[at].attempt)
+            # A role that gets no such output of the earlier step gets no such input.
+            if row is not None:
+                path = self._place.files.path(row.digest)
+                found[port] = InputArtifact(kind=row.kind, digest=row.digest, path=path)
+        return found
+
+    def _tables(self, record: JobRecord, step: str) -> dict[str, OwnTable]:
+        plan = record.plan
+        facts = None if plan is None else plan.tables.get(record.party, {}).get(step)
+        if facts is None:
+            return {}
+        row = DataSets(self._place.database).get(facts.name)
+        table = OwnTable(
+            path=Path(row.path), id=row.id_column or "id", label=facts.label, digest=facts.digest
+        )
+        return {facts.name: table}
+
+    def _seed(self, record: JobRecord) -> Path:
+        attempt = record.own.tasks[COIN_STEP].attempt
+        row = Artifacts(self._place.database).find(record.id, COIN_STEP, "seed", attempt)
+        if row is None:
+            raise NotFoundError("ATL-NOD-020", "the job's seed is gone", place=record.id)
+        return self._place.files.path(row.digest)
+
+
+class Recorder:
+    """Writes what a task tells into the database, as part of the caller's transaction."""
+
+    def __init__(self, database: Database, jobs_folder: Path, wall: Callable[[], float]) -> None:
+        self._tasks = Tasks(database)
+        self._artifacts = Artifacts(database)
+        self._metrics = Metrics(database)
+        self._traffic = Traffic(database)
+        self._reuse = Reuse(database)
+        self._folder = jobs_folder
+        self._wall = wall
+
+    def began(self, connection: Connection, job: str, step: str, attempt: int) -> None:
+        """A task was started."""
+        row = TaskRow(job=job, step=step, attempt=attempt, state="running", started=self._wall())
+        self._tasks.save(row, connection=connection)
+
+    def reused(
+        self, connection: Connection, job: str, step: str, attempt: int, origin: str
+    ) -> None:
+        """A step took over the outputs of an earlier attempt. Errors: ATL-NOD-020 they are gone."""
+        from_job, from_step, from_attempt = split_origin(origin)
+        now = self._wall()
+        rows = [
+            row
+            for row in self._artifacts.list(from_job, step=from_step, connection=connection).rows
+            if row.attempt == from_attempt
+        ]
+        if not rows:
+            raise NotFoundError("ATL-NOD-020", "the outputs to be used again are gone", place=step)
+        made = [
+            ArtifactRow(
+                job=job,
+                step=step,
+                attempt=attempt,
+                name=row.name,
+                kind=row.kind,
+                digest=row.digest,
+                bytes=row.bytes,
+                rows=row.rows,
+                created=now,
+            )
+            for row in rows
+        ]
+        self._artifacts.save(*made, connection=connection)
+        task = TaskRow(
+            job=job, step=step, attempt=attempt, state="reused", started=now, ended=now, seconds=0.0
+        )
+        self._tasks.save(task, connection=connection)
+
+    def ended(self, connection: Connection, event: TaskEvent, key: str | None) -> bool:
+        """A task ended; its outputs count only if it is the one that was running."""
+        data, now = event.data, self._wall()
+        error = data.get("error") or {}
+        changes = {
+            "state": event.state,
+            "ended": now,
+            "code": error.get("code"),
+            "phase": error.get("phase"),
+            "message": error.get("message"),
+            "hint": error.get("hint"),
+            "seconds": data.get("seconds"),
+            "cpu_seconds": data.get("cpu_seconds"),
+            "peak_memory": data.get("peak_memory"),
+        }
+        place = (event.job, event.step, event.attempt)
+        taken = self._tasks.move(
+            *place, expect=("running",), changes=changes, connection=connection
+        )
+        if not taken:
+            return False
+        self.traffic(connection, event)
+        if event.state == "success":
+            rows = [*self._outputs(event, now)]
+            if rows:
+                self._artifacts.save(*rows, connection=connection)
+            if key is not None:
+                self._reuse.put(key, *place, connection=connection)
+        return True
+
+    def _outputs(self, event: TaskEvent, now: float) -> list[ArtifactRow]:
+        data = event.data
+        found = [(name, kept["kind"], kept) for name, kept in data.get("outputs", {}).items()]
+        found += [(FILE + n, "file", kept) for n, kept in data.get("files", {}).items()]
+        if data.get("report_digest"):
+            found.append((REPORT, REPORT, {"digest": data["report_digest"], "bytes": 0}))
+        return [
+            ArtifactRow(
+                job=event.job,
+                step=event.step,
+                attempt=event.attempt,
+                name=name,
+                kind=kind,
+                digest=kept["digest"],
+                bytes=kept["bytes"],
+                rows=kept.get("rows"),
+                created=now,
+            )
+            for name, kind, kept in found
+        ]
+
+    def traffic(self, connection: Connection, event: TaskEvent) -> None:
+        """Set the counters of a task."""
+        rows = [
+            TrafficRow(
+                job=event.job,
+                step=event.step,
+                attempt=event.attempt,
+                peer=row["peer"],
+                task=row["task"],
+                tag=row["tag"],
+                **{name: row.get(name, 0) for name in _COUNTS},
+            )
+            for row in event.data.get("traffic", ())
+        ]
+        if rows:
+            self._traffic.save(rows, connection=connection)
+
+    def metric(self, connection: Connection, event: TaskEvent) -> None:
+        """Add a point of a metric."""
+        row = MetricRow(
+            job=event.job,
+            step=event.step,
+            attempt=event.attempt,
+            name=str(event.data["name"]),
+            number=int(event.data.get("number", 0)),
+            value=event.data.get("value"),
+            time=self._wall(),
+        )
+        self._metrics.add([row], connection=connection)
+
+    def log_path(self, job: str, step: str, attempt: int) -> Path:
+        """Return where the log of an attempt lies."""
+        return self._folder / job / "logs" / f"{step.replace(' ', '_')}.{attempt}.jsonl"
+
+    def log(self, event: TaskEvent) -> None:
+        """Add a line to the attempt's log file."""
+        path = self.log_path(event.job, event.step, event.attempt)
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        line = {"time": self._wall(), **event.data}
+        with path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(line, default=str) + "\n")
+
+
+def split_origin(origin: str) -> tuple[str, str, int]:
+    """Return job, step and attempt of ``job/step/attempt``. Errors: ATL-NOD-020."""
+    parts = origin.split("/")
+    if len(parts) != 3 or not parts[2].isdigit():
+        raise NotFoundError("ATL-NOD-020", "the outputs to be used again are gone")
+    return parts[0], parts[1], int(parts[2])
+
+
+def failure_of(error: AtollError, spec: tuple[str, str, int]) -> TaskEvent:
+    """Return the event of a task that could not even start."""
+    job, step, attempt = spec
+    return TaskEvent("failed", job, step, attempt, {"error": error.to_dict()})
+
+
+def summed(rows: list[Any]) -> tuple[int, int]:
+    """Return bytes sent and received over traffic rows."""
+    return sum(r.bytes_sent for r in rows), sum(r.bytes_received for r in rows)
