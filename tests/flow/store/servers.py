@@ -1,0 +1,170 @@
+"""Real database servers for tests: started in a folder of their own, gone with the process.
+
+They refuse to run as root, so root hands them to their own user (or ``nobody``). Nothing is
+synchronised to disk: what a crash of the machine does to them is not our subject.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import pwd
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tools.databases import find_mariadb, find_postgres
+
+START_SECONDS = 60.0
+
+
+class MissingServer(Exception):
+    """The server's programs are not on this machine."""
+
+
+@dataclass
+class Server:
+    """A running server; ``url`` has a place for the database's name."""
+
+    name: str
+    command: Sequence[str]
+    folder: Path
+    socket: Path
+    url: str
+    stop_signal: signal.Signals
+    process: subprocess.Popen[bytes] | None = field(default=None)
+
+    def start(self) -> None:
+        """Start and wait until it takes connections."""
+        log = (self.folder / "log").open("ab")
+        with log:
+            self.process = subprocess.Popen(
+                self.command, stdout=log, stderr=log, stdin=subprocess.DEVNULL, cwd=self.folder
+            )
+        deadline = time.monotonic() + START_SECONDS
+        while not self._answers():
+            if self.process.poll() is not None or time.monotonic() > deadline:
+                said = (self.folder / "log").read_text(errors="replace")
+                raise RuntimeError(f"{self.name} does not start:\n{said[-2000:]}")
+            time.sleep(0.05)
+
+    def _answers(self) -> bool:
+        with socket.socket(socket.AF_UNIX) as probe:
+            probe.settimeout(1)
+            try:
+                probe.connect(str(self.socket))
+            except OSError:
+                return False
+            return True
+
+    def stop(self, number: signal.Signals | None = None) -> None:
+        """End it and wait."""
+        if self.process is not None:
+            self.process.send_signal(number or self.stop_signal)
+            self.process.wait(30)
+            self.process = None
+
+
+def _account(*names: str) -> str | None:
+    if os.geteuid() != 0:
+        return None
+    for name in (*names, "nobody"):
+        with contextlib.suppress(KeyError):
+            return pwd.getpwnam(name).pw_name
+    raise MissingServer("no user to run a server as")
+
+
+def _as(user: str | None, *command: str, death: str = "TERM") -> list[str]:
+    """Run as ``user``, and end when we end, however that is."""
+    changed = (
+        [] if user is None else [f"--reuid={user}", f"--regid={_group(user)}", "--clear-groups"]
+    )
+    return ["setpriv", *changed, "--pdeathsig", death, *command]
+
+
+def _group(user: str) -> str:
+    return str(pwd.getpwnam(user).pw_gid)
+
+
+@contextlib.contextmanager
+def _folder(user: str | None) -> Iterator[Path]:
+    # Not below the tests' own folder: that is closed to other users, and long for a socket's name.
+    folder = Path(tempfile.mkdtemp(prefix="atoll-db-", dir="/tmp"))
+    try:
+        if user is not None:
+            shutil.chown(folder, user, int(_group(user)))
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _run(command: Sequence[str], folder: Path) -> None:
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        raise RuntimeError(f"{command}: {done.stdout[-1000:]}{done.stderr[-2000:]}")
+
+
+@contextlib.contextmanager
+def postgres() -> Iterator[Server]:
+    """Run a PostgreSQL server on a Unix socket."""
+    programs = find_postgres()
+    if programs is None:
+        raise MissingServer("PostgreSQL")
+    user = _account("postgres")
+    with _folder(user) as folder:
+        data = str(folder / "data")
+        start = [str(programs / "initdb"), "--pgdata", data, "--auth", "trust", "--no-sync"]
+        _run(
+            _as(user, *start, "--encoding", "UTF8", "--locale", "C", "--username", "atoll"), folder
+        )
+        options = {
+            "fsync": "off",
+            "full_page_writes": "off",
+            "synchronous_commit": "off",
+            "listen_addresses": "",
+            "unix_socket_directories": str(folder),
+            "max_connections": "60",
+            "shared_buffers": "16MB",
+        }
+        flags = [part for key, value in options.items() for part in ("-c", f"{key}={value}")]
+        command = _as(user, str(programs / "postgres"), "-D", data, *flags, death="QUIT")
+        path = folder / ".s.PGSQL.5432"
+        url = f"postgresql://atoll@/{{name}}?unix_sock={path}"
+        server = Server("PostgreSQL", command, folder, path, url, signal.SIGQUIT)
+        server.start()
+        try:
+            yield server
+        finally:
+            server.stop()
+
+
+@contextlib.contextmanager
+def mariadb() -> Iterator[Server]:
+    """Run a MariaDB server on a Unix socket."""
+    programs = find_mariadb()
+    if programs is None:
+        raise MissingServer("MariaDB")
+    user = _account("mysql")
+    with _folder(user) as folder:
+        data = f"--datadir={folder / 'data'}"
+        install = [str(programs.install), "--no-defaults", data, "--skip-test-db"]
+        install.append("--auth-root-authentication-method=normal")
+        _run(_as(user, *install), folder)
+        path = folder / "sock"
+        options = ["--skip-networking", f"--socket={path}", "--performance-schema=OFF"]
+        options += ["--innodb-flush-log-at-trx-commit=0", "--innodb-buffer-pool-size=24M"]
+        options += ["--innodb-log-file-size=16M", f"--pid-file={folder / 'pid'}", "--skip-log-bin"]
+        command = _as(user, str(programs.server), "--no-defaults", data, *options, death="KILL")
+        url = f"mysql://root@localhost/{{name}}?unix_socket={path}"
+        server = Server("MariaDB", command, folder, path, url, signal.SIGKILL)
+        server.start()
+        try:
+            yield server
+        finally:
+            server.stop()
