@@ -1,0 +1,44 @@
+"""What is known of a request while it is answered; it lives in the ASGI scope."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import MutableMapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from atoll.flow.access import Actor
+
+_KEY = "atoll.exchange"
+
+
+@dataclass
+class Exchange:
+    """A request and its answer, for limits, log and audit."""
+
+    method: str
+    path: str
+    id: str = field(default_factory=lambda: secrets.token_hex(8))
+    begun: float = field(default_factory=time.monotonic)
+    actor: Actor | None = None
+    place: str = ""
+    operation: str = ""
+    target: str = ""
+    status: int = 0
+    code: str = ""
+    received: int = 0
+    sent: int = 0
+
+    @classmethod
+    def begin(cls, scope: MutableMapping[str, Any]) -> Exchange:
+        """Start the record of a request."""
+        exchange = cls(scope["method"], scope["path"])
+        scope[_KEY] = exchange
+        return exchange
+
+    @classmethod
+    def of(cls, scope: MutableMapping[str, Any]) -> Exchange:
+        """Return the record of a request that has begun."""
+        exchange: Exchange = scope[_KEY]
+        return exchange

@@ -1,0 +1,116 @@
+"""Keys that make a repeated POST harmless: the same key and body get the same answer again.
+
+Kept in memory for a day and for a bounded number of answers; a submitted job's key is kept by the
+job itself, so that it also holds after a restart.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
+from typing import Any
+
+from fastapi import Request, Response
+
+from atoll.flow.api.errors import StatusError
+from atoll.flow.api.exchange import Exchange
+
+HEADER = "idempotency-key"
+KEY_LENGTH = 128
+
+_Handler = Callable[[Request], Coroutine[Any, Any, Response]]
+
+
+@dataclass
+class _Kept:
+    body: bytes
+    until: float
+    status: int = 0
+    answer: bytes | None = None
+    media_type: str = "application/json"
+
+
+class Idempotency:
+    """Remembers the answers to keyed requests."""
+
+    def __init__(self, entries: int = 4096, seconds: float = 86400.0, answer: int = 1 << 16):
+        self._entries = entries
+        self._seconds = seconds
+        self._answer = answer
+        self._kept: OrderedDict[tuple[str, str, str], _Kept] = OrderedDict()
+
+    async def once(
+        self, request: Request, exchange: Exchange, handler: _Handler, *, secret: bool
+    ) -> Response:
+        """Answer a request, from memory if its key was used before.
+
+        Errors: ATL-API-006 the key stands for another request, or one that is not done;
+        ATL-API-011 not a key.
+        """
+        key = request.headers.get(HEADER)
+        if key is None:
+            return await handler(request)
+        if not 0 < len(key) <= KEY_LENGTH or not key.isascii() or not key.isprintable():
+            raise StatusError(
+                400,
+                "ATL-API-011",
+                f"an idempotency key has 1 to {KEY_LENGTH} printable ASCII characters",
+            )
+        user = exchange.actor.user if exchange.actor else ""
+        name = (user, f"{request.method} {exchange.path}", key)
+        digest = hashlib.sha256(await request.body()).digest()
+        known = self._known(name)
+        if known is not None:
+            return self._again(known, digest)
+        kept = self._kept[name] = _Kept(digest, time.monotonic() + self._seconds)
+        return await self._first(name, kept, request, handler, secret)
+
+    def _known(self, name: tuple[str, str, str]) -> _Kept | None:
+        now = time.monotonic()
+        while self._kept:
+            first = next(iter(self._kept.values()))
+            if first.until > now and len(self._kept) <= self._entries:
+                break
+            self._kept.popitem(last=False)
+        return self._kept.get(name)
+
+    def _again(self, kept: _Kept, digest: bytes) -> Response:
+        if kept.body != digest:
+            raise StatusError(
+                409,
+                "ATL-API-006",
+                "this idempotency key was used for another request",
+                hint="use a new key for each new request",
+            )
+        if kept.answer is None:
+            raise StatusError(
+                409,
+                "ATL-API-006",
+                "the request of this idempotency key is not done, or its answer is not kept",
+                hint="look for what it made; a secret is shown once",
+            )
+        headers = {"Idempotent-Replay": "true"}
+        return Response(kept.answer, kept.status, headers, kept.media_type)
+
+    async def _first(
+        self,
+        name: tuple[str, str, str],
+        kept: _Kept,
+        request: Request,
+        handler: _Handler,
+        secret: bool,
+    ) -> Response:
+        try:
+            response = await handler(request)
+        except BaseException:
+            # What was refused has changed nothing, so the key is free again.
+            self._kept.pop(name, None)
+            raise
+        body = getattr(response, "body", None)
+        if not secret and isinstance(body, bytes) and len(body) <= self._answer:
+            kept.answer, kept.status = body, response.status_code
+            kept.media_type = response.media_type or "application/json"
+        return response

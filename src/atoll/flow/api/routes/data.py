@@ -1,0 +1,100 @@
+"""Tables: registered by path or uploaded, checked, previewed, granted to partners."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import Path, Query, Request
+
+from atoll.flow.api import views
+from atoll.flow.api.common import PAGE, After, DataName, Limit, bytes_body, router
+from atoll.flow.api.guard import At, By
+from atoll.flow.api.shaping import items, paged, shape
+from atoll.flow.policy.grants import Grant, GrantTerms
+
+ROUTER = router("data")
+Column = Query(min_length=1, max_length=256, pattern=r"^[^\x00-\x1f\x7f]*$")
+GrantId = Annotated[str, Path(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
+
+
+@ROUTER.get("/data")
+def list_(services: At, limit: Limit = PAGE, after: After = None) -> views.DataPage:
+    """Return the registered tables by name."""
+    return paged(views.DataPage, services.data.list(limit=limit, after=after))
+
+
+@ROUTER.post("/data", status_code=201)
+def register(services: At, by: By, asked: views.RegisterRequest) -> views.DataView:
+    """Check a file in one of the node's allowed folders, and register it."""
+    found = services.data.register(
+        asked.name, asked.path, asked.id, asked.label, asked.description, by.user
+    )
+    return shape(views.DataView, found)
+
+
+@ROUTER.put("/data/{name}/content", openapi_extra=bytes_body("the file"))
+async def upload(
+    services: At,
+    by: By,
+    request: Request,
+    name: DataName,
+    format: views.Form = "csv",
+    id: Annotated[str, Column] = "id",
+    label: Annotated[str | None, Column] = None,
+    description: Annotated[str, Query(max_length=4096)] = "",
+) -> views.DataView:
+    """Upload a table: checked while nothing of it is visible, then there as a whole."""
+    found = await services.data.upload(
+        name,
+        request.stream(),
+        form=format,
+        id_column=id,
+        label=label,
+        description=description,
+        owner=by.user,
+    )
+    return shape(views.DataView, found)
+
+
+@ROUTER.get("/data/{name}")
+def get(services: At, name: DataName) -> views.DataView:
+    """Return what is known of a table; no value of a row."""
+    return shape(views.DataView, services.data.get(name))
+
+
+@ROUTER.delete("/data/{name}", status_code=204)
+def delete(services: At, name: DataName, force: bool = False) -> None:
+    """Forget a table; an uploaded file goes too. ``force``: even if a job or grant uses it."""
+    services.data.delete(name, force=force)
+
+
+@ROUTER.get("/data/{name}/preview")
+def preview(
+    services: At, name: DataName, rows: Annotated[int, Query(ge=1, le=1000)] = 10
+) -> views.Preview:
+    """Return the first rows."""
+    return shape(views.Preview, services.data.preview(name, rows))
+
+
+@ROUTER.post("/data/{name}/check")
+def check(services: At, name: DataName) -> views.CheckView:
+    """Look the file over again: all its problems, its columns in sum."""
+    return shape(views.CheckView, services.data.check(name))
+
+
+@ROUTER.get("/data/{name}/grants")
+def grants(services: At, name: DataName) -> views.GrantList:
+    """Return the standing grants over a table."""
+    return items(views.GrantList, services.data.grants(name))
+
+
+@ROUTER.post("/data/{name}/grants", status_code=201)
+def grant(services: At, by: By, name: DataName, asked: GrantTerms) -> Grant:
+    """Allow partners' jobs to use a table, on terms."""
+    return shape(Grant, services.data.grant(name, asked, by))
+
+
+@ROUTER.delete("/grants/{id}", status_code=204)
+def revoke(services: At, by: By, id: GrantId) -> None:
+    """Withdraw a grant, for good."""
+    services.data.revoke(id, by)

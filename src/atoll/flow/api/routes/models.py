@@ -1,0 +1,108 @@
+"""The model registry: stages, services, signed archives, predict jobs."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import Path, Request, Response
+from fastapi.responses import StreamingResponse
+
+from atoll.flow.api import views
+from atoll.flow.api.common import PAGE, After, Limit, ModelId, ModelVersion, bytes_body, router
+from atoll.flow.api.guard import At
+from atoll.flow.api.shaping import paged, shape
+
+ROUTER = router("models")
+_ARCHIVE = {"application/x-tar": {"schema": {"type": "string", "format": "binary"}}}
+ServiceName = Annotated[str, Path(pattern=views.DATA_NAME)]
+
+
+@ROUTER.get("/models")
+def list_(
+    services: At, stage: views.Stage | None = None, limit: Limit = PAGE, after: After = None
+) -> views.ModelPage:
+    """Return models, the newest first."""
+    return paged(views.ModelPage, services.models.list(stage=stage, limit=limit, after=after))
+
+
+@ROUTER.post("/models/import", status_code=201, openapi_extra=bytes_body("a signed archive"))
+async def import_(services: At, request: Request) -> views.ModelView:
+    """Take in an archive that this party or a pinned partner has signed."""
+    return shape(views.ModelView, await services.models.import_(request.stream()))
+
+
+@ROUTER.get("/models/{id}/{version}")
+def get(services: At, id: ModelId, version: ModelVersion) -> views.ModelView:
+    """Return a model version: where this party's part comes from."""
+    return shape(views.ModelView, services.models.get(id, version))
+
+
+@ROUTER.post("/models/{id}/{version}/stage")
+def stage(
+    services: At,
+    id: ModelId,
+    version: ModelVersion,
+    asked: views.StageRequest,
+) -> views.ModelView:
+    """Make a version a candidate, published or archived."""
+    return shape(views.ModelView, services.models.stage(id, version, asked.stage))
+
+
+@ROUTER.post("/models/{id}/{version}/bind")
+def bind(
+    services: At,
+    id: ModelId,
+    version: ModelVersion,
+    asked: views.BindRequest,
+) -> views.ServiceView:
+    """Put a published version behind a service name."""
+    return shape(views.ServiceView, services.models.bind(id, version, asked.service))
+
+
+@ROUTER.get(
+    "/models/{id}/{version}/export",
+    response_class=StreamingResponse,
+    responses={200: {"content": _ARCHIVE}},
+)
+def export(services: At, id: ModelId, version: ModelVersion) -> Response:
+    """Return this party's part as an archive that the party's key has signed."""
+    pieces = services.models.export(id, version)
+    name = f'attachment; filename="{id}-{version}.tar"'
+    return StreamingResponse(
+        pieces, media_type="application/x-tar", headers={"Content-Disposition": name}
+    )
+
+
+@ROUTER.post("/models/{id}/{version}/predict-job")
+def predict_job(
+    services: At,
+    id: ModelId,
+    version: ModelVersion,
+    asked: views.PredictRequest,
+) -> views.JobAnswer:
+    """Return a job that scores tables with a model; it is not submitted."""
+    job = services.models.predict_job(id, version, asked.tables)
+    return views.JobAnswer(job=job.canonical())
+
+
+@ROUTER.post("/models/{id}/{version}/migrate", status_code=201)
+def migrate(
+    services: At,
+    id: ModelId,
+    version: ModelVersion,
+    asked: views.MigrateRequest,
+) -> views.ModelView:
+    """Make a new version in which parties have other ids."""
+    return shape(views.ModelView, services.models.migrate(id, version, asked.parties))
+
+
+@ROUTER.get("/services")
+def list_services(services: At, limit: Limit = PAGE, after: After = None) -> views.ServicePage:
+    """Return the service names with the versions behind them."""
+    return paged(views.ServicePage, services.models.services(limit=limit, after=after))
+
+
+@ROUTER.post("/services/{name}/rollback")
+def rollback(services: At, name: ServiceName) -> views.ServiceView:
+    """Put the version that stood there before back."""
+    return shape(views.ServiceView, services.models.rollback(name))

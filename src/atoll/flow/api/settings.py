@@ -1,0 +1,38 @@
+"""What the API is told at start."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+PREFIX = "/api/v1"
+
+
+@dataclass(frozen=True)
+class ApiSettings:
+    """Address, limits and habits of the API.
+
+    ``body_bytes`` bounds a JSON body, ``upload_bytes`` and ``archive_bytes`` the streamed ones;
+    a body has ``body_seconds`` (streamed: ``upload_seconds``, and never less than
+    ``stall_seconds`` between two pieces) to arrive, an answer ``request_seconds`` to begin.
+    Without ``authentication`` everyone is administrator: for loopback only.
+    """
+
+    host: str = "127.0.0.1"
+    port: int = 8090
+    certificate: Path | None = None
+    key: Path | None = None
+    body_bytes: int = 8 << 20
+    upload_bytes: int = 16 << 30
+    archive_bytes: int = 512 << 20
+    body_seconds: float = 30.0
+    upload_seconds: float = 6 * 3600.0
+    stall_seconds: float = 30.0
+    request_seconds: float = 60.0
+    header_seconds: float = 10.0
+    wait_seconds: float = 30.0
+    drain_seconds: float = 10.0
+    connections: int = 512
+    watchers: int = 64
+    authentication: bool = True
+    documentation: bool = False
