@@ -301,6 +301,7 @@ CODECS: dict[str, Codec] = {
     ),
     "scores": Codec(_write_scores, read_scores, TABLE_BYTES, lambda value: len(value.score)),
     "metrics": Codec(_write_json, _read_json, JSON_BYTES),
+    "statistics": Codec(_write_json, _read_json, JSON_BYTES),
     "report": Codec(_write_report, _read_report, JSON_BYTES),
     "seed": Codec(_write_seed, _read_seed, SEED_BYTES),
     "file": Codec(_write_raw, lambda data: data.to_pybytes(), OWN_BYTES),

@@ -22,7 +22,7 @@ from atoll.core.names import Scope
 from atoll.core.random import PublicRandom, SecretRandom
 from atoll.core.report import Report
 from atoll.core.reveal import Disclosures
-from atoll.flow.code import code_digest
+from atoll.flow.code import code_digest, component_code
 from atoll.flow.events import Events, silent
 from atoll.flow.outputs import check_file_name
 from atoll.flow.planning import COIN_STEP
@@ -163,7 +163,7 @@ class Execution:
             attempt=spec.attempt,
             component=component.name if component else COIN_TASK,
             release=component.version if component else "",
-            code=code_digest(component.sources if component else _TOSS_SOURCES),
+            code=component_code(component) if component else code_digest(_TOSS_SOURCES),
             nonce=SecretRandom().bytes(NONCE_BYTES),
         )
         nonces = {spec.party: mine.nonce}

@@ -56,7 +56,9 @@ def gather(spec: TaskSpec, ports: Mapping[str, Port], memory: Memory) -> dict[st
     wired = spec.job.steps[spec.step].inputs
     found: dict[str, Any] = dict.fromkeys(wired)
     for port, artifact in spec.inputs.items():
-        if port not in wired or ports[port].kind != artifact.kind:
+        # A port that takes many is numbered: ``tables.0``.
+        taken = ports.get(port.partition(".")[0])
+        if port not in wired or taken is None or not taken.accepts(artifact.kind):
             raise InternalError(
                 "ATL-WRK-003", "the task was given another input than it takes", place=port
             )
