@@ -6,9 +6,10 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from sqlalchemy import Connection, Table, delete, insert, select
+from sqlalchemy import Connection, Row, Table, delete, insert, select
 
 from atoll.flow.chain import START, holds, link
+from atoll.flow.store.paging import Page, page
 from atoll.flow.store.schema import meta
 from atoll.jobs.errors import TamperedError
 
@@ -81,16 +82,23 @@ class ChainTable:
             hint="restore the database from a backup; see which line with `atoll admin`",
         )
 
-    def page(self, connection: Connection, after: int, limit: int) -> list[dict[str, Any]]:
-        """Return lines after a number, oldest first, their document decoded."""
-        table = self._table
-        query = select(table).where(table.c.number > after).order_by(table.c.number).limit(limit)
-        found = []
-        for row in connection.execute(query).mappings():
-            whole = dict(row)
-            whole[self._document] = json.loads(whole[self._document])
-            found.append(whole)
-        return found
+    def page(
+        self, connection: Connection, after: str | None, limit: int, *, newest_first: bool = False
+    ) -> Page[dict[str, Any]]:
+        """Return a page of lines, their document decoded."""
+        return page(
+            connection,
+            select(self._table),
+            (self._table.c.number,),
+            self._decoded,
+            limit=limit,
+            after=after,
+            newest_first=newest_first,
+        )
+
+    def _decoded(self, row: Row[Any]) -> dict[str, Any]:
+        whole = dict(row._mapping)
+        return {**whole, self._document: json.loads(whole[self._document])}
 
     def rows(self, connection: Connection, after: int = 0) -> Iterator[dict[str, Any]]:
         """Give all rows after a number as they are stored, page by page."""

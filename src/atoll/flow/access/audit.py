@@ -16,12 +16,12 @@ from sqlalchemy import Connection
 from atoll.core.errors import InternalError
 from atoll.flow.chain_table import ChainTable
 from atoll.flow.store.database import Database
+from atoll.flow.store.paging import MOST, Page
 from atoll.flow.store.schema import audit
 
 DONE = "done"
 REFUSED = "refused"
 FAILED = "failed"
-PAGE = 200
 
 _ACTOR, _ACTION, _TARGET, _TEXT, _ITEMS = 256, 128, 512, 256, 50
 _FORBIDDEN = ("password", "secret", "token", "hash", "key", "code_value")
@@ -105,10 +105,13 @@ class AuditLog:
             self._sources[source] = (begun, count + 1)
             return left if count < _DAMPED_LINES else None
 
-    def page(self, after: int = 0, limit: int = PAGE) -> list[dict[str, Any]]:
-        """Return up to 200 lines after a number, oldest first."""
-        most = max(1, min(limit, PAGE))
-        return self._database.read(lambda connection: _CHAIN.page(connection, after, most))
+    def page(
+        self, after: str | None = None, limit: int = MOST, *, newest_first: bool = False
+    ) -> Page[dict[str, Any]]:
+        """Return a page of lines: number, time, actor, action, target, outcome, detail, hashes."""
+        return self._database.read(
+            lambda c: _CHAIN.page(c, after, limit, newest_first=newest_first)
+        )
 
     def verify(self) -> int | None:
         """Return the number of the first broken line, None if the log is whole."""

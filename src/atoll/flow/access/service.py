@@ -17,9 +17,9 @@ from atoll.flow.access.passwords import check_rules
 from atoll.flow.access.permissions import PERMISSIONS, ROLES, UserRole
 from atoll.flow.access.tokens import Token
 from atoll.flow.access.users import User
+from atoll.flow.store.paging import MOST, Page
 
 FIRST = "admin"
-PAGE = 200
 _DAY = 86400.0
 _NAME = 256
 
@@ -57,11 +57,10 @@ class Access(Door):
 
         return password if self._database.write(work) else None
 
-    def users(self, actor: Actor, *, after: str = "", limit: int = PAGE) -> list[User]:
-        """Return users by name, after a name. Needs ``user.read``."""
+    def users(self, actor: Actor, *, after: str | None = None, limit: int = MOST) -> Page[User]:
+        """Return a page of users by name. Needs ``user.read``."""
         self.require(actor, "user.read")
-        most = max(1, min(limit, PAGE))
-        return self._database.read(lambda connection: users.page(connection, after, most))
+        return self._database.read(lambda connection: users.list_page(connection, after, limit))
 
     def user(self, actor: Actor, name: str) -> User:
         """Return a user; oneself without ``user.read``. Errors: ATL-ACC-008."""
@@ -210,7 +209,8 @@ class Access(Door):
     ) -> tuple[frozenset[str], float]:
         if not wanted or not wanted <= PERMISSIONS.keys():
             raise UserError("ATL-ACC-010", "there is no such scope, or none", place="scopes")
-        if not 0 < days <= self._settings.token_days or not 0 < len(name) <= _NAME:
+        named = 0 < len(name) <= _NAME and name.isprintable()
+        if not 0 < days <= self._settings.token_days or not named:
             raise UserError(
                 "ATL-ACC-011",
                 f"a token has a name and lives more than 0 and at most "

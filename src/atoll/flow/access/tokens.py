@@ -19,6 +19,7 @@ PREFIX = "atoll_"
 SECRET_BYTES = 32
 SESSION = "session"
 _SHAPE = re.compile(r"atoll_[A-Za-z0-9_-]{43}")
+_IDENTIFIER = re.compile(r"[0-9a-f]{16}")
 _WHOLE = ["*"]
 
 
@@ -102,6 +103,8 @@ def by_hash(connection: Connection, hashed: str) -> Token | None:
 
 def by_id(connection: Connection, identifier: str) -> Token | None:
     """Return the token of this id, or None."""
+    if not _IDENTIFIER.fullmatch(identifier):
+        return None
     row = connection.execute(select(tokens).where(tokens.c.id == identifier)).first()
     return None if row is None else _token(row)
 

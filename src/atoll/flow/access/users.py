@@ -12,6 +12,7 @@ from sqlalchemy import Connection, delete, insert, select, update
 
 from atoll.core.errors import UserError
 from atoll.flow.access.permissions import ROLES, UserRole
+from atoll.flow.store.paging import Page, page
 from atoll.flow.store.schema import users
 from atoll.jobs.errors import ConflictError, NotFoundError
 
@@ -81,6 +82,8 @@ def _user(row: Any) -> User:
 
 def find(connection: Connection, name: str) -> User | None:
     """Return a user, or None."""
+    if not _NAME.fullmatch(name):
+        return None
     row = connection.execute(select(users).where(users.c.name == name)).first()
     return None if row is None else _user(row)
 
@@ -93,10 +96,9 @@ def get(connection: Connection, name: str) -> User:
     return found
 
 
-def page(connection: Connection, after: str, limit: int) -> list[User]:
-    """Return users by name, after a name."""
-    query = select(users).where(users.c.name > after).order_by(users.c.name).limit(limit)
-    return [_user(row) for row in connection.execute(query)]
+def list_page(connection: Connection, after: str | None, limit: int) -> Page[User]:
+    """Return a page of users by name."""
+    return page(connection, select(users), (users.c.name,), _user, limit=limit, after=after)
 
 
 def insert_user(connection: Connection, user: User) -> None:

@@ -6,14 +6,21 @@ from atoll.flow.policy.counts import Counts, Usage
 from atoll.flow.policy.decision import Decision, PolicySettings, decide
 from atoll.flow.policy.demands import Demand, demands
 from atoll.flow.policy.grants import Grant, GrantLimits, GrantTerms, parse_terms
+from atoll.flow.policy.ledger import DatabaseLedger
+from atoll.flow.policy.repository import ApprovalRow, Grants
+from atoll.flow.policy.service import Policies
 
 __all__ = [
+    "ApprovalRow",
     "Counts",
+    "DatabaseLedger",
     "Decision",
     "Demand",
     "Grant",
     "GrantLimits",
     "GrantTerms",
+    "Grants",
+    "Policies",
     "PolicySettings",
     "Usage",
     "decide",

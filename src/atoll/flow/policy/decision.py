@@ -60,7 +60,7 @@ class PolicySettings:
 @dataclass(frozen=True)
 class Decision:
     """What was decided. ``reasons`` and ``places`` are for this party's people, in pairs; a peer is
-    told ``code`` alone. ``grants`` are the ids of the grants that approved.
+    told ``code`` alone. ``grants`` are the ids of the grants whose caps the job stays within.
     """
 
     kind: Kind
@@ -138,14 +138,15 @@ def _for_one(
         # The grant that comes closest says best what is missing.
         code, reason = max(lack for _, lack in lacking if lack is not None)
         return _missing(settings, code, reason, place)
-    within = [grant for grant in covering if not _passed(grant.limits, used, demand.counts)]
+    within = [grant for grant in covering if not passed(grant.limits, used, demand.counts)]
     if not within:
-        passed = _passed(covering[0].limits, used, demand.counts)
-        return Decision("refuse", CAP, (f"the cap of {', '.join(passed)} is used up",), (place,))
+        names = ", ".join(passed(covering[0].limits, used, demand.counts))
+        return Decision("refuse", CAP, (f"the cap of {names} is used up",), (place,))
     automatic = [grant.id for grant in within if grant.automatic]
     if automatic:
         return Decision("approve", grants=(automatic[0],))
-    return Decision("queue", PERSON, ("its grant asks for a person",), (place,))
+    reason = "its grant asks for a person"
+    return Decision("queue", PERSON, (reason,), (place,), (within[0].id,))
 
 
 def _uncovered(grant: Grant, demand: Demand, role: str) -> tuple[str, str] | None:
@@ -189,8 +190,8 @@ def _allowed(patterns: tuple[str, ...], message: str) -> bool:
     )
 
 
-def _passed(limits: GrantLimits, used: Counts, more: Counts) -> list[str]:
-    """Return the caps that ``more`` would pass."""
+def passed(limits: GrantLimits, used: Counts, more: Counts) -> list[str]:
+    """Return the names of the caps that ``more``, on top of what was used, would pass."""
     whole = used + more
     return [
         name
@@ -204,13 +205,11 @@ def _passed(limits: GrantLimits, used: Counts, more: Counts) -> list[str]:
 def _strictest(answers: list[Decision]) -> Decision:
     """Return the strictest answer, with the reasons of all that are as strict."""
     worst = max(answers, key=lambda answer: _STRICTNESS[answer.kind])
-    if worst.kind == "approve":
-        ids = tuple(dict.fromkeys(name for answer in answers for name in answer.grants))
-        return Decision("approve", grants=ids)
     same = [answer for answer in answers if answer.kind == worst.kind]
     return Decision(
         worst.kind,
         worst.code,
         tuple(reason for answer in same for reason in answer.reasons),
         tuple(place for answer in same for place in answer.places),
+        tuple(dict.fromkeys(name for answer in answers for name in answer.grants)),
     )

@@ -10,6 +10,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from atoll.core.errors import InternalError
+from atoll.core.reveal import evaluate
 from atoll.flow.policy.counts import Counts, total
 from atoll.jobs.plan import Plan, TableFacts
 
@@ -37,6 +39,10 @@ class Demand:
     def counts(self) -> Counts:
         """How much one run reveals at most."""
         return total(self.steps.values()) + RUN
+
+    def covered(self) -> dict[str, Counts]:
+        """Return the steps that reveal something, with how much; nothing where no unit counts."""
+        return {**{step: Counts() for step in self.uncounted}, **self.steps}
 
 
 def demands(plan: Plan, party: str) -> dict[str, Demand]:
@@ -93,7 +99,7 @@ def _sources(plan: Plan, step: str) -> frozenset[str]:
         name = waiting.pop()
         if name not in found and name in plan.job.steps:
             found.add(name)
-            waiting += [source.partition(".")[0] for source in plan.job.steps[name].inputs.values()]
+            waiting += plan.job.steps[name].sources()
     return frozenset(found)
 
 
@@ -114,29 +120,46 @@ def _minimums(plan: Plan, steps: list[str]) -> Iterator[tuple[str, str, int]]:
             yield step, name, value
 
 
+def planned(plan: Plan, step: str) -> Counts | None:
+    """Return how much one run of a step reveals at most; None if no unit counts it.
+
+    By the implementation that the plan names; an implementation that is not known here is counted
+    by its reveals where their sizes are plain numbers.
+    """
+    parameters = plan.parameters.get(step, {})
+    implementation = plan.implementations.get(step, "")
+    family = implementation.partition(".")[0]
+    epsilon = Counts(epsilon=float(_number(parameters, "epsilon")))
+    if implementation in _BY_RUNS or family in _BY_RUNS:
+        return epsilon
+    if family == "psi":
+        return epsilon + Counts(psi_runs=1)
+    if family == "boosting":
+        nodes = nodes_of_tree(parameters)
+        return epsilon + Counts(tree_nodes=int(_number(parameters, "trees")) * nodes)
+    sums = _fixed_size(plan, step)
+    if sums is None:
+        return epsilon if epsilon else None
+    return epsilon + Counts(opened_sums=sums)
+
+
+def nodes_of_tree(parameters: Mapping[str, Any]) -> int:
+    """Return the inner nodes of a whole tree, each of which has its sums revealed."""
+    return (1 << int(_number(parameters, "depth"))) - 1
+
+
+# What these reveal belongs to the rows of one run (who is scored, who is sampled): runs count it.
+_BY_RUNS = frozenset({"boosting.score", "sample"})
+
+
 def _number(parameters: Mapping[str, Any], name: str) -> float:
     value = parameters.get(name)
     return value if isinstance(value, int | float) and not isinstance(value, bool) else 0
 
 
-def planned(plan: Plan, step: str) -> Counts | None:
-    """Return how much one run of a step reveals at most; None in no unit that is known."""
-    parameters = plan.parameters.get(step, {})
-    epsilon = float(_number(parameters, "epsilon"))
-    family = plan.implementations.get(step, "").partition(".")[0]
-    if family == "psi":
-        return Counts(psi_runs=1, epsilon=epsilon)
-    if plan.implementations.get(step, "") == "boosting.score":
-        # A row's path through the trees that it is scored with was charged when they were grown.
-        return Counts(epsilon=epsilon)
-    if family == "boosting":
-        nodes = (1 << int(_number(parameters, "depth"))) - 1
-        return Counts(tree_nodes=int(_number(parameters, "trees")) * nodes, epsilon=epsilon)
-    opened = plan.job.steps[step].component in OPENED_SUMS
-    if opened:
-        return Counts(opened_sums=OPENED_SUMS[plan.job.steps[step].component], epsilon=epsilon)
-    return Counts(epsilon=epsilon) if epsilon else None
-
-
-OPENED_SUMS: Mapping[str, int] = {}
-"""How many sums a run of a component opens at most, where it opens any."""
+def _fixed_size(plan: Plan, step: str) -> int | None:
+    """Return the elements that a step reveals, if the plan says so in plain numbers."""
+    try:
+        return sum(int(evaluate(line["size"], {})) for line in plan.reveals.get(step, ()))
+    except InternalError:
+        return None

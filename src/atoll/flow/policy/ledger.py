@@ -1,0 +1,252 @@
+"""The ledger of a node: what was agreed to and revealed, chained in a table as in the file.
+
+It has the lines of ``flow.ledger`` (approval, start, reveal, end) and those that keep the accounts
+of ``tally`` (reserve, task, charge, settle). What is reserved is in the ledger before the party's approval leaves it, so
+two jobs at the same time cannot both have the last of a cap.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any
+
+from sqlalchemy import Connection, select
+
+from atoll.flow.chain_table import ChainTable
+from atoll.flow.policy.counts import Counts, Usage
+from atoll.flow.policy.demands import RUN, Demand, demands
+from atoll.flow.policy.reckoning import reckon
+from atoll.flow.policy.tally import APPROVAL, CHARGE, KINDS, RESERVE, SETTLE, TASK, WHOLE, Tally
+from atoll.flow.store.database import Database
+from atoll.flow.store.paging import MOST, Page
+from atoll.flow.store.schema import ledger
+from atoll.jobs.approval import Approval
+from atoll.jobs.errors import DeniedError
+from atoll.jobs.plan import Plan
+
+CHAIN = ChainTable(ledger, ("kind",), "body", "ATL-POL-015")
+
+Entry = tuple[str, Mapping[str, Any]]
+
+
+class DatabaseLedger:
+    """The ledger of ``party``. Errors: ATL-POL-015 a broken end, those of the database."""
+
+    def __init__(
+        self, database: Database, party: str, wall: Callable[[], float] = time.time
+    ) -> None:
+        self.party = party
+        self._database = database
+        self._wall = wall
+        # Readers have older snapshots than the writer, so each has its own place in the ledger.
+        self._reading, self._writing = Tally(), Tally()
+        self._lock = threading.Lock()
+
+    def append(self, kind: str, fields: Mapping[str, Any]) -> None:
+        """Add one line and make it durable before returning."""
+        self.extend([(kind, fields)])
+
+    def extend(self, entries: list[Entry]) -> None:
+        """Add several lines at once."""
+        self._database.write(lambda connection: self.write(connection, entries))
+
+    def write(self, connection: Connection, entries: Iterable[Entry]) -> None:
+        """Add lines inside the caller's transaction."""
+        lines = [({"kind": kind}, dict(fields)) for kind, fields in entries]
+        CHAIN.append(connection, self._wall(), lines)
+
+    def entries(self) -> Iterator[dict[str, Any]]:
+        """Give all lines as the file has them, oldest first."""
+        after: str | None = None
+        while True:
+            page = self.page(after)
+            for line in page:
+                body = line.pop("body")
+                yield {**body, **line}
+            if page.next is None:
+                return
+            after = page.next
+
+    def page(
+        self, after: str | None = None, limit: int = MOST, *, newest_first: bool = False
+    ) -> Page[dict[str, Any]]:
+        """Return a page of lines: number, time, kind, body, previous, hash."""
+        return self._database.read(lambda c: CHAIN.page(c, after, limit, newest_first=newest_first))
+
+    def verify(self) -> int | None:
+        """Return the number of the first broken line, None if the ledger is whole."""
+        return self._database.read(CHAIN.verify)
+
+    def usage(self, table: str, partner: str, digest: str | None = None) -> Counts:
+        """Return what a partner used of a table, what is reserved for running jobs included."""
+        with self._lock:
+            return self._database.read(
+                lambda c: self._follow(c, self._reading).used(table, digest, partner)
+            )
+
+    def usages(self, plan: Plan, *, without: str = "") -> Usage:
+        """Return what ``decide`` needs for a plan, the job ``without`` left out."""
+        with self._lock:
+            return self._database.read(
+                lambda c: _usages(self._follow(c, self._reading), plan, self.party, without)
+            )
+
+    def usages_in(self, connection: Connection, plan: Plan, *, without: str = "") -> Usage:
+        """Return the same inside a write, where nothing can come between it and a reservation."""
+        return _usages(self._follow(connection, self._writing), plan, self.party, without)
+
+    def accounts(self, connection: Connection) -> Tally:
+        """Return the accounts inside a write, to be read at once and not kept."""
+        return self._follow(connection, self._writing)
+
+    def open_jobs(self) -> list[str]:
+        """Return the jobs that hold reservations: settle those that have ended."""
+        with self._lock:
+            return self._database.read(lambda c: sorted(self._follow(c, self._reading).open))
+
+    def reserve(
+        self,
+        connection: Connection,
+        job: str,
+        plan: Plan,
+        *,
+        runs: int = 1,
+        grants: Iterable[str] = (),
+        steps: Iterable[str] | None = None,
+    ) -> None:
+        """Reserve one run of a plan, or more of some of its steps, inside a write.
+
+        With ``steps`` None the whole run is reserved. Caps are checked before, by ``decide`` or
+        ``Policies.begin``.
+        """
+        chosen = None if steps is None else set(steps)
+        lines: list[Entry] = []
+        for demand, partner in self.pairs(plan):
+            wanted = {WHOLE: RUN, **demand.covered()}
+            for step in sorted(wanted if chosen is None else wanted.keys() & chosen):
+                body = self._body(job, plan, step, demand, partner, wanted[step])
+                lines.append((RESERVE, {**body, "runs": runs, "grants": sorted(grants)}))
+        self.write(connection, lines)
+
+    def charge(
+        self,
+        job: str,
+        plan: Plan,
+        step: str,
+        attempt: int,
+        reveals: Iterable[Mapping[str, Any]] | None,
+    ) -> None:
+        """Write what one attempt of a step revealed, and charge it. A second time does nothing.
+
+        ``reveals`` are the task's disclosures (``Disclosures.to_list``); None where nobody knows,
+        as with a lost worker: then the step is charged in full.
+        """
+        told = None if reveals is None else [dict(line) for line in reveals]
+        self._database.write(lambda c: self._charge(c, job, plan, step, attempt, told))
+
+    def _charge(
+        self,
+        connection: Connection,
+        job: str,
+        plan: Plan,
+        step: str,
+        attempt: int,
+        told: list[dict[str, Any]] | None,
+    ) -> None:
+        tally = self._follow(connection, self._writing)
+        history = tally.jobs.get(job)
+        if history is not None and attempt in history.attempts.get(step, ()):
+            return
+        common = {"run": job, "job": plan.job.digest(), "step": step, "attempt": attempt}
+        lines: list[Entry] = [("reveal", {**common, **line}) for line in told or ()]
+        lines.append((TASK, {**common, "known": told is not None}))
+        for demand, partner in self.pairs(plan):
+            heard = told is None or any(line["receiver"] == partner for line in told)
+            if step in demand.covered() and heard:
+                counts = reckon(plan, step, told, partner)
+                body = self._body(job, plan, step, demand, partner, counts)
+                lines.append((CHARGE, {**body, "attempt": attempt}))
+        self.write(connection, lines)
+
+    def accept(self, job: str, agreed: Iterable[Approval]) -> None:
+        """Write down the approvals of all parties before the first step. Repeatable for a job.
+
+        Errors: ATL-PLN-004 an approval that another job used.
+        """
+        entries = [{"run": job, **_approval(entry)} for entry in agreed]
+
+        def work(connection: Connection) -> None:
+            known = self._follow(connection, self._writing).nonces
+            for entry in entries:
+                if known.get(entry["nonce"], job) != job:
+                    party = str(entry["approver"])
+                    raise DeniedError("ATL-PLN-004", "the approval was used before", party=party)
+            fresh = [entry for entry in entries if entry["nonce"] not in known]
+            self.write(connection, [(APPROVAL, entry) for entry in fresh])
+
+        self._database.write(work)
+
+    def settle(self, job: str) -> None:
+        """Close a job's account: what was reserved and not revealed is free again. Repeatable."""
+
+        def work(connection: Connection) -> None:
+            if job in self._follow(connection, self._writing).open:
+                self.write(connection, [(SETTLE, {"run": job})])
+
+        self._database.write(work)
+
+    def pairs(self, plan: Plan) -> Iterator[tuple[Demand, str]]:
+        """Give each table of this party that a plan uses, with each partner."""
+        partners = sorted(plan.job.parties.keys() - {self.party})
+        for demand in demands(plan, self.party).values():
+            for partner in partners:
+                yield demand, partner
+
+    def _body(
+        self, job: str, plan: Plan, step: str, demand: Demand, partner: str, counts: Counts
+    ) -> dict[str, Any]:
+        return {
+            "run": job,
+            "job": plan.job.digest(),
+            "plan": plan.digest(),
+            "step": step,
+            "table": demand.table,
+            "digest": demand.digest,
+            "partner": partner,
+            "counts": counts.plain(),
+        }
+
+    def _follow(self, connection: Connection, tally: Tally) -> Tally:
+        """Bring accounts up to date; anew if the line that they end at is no longer there."""
+        if tally.number:
+            query = select(ledger.c.hash).where(ledger.c.number == tally.number)
+            if connection.execute(query).scalar() != tally.hash:
+                tally.clear()
+        for line in CHAIN.rows(connection, tally.number):
+            if line["kind"] in KINDS:
+                tally.take(line["kind"], json.loads(line["body"]))
+            tally.number, tally.hash = line["number"], line["hash"]
+        return tally
+
+
+def _approval(entry: Approval) -> dict[str, Any]:
+    return {
+        "job": entry.job,
+        "plan": entry.plan,
+        "approver": entry.approver,
+        "role": entry.role,
+        "nonce": entry.nonce.hex(),
+        "expires": entry.expires,
+        "runs": entry.runs,
+    }
+
+
+def _usages(tally: Tally, plan: Plan, party: str, without: str) -> dict[tuple[str, str], Counts]:
+    return {
+        (demand.table, partner): tally.used(demand.table, demand.digest, partner, without=without)
+        for demand in demands(plan, party).values()
+        for partner in plan.job.parties.keys() - {party}
+    }

@@ -1,0 +1,211 @@
+"""Grants and approvals as rows. Every change asks for a permission and leaves an audit line."""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, Select, insert, select, update
+
+from atoll.core.errors import UserError
+from atoll.core.random import SecretRandom
+from atoll.flow.access import Access, Actor
+from atoll.flow.policy.grants import ANY, Grant, GrantTerms, parse_terms
+from atoll.flow.store.database import Database
+from atoll.flow.store.paging import MOST, Page, page
+from atoll.flow.store.schema import approvals, data, grants
+from atoll.flow.store.statements import upsert
+from atoll.jobs.errors import NotFoundError
+
+_IDENTIFIER = re.compile(r"[0-9a-f]{16}")
+_REASON = 4096
+
+
+class Grants:
+    """The grants of a node."""
+
+    def __init__(
+        self,
+        database: Database,
+        access: Access,
+        *,
+        random: SecretRandom | None = None,
+        wall: Callable[[], float] = time.time,
+    ) -> None:
+        self._database = database
+        self._access = access
+        self._random = random or SecretRandom()
+        self._wall = wall
+
+    def add(self, actor: Actor, table: str, terms: GrantTerms | dict[str, Any]) -> Grant:
+        """Grant something on a registered table. Needs ``data.grant``.
+
+        Errors: ATL-POL-011 not a grant, or an unknown column; ATL-POL-012 no such table.
+        """
+        self._access.require(actor, "data.grant", table)
+        checked = terms if isinstance(terms, GrantTerms) else parse_terms(terms)
+        made = Grant(
+            **checked.model_dump(),
+            id=self._random.bytes(8).hex(),
+            data=table,
+            created_by=actor.user,
+            created=self._wall(),
+        )
+
+        def work(connection: Connection) -> None:
+            _check_columns(connection, made)
+            connection.execute(insert(grants).values(**_values(made)))
+            self._access.audit.record(
+                connection,
+                actor.user,
+                "data.grant",
+                table,
+                grant=made.id,
+                partners=made.partners,
+                components=made.components,
+                automatic=made.automatic,
+            )
+
+        self._database.write(work)
+        return made
+
+    def revoke(self, actor: Actor, identifier: str) -> Grant:
+        """End a grant for good; jobs that wait or run again need another. Needs ``data.grant``.
+
+        Errors: ATL-POL-012 there is none.
+        """
+        self._access.require(actor, "data.grant", identifier)
+
+        def work(connection: Connection) -> Grant:
+            found = get(connection, identifier)
+            if found.revoked is not None:
+                return found
+            change = update(grants).where(grants.c.id == identifier)
+            connection.execute(change.values(revoked=self._wall()))
+            self._access.audit.record(
+                connection, actor.user, "data.revoke", found.data, grant=identifier
+            )
+            return get(connection, identifier)
+
+        return self._database.write(work)
+
+    def get(self, actor: Actor, identifier: str) -> Grant:
+        """Return a grant. Needs ``data.read``. Errors: ATL-POL-012."""
+        self._access.require(actor, "data.read", identifier)
+        return self._database.read(lambda connection: get(connection, identifier))
+
+    def list(
+        self, actor: Actor, table: str | None = None, *, after: str | None = None, limit: int = MOST
+    ) -> Page[Grant]:
+        """Return a page of grants, of one table or all, newest first. Needs ``data.read``."""
+        self._access.require(actor, "data.read", table or "")
+        query: Select[Any] = select(grants)
+        if table is not None:
+            query = query.where(grants.c.data == table)
+        keys = (grants.c.created, grants.c.id)
+        return self._database.read(
+            lambda c: page(c, query, keys, _grant, limit=limit, after=after, newest_first=True)
+        )
+
+
+def on_tables(connection: Connection, tables: Iterable[str], now: float) -> list[Grant]:
+    """Return the grants on some tables that hold at ``now``, oldest first."""
+    query = select(grants).where(grants.c.data.in_(sorted(tables)), grants.c.revoked.is_(None))
+    found = [_grant(row) for row in connection.execute(query.order_by(grants.c.created))]
+    return [grant for grant in found if grant.live(now)]
+
+
+def get(connection: Connection, identifier: str) -> Grant:
+    """Return a grant. Errors: ATL-POL-012."""
+    query = select(grants).where(grants.c.id == identifier)
+    row = connection.execute(query).first() if _IDENTIFIER.fullmatch(identifier) else None
+    if row is None:
+        raise NotFoundError("ATL-POL-012", "there is no such grant", place="id")
+    return _grant(row)
+
+
+def _values(grant: Grant) -> dict[str, Any]:
+    return {
+        **grant.model_dump(mode="json", include={"id", "data", "created_by", "created"}),
+        **{
+            name: json.dumps(getattr(grant, name))
+            for name in ("partners", "columns", "components", "roles")
+        },
+        "limits": json.dumps(grant.limits.model_dump(mode="json", exclude_none=True)),
+        "minimum_intersection": grant.minimum_intersection,
+        "automatic": grant.automatic,
+        "expires": grant.expires,
+        "revoked": grant.revoked,
+    }
+
+
+def _grant(row: Any) -> Grant:
+    value = dict(row._mapping)
+    for name in ("partners", "columns", "components", "roles", "limits"):
+        value[name] = json.loads(value[name])
+    return Grant.model_validate(value)
+
+
+def _check_columns(connection: Connection, grant: Grant) -> None:
+    query = select(data.c.columns, data.c.label).where(data.c.name == grant.data)
+    row = connection.execute(query).first()
+    if row is None:
+        raise NotFoundError("ATL-POL-012", "there is no such table to grant", place="data")
+    entries = json.loads(row.columns)
+    known = {entry["name"] if isinstance(entry, dict) else str(entry) for entry in entries}
+    unknown = [name for name in grant.columns if name not in {*known, row.label, ANY}]
+    if unknown:
+        raise UserError(
+            "ATL-POL-011",
+            f"the table has no column {unknown[0]!r}",
+            place="columns",
+            hint=f"{len(unknown)} of the columns are not in the table",
+        )
+
+
+@dataclass(frozen=True)
+class ApprovalRow:
+    """What was decided here on a job's plan; ``by`` is a user or ``policy``."""
+
+    job: str
+    plan_digest: str
+    decision: str
+    by: str
+    reason: str
+    time: float
+
+
+def decided(connection: Connection, job: str, digest: str) -> ApprovalRow | None:
+    """Return what was decided on this plan of a job, or None."""
+    query = select(approvals).where(approvals.c.job == job, approvals.c.plan_digest == digest)
+    row = connection.execute(query).first()
+    return None if row is None else _approval(row)
+
+
+def decisions(connection: Connection, job: str) -> list[ApprovalRow]:
+    """Return all decisions on a job, oldest first."""
+    query = select(approvals).where(approvals.c.job == job).order_by(approvals.c.time)
+    return [_approval(row) for row in connection.execute(query)]
+
+
+def _approval(row: Any) -> ApprovalRow:
+    return ApprovalRow(
+        row.job, row.plan_digest, row.decision, row.by or "", row.reason or "", row.time
+    )
+
+
+def keep(connection: Connection, row: ApprovalRow) -> None:
+    """Write down a decision over what was decided before."""
+    values = {
+        "job": row.job,
+        "plan_digest": row.plan_digest,
+        "decision": row.decision,
+        "by": row.by,
+        "reason": row.reason[:_REASON],
+        "time": row.time,
+    }
+    upsert(connection, approvals, values)

@@ -1,0 +1,307 @@
+"""``Policies``: decides on plans, reserves what they may reveal, and hears the people who approve.
+
+A decision, its reservation and its audit line are one transaction on the one writer, so of two jobs
+that ask for the last of a cap at the same time one is refused before anything runs.
+
+The life of a job's account: ``consider`` (or a person's ``approve``) reserves; ``begin`` before
+each attempt of a step covers retries and re-runs; ``DatabaseLedger.charge`` after each attempt;
+``DatabaseLedger.settle`` when the job has ended in whatever way, also refused or cancelled.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from typing import cast
+
+from sqlalchemy import Connection
+
+from atoll.core.errors import UserError
+from atoll.flow.access import Access, Actor
+from atoll.flow.policy import repository
+from atoll.flow.policy.counts import Counts
+from atoll.flow.policy.decision import CAP, OWN, Decision, Kind, PolicySettings, decide, passed
+from atoll.flow.policy.demands import RUN, Demand, demands
+from atoll.flow.policy.grants import Grant, matches
+from atoll.flow.policy.ledger import DatabaseLedger
+from atoll.flow.policy.repository import ApprovalRow, Grants
+from atoll.flow.policy.tally import WHOLE, Tally
+from atoll.flow.store.database import Database
+from atoll.jobs.errors import ConflictError, DeniedError
+from atoll.jobs.plan import Plan
+
+POLICY = "policy"
+RUNS = "ATL-POL-014"
+
+
+class Policies:
+    """Decisions of ``party`` over its database. ``grants`` and ``ledger`` are its parts."""
+
+    def __init__(
+        self,
+        database: Database,
+        party: str,
+        access: Access,
+        settings: PolicySettings | None = None,
+        *,
+        wall: Callable[[], float] = time.time,
+    ) -> None:
+        self.party = party
+        self.settings = settings or PolicySettings()
+        self.grants = Grants(database, access, wall=wall)
+        self.ledger = DatabaseLedger(database, party, wall)
+        self._database = database
+        self._access = access
+        self._wall = wall
+
+    def preview(self, plan: Plan, initiator: str) -> Decision:
+        """Return what ``consider`` would decide now, and change nothing."""
+        usage = self.ledger.usages(plan)
+        return self._database.read(
+            lambda c: decide(
+                plan,
+                self.party,
+                initiator,
+                self._grants_for(c, plan),
+                usage,
+                self._wall(),
+                self.settings,
+            )
+        )
+
+    def consider(self, job: str, plan: Plan, initiator: str, *, runs: int = 1) -> Decision:
+        """Decide on a plan and, if it is approved, reserve its first run. Repeatable.
+
+        What was approved or refused before, by whomever, stays so for the same plan.
+        """
+        digest = plan.digest()
+
+        def work(connection: Connection) -> Decision:
+            before = repository.decided(connection, job, digest)
+            if before is not None and before.decision != "queue":
+                return _recorded(before)
+            decision = self._decide(connection, job, plan, initiator)
+            if decision.kind == "approve":
+                self.ledger.reserve(connection, job, plan, runs=runs, grants=decision.grants)
+            row = ApprovalRow(job, digest, decision.kind, POLICY, _text(decision), self._wall())
+            repository.keep(connection, row)
+            if before is None or decision.kind != "queue":
+                self._told(connection, "system", job, plan, decision)
+            return decision
+
+        return self._database.write(work)
+
+    def approve(
+        self,
+        actor: Actor,
+        job: str,
+        plan: Plan,
+        digest: str,
+        initiator: str,
+        *,
+        submitter: str = "",
+        runs: int = 1,
+    ) -> None:
+        """Approve a plan that waits for a person, and reserve its first run. Needs ``job.approve``.
+
+        ``digest`` is what the person saw. Errors: ATL-PLN-006 another plan, ATL-POL-005 and 006
+        what a person cannot wave away, ATL-POL-010 the submitter's own job, ATL-POL-013 decided.
+        """
+        self._access.require(actor, "job.approve", job)
+
+        def work(connection: Connection) -> None:
+            _check_digest(plan, digest)
+            before = repository.decided(connection, job, digest)
+            if before is not None and before.decision == "approve":
+                return
+            _check_open(before)
+            decision = self._decide(connection, job, plan, initiator)
+            if decision.kind == "refuse":
+                raise _denied(decision)
+            if decision.code == OWN and actor.user == submitter:
+                raise DeniedError(OWN, "another person than its submitter must approve an own job")
+            self.ledger.reserve(connection, job, plan, runs=runs, grants=decision.grants)
+            row = ApprovalRow(job, digest, "approve", actor.user, "", self._wall())
+            repository.keep(connection, row)
+            self._told(connection, actor.user, job, plan, Decision("approve"))
+
+        self._write(actor, "job.approve", job, work)
+
+    def refuse(self, actor: Actor, job: str, digest: str, reason: str) -> None:
+        """Refuse a plan that waits, or that was approved and is not running. Needs ``job.approve``.
+
+        The reason stays here; the partner is told ATL-POL-016. Errors: ATL-POL-013 refused before.
+        """
+        self._access.require(actor, "job.approve", job)
+
+        def work(connection: Connection) -> None:
+            before = repository.decided(connection, job, digest)
+            if before is not None and before.decision == "refuse":
+                _check_open(before)
+            row = ApprovalRow(job, digest, "refuse", actor.user, reason, self._wall())
+            repository.keep(connection, row)
+            self._access.audit.record(connection, actor.user, "job.refuse", job, plan=digest)
+
+        self._write(actor, "job.refuse", job, work)
+        self.ledger.settle(job)
+
+    def begin(self, job: str, plan: Plan, step: str) -> None:
+        """Make sure that one more attempt of a step is covered; call it before each attempt.
+
+        The first attempt is covered by the approval's reservation, and so is a retry of an attempt
+        that revealed nothing. Any other takes from the caps again; after the job has ended it is a
+        re-run and takes one of the approved runs.
+        Errors: ATL-PLN-006 another plan, ATL-POL-005 a cap, ATL-POL-001 its grant is gone,
+        ATL-POL-014 no run left.
+        """
+
+        def work(connection: Connection) -> None:
+            tally = self.ledger.accounts(connection)
+            if not any(step in demand.covered() for demand in demands(plan, self.party).values()):
+                return
+            history = tally.jobs.get(job)
+            if history is None or plan.digest() not in history.plans:
+                raise DeniedError("ATL-PLN-006", "this plan was not approved here", place=job)
+            steps = self._uncovered_steps(tally, job, plan, step)
+            if not steps:
+                return
+            if WHOLE in steps and history.opened >= history.allowed:
+                raise DeniedError(RUNS, "the approved number of runs is used up", place=job)
+            held, runs = history.grants, history.allowed
+            self._check_caps(connection, tally, plan, steps, held)
+            self.ledger.reserve(connection, job, plan, runs=runs, grants=held, steps=steps)
+
+        try:
+            self._database.write(work)
+        except DeniedError as error:
+            self._access.audit.refused("system", "step.begin", job, code=error.code, step=step)
+            raise
+
+    def decisions(self, job: str) -> list[ApprovalRow]:
+        """Return what was decided here on a job's plans, with reasons for this party's people."""
+        return self._database.read(lambda connection: repository.decisions(connection, job))
+
+    def _grants_for(self, connection: Connection, plan: Plan) -> list[Grant]:
+        tables = demands(plan, self.party)
+        return repository.on_tables(connection, tables, self._wall()) if tables else []
+
+    def _decide(self, connection: Connection, job: str, plan: Plan, initiator: str) -> Decision:
+        return decide(
+            plan,
+            self.party,
+            initiator,
+            self._grants_for(connection, plan),
+            self.ledger.usages_in(connection, plan, without=job),
+            self._wall(),
+            self.settings,
+        )
+
+    def _uncovered_steps(self, tally: Tally, job: str, plan: Plan, step: str) -> set[str]:
+        """Return what must be reserved anew: the step, and a whole run where none is open."""
+        account = tally.open.get(job)
+        if account is None:
+            return {WHOLE, step}
+        for demand, partner in self.ledger.pairs(plan):
+            if step in demand.covered() and not account.covers(demand, partner, step):
+                return {step}
+        return set()
+
+    def _check_caps(
+        self,
+        connection: Connection,
+        tally: Tally,
+        plan: Plan,
+        steps: Iterable[str],
+        held: frozenset[str],
+    ) -> None:
+        """Check that the grants that a job runs under still hold and have room."""
+        if not held:
+            return  # A person approved it without a grant, or it is our own.
+        chosen = set(steps)
+        grants = [g for g in self._grants_for(connection, plan) if g.id in held]
+        for demand, partner in self.ledger.pairs(plan):
+            fitting = [g for g in grants if g.data == demand.table and matches(g.partners, partner)]
+            used = tally.used(demand.table, demand.digest, partner)
+            more = _more(demand, chosen)
+            if not fitting:
+                raise DeniedError("ATL-POL-001", "the grant that it ran under is gone")
+            if all(passed(grant.limits, used, more) for grant in fitting):
+                raise DeniedError(CAP, "a cap is used up", place=f"{demand.table} for {partner}")
+
+    def _told(
+        self, connection: Connection, actor: str, job: str, plan: Plan, decision: Decision
+    ) -> None:
+        """Write the audit line of a decision."""
+        self._access.audit.record(
+            connection,
+            actor,
+            "job.decide",
+            job,
+            "done" if decision.kind == "approve" else decision.kind + "d",
+            code=decision.code,
+            plan=plan.digest(),
+            grants=decision.grants or None,
+        )
+
+    def _write(
+        self, actor: Actor, action: str, job: str, work: Callable[[Connection], None]
+    ) -> None:
+        try:
+            self._database.write(work)
+        except UserError as error:
+            self._access.audit.refused(actor.user, action, job, code=error.code)
+            raise
+
+
+def _more(demand: Demand, steps: set[str]) -> Counts:
+    found = RUN if WHOLE in steps else Counts()
+    for name, counts in demand.covered().items():
+        if name in steps:
+            found = found + counts
+    return found
+
+
+def _text(decision: Decision) -> str:
+    """Return code and reasons as one line, for this party's people."""
+    reasons = "; ".join(
+        f"{r} ({p})" for r, p in zip(decision.reasons, decision.places, strict=True)
+    )
+    return f"{decision.code}: {reasons}" if decision.code else reasons
+
+
+def _recorded(row: ApprovalRow) -> Decision:
+    code = row.reason.partition(":")[0] if row.by == POLICY and row.reason else None
+    if row.decision == "refuse" and code is None:
+        code = "ATL-POL-016"
+    reasons = (row.reason,) if row.reason else ()
+    return replace(
+        Decision(cast(Kind, row.decision), code), reasons=reasons, places=("",) * len(reasons)
+    )
+
+
+def _check_digest(plan: Plan, digest: str) -> None:
+    if plan.digest() != digest:
+        raise DeniedError(
+            "ATL-PLN-006",
+            "this is not the plan that waits",
+            place="digest",
+            hint="look at the plan again and approve its digest",
+        )
+
+
+def _check_open(row: ApprovalRow | None) -> None:
+    if row is not None and row.decision == "refuse":
+        raise ConflictError("ATL-POL-013", "the plan was refused before", place=row.job)
+
+
+def _denied(decision: Decision) -> DeniedError:
+    return DeniedError(
+        decision.code or CAP,
+        "; ".join(decision.reasons),
+        place="; ".join(decision.places),
+        hint="a person cannot wave this away: see the grants of the table and the node's policy",
+    )
+
+
+__all__ = ["Policies"]

@@ -1,0 +1,161 @@
+"""The accounts of the ledger: sums over its lines, kept in memory and brought up to date.
+
+A job opens an account with ``reserve`` lines, is charged by ``charge`` lines when a step's attempt
+has ended (``task``), and closes it with ``settle``. While it is open each step counts as the larger
+of what is reserved and what was charged; closed, what was charged counts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from atoll.flow.policy.counts import Counts, total
+from atoll.flow.policy.demands import Demand
+
+APPROVAL, RESERVE, TASK, CHARGE, SETTLE = "approval", "reserve", "task", "charge", "settle"
+KINDS = (APPROVAL, RESERVE, TASK, CHARGE, SETTLE)
+WHOLE = ""  # the "step" under which a run itself is reserved
+
+
+class Key(NamedTuple):
+    """Whose account: a table, by name and content, and a partner."""
+
+    table: str
+    digest: str
+    partner: str
+
+
+@dataclass
+class StepAccount:
+    """One step of an open job: how often it is covered, what was reserved, what was charged."""
+
+    covered: int = 0
+    reserved: Counts = field(default_factory=Counts)
+    charged: Counts = field(default_factory=Counts)
+    attempts: set[int] = field(default_factory=set)
+
+
+@dataclass
+class JobAccount:
+    """A job's open account: its steps by key, and the grants that it runs under."""
+
+    steps: dict[Key, dict[str, StepAccount]] = field(default_factory=dict)
+
+    def open_counts(self, key: Key) -> Counts:
+        """Return what counts for a key as long as the job has not ended."""
+        return total(s.reserved.most(s.charged) for s in self.steps.get(key, {}).values())
+
+    def final_counts(self, key: Key) -> Counts:
+        """Return what remains when the job has ended: what was revealed, and the run if any was."""
+        charged = total(step.charged for step in self.steps[key].values())
+        ran = any(step.attempts for step in self.steps[key].values())
+        return charged + Counts(runs=1) if ran else charged
+
+    def covers(self, demand: Demand, partner: str, step: str) -> bool:
+        """Say whether one more attempt of a step is covered by what is reserved."""
+        key = Key(demand.table, demand.digest, partner)
+        entry = self.steps.get(key, {}).get(step, StepAccount())
+        return len(entry.attempts) < entry.covered
+
+    def step(self, key: Key, name: str) -> StepAccount:
+        """Return a step's account, opened where there is none."""
+        return self.steps.setdefault(key, {}).setdefault(name, StepAccount())
+
+
+@dataclass
+class History:
+    """What stays of a job after it was settled: how many runs it was given, and used."""
+
+    allowed: int = 1
+    opened: int = 0
+    grants: frozenset[str] = frozenset()
+    plans: set[str] = field(default_factory=set)
+    attempts: dict[str, set[int]] = field(default_factory=dict)
+
+
+class Tally:
+    """The accounts up to one line of the ledger. Not for several threads at once."""
+
+    def __init__(self) -> None:
+        self.number = 0
+        self.hash = ""
+        self.open: dict[str, JobAccount] = {}
+        self.jobs: dict[str, History] = {}
+        self.nonces: dict[str, str] = {}
+        self._closed: dict[Key, Counts] = {}
+
+    def clear(self) -> None:
+        """Forget everything, to begin at the first line again."""
+        self.number, self.hash = 0, ""
+        self.open.clear()
+        self.jobs.clear()
+        self.nonces.clear()
+        self._closed.clear()
+
+    def take(self, kind: str, body: Mapping[str, Any]) -> None:
+        """Take in one line."""
+        if kind == RESERVE:
+            self._reserve(body)
+        elif kind == APPROVAL:
+            self.nonces[str(body["nonce"])] = str(body.get("run", ""))
+        elif kind == TASK:
+            history = self.jobs.setdefault(str(body["run"]), History())
+            history.attempts.setdefault(str(body["step"]), set()).add(int(body["attempt"]))
+        elif kind == CHARGE:
+            self._charge(body)
+        elif kind == SETTLE:
+            self._settle(str(body["run"]))
+
+    def used(self, table: str, digest: str | None, partner: str, *, without: str = "") -> Counts:
+        """Return what a partner used of a table, by its name or its content."""
+
+        def same(key: Key) -> bool:
+            return key.partner == partner and (key.table == table or key.digest == digest)
+
+        closed = [counts for key, counts in self._closed.items() if same(key)]
+        running = [
+            account.open_counts(key)
+            for job, account in self.open.items()
+            if job != without
+            for key in account.steps
+            if same(key)
+        ]
+        return total(closed) + total(running)
+
+    def _reserve(self, body: Mapping[str, Any]) -> None:
+        job, key, step = str(body["run"]), _key(body), str(body["step"])
+        if job not in self.open:
+            self.open[job] = JobAccount()
+            self.jobs.setdefault(job, History()).opened += 1
+        account, history = self.open[job], self.jobs[job]
+        history.allowed = max(history.allowed, int(body.get("runs", 1)))
+        history.plans.add(str(body["plan"]))
+        history.grants |= frozenset(body.get("grants", ()))
+        entry = account.step(key, step)
+        entry.covered += 1
+        entry.reserved = entry.reserved + Counts.of(body["counts"])
+
+    def _charge(self, body: Mapping[str, Any]) -> None:
+        job, key, step = str(body["run"]), _key(body), str(body["step"])
+        counts, attempt = Counts.of(body["counts"]), int(body["attempt"])
+        account = self.open.get(job)
+        if account is None:
+            # Told after the job was settled: it was revealed all the same.
+            self._closed[key] = self._closed.get(key, Counts()) + counts
+            return
+        entry = account.step(key, step)
+        entry.attempts.add(attempt)
+        entry.charged = entry.charged + counts
+
+    def _settle(self, job: str) -> None:
+        account = self.open.pop(job, None)
+        for key in account.steps if account else ():
+            final = account.final_counts(key) if account else Counts()
+            if final:
+                self._closed[key] = self._closed.get(key, Counts()) + final
+
+
+def _key(body: Mapping[str, Any]) -> Key:
+    return Key(str(body["table"]), str(body["digest"]), str(body["partner"]))
