@@ -9,11 +9,28 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from atoll.sdk.async_jobs import AsyncJob
+    from atoll.sdk.asynchronous import AsyncClient
+    from atoll.sdk.client import Client
+    from atoll.sdk.jobs import Job
     from atoll.sdk.pipeline import Output, Pipeline, StepHandle, read_job
 
-__all__ = ["Output", "Pipeline", "StepHandle", "read_job"]
+__all__ = [
+    "AsyncClient",
+    "AsyncJob",
+    "Client",
+    "Job",
+    "Output",
+    "Pipeline",
+    "StepHandle",
+    "read_job",
+]
 
 _PLACES = {
+    "AsyncClient": "atoll.sdk.asynchronous",
+    "AsyncJob": "atoll.sdk.async_jobs",
+    "Client": "atoll.sdk.client",
+    "Job": "atoll.sdk.jobs",
     "Output": "atoll.sdk.pipeline",
     "Pipeline": "atoll.sdk.pipeline",
     "StepHandle": "atoll.sdk.pipeline",

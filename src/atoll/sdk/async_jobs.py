@@ -1,0 +1,107 @@
+"""A job of a node as an object for asyncio: look, wait, follow, steer."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Coroutine
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
+
+from atoll.flow.api import views
+from atoll.jobs.errors import NotFoundError
+from atoll.sdk import flows
+from atoll.sdk.calls import jobs
+from atoll.sdk.results import Report, Shown
+from atoll.sdk.twins import kept
+from atoll.sdk.wire import Call
+
+if TYPE_CHECKING:
+    from atoll.sdk.asynchronous import AsyncClient
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+def reading(
+    build: Callable[Concatenate[str, P], Call[T]],
+) -> Callable[Concatenate[AsyncJob, P], Coroutine[Any, Any, T]]:
+    """Return the method that asks something of this job."""
+
+    async def call(self: AsyncJob, /, *args: P.args, **named: P.kwargs) -> T:
+        return await self._client.send(build(self.id, *args, **named))
+
+    return kept(call, build)
+
+
+def changing(
+    build: Callable[Concatenate[str, P], Call[views.JobView]],
+) -> Callable[Concatenate[AsyncJob, P], Coroutine[Any, Any, AsyncJob]]:
+    """Return the method that changes this job, remembers its new state and returns it."""
+
+    async def call(self: AsyncJob, /, *args: P.args, **named: P.kwargs) -> AsyncJob:
+        self.view = await self._client.send(build(self.id, *args, **named))
+        return self
+
+    return kept(call, build)
+
+
+class AsyncJob(Shown):
+    """A job. ``view`` is what was last seen of it; ``refresh`` looks again."""
+
+    def __init__(self, client: AsyncClient, view: views.JobView) -> None:
+        super().__init__(view)
+        self._client = client
+
+    refresh = changing(jobs.show)
+    annotate = changing(jobs.annotate)
+    stop = changing(jobs.stop)
+    retry = changing(jobs.retry)
+    rerun = changing(jobs.rerun)
+    refuse = changing(jobs.refuse)
+    plan = reading(jobs.plan_of)
+    log = reading(jobs.log)
+    metrics = reading(jobs.metrics)
+    report = reading(jobs.report)
+    traffic = reading(jobs.traffic)
+    artifacts = reading(jobs.artifacts)
+    events = reading(jobs.events)
+
+    async def approve(self, digest: str | None = None) -> AsyncJob:
+        """Approve the plan of this digest; without one, the plan that was last seen."""
+        chosen = digest or self.view.plan_digest
+        if not chosen:
+            chosen = (await self.refresh()).view.plan_digest or ""
+        self.view = await self._client.send(jobs.approve(self.id, chosen))
+        return self
+
+    async def stream(self, after: int = 0) -> AsyncIterator[views.Event]:
+        """Give the events as they happen until the job has ended, each once."""
+        async for event in self._client.iterate(flows.follow(self.id, after)):
+            yield event
+        await self.refresh()
+
+    async def wait(self, timeout: float | None = None) -> AsyncJob:
+        """Wait until the job has ended, however it did. Errors: ATL-SDK-013 not in time."""
+        self.view = await self._client.run(flows.wait(self.id, timeout))
+        return self
+
+    def check(self) -> AsyncJob:
+        """Return the job if it has succeeded. Errors: its own code, ``JobFailedError``."""
+        flows.succeeded(self.view)
+        return self
+
+    async def reports(self) -> dict[str, Report]:
+        """Return the reports of all steps that have one here."""
+        found = {}
+        for step in self.view.steps:
+            try:
+                found[step] = await self.report(step)
+            except NotFoundError:
+                continue
+        return found
+
+    async def download(
+        self, step: str, name: str, file: str | Path, *, form: str | None = None
+    ) -> int:
+        """Save an artifact, whole or not at all; tables as ``csv`` or ``parquet``."""
+        asked = jobs.artifact(self.id, step, name, form=form)
+        return await self._client.run(flows.download(asked, Path(file)))

@@ -1,0 +1,208 @@
+"""The asynchronous client of a node: the same calls as ``Client``, awaited."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Any, TypeVar
+
+import httpx
+
+from atoll.sdk import async_resources as resources
+from atoll.sdk import flows, sse, target
+from atoll.sdk.drive import Done, Driver
+from atoll.sdk.flows import Flow, Lost
+from atoll.sdk.wire import JSON_BYTES, Answer, Call, Request, unexpected
+
+T = TypeVar("T")
+
+
+class AsyncClient:
+    """The twin of ``Client`` for asyncio; see there."""
+
+    def __init__(
+        self,
+        url: str | None = None,
+        *,
+        token: str | None = None,
+        profile: str | None = None,
+        folder: str | Path | None = None,
+        timeout: float = 30.0,
+        attempts: int = flows.ATTEMPTS,
+    ) -> None:
+        self.target = target.resolve(url, token, profile, folder)
+        self._timeout = timeout
+        self._attempts = max(attempts, 1)
+        self._http = httpx.AsyncClient(**target.options(self.target, timeout))
+        self.data = resources.Data(self)
+        self.jobs = resources.Jobs(self)
+        self.models = resources.Models(self)
+        self.services = resources.Services(self)
+        self.parties = resources.Parties(self)
+        self.users = resources.Users(self)
+        self.tokens = resources.Tokens(self)
+        self.me = resources.Me(self)
+        self.components = resources.Components(self)
+        self.settings = resources.Settings(self)
+        self.audit = resources.Audit(self)
+        self.ledger = resources.Ledger(self)
+        self.node = resources.Node(self)
+
+    async def send(self, call: Call[T]) -> T:
+        """Send a call and return its result."""
+        return await self.run(flows.send(call, self._attempts))
+
+    async def run(self, flow: Flow[T]) -> T:
+        """Drive a flow to its end and return its result; what it emits is left out."""
+        driver, opened = Driver(flow), _Opened(self)
+        try:
+            while True:
+                effect = await _next(driver, opened)
+                if isinstance(effect, Done):
+                    return effect.value
+        finally:
+            driver.close()
+            await opened.close()
+
+    async def iterate(self, flow: Flow[Any]) -> AsyncIterator[Any]:
+        """Drive a flow and give what it emits, as it comes."""
+        driver, opened = Driver(flow), _Opened(self)
+        try:
+            while True:
+                effect = await _next(driver, opened)
+                if isinstance(effect, Done):
+                    return
+                yield effect.value
+        finally:
+            driver.close()
+            await opened.close()
+
+    async def exchange(self, request: Request) -> Answer:
+        """Send one request and read its answer whole. Errors: ``Lost``."""
+        async with AsyncExitStack() as stack:
+            response = await self.open(request, stack, stream=False)
+            return await self.whole(response)
+
+    async def open(
+        self, request: Request, stack: AsyncExitStack, *, stream: bool
+    ) -> httpx.Response:
+        """Send one request; its answer's body stays open with ``stack``. Errors: ``Lost``."""
+        content: Any = request.payload()
+        if request.content is not None:
+            content = _pieces(stack.enter_context(target.open_content(request.content)))
+        with target.told(self.target):
+            return await stack.enter_async_context(
+                self._http.stream(
+                    request.method,
+                    request.url(self.target.url),
+                    headers=request.headers(self.target.token),
+                    content=content,
+                    timeout=target.timeout_for(request, self._timeout, stream=stream),
+                )
+            )
+
+    async def whole(self, response: httpx.Response) -> Answer:
+        """Read an answer. Errors: ``Lost``, ATL-SDK-010 too large."""
+        body = bytearray()
+        with target.told(self.target):
+            async for chunk in response.aiter_bytes():
+                body += chunk
+                if len(body) > JSON_BYTES:
+                    raise unexpected(response.status_code)
+        return Answer(response.status_code, response.headers, bytes(body))
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._http.aclose()
+
+    async def __aenter__(self) -> AsyncClient:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self.close()
+
+    def __repr__(self) -> str:
+        return f"<asynchronous client of {self.target.url}>"
+
+
+async def _next(driver: Driver[T], opened: _Opened) -> Done[T] | flows.Emit:
+    """Perform a flow's effects up to the next thing that it emits, or its end."""
+    while True:
+        effect = driver.step()
+        if isinstance(effect, Done | flows.Emit):
+            return effect
+        try:
+            driver.reply = await opened.perform(effect)
+        except Lost as lost:
+            driver.problem = lost
+
+
+class _Opened:
+    """Performs effects, and holds the stream that is open."""
+
+    def __init__(self, client: AsyncClient) -> None:
+        self._client = client
+        self._stack = AsyncExitStack()
+        self._response: httpx.Response | None = None
+        self._lines: AsyncIterator[str] | None = None
+
+    async def close(self) -> None:
+        """Close the stream, if one is open."""
+        await self._stack.aclose()
+        self._response = self._lines = None
+
+    async def perform(self, effect: flows.Effect) -> Any:
+        """Do what a flow asks for and return the result. Errors: ``Lost``."""
+        match effect:
+            case flows.Send(request=request):
+                return await self._client.exchange(request)
+            case flows.Pause(seconds=seconds):
+                await asyncio.sleep(seconds)
+                return None
+            case flows.Now():
+                return time.monotonic()
+            case flows.Open(request=request):
+                return await self._open(request)
+            case flows.Line():
+                with target.told(self._client.target):
+                    return None if self._lines is None else await anext(self._lines, None)
+            case flows.Save(file=file):
+                return await self._save(file)
+        return None
+
+    async def _open(self, request: Request) -> Answer:
+        await self.close()
+        response = await self._client.open(request, self._stack, stream=True)
+        if response.status_code >= 300:
+            return await self._client.whole(response)
+        self._response, self._lines = response, _lines(response)
+        return Answer(response.status_code, response.headers)
+
+    async def _save(self, file: Path) -> int:
+        if self._response is None:
+            return 0
+        with target.Draft(file) as draft, target.told(self._client.target):
+            async for chunk in self._response.aiter_bytes(target.CHUNK):
+                draft.write(chunk)
+        return draft.size
+
+
+async def _pieces(file: IO[bytes]) -> AsyncIterator[bytes]:
+    while chunk := file.read(target.CHUNK):
+        yield chunk
+
+
+async def _lines(response: httpx.Response) -> AsyncIterator[str]:
+    cutter = sse.Lines()
+    async for chunk in response.aiter_bytes():
+        for line in cutter.feed(chunk):
+            yield line

@@ -1,0 +1,44 @@
+"""Calls about partners."""
+
+from __future__ import annotations
+
+from atoll.flow.api import views
+from atoll.sdk.wire import Call, delete, get, given, post, secret
+
+
+def listing(*, limit: int | None = None, after: str | None = None) -> Call[views.PartyPage]:
+    """List partners by name, a page at a time."""
+    return get(views.PartyPage, "parties", limit=limit, after=after)
+
+
+def add(
+    party: str, authority: str, address: str | None = None, *, key: str | None = None
+) -> Call[views.PartyView]:
+    """Trust a partner's authority (PEM)."""
+    body = given(party=party, authority=authority, address=address)
+    return post(views.PartyView, "parties", body=body, key=key)
+
+
+def revoke(party: str) -> Call[None]:
+    """Withdraw the trust in a partner."""
+    return delete("parties", party)
+
+
+def invite(party: str) -> Call[views.Invitation]:
+    """Make a one-time code for a partner; it is shown once."""
+    return secret(views.Invitation, "parties", "invitations", body={"party": party})
+
+
+def accept(code: str, *, key: str | None = None) -> Call[views.PartyView]:
+    """Use a partner's one-time code."""
+    return post(views.PartyView, "parties", "accept", body={"code": code}, key=key)
+
+
+def ping(party: str) -> Call[views.Ping]:
+    """Ask a partner's node for a sign of life."""
+    return post(views.Ping, "parties", party, "ping")
+
+
+def rotate(*, key: str | None = None) -> Call[views.Rotation]:
+    """Give the node a new key and certificate."""
+    return post(views.Rotation, "parties", "rotate", key=key)

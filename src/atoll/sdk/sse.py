@@ -1,0 +1,73 @@
+"""Server-sent events, line by line (WHATWG HTML, "Server-sent events")."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from atoll.sdk.wire import unexpected
+
+EVENT_BYTES = 4 << 20
+
+
+@dataclass(frozen=True)
+class Told:
+    """One event: its name, id and data."""
+
+    name: str
+    id: str
+    data: str
+
+    def value(self) -> Any:
+        """Return the data as JSON. Errors: ATL-SDK-010."""
+        try:
+            return json.loads(self.data)
+        except (ValueError, RecursionError) as error:
+            raise unexpected(200) from error
+
+
+class Lines:
+    """Cuts a stream of bytes into lines, at line feeds alone: JSON may hold all other breaks."""
+
+    def __init__(self) -> None:
+        self._rest = b""
+
+    def feed(self, data: bytes) -> list[str]:
+        """Return the lines that these bytes complete. Errors: ATL-SDK-010 an endless one."""
+        *whole, self._rest = (self._rest + data).split(b"\n")
+        if len(self._rest) > EVENT_BYTES:
+            raise unexpected(200)
+        return [line.removesuffix(b"\r").decode("utf-8", "replace") for line in whole]
+
+
+class Reader:
+    """Puts lines together to events."""
+
+    def __init__(self) -> None:
+        self._clear()
+        self._id = ""
+
+    def _clear(self) -> None:
+        self._name, self._size = "", 0
+        self._lines: list[str] = []
+
+    def feed(self, line: str) -> Told | None:
+        """Take a line without its end; return the event that it completes. Errors: ATL-SDK-010."""
+        if not line:
+            told = Told(self._name or "message", self._id, "\n".join(self._lines))
+            whole = bool(self._lines)
+            self._clear()
+            return told if whole else None
+        field, _, value = line.partition(":")
+        value = value.removeprefix(" ")
+        self._size += len(line)
+        if self._size > EVENT_BYTES:
+            raise unexpected(200)
+        if field == "data":
+            self._lines.append(value)
+        elif field == "event":
+            self._name = value
+        elif field == "id" and "\0" not in value:
+            self._id = value
+        return None
