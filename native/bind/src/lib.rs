@@ -4,6 +4,8 @@ mod buffers;
 mod dh;
 mod elgamal;
 mod errors;
+mod gateway;
+mod lend;
 mod ristretto;
 mod wire;
 
@@ -18,5 +20,6 @@ fn atoll_native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     elgamal::register(module)?;
     ristretto::register(module)?;
     wire::register(module)?;
+    gateway::register(module)?;
     Ok(())
 }

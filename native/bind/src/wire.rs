@@ -1,125 +1,15 @@
 //! Python bindings of `atoll-wire`.
 
-use atoll_wire::{Address, Counts, Endpoint, Identity, Limits, Peer, WireError};
+use atoll_wire::{Address, Counts, Endpoint, Identity, Limits, Peer, Worker};
 use bytes::Bytes;
-use pyo3::buffer::PyUntypedBuffer;
-use pyo3::exceptions::{PyBufferError, PyValueError};
-use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyMemoryView};
-use std::ffi::c_int;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 use zeroize::Zeroizing;
 
-use crate::errors::refuse;
-
-/// The longest wait: longer ones overflow some clocks and mean the same.
-const FOREVER: f64 = 1e9;
+use crate::lend::{Lent, blocking, failure, seconds, view};
 
 type Scope = (String, String, u32);
-
-fn failure(py: Python<'_>, error: &WireError) -> PyErr {
-    let raised = refuse(py, error.code(), &error.message(), None);
-    let value = raised.value(py);
-    let named = value
-        .setattr("peer", &error.peer)
-        .and_then(|()| value.setattr("peer_code", &error.peer_code))
-        .and_then(|()| value.setattr("peer_phase", &error.peer_phase));
-    match named {
-        Ok(()) => raised,
-        Err(other) => other,
-    }
-}
-
-fn seconds(value: f64) -> PyResult<Duration> {
-    if value.is_nan() {
-        return Err(PyValueError::new_err("a time must be a number"));
-    }
-    Ok(Duration::from_secs_f64(value.clamp(0.0, FOREVER)))
-}
-
-/// Runs a blocking call without the GIL; signals are looked at now and then.
-fn blocking<T: Send>(
-    py: Python<'_>,
-    call: impl FnOnce(&mut dyn FnMut() -> bool) -> T + Send,
-) -> PyResult<T> {
-    let mut signal = None;
-    let result = py.detach(|| {
-        call(&mut || {
-            if signal.is_none() {
-                signal = Python::attach(|py| py.check_signals()).err();
-            }
-            signal.is_some()
-        })
-    });
-    signal.map_or(Ok(result), Err)
-}
-
-/// A received message: read-only bytes behind the buffer protocol.
-#[pyclass(frozen, module = "atoll_native")]
-struct WireMessage(Bytes);
-
-#[pymethods]
-impl WireMessage {
-    fn __len__(&self) -> usize {
-        self.0.len()
-    }
-
-    // SAFETY: called by Python with a view that is ours to fill.
-    unsafe fn __getbuffer__(
-        slf: Bound<'_, Self>,
-        view: *mut ffi::Py_buffer,
-        flags: c_int,
-    ) -> PyResult<()> {
-        let bytes = &slf.get().0;
-        let length = isize::try_from(bytes.len())
-            .map_err(|_| PyBufferError::new_err("the message is too long"))?;
-        // SAFETY: the bytes never move or change and live as long as `slf`, to which the view
-        // takes a reference; Python refuses a writable view of them (the 1).
-        let filled = unsafe {
-            ffi::PyBuffer_FillInfo(
-                view,
-                slf.as_ptr(),
-                bytes.as_ptr().cast_mut().cast(),
-                length,
-                1,
-                flags,
-            )
-        };
-        if filled == 0 {
-            Ok(())
-        } else {
-            Err(PyErr::fetch(slf.py()))
-        }
-    }
-}
-
-fn view(py: Python<'_>, bytes: Bytes) -> PyResult<Bound<'_, PyMemoryView>> {
-    let message = Bound::new(py, WireMessage(bytes))?;
-    PyMemoryView::from(message.as_any())
-}
-
-/// One buffer that Python lends for the length of a call.
-struct Lent(PyUntypedBuffer);
-
-impl Lent {
-    fn new(object: &Bound<'_, PyAny>) -> PyResult<Self> {
-        let buffer = PyUntypedBuffer::get(object)?;
-        if !buffer.is_c_contiguous() {
-            return Err(PyBufferError::new_err("a body must be C-contiguous"));
-        }
-        Ok(Lent(buffer))
-    }
-
-    fn bytes(&self) -> &[u8] {
-        if self.0.len_bytes() == 0 {
-            return &[];
-        }
-        // SAFETY: the buffer is contiguous and Python keeps it in place while it is lent. A caller
-        // that writes to it during the call sends a mixture, as with any buffer handed to I/O.
-        unsafe { std::slice::from_raw_parts(self.0.buf_ptr().cast(), self.0.len_bytes()) }
-    }
-}
 
 fn address(scope: Scope, tag: String) -> Address {
     Address {
@@ -128,6 +18,24 @@ fn address(scope: Scope, tag: String) -> Address {
         attempt: scope.2,
         tag,
     }
+}
+
+fn limits(
+    silence: f64,
+    heartbeat: f64,
+    connect: f64,
+    handshake: f64,
+    linger: f64,
+    window: u64,
+) -> PyResult<Limits> {
+    Ok(Limits {
+        silence: seconds(silence)?,
+        heartbeat: seconds(heartbeat)?,
+        connect: seconds(connect)?,
+        handshake: seconds(handshake)?,
+        linger: seconds(linger)?,
+        window,
+    })
 }
 
 /// One party's end of its connections.
@@ -169,15 +77,58 @@ impl WireEndpoint {
                 address,
             })
             .collect();
-        let limits = Limits {
-            silence: seconds(silence_s)?,
-            heartbeat: seconds(heartbeat_s)?,
-            connect: seconds(connect_s)?,
-            handshake: seconds(handshake_s)?,
-            linger: seconds(linger_s)?,
-            window: window_bytes,
-        };
+        let limits = limits(
+            silence_s,
+            heartbeat_s,
+            connect_s,
+            handshake_s,
+            linger_s,
+            window_bytes,
+        )?;
         py.detach(|| Endpoint::start(&identity, &peers, listen, limits))
+            .map(WireEndpoint)
+            .map_err(|error| failure(py, &error))
+    }
+
+    /// A worker's end, which reaches its peers through its own node's gateway.
+    #[staticmethod]
+    #[pyo3(signature = (
+        party, peers, gateway, socket, token, label, *, silence_s=30.0, heartbeat_s=2.0,
+        connect_s=60.0, handshake_s=10.0, linger_s=30.0, window_bytes=(64 << 20) + (1 << 20)
+    ))]
+    #[allow(clippy::too_many_arguments)]
+    fn through(
+        py: Python<'_>,
+        party: &str,
+        peers: Vec<(String, bool)>,
+        gateway: &str,
+        socket: &str,
+        token: &[u8],
+        label: &str,
+        silence_s: f64,
+        heartbeat_s: f64,
+        connect_s: f64,
+        handshake_s: f64,
+        linger_s: f64,
+        window_bytes: u64,
+    ) -> PyResult<Self> {
+        let worker = Worker {
+            party,
+            peers: &peers,
+            gateway,
+            socket,
+            token: Zeroizing::new(token.to_vec()),
+            label,
+        };
+        let limits = limits(
+            silence_s,
+            heartbeat_s,
+            connect_s,
+            handshake_s,
+            linger_s,
+            window_bytes,
+        )?;
+        py.detach(|| Endpoint::through(worker, limits))
             .map(WireEndpoint)
             .map_err(|error| failure(py, &error))
     }

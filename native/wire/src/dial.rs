@@ -1,13 +1,15 @@
 //! Keeping a link: dialling with back-off, and giving a silent peer up.
 
 use http::Uri;
-use hyper::client::conn::http2::{self, SendRequest};
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper::client::conn::http2::SendRequest;
+use hyper_util::rt::TokioIo;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::{Duration, Instant};
-use tokio::net::TcpStream;
+use std::time::{Duration, Instant, SystemTime};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpStream, UnixStream};
 use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
 use tonic::Code;
 use tonic::body::Body;
 
@@ -16,10 +18,15 @@ use crate::limits::ENVELOPE_BYTES;
 use crate::line::Line;
 use crate::link::Phase;
 use crate::name;
+use crate::proto::Knock;
 use crate::proto::wire_client::WireClient;
 use crate::session::{self, Connection};
-use crate::site::{self, Site};
-use crate::tls;
+use crate::site::{self, Site, Through, Way};
+use crate::tls::{self, Tls};
+use crate::{local, word};
+
+/// A gateway cuts a connection when its certificates expire; the worker knows none.
+pub const NEVER: Duration = Duration::from_secs(100 * 365 * 86_400);
 
 enum Plan {
     Done,
@@ -63,13 +70,7 @@ pub async fn keep(site: Arc<Site>, link: usize) {
         let link = &state.links[link];
         (link.changed.clone(), link.name.clone())
     };
-    let address = site.addresses[link].clone();
-    let waits = site.listens && site.shared.party > peer;
-    let courtesy = if waits {
-        site::COURTESY
-    } else {
-        Duration::ZERO
-    };
+    let courtesy = site.courtesy(&peer);
     let mut pace = Pace {
         courtesy,
         back_off: site::BACK_OFF.0,
@@ -77,7 +78,7 @@ pub async fn keep(site: Arc<Site>, link: usize) {
         up: false,
     };
     loop {
-        match plan(&site, link, address.is_some(), &mut pace) {
+        match plan(&site, link, site.dials(link), &mut pace) {
             Plan::Done => return,
             Plan::Wait(until) => {
                 tokio::select! {
@@ -86,8 +87,7 @@ pub async fn keep(site: Arc<Site>, link: usize) {
                 }
             }
             Plan::Dial(until) => {
-                let target = address.clone().unwrap_or_default();
-                let attempt = dial(&site, link, &peer, &target);
+                let attempt = dial(&site, link, &peer);
                 match tokio::time::timeout_at(until.into(), attempt).await {
                     Ok(Ok(())) => {}
                     Ok(Err(kind)) => missed(&site, link, kind),
@@ -142,14 +142,18 @@ fn missed(site: &Site, index: usize, kind: Option<Kind>) {
     let Some(kind) = kind else {
         return;
     };
+    let direct = matches!(site.way, Way::Direct { .. });
     let mut state = site.shared.lock();
-    state.note_refused(kind);
+    if direct {
+        state.note_refused(kind);
+    }
     let link = &mut state.links[index];
     link.cause = Some(kind);
-    let refused = matches!(
-        kind,
-        Kind::WrongIssuer | Kind::WrongName | Kind::Expired | Kind::NotYetValid
-    );
+    let refused = match kind {
+        Kind::WrongIssuer | Kind::WrongName | Kind::Expired | Kind::NotYetValid => true,
+        Kind::CertificateRefused => !direct,
+        _ => false,
+    };
     if refused && matches!(link.phase, Phase::Waiting) {
         let error = WireError::new(kind).of(&link.name);
         state.fail(index, error);
@@ -158,7 +162,7 @@ fn missed(site: &Site, index: usize, kind: Option<Kind>) {
 
 /// HTTP/2 as the client half of the generated code wants it.
 #[derive(Clone)]
-struct Sender(SendRequest<Body>);
+pub struct Sender(pub SendRequest<Body>);
 
 impl tower_service::Service<http::Request<Body>> for Sender {
     type Response = http::Response<hyper::body::Incoming>;
@@ -179,15 +183,30 @@ impl tower_service::Service<http::Request<Body>> for Sender {
     }
 }
 
-async fn dial(
-    site: &Arc<Site>,
-    link: usize,
+type Dialled<T> = std::result::Result<T, Option<Kind>>;
+
+async fn dial(site: &Arc<Site>, link: usize, peer: &str) -> Dialled<()> {
+    match &site.way {
+        Way::Direct { tls, addresses, .. } => {
+            let address = addresses[link].as_deref().ok_or(None)?;
+            let (stream, expires) = direct(tls, peer, address).await?;
+            converse(site, link, peer, stream, expires).await
+        }
+        Way::Gateway(through) => {
+            let stream = knock(through, peer).await?;
+            converse(site, link, peer, stream, SystemTime::now() + NEVER).await
+        }
+    }
+}
+
+async fn direct(
+    tls: &Tls,
     peer: &str,
     address: &str,
-) -> std::result::Result<(), Option<Kind>> {
+) -> Dialled<(TlsStream<TcpStream>, SystemTime)> {
     let stream = TcpStream::connect(address).await.map_err(|_| None)?;
     let _ = stream.set_nodelay(true);
-    let config = site.tls.clients.get(peer).ok_or(None)?.clone();
+    let config = tls.clients.get(peer).ok_or(None)?.clone();
     let name = tls::server_name(peer).map_err(|_| None)?;
     let stream = TlsConnector::from(config)
         .connect(name, stream)
@@ -198,15 +217,40 @@ async fn dial(
         .1
         .peer_certificates()
         .and_then(<[_]>::first);
-    let expires = tls::expiry(leaf.ok_or(Some(Kind::Handshake))?, site.tls.expires);
+    let expires = tls::expiry(leaf.ok_or(Some(Kind::Handshake))?, tls.expires);
+    Ok((stream, expires))
+}
+
+/// Asks the own gateway for a peer.
+async fn knock(through: &Through, peer: &str) -> Dialled<UnixStream> {
+    let mut stream = UnixStream::connect(&through.gateway)
+        .await
+        .map_err(|_| None)?;
+    if !local::is_ours(&stream) {
+        return Err(None);
+    }
+    let knock = Knock {
+        label: through.label.clone(),
+        token: through.token.to_vec(),
+        peer: peer.to_owned(),
+    };
+    word::write(&mut stream, &knock).await.map_err(|_| None)?;
+    word::await_routed(&mut stream).await?;
+    Ok(stream)
+}
+
+async fn converse<S>(
+    site: &Arc<Site>,
+    link: usize,
+    peer: &str,
+    stream: S,
+    expires: SystemTime,
+) -> Dialled<()>
+where
+    S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+{
     let (line, cutter, meter) = Line::new(stream);
-    let (sender, connection) = http2::Builder::new(TokioExecutor::new())
-        .timer(TokioTimer::new())
-        .initial_stream_window_size(site::STREAM_WINDOW)
-        .initial_connection_window_size(site::CONNECTION_WINDOW)
-        .max_frame_size(site::HTTP_FRAME)
-        .max_send_buf_size(site::SEND_BUFFER)
-        .max_header_list_size(site::HEADERS)
+    let (sender, connection) = site::client_builder()
         .handshake(TokioIo::new(line))
         .await
         .map_err(|_| None)?;

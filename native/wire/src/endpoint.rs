@@ -1,8 +1,7 @@
 //! An endpoint: what one party sends and receives, from plain blocking threads.
 
 use bytes::Bytes;
-use ring::rand::{SecureRandom, SystemRandom};
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -12,13 +11,9 @@ use crate::error::{Kind, Result, WireError};
 use crate::inbox::{Address, checksum};
 use crate::limits::{FRAME_BYTES, MESSAGE_BYTES, PHASE_BYTES, cost};
 use crate::link::{Counts, Link, Phase};
-use crate::name::is_party;
 use crate::proto::envelope::Content;
 use crate::proto::{Abort, Frame};
-use crate::shared::{Interest, Key, Limits, Shared, State};
-use crate::site::Site;
-use crate::tls::{Identity, Tls};
-use crate::{dial, serve};
+use crate::shared::{Interest, Key, Shared, State};
 
 /// How long the last words may take once everything is delivered, or given up.
 const FAREWELL: Duration = Duration::from_secs(5);
@@ -48,55 +43,13 @@ pub type Interrupt<'a> = &'a mut dyn FnMut() -> bool;
 
 /// One party's end of all its connections. Dropping it cuts them.
 pub struct Endpoint {
-    shared: Arc<Shared>,
-    address: Option<SocketAddr>,
-    stop: Mutex<Option<oneshot::Sender<()>>>,
-    thread: Mutex<Option<JoinHandle<()>>>,
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) address: Option<SocketAddr>,
+    pub(crate) stop: Mutex<Option<oneshot::Sender<()>>>,
+    pub(crate) thread: Mutex<Option<JoinHandle<()>>>,
 }
 
 impl Endpoint {
-    /// Starts to listen on `listen` (`host:port`, port 0 for any) and to dial.
-    pub fn start(
-        identity: &Identity,
-        peers: &[Peer],
-        listen: Option<&str>,
-        limits: Limits,
-    ) -> Result<Self> {
-        check(identity, peers, &limits)?;
-        let authorities: Vec<_> = peers
-            .iter()
-            .map(|peer| (peer.party.clone(), peer.authority.clone()))
-            .collect();
-        let tls = Tls::new(identity, &authorities)?;
-        let listener = listen.map(bind).transpose()?;
-        let address = listener
-            .as_ref()
-            .and_then(|listener| listener.local_addr().ok());
-        let mut instance = [0; 16];
-        SystemRandom::new()
-            .fill(&mut instance)
-            .map_err(|_| WireError::new(Kind::Settings).because("no randomness"))?;
-        let names: Vec<_> = peers.iter().map(|peer| peer.party.clone()).collect();
-        let shared = Arc::new(Shared::new(&identity.party, &names, limits, instance));
-        let site = Arc::new(Site {
-            shared: shared.clone(),
-            tls,
-            addresses: peers.iter().map(|peer| peer.address.clone()).collect(),
-            listens: listener.is_some(),
-        });
-        let (stop, stopped) = oneshot::channel();
-        let thread = std::thread::Builder::new()
-            .name("atoll-wire".to_owned())
-            .spawn(move || work(&site, listener, stopped))
-            .map_err(|error| WireError::new(Kind::Settings).because(error.kind().to_string()))?;
-        Ok(Endpoint {
-            shared,
-            address,
-            stop: Mutex::new(Some(stop)),
-            thread: Mutex::new(Some(thread)),
-        })
-    }
-
     /// Where this endpoint listens.
     pub fn address(&self) -> Option<SocketAddr> {
         self.address
@@ -380,64 +333,4 @@ fn named(error: WireError, peer: &str) -> WireError {
     } else {
         error
     }
-}
-
-fn check(identity: &Identity, peers: &[Peer], limits: &Limits) -> Result<()> {
-    let refuse = |detail: &str| Err(WireError::new(Kind::Settings).because(detail));
-    let mut names: Vec<_> = peers.iter().map(|peer| peer.party.as_str()).collect();
-    names.push(&identity.party);
-    if !names.iter().all(|name| is_party(name)) {
-        return refuse("a party is not a DNS label");
-    }
-    names.sort_unstable();
-    if names.windows(2).any(|pair| pair[0] == pair[1]) {
-        return refuse("a party is named twice");
-    }
-    if limits.window < cost(0) || limits.window > 1 << 40 {
-        return refuse("the window is out of range");
-    }
-    let times = [
-        limits.silence,
-        limits.heartbeat,
-        limits.connect,
-        limits.handshake,
-    ];
-    if times.iter().any(|time| time.is_zero()) {
-        return refuse("a time limit is zero");
-    }
-    Ok(())
-}
-
-fn bind(address: &str) -> Result<TcpListener> {
-    let listener = TcpListener::bind(address).and_then(|listener| {
-        listener.set_nonblocking(true)?;
-        Ok(listener)
-    });
-    listener.map_err(|error| WireError::new(Kind::Listen).because(error.kind().to_string()))
-}
-
-/// The one thread on which all connections of an endpoint live.
-fn work(site: &Arc<Site>, listener: Option<TcpListener>, stopped: oneshot::Receiver<()>) {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build();
-    let Ok(runtime) = runtime else {
-        let mut state = site.shared.lock();
-        let error = WireError::new(Kind::Settings).because("no event loop");
-        for link in 0..state.links.len() {
-            state.fail(link, error.clone());
-        }
-        return;
-    };
-    runtime.block_on(async {
-        if let Some(listener) = listener.and_then(|l| tokio::net::TcpListener::from_std(l).ok()) {
-            tokio::spawn(serve::listen(site.clone(), listener));
-        }
-        for link in 0..site.addresses.len() {
-            tokio::spawn(dial::keep(site.clone(), link));
-        }
-        let _ = stopped.await;
-    });
-    // A name look-up may still be under way; nobody waits for it.
-    runtime.shutdown_background();
 }

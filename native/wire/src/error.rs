@@ -55,6 +55,22 @@ pub enum Kind {
     Damaged,
     /// The peer refused what it was sent.
     FrameRefused,
+    /// The peer has no worker under this label, or not for this party.
+    NotHere,
+    /// The own gateway knows no worker of this label and token.
+    UnknownWorker,
+    /// The peer is known and cannot be dialled.
+    NoAddress,
+    /// The peer refused a call.
+    CallRefused,
+    /// Too many calls or streams of this party wait or live here.
+    Crowded,
+    /// Nobody answered the call in time.
+    NoAnswer,
+    /// The connection broke before the answer came.
+    CallBroken,
+    /// The server of an invitation has another CA.
+    OtherAuthority,
 }
 
 impl Kind {
@@ -86,7 +102,34 @@ impl Kind {
             Kind::Argument => "ATL-NET-027",
             Kind::Damaged => "ATL-NET-028",
             Kind::FrameRefused => "ATL-NET-029",
+            Kind::NotHere => "ATL-NET-040",
+            Kind::UnknownWorker => "ATL-NET-041",
+            Kind::NoAddress => "ATL-NET-042",
+            Kind::CallRefused => "ATL-NET-043",
+            Kind::Crowded => "ATL-NET-044",
+            Kind::NoAnswer => "ATL-NET-045",
+            Kind::CallBroken => "ATL-NET-046",
+            Kind::OtherAuthority => "ATL-NET-047",
         }
+    }
+
+    /// The kind that a gateway's code stands for, where a worker makes a difference.
+    pub fn of_code(code: &str) -> Option<Self> {
+        const ROUTING: [Kind; 12] = [
+            Kind::NotHere,
+            Kind::UnknownWorker,
+            Kind::NoAddress,
+            Kind::UnknownPeer,
+            Kind::Unreachable,
+            Kind::WrongIssuer,
+            Kind::WrongName,
+            Kind::Expired,
+            Kind::NotYetValid,
+            Kind::Handshake,
+            Kind::CertificateRefused,
+            Kind::Crowded,
+        ];
+        ROUTING.into_iter().find(|kind| kind.code() == code)
     }
 
     fn text(self) -> &'static str {
@@ -116,6 +159,14 @@ impl Kind {
             Kind::Argument => "an argument cannot be used",
             Kind::Damaged => "the encrypted stream was damaged",
             Kind::FrameRefused => "the peer refused what it was sent",
+            Kind::NotHere => "the peer's node does not know this conversation (yet)",
+            Kind::UnknownWorker => "the node's own gateway does not know this worker",
+            Kind::NoAddress => "no address is known for the peer",
+            Kind::CallRefused => "the peer refused the call",
+            Kind::Crowded => "too many calls of one party wait",
+            Kind::NoAnswer => "nobody answered the call in time",
+            Kind::CallBroken => "the connection broke before the answer came",
+            Kind::OtherAuthority => "the enrolling server shows another authority",
         }
     }
 }
@@ -129,7 +180,7 @@ pub struct WireError {
     pub peer: Option<String>,
     /// What is known beyond the kind; never data.
     pub detail: Option<String>,
-    /// The code that the peer told (`PeerFailed`, `FrameRefused`).
+    /// The code that the peer told (`PeerFailed`, `FrameRefused`, `CallRefused`).
     pub peer_code: Option<String>,
     /// The phase that the peer told (`PeerFailed`).
     pub peer_phase: Option<String>,

@@ -9,17 +9,23 @@ mod codec;
 mod dial;
 mod endpoint;
 mod error;
+mod gateway;
 mod inbox;
 mod limits;
 mod line;
 mod link;
+mod local;
 mod name;
 mod outbox;
 mod serve;
 mod session;
 mod shared;
 mod site;
+mod splice;
+mod start;
 mod tls;
+mod trust;
+mod word;
 
 #[allow(missing_docs, clippy::all)]
 mod proto {
@@ -28,8 +34,10 @@ mod proto {
 
 pub use endpoint::{Counters, Endpoint, Interrupt, Peer};
 pub use error::{Kind, Result, WireError};
+pub use gateway::{Called, Gateway, GatewayCounters, GatewayLimits, Named, enrol};
 pub use inbox::Address;
 pub use limits::{FRAME_BYTES, MESSAGE_BYTES, MESSAGE_COST, NAME_BYTES};
 pub use link::Counts;
 pub use shared::Limits;
+pub use start::Worker;
 pub use tls::Identity;

@@ -19,3 +19,18 @@ pub const VERSIONS: (u32, u32) = (1, 1);
 pub fn cost(length: usize) -> u64 {
     length as u64 + MESSAGE_COST
 }
+
+/// The longest label of a conversation.
+pub const LABEL_BYTES: usize = 128;
+/// The length of a worker's token.
+pub const TOKEN_BYTES: usize = 32;
+/// The longest kind of a call.
+pub const KIND_BYTES: usize = 64;
+/// The largest body of a call or of its answer.
+pub const CALL_BYTES: usize = 16 << 20;
+/// The largest encoded letter or answer.
+pub const LETTER_BYTES: usize = CALL_BYTES + 4096;
+/// The largest body of an enrolment or of its answer.
+pub const ENROL_BYTES: usize = 16 << 10;
+/// The largest of what is said before a stream begins.
+pub const WORD_BYTES: usize = 4096;

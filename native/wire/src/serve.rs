@@ -1,29 +1,29 @@
 //! Listening: TLS first, then one stream from a party whose certificate was verified.
 
 use futures_core::Stream;
-use hyper::server::conn::http2;
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::rt::TokioIo;
 use hyper_util::service::TowerToHyperService;
 use std::pin::{Pin, pin};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 use std::time::{Duration, SystemTime};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 use tonic::{Request, Response, Status, Streaming};
 
 use crate::error::Kind;
-use crate::limits::ENVELOPE_BYTES;
+use crate::limits::{ENVELOPE_BYTES, WORD_BYTES};
 use crate::line::{Cutter, Line, Meter};
 use crate::link::Phase;
-use crate::proto::Envelope;
 use crate::proto::wire_server::{Wire, WireServer};
+use crate::proto::{Envelope, Knock};
 use crate::session::{self, Connection, Outgoing};
-use crate::site::{self, Site};
-use crate::tls;
+use crate::site::{self, Site, Through, Way};
+use crate::tls::{self, Tls};
+use crate::{dial, local, word};
 
 /// How long a refused client may take to read why.
 const FAREWELL: Duration = Duration::from_secs(1);
@@ -41,9 +41,12 @@ pub async fn listen(site: Arc<Site>, listener: TcpListener) {
 }
 
 async fn accept(site: Arc<Site>, stream: TcpStream, permit: OwnedSemaphorePermit) {
+    let Way::Direct { tls, .. } = &site.way else {
+        return;
+    };
     let _ = stream.set_nodelay(true);
     let limit = site.shared.limits.handshake;
-    let acceptor = TlsAcceptor::from(site.tls.server.clone());
+    let acceptor = TlsAcceptor::from(tls.server.clone());
     match tokio::time::timeout(limit, acceptor.accept(stream).into_fallible()).await {
         Err(_) => {}
         Ok(Err((error, stream))) => {
@@ -54,56 +57,94 @@ async fn accept(site: Arc<Site>, stream: TcpStream, permit: OwnedSemaphorePermit
         }
         Ok(Ok(stream)) => {
             drop(permit);
-            serve(site, stream).await;
+            welcome(&site, tls, stream).await;
         }
     }
 }
 
+/// Accepts what the own gateway brings until the endpoint stops.
+pub async fn listen_locally(site: Arc<Site>, listener: UnixListener) {
+    let gate = Arc::new(Semaphore::new(site::HANDSHAKES));
+    while let Ok(permit) = gate.clone().acquire_owned().await {
+        match listener.accept().await {
+            Ok((stream, _)) => drop(tokio::spawn(accept_locally(site.clone(), stream, permit))),
+            Err(_) => tokio::time::sleep(Duration::from_millis(50)).await,
+        }
+    }
+}
+
+async fn accept_locally(site: Arc<Site>, mut stream: UnixStream, permit: OwnedSemaphorePermit) {
+    let Way::Gateway(through) = &site.way else {
+        return;
+    };
+    if !local::is_ours(&stream) {
+        return;
+    }
+    let limit = site.shared.limits.handshake;
+    let knock = tokio::time::timeout(limit, word::read::<_, Knock>(&mut stream, WORD_BYTES));
+    let Ok(Ok(knock)) = knock.await else {
+        return;
+    };
+    let link = match find(&site, through, &knock) {
+        Ok(link) => link,
+        Err(kind) => {
+            site.shared.lock().note_refused(kind);
+            let _ = word::routed(&mut stream, kind.code()).await;
+            return;
+        }
+    };
+    if word::routed(&mut stream, "").await.is_ok() {
+        drop(permit);
+        converse(&site, link, stream, SystemTime::now() + dial::NEVER).await;
+    }
+}
+
+fn find(site: &Site, through: &Through, knock: &Knock) -> Result<usize, Kind> {
+    if !local::is_same(&through.token, &knock.token) || through.label != knock.label {
+        return Err(Kind::UnknownWorker);
+    }
+    site.shared.find(&knock.peer).map_err(|error| error.kind)
+}
+
 /// Lets the alert reach the client: closing with unread input would throw it away.
-async fn farewell(mut stream: TcpStream) {
+pub async fn farewell(mut stream: TcpStream) {
     let _ = stream.shutdown().await;
     let mut rest = [0; 1024];
     let drain = async { while stream.read(&mut rest).await.is_ok_and(|count| count > 0) {} };
     let _ = tokio::time::timeout(FAREWELL, drain).await;
 }
 
-async fn serve(site: Arc<Site>, stream: TlsStream<TcpStream>) {
-    let (party, expires) = {
-        let chain = stream.get_ref().1.peer_certificates();
-        let expires = chain
-            .and_then(|chain| chain.first())
-            .map(|leaf| tls::expiry(leaf, site.tls.expires));
-        (tls::party_of(chain), expires)
-    };
-    let (Some(party), Some(expires)) = (party, expires) else {
+async fn welcome(site: &Arc<Site>, tls: &Tls, stream: TlsStream<TcpStream>) {
+    let chain = stream.get_ref().1.peer_certificates();
+    let leaf = chain.and_then(<[_]>::first);
+    let expires = leaf.map(|leaf| tls::expiry(leaf, tls.expires));
+    let (Some(party), Some(expires)) = (tls::party_of(chain), expires) else {
         return;
     };
     let Ok(link) = site.shared.find(&party) else {
         site.shared.lock().note_refused(Kind::UnknownPeer);
         return;
     };
+    converse(site, link, stream, expires).await;
+}
+
+async fn converse<S>(site: &Arc<Site>, link: usize, stream: S, expires: SystemTime)
+where
+    S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+{
     let limit = site.shared.limits.handshake;
     let (line, cutter, meter) = Line::new(stream);
     let cutter = Arc::new(Mutex::new(Some(cutter)));
     let served = Served {
-        site,
+        site: site.clone(),
         link,
         cutter: cutter.clone(),
         meter,
         expires,
     };
     let service = WireServer::new(served).max_decoding_message_size(ENVELOPE_BYTES);
-    let mut connection = pin!(
-        http2::Builder::new(TokioExecutor::new())
-            .timer(TokioTimer::new())
-            .initial_stream_window_size(site::STREAM_WINDOW)
-            .initial_connection_window_size(site::CONNECTION_WINDOW)
-            .max_frame_size(site::HTTP_FRAME)
-            .max_send_buf_size(site::SEND_BUFFER)
-            .max_header_list_size(site::HEADERS)
-            .max_concurrent_streams(1)
-            .serve_connection(TokioIo::new(line), TowerToHyperService::new(service))
-    );
+    let service = TowerToHyperService::new(service);
+    let mut connection = pin!(site::server_builder().serve_connection(TokioIo::new(line), service));
     if tokio::time::timeout(limit, &mut connection).await.is_ok() {
         return;
     }

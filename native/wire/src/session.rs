@@ -17,6 +17,7 @@ use crate::outbox::Item;
 use crate::proto::envelope::Content;
 use crate::proto::{Abort, Envelope, Heard, Heartbeat, Hello};
 use crate::shared::{Shared, State};
+use crate::word::is_code;
 
 /// How long a failed connection stays open so that the peer can read why and close.
 const FAREWELL: Duration = Duration::from_secs(2);
@@ -459,9 +460,7 @@ impl Ticket {
 }
 
 fn code_text(code: String) -> Result<String, Kind> {
-    let fits = code.starts_with("ATL-") && code.len() <= 32;
-    let plain = |byte: u8| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'-';
-    if fits && code.bytes().all(plain) {
+    if is_code(&code) {
         Ok(code)
     } else {
         Err(Kind::Violation)

@@ -13,7 +13,7 @@ use crate::proto::Refusal;
 use crate::proto::envelope::Content;
 
 /// How often a waiting thread looks whether it was interrupted.
-const SLICE: Duration = Duration::from_millis(100);
+pub const SLICE: Duration = Duration::from_millis(100);
 
 /// Settings of an endpoint.
 #[derive(Clone, Debug)]

@@ -1,7 +1,11 @@
 //! What the tasks of an endpoint share, and how HTTP/2 is set up on both sides.
 
+use hyper::client::conn::http2 as client;
+use hyper::server::conn::http2 as server;
+use hyper_util::rt::{TokioExecutor, TokioTimer};
 use std::sync::Arc;
 use std::time::Duration;
+use zeroize::Zeroizing;
 
 use crate::shared::Shared;
 use crate::tls::Tls;
@@ -23,14 +27,87 @@ pub const BACK_OFF: (Duration, Duration) = (Duration::from_millis(20), Duration:
 /// How long the party with the larger name waits for the other to dial, if both could.
 pub const COURTESY: Duration = Duration::from_secs(1);
 
+/// The same where a gateway is in between, which holds a dialler until the worker is there.
+pub const SHORT_COURTESY: Duration = Duration::from_millis(200);
+
+/// How an endpoint reaches its peers.
+pub enum Way {
+    /// By itself, over TLS.
+    Direct {
+        /// Certificates.
+        tls: Tls,
+        /// Where each peer is dialled, if it is.
+        addresses: Vec<Option<String>>,
+        /// Whether this party listens.
+        listens: bool,
+    },
+    /// Through the gateway of its own node, over Unix sockets.
+    Gateway(Through),
+}
+
+/// How a worker and its own gateway know each other.
+pub struct Through {
+    /// The gateway's socket.
+    pub gateway: String,
+    /// The registration's label.
+    pub label: String,
+    /// The registration's token.
+    pub token: Zeroizing<Vec<u8>>,
+    /// Whether each peer can be dialled.
+    pub dialable: Vec<bool>,
+}
+
 /// What the tasks of an endpoint share.
 pub struct Site {
     /// The state.
     pub shared: Arc<Shared>,
-    /// Certificates.
-    pub tls: Tls,
-    /// Where each peer is dialled, if it is.
-    pub addresses: Vec<Option<String>>,
-    /// Whether this party listens.
-    pub listens: bool,
+    /// How peers are reached.
+    pub way: Way,
+}
+
+impl Site {
+    /// Says whether this party dials a peer.
+    pub fn dials(&self, link: usize) -> bool {
+        match &self.way {
+            Way::Direct { addresses, .. } => addresses[link].is_some(),
+            Way::Gateway(through) => through.dialable[link],
+        }
+    }
+
+    /// How long this party leaves it to a peer to dial first.
+    pub fn courtesy(&self, peer: &str) -> Duration {
+        let later = self.shared.party.as_str() > peer;
+        match &self.way {
+            Way::Direct { listens, .. } if later && *listens => COURTESY,
+            Way::Gateway(_) if later => SHORT_COURTESY,
+            _ => Duration::ZERO,
+        }
+    }
+}
+
+/// HTTP/2 as the dialling side of a worker's stream sets it up.
+pub fn client_builder() -> client::Builder<TokioExecutor> {
+    let mut builder = client::Builder::new(TokioExecutor::new());
+    builder
+        .timer(TokioTimer::new())
+        .initial_stream_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(CONNECTION_WINDOW)
+        .max_frame_size(HTTP_FRAME)
+        .max_send_buf_size(SEND_BUFFER)
+        .max_header_list_size(HEADERS);
+    builder
+}
+
+/// HTTP/2 as the listening side of a worker's stream sets it up.
+pub fn server_builder() -> server::Builder<TokioExecutor> {
+    let mut builder = server::Builder::new(TokioExecutor::new());
+    builder
+        .timer(TokioTimer::new())
+        .initial_stream_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(CONNECTION_WINDOW)
+        .max_frame_size(HTTP_FRAME)
+        .max_send_buf_size(SEND_BUFFER)
+        .max_header_list_size(HEADERS)
+        .max_concurrent_streams(1);
+    builder
 }

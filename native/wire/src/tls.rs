@@ -1,24 +1,30 @@
 //! Mutual TLS 1.3: one pinned CA per party, no resumption, no early data.
 
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::client::{Resumption, WebPkiServerVerifier};
+use rustls::client::Resumption;
+use rustls::client::danger::ServerCertVerifier;
 use rustls::crypto::CryptoProvider;
 use rustls::crypto::ring::{cipher_suite, default_provider};
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
-use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
-use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
-use rustls::{
-    CertificateError, ClientConfig, DigitallySignedStruct, DistinguishedName, Error, RootCertStore,
-    ServerConfig, SignatureScheme,
-};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use rustls::server::NoServerSessionStorage;
+use rustls::server::danger::ClientCertVerifier;
+use rustls::sign::{CertifiedKey, SingleCertAndKey};
+use rustls::{CertificateError, ClientConfig, Error, ServerConfig};
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 use zeroize::Zeroizing;
 
 use crate::error::{Kind, Result, WireError};
-use crate::name::{self, Facts};
+use crate::name;
+use crate::trust::{Clients, Invited, OTHER_AUTHORITY, Pin, Server};
+
+/// The application protocol of gRPC.
+pub const HTTP2: &[u8] = b"h2";
+/// The application protocol of a worker's stream between two gateways.
+pub const RELAY: &[u8] = b"atoll-relay/1";
+/// The application protocol of somebody who is no partner yet.
+pub const ENROL: &[u8] = b"atoll-enrol/1";
 
 /// This party's own certificate chain and key, in PEM.
 pub struct Identity {
@@ -30,7 +36,7 @@ pub struct Identity {
     pub key: Zeroizing<String>,
 }
 
-/// Everything that this party's connections need to know about certificates.
+/// Everything that an endpoint's connections need to know about certificates.
 pub struct Tls {
     /// For accepted connections.
     pub server: Arc<ServerConfig>,
@@ -40,7 +46,8 @@ pub struct Tls {
     pub expires: SystemTime,
 }
 
-fn provider() -> CryptoProvider {
+/// What is spoken: TLS 1.3 with its three suites.
+pub fn provider() -> CryptoProvider {
     CryptoProvider {
         cipher_suites: vec![
             cipher_suite::TLS13_AES_128_GCM_SHA256,
@@ -51,257 +58,160 @@ fn provider() -> CryptoProvider {
     }
 }
 
-fn settings(detail: &str) -> WireError {
+/// The failure of something that was configured.
+pub fn settings(detail: &str) -> WireError {
     WireError::new(Kind::Settings).because(detail)
 }
 
-fn certificates(pem: &str) -> Result<Vec<CertificateDer<'static>>> {
+/// Reads certificates (PEM).
+pub fn certificates(pem: &str) -> Result<Vec<CertificateDer<'static>>> {
     CertificateDer::pem_slice_iter(pem.as_bytes())
         .collect::<std::result::Result<Vec<_>, _>>()
         .map_err(|_| settings("a certificate is not PEM"))
 }
 
-/// The pinned CA of one party.
-#[derive(Debug)]
-struct Pinned {
-    roots: Arc<RootCertStore>,
-    not_before: SystemTime,
-    not_after: SystemTime,
+/// The own certificate and key, ready for handshakes.
+pub struct Own {
+    /// What is spoken.
+    pub provider: Arc<CryptoProvider>,
+    /// When the certificate expires.
+    pub expires: SystemTime,
+    chain: Vec<CertificateDer<'static>>,
+    certified: Arc<CertifiedKey>,
 }
 
-impl Pinned {
-    fn read(party: &str, pem: &str) -> Result<Self> {
-        let found = certificates(pem)?;
-        let [authority] = found.as_slice() else {
-            return Err(settings("exactly one CA is pinned for a party").of(party));
-        };
-        let facts = name::facts(authority).map_err(|_| settings("not a certificate").of(party))?;
-        if !facts.is_ca {
-            return Err(settings("the pinned certificate is not a CA").of(party));
+impl Own {
+    /// Reads an identity; its certificate must carry the party's name and fit the key.
+    pub fn read(identity: &Identity) -> Result<Self> {
+        let provider = Arc::new(provider());
+        let chain = certificates(&identity.chain)?;
+        let leaf = chain
+            .first()
+            .ok_or_else(|| settings("the certificate is missing"))?;
+        let facts = name::facts(leaf).map_err(|_| settings("the certificate cannot be read"))?;
+        if facts.party.as_deref() != Some(identity.party.as_str()) {
+            return Err(settings("the own certificate carries another name"));
         }
-        let mut roots = RootCertStore::empty();
-        roots
-            .add(authority.clone())
-            .map_err(|_| settings("the pinned CA cannot be used").of(party))?;
-        Ok(Pinned {
-            roots: Arc::new(roots),
-            not_before: facts.not_before,
-            not_after: facts.not_after,
+        let key = PrivateKeyDer::from_pem_slice(identity.key.as_bytes())
+            .map_err(|_| settings("the private key is not PEM"))?;
+        let certified = CertifiedKey::from_der(chain.clone(), key, &provider)
+            .map_err(|_| settings("the key and the certificate do not belong together"))?;
+        Ok(Own {
+            provider,
+            expires: facts.not_after,
+            chain,
+            certified: Arc::new(certified),
         })
     }
 
-    fn valid_at(&self, now: SystemTime) -> std::result::Result<(), Error> {
-        if now < self.not_before {
-            return Err(CertificateError::NotValidYet.into());
+    /// The same, showing the CA too: who has only its fingerprint needs to see it.
+    pub fn showing(&self, authority: &str) -> Result<Arc<CertifiedKey>> {
+        let mut chain = self.chain.clone();
+        for certificate in certificates(authority)? {
+            if !chain.contains(&certificate) {
+                chain.push(certificate);
+            }
         }
-        if now > self.not_after {
-            return Err(CertificateError::Expired.into());
-        }
-        Ok(())
+        let key = self.certified.key.clone();
+        Ok(Arc::new(CertifiedKey::new(chain, key)))
+    }
+
+    /// For connections that are dialled to the party of a pin.
+    pub fn client(&self, pin: Arc<Pin>, protocol: &[u8]) -> Result<ClientConfig> {
+        let resolver = Arc::new(SingleCertAndKey::from(self.certified.clone()));
+        let mut config = client_builder(&self.provider, Arc::new(Server(pin)))?
+            .with_client_cert_resolver(resolver);
+        harden_client(&mut config, protocol);
+        Ok(config)
+    }
+
+    /// For connections that are accepted from pinned parties.
+    pub fn server(&self, clients: Arc<Clients>, protocols: &[&[u8]]) -> Result<ServerConfig> {
+        let resolver = Arc::new(SingleCertAndKey::from(self.certified.clone()));
+        let verifier: Arc<dyn ClientCertVerifier> = clients;
+        let mut config = ServerConfig::builder_with_provider(self.provider.clone())
+            .with_protocol_versions(&[&rustls::version::TLS13])
+            .map_err(|_| settings("TLS 1.3 is not available"))?
+            .with_client_cert_verifier(verifier)
+            .with_cert_resolver(resolver);
+        harden_server(&mut config, protocols);
+        Ok(config)
+    }
+
+    /// For strangers who want to become partners: they show no certificate.
+    pub fn enrolment(&self, authority: &str) -> Result<ServerConfig> {
+        let resolver = Arc::new(SingleCertAndKey::from(self.showing(authority)?));
+        let mut config = ServerConfig::builder_with_provider(self.provider.clone())
+            .with_protocol_versions(&[&rustls::version::TLS13])
+            .map_err(|_| settings("TLS 1.3 is not available"))?
+            .with_no_client_auth()
+            .with_cert_resolver(resolver);
+        harden_server(&mut config, &[ENROL]);
+        Ok(config)
     }
 }
 
-fn leaf_facts(leaf: &CertificateDer<'_>) -> std::result::Result<Facts, Error> {
-    name::facts(leaf).map_err(|_| CertificateError::BadEncoding.into())
+/// For a stranger's one connection to the party that invited it.
+pub fn invited(party: &str, fingerprint: [u8; 32]) -> Result<ClientConfig> {
+    let provider = Arc::new(provider());
+    let verifier = Invited {
+        party: party.to_owned(),
+        fingerprint,
+        provider: provider.clone(),
+    };
+    let mut config = client_builder(&provider, Arc::new(verifier))?.with_no_client_auth();
+    harden_client(&mut config, ENROL);
+    Ok(config)
 }
 
-fn system_time(now: UnixTime) -> SystemTime {
-    SystemTime::UNIX_EPOCH + Duration::from_secs(now.as_secs())
+type Builder = rustls::ConfigBuilder<ClientConfig, rustls::client::WantsClientCert>;
+
+fn client_builder(
+    provider: &Arc<CryptoProvider>,
+    verifier: Arc<dyn ServerCertVerifier>,
+) -> Result<Builder> {
+    let builder = ClientConfig::builder_with_provider(provider.clone())
+        .with_protocol_versions(&[&rustls::version::TLS13])
+        .map_err(|_| settings("TLS 1.3 is not available"))?
+        .dangerous()
+        .with_custom_certificate_verifier(verifier);
+    Ok(builder)
 }
 
-/// Accepts clients: the leaf's only dNSName chooses the one verifier that may vouch for it.
-#[derive(Debug)]
-struct Clients {
-    verifiers: HashMap<String, (Pinned, Arc<dyn ClientCertVerifier>)>,
-    any: Arc<dyn ClientCertVerifier>,
+fn harden_client(config: &mut ClientConfig, protocol: &[u8]) {
+    config.resumption = Resumption::disabled();
+    config.enable_early_data = false;
+    config.alpn_protocols = vec![protocol.to_vec()];
 }
 
-impl ClientCertVerifier for Clients {
-    // Hints would tell every dialler who the partners are.
-    fn root_hint_subjects(&self) -> &[DistinguishedName] {
-        &[]
-    }
-
-    fn verify_client_cert(
-        &self,
-        leaf: &CertificateDer<'_>,
-        intermediates: &[CertificateDer<'_>],
-        now: UnixTime,
-    ) -> std::result::Result<ClientCertVerified, Error> {
-        let party = leaf_facts(leaf)?.party;
-        let Some((pinned, verifier)) = party.and_then(|party| self.verifiers.get(&party)) else {
-            return Err(CertificateError::NotValidForName.into());
-        };
-        pinned.valid_at(system_time(now))?;
-        verifier.verify_client_cert(leaf, intermediates, now)
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        _message: &[u8],
-        _leaf: &CertificateDer<'_>,
-        _signature: &DigitallySignedStruct,
-    ) -> std::result::Result<HandshakeSignatureValid, Error> {
-        Err(Error::General("TLS 1.2 is not spoken here".to_owned()))
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        leaf: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> std::result::Result<HandshakeSignatureValid, Error> {
-        self.any.verify_tls13_signature(message, leaf, signature)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.any.supported_verify_schemes()
-    }
-}
-
-/// Accepts one server: that peer's CA and that peer's name only.
-#[derive(Debug)]
-struct Server {
-    party: String,
-    pinned: Pinned,
-    inner: Arc<WebPkiServerVerifier>,
-}
-
-impl ServerCertVerifier for Server {
-    fn verify_server_cert(
-        &self,
-        leaf: &CertificateDer<'_>,
-        intermediates: &[CertificateDer<'_>],
-        server_name: &ServerName<'_>,
-        ocsp: &[u8],
-        now: UnixTime,
-    ) -> std::result::Result<ServerCertVerified, Error> {
-        if leaf_facts(leaf)?.party.as_deref() != Some(self.party.as_str()) {
-            return Err(CertificateError::NotValidForName.into());
-        }
-        self.pinned.valid_at(system_time(now))?;
-        self.inner
-            .verify_server_cert(leaf, intermediates, server_name, ocsp, now)
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        _message: &[u8],
-        _leaf: &CertificateDer<'_>,
-        _signature: &DigitallySignedStruct,
-    ) -> std::result::Result<HandshakeSignatureValid, Error> {
-        Err(Error::General("TLS 1.2 is not spoken here".to_owned()))
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        leaf: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> std::result::Result<HandshakeSignatureValid, Error> {
-        self.inner.verify_tls13_signature(message, leaf, signature)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.inner.supported_verify_schemes()
-    }
+fn harden_server(config: &mut ServerConfig, protocols: &[&[u8]]) {
+    // A resumed session would skip the verifier.
+    config.session_storage = Arc::new(NoServerSessionStorage {});
+    config.send_tls13_tickets = 0;
+    config.max_early_data_size = 0;
+    config.alpn_protocols = protocols.iter().map(|one| one.to_vec()).collect();
 }
 
 impl Tls {
     /// Reads the identity and the pinned CAs (party, PEM).
     pub fn new(identity: &Identity, peers: &[(String, String)]) -> Result<Self> {
-        let provider = Arc::new(provider());
-        let chain = certificates(&identity.chain)?;
-        let expires = own_facts(identity, &chain)?;
-        let mut clients = HashMap::new();
-        let mut verifiers = HashMap::new();
-        let mut any = None;
-        for (party, pem) in peers {
-            let client = client_config(&provider, party, pem, &chain, read_key(identity)?)?;
-            clients.insert(party.clone(), Arc::new(client));
-            let pinned = Pinned::read(party, pem)?;
-            let verifier =
-                WebPkiClientVerifier::builder_with_provider(pinned.roots.clone(), provider.clone())
-                    .clear_root_hint_subjects()
-                    .build()
-                    .map_err(|_| settings("the pinned CA cannot be used").of(party))?;
-            any = Some(verifier.clone());
-            verifiers.insert(party.clone(), (pinned, verifier));
+        if peers.is_empty() {
+            return Err(settings("an endpoint needs a peer"));
         }
-        let any = any.ok_or_else(|| settings("an endpoint needs a peer"))?;
-        let clients_verifier = Arc::new(Clients { verifiers, any });
-        let server = server_config(&provider, clients_verifier, chain, read_key(identity)?)?;
+        let own = Own::read(identity)?;
+        let accepted = Arc::new(Clients::new(&own.provider));
+        let mut clients = HashMap::new();
+        for (party, pem) in peers {
+            let pin = Arc::new(Pin::read(party, pem, &own.provider)?);
+            clients.insert(party.clone(), Arc::new(own.client(pin.clone(), HTTP2)?));
+            accepted.add(pin);
+        }
         Ok(Tls {
-            server: Arc::new(server),
+            server: Arc::new(own.server(accepted, &[HTTP2])?),
             clients,
-            expires,
+            expires: own.expires,
         })
     }
-}
-
-fn own_facts(identity: &Identity, chain: &[CertificateDer<'_>]) -> Result<SystemTime> {
-    let leaf = chain
-        .first()
-        .ok_or_else(|| settings("the certificate is missing"))?;
-    let facts = name::facts(leaf).map_err(|_| settings("the certificate cannot be read"))?;
-    if facts.party.as_deref() != Some(identity.party.as_str()) {
-        return Err(settings("the own certificate carries another name"));
-    }
-    Ok(facts.not_after)
-}
-
-fn read_key(identity: &Identity) -> Result<PrivateKeyDer<'static>> {
-    PrivateKeyDer::from_pem_slice(identity.key.as_bytes())
-        .map_err(|_| settings("the private key is not PEM"))
-}
-
-fn client_config(
-    provider: &Arc<CryptoProvider>,
-    party: &str,
-    pem: &str,
-    chain: &[CertificateDer<'static>],
-    key: PrivateKeyDer<'static>,
-) -> Result<ClientConfig> {
-    let pinned = Pinned::read(party, pem)?;
-    let inner = WebPkiServerVerifier::builder_with_provider(pinned.roots.clone(), provider.clone())
-        .build()
-        .map_err(|_| settings("the pinned CA cannot be used").of(party))?;
-    let verifier = Arc::new(Server {
-        party: party.to_owned(),
-        pinned,
-        inner,
-    });
-    let mut config = ClientConfig::builder_with_provider(provider.clone())
-        .with_protocol_versions(&[&rustls::version::TLS13])
-        .map_err(|_| settings("TLS 1.3 is not available"))?
-        .dangerous()
-        .with_custom_certificate_verifier(verifier)
-        .with_client_auth_cert(chain.to_vec(), key)
-        .map_err(|_| settings("the key and the certificate do not belong together"))?;
-    config.resumption = Resumption::disabled();
-    config.enable_early_data = false;
-    config.alpn_protocols = vec![b"h2".to_vec()];
-    Ok(config)
-}
-
-fn server_config(
-    provider: &Arc<CryptoProvider>,
-    verifier: Arc<dyn ClientCertVerifier>,
-    chain: Vec<CertificateDer<'static>>,
-    key: PrivateKeyDer<'static>,
-) -> Result<ServerConfig> {
-    let mut config = ServerConfig::builder_with_provider(provider.clone())
-        .with_protocol_versions(&[&rustls::version::TLS13])
-        .map_err(|_| settings("TLS 1.3 is not available"))?
-        .with_client_cert_verifier(verifier)
-        .with_single_cert(chain, key)
-        .map_err(|_| settings("the key and the certificate do not belong together"))?;
-    // A resumed session would skip the verifier.
-    config.session_storage = Arc::new(NoServerSessionStorage {});
-    config.send_tls13_tickets = 0;
-    config.max_early_data_size = 0;
-    config.alpn_protocols = vec![b"h2".to_vec()];
-    Ok(config)
 }
 
 /// Says what kind of failure a TLS error is.
@@ -313,6 +223,7 @@ pub fn kind_of(error: &Error) -> Kind {
             C::NotValidYet | C::NotValidYetContext { .. } => Kind::NotYetValid,
             C::NotValidForName | C::NotValidForNameContext { .. } => Kind::WrongName,
             C::UnknownIssuer | C::BadSignature => Kind::WrongIssuer,
+            other if *other == OTHER_AUTHORITY => Kind::OtherAuthority,
             _ => Kind::Handshake,
         },
         Error::AlertReceived(alert) => alert_kind(*alert),

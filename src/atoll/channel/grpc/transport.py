@@ -170,9 +170,9 @@ class GatewayTransport(WireTransport):
     dialled dials this party. ``gateway`` is the gateway's socket, ``socket`` the one on which this
     worker listens for it (at most 100 bytes of path); ``token`` and ``label`` are those of
     ``Gateway.register``. No key enters the worker. Errors: those of ``Transport``; ATL-NET-006
-    no such peer, 010 to 029 connections and frames, ATL-NET-040 the label is not registered over
-    there (for longer than ``connect_seconds``), ATL-NET-041 nor here, or with another token,
-    ATL-NET-042 a peer without an address.
+    no such peer, ATL-NET-010 not met within ``connect_seconds`` (the message names the last cause:
+    ATL-NET-040 no worker of this label over there, ATL-NET-041 nor here, or with another token,
+    ATL-NET-042 no address), 011 to 029 connections and frames.
     """
 
     def __init__(

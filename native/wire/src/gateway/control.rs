@@ -1,0 +1,285 @@
+//! Calls between nodes: one kept HTTP/2 connection per partner and direction.
+
+use bytes::Bytes;
+use http::Uri;
+use hyper::client::conn::http2::{self as client, SendRequest};
+use hyper::server::conn::http2 as server;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use rustls::ClientConfig;
+use std::error::Error;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+use tokio::net::TcpStream;
+use tokio::sync::Mutex;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::{client as tls_client, server as tls_server};
+use tonic::body::Body;
+use tonic::{Request, Response, Status};
+
+use super::calls;
+use super::gate::{Gate, Use};
+use crate::dial::Sender;
+use crate::error::{Kind, Result, WireError};
+use crate::limits::{CALL_BYTES, KIND_BYTES, LETTER_BYTES};
+use crate::line::{Cutter, Line, Meter};
+use crate::name;
+use crate::proto::node_client::NodeClient;
+use crate::proto::node_server::{Node, NodeServer};
+use crate::proto::{Answer, Letter};
+use crate::site::{HEADERS, HTTP_FRAME};
+use crate::tls;
+use crate::word::is_code;
+
+/// Calls that one connection carries at a time.
+const STREAMS: u32 = 32;
+/// Bytes that one call, and one connection, may have in flight.
+const WINDOWS: (u32, u32) = (1 << 20, 4 << 20);
+/// Bytes that HTTP/2 may hold before it asks for no more.
+const SEND_BUFFER: usize = 1 << 20;
+/// How often a connection is asked for a sign of life, and how long that may take.
+const PULSE: (Duration, Duration) = (Duration::from_secs(20), Duration::from_secs(10));
+
+/// What calls to one partner share.
+pub struct Caller {
+    config: Arc<ClientConfig>,
+    kept: Mutex<Option<Kept>>,
+}
+
+#[derive(Clone)]
+struct Kept {
+    sender: SendRequest<Body>,
+    meter: Arc<Meter>,
+    _cutter: Arc<Cutter>,
+}
+
+impl Caller {
+    /// Calls over connections of this kind; none is made yet.
+    pub fn new(config: Arc<ClientConfig>) -> Self {
+        Caller {
+            config,
+            kept: Mutex::new(None),
+        }
+    }
+}
+
+/// Dials a partner's gateway.
+pub async fn connect(
+    gate: &Gate,
+    peer: &str,
+    address: &str,
+    config: Arc<ClientConfig>,
+    own_expires: SystemTime,
+) -> std::result::Result<(tls_client::TlsStream<TcpStream>, SystemTime), Kind> {
+    let name = tls::server_name(peer).map_err(|error| error.kind)?;
+    let dialled = tokio::time::timeout(gate.limits.handshake, async {
+        let stream = TcpStream::connect(address).await?;
+        let _ = stream.set_nodelay(true);
+        TlsConnector::from(config).connect(name, stream).await
+    });
+    let stream = match dialled.await {
+        Err(_) => return Err(Kind::Unreachable),
+        Ok(Err(error)) => return Err(tls::io_kind(&error).unwrap_or(Kind::Unreachable)),
+        Ok(Ok(stream)) => stream,
+    };
+    let leaf = stream.get_ref().1.peer_certificates();
+    let leaf = leaf.and_then(<[_]>::first).ok_or(Kind::Handshake)?;
+    let expires = tls::expiry(leaf, own_expires);
+    Ok((stream, expires))
+}
+
+/// Calls a partner and waits for the answer.
+pub async fn call(gate: Arc<Gate>, peer: String, letter: Letter) -> Result<Bytes> {
+    let again = match attempt(&gate, &peer, letter.clone()).await {
+        Err(None) => attempt(&gate, &peer, letter).await,
+        once => once,
+    };
+    again.map_err(|error| {
+        let error = error.unwrap_or_else(|| WireError::new(Kind::Unreachable));
+        error.of(&peer)
+    })
+}
+
+/// Calls once; an error without a reason means that nothing was sent.
+async fn attempt(
+    gate: &Arc<Gate>,
+    peer: &str,
+    letter: Letter,
+) -> std::result::Result<Bytes, Option<WireError>> {
+    let kept = line(gate, peer).await.map_err(WireError::new)?;
+    let origin = format!("https://{}", name::dns_name(peer));
+    let origin = Uri::try_from(origin).map_err(|_| None)?;
+    let mut client = NodeClient::with_origin(Sender(kept.sender.clone()), origin)
+        .max_decoding_message_size(LETTER_BYTES);
+    let bytes = letter.body.len() as u64;
+    let answer = match client.call(letter).await {
+        Ok(answer) => answer.into_inner(),
+        Err(status) => return Err(broken(&kept, &status)),
+    };
+    {
+        let mut state = gate.lock();
+        if let Some(counts) = state.counts.get_mut(peer) {
+            counts.calls_sent += 1;
+            counts.call_bytes_sent += bytes;
+            counts.call_bytes_received += answer.body.len() as u64;
+        }
+    }
+    if answer.code.is_empty() {
+        return Ok(answer.body);
+    }
+    if !is_code(&answer.code) {
+        return Err(Some(WireError::new(Kind::Violation)));
+    }
+    let mut error = WireError::new(Kind::CallRefused);
+    error.peer_code = Some(answer.code);
+    Err(Some(error))
+}
+
+fn broken(kept: &Kept, status: &Status) -> Option<WireError> {
+    if kept.meter.fault() == Some(Kind::CertificateRefused) {
+        return Some(WireError::new(Kind::CertificateRefused));
+    }
+    let mut source = status.source();
+    while let Some(error) = source {
+        if let Some(error) = error.downcast_ref::<hyper::Error>()
+            && error.is_canceled()
+        {
+            return None;
+        }
+        source = error.source();
+    }
+    Some(WireError::new(Kind::CallBroken))
+}
+
+/// The kept connection, or a new one.
+async fn line(gate: &Arc<Gate>, peer: &str) -> std::result::Result<Kept, Kind> {
+    let (caller, address, own_expires, epoch) = {
+        let state = gate.lock();
+        let partner = state.partners.get(peer).ok_or(Kind::UnknownPeer)?;
+        let address = partner.address.clone().ok_or(Kind::NoAddress)?;
+        let expires = state.own.expires;
+        (partner.caller.clone(), address, expires, state.epoch)
+    };
+    let mut kept = caller.kept.lock().await;
+    if let Some(kept) = kept.as_ref().filter(|kept| !kept.sender.is_closed()) {
+        return Ok(kept.clone());
+    }
+    let config = caller.config.clone();
+    let (stream, expires) = connect(gate, peer, &address, config, own_expires).await?;
+    let mut hold = gate.admit(peer, epoch, Use::Calling, expires)?;
+    let (line, cutter, meter) = Line::new(stream);
+    let (sender, connection) = client::Builder::new(TokioExecutor::new())
+        .timer(TokioTimer::new())
+        .initial_stream_window_size(WINDOWS.0)
+        .initial_connection_window_size(WINDOWS.1)
+        .max_frame_size(HTTP_FRAME)
+        .max_send_buf_size(SEND_BUFFER)
+        .max_header_list_size(HEADERS)
+        .keep_alive_interval(PULSE.0)
+        .keep_alive_timeout(PULSE.1)
+        .keep_alive_while_idle(true)
+        .handshake(TokioIo::new(line))
+        .await
+        .map_err(|_| Kind::Unreachable)?;
+    tokio::spawn(async move {
+        tokio::select! {
+            _ = connection => {}
+            () = hold.over() => {}
+        }
+    });
+    let fresh = Kept {
+        sender,
+        meter,
+        _cutter: Arc::new(cutter),
+    };
+    *kept = Some(fresh.clone());
+    Ok(fresh)
+}
+
+/// Serves a partner's calls on one connection.
+pub async fn serve(
+    gate: Arc<Gate>,
+    party: String,
+    epoch: u64,
+    expires: SystemTime,
+    stream: tls_server::TlsStream<TcpStream>,
+) {
+    let mut hold = match gate.admit(&party, epoch, Use::Control, expires) {
+        Ok(hold) => hold,
+        Err(kind) => return gate.note(kind),
+    };
+    let mut stopping = gate.stop.subscribe();
+    let desk = Desk { gate, party };
+    let service = NodeServer::new(desk).max_decoding_message_size(LETTER_BYTES);
+    let mut connection = pin!(
+        server::Builder::new(TokioExecutor::new())
+            .timer(TokioTimer::new())
+            .initial_stream_window_size(WINDOWS.0)
+            .initial_connection_window_size(WINDOWS.1)
+            .max_frame_size(HTTP_FRAME)
+            .max_send_buf_size(SEND_BUFFER)
+            .max_header_list_size(HEADERS)
+            .max_concurrent_streams(STREAMS)
+            .keep_alive_interval(PULSE.0)
+            .keep_alive_timeout(PULSE.1)
+            .serve_connection(TokioIo::new(stream), TowerToHyperService::new(service))
+    );
+    tokio::select! {
+        _ = &mut connection => return,
+        () = hold.over() => return,
+        _ = stopping.wait_for(|stop| *stop) => {}
+    }
+    connection.as_mut().graceful_shutdown();
+    let _ = connection.await;
+}
+
+/// Takes the calls of one partner.
+struct Desk {
+    gate: Arc<Gate>,
+    party: String,
+}
+
+#[tonic::async_trait]
+impl Node for Desk {
+    async fn call(
+        &self,
+        request: Request<Letter>,
+    ) -> std::result::Result<Response<Answer>, Status> {
+        let Letter {
+            kind,
+            body,
+            patience,
+        } = request.into_inner();
+        {
+            let mut state = self.gate.lock();
+            if let Some(counts) = state.counts.get_mut(&self.party) {
+                counts.calls_received += 1;
+                counts.call_bytes_received += body.len() as u64;
+            }
+        }
+        let reply = if kind.is_empty() || kind.chars().count() > KIND_BYTES {
+            Err(Kind::Violation.code().to_owned())
+        } else if body.len() > CALL_BYTES {
+            Err(Kind::TooLarge.code().to_owned())
+        } else {
+            let limit = Duration::from_millis(patience.into()).min(self.gate.limits.answer);
+            calls::ask(&self.gate, &self.party, kind, body, limit).await
+        };
+        let answer = match reply {
+            Ok(body) => Answer {
+                code: String::new(),
+                body,
+            },
+            Err(code) => Answer {
+                code,
+                body: Bytes::new(),
+            },
+        };
+        let mut state = self.gate.lock();
+        if let Some(counts) = state.counts.get_mut(&self.party) {
+            counts.call_bytes_sent += answer.body.len() as u64;
+        }
+        Ok(Response::new(answer))
+    }
+}

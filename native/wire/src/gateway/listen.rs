@@ -1,0 +1,112 @@
+//! The gateway's two doors: one TCP port for partners and strangers, one Unix socket for workers.
+
+use rustls::server::Acceptor;
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::{TcpListener, TcpStream, UnixListener};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio_rustls::LazyConfigAcceptor;
+use tokio_rustls::server::TlsStream;
+
+use super::gate::Gate;
+use super::{control, enrol, relay};
+use crate::error::Kind;
+use crate::local;
+use crate::serve::farewell;
+use crate::site::HANDSHAKES;
+use crate::tls::{self, ENROL, HTTP2, RELAY};
+
+/// How long to wait when no connection can be accepted: too many open files, most likely.
+const PAUSE: Duration = Duration::from_millis(50);
+
+/// Accepts workers.
+pub async fn listen_locally(gate: Arc<Gate>, listener: UnixListener) {
+    loop {
+        match listener.accept().await {
+            Ok((stream, _)) if local::is_ours(&stream) => {
+                drop(tokio::spawn(relay::leave(gate.clone(), stream)));
+            }
+            Ok(_) => gate.note(Kind::UnknownWorker),
+            Err(_) => tokio::time::sleep(PAUSE).await,
+        }
+    }
+}
+
+/// Accepts partners and strangers.
+pub async fn listen(gate: Arc<Gate>, listener: TcpListener) {
+    let handshakes = Arc::new(Semaphore::new(HANDSHAKES));
+    let enrolments = Arc::new(Semaphore::new(enrol::AT_ONCE));
+    while let Ok(permit) = handshakes.clone().acquire_owned().await {
+        match listener.accept().await {
+            Ok((stream, _)) => {
+                let _ = stream.set_nodelay(true);
+                let accepted = accept(gate.clone(), stream, permit, enrolments.clone());
+                drop(tokio::spawn(accepted));
+            }
+            Err(_) => tokio::time::sleep(PAUSE).await,
+        }
+    }
+}
+
+async fn accept(
+    gate: Arc<Gate>,
+    stream: TcpStream,
+    permit: OwnedSemaphorePermit,
+    enrolments: Arc<Semaphore>,
+) {
+    // What was trusted before the handshake may not be trusted after it.
+    let epoch = gate.lock().epoch;
+    match tokio::time::timeout(gate.limits.handshake, shake(&gate, stream)).await {
+        Err(_) => {}
+        Ok(Err((error, stream))) => {
+            if let Some(kind) = tls::io_kind(&error) {
+                gate.note(kind);
+            }
+            if let Some(stream) = stream {
+                farewell(stream).await;
+            }
+        }
+        Ok(Ok((stream, own_expires))) => {
+            drop(permit);
+            let protocol = stream.get_ref().1.alpn_protocol().map(<[u8]>::to_vec);
+            let chain = stream.get_ref().1.peer_certificates();
+            let leaf = chain.and_then(<[_]>::first);
+            let expires = leaf.map(|leaf| tls::expiry(leaf, own_expires));
+            match (protocol.as_deref(), tls::party_of(chain), expires) {
+                (Some(ENROL), None, _) => enrol::serve(gate, enrolments, stream).await,
+                (Some(RELAY), Some(party), Some(expires)) => {
+                    relay::arrive(gate, party, epoch, expires, stream).await;
+                }
+                (Some(HTTP2), Some(party), Some(expires)) => {
+                    control::serve(gate, party, epoch, expires, stream).await;
+                }
+                _ => gate.note(Kind::Handshake),
+            }
+        }
+    }
+}
+
+type Shaken = Result<(TlsStream<TcpStream>, std::time::SystemTime), (io::Error, Option<TcpStream>)>;
+
+/// Shakes hands with a partner, or with a stranger if that is what it says and strangers may come.
+async fn shake(gate: &Gate, stream: TcpStream) -> Shaken {
+    let hello = LazyConfigAcceptor::new(Acceptor::default(), stream);
+    let start = hello.await.map_err(|error| (error, None))?;
+    let stranger = start
+        .client_hello()
+        .alpn()
+        .is_some_and(|mut protocols| protocols.next() == Some(ENROL));
+    let (config, expires) = {
+        let state = gate.lock();
+        let config = match &state.enrolment {
+            Some(enrolment) if stranger => enrolment.clone(),
+            _ => state.server.clone(),
+        };
+        (config, state.own.expires)
+    };
+    match start.into_stream(config).into_fallible().await {
+        Ok(stream) => Ok((stream, expires)),
+        Err((error, stream)) => Err((error, Some(stream))),
+    }
+}
