@@ -5,10 +5,6 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-import pytest
-from pydantic_core import PydanticUndefined
-
-from atoll.components.catalogue import CATALOGUE
 from atoll.core.settings import Settings
 from bench.__main__ import AREAS
 from bench.harness import FIELDS
@@ -38,21 +34,3 @@ def test_every_field_and_area_of_the_bench_is_described() -> None:
     text = (PAGES / "bench.md").read_text()
     named = set(re.findall(r"`(\w+)`", text))
     assert named >= {*FIELDS, *AREAS, "commit", "machine", "not_run"}
-
-
-@pytest.mark.parametrize("name", sorted(CATALOGUE))
-def test_every_parameter_of_a_component_is_described(name: str) -> None:
-    _, _, rest = (PAGES / "jobs.md").read_text().partition(f"\n## {name}\n")
-    section = rest.partition("\n## ")[0]
-    rows = re.findall(r"^\| `(\w+)` \| ([^|]*) \| ([^|]+) \|$", section, flags=re.MULTILINE)
-    declared = [
-        (field, _default(info.default), info.description)
-        for field, info in CATALOGUE[name].parameters.model_fields.items()
-    ]
-    assert [(field, default.strip(), said) for field, default, said in rows] == declared
-    ports = {*CATALOGUE[name].inputs, *CATALOGUE[name].outputs}
-    assert ports <= set(re.findall(r"`(\w+)`", section.partition("|")[0]))
-
-
-def _default(value: object) -> str:
-    return "" if value is None or value is PydanticUndefined else str(value)

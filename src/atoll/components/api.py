@@ -51,11 +51,15 @@ class Result:
 
 @dataclass(frozen=True)
 class Facts:
-    """What is known of a step before it runs; ``tables`` are those that its rows come from."""
+    """What is known of a step before it runs; ``tables`` are those that its rows come from.
+
+    ``inputs`` are the step's connected inputs, numbered where there are several (``tables.0``).
+    """
 
     step: str
     roles: Mapping[str, Role]
     tables: Mapping[str, TableFacts]
+    inputs: tuple[str, ...] = ()
 
     @property
     def guest(self) -> str:
@@ -95,12 +99,21 @@ Describe = Callable[[Facts, Any], Terms]
 
 
 @dataclass(frozen=True)
+class Origin:
+    """The installed distribution that a component of others comes from, pinned by its digest."""
+
+    distribution: str
+    version: str
+    digest: str
+
+
+@dataclass(frozen=True)
 class Component:
     """An algorithm as a step of a job.
 
     ``sources`` are the packages whose code it runs: their files enter the plan as one digest.
     ``declare`` is for components that bring in a table: given the party, the guest, parameters
-    and tables, it tells that table's facts.
+    and tables, it tells that table's facts. ``origin`` is set for components of others.
     """
 
     name: str
@@ -113,6 +126,7 @@ class Component:
     outputs: Mapping[str, str] = field(default_factory=dict)
     roles: frozenset[Role] = frozenset({Role.GUEST, Role.HOST})
     declare: Declare | None = None
+    origin: Origin | None = None
 
     def schema(self) -> Schema:
         """Return what a job may know of this component."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from atoll.components.api import Component, Facts, Result, Task, Terms
 from atoll.components.scores import Scores
 from atoll.core.report import BarPanel, LinePanel, Panel, Report, Series, TablePanel
-from atoll.jobs.schema import Port
+from atoll.jobs.schema import Port, Purpose
 from atoll.learning.vertical import boosting
 from atoll.learning.vertical.boosting import BoostingInputs, BoostingParameters, TrainingResult
 from atoll.models.boosting import Part, importance, part_to_bytes
@@ -125,6 +125,9 @@ BOOSTING = Component(
         "atoll.operators.histogram",
         "atoll.crypto",
     ),
-    inputs={"train": Port("table"), "validation": Port("table", optional=True)},
+    inputs={
+        "train": Port("table", purpose=Purpose.TRAIN),
+        "validation": Port("table", optional=True, purpose=Purpose.VALIDATE),
+    },
     outputs={"model": "boosting.model", "scores": "scores"},
 )

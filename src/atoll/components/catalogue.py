@@ -4,17 +4,25 @@ from __future__ import annotations
 
 from atoll.components.api import Component
 from atoll.components.boosting import BOOSTING
+from atoll.components.download import DOWNLOAD
 from atoll.components.evaluation import EVALUATION
 from atoll.components.prediction import PREDICTION
 from atoll.components.psi import PSI
 from atoll.components.reader import READER
+from atoll.components.sample import SAMPLE
 from atoll.components.split import SPLIT
+from atoll.components.statistics import STATISTICS
+from atoll.components.union import UNION
 
 CATALOGUE: dict[str, Component] = {
     "reader": READER,
     "psi": PSI,
+    "statistics": STATISTICS,
+    "union": UNION,
+    "sample": SAMPLE,
     "split": SPLIT,
     "boosting": BOOSTING,
     "prediction": PREDICTION,
     "evaluation": EVALUATION,
+    "download": DOWNLOAD,
 }

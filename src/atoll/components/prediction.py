@@ -6,7 +6,7 @@ from atoll.components.api import Component, Facts, Result, Task, Terms
 from atoll.components.scores import Scores
 from atoll.core.errors import InternalError
 from atoll.jobs.definition import Frozen
-from atoll.jobs.schema import Port
+from atoll.jobs.schema import Port, Purpose
 from atoll.models.boosting import SCORE_REVEALS, score
 
 
@@ -44,6 +44,9 @@ PREDICTION = Component(
     run=run,
     describe=describe,
     sources=("atoll.models.boosting",),
-    inputs={"model": Port("boosting.model"), "table": Port("table")},
+    inputs={
+        "model": Port("boosting.model", purpose=Purpose.MODEL),
+        "table": Port("table", purpose=Purpose.TEST),
+    },
     outputs={"scores": "scores"},
 )

@@ -2,29 +2,34 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
 from pydantic import Field
 
 from atoll.components.api import Component, Facts, Result, Tables, Task, Terms
 from atoll.core.errors import UserError
-from atoll.jobs.definition import Frozen
+from atoll.jobs.definition import PARTIES, Frozen
 from atoll.jobs.plan import TableFacts
 from atoll.jobs.schema import PARTY_LOCAL
 from atoll.table import Table
 from atoll.table.ids import ID_RULE
 
+Text = Annotated[str, Field(max_length=256)]
+
 
 class ReaderParameters(Frozen):
     """Which table each party brings."""
 
-    tables: dict[str, str] = Field(description="the name of the table at each party")
+    tables: dict[Text, Text] = Field(
+        max_length=PARTIES, description="the name of the table at each party"
+    )
     id: str = Field(
         "id",
+        max_length=256,
         description="the column with the row ids, at every party",
         json_schema_extra=PARTY_LOCAL,
     )
-    label: str = Field("y", description="the label's column at the guest")
+    label: str = Field("y", max_length=256, description="the label's column at the guest")
 
 
 def _open(party: str, role_has_label: bool, parameters: ReaderParameters, tables: Tables) -> Table:

@@ -8,6 +8,8 @@ import importlib.util
 from pathlib import Path
 
 import atoll
+from atoll.components.api import Component
+from atoll.core import codec
 from atoll.core.errors import InternalError
 
 _SUFFIXES = {".py", ".json"}
@@ -26,6 +28,25 @@ def code_digest(packages: tuple[str, ...]) -> str:
             whole.update(f"{path.relative_to(root)}\0".encode())
             whole.update(hashlib.sha256(path.read_bytes()).digest())
     return whole.hexdigest()
+
+
+def component_code(component: Component) -> str:
+    """Return the SHA-256 over the code that a component runs.
+
+    One of ours counts with its own module; one of others with its distribution's digest and with
+    the parts of Atoll that it names.
+    """
+    ours = tuple(name for name in component.sources if _is_ours(name))
+    origin = component.origin
+    if origin is None:
+        module = component.run.__module__
+        return code_digest((*ours, module) if _is_ours(module) else ours)
+    pinned = [origin.distribution, origin.version, origin.digest, code_digest(ours)]
+    return codec.digest(["atoll/component-code/v1", pinned])
+
+
+def _is_ours(module: str) -> bool:
+    return module.partition(".")[0] == "atoll"
 
 
 def _files(package: str) -> list[Path]:

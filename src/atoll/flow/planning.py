@@ -9,7 +9,7 @@ from pydantic import BaseModel, JsonValue
 from atoll.components.api import Catalogue, Facts, KnownComponents, Terms
 from atoll.core.errors import PeerError
 from atoll.core.reveal import Reveal
-from atoll.flow.code import code_digest
+from atoll.flow.code import component_code
 from atoll.jobs.definition import Job
 from atoll.jobs.plan import ComponentFacts, Plan, TableFacts
 from atoll.jobs.schema import KnownSchemas, Schemas
@@ -40,9 +40,7 @@ def component_facts(job: Job, catalogue: Catalogue) -> dict[str, ComponentFacts]
     """Return version and code digest of each component that a job uses."""
     used = {step.component for step in job.steps.values()}
     return {
-        name: ComponentFacts(
-            version=catalogue[name].version, code=code_digest(catalogue[name].sources)
-        )
+        name: ComponentFacts(version=catalogue[name].version, code=component_code(catalogue[name]))
         for name in sorted(used)
     }
 
@@ -83,7 +81,13 @@ def build(
     parameters = filled(job, catalogue)
     terms = {
         name: catalogue[job.steps[name].component].describe(
-            Facts(name, job.parties, _upstream(job, name, declared)), parameters[name]
+            Facts(
+                name,
+                job.parties,
+                _upstream(job, name, declared),
+                tuple(sorted(job.steps[name].inputs)),
+            ),
+            parameters[name],
         )
         for name in order(job)
     }

@@ -42,6 +42,7 @@ class PsiParameters(BaseModel):
     minimum_intersection: int = Field(
         default=20,
         ge=0,
+        le=1 << 40,
         description="refuse below so many common ids; both sets must hold as many, too",
     )
     receivers: Receivers = Field(default="both", description="who learns which ids are in common")

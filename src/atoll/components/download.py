@@ -1,0 +1,145 @@
+"""Writes a party's own table or scores as a file among its outputs; nothing is sent."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from typing import Any, Literal
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.csv as arrow_csv
+import pyarrow.parquet as parquet
+from pydantic import Field
+
+from atoll.components.api import Component, Facts, Result, Task, Terms
+from atoll.components.scores import Scores
+from atoll.core.errors import UserError
+from atoll.core.report import KeyValuePanel, Report
+from atoll.jobs.definition import Frozen
+from atoll.jobs.schema import PARTY_LOCAL, Port
+from atoll.learning.features.statistics import ColumnName
+from atoll.table import Table
+
+# What a spreadsheet takes for a formula, unless it is a plain number.
+_FORMULA = r"^[=+\-@\t\r\n|%]"
+_NUMBER = r"^[+-]?[0-9]+([.][0-9]+)?$"
+FILE_BYTES = 1 << 31
+
+
+class DownloadParameters(Frozen):
+    """In which form the table is written, and by whom."""
+
+    format: Literal["csv", "parquet"] = Field(
+        "csv", description="form of the file", json_schema_extra=PARTY_LOCAL
+    )
+    name: str = Field(
+        "table",
+        pattern="^[a-z0-9][a-z0-9_-]{0,63}$",
+        description="the file's name, without its ending",
+        json_schema_extra=PARTY_LOCAL,
+    )
+    columns: tuple[ColumnName, ...] | None = Field(
+        None,
+        max_length=1 << 16,
+        description="the columns to write; empty: all",
+        json_schema_extra=PARTY_LOCAL,
+    )
+    write: bool = Field(
+        True, description="whether this party writes a file", json_schema_extra=PARTY_LOCAL
+    )
+    escape_formulas: bool = Field(
+        True,
+        description="CSV: put ' before an id that a spreadsheet would run as a formula",
+        json_schema_extra=PARTY_LOCAL,
+    )
+
+
+def run(task: Task, parameters: DownloadParameters) -> Result:
+    """Write the file; a party without the table writes none. Errors: ATL-CMP-050, ATL-CMP-051."""
+    value = task.inputs["table"]
+    if value is None or not parameters.write:
+        return Result()
+    data = arrow_of(value)
+    if parameters.columns is not None:
+        data = data.select([data.column_names[0], *_known(data, parameters.columns)])
+    if data.nbytes > FILE_BYTES:
+        raise UserError(
+            "ATL-CMP-051", "the table is too large for a file", hint="write fewer columns"
+        )
+    csv = parameters.format == "csv"
+    content = to_csv(data, escape=parameters.escape_formulas) if csv else to_parquet(data)
+    name = f"{parameters.name}.{parameters.format}"
+    values: dict[str, float | int | str | None] = {
+        "file": name,
+        "rows": data.num_rows,
+        "columns": data.num_columns,
+        "bytes": len(content),
+        "sha256": hashlib.sha256(content).hexdigest(),
+    }
+    panel = KeyValuePanel(title="File", values=values)
+    return Result(files={name: content}, report=Report(title="Download", panels=(panel,)))
+
+
+def _known(data: Any, columns: tuple[str, ...]) -> list[str]:
+    for name in columns:
+        if name not in data.column_names[1:]:
+            raise UserError("ATL-CMP-050", f"there is no column {name!r} to write", place="columns")
+    return list(dict.fromkeys(columns))
+
+
+def arrow_of(value: Table | Scores) -> Any:
+    """Return a table or scores as an Arrow table, ids first and as text."""
+    if isinstance(value, Scores):
+        columns = {"label": pa.array(value.label), "score": pa.array(value.score)}
+        return pa.table({"id": value.ids.cast(pa.string()), **columns})
+    whole = value.to_arrow()
+    at = whole.schema.get_field_index(value.id_name)
+    return whole.set_column(at, value.id_name, whole.column(at).cast(pa.string()))
+
+
+def to_csv(data: Any, *, escape: bool = True) -> bytes:
+    """Return an Arrow table as CSV; missing values are empty fields, numbers keep every bit."""
+    if escape:
+        columns = [_escaped(column) for column in data.columns]
+        data = pa.table(columns, names=[_escaped_name(name) for name in data.column_names])
+    out = io.BytesIO()
+    arrow_csv.write_csv(data, out)
+    return out.getvalue()
+
+
+def _escaped(column: Any) -> Any:
+    if not pa.types.is_string(column.type):
+        return column
+    formula = pc.and_not(
+        pc.match_substring_regex(column, _FORMULA), pc.match_substring_regex(column, _NUMBER)
+    )
+    return pc.if_else(formula, pc.binary_join_element_wise("'", column, ""), column)
+
+
+def _escaped_name(name: str) -> str:
+    (made,) = _escaped(pa.array([name])).to_pylist()
+    return str(made)
+
+
+def to_parquet(data: Any) -> bytes:
+    """Return an Arrow table as Parquet (zstd)."""
+    out = io.BytesIO()
+    parquet.write_table(data, out, compression="zstd")
+    return out.getvalue()
+
+
+def describe(facts: Facts, parameters: DownloadParameters) -> Terms:
+    """Nothing leaves a party: the file lies among its own outputs."""
+    return Terms()
+
+
+DOWNLOAD = Component(
+    name="download",
+    version="1",
+    parameters=DownloadParameters,
+    run=run,
+    describe=describe,
+    sources=("atoll.table",),
+    inputs={"table": Port("table", alternatives=("scores",))},
+)

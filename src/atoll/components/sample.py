@@ -1,0 +1,185 @@
+"""Keeps a sample of aligned rows: the same rows at every party.
+
+At random, everyone draws alike from the joint coin toss and nothing is sent. Stratified by the
+label, the guest draws in secret and tells the others which rows it kept.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal, Self
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import Field, model_validator
+
+from atoll.channel.party import Party
+from atoll.components.api import Component, Facts, Result, Task, Terms
+from atoll.core.errors import DataError, PeerError, UserError
+from atoll.core.limits import MESSAGE_BYTES
+from atoll.core.message import Message, array
+from atoll.core.names import Role
+from atoll.core.report import KeyValuePanel, Panel, Report, TablePanel
+from atoll.core.reveal import Reveal
+from atoll.jobs.definition import Frozen
+from atoll.jobs.schema import Port
+from atoll.learning.features import sampling
+from atoll.table import Table
+
+_WHAT = "which rows the guest kept, drawn within the classes of its label (one bit a row)"
+_MOST = MESSAGE_BYTES - 1024
+
+
+@dataclass(frozen=True)
+class Kept(Message, kind="sample.kept", version=1):
+    """One bit a row, the first row in the lowest bit of the first byte."""
+
+    bits: Any = array("u1", (None,), _MOST, reveals=_WHAT)
+
+
+class Share(Frozen):
+    """How much of one class is kept."""
+
+    label: float = Field(ge=-1e300, le=1e300, description="the label's value")
+    fraction: float = Field(ge=0, le=1, description="share of its rows that is kept")
+
+
+class SampleParameters(Frozen):
+    """How many rows are kept, and whether within each class of the label."""
+
+    method: Literal["random", "stratified"] = Field(
+        "random", description="over all rows, or within each class of the guest's label"
+    )
+    fraction: float | None = Field(
+        None, gt=0, le=1, description="share of the rows that is kept (of each class)"
+    )
+    count: int | None = Field(
+        None, ge=1, le=1 << 40, description="how many rows are kept, instead of a share"
+    )
+    shares: tuple[Share, ...] = Field(
+        (), max_length=sampling.CLASSES, description="stratified: a share for every class"
+    )
+
+    @model_validator(mode="after")
+    def _one_size(self) -> Self:
+        given = (self.fraction is not None) + (self.count is not None) + bool(self.shares)
+        if given != 1:
+            raise ValueError("give exactly one of fraction, count and shares")
+        if self.shares and self.method != "stratified":
+            raise ValueError("shares by class need the method stratified")
+        if len({share.label for share in self.shares}) != len(self.shares):
+            raise ValueError("a class has one share")
+        return self
+
+
+def run(task: Task, parameters: SampleParameters) -> Result:
+    """Sample this party's table; one without a table keeps none. Errors: ATL-CMP-040 to 043."""
+    table: Table | None = task.inputs["table"]
+    if parameters.method == "stratified":
+        chosen = _stratified(task.party, table, parameters)
+    else:
+        chosen = None if table is None else _random(task, table.num_rows, parameters)
+    if table is None or chosen is None:
+        return Result()
+    kept = table.take(chosen)
+    return Result({"table": kept}, report=_report(table, kept))
+
+
+def _random(task: Task, rows: int, parameters: SampleParameters) -> npt.NDArray[np.int64]:
+    size = sampling.size_of(rows, parameters.fraction, parameters.count)
+    generator = task.party.public_rng.generator(task.step, 0, "sample")
+    return sampling.at_random(rows, size, generator)
+
+
+def _stratified(
+    party: Party, table: Table | None, parameters: SampleParameters
+) -> npt.NDArray[np.int64] | None:
+    if party.name != party.guest:
+        return _hear(party, table)
+    if table is None or table.label_name is None:
+        raise DataError("ATL-CMP-042", "a stratified sample needs the guest's labelled table")
+    if table.num_rows > 8 * _MOST:
+        raise UserError("ATL-CMP-040", "the table is too large for a stratified sample")
+    chosen = sampling.stratified(
+        table.label(),
+        party.secret_rng,
+        fraction=parameters.fraction,
+        count=parameters.count,
+        shares=[(share.label, share.fraction) for share in parameters.shares],
+    )
+    if not len(chosen):
+        raise DataError("ATL-CMP-040", "the sample keeps no row", place="parameters")
+    flags = np.zeros(table.num_rows, dtype=np.bool_)
+    flags[chosen] = True
+    bits = np.packbits(flags, bitorder="little")
+    for peer in sorted(party.roles.keys() - {party.name}):
+        party.channel.send(peer, "kept", Kept(bits))
+    return chosen
+
+
+def _hear(party: Party, table: Table | None) -> npt.NDArray[np.int64] | None:
+    bits = party.channel.receive(party.guest, "kept", Kept).bits
+    if table is None:
+        return None
+    flags = np.unpackbits(bits, bitorder="little")
+    rows = table.num_rows
+    if len(bits) != -(-rows // 8) or flags[rows:].any() or not flags.any():
+        raise PeerError(
+            "ATL-CMP-043",
+            "the guest's sample does not fit this party's table",
+            party=party.guest,
+            hint="sample tables that were aligned by an intersection",
+        )
+    return np.flatnonzero(flags)
+
+
+def _report(table: Table, kept: Table) -> Report:
+    values: dict[str, float | int | str | None] = {"rows": table.num_rows, "kept": kept.num_rows}
+    panels: list[Panel] = [KeyValuePanel(title="Rows", values=values)]
+    if table.label_name is not None:
+        classes, before = np.unique(table.label(), return_counts=True)
+        if len(classes) <= sampling.CLASSES:
+            label = kept.label()
+            after = [int(np.count_nonzero(label == value)) for value in classes]
+            lines = zip(classes.tolist(), before.tolist(), after, strict=True)
+            panels.append(
+                TablePanel(title="Classes", columns=("label", "rows", "kept"), rows=tuple(lines))
+            )
+    return Report(title="Sample", panels=tuple(panels))
+
+
+def describe(facts: Facts, parameters: SampleParameters) -> Terms:
+    """At random nothing is sent; stratified, the guest tells which rows it kept."""
+    owners = {"table": tuple(sorted(facts.roles))}
+    if parameters.method == "random":
+        return Terms(owners=owners)
+    size = "ceil_div(rows_guest, 8)"
+    others = [role for role in (Role.HOST,) if role in facts.roles.values()]
+    warnings = (
+        [
+            "the other parties learn which rows were kept; chances that differ by class tell "
+            "something of the label"
+        ]
+        if parameters.shares
+        else []
+    )
+    return Terms(
+        implementation="sample.stratified",
+        trust_model="federated",
+        reveals=tuple(Reveal(role.value, Kept.kind, "bits", size, _WHAT) for role in others),
+        estimated_bytes=(len(facts.roles) - 1) * -(-facts.rows(facts.guest) // 8),
+        owners=owners,
+        warnings=tuple(warnings),
+    )
+
+
+SAMPLE = Component(
+    name="sample",
+    version="1",
+    parameters=SampleParameters,
+    run=run,
+    describe=describe,
+    sources=("atoll.learning.features.sampling",),
+    inputs={"table": Port("table")},
+    outputs={"table": "table"},
+)

@@ -1,0 +1,91 @@
+"""Describes each party's own columns; nothing is sent."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+
+from atoll.components.api import Component, Facts, Result, Task, Terms
+from atoll.core.report import BarPanel, KeyValuePanel, Panel, Report, TablePanel
+from atoll.jobs.schema import Port
+from atoll.learning.features.statistics import (
+    ColumnStatistics,
+    StatisticsParameters,
+    describe_table,
+)
+from atoll.table import Table
+
+SHOWN = 200
+_FIGURES = ("count", "missing", "mean", "std", "minimum", "median", "maximum", "distinct")
+_SHAPE = ("skewness", "kurtosis")
+
+
+def run(task: Task, parameters: StatisticsParameters) -> Result:
+    """Describe this party's table; a party without one does nothing."""
+    table: Table | None = task.inputs["table"]
+    if table is None:
+        return Result()
+    found = describe_table(table, parameters)
+    value = {
+        "version": 1,
+        "rows": table.num_rows,
+        "columns": [{"name": name, **column.to_dict()} for name, column in found.items()],
+    }
+    text = json.dumps(value, indent=2, allow_nan=False)
+    files = {"statistics.json": f"{text}\n".encode()}
+    return Result({"statistics": value}, files, report(table.num_rows, found))
+
+
+def report(rows: int, found: Mapping[str, ColumnStatistics]) -> Report:
+    """Return the report: a line for each column, and the columns with missing values."""
+    constant = sum(column.constant for column in found.values())
+    panels: list[Panel] = [
+        KeyValuePanel(
+            title="Table",
+            values={"rows": rows, "columns": len(found), "constant columns": constant},
+        ),
+        TablePanel(
+            title="Columns",
+            help="distinct values are counted up to a limit, marked by +",
+            columns=("column", *_FIGURES, *_SHAPE),
+            rows=tuple(_line(name, column) for name, column in list(found.items())[:SHOWN]),
+        ),
+    ]
+    shares = sorted(
+        ((column.missing / rows, name) for name, column in found.items() if column.missing),
+        reverse=True,
+    )[:SHOWN]
+    if shares:
+        panels.append(
+            BarPanel(
+                title="Missing values",
+                labels=tuple(name for _, name in shares),
+                values=tuple(share for share, _ in shares),
+                value_label="share of rows",
+            )
+        )
+    return Report(title="Statistics", panels=tuple(panels))
+
+
+def _line(name: str, column: ColumnStatistics) -> tuple[float | int | str | None, ...]:
+    figures = column.to_dict()
+    if column.distinct_limited:
+        figures["distinct"] = f"{column.distinct}+"
+    return (name, *(figures[key] for key in (*_FIGURES, *_SHAPE)))
+
+
+def describe(facts: Facts, parameters: StatisticsParameters) -> Terms:
+    """Nothing leaves a party; each keeps what its own columns say."""
+    return Terms(owners={"statistics": tuple(sorted(facts.roles))})
+
+
+STATISTICS = Component(
+    name="statistics",
+    version="1",
+    parameters=StatisticsParameters,
+    run=run,
+    describe=describe,
+    sources=("atoll.learning.features.statistics",),
+    inputs={"table": Port("table")},
+    outputs={"statistics": "statistics"},
+)

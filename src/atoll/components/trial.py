@@ -1,0 +1,172 @@
+"""Runs one component as every party in one process, in virtual time: for tests of components."""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from pydantic import BaseModel
+
+from atoll.channel.api import Channel
+from atoll.channel.memory import MemoryNetwork, failure_code
+from atoll.channel.party import Party
+from atoll.components.api import Component, Facts, Result, Tables, Task, Terms
+from atoll.core.errors import AtollError
+from atoll.core.limits import Limits
+from atoll.core.names import Role, Scope
+from atoll.core.random import PublicRandom, SecretRandom
+from atoll.core.settings import require_insecure
+from atoll.jobs.errors import NotFoundError
+from atoll.jobs.plan import TableFacts
+from atoll.table import ID_RULE, Table
+
+ROLES: Mapping[str, Role] = {"bank": Role.GUEST, "shop": Role.HOST}
+STEP = "trial"
+
+
+class NoTables:
+    """The tables of a party that has none of its own to read."""
+
+    def open(self, name: str, *, id_column: str, label: str | None) -> Table:
+        """Refuse. Errors: ATL-JOB-010."""
+        raise NotFoundError("ATL-JOB-010", "this trial has no such table", place=name)
+
+
+@dataclass(frozen=True)
+class Case:
+    """One run on tiny data.
+
+    ``inputs`` and ``own`` (parameters that differ) are by party; ``sizes`` are the counts that the
+    size formulas of reveals name, beside ``rows_guest``, ``rows_host`` and ``rows`` (each party's
+    first table). ``code`` is set if the run must be refused with it; ``unsent`` names declared
+    reveals, (message, field), that this case does not bring about.
+    """
+
+    inputs: Mapping[str, Mapping[str, Any]]
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    own: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    roles: Mapping[str, Role] = field(default_factory=lambda: dict(ROLES))
+    tables: Mapping[str, Tables] = field(default_factory=dict)
+    sizes: Mapping[str, int] = field(default_factory=dict)
+    unsent: frozenset[tuple[str, str]] = frozenset()
+    code: str | None = None
+
+
+@dataclass(frozen=True)
+class Trial:
+    """What became of each party, what the plan said, and each revealing field that was sent."""
+
+    terms: Terms
+    results: Mapping[str, Result]
+    errors: Mapping[str, BaseException]
+    sent: tuple[Mapping[str, Any], ...]
+
+    def check(self) -> Trial:
+        """Raise the first cause if a party failed, else return the trial."""
+        causes = sorted(self.errors.values(), key=_is_echo)
+        if causes:
+            raise causes[0]
+        return self
+
+    @property
+    def causes(self) -> tuple[BaseException, ...]:
+        """The errors that are not only the echo of another party's."""
+        return tuple(error for error in self.errors.values() if not _is_echo(error))
+
+
+def _is_echo(error: BaseException) -> bool:
+    return isinstance(error, AtollError) and error.code in {"ATL-NET-003", "ATL-NET-004"}
+
+
+@dataclass
+class _Stage:
+    results: dict[str, Result] = field(default_factory=dict)
+    errors: dict[str, BaseException] = field(default_factory=dict)
+    channels: dict[str, Channel] = field(default_factory=dict)
+
+
+def parameters_of(component: Component, case: Case) -> dict[str, BaseModel]:
+    """Return each party's parameters, filled. Errors: pydantic's for what does not fit."""
+    return {
+        party: component.parameters.model_validate({**case.parameters, **case.own.get(party, {})})
+        for party in case.roles
+    }
+
+
+def facts_of(case: Case) -> Facts:
+    """Return what a plan would know of the case: the size and columns of each party's table."""
+    tables = {party: table_facts(case.inputs.get(party, {})) for party in case.roles}
+    named = sorted({port for inputs in case.inputs.values() for port in inputs})
+    return Facts(STEP, dict(case.roles), tables, tuple(named))
+
+
+def table_facts(inputs: Mapping[str, Any]) -> TableFacts:
+    """Return the facts of the first table among inputs; those of an empty one if there is none."""
+    table = next((value for value in inputs.values() if isinstance(value, Table)), None)
+    return TableFacts(
+        name=STEP,
+        digest="" if table is None else table.digest(),
+        rows=0 if table is None else table.num_rows,
+        columns=() if table is None else table.columns,
+        label=None if table is None else table.label_name,
+        id_rule=ID_RULE,
+    )
+
+
+def play(component: Component, case: Case, *, seed: int = 1) -> Trial:
+    """Run the case once; equal seeds give equal randomness, the secret kind included.
+
+    Errors: ATL-SET-001 outside tests and simulation; errors of parties land in the trial.
+    """
+    require_insecure("a trial of a component")
+    parameters = parameters_of(component, case)
+    network = MemoryNetwork(tuple(case.roles), virtual=True)
+    stage = _Stage()
+    threads = []
+    for name in case.roles:
+        party = _party(name, case, network, seed)
+        stage.channels[name] = party.channel
+        task = Task(STEP, party, dict(case.inputs.get(name, {})), case.tables.get(name, NoTables()))
+        arguments = (stage, network, component, task, parameters[name])
+        threads.append(threading.Thread(target=_live, args=arguments, name=name))
+        network.enter()
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    common = component.parameters.model_validate(dict(case.parameters))
+    sent = [line for channel in stage.channels.values() for line in channel.disclosures.to_list()]
+    terms = component.describe(facts_of(case), common)
+    return Trial(terms, stage.results, stage.errors, tuple(sent))
+
+
+def _party(name: str, case: Case, network: MemoryNetwork, seed: int) -> Party:
+    public = hashlib.sha256(f"atoll/trial/v1/{seed}".encode()).digest()
+    limits = Limits()
+    return Party(
+        name=name,
+        roles=dict(case.roles),
+        channel=Channel(network.transport(name), Scope("trial", STEP), limits),
+        session=hashlib.sha256(b"session" + public).digest(),
+        public_rng=PublicRandom(public),
+        secret_rng=SecretRandom.seeded(f"{seed}/{name}".encode()),
+        clock=network.clock,
+        limits=limits,
+    )
+
+
+def _live(
+    stage: _Stage, network: MemoryNetwork, component: Component, task: Task, parameters: BaseModel
+) -> None:
+    transport = task.party.channel.transport
+    try:
+        stage.results[task.party.name] = component.run(task, parameters)
+        transport.close()
+    except BaseException as error:
+        stage.errors[task.party.name] = error
+        transport.abort(failure_code(error), STEP)
+    finally:
+        network.leave()

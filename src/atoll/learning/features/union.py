@@ -1,0 +1,120 @@
+"""Tables with the same columns put one below the other; each id is kept once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import pyarrow as pa
+from pydantic import BaseModel, ConfigDict, Field
+
+from atoll.core.errors import DataError, UserError
+from atoll.table import Table
+from atoll.table.rows import lookup
+
+
+class UnionParameters(BaseModel):
+    """What happens to rows whose id occurs in several tables."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    duplicates: Literal["error", "keep-first"] = Field(
+        default="error", description="an id in several tables: refuse it, or keep its first row"
+    )
+    check: Literal["counts", "none"] = Field(
+        default="counts",
+        description="compare numbers of rows with the other parties, so that rows stay aligned",
+    )
+
+
+@dataclass(frozen=True)
+class Unity:
+    """The united table, how many rows each input had, and how many were left out."""
+
+    table: Table
+    rows: tuple[int, ...]
+    left_out: int
+
+
+def unite(tables: Sequence[Table], duplicates: Literal["error", "keep-first"]) -> Unity:
+    """Return the rows of the first table, then those of the next with new ids, and so on.
+
+    Parties whose tables hold the same ids in the same order get the same ids in the same order.
+    Errors: ATL-CMP-030 other columns, ATL-CMP-031 an id occurs in two tables.
+    """
+    for number, table in enumerate(tables):
+        _check_columns(table, tables[0], number)
+    schema = _common_schema(tables)
+    whole, left_out = _conform(tables[0], schema, tables[0], 0), 0
+    for number, table in enumerate(tables[1:], 1):
+        fresh = lookup(whole.ids(), table.ids()) < 0
+        repeated = table.num_rows - int(np.count_nonzero(fresh))
+        if repeated and duplicates == "error":
+            raise DataError(
+                "ATL-CMP-031",
+                f"{repeated} ids occur in an earlier table, too",
+                place=f"row {int(np.argmin(fresh)) + 1} of tables.{number}",
+                hint="set duplicates to keep-first, or leave them out",
+            )
+        left_out += repeated
+        if repeated < table.num_rows:
+            kept = table.filter(fresh) if repeated else table
+            parts = _conform(kept, schema, whole, number).partitions
+            parts = (*whole.partitions, *parts)
+            whole = Table(parts, whole.id_name, whole.label_name, whole.engine)
+    return Unity(whole, tuple(table.num_rows for table in tables), left_out)
+
+
+def _check_columns(table: Table, model: Table, number: int) -> None:
+    same_label = table.label_name == model.label_name
+    if same_label and set(table.columns) == set(model.columns):
+        return
+    absent = sorted(set(model.columns) - set(table.columns))[:5]
+    extra = sorted(set(table.columns) - set(model.columns))[:5]
+    hint = f"absent: {', '.join(absent) or 'none'}; too many: {', '.join(extra) or 'none'}"
+    raise UserError(
+        "ATL-CMP-030",
+        "the tables have different columns",
+        place=f"tables.{number}",
+        hint=hint if same_label else f"{hint}; the labels differ",
+    )
+
+
+def _common_schema(tables: Sequence[Table]) -> Any:
+    """Return the first table's schema, with fractions where any table has them."""
+    model, fields = tables[0], []
+    for field in model.schema:
+        if field.name == model.id_name:
+            fields.append(field)
+            continue
+        kinds = {table.schema.field(field.name).type for table in tables}
+        fractions = any(pa.types.is_floating(kind) for kind in kinds)
+        common = pa.float64() if fractions else pa.int64()
+        fields.append(field if len(kinds) == 1 else field.with_type(common))
+    return pa.schema(fields)
+
+
+def _conform(table: Table, schema: Any, model: Table, number: int) -> Table:
+    if table.id_name != model.id_name:
+        table = table.rename({table.id_name: model.id_name})
+    if table.schema == schema:
+        return table
+    parts = [_cast(part.select(schema.names), schema, number) for part in table.partitions]
+    return Table(parts, model.id_name, model.label_name, table.engine)
+
+
+def _cast(part: Any, schema: Any, number: int) -> Any:
+    columns = []
+    for field, column in zip(schema, part.columns, strict=True):
+        try:
+            columns.append(column.cast(field.type, safe=True))
+        except pa.ArrowInvalid as error:
+            raise UserError(
+                "ATL-CMP-030",
+                "a column's whole numbers are too large for the fractions of another table",
+                place=f"tables.{number}, column {field.name!r}",
+                hint="bring the column to one form before",
+            ) from error
+    return pa.RecordBatch.from_arrays(columns, schema=schema)

@@ -1,0 +1,167 @@
+"""Tiny cases for the conformance suite, by component."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from atoll.components.conformance import PARAMETERS
+from atoll.components.scores import Scores
+from atoll.components.trial import Case
+from atoll.core.names import Role
+from atoll.flow.tables import HeldTables
+from atoll.table import Table
+
+ROWS = 60
+THREE: Mapping[str, Role] = {"bank": Role.GUEST, "mill": Role.HOST, "shop": Role.HOST}
+
+
+def ids(rows: int = ROWS, start: int = 0) -> Any:
+    return pa.array([f"person-{at:04d}" for at in range(start, start + rows)])
+
+
+def table(name: str, *, rows: int = ROWS, start: int = 0, label: bool = False) -> Table:
+    rng = np.random.default_rng(len(name) + rows)
+    columns = {f"{name}{at}": pa.array(rng.normal(size=rows)) for at in range(3)}
+    if label:
+        columns["y"] = pa.array((np.arange(rows) % 3 == 0).astype(float))
+    return Table.from_columns(ids(rows, start), columns, label="y" if label else None)
+
+
+def both(port: str = "table", rows: int = ROWS) -> dict[str, dict[str, Any]]:
+    """Return aligned tables of two parties."""
+    return {
+        "bank": {port: table("b", rows=rows, label=True)},
+        "shop": {port: table("s", rows=rows)},
+    }
+
+
+def several(starts: Sequence[int], *, shop_starts: Sequence[int] | None = None) -> Any:
+    """Return tables to unite: 20 rows from each start."""
+    return {
+        "bank": {
+            f"tables.{at}": table("b", rows=20, start=start, label=True)
+            for at, start in enumerate(starts)
+        },
+        "shop": {
+            f"tables.{at}": table("s", rows=20, start=start)
+            for at, start in enumerate(shop_starts or starts)
+        },
+    }
+
+
+def none(port: str = "table") -> dict[str, dict[str, Any]]:
+    return {"bank": {port: None}, "shop": {port: None}}
+
+
+def scores() -> Scores:
+    label = (np.arange(ROWS) % 2).astype(float)
+    return Scores(ids().cast(pa.binary()), label, np.linspace(0.0, 1.0, ROWS))
+
+
+SHARES = [{"label": 1.0, "fraction": 1.0}, {"label": 0.0, "fraction": 0.25}]
+FAR = {"bank": {"table": table("b", label=True)}, "shop": {"table": table("s", start=500)}}
+
+CASES: dict[str, list[Case]] = {
+    "statistics": [
+        Case(both()),
+        Case(none()),
+        Case(both(), own={"bank": {"label": True, "columns": ["b1"]}}),
+        Case(both(), {"quantiles": [0.5, 0.5]}, code=PARAMETERS),
+        Case(both(), own={"shop": {"columns": ["nothing"]}}, code="ATL-TAB-002"),
+        Case(both(), own={"shop": {"columns": ["id"]}}, code="ATL-CMP-021"),
+    ],
+    "union": [
+        Case(several([0, 20, 40])),
+        Case(several([0])),
+        Case(several([0, 10]), {"duplicates": "keep-first"}),
+        Case(several([0, 20]), {"check": "none"}),
+        Case({"bank": several([0, 20])["bank"], "shop": {"tables.0": None, "tables.1": None}}),
+        Case(several([0, 10]), code="ATL-CMP-031"),
+        Case(
+            {"bank": several([0, 20])["bank"], "shop": {"tables.0": table("s"), "tables.1": None}},
+            code="ATL-CMP-032",
+        ),
+        Case(
+            several([0, 20], shop_starts=[0, 5]),
+            {"duplicates": "keep-first"},
+            code="ATL-CMP-033",
+        ),
+        Case(
+            {"bank": {"tables.0": table("b"), "tables.1": table("c", start=90)}, "shop": {}},
+            {"check": "none"},
+            code="ATL-CMP-030",
+        ),
+    ],
+    "sample": [
+        Case(both(), {"fraction": 0.3}),
+        Case(both(), {"count": ROWS}),
+        Case(none(), {"count": 5}),
+        Case(both(), {"method": "stratified", "fraction": 0.5}),
+        Case(both(), {"method": "stratified", "count": 11}),
+        Case(both(), {"method": "stratified", "shares": SHARES}),
+        Case(
+            {**both(), "mill": {"table": None}},
+            {"method": "stratified", "fraction": 0.5},
+            roles=THREE,
+        ),
+        Case(both(), {"count": ROWS + 1}, code="ATL-CMP-040"),
+        Case(both(), {"method": "stratified", "count": ROWS + 1}, code="ATL-CMP-040"),
+        Case(both(), {"method": "stratified", "shares": SHARES[:1]}, code="ATL-CMP-041"),
+        Case(
+            {"bank": {"table": table("b")}, "shop": {"table": table("s")}},
+            {"method": "stratified", "fraction": 0.5},
+            code="ATL-CMP-042",
+        ),
+        Case(
+            {"bank": both()["bank"], "shop": {"table": table("s", rows=20)}},
+            {"method": "stratified", "fraction": 0.5},
+            code="ATL-CMP-043",
+        ),
+        Case(both(), {}, code=PARAMETERS),
+        Case(both(), {"fraction": 0.5, "count": 3}, code=PARAMETERS),
+        Case(both(), {"shares": SHARES}, code=PARAMETERS),
+    ],
+    "download": [
+        Case(both()),
+        Case(both(), own={"bank": {"format": "parquet", "columns": ["y"]}}),
+        Case(both(), own={"shop": {"write": False}}),
+        Case({"bank": {"table": scores()}, "shop": {"table": None}}),
+        Case(both(), own={"shop": {"columns": ["nothing"]}}, code="ATL-CMP-050"),
+        Case(both(), {"name": "../out"}, code=PARAMETERS),
+    ],
+    "split": [
+        Case(both()),
+        Case(both(), {"seed": 3}),
+        Case(both(rows=1), code="ATL-JOB-014"),
+    ],
+    "reader": [
+        Case(
+            {"bank": {}, "shop": {}},
+            {"tables": {"bank": "rows", "shop": "rows"}},
+            tables={
+                "bank": HeldTables({"rows": table("b", label=True)}),
+                "shop": HeldTables({"rows": table("s")}),
+            },
+        ),
+        Case({"bank": {}, "shop": {}}, {"tables": {"bank": "rows"}}, code="ATL-JOB-006"),
+    ],
+    "psi": [
+        Case(both(), {"protocol": "ideal"}, sizes={"count": ROWS, "id_bytes_host": 11 * ROWS}),
+        Case(both(), sizes={"count": ROWS}),
+        Case(FAR, code="ATL-PSI-004"),
+    ],
+    "evaluation": [
+        Case({"bank": {"scores": scores()}, "shop": {"scores": None}}),
+        Case(
+            {
+                "bank": {"scores": Scores(ids().cast(pa.binary()), np.ones(ROWS), np.ones(ROWS))},
+                "shop": {"scores": None},
+            },
+            code="ATL-EVA-004",
+        ),
+    ],
+}

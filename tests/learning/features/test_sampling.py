@@ -1,0 +1,96 @@
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from atoll.core.errors import AtollError
+from atoll.core.random import PublicRandom, SecretRandom
+from atoll.learning.features.sampling import at_random, size_of, stratified
+
+Floats = npt.NDArray[np.float64]
+
+labels = st.lists(st.integers(0, 4), min_size=1, max_size=80).map(
+    lambda values: np.array(values, dtype=np.float64)
+)
+
+
+@given(st.integers(1, 200), st.floats(0.001, 1))
+def test_a_share_keeps_at_least_one_row(rows: int, fraction: float) -> None:
+    assert size_of(rows, fraction, None) == min(max(round(rows * fraction), 1), rows)
+
+
+@given(st.integers(1, 100), st.data())
+def test_positions_are_ascending_and_of_the_asked_number(rows: int, data: st.DataObject) -> None:
+    kept = data.draw(st.integers(1, rows))
+    found = at_random(rows, kept, PublicRandom(b"x").generator("s", 0, "sample"))
+    assert len(found) == kept
+    assert np.all(np.diff(found) > 0)
+    assert 0 <= found[0] <= found[-1] < rows
+
+
+def test_every_row_is_as_likely_as_any_other() -> None:
+    counts = np.zeros(10)
+    for seed in range(4000):
+        generator = PublicRandom(seed.to_bytes(4, "big")).generator("s", 0, "sample")
+        counts[at_random(10, 3, generator)] += 1
+    # 4000 draws at 0.3: 29 a standard deviation; five of them, so one false alarm in 10^5.
+    assert np.all(np.abs(counts - 1200) < 5 * 29)
+
+
+@given(labels, st.data())
+def test_a_count_is_spread_like_the_classes(label: Floats, data: st.DataObject) -> None:
+    count = data.draw(st.integers(1, len(label)))
+    found = stratified(label, SecretRandom.seeded(3), count=count)
+    assert len(found) == count
+    assert np.all(np.diff(found) > 0)
+    for value in np.unique(label):
+        size = np.count_nonzero(label == value)
+        got = np.count_nonzero(label[found] == value)
+        assert abs(got - size * count / len(label)) < 1 + 1e-9
+
+
+@given(labels, st.floats(0.01, 1))
+def test_a_fraction_holds_in_each_class(label: Floats, fraction: float) -> None:
+    found = stratified(label, SecretRandom.seeded(3), fraction=fraction)
+    for value in np.unique(label):
+        size = np.count_nonzero(label == value)
+        expected = max(round(size * fraction), 1)
+        assert np.count_nonzero(label[found] == value) == expected
+
+
+def test_shares_hold_by_class_and_zero_leaves_one_out() -> None:
+    label = np.repeat([0.0, 1.0, 2.0], [100, 50, 10])
+    shares = [(0.0, 0.1), (1.0, 1.0), (2.0, 0.0)]
+    found = label[stratified(label, SecretRandom.seeded(1), shares=shares)]
+    assert [np.count_nonzero(found == value) for value in (0.0, 1.0, 2.0)] == [10, 50, 0]
+
+
+def test_the_choice_within_a_class_is_uniform_and_tells_no_label() -> None:
+    """With equal shares a chosen row is as likely of one class as of the other."""
+    label = np.array([0.0, 1.0] * 6)
+    counts = np.zeros(12)
+    for seed in range(3000):
+        counts[stratified(label, SecretRandom.seeded(seed), fraction=0.5)] += 1
+    assert np.all(np.abs(counts - 1500) < 5 * 27.4)
+
+
+@pytest.mark.parametrize(
+    ("changes", "code"),
+    [
+        ({"count": 5}, "ATL-CMP-040"),
+        ({"shares": [(0.0, 1.0)]}, "ATL-CMP-041"),
+    ],
+)
+def test_what_does_not_fit_is_refused(changes: dict[str, object], code: str) -> None:
+    with pytest.raises(AtollError) as caught:
+        stratified(np.array([0.0, 1.0, 1.0]), SecretRandom.seeded(1), **changes)  # type: ignore[arg-type]
+    assert caught.value.code == code
+
+
+def test_a_label_of_many_values_is_refused() -> None:
+    with pytest.raises(AtollError) as caught:
+        stratified(np.arange(101.0), SecretRandom.seeded(1), fraction=0.5)
+    assert caught.value.code == "ATL-CMP-041"
