@@ -1,0 +1,187 @@
+"""The rules up to the start: declare, make the same plan, approve it, check every approval."""
+
+from __future__ import annotations
+
+from atoll.core.errors import AtollError, PeerError
+from atoll.flow.comparing import compare, compare_code, different
+from atoll.flow.control.codes import NO_PLAN
+from atoll.flow.control.commands import Decide, Declare
+from atoll.flow.control.events import Decided, Declared, DeclareFailed
+from atoll.flow.control.facts import (
+    Declaration,
+    PlanFacts,
+    Refusal,
+    SignedApproval,
+    approval_nonce,
+    plain,
+)
+from atoll.flow.control.record import Approved, JobRecord
+from atoll.flow.control.turn import Turn
+from atoll.jobs import approval as approvals
+from atoll.jobs.errors import ConflictError
+from atoll.jobs.plan import Plan
+
+DECLARE = "declare"
+PHASE = "agreement"
+
+
+def agree(turn: Turn) -> None:
+    """Ask, make the plan, compare and check whatever can be by now."""
+    record = turn.record
+    if turn.halted() is not None:
+        return
+    if record.own.declaration is None:
+        turn.ask(DECLARE, Declare(record.job, record.initiator))
+        return
+    if record.plan is None:
+        if all(_declared(record, party) for party in record.job.parties):
+            _make_plan(turn)
+        return
+    _compare_plans(turn)
+    for party in record.job.parties:
+        _check_approval(turn, party)
+    if not _covered(turn.record, record.party) and turn.halted() is None:
+        run = record.run
+        nonce = approval_nonce(record.id, record.proposal.nonce, record.party, run)
+        turn.ask(_decide(run), Decide(record.plan, nonce, run))
+
+
+def agreed(record: JobRecord) -> bool:
+    """Tell whether every party holds this plan and approved it for the present run."""
+    mine = record.own.plan
+    if mine is None or record.plan is None:
+        return False
+    for party in record.job.parties:
+        facts = record.facts.get(party)
+        if facts is None or facts.plan != mine or not _covered(record, party):
+            return False
+    return True
+
+
+def _declared(record: JobRecord, party: str) -> bool:
+    return party in record.facts and record.facts[party].declaration is not None
+
+
+def _covered(record: JobRecord, party: str) -> bool:
+    found = record.approved.get(party)
+    return found is not None and found.covers(record.run)
+
+
+def _decide(run: int) -> str:
+    return f"decide {run}"
+
+
+def _make_plan(turn: Turn) -> None:
+    try:
+        plan = _plan(turn)
+    except AtollError as error:
+        turn.fail(error.located(phase=PHASE))
+        return
+    except (ArithmeticError, LookupError, ValueError, TypeError, MemoryError):
+        # What a component makes of declared figures may break it; that must not break the node.
+        turn.fail(PeerError(NO_PLAN, "no plan can be made of what was declared", phase=PHASE))
+        return
+    turn.set(plan=plan)
+    turn.tell(plan=PlanFacts(plan.digest(), plan.parts()))
+    agree(turn)
+
+
+def _plan(turn: Turn) -> Plan:
+    record = turn.record
+    tables, prints = {}, {}
+    mine = record.own.declaration
+    for party in sorted(record.job.parties):
+        said = record.facts[party].declaration
+        if said is None or mine is None:
+            raise PeerError(NO_PLAN, "a declaration is missing", party=party)
+        if party != record.party:
+            compare_code(mine.components, plain(said.components), party)
+        tables[party] = dict(said.tables)
+        key = turn.rules.check(party, said.certificate)
+        prints[party] = approvals.key_fingerprint(key)
+    return turn.rules.build(record.job, tables, prints)
+
+
+def _compare_plans(turn: Turn) -> None:
+    record = turn.record
+    mine = record.own.plan
+    for party in record.peers:
+        facts = record.facts.get(party)
+        if mine is None or facts is None or facts.plan is None or facts.plan == mine:
+            continue
+        try:
+            compare(mine.parts, facts.plan.parts, party)
+            raise different(["digest"], party)
+        except PeerError as error:
+            turn.fail(error)
+
+
+def _check_approval(turn: Turn, party: str) -> None:
+    record = turn.record
+    facts = record.facts.get(party)
+    if facts is None or facts.approval is None or facts.plan != record.own.plan:
+        return
+    known = record.approved.get(party)
+    if known is not None and known.first == facts.approval.run:
+        return
+    try:
+        approved = check(turn, party, facts.approval)
+    except AtollError as error:
+        turn.fail(error.located(party=party, phase=PHASE))
+        return
+    turn.set(approved={**record.approved, party: approved})
+
+
+def check(turn: Turn, party: str, signed: SignedApproval) -> Approved:
+    """Check an approval against the plan, the job and the certificate that was declared.
+
+    Errors: ATL-PLN-002 forged or for another plan, job or run; ATL-PLN-003 expired.
+    """
+    record = turn.record
+    said = record.facts[party].declaration
+    if said is None or record.plan is None:
+        raise PeerError("ATL-PLN-002", "the approval came before the plan", party=party)
+    key = turn.rules.check(party, said.certificate)
+    approvals.check_signature(signed.document, signed.signature, key, party)
+    entry = approvals.Approval.decode(signed.document)
+    approvals.check(entry, record.plan, party, now=turn.now.wall)
+    nonce = approval_nonce(record.id, record.proposal.nonce, party, signed.run)
+    if entry.nonce != nonce:
+        raise PeerError("ATL-PLN-002", "the approval is for another job or run", party=party)
+    return Approved(signed.run, entry.runs, entry.expires)
+
+
+def on_declared(turn: Turn, event: Declared) -> None:
+    """Take the own declaration in, once."""
+    turn.unask(DECLARE)
+    if turn.record.own.declaration is None and turn.halted() is None:
+        turn.tell(declaration=Declaration(event.tables, event.components, event.certificate))
+
+
+def on_declare_failed(turn: Turn, event: DeclareFailed) -> None:
+    """Refuse: this node cannot take part."""
+    turn.unask(DECLARE)
+    if turn.record.own.declaration is None and turn.halted() is None:
+        turn.set(place=event.place)
+        turn.tell(refusal=Refusal(event.code, "declaration"))
+
+
+def on_decided(turn: Turn, event: Decided) -> None:
+    """Take the own decision in. Errors: ATL-FLW-014 there is nothing to decide (any more)."""
+    record = turn.record
+    if turn.halted() is not None or record.plan is None:
+        raise ConflictError(
+            "ATL-FLW-014",
+            "there is nothing to decide about this job",
+            hint="see its state: it may have ended, or parties have not declared their data yet",
+        )
+    if _covered(record, record.party):
+        return
+    turn.set(queued=event.kind == "queue")
+    if event.kind == "refuse":
+        turn.tell(refusal=Refusal(event.code or "ATL-FLW-018", "approval"))
+    elif event.kind == "approve":
+        signed = SignedApproval(event.document, event.signature, record.run)
+        approved = check(turn, record.party, signed)
+        turn.set(approved={**record.approved, record.party: approved})
+        turn.tell(approval=signed)

@@ -1,0 +1,15 @@
+"""The codes of this room, where several files use one; each has its page in ``docs/errors``."""
+
+from __future__ import annotations
+
+STOPPED = "ATL-FLW-007"
+PEER_LOST = "ATL-FLW-008"
+NO_PROGRESS = "ATL-FLW-009"
+LOST_TOO_OFTEN = "ATL-FLW-010"
+NODE_RESTARTED = "ATL-FLW-011"
+OUTRUN = "ATL-FLW-012"
+NOT_REUSABLE = "ATL-FLW-017"
+REFUSED = "ATL-FLW-018"
+NO_ANSWER = "ATL-FLW-020"
+NO_PLAN = "ATL-FLW-021"
+EXPIRED = "ATL-PLN-003"

@@ -1,0 +1,158 @@
+"""The rules for the end: the initiator's verdict, each party's own end, lost parties, new runs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from atoll.core.errors import UserError
+from atoll.flow.control.admission import going, release
+from atoll.flow.control.codes import NO_ANSWER, PEER_LOST, STOPPED
+from atoll.flow.control.commands import Ended
+from atoll.flow.control.events import Moment, StopAsked
+from atoll.flow.control.facts import DONE, End, Stop
+from atoll.flow.control.record import JobRecord
+from atoll.flow.control.scheduling import done_steps, tasks_of, verdict
+from atoll.flow.control.turn import Turn
+from atoll.jobs.errors import ConflictError
+
+FALSE_VERDICT = "ATL-FLW-006"
+
+
+def follow_run(turn: Turn) -> None:
+    """Begin the initiator's next run."""
+    record = turn.record
+    if record.lead.run <= record.run:
+        return
+    release(turn)
+    turn.tell(run=record.lead.run, refusal=None, stop=None, end=None)
+    turn.set(closed=False, queued=False, retried={}, lost={}, marks={}, place=None)
+
+
+def conclude(turn: Turn) -> None:
+    """Give the verdict, and end the run here once nothing of it is alive."""
+    record = turn.record
+    found = turn.halted()
+    if found is None or record.closed:
+        return
+    if record.drives:
+        verdict(turn, found)
+    elif record.own.end is None:
+        _echo(turn)
+    record = turn.record
+    if record.own.end is None or record.running:
+        return
+    release(turn)
+    end = record.own.end
+    turn.set(closed=True, queued=False, asked=frozenset(), marks={})
+    attempts = {step: command.attempt for step, command in record.lead.commands.items()}
+    turn.give(Ended(end.state, end.code, end.party, end.phase, attempts))
+
+
+def _echo(turn: Turn) -> None:
+    record = turn.record
+    if record.lead.run != record.run or record.lead.end is None or record.running:
+        return
+    end = record.lead.end
+    if end.state == "success" and not _all_mine(record):
+        turn.complain(record.initiator, FALSE_VERDICT, "end")
+        end = End("failed", FALSE_VERDICT, record.initiator)
+    turn.tell(end=end)
+
+
+def _all_mine(record: JobRecord) -> bool:
+    """Tell whether every own task succeeded in the attempt that the initiator commanded last."""
+    for step in record.proposal.steps:
+        mine = tasks_of(record, step).get(record.party)
+        if mine is None or mine.state not in DONE:
+            return False
+    return True
+
+
+def on_stop(turn: Turn, event: StopAsked) -> None:
+    """Ask all parties to end the run; nothing happens if it is ending anyhow."""
+    if turn.halted() is None:
+        turn.tell(stop=Stop(event.kind, event.code or STOPPED))
+
+
+def tick(turn: Turn, heard: Mapping[str, float]) -> None:
+    """Find parties that are lost, and end without a verdict that cannot come any more."""
+    record = turn.record
+    if record.closed:
+        return
+    if turn.halted() is None:
+        if going(record):
+            turn.mark("watch")
+            _watch(turn, heard)
+            _unanswered(turn)
+        else:
+            turn.unmark("watch")
+    elif not record.drives and record.own.end is None and record.lead.end is None:
+        turn.mark("stopping")
+        if silence(turn, record.initiator, heard, "stopping") >= record.options.peer_seconds:
+            _end_alone(turn)
+
+
+def silence(turn: Turn, party: str, heard: Mapping[str, float], mark: str) -> float:
+    """Return for how many seconds a party has said nothing, at most since a mark."""
+    begun = turn.record.marks.get(mark, turn.now.monotonic)
+    return turn.now.monotonic - max(begun, heard.get(party, begun))
+
+
+def _watch(turn: Turn, heard: Mapping[str, float]) -> None:
+    for party in turn.record.peers:
+        if silence(turn, party, heard, "watch") >= turn.record.options.peer_seconds:
+            turn.stop(PEER_LOST, party=party)
+            return
+
+
+def _unanswered(turn: Turn) -> None:
+    """End a job of which a party neither starts nor refuses a commanded task."""
+    record = turn.record
+    if not record.drives:
+        return
+    done = done_steps(record)
+    for step in sorted(record.own.commands.keys() - done):
+        missing = record.job.parties.keys() - tasks_of(record, step).keys()
+        turn.mark(f"command {step}")
+        if missing and turn.since(f"command {step}") >= record.options.progress_seconds:
+            turn.stop(NO_ANSWER, party=min(missing), phase=step)
+            return
+
+
+def _end_alone(turn: Turn) -> None:
+    record = turn.record
+    mine = record.own.stop
+    if mine is not None and not _all_mine(record):
+        state = "cancelled" if mine.kind == "cancel" else "failed"
+        turn.tell(end=End(state, mine.code, mine.party, mine.phase))  # type: ignore[arg-type]
+    else:
+        turn.tell(end=End("failed", PEER_LOST, record.initiator))
+
+
+def ask_again(turn: Turn, anew: frozenset[str], now: Moment) -> None:
+    """Begin the next run: keep what is done but for the steps ``anew`` and all below them.
+
+    Errors: ATL-FLW-013 not the initiator's job, not ended, refused, or nothing to do.
+    """
+    record = turn.record
+    end = record.end
+    if not record.drives:
+        raise not_now("only the party that submitted a job can run it again")
+    if end is None or end.state == "refused":
+        raise not_now("only a job that has ended, and was not refused, can be run again")
+    again = set(anew)
+    for step in record.proposal.steps:
+        if record.proposal.upstream[step] & again:
+            again.add(step)
+    keep = {s: record.own.commands[s] for s in done_steps(record) if s not in again}
+    if len(keep) == len(record.proposal.steps):
+        raise not_now("every step is done")
+    slot = replace(record.own.slot, withdrawn=record.own.slot.offer)
+    turn.tell(run=record.run + 1, commands=keep, slot=slot, refusal=None, stop=None, end=None)
+    turn.set(closed=False, retried={}, lost={}, marks={}, place=None, fresh=frozenset(again))
+
+
+def not_now(reason: str, hint: str | None = None) -> UserError:
+    """Return the error for a job that cannot be run again (like this)."""
+    return ConflictError("ATL-FLW-013", f"the job cannot be run again: {reason}", hint=hint)

@@ -1,0 +1,184 @@
+"""What happens to a job at one node. Frozen; the machine takes nothing else from outside.
+
+``now`` is a ``Moment``: deadlines use its monotonic part only, so clock jumps do nothing; the wall
+part is compared with the expiry of approvals and nothing else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from atoll.flow.control.facts import Options, StopKind, TaskState
+from atoll.flow.control.sync import Update
+from atoll.jobs.definition import Job
+from atoll.jobs.plan import ComponentFacts, TableFacts
+
+
+@dataclass(frozen=True)
+class Moment:
+    """Seconds of this process's monotonic clock, and seconds since 1970."""
+
+    monotonic: float
+    wall: float
+
+
+@dataclass(frozen=True)
+class Submitted:
+    """The own user submits a checked job. ``nonce``: 32 fresh random bytes. Record: None."""
+
+    job_id: str
+    job: Job
+    options: Options
+    nonce: bytes
+    now: Moment
+
+
+@dataclass(frozen=True)
+class FactsReceived:
+    """A party's facts came, over a connection with that party's certificate.
+
+    For an unknown job the record is None and the facts must hold a proposal.
+    """
+
+    party: str
+    update: Update
+    now: Moment
+
+
+@dataclass(frozen=True)
+class Outrun:
+    """A party holds a newer version of the own facts than the own record: a backup came back."""
+
+    party: str
+    version: int
+    now: Moment
+
+
+@dataclass(frozen=True)
+class Declared:
+    """Answer to ``Declare``: the own tables by step, the components used, the certificate."""
+
+    tables: Mapping[str, TableFacts]
+    components: Mapping[str, ComponentFacts]
+    certificate: bytes
+    now: Moment
+
+
+@dataclass(frozen=True)
+class DeclareFailed:
+    """Answer to ``Declare``: this node cannot take part. ``place`` stays at home."""
+
+    code: str
+    place: str | None
+    now: Moment
+
+
+@dataclass(frozen=True)
+class Decided:
+    """Answer to ``Decide``: by a policy, or later by a person.
+
+    ``approve`` carries the signed document (with the command's nonce), ``refuse`` a code, and
+    ``queue`` says that a person is asked.
+    """
+
+    kind: Literal["approve", "queue", "refuse"]
+    now: Moment
+    document: bytes = b""
+    signature: bytes = b""
+    code: str | None = None
+
+
+@dataclass(frozen=True)
+class Admitted:
+    """The node's queue gave the slot of an offer."""
+
+    offer: int
+    now: Moment
+
+
+@dataclass(frozen=True)
+class ReusableFound:
+    """Answer to ``FindReusable``: whose outputs (``job/step/attempt``) this node holds for keys."""
+
+    origins: Mapping[str, tuple[str, ...]]
+    now: Moment
+
+
+@dataclass(frozen=True)
+class TaskReported:
+    """A task ended: ``success``, ``reused``, ``failed``, ``cancelled``, or its worker ``lost``."""
+
+    step: str
+    attempt: int
+    state: TaskState
+    now: Moment
+    code: str | None = None
+    phase: str | None = None
+
+
+@dataclass(frozen=True)
+class Progressed:
+    """A task of this node told progress."""
+
+    now: Moment
+
+
+@dataclass(frozen=True)
+class StopAsked:
+    """A person (``cancel``) or this node itself (``stop``, with a code) ends the job."""
+
+    kind: StopKind
+    by: str
+    now: Moment
+    code: str | None = None
+
+
+@dataclass(frozen=True)
+class RetryAsked:
+    """The initiator's user wants the steps that are not done run again."""
+
+    now: Moment
+
+
+@dataclass(frozen=True)
+class RerunAsked:
+    """The initiator's user wants a step and all below it (None: everything) run again."""
+
+    step: str | None
+    now: Moment
+
+
+@dataclass(frozen=True)
+class Tick:
+    """Time passed: about once a second. ``heard``: monotonic moment of the last word of a party."""
+
+    now: Moment
+    heard: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Restarted:
+    """The node came up again with the saved record: no task of before runs any more."""
+
+    now: Moment
+
+
+Event = (
+    Submitted
+    | FactsReceived
+    | Outrun
+    | Declared
+    | DeclareFailed
+    | Decided
+    | Admitted
+    | ReusableFound
+    | TaskReported
+    | Progressed
+    | StopAsked
+    | RetryAsked
+    | RerunAsked
+    | Tick
+    | Restarted
+)

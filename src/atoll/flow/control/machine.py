@@ -1,0 +1,191 @@
+"""The machine of one job at one node: ``step(record, event, rules) -> (record, commands)``. Pure.
+
+An event only changes what is known; then the rules run, again and again until nothing changes, and
+every command follows from what is known. Hence repeated, late and lost events do no harm.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from atoll.core.errors import InternalError, PeerError
+from atoll.flow.control import admission, agreeing, ending, reuse, scheduling, tasks
+from atoll.flow.control.codes import OUTRUN
+from atoll.flow.control.commands import Command, Ended
+from atoll.flow.control.events import (
+    Admitted,
+    Decided,
+    Declared,
+    DeclareFailed,
+    Event,
+    FactsReceived,
+    Moment,
+    Outrun,
+    Progressed,
+    RerunAsked,
+    Restarted,
+    RetryAsked,
+    ReusableFound,
+    StopAsked,
+    Submitted,
+    TaskReported,
+    Tick,
+)
+from atoll.flow.control.facts import SECTIONS, Facts, Proposal
+from atoll.flow.control.merging import merge, opening
+from atoll.flow.control.reading import read_proposal
+from atoll.flow.control.record import JobRecord
+from atoll.flow.control.rules import Rules
+from atoll.flow.control.turn import Turn
+from atoll.jobs.validation import near
+
+ROUNDS = 1000
+
+
+def step(
+    record: JobRecord | None, event: Event, rules: Rules
+) -> tuple[JobRecord, tuple[Command, ...]]:
+    """Take one event in and return the record that follows, and what is to be done.
+
+    ``record`` is None for ``Submitted`` and for the first facts of an unknown job.
+    Errors: ATL-FLW-001 malformed facts (the record stays as it was), ATL-FLW-004 facts of an
+    unknown job, ATL-FLW-013 and 014 a person asks what is not possible now, ATL-PLN-002 and 003 the
+    own approval does not fit.
+    """
+    if record is None:
+        turn = _open(event, rules)
+    else:
+        turn = Turn(record, rules, event.now)
+        _HANDLERS[type(event)](turn, event)
+    _settle(turn)
+    return turn.finish()
+
+
+def _settle(turn: Turn) -> None:
+    for _ in range(ROUNDS):
+        before = turn.record
+        ending.follow_run(turn)
+        if not turn.record.closed:
+            agreeing.agree(turn)
+            if turn.record.plan is not None and turn.halted() is None:
+                reuse.find(turn)
+            admission.admit(turn)
+            scheduling.schedule(turn)
+            tasks.work(turn)
+            ending.conclude(turn)
+        if turn.record is before:
+            return
+    raise InternalError("ATL-INT-001", "the rules of a job do not come to rest")
+
+
+def _open(event: Event, rules: Rules) -> Turn:
+    if isinstance(event, Submitted):
+        proposal = read_proposal(Proposal(event.job, event.nonce, event.options))
+        if rules.party not in event.job.parties:
+            raise InternalError("ATL-INT-001", "a job is submitted by one of its parties")
+        own = Facts(job=event.job_id, party=rules.party)
+        record = _empty(event.job_id, rules.party, rules.party, event.now, own)
+        turn = Turn(record, rules, event.now)
+        turn.tell(proposal=proposal)
+        turn.set(since={"run": 1})
+        return turn
+    if isinstance(event, FactsReceived):
+        lead = opening(event.update, event.party, rules.party)
+        own = Facts(job=lead.job, party=rules.party, run=lead.run)
+        record = _empty(lead.job, rules.party, lead.party, event.now, own)
+        turn = Turn(record, rules, event.now)
+        turn.take(lead)
+        turn.set(since={"run": 1})
+        return turn
+    raise InternalError("ATL-INT-001", "an event for a job that is not known")
+
+
+def _empty(job: str, party: str, initiator: str, now: Moment, own: Facts) -> JobRecord:
+    return JobRecord(job, party, initiator, created=now.wall, facts={party: own})
+
+
+def _on_facts(turn: Turn, event: FactsReceived) -> None:
+    record = turn.record
+    if event.party == record.party or event.party not in record.job.parties:
+        raise PeerError(
+            "ATL-FLW-004", "facts of a job by a party that is none of its", party=event.party
+        )
+    held = record.facts.get(event.party) or Facts(job=record.id, party=event.party)
+    try:
+        newer = merge(held, event.update, initiator=event.party == record.initiator)
+    except PeerError as error:
+        if error.code == "ATL-FLW-001":
+            raise error.located(party=event.party) from error
+        turn.complain(event.party, error.code, error.place or "facts")
+        turn.stop(error.code, party=event.party)
+        return
+    if newer is not None:
+        turn.take(newer)
+
+
+def _on_outrun(turn: Turn, event: Outrun) -> None:
+    """The own record is older than what was published: nothing can be built on it."""
+    if event.version <= turn.record.version:
+        return
+    turn.tell(version=event.version)
+    turn.set(since=dict.fromkeys(SECTIONS, event.version + 1))
+    turn.stop(OUTRUN, party=turn.record.party)
+
+
+def _on_progress(turn: Turn, event: Progressed) -> None:
+    turn.mark("progress", again=True)
+
+
+def _on_retry(turn: Turn, event: RetryAsked) -> None:
+    ending.ask_again(turn, frozenset(), event.now)
+
+
+def _on_rerun(turn: Turn, event: RerunAsked) -> None:
+    steps = turn.record.proposal.steps
+    if event.step is not None and event.step not in steps:
+        raise ending.not_now(f"there is no step {event.step!r}", near(event.step, steps))
+    anew = frozenset(steps if event.step is None else {event.step})
+    ending.ask_again(turn, anew, event.now)
+
+
+def _on_tick(turn: Turn, event: Tick) -> None:
+    record = turn.record
+    if record.closed:
+        return
+    silent = ending.silence(turn, record.initiator, event.heard, "held")
+    admission.tick(turn, silent)
+    tasks.tick(turn)
+    ending.tick(turn, event.heard)
+
+
+def _on_restarted(turn: Turn, event: Restarted) -> None:
+    record = turn.record
+    keep = {entry for entry in record.asked if record.queued and entry.startswith("decide")}
+    turn.set(marks={}, asked=frozenset(keep))
+    if record.closed:
+        if record.own.end is not None:
+            end = record.own.end
+            turn.give(Ended(end.state, end.code, end.party, end.phase))
+        return
+    tasks.on_restarted(turn)
+    if record.ticket:
+        admission.ask(turn, record.ticket, held=record.holding)
+
+
+_HANDLERS: dict[type[Any], Callable[[Turn, Any], None]] = {
+    FactsReceived: _on_facts,
+    Outrun: _on_outrun,
+    Declared: agreeing.on_declared,
+    DeclareFailed: agreeing.on_declare_failed,
+    Decided: agreeing.on_decided,
+    Admitted: admission.on_admitted,
+    ReusableFound: reuse.on_found,
+    TaskReported: tasks.on_reported,
+    Progressed: _on_progress,
+    StopAsked: ending.on_stop,
+    RetryAsked: _on_retry,
+    RerunAsked: _on_rerun,
+    Tick: _on_tick,
+    Restarted: _on_restarted,
+}

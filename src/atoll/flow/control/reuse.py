@@ -1,0 +1,109 @@
+"""When the outputs of an earlier job serve again: equal keys, and the same origin everywhere.
+
+A step's outputs are named by where they were made: ``job/step/attempt``. Its key is a digest of
+the component's code, the parameters, the implementation, who takes part as what, the tables that
+it reads, and the origins of its inputs, so equal keys mean equal inputs at all parties.
+"""
+
+from __future__ import annotations
+
+from atoll.core import codec
+from atoll.flow.control.commands import FindReusable
+from atoll.flow.control.events import ReusableFound
+from atoll.flow.control.facts import Reusable, plain
+from atoll.flow.control.reading import ORIGINS
+from atoll.flow.control.record import JobRecord
+from atoll.flow.control.turn import Turn
+from atoll.flow.planning import COIN_STEP
+
+
+def origin(record: JobRecord, step: str) -> str | None:
+    """Return where the present outputs of a step come from, if it was commanded."""
+    command = record.lead.commands.get(step)
+    if command is None:
+        return None
+    return command.origin or f"{record.id}/{step}/{command.attempt}"
+
+
+def reuse_key(record: JobRecord, step: str) -> str | None:
+    """Return the key of a step, or None while its inputs have no origin (or it has no key)."""
+    plan = record.plan
+    if plan is None or step == COIN_STEP:
+        return None
+    definition = record.job.steps[step]
+    inputs = {}
+    for port, source in definition.inputs.items():
+        at, _, output = source.partition(".")
+        made = origin(record, at)
+        if made is None:
+            return None
+        inputs[port] = [made, output]
+    return codec.digest(
+        [
+            "atoll/reuse/v1",
+            definition.component,
+            plain(plan.components[definition.component]),
+            plan.parameters.get(step, {}),
+            plan.implementations.get(step, ""),
+            {party: role.value for party, role in record.job.parties.items()},
+            {p: plain(t[step]) for p, t in plan.tables.items() if step in t},
+            inputs,
+        ]
+    )
+
+
+def candidate(record: JobRecord, step: str) -> bool:
+    """Tell whether a step may be reused: nothing above it was run anew, nobody asked for it anew.
+
+    A first attempt only: if a reuse fails, the step is run.
+    """
+    if not record.options.reuse or step == COIN_STEP or step in record.fresh:
+        return False
+    if step in record.lead.commands:
+        return False
+    data = {source.partition(".")[0] for source in record.job.steps[step].inputs.values()}
+    return all(
+        (command := record.lead.commands.get(at)) is not None and command.action == "reuse"
+        for at in data
+    )
+
+
+def find(turn: Turn) -> None:
+    """Look up what this node holds for the steps that may be reused next."""
+    record = turn.record
+    keys = {}
+    for step in record.proposal.steps:
+        if step in record.own.reusable or not candidate(record, step):
+            continue
+        key = reuse_key(record, step)
+        if key is not None and f"reuse {step}" not in record.asked:
+            keys[step] = key
+    if keys:
+        turn.set(asked=record.asked | {f"reuse {step}" for step in keys})
+        turn.give(FindReusable(keys))
+
+
+def on_found(turn: Turn, event: ReusableFound) -> None:
+    """Tell the others what is held here."""
+    record = turn.record
+    added = {}
+    for step, origins in event.origins.items():
+        if step in record.job.steps and step not in record.own.reusable:
+            key = reuse_key(record, step)
+            if key is not None:
+                added[step] = Reusable(key, tuple(origins)[:ORIGINS])
+    if added:
+        turn.tell(reusable={**record.own.reusable, **added})
+
+
+def choose(record: JobRecord, step: str) -> tuple[bool, str | None]:
+    """Return whether all parties have answered, and an origin that all of them hold."""
+    said = [facts.reusable.get(step) for facts in record.facts.values()]
+    if len(said) < len(record.job.parties) or any(entry is None for entry in said):
+        return False, None
+    key = reuse_key(record, step)
+    mine = record.own.reusable[step].origins
+    for made in mine:
+        if all(e is not None and e.key == key and made in e.origins for e in said):
+            return True, made
+    return True, None

@@ -1,0 +1,157 @@
+"""Which facts go to whom: what a party has not acknowledged yet, again and again until it has.
+
+Losing, repeating or reordering a message changes nothing: an update says on which version it
+builds, and is left aside where that one is not held or a newer one is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from atoll.core import codec
+from atoll.flow.control.facts import SECTIONS, encode_section
+from atoll.flow.control.parsing import JOB_ID, Reader, decoded, malformed
+from atoll.flow.control.reading import CLEARED, read_version, section_limit
+
+if TYPE_CHECKING:
+    from atoll.flow.control.record import JobRecord
+
+SYNC_BYTES = 12 << 20
+UPDATES = 1 << 12
+_FULL = 4 << 20
+_TYPE = "atoll/sync/v1"
+
+
+@dataclass(frozen=True)
+class Update:
+    """The sections of a party's document that changed after version ``base``, as bytes."""
+
+    job: str
+    base: int
+    version: int
+    sections: Mapping[str, bytes]
+
+
+@dataclass(frozen=True)
+class SyncMessage:
+    """One direction of a sync: updates, and the versions of the other's facts that are held."""
+
+    updates: tuple[Update, ...] = ()
+    held: Mapping[str, int] = field(default_factory=dict)
+
+
+def update_for(record: JobRecord, base: int) -> Update:
+    """Return what changed in the own facts after ``base``."""
+    sections: dict[str, bytes] = {}
+    for name in SECTIONS:
+        if record.since.get(name, 0) > base:
+            value = getattr(record.own, name)
+            sections[name] = b"" if value is None else encode_section(value)
+    return Update(record.id, base, record.version, sections)
+
+
+def encode_sync(message: SyncMessage) -> bytes:
+    """Return the bytes of a message."""
+    updates = [
+        {"job": u.job, "base": u.base, "version": u.version, "sections": dict(u.sections)}
+        for u in message.updates
+    ]
+    return codec.encode({"type": _TYPE, "updates": updates, "held": dict(message.held)})
+
+
+def parse_sync(data: bytes) -> SyncMessage:
+    """Read a message; the sections stay bytes until they are merged. Errors: ATL-FLW-001."""
+    read = Reader(decoded(data, SYNC_BYTES), "sync")
+    read.one_of("type", frozenset({_TYPE}))
+    updates = tuple(_update(entry) for entry in read.items("updates", UPDATES))
+    held = read.mapping("held", UPDATES)
+    read.done()
+    for job, version in held.items():
+        if not JOB_ID.fullmatch(job) or type(version) is not int or version < 0:
+            raise read.wrong("held")
+    return SyncMessage(updates, held)
+
+
+def _update(value: object) -> Update:
+    read = Reader(value, "update")
+    job = read.match("job", JOB_ID)
+    base, version = read_version(read, "base"), read_version(read, "version")
+    sections = read.mapping("sections", len(SECTIONS))
+    read.done()
+    if version <= base:
+        raise read.wrong("version")
+    for name, data in sections.items():
+        if name not in SECTIONS or type(data) is not bytes or len(data) > section_limit(name):
+            raise malformed(f"the section {name[:20]!r}")
+        if not data and name not in CLEARED:
+            raise malformed(f"the section {name}")
+    return Update(job, base, version, sections)
+
+
+class Exchange:
+    """The soft state of syncing with one peer, both directions; lost at a restart without harm.
+
+    Not for several threads at once.
+    """
+
+    def __init__(self, peer: str) -> None:
+        self.peer = peer
+        self._known: dict[str, int] = {}
+        self._owed: set[str] = set()
+
+    def known(self, job: str) -> int:
+        """Return the version of the own facts that the peer said to hold."""
+        return self._known.get(job, 0)
+
+    def settled(self, record: JobRecord) -> bool:
+        """Tell whether the peer holds all own facts of a job."""
+        return self.known(record.id) >= record.version
+
+    def pending(self, records: Iterable[JobRecord]) -> bool:
+        """Tell whether there is anything to tell the peer."""
+        return bool(self._owed) or any(
+            not self.settled(record) for record in records if self.peer in record.job.parties
+        )
+
+    def message(self, records: Mapping[str, JobRecord]) -> SyncMessage:
+        """Return what to tell the peer now, at most a few MiB; the rest is left for the next."""
+        updates: list[Update] = []
+        size = 0
+        for record in records.values():
+            if self.peer == record.party or self.peer not in record.job.parties:
+                continue
+            if self.settled(record):
+                continue
+            update = update_for(record, self.known(record.id))
+            updates.append(update)
+            size += sum(len(data) for data in update.sections.values())
+            if size > _FULL or len(updates) == UPDATES:
+                break
+        owed = sorted(self._owed)[:UPDATES]
+        self._owed.difference_update(owed)
+        held = {job: records[job].held(self.peer) if job in records else 0 for job in owed}
+        return SyncMessage(tuple(updates), held)
+
+    def received(self, message: SyncMessage, records: Mapping[str, JobRecord]) -> list[str]:
+        """Take note of what the peer holds, and that its updates are to be acknowledged.
+
+        Returns the jobs of which it holds more than there is here: each an ``Outrun`` event.
+        """
+        self._owed.update(update.job for update in message.updates)
+        ahead: list[str] = []
+        for job, version in message.held.items():
+            record = records.get(job)
+            if record is None or self.peer not in record.job.parties:
+                continue
+            if version > record.version:
+                ahead.append(job)
+            else:
+                self._known[job] = version
+        return ahead
+
+    def forget(self, job: str) -> None:
+        """Drop a job that is not kept any longer."""
+        self._known.pop(job, None)
+        self._owed.discard(job)

@@ -1,0 +1,125 @@
+"""One step of the machine in progress: the record as it becomes, and the commands so far."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from atoll.core.errors import AtollError
+from atoll.flow.control.commands import Command, Complain, Publish
+from atoll.flow.control.events import Moment
+from atoll.flow.control.facts import SECTIONS, End, Facts, Stop
+from atoll.flow.control.record import Fault, JobRecord
+from atoll.flow.control.rules import Rules
+
+FAULTS = 16
+
+
+class Turn:
+    """Changes a record by replacing it; nothing else is changed."""
+
+    def __init__(self, record: JobRecord, rules: Rules, now: Moment) -> None:
+        self.record = record
+        self.rules = rules
+        self.now = now
+        self.commands: list[Command] = []
+        self._before = record
+
+    def set(self, **changes: Any) -> None:
+        """Replace fields of the record."""
+        self.record = replace(self.record, **changes)
+
+    def tell(self, **sections: Any) -> None:
+        """Replace sections of the own facts."""
+        own = replace(self.record.own, **sections)
+        self.set(facts={**self.record.facts, self.record.party: own})
+
+    def take(self, facts: Facts) -> None:
+        """Replace the facts of a peer."""
+        self.set(facts={**self.record.facts, facts.party: facts})
+
+    def give(self, command: Command) -> None:
+        """Add a command."""
+        self.commands.append(command)
+
+    def ask(self, key: str, command: Command) -> None:
+        """Add a command that is given once, and once more after a restart."""
+        if key not in self.record.asked:
+            self.set(asked=self.record.asked | {key})
+            self.give(command)
+
+    def unask(self, key: str) -> None:
+        """Note that a question was answered."""
+        self.set(asked=self.record.asked - {key})
+
+    def mark(self, name: str, *, again: bool = False) -> float:
+        """Return the moment of a mark; it is set now if it was not (or is to be set again)."""
+        found = self.record.marks.get(name)
+        if found is None or again:
+            found = self.now.monotonic
+            self.set(marks={**self.record.marks, name: found})
+        return found
+
+    def unmark(self, *names: str) -> None:
+        """Drop marks."""
+        if any(name in self.record.marks for name in names):
+            self.set(marks={n: t for n, t in self.record.marks.items() if n not in names})
+
+    def since(self, name: str) -> float:
+        """Return the seconds since a mark, or zero if it is not set."""
+        return self.now.monotonic - self.record.marks.get(name, self.now.monotonic)
+
+    def complain(self, party: str, code: str, place: str) -> None:
+        """Note what a party did against the rules, once."""
+        fault = Fault(party, code, place)
+        if fault not in self.record.faults and len(self.record.faults) < FAULTS:
+            self.set(faults=(*self.record.faults, fault))
+            self.give(Complain(party, code, place))
+
+    def stop(self, code: str, *, party: str | None = None, phase: str | None = None) -> None:
+        """End the job for a fault: the initiator at once, the others by telling it."""
+        if self.record.own.end is not None or self.record.own.stop is not None:
+            return
+        self.tell(stop=Stop("stop", code, party, phase))
+
+    def fail(self, error: AtollError) -> None:
+        """End the job for an error; its place stays at home."""
+        self.set(place=self.record.place or error.place)
+        self.stop(error.code, party=error.party, phase=error.phase)
+
+    def halted(self) -> End | None:
+        """Return how the present run ends, if that is known."""
+        return halt(self.record)
+
+    def finish(self) -> tuple[JobRecord, tuple[Command, ...]]:
+        """Number the own facts anew if they changed, and return the result."""
+        before, own = self._before.facts.get(self.record.party), self.record.own
+        changed = [n for n in SECTIONS if before is None or getattr(before, n) != getattr(own, n)]
+        if changed:
+            version = own.version + 1
+            since: Mapping[str, int] = {**self.record.since, **dict.fromkeys(changed, version)}
+            self.tell(version=version)
+            self.set(since=since)
+            self.give(Publish(self.record.peers))
+        return self.record, tuple(self.commands)
+
+
+def halt(record: JobRecord) -> End | None:
+    """Return how the present run ends: the own end, the verdict, or a refusal or stop of anyone."""
+    run = record.run
+    if record.own.end is not None:
+        return record.own.end
+    if record.lead.run == run and record.lead.end is not None:
+        return record.lead.end
+    parties = [record.initiator, *(p for p in sorted(record.facts) if p != record.initiator)]
+    present = [record.facts[party] for party in parties if party in record.facts]
+    for facts in present:
+        if facts.run == run and facts.refusal is not None:
+            return End("refused", facts.refusal.code, facts.party, facts.refusal.phase)
+    for facts in present:
+        if facts.run == run and facts.stop is not None:
+            stop = facts.stop
+            state = "cancelled" if stop.kind == "cancel" else "failed"
+            return End(state, stop.code, stop.party or facts.party, stop.phase)  # type: ignore[arg-type]
+    return None

@@ -1,0 +1,105 @@
+"""A job as rows and pages show it. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from atoll.flow.control.admission import admitted_by, open_offer
+from atoll.flow.control.facts import BROKEN, DONE, End
+from atoll.flow.control.record import JobRecord
+from atoll.flow.control.scheduling import done_steps, tasks_of
+from atoll.flow.control.turn import halt
+
+
+@dataclass(frozen=True)
+class StepView:
+    """A step: its state over all parties, the attempt, the own task's state and the others'."""
+
+    state: str
+    attempt: int
+    own: str
+    peers: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class JobView:
+    """A job at this node. ``state`` and ``reason`` are words of the plan's page.
+
+    ``code``, ``phase`` and ``party`` tell of the end; ``progress`` is the share of steps done.
+    """
+
+    state: str
+    reason: str | None
+    code: str | None
+    phase: str | None
+    party: str | None
+    steps: Mapping[str, StepView]
+    progress: float
+    run: int = 1
+
+
+def view(record: JobRecord) -> JobView:
+    """Return what to show of a job."""
+    state, reason = _state(record)
+    end = halt(record) or End("success")
+    steps = {step: _step(record, step) for step in record.proposal.steps}
+    progress = len(done_steps(record)) / len(record.proposal.steps)
+    return JobView(state, reason, end.code, end.phase, end.party, steps, progress, record.run)
+
+
+def _state(record: JobRecord) -> tuple[str, str | None]:
+    if record.end is not None:
+        return record.end.state, None
+    if halt(record) is not None:
+        return ("running", "stopping") if record.begun == record.run else ("waiting", "stopping")
+    if record.queued:
+        return "awaiting approval", "approval here"
+    if open_offer(record.lead.slot) and record.lead.slot.started == record.lead.slot.offer:
+        return "running", None
+    return "waiting", _reason(record)
+
+
+def _reason(record: JobRecord) -> str:
+    parties = record.job.parties
+    facts = record.facts
+    silent = [p for p in parties if p not in facts or facts[p].declaration is None]
+    if silent:
+        return f"declarations of {', '.join(sorted(silent))}"
+    unsure = [
+        party
+        for party in parties
+        if party not in record.approved or not record.approved[party].covers(record.run)
+    ]
+    if unsure:
+        return f"approval of {', '.join(sorted(unsure))}"
+    if not record.drives and not record.ticket:
+        return f"slot at {record.initiator}"
+    offer = open_offer(record.lead.slot)
+    if not record.holding:
+        if record.drives and not record.ticket:
+            return "another try for slots"
+        return "slot here"
+    hosts = sorted(parties.keys() - {record.initiator})
+    full = [party for party in hosts if not admitted_by(record, party, offer)]
+    return f"slot at {', '.join(full)}" if full else f"start by {record.initiator}"
+
+
+def _step(record: JobRecord, step: str) -> StepView:
+    command = record.lead.commands.get(step)
+    if command is None:
+        waiting = dict.fromkeys(record.peers, "waiting")
+        return StepView("waiting", 0, "waiting", waiting)
+    tasks = tasks_of(record, step)
+    states = {p: tasks[p].state if p in tasks else "waiting" for p in record.job.parties}
+    own = states.pop(record.party)
+    return StepView(_joint([own, *states.values()]), command.attempt, own, states)
+
+
+def _joint(states: list[str]) -> str:
+    for state in ("failed", "lost", "cancelled"):
+        if state in states and state in BROKEN:
+            return state
+    if all(state in DONE for state in states):
+        return "reused" if "reused" in states else "success"
+    return "waiting" if all(state == "waiting" for state in states) else "running"

@@ -1,0 +1,217 @@
+"""Nodes in one thread: records, exchanges and a hand that carries out commands."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from cryptography.hazmat.primitives.asymmetric import ed25519
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+from atoll.core.errors import PeerError
+from atoll.flow import control
+from atoll.flow.control import JobRecord, Moment, Options, Rules
+from atoll.jobs import approval as approvals
+from atoll.jobs.approval import PublicKey
+from atoll.jobs.definition import Job, parse_job
+from atoll.jobs.plan import ComponentFacts, Plan, TableFacts
+
+JOB_ID = "20300102030405-0123abcd"
+PARTIES = ("bank", "shop", "post")
+KEYS = {name: ed25519.Ed25519PrivateKey.generate() for name in PARTIES}
+NONCE = bytes(range(32))
+
+
+def raw(key: ed25519.Ed25519PublicKey) -> bytes:
+    return key.public_bytes(Encoding.Raw, PublicFormat.Raw)
+
+
+def check_key(party: str, certificate: bytes) -> PublicKey:
+    if certificate != raw(KEYS[party].public_key()):
+        raise PeerError("ATL-PLN-002", "not the pinned key", party=party)
+    return KEYS[party].public_key()
+
+
+def make_job(parties: int = 2, steps: Mapping[str, list[str]] | None = None) -> Job:
+    """A job of a graph: step → the steps that it takes inputs from."""
+    graph = steps if steps is not None else {"read": [], "match": ["read"], "count": ["match"]}
+    return parse_job(
+        {
+            "name": "toy",
+            "parties": {name: "guest" if name == "bank" else "host" for name in PARTIES[:parties]},
+            "steps": {
+                step: {
+                    "component": "toy",
+                    "inputs": {f"in{at}": f"{source}.out" for at, source in enumerate(sources)},
+                }
+                for step, sources in graph.items()
+            },
+        }
+    )
+
+
+def table(name: str, digest: str = "1" * 64) -> TableFacts:
+    return TableFacts(name=name, digest=digest, rows=7, columns=("a",), id_rule="bytes")
+
+
+def build(
+    job: Job, tables: Mapping[str, Mapping[str, TableFacts]], keys: Mapping[str, str]
+) -> Plan:
+    return Plan(
+        job=job,
+        parameters={name: {} for name in job.steps},
+        tables={party: dict(entry) for party, entry in tables.items()},
+        components={"toy": ComponentFacts(version="1", code="2" * 64)},
+        implementations=dict.fromkeys(job.steps, "local"),
+        trust_models={},
+        reveals={},
+        minimums={},
+        certificates=dict(keys),
+        estimated_bytes={name: 100 * at for at, name in enumerate(sorted(job.steps))},
+        owners={},
+    )
+
+
+def approve(
+    command: control.Decide, party: str, *, runs: int = 1, expires: int = 10_000
+) -> tuple[bytes, bytes]:
+    entry = approvals.make(command.plan, party, nonce=command.nonce, expires=expires, runs=runs)
+    document = entry.encode()
+    return document, approvals.sign(document, KEYS[party])
+
+
+Policy = Callable[[control.Decide], control.Decided]
+
+
+class Node:
+    """One party's node: its records, and what it does on each command."""
+
+    def __init__(self, party: str, limits: control.QueueLimits | None = None) -> None:
+        self.party = party
+        self.rules = Rules(party, check_key, build)
+        self.records: dict[str, JobRecord] = {}
+        self.exchanges = {peer: control.Exchange(peer) for peer in PARTIES if peer != party}
+        self.queue = control.Queue(limits or control.QueueLimits())
+        self.now = Moment(0.0, 1000.0)
+        self.heard: dict[str, float] = {}
+        self.done: list[control.Command] = []
+        self.runs = 1
+        self.policy: Policy | None = None
+        self.table_digest = "1" * 64
+        self.store: dict[str, list[str]] = {}
+        self.task: Callable[[control.StartTask], control.TaskReported | None] = self.succeed
+
+    @property
+    def record(self) -> JobRecord:
+        return self.records[JOB_ID]
+
+    def submit(self, job: Job, job_id: str = JOB_ID, **options: Any) -> None:
+        self.happen(job_id, control.Submitted(job_id, job, Options(**options), NONCE, self.now))
+
+    def happen(self, job: str, event: control.Event) -> tuple[control.Command, ...]:
+        record, commands = control.step(self.records.get(job), event, self.rules)
+        plain = record.to_plain()
+        assert JobRecord.from_plain(plain).to_plain() == plain
+        self.records[job] = record
+        self.done += commands
+        for command in commands:
+            self.carry_out(job, command)
+        return commands
+
+    def carry_out(self, job: str, command: control.Command) -> None:
+        answer: control.Event | None = None
+        match command:
+            case control.Declare():
+                digest = raw(KEYS[self.party].public_key())
+                roots = [s for s, step in command.job.steps.items() if not step.inputs]
+                tables = {step: table(self.party, self.table_digest) for step in roots}
+                facts = {"toy": ComponentFacts(version="1", code="2" * 64)}
+                answer = control.Declared(tables, facts, digest, self.now)
+            case control.Decide():
+                answer = self.decide(command)
+            case control.FindReusable():
+                found = {s: tuple(self.store.get(k, [])) for s, k in command.keys.items()}
+                answer = control.ReusableFound(found, self.now)
+            case control.Enqueue():
+                entry = control.Entry(job, command.offer, command.role, command.initiator)
+                self.queue = control.enqueue(self.queue, entry, held=command.held)
+            case control.Release():
+                self.queue = control.release(self.queue, job, command.offer)
+            case control.StartTask():
+                answer = self.task(command)
+                if answer is not None and answer.state == "success" and command.key:
+                    origin = f"{job}/{command.step}/{command.attempt}"
+                    self.store.setdefault(command.key, []).insert(0, origin)
+            case control.ReuseTask():
+                answer = control.TaskReported(command.step, command.attempt, "reused", self.now)
+            case control.KillTask():
+                answer = control.TaskReported(command.step, command.attempt, "cancelled", self.now)
+            case _:
+                pass
+        if answer is not None:
+            self.happen(job, answer)
+
+    def decide(self, command: control.Decide) -> control.Decided:
+        if self.policy is not None:
+            return self.policy(command)
+        document, signature = approve(command, self.party, runs=self.runs)
+        return control.Decided("approve", self.now, document, signature)
+
+    def succeed(self, command: control.StartTask) -> control.TaskReported | None:
+        return control.TaskReported(command.step, command.attempt, "success", self.now)
+
+    def admit(self) -> None:
+        self.queue, granted = control.admit(self.queue)
+        for entry in granted:
+            self.happen(entry.job, control.Admitted(entry.offer, self.now))
+
+    def receive(self, peer: str, data: bytes) -> None:
+        message = control.parse_sync(data)
+        for update in message.updates:
+            self.happen(update.job, control.FactsReceived(peer, update, self.now))
+        for job in self.exchanges[peer].received(message, self.records):
+            self.happen(job, control.Outrun(peer, message.held[job], self.now))
+        self.heard[peer] = self.now.monotonic
+
+    def say(self, peer: str) -> bytes:
+        return control.encode_sync(self.exchanges[peer].message(self.records))
+
+    def tick(self) -> None:
+        for job in list(self.records):
+            self.happen(job, control.Tick(self.now, dict(self.heard)))
+
+    def states(self) -> dict[str, str]:
+        return {job: control.view(record).state for job, record in self.records.items()}
+
+
+def sync(one: Node, other: Node) -> None:
+    other.receive(one.party, one.say(other.party))
+    one.receive(other.party, other.say(one.party))
+
+
+class World:
+    """Some nodes that all talk, as long as ``cut`` does not name a pair of them."""
+
+    def __init__(self, parties: int = 2, limits: control.QueueLimits | None = None) -> None:
+        self.nodes = {name: Node(name, limits) for name in PARTIES[:parties]}
+        self.cut: set[frozenset[str]] = set()
+
+    def __getitem__(self, party: str) -> Node:
+        return self.nodes[party]
+
+    def round(self, seconds: float = 0.0) -> None:
+        """Let time pass, tick, admit and sync every pair once."""
+        names = sorted(self.nodes)
+        for node in self.nodes.values():
+            now = node.now
+            node.now = Moment(now.monotonic + seconds, now.wall + seconds)
+            node.tick()
+            node.admit()
+        for at, one in enumerate(names):
+            for other in names[at + 1 :]:
+                if frozenset({one, other}) not in self.cut:
+                    sync(self.nodes[one], self.nodes[other])
+
+    def rounds(self, count: int = 20, seconds: float = 0.0) -> None:
+        for _ in range(count):
+            self.round(seconds)
