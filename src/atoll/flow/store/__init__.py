@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from atoll.flow.store.artifacts import ArtifactRow, Artifacts, Reuse
+from atoll.flow.store.backup import BackupReport, backup
 from atoll.flow.store.components import ComponentRow, Components
 from atoll.flow.store.database import Database
 from atoll.flow.store.datasets import DataRow, DataSets
@@ -13,7 +14,10 @@ from atoll.flow.store.meta import Meta
 from atoll.flow.store.models import ModelRow, Models, ServiceRow
 from atoll.flow.store.paging import Page, every, page
 from atoll.flow.store.peers import InvitationRow, PeerRow, Peers
+from atoll.flow.store.restore import RestoreReport, restore
+from atoll.flow.store.retention import PruneReport, Retention, prune
 from atoll.flow.store.statements import Record, Repository, build, insert, selected, upsert
+from atoll.flow.store.statistics import Statistics, statistics
 from atoll.flow.store.tasks import TaskRow, Tasks
 from atoll.flow.store.tracking import MetricRow, Metrics, PeerTraffic, Traffic, TrafficRow
 from atoll.flow.store.writer import after_commit
@@ -22,6 +26,7 @@ __all__ = [
     "ArtifactFiles",
     "ArtifactRow",
     "Artifacts",
+    "BackupReport",
     "ComponentRow",
     "Components",
     "DataRow",
@@ -43,22 +48,30 @@ __all__ = [
     "PeerRow",
     "PeerTraffic",
     "Peers",
+    "PruneReport",
     "Pruned",
     "Record",
     "Repository",
+    "RestoreReport",
+    "Retention",
     "Reuse",
     "ServiceRow",
+    "Statistics",
     "Stored",
     "TaskRow",
     "Tasks",
     "Traffic",
     "TrafficRow",
     "after_commit",
+    "backup",
     "build",
     "every",
     "insert",
     "page",
+    "prune",
+    "restore",
     "selected",
+    "statistics",
     "upsert",
     "valid_digest",
 ]

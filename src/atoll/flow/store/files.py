@@ -71,7 +71,7 @@ class Incoming:
         self._size = 0
         self._path = files.folder / _INCOMING / f"{os.getpid()}-{secrets.token_hex(8)}"
         self._stored: Stored | None = None
-        with _explained(str(files.folder)):
+        with explained(str(files.folder)):
             self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._file: IO[bytes] = os.fdopen(os.open(self._path, _NEW, 0o600), "wb")
 
@@ -89,7 +89,7 @@ class Incoming:
 
     def write(self, data: Bytes) -> int:
         """Add bytes. Errors: ATL-STO-004 disk full, ATL-STO-024."""
-        with _explained(self._path.name):
+        with explained(self._path.name):
             self._file.write(data)
         view = memoryview(data)
         self._hash.update(view)
@@ -114,7 +114,7 @@ class Incoming:
             self._path.unlink(missing_ok=True)
 
     def _finish(self) -> None:
-        with _explained(self._path.name):
+        with explained(self._path.name):
             self._file.flush()
             os.fsync(self._file.fileno())
             self._file.close()
@@ -131,7 +131,7 @@ class ArtifactFiles:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        with _explained(str(folder)):
+        with explained(str(folder)):
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
 
     def path(self, digest: str) -> Path:
@@ -158,7 +158,7 @@ class ArtifactFiles:
 
     def adopt(self, path: Path, digest: str | None = None) -> Stored:
         """Take over a file (it is gone afterwards), if it has this digest."""
-        with _explained(path.name), _open(path) as source:
+        with explained(path.name), _open(path) as source:
             status = os.fstat(source.fileno())
             if status.st_dev == self.folder.stat().st_dev and status.st_nlink == 1:
                 stored = Stored(hashlib.file_digest(source, "sha256").hexdigest(), status.st_size)
@@ -202,7 +202,7 @@ class ArtifactFiles:
 
     def read(self, digest: str, *, check: bool = True) -> bytes:
         """Return a whole (small) file."""
-        with self.open(digest, check=check) as file, _explained(digest):
+        with self.open(digest, check=check) as file, explained(digest):
             return file.read()
 
     def size(self, digest: str) -> int:
@@ -212,7 +212,7 @@ class ArtifactFiles:
 
     def digests(self) -> Iterator[str]:
         """Walk the digests of all files, sorted."""
-        with _explained(str(self.folder)):
+        with explained(str(self.folder)):
             for shard in sorted(self.folder.iterdir()):
                 if _SHARD.fullmatch(shard.name) and not shard.is_symlink() and shard.is_dir():
                     yield from sorted(e.name for e in shard.iterdir() if self._regular(e))
@@ -225,13 +225,13 @@ class ArtifactFiles:
             count += gone is not None
             size += gone or 0
         incoming = self.folder / _INCOMING
-        with _explained(str(self.folder)):
+        with explained(str(self.folder)):
             for path in list(incoming.iterdir()) if incoming.is_dir() else []:
                 self._remove(path, before)
         return Pruned(count, size)
 
     def _remove(self, path: Path, before: float) -> int | None:
-        with _explained(path.name), self.locked(fcntl.LOCK_EX), suppress(FileNotFoundError):
+        with explained(path.name), self.locked(fcntl.LOCK_EX), suppress(FileNotFoundError):
             status = path.lstat()
             if status.st_mtime < before:
                 path.unlink()
@@ -244,7 +244,7 @@ class ArtifactFiles:
     def _settle(self, path: Path, digest: str) -> None:
         """Move a complete file to its place, or renew the age of the one that is there."""
         target = self.path(digest)
-        with _explained(digest), self.locked(fcntl.LOCK_SH):
+        with explained(digest), self.locked(fcntl.LOCK_SH):
             shard = self._shard(digest, create=True)
             if self.has(digest):
                 os.utime(target, follow_symlinks=False)
@@ -284,7 +284,7 @@ def _open(path: Path) -> BufferedReader:
 
 
 def _compare(file: BufferedReader, digest: str) -> None:
-    with _explained(digest):
+    with explained(digest):
         _require_same(hashlib.file_digest(file, "sha256").hexdigest(), digest)
         file.seek(0)
 
@@ -328,7 +328,8 @@ def _unusable(error: OSError, place: str) -> AtollError:
 
 
 @contextmanager
-def _explained(place: str) -> Iterator[None]:
+def explained(place: str) -> Iterator[None]:
+    """Turn errors of the file system into ours. Errors: ATL-STO-004, ATL-STO-024."""
     try:
         yield
     except OSError as error:

@@ -51,11 +51,12 @@ def needed(connection: Connection) -> bool:
     """Say whether a migration must run. Errors: ATL-STO-008 a newer program made the database."""
     revision = current(connection)
     if revision is not None:
-        _known(revision)
+        require_known(revision)
     return revision != head()
 
 
-def _known(revision: str) -> None:
+def require_known(revision: str) -> None:
+    """Refuse a revision that this program does not know. Errors: ATL-STO-008."""
     scripts = ScriptDirectory.from_config(_config())
     try:
         scripts.get_revision(revision)
@@ -68,13 +69,13 @@ def _known(revision: str) -> None:
         ) from error
 
 
-def upgrade(engine: Engine, place: str) -> str | None:
+def upgrade(engine: Engine, place: str, *, to: str = "head") -> str | None:
     """Run what is missing; return the revision before. Errors: ATL-STO-008, ATL-STO-009."""
     try:
         with engine.begin() as connection:
             before = current(connection)
             if needed(connection):
-                command.upgrade(_config(connection), "head")
+                command.upgrade(_config(connection), to)
     except SQLAlchemyError as error:
         raise translate(error, place) from error
     except CommandError as error:

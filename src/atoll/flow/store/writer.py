@@ -26,7 +26,7 @@ from atoll.flow.store.faults import CONFLICT, fault_of, translate
 
 _BATCH = 64
 _HOOKS = "atoll.after_commit"
-_MARK = "last write"
+MARK = "last write"
 _FIRST_PAUSE = 0.01
 _LONGEST_PAUSE = 0.5
 
@@ -199,12 +199,12 @@ def _run(connection: Connection, wish: _Wish, *, savepoint: bool) -> None:
 
 
 def _last_mark(connection: Connection) -> str | None:
-    mine = select(schema.meta.c.value).where(schema.meta.c.name == _MARK)
+    mine = select(schema.meta.c.value).where(schema.meta.c.name == MARK)
     return connection.execute(mine).scalar_one_or_none()
 
 
 def _set_mark(connection: Connection, mark: str) -> None:
     table = schema.meta
-    changed = connection.execute(update(table).where(table.c.name == _MARK).values(value=mark))
+    changed = connection.execute(update(table).where(table.c.name == MARK).values(value=mark))
     if changed.rowcount == 0:
-        connection.execute(table.insert().values(name=_MARK, value=mark))
+        connection.execute(table.insert().values(name=MARK, value=mark))

@@ -1,0 +1,162 @@
+"""What is kept and for how long: old jobs, their artifacts, files that nothing names."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, Select, and_, exists, or_, select
+
+from atoll.flow.store import schema
+from atoll.flow.store.artifacts import Artifacts
+from atoll.flow.store.database import Database
+from atoll.flow.store.files import ArtifactFiles, Pruned
+
+_J = schema.jobs
+_A = schema.artifacts
+_BATCH = 50
+DAY = 86_400.0
+ENDED = ("success", "failed", "cancelled", "refused")
+
+
+@dataclass(frozen=True)
+class Retention:
+    """A policy: None means without a bound.
+
+    ``job_days``: how long an ended job is kept; ``jobs``: how many ended jobs are kept at most,
+    the newest; ``artifact_days``: how long the outputs of an ended job are kept;
+    ``keep_published``: jobs with a published artifact, or of which a model comes, stay;
+    ``grace_seconds``: files younger than this are kept, since their row may not be written yet.
+    """
+
+    job_days: float | None = None
+    jobs: int | None = None
+    artifact_days: float | None = None
+    keep_published: bool = True
+    grace_seconds: float = 3600.0
+
+
+@dataclass(frozen=True)
+class PruneReport:
+    """What was removed."""
+
+    jobs: tuple[str, ...] = ()
+    artifacts: int = 0
+    files: Pruned = field(default_factory=lambda: Pruned(0, 0))
+
+
+def prune(
+    database: Database,
+    files: ArtifactFiles | None,
+    policy: Retention,
+    now: float,
+    *,
+    job_folders: Path | None = None,
+) -> PruneReport:
+    """Remove what the policy does not keep, a few jobs per transaction; jobs that run always stay.
+
+    ``now`` is the wall time in seconds since 1970; below ``job_folders`` the folder of each removed
+    job goes, too. Errors: ATL-STO-002 to ATL-STO-005, ATL-STO-024.
+    """
+    removed: list[str] = []
+    for condition in _old_jobs(database, policy, now):
+        removed += _remove_jobs(database, condition, policy)
+    for job in removed:
+        _remove_folder(job_folders, job)
+    artifacts = _remove_artifacts(database, policy, now)
+    pruned = Pruned(0, 0)
+    if files is not None:
+        # The rows are read after what is young enough to lack one was fixed by ``before``.
+        keep = Artifacts(database).reachable()
+        pruned = files.prune(keep, now - policy.grace_seconds)
+    if removed or artifacts:
+        _give_back(database)
+    return PruneReport(tuple(removed), artifacts, pruned)
+
+
+def _old_jobs(database: Database, policy: Retention, now: float) -> Sequence[ColumnElement[bool]]:
+    conditions: list[ColumnElement[bool]] = []
+    if policy.job_days is not None:
+        conditions.append(_J.c.ended < now - policy.job_days * DAY)
+    if policy.jobs is not None:
+        last = database.read(lambda c: c.execute(_newest(policy.jobs or 0)).one_or_none())
+        if last is not None:
+            older = and_(_J.c.created == last.created, _J.c.id <= last.id)
+            conditions.append(or_(_J.c.created < last.created, older))
+    return conditions
+
+
+def _newest(count: int) -> Select[Any]:
+    """Select the first job that is one too many."""
+    query = select(_J.c.created, _J.c.id).where(_J.c.state.in_(ENDED))
+    return query.order_by(_J.c.created.desc(), _J.c.id.desc()).offset(count).limit(1)
+
+
+def _removable(policy: Retention) -> ColumnElement[bool]:
+    ended = _J.c.state.in_(ENDED)
+    if not policy.keep_published:
+        return ended
+    published = exists().where(_A.c.job == _J.c.id, _A.c.published.is_(True))
+    modelled = exists().where(schema.models.c.job == _J.c.id)
+    return and_(ended, ~published, ~modelled)
+
+
+def _remove_jobs(
+    database: Database, condition: ColumnElement[bool], policy: Retention
+) -> list[str]:
+    query = select(_J.c.id).where(condition, _removable(policy)).limit(_BATCH)
+
+    def some(connection: Connection) -> list[str]:
+        ids = list(connection.execute(query).scalars())
+        if ids:
+            connection.execute(_J.delete().where(_J.c.id.in_(ids)))
+        return ids
+
+    removed: list[str] = []
+    while ids := database.write(some):
+        removed += ids
+    return removed
+
+
+def _remove_artifacts(database: Database, policy: Retention, now: float) -> int:
+    if policy.artifact_days is None:
+        return 0
+    long_ago = _J.c.ended < now - policy.artifact_days * DAY
+    query = select(_J.c.id).where(long_ago, _J.c.state.in_(ENDED))
+    loose = exists().where(_A.c.job == _J.c.id, _A.c.published.is_(False))
+    query = query.where(loose).limit(_BATCH)
+
+    def some(connection: Connection) -> tuple[int, int]:
+        ids = list(connection.execute(query).scalars())
+        gone = _A.delete().where(_A.c.job.in_(ids), _A.c.published.is_(False))
+        count = connection.execute(gone).rowcount if ids else 0
+        if ids:
+            reuse = schema.reuse
+            connection.execute(reuse.delete().where(reuse.c.job.in_(ids)))
+        return len(ids), count
+
+    total = 0
+    while True:
+        jobs, count = database.write(some)
+        total += count
+        if not jobs:
+            return total
+
+
+def _remove_folder(parent: Path | None, job: str) -> None:
+    if parent is None or Path(job).name != job or job in ("", ".", ".."):
+        return
+    folder = parent / job
+    if folder.is_dir() and not folder.is_symlink():
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _give_back(database: Database) -> None:
+    """Let a SQLite file shrink, a few pages at a time."""
+    if database.file is not None:
+        database.write(
+            lambda connection: connection.exec_driver_sql("PRAGMA incremental_vacuum(2000)").all()
+        )
