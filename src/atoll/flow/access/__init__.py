@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from atoll.flow.access.actors import SYSTEM, Actor
-from atoll.flow.access.audit import AuditLog
-from atoll.flow.access.door import AccessSettings, Login
-from atoll.flow.access.errors import ThrottledError, UnauthenticatedError
-from atoll.flow.access.passwords import Passwords
-from atoll.flow.access.permissions import PERMISSIONS, ROLES, UserRole, permissions_of
-from atoll.flow.access.service import Access, local_actor
-from atoll.flow.access.tokens import Token
-from atoll.flow.access.users import User
+from typing import TYPE_CHECKING
+
+from atoll.core.lazy import lazily
+
+if TYPE_CHECKING:
+    from atoll.flow.access.actors import SYSTEM, Actor
+    from atoll.flow.access.audit import AuditLog
+    from atoll.flow.access.door import AccessSettings, Login
+    from atoll.flow.access.errors import ThrottledError, UnauthenticatedError
+    from atoll.flow.access.passwords import Passwords
+    from atoll.flow.access.permissions import PERMISSIONS, ROLES, UserRole, permissions_of
+    from atoll.flow.access.service import Access, local_actor
+    from atoll.flow.access.tokens import Token
+    from atoll.flow.access.users import User
 
 __all__ = [
     "PERMISSIONS",
@@ -30,3 +35,26 @@ __all__ = [
     "local_actor",
     "permissions_of",
 ]
+
+# A class that a client shows must not bring the database with it.
+__getattr__ = lazily(
+    __name__,
+    {
+        "Access": "service",
+        "AccessSettings": "door",
+        "Actor": "actors",
+        "AuditLog": "audit",
+        "Login": "door",
+        "PERMISSIONS": "permissions",
+        "Passwords": "passwords",
+        "ROLES": "permissions",
+        "SYSTEM": "actors",
+        "ThrottledError": "errors",
+        "Token": "tokens",
+        "UnauthenticatedError": "errors",
+        "User": "users",
+        "UserRole": "permissions",
+        "local_actor": "service",
+        "permissions_of": "permissions",
+    },
+)

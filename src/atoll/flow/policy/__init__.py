@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from atoll.flow.policy.counts import Counts, Usage
-from atoll.flow.policy.decision import Decision, PolicySettings, decide
-from atoll.flow.policy.demands import Demand, demands
-from atoll.flow.policy.grants import Grant, GrantLimits, GrantTerms, parse_terms
-from atoll.flow.policy.ledger import DatabaseLedger
-from atoll.flow.policy.repository import ApprovalRow, Grants
-from atoll.flow.policy.service import Policies
+from typing import TYPE_CHECKING
+
+from atoll.core.lazy import lazily
+
+if TYPE_CHECKING:
+    from atoll.flow.policy.counts import Counts, Usage
+    from atoll.flow.policy.decision import Decision, PolicySettings, decide
+    from atoll.flow.policy.demands import Demand, demands
+    from atoll.flow.policy.grants import Grant, GrantLimits, GrantTerms, parse_terms
+    from atoll.flow.policy.ledger import DatabaseLedger
+    from atoll.flow.policy.repository import ApprovalRow, Grants
+    from atoll.flow.policy.service import Policies
 
 __all__ = [
     "ApprovalRow",
@@ -27,3 +32,25 @@ __all__ = [
     "demands",
     "parse_terms",
 ]
+
+# A class that a client shows must not bring the database with it.
+__getattr__ = lazily(
+    __name__,
+    {
+        "ApprovalRow": "repository",
+        "Counts": "counts",
+        "DatabaseLedger": "ledger",
+        "Decision": "decision",
+        "Demand": "demands",
+        "Grant": "grants",
+        "GrantLimits": "grants",
+        "GrantTerms": "grants",
+        "Grants": "repository",
+        "Policies": "service",
+        "PolicySettings": "decision",
+        "Usage": "counts",
+        "decide": "decision",
+        "demands": "demands",
+        "parse_terms": "grants",
+    },
+)
