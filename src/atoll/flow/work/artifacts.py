@@ -47,12 +47,16 @@ _DEPTH = 64
 
 @dataclass(frozen=True)
 class Codec:
-    """How values of a kind become files and come back; ``limit`` is the largest file in bytes."""
+    """How values of a kind become files and come back; ``limit`` is the largest file in bytes.
+
+    ``kept`` values never change, so that a worker may keep them in memory.
+    """
 
     write: Callable[[Any, Path], None]
     read: Callable[[Any], Any]
     limit: int
     rows: Callable[[Any], int | None] = lambda value: None
+    kept: bool = False
 
 
 @dataclass(frozen=True)
@@ -295,11 +299,11 @@ def _read_json(data: Any) -> Any:
 _OWN = Codec(_write_own, _read_own, OWN_BYTES)
 
 CODECS: dict[str, Codec] = {
-    "table": Codec(_write_table, read_table, TABLE_BYTES, lambda value: value.num_rows),
+    "table": Codec(_write_table, read_table, TABLE_BYTES, lambda value: value.num_rows, True),
     "boosting.model": Codec(
-        _write_part, lambda data: part_from_bytes(data.to_pybytes()), PART_BYTES
+        _write_part, lambda data: part_from_bytes(data.to_pybytes()), PART_BYTES, kept=True
     ),
-    "scores": Codec(_write_scores, read_scores, TABLE_BYTES, lambda value: len(value.score)),
+    "scores": Codec(_write_scores, read_scores, TABLE_BYTES, lambda value: len(value.score), True),
     "metrics": Codec(_write_json, _read_json, JSON_BYTES),
     "statistics": Codec(_write_json, _read_json, JSON_BYTES),
     "report": Codec(_write_report, _read_report, JSON_BYTES),

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from atoll.core.errors import InternalError
-from atoll.flow.work.artifacts import load
+from atoll.flow.work.artifacts import codec_of, load
 from atoll.flow.work.specification import OwnTable, TaskSpec
 from atoll.jobs.errors import ConflictError, NotFoundError
 from atoll.jobs.schema import Port
@@ -38,8 +38,8 @@ class Memory:
         return found[0]
 
     def put(self, kind: str, digest: str, value: Any, size: int, limit: int) -> None:
-        """Hold a value of about ``size`` bytes, at most ``limit`` bytes in all."""
-        if size > limit or (kind, digest) in self._held:
+        """Hold a value of about ``size`` bytes, at most ``limit`` in all, if its kind may be."""
+        if not codec_of(kind).kept or size > limit or (kind, digest) in self._held:
             return
         self._held[kind, digest] = (value, size)
         self._bytes += size

@@ -1,0 +1,251 @@
+"""Tasks one by one: the same results as in one run, agreement on what runs, nothing half done."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from atoll.components.api import Catalogue
+from atoll.components.catalogue import CATALOGUE
+from atoll.core.errors import AtollError
+from atoll.core.random import SecretRandom
+from atoll.flow import agreement, runner
+from atoll.flow.planning import COIN_STEP
+from atoll.flow.work import execute as execution
+from atoll.flow.work.artifacts import PARTIAL, codec_of
+from atoll.sim.world import World
+from atoll.table import Table, write
+from tests.components import test_main_job as main_job
+from tests.flow import toy
+from tests.flow.work import little
+
+
+def codes(world: World) -> dict[str, str]:
+    return {
+        name: error.code if isinstance(error, AtollError) else repr(error)
+        for name, error in world.errors.items()
+    }
+
+
+def one_seed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let both ways of running draw the same secrets and sessions."""
+
+    def secret() -> SecretRandom:
+        return SecretRandom.seeded(threading.current_thread().name.encode())
+
+    def session(*_: Any) -> bytes:
+        return bytes(range(32))
+
+    for module in (runner, execution, agreement):
+        monkeypatch.setattr(module, "SecretRandom", secret, raising=False)
+    for module in (runner, execution):
+        monkeypatch.setattr(module, "session_id", session)
+
+
+def held(brought: Mapping[str, Any]) -> dict[str, dict[str, Table]]:
+    label = {"bank": "y", "shop": None}
+    return {
+        party: {"rows": tables.open("rows", id_column="id", label=label[party])}
+        for party, tables in brought.items()
+    }
+
+
+def test_a_job_task_by_task_gives_the_same_bits_as_in_one_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one_seed(monkeypatch)
+    job, brought = main_job.job(), main_job.tables()
+    whole = main_job.play(tmp_path / "whole", job, brought).check()
+    places = little.nodes(tmp_path / "tasks", held(brought))
+    little.play_job(job, places)
+    for party, at in places.items():
+        expected = whole.results[party].results
+        for step, result in expected.items():
+            assert at.results[step]["outputs"].keys() == result.outputs.keys()
+            for name, value in result.outputs.items():
+                same(at.value(step, name), value)
+            files = {name: at.bytes_of(step, name) for name in at.results[step]["files"]}
+            assert files == dict(result.files)
+            assert ("report_digest" in at.results[step]) == (result.report is not None)
+    assert not list(tmp_path.rglob(f"{PARTIAL}*"))
+
+
+def same(found: Any, expected: Any) -> None:
+    if isinstance(expected, Table):
+        assert found.digest() == expected.digest()
+        assert found.label_name == expected.label_name
+    elif hasattr(expected, "score"):
+        assert found.ids.to_pylist() == expected.ids.to_pylist()
+        assert np.array_equal(found.label, expected.label)
+        assert np.array_equal(found.score, expected.score)
+    else:
+        assert found == expected
+
+
+@pytest.fixture
+def places(tmp_path: Path) -> dict[str, little.Node]:
+    found = little.nodes(tmp_path, little.small_tables())
+    job = little.small_job()
+    for step in (COIN_STEP, "reader"):
+        specs = {party: at.spec(job, step, little.SMALL) for party, at in found.items()}
+        for party, result in little.play(specs, little.SMALL).check().results.items():
+            found[party].results[step] = result
+    return found
+
+
+def files(places: Mapping[str, little.Node]) -> set[Path]:
+    return {path for at in places.values() for path in at.outputs.iterdir()}
+
+
+def swap(
+    places: Mapping[str, little.Node],
+    changes: Mapping[str, Mapping[str, Any]] | None = None,
+    catalogues: Mapping[str, Catalogue] | None = None,
+    **more: Any,
+) -> World:
+    job = little.small_job()
+    specs = {
+        party: at.spec(job, "swap", little.SMALL, **(changes or {}).get(party, {}))
+        for party, at in places.items()
+    }
+    return little.play(specs, little.SMALL, catalogues=catalogues, **more)
+
+
+def test_a_result_tells_outputs_use_traffic_and_reveals(places: dict[str, little.Node]) -> None:
+    heard = toy.Heard()
+    result = swap(places, events=heard).check().results["bank"]
+    place = places["bank"]
+    place.results["swap"] = result
+    assert place.value("swap", "sum")["total"] == 16
+    assert place.bytes_of("swap", "sum.txt") == b"16\n"
+    assert result["outputs"]["sum"]["kind"] == "swap.sum"
+    rows = {(row["task"], row["tag"]): row for row in result["traffic"]}
+    assert rows["swap", "number"]["messages_sent"] == 1
+    assert ("flow.hello", "hello") in rows
+    assert [(line["field"], line["elements"]) for line in result["reveals"]] == [("value", 1)]
+    assert result["peak_memory"] > 1 << 20
+    assert result["seconds"] >= 0
+    phases = [fields["phase"] for event, fields in heard.events if event == "phase"]
+    assert phases[0] == "hello"
+    assert phases[-1] == "finish"
+
+
+def test_everybody_draws_from_the_tossed_seed_and_sessions_differ(
+    places: dict[str, little.Node],
+) -> None:
+    world = swap(places).check()
+    draws = set()
+    for party, at in places.items():
+        at.results["swap"] = world.results[party]
+        draws.add(at.value("swap", "sum")["draw"])
+    assert len(draws) == 1
+
+
+OTHER: dict[str, Catalogue] = {
+    "shop": {**little.SMALL, "swap": replace(little.SWAP, sources=("atoll.operators.psi",))}
+}
+NEWER: dict[str, Catalogue] = {"shop": {**little.SMALL, "swap": replace(little.SWAP, version="2")}}
+
+
+@pytest.mark.parametrize(
+    ("change", "catalogues", "part"),
+    [
+        ({"plan_digest": "cd" * 32}, None, "plan"),
+        ({}, OTHER, "code"),
+        ({}, NEWER, "release"),
+    ],
+)
+def test_workers_that_would_run_different_things_do_not_begin(
+    places: dict[str, little.Node],
+    change: dict[str, Any],
+    catalogues: Mapping[str, Catalogue] | None,
+    part: str,
+) -> None:
+    before = files(places)
+    world = swap(places, {"shop": change}, catalogues)
+    assert "ATL-WRK-007" in codes(world).values()
+    assert set(codes(world).values()) <= {"ATL-WRK-007", "ATL-NET-004"}
+    told = [e for e in world.errors.values() if getattr(e, "code", "") == "ATL-WRK-007"]
+    assert getattr(told[0], "place", None) == part
+    assert files(places) == before
+
+
+def test_another_attempt_is_another_conversation(places: dict[str, little.Node]) -> None:
+    world = swap(places, {"shop": {"attempt": 1}})
+    assert set(codes(world).values()) <= {"ATL-NET-002", "ATL-NET-004", "ATL-NET-003"}
+    assert len(world.errors) == 2
+
+
+def test_a_failure_at_one_ends_both_and_leaves_nothing(places: dict[str, little.Node]) -> None:
+    before = files(places)
+    bad = {"parameters": {"fail": "shop", "odd": False}}
+    world = swap(places, {"shop": bad, "bank": bad})
+    assert codes(world) == {"shop": "ATL-INT-001", "bank": "ATL-NET-004"}
+    assert "value" not in str(world.errors["shop"])
+    assert getattr(world.errors["bank"], "phase", None) == "swap"
+    assert files(places) == before
+
+
+def test_an_output_that_no_file_can_hold_fails_before_the_peer_keeps_its_own(
+    places: dict[str, little.Node],
+) -> None:
+    before = files(places)
+    world = swap(places, {"shop": {"parameters": {"fail": "", "odd": True}}})
+    assert codes(world) == {"shop": "ATL-WRK-005", "bank": "ATL-NET-004"}
+    assert files(places) == before
+
+
+def test_a_full_disk_at_one_ends_both(
+    places: dict[str, little.Node], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = files(places)
+    world = swap(places, {"shop": {"outputs_folder": places["shop"].folder / "gone"}})
+    assert codes(world) == {"shop": "ATL-WRK-009", "bank": "ATL-NET-004"}
+    assert files(places) == before
+
+
+def test_a_cancelled_task_tells_its_peer(places: dict[str, little.Node]) -> None:
+    before = files(places)
+    world = swap(places, cancelled=frozenset({"shop"}))
+    assert codes(world) == {"shop": "ATL-JOB-001", "bank": "ATL-NET-004"}
+    assert files(places) == before
+
+
+def test_a_table_that_changed_since_the_approval_is_not_read(
+    places: dict[str, little.Node],
+) -> None:
+    write(toy.table(8, label=False), places["shop"].tables["visits"].path)
+    job = little.small_job()
+    specs = {party: at.spec(job, "reader", little.SMALL) for party, at in places.items()}
+    world = little.play(specs, little.SMALL)
+    assert codes(world) == {"shop": "ATL-WRK-008", "bank": "ATL-NET-004"}
+
+
+def test_a_damaged_input_is_refused(places: dict[str, little.Node]) -> None:
+    entry = places["bank"].results["reader"]["outputs"]["table"]
+    path = places["bank"].outputs / entry["digest"]
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
+    world = swap(places)
+    assert codes(world) == {"bank": "ATL-WRK-006", "shop": "ATL-NET-004"}
+
+
+def test_a_table_that_the_task_was_not_given_cannot_be_opened(
+    places: dict[str, little.Node],
+) -> None:
+    job = little.small_job()
+    specs = {party: at.spec(job, "reader", little.SMALL, tables={}) for party, at in places.items()}
+    assert set(codes(little.play(specs, little.SMALL)).values()) <= {"ATL-JOB-010", "ATL-NET-004"}
+
+
+def test_the_catalogue_has_a_codec_for_every_output() -> None:
+    for component in CATALOGUE.values():
+        for kind in component.outputs.values():
+            codec_of(kind)
