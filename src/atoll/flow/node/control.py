@@ -1,0 +1,311 @@
+"""The control thread: it alone moves the machines of all jobs of this node.
+
+Whatever happens comes into one queue: words of partners, of workers, of people, of the clock. The
+thread takes what is there, lets the machines move, writes everything in one transaction, and only
+then lets it have effect (start a task, tell a partner, answer whoever waits). So a node that is
+killed at any point goes on from what its database says.
+"""
+
+from __future__ import annotations
+
+import logging
+import queue
+import threading
+import time
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from typing import Protocol, TypeVar
+
+from sqlalchemy import Connection
+
+from atoll.core.errors import AtollError, CancelledError, InternalError
+from atoll.flow.control import (
+    Command,
+    Event,
+    Exchange,
+    FactsReceived,
+    JobRecord,
+    Moment,
+    Outrun,
+    Restarted,
+    Rules,
+    SyncMessage,
+    Tick,
+    step,
+)
+from atoll.flow.store import Database
+
+T = TypeVar("T")
+Write = Callable[[Connection], None]
+
+_LOG = logging.getLogger(__name__)
+_TICK_SECONDS = 1.0
+_BATCH = 256
+# An ended job stays at hand for a while, so that every partner hears how it ended.
+_KEEP_SECONDS = 600.0
+
+
+class Effects(Protocol):
+    """What the control thread has done after a commit; nothing here may block or raise."""
+
+    def carry_out(self, record: JobRecord, command: Command) -> None:
+        """Carry out a machine's command."""
+        ...
+
+    def saved(
+        self, connection: Connection, record: JobRecord, commands: tuple[Command, ...]
+    ) -> None:
+        """Write a job's row (and what goes with it) inside the transaction."""
+        ...
+
+    def load(self, job: str) -> JobRecord | None:
+        """Return a job that is not at hand, from the database."""
+        ...
+
+    def wake(self, peers: tuple[str, ...]) -> None:
+        """Have these partners told soon."""
+        ...
+
+
+@dataclass
+class Batch:
+    """What one round of the thread gathers."""
+
+    changed: dict[str, tuple[JobRecord, list[Command]]] = field(default_factory=dict)
+    writes: list[Write] = field(default_factory=list)
+    after: list[Callable[[], None]] = field(default_factory=list)
+
+
+Item = Callable[["Control", Batch], None]
+
+
+class Control:
+    """The machines of a node's jobs. ``post`` and ``ask`` may be called from any thread."""
+
+    def __init__(
+        self,
+        database: Database,
+        rules: Rules,
+        effects: Effects,
+        *,
+        wall: Callable[[], float] = time.time,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.rules = rules
+        self.records: dict[str, JobRecord] = {}
+        self.exchanges: dict[str, Exchange] = {}
+        self.heard: dict[str, float] = {}
+        self._database = database
+        self._effects = effects
+        self._wall = wall
+        self._monotonic = monotonic
+        self._inbox: queue.SimpleQueue[Item] = queue.SimpleQueue()
+        self._closing = False
+        self._kept: dict[str, float] = {}
+        self._next_tick = 0.0
+        self._thread = threading.Thread(target=self._live, name="control", daemon=True)
+
+    # -- for any thread -------------------------------------------------------------------------
+
+    def start(self, records: Mapping[str, JobRecord]) -> None:
+        """Take up the jobs that the database holds, and begin."""
+        self.records.update(records)
+        for job in records:
+            self._inbox.put(_event(job, lambda now: Restarted(now=now)))
+        self._thread.start()
+
+    def post(self, item: Item) -> None:
+        """Have something done on the control thread."""
+        self._inbox.put(item)
+
+    def event(self, job: str, make: Callable[[Moment], Event], *writes: Write) -> None:
+        """Give a job's machine an event, with rows to be written in the same transaction."""
+        self._inbox.put(_event(job, make, writes))
+
+    def ask(self, work: Callable[[Control, Batch], T], timeout: float = 30.0) -> T:
+        """Run ``work`` on the control thread and return its result once it is committed.
+
+        Errors: whatever it raises; ATL-NOD-021 the node is stopping.
+        """
+        future: Future[T] = Future()
+
+        def item(control: Control, batch: Batch) -> None:
+            try:
+                result = work(control, batch)
+            except Exception as error:
+                future.set_exception(error)
+                return
+            batch.after.append(lambda: future.set_result(result))
+
+        if self._closing:
+            raise _stopping()
+        self._inbox.put(item)
+        try:
+            return future.result(timeout)
+        except TimeoutError:
+            raise _stopping() from None
+
+    def peek(self, job: str) -> JobRecord | None:
+        """Return a job as it is now, from memory or the database; records never change."""
+        return self.records.get(job) or self._effects.load(job)
+
+    def close(self) -> None:
+        """Finish what is in the queue and end."""
+        self._closing = True
+        self._inbox.put(lambda control, batch: None)
+        if self._thread.ident is not None:
+            self._thread.join(30.0)
+
+    # -- on the control thread ------------------------------------------------------------------
+
+    @property
+    def now(self) -> Moment:
+        """The present moment."""
+        return Moment(self._monotonic(), self._wall())
+
+    def record(self, job: str) -> JobRecord | None:
+        """Return a job's record, from the database if it is not at hand."""
+        found = self.records.get(job) or self._effects.load(job)
+        if found is not None:
+            self.records[job] = found
+        return found
+
+    def move(self, job: str, event: Event, batch: Batch) -> JobRecord:
+        """Move a job's machine. Errors: those of ``control.step`` for what cannot be."""
+        former = self.record(job)
+        record, commands = step(former, event, self.rules)
+        # Moments alone are not worth a write: every job gets one with each tick.
+        if commands or record != former:
+            _, before = batch.changed.get(job, (record, []))
+            batch.changed[job] = (record, [*before, *commands])
+        self.records[job] = record
+        if record.end is not None:
+            self._kept[job] = self._monotonic()
+        else:
+            self._kept.pop(job, None)
+        return record
+
+    def exchange(self, peer: str) -> Exchange:
+        """Return the state of syncing with a partner."""
+        return self.exchanges.setdefault(peer, Exchange(peer))
+
+    def take(self, peer: str, message: SyncMessage, batch: Batch) -> None:
+        """Take in what a partner's node said."""
+        self.heard[peer] = self._monotonic()
+        for job in self.exchange(peer).received(message, self.records):
+            version = message.held[job]
+            self.move(job, Outrun(party=peer, version=version, now=self.now), batch)
+        for update in message.updates:
+            try:
+                self.move(update.job, FactsReceived(peer, update, self.now), batch)
+            except AtollError as error:
+                _LOG.warning("facts of %s were refused: %s", peer, error)
+
+    def _live(self) -> None:
+        while True:
+            batch = Batch()
+            self._gather(batch)
+            try:
+                self._commit(batch)
+            except Exception:
+                _LOG.exception("the control thread could not write")
+            if self._closing and self._inbox.empty():
+                return
+
+    def _gather(self, batch: Batch) -> None:
+        wait = max(self._next_tick - self._monotonic(), 0.0)
+        items: list[Item] = []
+        try:
+            items.append(self._inbox.get(timeout=wait or None if wait else 0.001))
+            while len(items) < _BATCH:
+                items.append(self._inbox.get_nowait())
+        except queue.Empty:
+            pass
+        for item in items:
+            self._run(item, batch)
+        if self._monotonic() >= self._next_tick:
+            self._next_tick = self._monotonic() + _TICK_SECONDS
+            self._run(_tick, batch)
+
+    def _run(self, item: Item, batch: Batch) -> None:
+        try:
+            item(self, batch)
+        except AtollError as error:
+            _LOG.warning("refused: %s", error)
+        except Exception:
+            _LOG.exception("an item of the control thread failed")
+
+    def _commit(self, batch: Batch) -> None:
+        if batch.changed or batch.writes:
+            changed = [(record, tuple(commands)) for record, commands in batch.changed.values()]
+
+            def write(connection: Connection) -> None:
+                for record, commands in changed:
+                    self._effects.saved(connection, record, commands)
+                for one in batch.writes:
+                    one(connection)
+
+            self._write(write)
+            for record, commands in changed:
+                for command in commands:
+                    self._effects.carry_out(record, command)
+        for done in batch.after:
+            done()
+
+    def _write(self, write: Write) -> None:
+        """Write until it is written: nothing may have effect that the database does not hold."""
+        pause = 0.1
+        while True:
+            try:
+                self._database.write(write)
+                return
+            except AtollError as error:
+                if self._closing:
+                    raise
+                _LOG.error("the database cannot be written, trying again: %s", error)
+                time.sleep(pause)
+                pause = min(pause * 2, 5.0)
+
+    def drop_settled(self) -> None:
+        """Let go of ended jobs that every partner has heard of, or that are long over."""
+        now = self._monotonic()
+        for job, since in list(self._kept.items()):
+            record = self.records.get(job)
+            if record is None:
+                del self._kept[job]
+                continue
+            settled = all(self.exchange(peer).settled(record) for peer in record.peers)
+            if (settled and now - since > _TICK_SECONDS) or now - since > _KEEP_SECONDS:
+                del self.records[job], self._kept[job]
+                for peer in record.peers:
+                    self.exchange(peer).forget(job)
+
+
+def _event(job: str, make: Callable[[Moment], Event], writes: tuple[Write, ...] = ()) -> Item:
+    def item(control: Control, batch: Batch) -> None:
+        batch.writes.extend(writes)
+        control.move(job, make(control.now), batch)
+
+    return item
+
+
+def _tick(control: Control, batch: Batch) -> None:
+    for job, record in list(control.records.items()):
+        if record.end is None:
+            control.move(job, Tick(now=control.now, heard=dict(control.heard)), batch)
+    control.drop_settled()
+
+
+def _stopping() -> CancelledError:
+    return CancelledError("ATL-NOD-021", "the node is stopping", hint="ask again once it is up")
+
+
+def unexpected(error: Exception) -> AtollError:
+    """Return an error that may be shown: the text of a foreign one may hold data."""
+    if isinstance(error, AtollError):
+        return error
+    return InternalError("ATL-INT-001", f"an unexpected {type(error).__name__}")
+
+
+__all__ = ["Batch", "Control", "Effects", "Item", "Write", "unexpected"]

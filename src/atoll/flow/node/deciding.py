@@ -1,0 +1,114 @@
+"""How this party answers a plan: by its policies, or by a person, and always with a signature."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from atoll.channel.identity import Identity
+from atoll.flow.access import Actor
+from atoll.flow.control import Decide, Decided, Event, JobRecord, Moment
+from atoll.flow.planning import COIN_STEP
+from atoll.flow.policy.service import Policies
+from atoll.jobs import approval as approvals
+from atoll.jobs.approval import Approval
+from atoll.jobs.errors import ConflictError
+
+_LOG = logging.getLogger(__name__)
+_VALIDITY_SECONDS = 7 * 86400.0
+RUNS = 1
+
+Make = Callable[[Moment], Event]
+
+
+class Decider:
+    """Answers plans for one party, and keeps the ledger of what its tasks reveal."""
+
+    def __init__(
+        self,
+        policies: Policies,
+        identity: Callable[[], Identity],
+        wall: Callable[[], float],
+    ) -> None:
+        self._policies = policies
+        self._identity = identity
+        self._wall = wall
+        self._waiting: dict[str, Decide] = {}
+
+    def decide(self, record: JobRecord, command: Decide) -> Make:
+        """Decide by the policies and return the event that says so."""
+        decision = self._policies.consider(record.id, command.plan, record.initiator, runs=RUNS)
+        if decision.kind == "approve":
+            return self.approval(record.party, command)
+        if decision.kind == "refuse":
+            code = decision.code
+            _LOG.info("job %s is refused: %s", record.id, "; ".join(decision.reasons))
+            return lambda now: Decided(kind="refuse", now=now, code=code)
+        self._waiting[record.id] = command
+        return lambda now: Decided(kind="queue", now=now)
+
+    def approval(self, party: str, command: Decide) -> Make:
+        """Sign a plan and return the event that carries the signature."""
+        made = approvals.make(
+            command.plan,
+            party,
+            nonce=command.nonce,
+            expires=int(self._wall() + _VALIDITY_SECONDS),
+            runs=RUNS,
+        )
+        document = made.encode()
+        signature = self._identity().sign(document)
+        return lambda now: Decided(kind="approve", now=now, document=document, signature=signature)
+
+    def approve(self, record: JobRecord, digest: str, actor: Actor, submitter: str) -> Make:
+        """Let a person approve what waits. Errors: those of ``Policies.approve``, ATL-NOD-023."""
+        command = self._asked(record)
+        self._policies.approve(
+            actor, record.id, command.plan, digest, record.initiator, submitter=submitter, runs=RUNS
+        )
+        self._waiting.pop(record.id, None)
+        return self.approval(record.party, command)
+
+    def refuse(self, record: JobRecord, reason: str, actor: Actor) -> Make:
+        """Let a person refuse what waits. Errors: those of ``Policies.refuse``, ATL-NOD-023."""
+        command = self._asked(record)
+        self._policies.refuse(actor, record.id, command.plan.digest(), reason)
+        self._waiting.pop(record.id, None)
+        return lambda now: Decided(kind="refuse", now=now, code="ATL-POL-016")
+
+    def _asked(self, record: JobRecord) -> Decide:
+        found = self._waiting.get(record.id)
+        if found is None or not record.queued:
+            raise ConflictError(
+                "ATL-NOD-023",
+                "the job does not wait for an approval here",
+                place=record.id,
+                hint="see its state: atoll job show",
+            )
+        return found
+
+    def begin(self, record: JobRecord, step: str) -> None:
+        """Cover one more attempt of a step, and write down what all agreed to before the first.
+
+        Errors: those of ``Policies.begin`` and of ``DatabaseLedger.accept``.
+        """
+        if step == COIN_STEP:
+            signed = [f.approval for f in record.facts.values() if f.approval is not None]
+            agreed = [Approval.decode(entry.document) for entry in signed]
+            self._policies.ledger.accept(record.id, agreed)
+        elif record.plan is not None:
+            self._policies.begin(record.id, record.plan, step)
+
+    def charge(
+        self, record: JobRecord | None, step: str, attempt: int, data: Mapping[str, Any]
+    ) -> None:
+        """Write what an attempt revealed; nobody knows it of a worker that was lost."""
+        if record is not None and record.plan is not None:
+            reveals = data.get("reveals")
+            self._policies.ledger.charge(record.id, record.plan, step, attempt, reveals)
+
+    def settle(self, job: str) -> None:
+        """Close the account of a job that has ended."""
+        self._waiting.pop(job, None)
+        self._policies.ledger.settle(job)

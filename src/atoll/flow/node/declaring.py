@@ -1,0 +1,99 @@
+"""What this node tells of itself for a job: its tables, its components' code, its certificate."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from atoll.channel.identity import Identity
+from atoll.components.api import Catalogue, Tables
+from atoll.core import codec
+from atoll.core.errors import PeerError, UserError
+from atoll.core.names import Role
+from atoll.flow.planning import component_facts, filled, schemas
+from atoll.jobs.definition import Job
+from atoll.jobs.plan import ComponentFacts, TableFacts
+from atoll.jobs.validation import order, validate
+
+DECLARATION_BYTES = 8 << 20
+
+
+@dataclass(frozen=True)
+class Told:
+    """A declaration: table facts by step, code by component, the certificate (PEM)."""
+
+    tables: Mapping[str, TableFacts]
+    components: Mapping[str, ComponentFacts]
+    certificate: bytes
+
+
+class Declarer:
+    """Makes the declarations of one node."""
+
+    def __init__(
+        self,
+        identity: Callable[[], Identity],
+        catalogue: Callable[[], Catalogue],
+        tables: Callable[[], Tables],
+    ) -> None:
+        self._identity = identity
+        self._catalogue = catalogue
+        self._tables = tables
+
+    def check(self, job: Job) -> None:
+        """Check a job without opening a table. Errors: those of ``validate``, ATL-PTY-012."""
+        identity = self._identity()
+        validate(job, schemas(self._catalogue()))
+        if identity.party not in job.parties:
+            raise UserError(
+                "ATL-JOB-009",
+                "this node's party does not take part in the job",
+                party=identity.party,
+                place="parties",
+            )
+        for party in job.parties:
+            if party != identity.party:
+                identity.peer(party)
+
+    def declare(self, job: Job) -> Told:
+        """Return what the other parties are told. Errors: those of ``check`` and of the tables."""
+        self.check(job)
+        identity, catalogue, tables = self._identity(), self._catalogue(), self._tables()
+        parameters = filled(job, catalogue, identity.party)
+        guest = next(name for name, role in job.parties.items() if role == Role.GUEST)
+        found: dict[str, TableFacts] = {}
+        for step in order(job):
+            component = catalogue[job.steps[step].component]
+            if component.declare is not None:
+                facts = component.declare(identity.party, guest, parameters[step], tables)
+                if facts is not None:
+                    found[step] = facts
+        return Told(found, component_facts(job, catalogue), identity.certificate)
+
+
+def encode_told(told: Told) -> bytes:
+    """Return a declaration as bytes, for a plan that is only looked at."""
+    return codec.encode(
+        {
+            "tables": {n: t.model_dump(mode="json") for n, t in told.tables.items()},
+            "components": {n: c.model_dump(mode="json") for n, c in told.components.items()},
+            "certificate": told.certificate,
+        }
+    )
+
+
+def decode_told(data: bytes, party: str) -> Told:
+    """Read a partner's declaration. Errors: ATL-PLN-005."""
+    value = codec.decode(data, limit=DECLARATION_BYTES)
+    try:
+        if value.keys() != {"tables", "components", "certificate"}:
+            raise ValueError("other fields")
+        if type(value["certificate"]) is not bytes:
+            raise ValueError("a certificate that is none")
+        return Told(
+            {n: TableFacts.model_validate(v) for n, v in value["tables"].items()},
+            {n: ComponentFacts.model_validate(v) for n, v in value["components"].items()},
+            value["certificate"],
+        )
+    except (AttributeError, ValueError) as error:
+        raise PeerError("ATL-PLN-005", "the declaration has another form", party=party) from error

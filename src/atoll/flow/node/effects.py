@@ -1,0 +1,345 @@
+"""Carries out what the machines want, and answers them with events."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+import threading
+import time
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from sqlalchemy import Connection
+
+from atoll.core.errors import AtollError
+from atoll.flow.control import (
+    Admitted,
+    Command,
+    Complain,
+    Decide,
+    Declare,
+    Declared,
+    DeclareFailed,
+    Ended,
+    Enqueue,
+    FindReusable,
+    JobRecord,
+    KillTask,
+    Progressed,
+    Publish,
+    Release,
+    ReusableFound,
+    ReuseTask,
+    StartTask,
+    TaskReported,
+)
+from atoll.flow.node.admission import Slots
+from atoll.flow.node.control import Control, unexpected
+from atoll.flow.node.deciding import Decider
+from atoll.flow.node.declaring import Declarer
+from atoll.flow.node.rows import JobRows
+from atoll.flow.node.tasks import Recorder, TaskRunner, failure_of
+from atoll.flow.store import Artifacts, Database, Events, Reuse
+from atoll.flow.work.told import TaskEvent
+
+_LOG = logging.getLogger(__name__)
+_PROGRESS_SECONDS = 0.25
+_THREADS = 8
+_CANCELLED = "ATL-JOB-001"
+
+Hook = Callable[[JobRecord, Ended], None]
+
+
+class NodeEffects:
+    """See ``control.Effects``. ``attach`` it before anything moves."""
+
+    def __init__(
+        self,
+        database: Database,
+        rows: JobRows,
+        recorder: Recorder,
+        declarer: Declarer,
+        decider: Decider,
+        slots: Slots,
+        *,
+        wake: Callable[[tuple[str, ...]], None],
+        ended: Hook = lambda record, command: None,
+        complained: Callable[[JobRecord, Complain], None] = lambda record, command: None,
+        wall: Callable[[], float] = time.time,
+    ) -> None:
+        self.tasks: TaskRunner
+        self._control: Control
+        self._database = database
+        self._rows = rows
+        self._recorder = recorder
+        self._declarer = declarer
+        self._decider = decider
+        self._slots = slots
+        self._wake = wake
+        self._ended = ended
+        self._complained = complained
+        self._wall = wall
+        self._events = Events(database)
+        self._pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="effect")
+        # One thread, so that what a task tells is written in the order in which it was told.
+        self._telling = ThreadPoolExecutor(1, thread_name_prefix="telling")
+        self._lock = threading.Lock()
+        self._keys: dict[tuple[str, str, int], str] = {}
+        self._starting: set[tuple[str, str, int]] = set()
+        self._unwanted: set[tuple[str, str, int]] = set()
+        self._told: dict[tuple[str, str, int], float] = {}
+
+    def attach(self, control: Control, tasks: TaskRunner) -> None:
+        """Say whom to answer, and who runs tasks."""
+        self._control = control
+        self.tasks = tasks
+
+    def close(self) -> None:
+        """End the threads; what has not begun is dropped, a restart asks for it again."""
+        self._pool.shutdown(wait=True, cancel_futures=True)
+        self._telling.shutdown(wait=True, cancel_futures=False)
+
+    # -- for the control thread -----------------------------------------------------------------
+
+    def load(self, job: str) -> JobRecord | None:
+        """Return a job from the database."""
+        return self._rows.load(job)
+
+    def wake(self, peers: tuple[str, ...]) -> None:
+        """Have these partners told soon."""
+        self._wake(peers)
+
+    def saved(
+        self, connection: Connection, record: JobRecord, commands: tuple[Command, ...]
+    ) -> None:
+        """Write a job's row, its new events, and the tasks that are about to start."""
+        self._rows.save(connection, record)
+        for command in commands:
+            if isinstance(command, StartTask):
+                self._recorder.began(connection, record.id, command.step, command.attempt)
+
+    def carry_out(self, record: JobRecord, command: Command) -> None:
+        """Carry out one command, elsewhere if it may take time."""
+        match command:
+            case Publish(peers=peers):
+                self._wake(peers)
+            case Enqueue():
+                self._enqueue(record, command)
+            case Release(offer=offer):
+                self._slots.release(record.id, offer)
+            case StartTask():
+                self._start(record, command)
+            case KillTask():
+                self._kill(record, command)
+            case Complain():
+                self._complained(record, command)
+            case Ended():
+                self._end(record, command)
+            case _:
+                self._pool.submit(self._answer, record, command)
+
+    def _enqueue(self, record: JobRecord, command: Enqueue) -> None:
+        job, offer = record.id, command.offer
+        self._slots.ask(
+            record,
+            command,
+            lambda: self._control.event(job, lambda now: Admitted(offer=offer, now=now)),
+        )
+
+    def _start(self, record: JobRecord, command: StartTask) -> None:
+        key = (record.id, command.step, command.attempt)
+        with self._lock:
+            self._keys[key] = command.key
+            self._starting.add(key)
+        self._pool.submit(self._start_now, record, command)
+
+    def _start_now(self, record: JobRecord, command: StartTask) -> None:
+        key = (record.id, command.step, command.attempt)
+        failure: AtollError | None = None
+        try:
+            self._decider.begin(record, command.step)
+            self.tasks.start(record, command.step, command.attempt)
+        except Exception as error:
+            _trace(error)
+            failure = unexpected(error)
+        with self._lock:
+            self._starting.discard(key)
+            unwanted = key in self._unwanted
+            self._unwanted.discard(key)
+        if failure is not None:
+            self.heard(failure_of(failure, key))
+        elif unwanted:
+            self.tasks.kill(*key)
+
+    def _kill(self, record: JobRecord, command: KillTask) -> None:
+        key = (record.id, command.step, command.attempt)
+        with self._lock:
+            if key in self._starting:
+                self._unwanted.add(key)
+                return
+        if not self.tasks.kill(*key):
+            self._report(key, "cancelled", _CANCELLED, None)
+
+    def _end(self, record: JobRecord, command: Ended) -> None:
+        self._pool.submit(self._end_now, record, command)
+
+    def _end_now(self, record: JobRecord, command: Ended) -> None:
+        try:
+            self.tasks.release(record.id)
+            self._decider.settle(record.id)
+            self._ended(record, command)
+            shutil.rmtree(self.tasks.outputs(record.id), ignore_errors=True)
+        except Exception as error:
+            _LOG.error("the end of job %s: %s", record.id, unexpected(error))
+
+    # -- answers --------------------------------------------------------------------------------
+
+    def _answer(self, record: JobRecord, command: Command) -> None:
+        try:
+            match command:
+                case Declare():
+                    self._declare(record, command)
+                case Decide():
+                    decided = self._decider.decide(record, command)
+                    self._control.event(record.id, decided)
+                case FindReusable(keys=keys):
+                    self._find(record, keys)
+                case ReuseTask():
+                    self._reuse(record, command)
+        except Exception as error:
+            _trace(error)
+            _LOG.error("job %s: %s", record.id, unexpected(error))
+
+    def _declare(self, record: JobRecord, command: Declare) -> None:
+        try:
+            told = self._declarer.declare(command.job)
+        except Exception as error:
+            _trace(error)
+            known = unexpected(error)
+            _LOG.warning("job %s: this node cannot take part: %s", record.id, known)
+            self._rows.explain(record.id, known)
+            self._control.event(
+                record.id, lambda now: DeclareFailed(code=known.code, place=known.place, now=now)
+            )
+            return
+        self._control.event(
+            record.id,
+            lambda now: Declared(told.tables, told.components, told.certificate, now),
+        )
+
+    def _find(self, record: JobRecord, keys: Mapping[str, str]) -> None:
+        reuse, artifacts = Reuse(self._database), Artifacts(self._database)
+        origins: dict[str, tuple[str, ...]] = {}
+        for name, key in keys.items():
+            found = reuse.find(key)
+            origins[name] = ()
+            if found is not None and artifacts.list(found[0], step=found[1]).rows:
+                job, step, attempt = found
+                origins[name] = (f"{job}/{step}/{attempt}",)
+        self._control.event(record.id, lambda now: ReusableFound(origins=origins, now=now))
+
+    def _reuse(self, record: JobRecord, command: ReuseTask) -> None:
+        key = (record.id, command.step, command.attempt)
+
+        def work(connection: Connection) -> None:
+            self._recorder.reused(connection, *key, command.origin)
+
+        try:
+            self._database.write(work)
+        except AtollError as error:
+            _LOG.warning("job %s: outputs cannot be used again: %s", record.id, error)
+            self._report(key, "failed", "ATL-FLW-017", None)
+            return
+        self._report(key, "reused", None, None)
+
+    def _report(
+        self, key: tuple[str, str, int], state: Any, code: str | None, phase: str | None
+    ) -> None:
+        job, step, attempt = key
+        self._control.event(
+            job, lambda now: TaskReported(step, attempt, state, now, code=code, phase=phase)
+        )
+
+    # -- what tasks tell ------------------------------------------------------------------------
+
+    def heard(self, event: TaskEvent) -> None:
+        """Take what a task tells; called on the pool's thread, so everything happens elsewhere."""
+        self._telling.submit(self._tell, event)
+
+    def _tell(self, event: TaskEvent) -> None:
+        try:
+            if event.terminal:
+                self._finish(event)
+            else:
+                self._note(event)
+        except Exception as error:
+            _trace(error)
+            _LOG.error("what a task told was not written: %s", unexpected(error))
+
+    def _note(self, event: TaskEvent) -> None:
+        key = (event.job, event.step, event.attempt)
+        if event.kind == "log":
+            self._recorder.log(event)
+            return
+        if event.kind == "traffic":
+            self._database.write(lambda c: self._recorder.traffic(c, event))
+            return
+        if event.kind == "metric":
+            self._database.write(lambda c: self._recorder.metric(c, event))
+            return
+        now = time.monotonic()
+        last = event.data.get("done") == event.data.get("total")
+        if event.kind == "progress" and not last:
+            if now - self._told.get(key, 0.0) < _PROGRESS_SECONDS:
+                return
+            self._told[key] = now
+        self._database.submit(lambda c: self._append(c, event))
+        self._control.event(event.job, lambda moment: Progressed(now=moment))
+
+    def _append(self, connection: Connection, event: TaskEvent) -> None:
+        self._events.append(
+            event.job,
+            self._wall(),
+            event.kind,
+            step=event.step,
+            attempt=event.attempt,
+            data=event.data,
+            connection=connection,
+        )
+
+    def _finish(self, event: TaskEvent) -> None:
+        key = (event.job, event.step, event.attempt)
+        self._told.pop(key, None)
+        with self._lock:
+            reuse = self._keys.pop(key, None)
+        if event.state == "success":
+            try:
+                self.tasks.adopt(event)
+            except AtollError as error:
+                event = failure_of(error, key)
+        told = event.data.get("error") or {}
+
+        def write(connection: Connection) -> None:
+            self._recorder.ended(connection, event, reuse)
+
+        job, step, attempt = key
+        # Before the next step may start: what was revealed is charged at once.
+        self._decider.charge(self._control.peek(job), step, attempt, event.data)
+        self._control.event(
+            job,
+            lambda now: TaskReported(
+                step,
+                attempt,
+                event.state,  # type: ignore[arg-type]
+                now,
+                code=told.get("code"),
+                phase=told.get("phase"),
+            ),
+            write,
+        )
+
+
+def _trace(error: Exception) -> None:
+    if not isinstance(error, AtollError):
+        _LOG.debug("unexpected", exc_info=error)

@@ -1,0 +1,157 @@
+"""Keeps the rows of jobs in step with their machines, and says what changed as events."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection
+
+from atoll.core.errors import AtollError
+from atoll.flow.control import JobRecord, JobView, view
+from atoll.flow.store import Database, Events, JobRow, Jobs, Traffic
+
+LIVE = ("awaiting approval", "waiting", "running")
+ENDED = ("success", "failed", "cancelled", "refused")
+
+
+@dataclass(frozen=True)
+class Submission:
+    """What a person says with a job, and what stays at home."""
+
+    owner: str = ""
+    tags: tuple[str, ...] = ()
+    notes: str = ""
+    key: str | None = None
+
+
+class JobRows:
+    """The job rows of a node. ``save`` runs on the database's writer, everything else anywhere."""
+
+    def __init__(self, database: Database, party: str, wall: Callable[[], float]) -> None:
+        self._jobs = Jobs(database)
+        self._events = Events(database)
+        self._traffic = Traffic(database)
+        self._party = party
+        self._wall = wall
+        self._shown: dict[str, JobView] = {}
+        self._said: dict[str, Submission] = {}
+        self._reasons: dict[str, AtollError] = {}
+
+    def announce(self, job: str, said: Submission) -> None:
+        """Say what goes with a job that is about to be submitted."""
+        self._said[job] = said
+
+    def explain(self, job: str, error: AtollError) -> None:
+        """Keep why this node ends a job, for its own people: partners learn the code alone."""
+        self._reasons[job] = error
+
+    def load(self, job: str) -> JobRecord | None:
+        """Return a job's machine from the database."""
+        row = self._jobs.find(job)
+        if row is None or row.machine is None:
+            return None
+        return JobRecord.from_plain(row.machine)
+
+    def save(self, connection: Connection, record: JobRecord) -> None:
+        """Write a job's row and the events of what changed since the last time."""
+        seen = view(record)
+        former = self._shown.get(record.id)
+        known = self._jobs.find(record.id, connection=connection) if former is None else None
+        if former is None and known is None:
+            self._create(connection, record, seen)
+        else:
+            self._update(connection, record, seen, former)
+        self._tell(connection, record, seen, former)
+        self._shown[record.id] = seen
+        if record.end is not None:
+            self._shown.pop(record.id, None)
+            self._reasons.pop(record.id, None)
+
+    def _create(self, connection: Connection, record: JobRecord, seen: JobView) -> None:
+        said = self._said.pop(record.id, Submission())
+        job = record.job
+        row = JobRow(
+            id=record.id,
+            name=job.name,
+            initiator=record.initiator,
+            role=job.parties[self._party].value,
+            owner=said.owner or None,
+            state=seen.state,
+            reason=seen.reason,
+            code=seen.code,
+            priority=record.options.priority,
+            plan_digest=record.plan.digest() if record.plan else None,
+            created=record.created,
+            updated=self._wall(),
+            tags=list(said.tags or record.options.tags),
+            notes=said.notes,
+            idempotency_key=said.key,
+            job=job.canonical(),
+            machine=record.to_plain(),
+        )
+        self._jobs.create(row, sorted(job.parties), connection=connection)
+
+    def _update(
+        self, connection: Connection, record: JobRecord, seen: JobView, former: JobView | None
+    ) -> None:
+        now = self._wall()
+        changes: dict[str, Any] = {
+            "state": seen.state,
+            "reason": seen.reason,
+            "code": seen.code,
+            "updated": now,
+            "machine": record.to_plain(),
+        }
+        if record.plan is not None and (former is None or former.reason != seen.reason):
+            changes["plan"] = record.plan.canonical()
+            changes["plan_digest"] = record.plan.digest()
+        if seen.state == "running" and (former is None or former.state != "running"):
+            changes |= {"started": now, "ended": None}
+        if seen.state in ENDED:
+            moved = self._traffic.totals(record.id, connection=connection)
+            changes |= {
+                "ended": now,
+                "bytes_sent": sum(peer.bytes_sent for peer in moved),
+                "bytes_received": sum(peer.bytes_received for peer in moved),
+            }
+        self._jobs.update(record.id, changes, connection=connection)
+
+    def _tell(
+        self, connection: Connection, record: JobRecord, seen: JobView, former: JobView | None
+    ) -> None:
+        if former is None or (seen.state, seen.reason) != (former.state, former.reason):
+            self._append(connection, record.id, "state", None, None, self._state(record, seen))
+        steps: Mapping[str, Any] = former.steps if former is not None else {}
+        for name, entry in seen.steps.items():
+            if entry.state != "waiting" and steps.get(name) != entry:
+                data = {"state": entry.state, "own": entry.own, "peers": dict(entry.peers)}
+                self._append(connection, record.id, "step", name, entry.attempt, data)
+
+    def _state(self, record: JobRecord, seen: JobView) -> dict[str, Any]:
+        data = {
+            "state": seen.state,
+            "reason": seen.reason,
+            "code": seen.code,
+            "party": seen.party,
+            "phase": seen.phase,
+            "progress": seen.progress,
+        }
+        why = self._reasons.get(record.id)
+        if why is not None and why.code == seen.code:
+            data |= {"message": why.message, "hint": why.hint, "place": why.place}
+        return {name: value for name, value in data.items() if value is not None}
+
+    def _append(
+        self,
+        connection: Connection,
+        job: str,
+        kind: str,
+        step: str | None,
+        attempt: int | None,
+        data: Mapping[str, Any],
+    ) -> None:
+        self._events.append(
+            job, self._wall(), kind, step=step, attempt=attempt, data=data, connection=connection
+        )

@@ -1,0 +1,200 @@
+"""Keeps the partners' nodes told, and answers their calls.
+
+One thread a partner sends what that partner has not acknowledged, at once when something changed
+and now and then otherwise, so that silence means something. Two threads answer calls.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+
+from atoll.channel.grpc.gateway import Call, Gateway
+from atoll.channel.identity import Identity
+from atoll.core.errors import AtollError, PeerError
+from atoll.flow.control import SyncMessage, encode_sync, parse_sync
+from atoll.flow.node.control import Batch, Control, unexpected
+
+_LOG = logging.getLogger(__name__)
+_ANSWERING = 2
+_LISTEN_SECONDS = 1.0
+_PAUSES = (0.1, 0.3, 1.0, 2.0, 5.0)
+
+Answer = Callable[[Call], bytes]
+
+
+@dataclass
+class _Line:
+    """The thread that keeps one partner told."""
+
+    peer: str
+    news: threading.Event
+    thread: threading.Thread
+    ended: bool = False
+
+
+class Syncing:
+    """The conversation with all partners' nodes; ``answers`` holds the other kinds of calls."""
+
+    def __init__(
+        self,
+        gateway: Gateway,
+        control: Control,
+        identity: Callable[[], Identity],
+        answers: Mapping[str, Answer],
+        *,
+        call_seconds: float,
+        sync_seconds: float,
+    ) -> None:
+        self._gateway = gateway
+        self._control = control
+        self._identity = identity
+        self._answers = answers
+        self._call_seconds = call_seconds
+        self._sync_seconds = sync_seconds
+        self._lines: dict[str, _Line] = {}
+        self._lock = threading.Lock()
+        self._closing = threading.Event()
+        self._threads = [
+            threading.Thread(target=self._answer_calls, name="answers", daemon=True)
+            for _ in range(_ANSWERING)
+        ]
+
+    def start(self) -> None:
+        """Begin to answer, and to tell those partners that can be reached."""
+        for thread in self._threads:
+            thread.start()
+        self.follow(self._identity())
+
+    def follow(self, identity: Identity) -> None:
+        """Take note of who the partners are now."""
+        wanted = {name for name, peer in identity.peers.items() if peer.address is not None}
+        with self._lock:
+            for peer in wanted - self._lines.keys():
+                news = threading.Event()
+                thread = threading.Thread(
+                    target=self._tell, args=(peer,), name=f"sync {peer}", daemon=True
+                )
+                self._lines[peer] = _Line(peer, news, thread)
+                thread.start()
+            for peer in self._lines.keys() - wanted:
+                line = self._lines.pop(peer)
+                line.ended = True
+                line.news.set()
+
+    def wake(self, peers: tuple[str, ...]) -> None:
+        """Have these partners told at once. One without an address asks by itself."""
+        with self._lock:
+            for peer in peers:
+                if peer in self._lines:
+                    self._lines[peer].news.set()
+
+    def close(self) -> None:
+        """End the threads."""
+        self._closing.set()
+        with self._lock:
+            lines = list(self._lines.values())
+            for line in lines:
+                line.ended = True
+                line.news.set()
+        for thread in [*self._threads, *(line.thread for line in lines)]:
+            thread.join(_LISTEN_SECONDS + 1.0)
+
+    # -- telling --------------------------------------------------------------------------------
+
+    def _tell(self, peer: str) -> None:
+        with self._lock:
+            line = self._lines.get(peer)
+        if line is None:
+            return
+        failures = 0
+        last = 0.0
+        while not line.ended:
+            line.news.wait(self._sync_seconds if not failures else _pause(failures))
+            if line.ended:
+                return
+            line.news.clear()
+            try:
+                due = time.monotonic() - last >= self._sync_seconds
+                if self._exchange(peer, due=due or failures > 0):
+                    last = time.monotonic()
+                failures = 0
+            except AtollError as error:
+                failures += 1
+                if failures in (1, 10) or failures % 100 == 0:
+                    _LOG.warning("partner %s was not told: %s", peer, error)
+
+    def _exchange(self, peer: str, *, due: bool) -> bool:
+        """Tell a partner what is new, and take its answer, until there is nothing new."""
+        spoke = False
+        while not self._closing.is_set():
+            message = self._control.ask(partial(_message, peer=peer, due=due and not spoke))
+            if message is None:
+                return spoke
+            body = encode_sync(message)
+            answer = parse_sync(bytes(self._gateway.call(peer, "sync", body, self._call_seconds)))
+            self._control.ask(partial(_take, peer=peer, said=answer))
+            spoke = True
+        return spoke
+
+    # -- answering ------------------------------------------------------------------------------
+
+    def _answer_calls(self) -> None:
+        while not self._closing.is_set():
+            try:
+                call = self._gateway.next_call(_LISTEN_SECONDS)
+            except AtollError as error:
+                if not self._closing.is_set():
+                    _LOG.error("calls cannot be taken: %s", error)
+                    self._closing.wait(_LISTEN_SECONDS)
+                continue
+            if call is not None:
+                self._answer(call)
+
+    def _answer(self, call: Call) -> None:
+        try:
+            if call.kind == "sync":
+                body = self._synced(call)
+            elif call.kind in self._answers:
+                body = self._answers[call.kind](call)
+            else:
+                raise PeerError("ATL-NOD-022", "no call of this kind is answered here")
+            self._gateway.answer(call, body)
+        except Exception as error:
+            known = unexpected(error)
+            _LOG.warning("a %s of %s was refused: %s", call.kind, call.party or "a stranger", known)
+            try:
+                self._gateway.refuse(call, known.code)
+            except AtollError as gone:
+                _LOG.warning("the refusal was not told: %s", gone)
+
+    def _synced(self, call: Call) -> bytes:
+        said = parse_sync(bytes(call.body))
+
+        # Acknowledged is only what the database holds, so the answer is made afterwards.
+        self._control.ask(partial(_take, peer=call.party, said=said), self._call_seconds)
+        message = self._control.ask(partial(_message, peer=call.party, due=True))
+        return encode_sync(message or SyncMessage())
+
+
+def _take(control: Control, batch: Batch, *, peer: str, said: SyncMessage) -> None:
+    control.take(peer, said, batch)
+
+
+def _message(control: Control, batch: Batch, *, peer: str, due: bool) -> SyncMessage | None:
+    """Return what to tell a partner; None if that is nothing and no sign of life is due."""
+    exchange = control.exchange(peer)
+    shared = {j: r for j, r in control.records.items() if peer in r.job.parties}
+    if not exchange.pending(shared.values()):
+        live = any(record.end is None for record in shared.values())
+        if not (due and live):
+            return None
+    return exchange.message(shared)
+
+
+def _pause(failures: int) -> float:
+    return _PAUSES[min(failures, len(_PAUSES)) - 1]
