@@ -9,10 +9,16 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import io
 import os
 import signal
 import sys
 import threading
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from atoll.components.api import Component
 
 _PR_SET_PDEATHSIG = 1
 
@@ -38,6 +44,8 @@ def _own_pipes() -> tuple[int, int]:
     os.dup2(nothing, 0)
     os.close(nothing)
     os.dup2(2, 1)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(line_buffering=True)
     return source, sink
 
 
@@ -58,14 +66,14 @@ def _warm(nice: int) -> None:
     thread.join()
 
 
-def main() -> int:
-    """Serve the pool until it closes our input."""
+def main(catalogue: Mapping[str, Component] | None = None) -> int:
+    """Serve the pool until it closes our input; with another catalogue in tests."""
     _die_with(_option("parent"))
     source, sink = _own_pipes()
     _warm(_option("nice"))
     from atoll.flow.work.serve import Server
 
-    return Server(source, sink).serve()
+    return Server(source, sink, catalogue).serve()
 
 
 if __name__ == "__main__":

@@ -314,6 +314,10 @@ class Pool:
         except OverflowError:
             process.kill()
             lines, ended = [], True
+        if descriptor == process.stdout:
+            # What was printed before an event is told before it.
+            with contextlib.suppress(OverflowError):
+                self._hear(worker, process, process.stderr, process.drain(process.stderr))
         self._hear(worker, process, descriptor, lines)
         if ended:
             self._selector.unregister(descriptor)

@@ -125,11 +125,11 @@ class Server:
     """Reads lines from ``source`` and tells events to ``sink``; one task at a time."""
 
     def __init__(
-        self, source: int, sink: int, catalogue: Mapping[str, Component] = CATALOGUE
+        self, source: int, sink: int, catalogue: Mapping[str, Component] | None = None
     ) -> None:
         self._source = source
         self._voice = Voice(sink)
-        self._catalogue = catalogue
+        self._catalogue = CATALOGUE if catalogue is None else catalogue
         self._memory = Memory()
         self._running: Running | None = None
         self._rest = bytearray()

@@ -1,0 +1,78 @@
+"""A worker whose components misbehave: for the pool's tests."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import sys
+import threading
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict
+
+from atoll.components.api import Component, Facts, Result, Task, Terms
+
+
+class Parameters(BaseModel):
+    """What to do: see ``act``."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    act: str
+    path: str = ""
+
+
+def _run(task: Task, parameters: Parameters) -> Result:
+    party = task.party
+    party.progress("act", 0, 2)
+    match parameters.act:
+        case "wait":
+            # Until it is cancelled.
+            while True:
+                party.cancel.check()
+                threading.Event().wait(0.005)
+        case "hang":
+            # Reading a pipe that nobody writes to: deaf to everything but a kill.
+            Path(parameters.path).read_bytes()
+        case "die":
+            os.kill(os.getpid(), signal.SIGKILL)
+        case "leave a child":
+            pid = os.fork()
+            if pid == 0:
+                os.execvp("sleep", ["sleep", "600"])
+            Path(parameters.path).write_text(str(pid))
+        case "talk":
+            print("printed")
+            sys.stderr.write("complained\n")
+            logging.getLogger("component").warning("logged %d", 7)
+            sys.stdin.read()
+        case "fail":
+            raise ValueError("a secret value")
+        case "flood":
+            for at in range(2_000):
+                party.progress("act", at, 2_000)
+        case "remember":
+            return Result({"thing": {"pid": os.getpid()}})
+    return Result({"thing": {"pid": os.getpid()}})
+
+
+def _describe(facts: Facts, parameters: Parameters) -> Terms:
+    return Terms()
+
+
+ACT = Component(
+    "act",
+    "1",
+    Parameters,
+    _run,
+    _describe,
+    sources=("atoll.components",),
+    outputs={"thing": "act.thing"},
+)
+
+if __name__ == "__main__":
+    from atoll.flow.work.__main__ import main
+
+    code = main({"act": ACT})
+    sys.stderr.flush()
+    os._exit(code)
