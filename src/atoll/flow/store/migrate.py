@@ -2,28 +2,33 @@
 
 On SQLite and PostgreSQL all steps are one transaction: an interrupted migration leaves what was
 there. MariaDB commits each statement, so its steps can be run again over a half-done one.
+Alembic is loaded only when there is something to do.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from alembic import command
-from alembic.config import Config
-from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
-from alembic.util.exc import CommandError
-from sqlalchemy import Connection, Engine
+from sqlalchemy import ColumnClause, Connection, Engine, column, inspect, select, table
 from sqlalchemy.exc import SQLAlchemyError
 
 from atoll.flow.store.faults import translate
 from atoll.jobs.errors import ConflictError, EnvironmentFault
 
+if TYPE_CHECKING:
+    from alembic.config import Config
+
 VERSION_TABLE = "schema_version"
+# The newest revision in ``migrations/versions``; a test compares.
+HEAD = "0001"
 _FOLDER = Path(__file__).with_name("migrations")
 
 
-def _config(connection: Connection | None = None) -> Config:
+def configuration(connection: Connection | None = None) -> Config:
+    """Return Alembic's settings for our migrations."""
+    from alembic.config import Config
+
     config = Config()
     config.set_main_option("script_location", str(_FOLDER).replace("%", "%%"))
     config.set_main_option("path_separator", "os")
@@ -31,20 +36,14 @@ def _config(connection: Connection | None = None) -> Config:
     return config
 
 
-def head() -> str:
-    """Return the name of the newest revision that this program knows."""
-    revision = ScriptDirectory.from_config(_config()).get_current_head()
-    if revision is None:
-        raise EnvironmentFault(
-            "ATL-STO-009", "the migrations are missing", hint="install the package again"
-        )
-    return revision
-
-
 def current(connection: Connection) -> str | None:
     """Return the revision that a database stands at; None if it is empty."""
-    context = MigrationContext.configure(connection, opts={"version_table": VERSION_TABLE})
-    return context.get_current_revision()
+    if not inspect(connection).has_table(VERSION_TABLE):
+        return None
+    version: ColumnClause[str] = column("version_num")
+    query = select(version).select_from(table(VERSION_TABLE))
+    revision = connection.execute(query).scalar_one_or_none()
+    return revision
 
 
 def needed(connection: Connection) -> bool:
@@ -52,14 +51,18 @@ def needed(connection: Connection) -> bool:
     revision = current(connection)
     if revision is not None:
         require_known(revision)
-    return revision != head()
+    return revision != HEAD
 
 
 def require_known(revision: str) -> None:
     """Refuse a revision that this program does not know. Errors: ATL-STO-008."""
-    scripts = ScriptDirectory.from_config(_config())
+    if revision == HEAD:
+        return
+    from alembic.script import ScriptDirectory
+    from alembic.util.exc import CommandError
+
     try:
-        scripts.get_revision(revision)
+        ScriptDirectory.from_config(configuration()).get_revision(revision)
     except CommandError as error:
         raise ConflictError(
             "ATL-STO-008",
@@ -69,15 +72,24 @@ def require_known(revision: str) -> None:
         ) from error
 
 
-def upgrade(engine: Engine, place: str, *, to: str = "head") -> str | None:
+def upgrade(engine: Engine, place: str, *, to: str = HEAD) -> str | None:
     """Run what is missing; return the revision before. Errors: ATL-STO-008, ATL-STO-009."""
     try:
         with engine.begin() as connection:
             before = current(connection)
-            if needed(connection):
-                command.upgrade(_config(connection), to)
+            if before != to and needed(connection):
+                _run(connection, place, to)
     except SQLAlchemyError as error:
         raise translate(error, place) from error
+    return before
+
+
+def _run(connection: Connection, place: str, to: str) -> None:
+    from alembic import command
+    from alembic.util.exc import CommandError
+
+    try:
+        command.upgrade(configuration(connection), to)
     except CommandError as error:
         raise EnvironmentFault(
             "ATL-STO-009",
@@ -85,4 +97,3 @@ def upgrade(engine: Engine, place: str, *, to: str = "head") -> str | None:
             place=place,
             hint="nothing is lost: restore the backup, or report it with the node's log",
         ) from error
-    return before
