@@ -36,6 +36,7 @@ class AccessSettings:
     free_failures: int = 5
     free_failures_of_address: int = 30
     longest_wait_seconds: float = 900.0
+    longest_wait_of_address_seconds: float = 60.0
 
 
 class Login(NamedTuple):
@@ -66,10 +67,15 @@ class Door:
         self._random = random or SecretRandom()
         self._passwords = passwords or Passwords()
         self._wall = wall
-        longest = self._settings.longest_wait_seconds
-        self._by_name = Throttle(wall, free=self._settings.free_failures, longest_seconds=longest)
+        told = self._settings
+        self._by_name = Throttle(
+            wall, free=told.free_failures, longest_seconds=told.longest_wait_seconds
+        )
+        # Many people may share an address, so it never waits as long as a name.
         self._by_address = Throttle(
-            wall, free=self._settings.free_failures_of_address, longest_seconds=longest
+            wall,
+            free=told.free_failures_of_address,
+            longest_seconds=told.longest_wait_of_address_seconds,
         )
         self._used: dict[str, float] = {}
 

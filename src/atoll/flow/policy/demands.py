@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 from atoll.core.errors import InternalError
 from atoll.core.reveal import evaluate
@@ -126,35 +125,37 @@ def planned(plan: Plan, step: str) -> Counts | None:
     By the implementation that the plan names; an implementation that is not known here is counted
     by its reveals where their sizes are plain numbers.
     """
-    parameters = plan.parameters.get(step, {})
     implementation = plan.implementations.get(step, "")
     family = implementation.partition(".")[0]
-    epsilon = Counts(epsilon=float(_number(parameters, "epsilon")))
+    epsilon = Counts(epsilon=float(_most(plan, step, "epsilon")))
     if implementation in _BY_RUNS or family in _BY_RUNS:
         return epsilon
     if family == "psi":
         return epsilon + Counts(psi_runs=1)
     if family == "boosting":
-        nodes = nodes_of_tree(parameters)
-        return epsilon + Counts(tree_nodes=int(_number(parameters, "trees")) * nodes)
+        trees = int(_most(plan, step, "trees"))
+        return epsilon + Counts(tree_nodes=trees * nodes_of_tree(plan, step))
     sums = _fixed_size(plan, step)
     if sums is None:
         return epsilon if epsilon else None
     return epsilon + Counts(opened_sums=sums)
 
 
-def nodes_of_tree(parameters: Mapping[str, Any]) -> int:
+def nodes_of_tree(plan: Plan, step: str) -> int:
     """Return the inner nodes of a whole tree, each of which has its sums revealed."""
-    return (1 << int(_number(parameters, "depth"))) - 1
+    return (1 << min(62, int(_most(plan, step, "depth")))) - 1
 
 
 # What these reveal belongs to the rows of one run (who is scored, who is sampled): runs count it.
 _BY_RUNS = frozenset({"boosting.score", "sample"})
 
 
-def _number(parameters: Mapping[str, Any], name: str) -> float:
-    value = parameters.get(name)
-    return value if isinstance(value, int | float) and not isinstance(value, bool) else 0
+def _most(plan: Plan, step: str, name: str) -> float:
+    """Return the largest value that a parameter has at any party, 0 where it is no number."""
+    sets = [plan.parameters.get(step, {}), *plan.party_parameters.get(step, {}).values()]
+    values = [entry.get(name) for entry in sets]
+    numbers = [v for v in values if isinstance(v, int | float) and not isinstance(v, bool)]
+    return max(0, *numbers, 0)
 
 
 def _fixed_size(plan: Plan, step: str) -> int | None:

@@ -1,8 +1,8 @@
 """The ledger of a node: what was agreed to and revealed, chained in a table as in the file.
 
 It has the lines of ``flow.ledger`` (approval, start, reveal, end) and those that keep the accounts
-of ``tally`` (reserve, task, charge, settle). What is reserved is in the ledger before the party's approval leaves it, so
-two jobs at the same time cannot both have the last of a cap.
+of ``tally`` (reserve, task, charge, settle). What is reserved is in the ledger before the party's
+approval leaves it, so two jobs at the same time cannot both have the last of a cap.
 """
 
 from __future__ import annotations

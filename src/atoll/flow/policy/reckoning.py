@@ -41,4 +41,4 @@ def _nodes(plan: Plan, step: str, most: Counts, told: list[Mapping[str, Any]]) -
         return most.tree_nodes
     # One more announcement ends the run, or never came where it broke off: none is taken off.
     trees = sum(int(line["elements"]) for line in begun)
-    return min(most.tree_nodes, trees * nodes_of_tree(plan.parameters.get(step, {})))
+    return min(most.tree_nodes, trees * nodes_of_tree(plan, step))
