@@ -159,7 +159,8 @@ def _fault_of_driver(error: DBAPIError) -> Fault:
         return _SQLITE.get(number & 0xFF, OTHER)
     first = origin.args[0] if origin is not None and origin.args else None
     if isinstance(first, dict):
-        known = _POSTGRES.get(str(first.get("C")))
+        state = str(first.get("C"))
+        known = CONFLICT if state.startswith("23") else _POSTGRES.get(state)
     else:
         known = _MARIADB.get(first) if isinstance(first, int) else None
     if known is not None:

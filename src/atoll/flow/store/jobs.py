@@ -47,8 +47,11 @@ class JobSummary(Record):
     ended: float | None = None
     bytes_sent: int = 0
     bytes_received: int = 0
-    tags: tuple[str, ...] | list[str] = ()
+    tags: Sequence[str] = ()
     notes: str | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "tags", tuple(self.tags))
 
 
 @dataclass(frozen=True, kw_only=True)
