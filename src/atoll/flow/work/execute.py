@@ -259,7 +259,8 @@ class Execution:
             "files": {n: {"digest": f.digest, "bytes": f.size} for n, f in files.items()},
         }
         if isinstance(result.report, Report):
-            written["report_digest"] = staging.add("report", result.report).digest
+            report = staging.add("report", result.report)
+            written |= {"report_digest": report.digest, "report_bytes": report.size}
         return written
 
     def _metrics(self, value: Any) -> None:

@@ -229,6 +229,8 @@ class Server:
         if os.environ.get("ATOLL_TRACEBACK") == "1":
             traceback.print_exc(file=sys.stderr)
         used = running.execution.used() if running.execution else {}
+        if running.execution is None and running.transport is not None:
+            running.transport.abort(error.code, "start")
         if running.asked and not isinstance(error, CancelledError):
             error = CancelledError("ATL-JOB-001", "the job was cancelled")
         located = error.located(party=running.spec.party, phase="start")
@@ -236,15 +238,14 @@ class Server:
 
     def _execute(self, running: Running) -> dict[str, Any]:
         spec = running.spec
-        transport = self._transport(spec)
-        running.transport = transport
+        transport = running.transport = self._transport(spec)
         if running.asked:
             running.stop()
         running.execution = Execution(
             spec,
             Surroundings(
                 transport=perhaps_faulty(transport),
-                catalogue=self._catalogue,
+                catalogue=self._known(spec),
                 events=lambda event, **fields: self._voice.tell(event, running.name, fields),
                 limits=spec.limits.limits(),
                 cancel=running.cancel,
@@ -252,6 +253,22 @@ class Server:
             ),
         )
         return running.execution.run()
+
+    def _known(self, spec: TaskSpec) -> Mapping[str, Component]:
+        """Return the catalogue that has the task's component.
+
+        Errors: ATL-CMP-010 to 014 one of others that is not what this node approved.
+        """
+        if not spec.component or spec.component in self._catalogue:
+            return self._catalogue
+        # Few jobs need components of others; the rest do not pay for the search.
+        from atoll.components.plugins import catalogue
+
+        found = catalogue(spec.approved, ours=self._catalogue)
+        refusal = found.refused.get(spec.component)
+        if refusal is not None:
+            raise UserError(refusal.code, refusal.message, hint=refusal.hint)
+        return found
 
     def _transport(self, spec: TaskSpec) -> Transport:
         gateway, limits = spec.gateway, spec.limits

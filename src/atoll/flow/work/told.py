@@ -20,7 +20,7 @@ class TaskEvent:
     - ``phase`` {phase}; ``progress`` {phase, done, total}; ``metric`` {name, value, number};
     - ``log`` {level, message, logger}; ``traffic`` {traffic: rows so far};
     - ``done`` {outputs: {name: {kind, digest, bytes, rows?}}, files: {name: {digest, bytes}},
-      report_digest?, seconds, cpu_seconds, peak_memory, traffic, reveals};
+      report_digest?, report_bytes?, seconds, cpu_seconds, peak_memory, traffic, reveals};
     - ``failed`` {error: ``AtollError.to_dict()``, seconds, cpu_seconds, peak_memory, traffic,
       reveals}: code ATL-JOB-001 means that it was cancelled;
     - ``lost`` {error}: the process ended without a word. What it revealed before is unknown, so

@@ -1,0 +1,127 @@
+"""Two parties with worker processes of their own that talk through two gateways, over TLS."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from atoll.channel.grpc.gateway import new_token
+from atoll.components.catalogue import CATALOGUE
+from atoll.flow.planning import COIN_STEP
+from atoll.flow.work.handle import Worker
+from atoll.flow.work.pool import Pool, PoolSettings
+from atoll.flow.work.specification import Gateway, TaskLimits
+from atoll.jobs.definition import Job
+from atoll.jobs.validation import order
+from tests.channel.grpc import nodes as wire
+from tests.components import test_main_job as main_job
+from tests.flow.work import little
+from tests.flow.work.test_execute import held
+from tests.flow.work.test_pool import Ear, gone, until
+
+LIMITS = TaskLimits(
+    receive_seconds=60, silence_seconds=5, connect_seconds=30, heartbeat_seconds=0.5
+)
+
+
+class Site:
+    """Both parties' gateways and folders, and one pool that their workers come from."""
+
+    def __init__(self, folder: Path, made: Mapping[str, wire.Node], pool: Pool) -> None:
+        self.places = little.nodes(folder, held(main_job.tables()))
+        self.made = made
+        self.pool = pool
+        self.attempt = 0
+
+    def begin(self, job: Job, step: str) -> dict[str, tuple[Worker, Ear]]:
+        """Start a step at both parties."""
+        self.attempt += 1
+        label = f"{little.JOB_ID}/{step}/{self.attempt}"
+        found = {}
+        for party, place in self.places.items():
+            node = self.made[party]
+            peers = {other: True for other in self.places if other != party}
+            token = new_token()
+            socket = node.folder / f"{party}{self.attempt}.work"
+            node.gateway.register(label, token, socket, list(peers))
+            gateway = Gateway(
+                socket=node.socket,
+                own_socket=socket,
+                token=token.hex(),
+                label=label,
+                dialable=peers,
+            )
+            changes: dict[str, Any] = {"gateway": gateway, "limits": LIMITS}
+            spec = place.spec(job, step, CATALOGUE, attempt=self.attempt, **changes)
+            worker, ear = self.pool.lease(little.JOB_ID), Ear()
+            worker.submit(spec, ear)
+            found[party] = (worker, ear)
+        return found
+
+    def play(self, job: Job, step: str) -> None:
+        """Run a step to its end."""
+        for party, (_, ear) in self.begin(job, step).items():
+            event = ear.end()
+            assert event.kind == "done", event
+            self.places[party].results[step] = dict(event.data)
+
+
+@contextmanager
+def sites(folder: Path) -> Iterator[Site]:
+    settings = PoolSettings(folder, warm=2, most=4)
+    with wire.nodes("bank", "shop") as made, Pool(settings) as pool:
+        yield Site(folder, {node.party: node for node in made}, pool)
+
+
+def test_a_whole_job_runs_in_workers_through_gateways(tmp_path: Path) -> None:
+    job = main_job.job(trees=2, implementation="elgamal")
+    with sites(tmp_path) as site:
+        for step in (COIN_STEP, *order(job)):
+            site.play(job, step)
+        assert len([f for f in site.pool.facts() if f.job == little.JOB_ID]) == 2
+        bank, shop = site.places["bank"], site.places["shop"]
+        metrics = json.loads(bank.bytes_of("evaluation", "metrics.json"))
+        assert metrics["test"]["auc"] > 0.6
+        assert bank.value("boosting", "model").model == shop.value("boosting", "model").model
+        assert bank.results[COIN_STEP]["outputs"] == shop.results[COIN_STEP]["outputs"]
+        assert not shop.results["prediction"]["outputs"]
+        assert bank.results["psi"]["reveals"]
+        assert all(row["bytes_sent"] >= 0 for row in bank.results["boosting"]["traffic"])
+
+
+@pytest.mark.parametrize("how", ["cancel", "kill", "terminate"])
+def test_the_end_of_one_worker_ends_the_other_with_a_code(tmp_path: Path, how: str) -> None:
+    job = main_job.job(trees=500, implementation="elgamal")
+    with sites(tmp_path) as site:
+        for step in (COIN_STEP, "reader", "psi", "split"):
+            site.play(job, step)
+        began = site.begin(job, "boosting")
+        (worker, ear), (_, other) = began["shop"], began["bank"]
+        for heard in (ear, other):
+            heard.wait("progress")
+        pid = worker.pid
+        assert pid is not None
+        if how == "cancel":
+            worker.cancel()
+            assert ear.end().state == "cancelled"
+        elif how == "kill":
+            os.kill(pid, signal.SIGKILL)
+            assert ear.end().state == "lost"
+        else:
+            os.kill(pid, signal.SIGTERM)
+            assert ear.end().state == "cancelled"
+        event = other.end()
+        assert event.kind == "failed"
+        expected = "ATL-NET-001" if how == "kill" else "ATL-NET-004"
+        assert event.data["error"]["code"] == expected
+        assert event.data["error"]["party"] == "shop"
+        assert event.data["reveals"]
+        until(lambda: gone(pid))
+        assert not [p for p in site.places["bank"].outputs.iterdir() if p.name.startswith(".")]
