@@ -190,11 +190,11 @@ class DataService(Protocol):
         """Look the file over again: ``views.CheckView``."""
         ...
 
-    def delete(self, name: str, *, force: bool) -> None:
+    def delete(self, name: str, actor: Actor, *, force: bool) -> None:
         """Forget a table; an uploaded file goes too. Errors: ATL-DAT-107 in use."""
         ...
 
-    def grants(self, name: str) -> Sequence[Shown]:
+    def grants(self, name: str, actor: Actor) -> Sequence[Shown]:
         """Return the standing grants over a table as ``policy.Grant``."""
         ...
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import shutil
 import threading
@@ -265,7 +266,9 @@ class NodeEffects:
 
     def heard(self, event: TaskEvent) -> None:
         """Take what a task tells; called on the pool's thread, so everything happens elsewhere."""
-        self._telling.submit(self._tell, event)
+        # A node that is stopping writes nothing more: after the start the task counts as lost.
+        with contextlib.suppress(RuntimeError):
+            self._telling.submit(self._tell, event)
 
     def _tell(self, event: TaskEvent) -> None:
         try:

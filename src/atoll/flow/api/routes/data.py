@@ -63,9 +63,9 @@ def get(services: At, name: DataName) -> views.DataView:
 
 
 @ROUTER.delete("/data/{name}", status_code=204)
-def delete(services: At, name: DataName, force: bool = False) -> None:
+def delete(services: At, by: By, name: DataName, force: bool = False) -> None:
     """Forget a table; an uploaded file goes too. ``force``: even if a job or grant uses it."""
-    services.data.delete(name, force=force)
+    services.data.delete(name, by, force=force)
 
 
 @ROUTER.get("/data/{name}/preview")
@@ -83,9 +83,9 @@ def check(services: At, name: DataName) -> views.CheckView:
 
 
 @ROUTER.get("/data/{name}/grants")
-def grants(services: At, name: DataName) -> views.GrantList:
+def grants(services: At, by: By, name: DataName) -> views.GrantList:
     """Return the standing grants over a table."""
-    return items(views.GrantList, services.data.grants(name))
+    return items(views.GrantList, services.data.grants(name, by))
 
 
 @ROUTER.post("/data/{name}/grants", status_code=201)

@@ -1,0 +1,206 @@
+"""Looks at a file of rows in a process of its own, with bounded memory, and tells what is in it.
+
+A file comes from outside: what it says of itself may lie, and a parser may be led astray. The
+child (``python -m atoll.flow.node.data_look``) reads one JSON line on its input, writes one JSON
+line, and ends at once when the parent is gone.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import resource
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from atoll.core.errors import AtollError, DataError, UserError
+
+PROBLEMS = 100
+PREVIEW_BLOCK = 1 << 20
+_LINE = 64 << 20
+_SPARE = 2 << 30
+
+
+@dataclass(frozen=True)
+class LookLimits:
+    """What looking at one file may use: bytes of memory and seconds."""
+
+    memory: int = 32 << 30
+    seconds: float = 3600.0
+
+
+def ask(question: Mapping[str, Any], limits: LookLimits) -> dict[str, Any]:
+    """Let a child look. Errors: ATL-DAT-108 it did not end well, and what it found."""
+    whole = dict(question) | {"memory": limits.memory, "seconds": limits.seconds}
+    command = [sys.executable, "-I", "-m", "atoll.flow.node.data_look"]
+    child = subprocess.Popen(  # noqa: S603 -- our own interpreter and module
+        command,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    timer = threading.Timer(limits.seconds, child.kill)
+    timer.start()
+    try:
+        answer = _talk(child, json.dumps(whole).encode() + b"\n")
+    finally:
+        timer.cancel()
+        child.kill()
+        child.wait()
+    return _understood(answer)
+
+
+def _talk(child: subprocess.Popen[bytes], line: bytes) -> bytes:
+    if child.stdin is None or child.stdout is None:
+        return b""
+    # The child's input stays open: its end tells the child that nobody waits any more.
+    with child.stdin, child.stdout:
+        try:
+            child.stdin.write(line)
+            child.stdin.flush()
+        except BrokenPipeError:
+            return b""
+        return child.stdout.readline(_LINE)
+
+
+def _understood(answer: bytes) -> dict[str, Any]:
+    if not answer.endswith(b"\n"):
+        raise DataError(
+            "ATL-DAT-108",
+            "the file could not be looked at within the limits of memory and time",
+            hint="is it what it says it is? cut it into smaller files, or write it as Parquet",
+        )
+    found: dict[str, Any] = json.loads(answer)
+    if "error" in found:
+        error = found["error"]
+        kind = DataError if error.pop("data") else UserError
+        raise kind(**error)
+    return found
+
+
+def facts(path: str, id_column: str, label: str | None) -> dict[str, Any]:
+    """Read a table and return its digest, rows and features."""
+    from atoll.table import read
+
+    table = read(path, id_column=id_column, label=label)
+    return {
+        "digest": table.digest(),
+        "rows": table.num_rows,
+        "columns": list(table.columns),
+        "label": table.label_name,
+    }
+
+
+def check(path: str, id_column: str, label: str | None) -> dict[str, Any]:
+    """Look a file over: all its problems, its columns in sum."""
+    from atoll.table.check import check_file
+
+    return check_file(path, id_column, label, limit=PROBLEMS).to_dict()
+
+
+def admit(path: str, id_column: str, label: str | None) -> dict[str, Any]:
+    """Look a file over and return its facts. Errors: its first problem."""
+    report = check(path, id_column, label)
+    if report["problems"]:
+        first = report["problems"][0]
+        count = len(report["problems"])
+        more = f" (and {count - 1} more)" if count > 1 else ""
+        place = [f"row {first['row']}"] if "row" in first else []
+        place += [f"column {first['column']!r}"] if "column" in first else []
+        raise DataError(
+            first["code"],
+            first["message"] + more,
+            place=", ".join(place) or None,
+            hint=first.get("hint") or "see all of them: atoll data check",
+        )
+    found = facts(path, id_column, label)
+    return found | {"bytes": report["bytes"], "format": report["format"], "file": _digest(path)}
+
+
+def _digest(path: str) -> str:
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def same(path: str) -> dict[str, Any]:
+    """Return the SHA-256 of a file."""
+    return {"file": _digest(path)}
+
+
+def preview(path: str, id_column: str, label: str | None, rows: int) -> dict[str, Any]:
+    """Return the first rows, text escaped as in an export; little of the file is read."""
+    from atoll.flow.node.data_export import escaped, escaped_batch
+    from atoll.flow.node.data_head import head
+
+    batch = escaped_batch(head(path, id_column, label, rows))
+    columns = [column.to_pylist() for column in batch.columns]
+    return {
+        "columns": [escaped(name) for name in batch.schema.names],
+        "rows": [list(row) for row in zip(*columns, strict=True)],
+    }
+
+
+_WORK: dict[str, Callable[..., dict[str, Any]]] = {
+    "admit": admit,
+    "facts": facts,
+    "check": check,
+    "same": same,
+    "preview": preview,
+}
+
+
+def _answer(question: dict[str, Any]) -> dict[str, Any]:
+    work = _WORK[question.pop("do")]
+    try:
+        return dict(work(**question))
+    except AtollError as error:
+        told = {
+            "code": error.code,
+            "message": error.message,
+            "place": _without_folder(error.place, question["path"]),
+            "hint": error.hint,
+            "data": isinstance(error, DataError),
+        }
+        return {"error": told}
+
+
+def _without_folder(place: str | None, path: str) -> str | None:
+    return None if place is None else place.replace(path, Path(path).name)
+
+
+def _limit(memory: int, seconds: float) -> None:
+    # Address space, since that is what Linux can bound; Arrow reserves some that it never uses.
+    resource.setrlimit(resource.RLIMIT_AS, (memory + _SPARE, memory + _SPARE))
+    resource.setrlimit(resource.RLIMIT_CPU, (int(seconds) * 4 + 1,) * 2)
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
+
+
+def _leave_with_parent() -> None:
+    while os.read(0, 1 << 10):
+        pass
+    os._exit(1)
+
+
+def main() -> int:
+    """Answer one question from standard input on standard output."""
+    question: dict[str, Any] = json.loads(sys.stdin.buffer.raw.readline())  # type: ignore[union-attr]
+    # Arrow would import pandas, where it is installed, for nothing that is needed here.
+    sys.modules["pandas"] = None  # type: ignore[assignment]
+    _limit(int(question.pop("memory")), float(question.pop("seconds")))
+    threading.Thread(target=_leave_with_parent, daemon=True).start()
+    answer = json.dumps(_answer(question), allow_nan=False)
+    sys.stdout.write(answer + "\n")
+    sys.stdout.flush()
+    os._exit(0)
+
+
+if __name__ == "__main__":
+    main()

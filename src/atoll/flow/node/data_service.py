@@ -1,0 +1,438 @@
+"""The data service: which tables this party has, what is in them, and who may compute on them."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import threading
+import time
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from fastapi.concurrency import run_in_threadpool
+from sqlalchemy import Connection, select
+
+from atoll.flow.access import Access, Actor
+from atoll.flow.api.services import Page
+from atoll.flow.node import data_look
+from atoll.flow.node.data_look import LookLimits
+from atoll.flow.node.data_paths import AllowedFolders, Stamp, table_name
+from atoll.flow.node.data_staging import FOLDER, receive, sweep
+from atoll.flow.node.data_tables import RegisteredTables, TableSource
+from atoll.flow.policy.grants import Grant, GrantTerms
+from atoll.flow.policy.repository import Grants, on_tables
+from atoll.flow.store import Database, DataRow, DataSets, Meta
+from atoll.flow.store.schema import jobs
+from atoll.jobs.errors import ConflictError, NotFoundError
+from atoll.jobs.validation import near
+
+LIVE = ("awaiting approval", "waiting", "running")
+UPLOADS = "uploads"
+ENDINGS: Mapping[str, str] = {"csv": ".csv", "parquet": ".parquet", "ipc": ".arrow"}
+_NOTES = "data."
+_MOST = 200
+
+
+@dataclass(frozen=True)
+class DataSettings:
+    """What the service is told: folders beside the node's own, limits of uploads and previews."""
+
+    folders: tuple[str, ...] = ()
+    upload_bytes: int = 16 << 30
+    preview_rows: int = 100
+    look: LookLimits = field(default_factory=LookLimits)
+
+
+@dataclass(frozen=True)
+class _Notes:
+    """What is kept of a table beside its row: the file as it was, and facts by id and label."""
+
+    file: str
+    stamp: Stamp
+    uploaded: bool
+    facts: Mapping[str, Mapping[str, Any]]
+
+    def text(self) -> str:
+        return json.dumps(dataclasses.asdict(self))
+
+    @classmethod
+    def read(cls, text: str) -> _Notes:
+        value = json.loads(text)
+        return cls(value["file"], Stamp(**value["stamp"]), value["uploaded"], value["facts"])
+
+
+def _key(id_column: str, label: str | None) -> str:
+    return json.dumps([id_column, label])
+
+
+class DataService:
+    """The tables of a node. Errors: ATL-DAT-101 to 109, those of looking at a file."""
+
+    def __init__(
+        self,
+        database: Database,
+        access: Access,
+        folder: Path,
+        settings: DataSettings | None = None,
+        *,
+        wall: Callable[[], float] = time.time,
+    ) -> None:
+        """``folder`` is the node's own data folder."""
+        self._database = database
+        self._rows = DataSets(database)
+        self._meta = Meta(database)
+        self._grants = Grants(database, access, wall=wall)
+        self._settings = settings or DataSettings()
+        self._allowed = AllowedFolders.of(folder, self._settings.folders)
+        self._own = self._allowed.own
+        self._wall = wall
+        self._lock = threading.Lock()
+        sweep(self._own / FOLDER)
+        self._sweep_uploads()
+
+    # -- registering --------------------------------------------------------------------------
+
+    def register(
+        self, name: str, path: str, id_column: str, label: str | None, description: str, owner: str
+    ) -> Mapping[str, Any]:
+        """Check a file inside the allowed folders and register it.
+
+        Errors: ATL-DAT-101 name, 102 and 103 path, 107 the name is taken, 108, ATL-TAB-….
+        """
+        self._refuse_taken(table_name(name))
+        file = self._allowed.file(path)
+        stamp = Stamp.of(file)
+        found = self._admit(file, id_column, label)
+        row = self._row(name, file, id_column, found, description, owner)
+        notes = _notes(found, stamp, id_column, uploaded=False)
+
+        def work(connection: Connection) -> None:
+            self._refuse_taken(name, connection)
+            self._rows.add(row, connection=connection)
+            self._meta.set(_NOTES + name, notes.text(), connection=connection)
+
+        self._database.write(work)
+        return _view(row, notes)
+
+    async def upload(
+        self,
+        name: str,
+        chunks: AsyncIterator[bytes],
+        *,
+        form: str,
+        id_column: str,
+        label: str | None,
+        description: str,
+        owner: str,
+    ) -> Mapping[str, Any]:
+        """Take in a table from a stream; one of the same name that was uploaded is replaced.
+
+        Errors: ATL-DAT-101 name, 106 too large or empty, 107 in use or registered by path, 108,
+        109 no space, ATL-TAB-….
+        """
+        await run_in_threadpool(self._refuse_replacing, table_name(name))
+        staged = await receive(
+            chunks, self._own / FOLDER, ENDINGS[form], self._settings.upload_bytes
+        )
+        try:
+            return await run_in_threadpool(
+                self._adopt, name, staged, id_column, label, description, owner
+            )
+        finally:
+            staged.unlink(missing_ok=True)
+
+    def _adopt(
+        self,
+        name: str,
+        staged: Path,
+        id_column: str,
+        label: str | None,
+        description: str,
+        owner: str,
+    ) -> Mapping[str, Any]:
+        found = self._admit(staged, id_column, label)
+        folder = self._own / UPLOADS
+        folder.mkdir(mode=0o700, exist_ok=True)
+        final = folder / f"{name}-{found['file'][:32]}{staged.suffix}"
+        with self._lock:
+            before = self._rows.find(name)
+            existed = final.exists()
+            staged.replace(final)
+            row = self._row(name, final, id_column, found, description, owner)
+            notes = _notes(found, Stamp.of(final), id_column, uploaded=True)
+
+            def work(connection: Connection) -> None:
+                self._refuse_replacing(name, connection)
+                self._rows.add(row, replace=True, connection=connection)
+                self._meta.set(_NOTES + name, notes.text(), connection=connection)
+
+            try:
+                self._database.write(work)
+            except BaseException:
+                if not existed:
+                    final.unlink(missing_ok=True)
+                raise
+            if before is not None and before.path != str(final):
+                Path(before.path).unlink(missing_ok=True)
+        return _view(row, notes)
+
+    def _admit(self, file: Path, id_column: str, label: str | None) -> dict[str, Any]:
+        question = {"do": "admit", "path": str(file), "id_column": id_column, "label": label}
+        return data_look.ask(question, self._settings.look)
+
+    def _row(
+        self,
+        name: str,
+        file: Path,
+        id_column: str,
+        found: Mapping[str, Any],
+        description: str,
+        owner: str,
+    ) -> DataRow:
+        return DataRow(
+            name=name,
+            path=str(file),
+            format=found["format"],
+            digest=found["digest"],
+            id_column=id_column,
+            label=found["label"],
+            columns=tuple(found["columns"]),
+            rows=found["rows"],
+            bytes=found["bytes"],
+            owner=owner,
+            description=description,
+            created=self._wall(),
+        )
+
+    # -- looking ------------------------------------------------------------------------------
+
+    def list(self, *, limit: int, after: str | None) -> Page:
+        """Return a page of tables by name."""
+        found = self._rows.list(limit=limit, after=after)
+        return Page([_view(row, self._notes(row.name)) for row in found.rows], found.next)
+
+    def get(self, name: str) -> Mapping[str, Any]:
+        """Return what is known of a table. Errors: ATL-STO-020."""
+        return _view(self._rows.get(name), self._notes(name))
+
+    def preview(self, name: str, rows: int) -> Mapping[str, Any]:
+        """Return the first rows, as many as the settings allow. Errors: ATL-DAT-103."""
+        row = self._rows.get(name)
+        most = min(rows, self._settings.preview_rows)
+        question = self._question("preview", row) | {"rows": most}
+        return {"name": name, **data_look.ask(question, self._settings.look)}
+
+    def check(self, name: str) -> Mapping[str, Any]:
+        """Look a table's file over again; ``changed`` says if it is not what was registered."""
+        row = self._rows.get(name)
+        report = data_look.ask(self._question("check", row), self._settings.look)
+        return {**report, "file": Path(row.path).name, "changed": not self._unchanged(row)}
+
+    def _question(self, work: str, row: DataRow) -> dict[str, Any]:
+        path = self._allowed.again(row.path)
+        return {
+            "do": work,
+            "path": str(path),
+            "id_column": row.id_column or "id",
+            "label": row.label,
+        }
+
+    def _notes(self, name: str) -> _Notes:
+        text = self._meta.get(_NOTES + name)
+        if text is None:
+            return _Notes("", Stamp(-1, 0, 0), False, {})
+        return _Notes.read(text)
+
+    # -- using --------------------------------------------------------------------------------
+
+    def tables(self) -> RegisteredTables:
+        """Return the registered tables as a job's planning opens them."""
+        return RegisteredTables(self)
+
+    def source(self, name: str, *, id_column: str, label: str | None) -> TableSource:
+        """Return where a table is and its facts, from memory if the file is as it was.
+
+        Errors: ATL-JOB-010 unknown, ATL-DAT-103 the file is gone, 104 it has changed, 105 its
+        label would become a feature.
+        """
+        row = self._rows.find(name)
+        if row is None:
+            raise self._unknown(name)
+        if row.label is not None and label is None:
+            raise ConflictError(
+                "ATL-DAT-105",
+                f"the label of table {name!r} would become a feature",
+                place=row.label,
+                hint="register the file without the label column under a name of its own",
+            )
+        path = self._allowed.again(row.path)
+        if not self._unchanged(row):
+            raise ConflictError(
+                "ATL-DAT-104",
+                f"the file of table {name!r} has changed since it was registered",
+                place=name,
+                hint="delete the table and register it again; grants and approvals are for content",
+            )
+        found = self._facts(row, path, id_column, label)
+        return TableSource(
+            name=name,
+            path=path,
+            id=id_column,
+            label=label,
+            digest=found["digest"],
+            rows=found["rows"],
+            columns=tuple(found["columns"]),
+        )
+
+    def _unknown(self, name: str) -> NotFoundError:
+        known = [row.name for row in self._rows.list(limit=_MOST).rows]
+        return NotFoundError(
+            "ATL-JOB-010",
+            f"this party has no table {name[:64]!r}",
+            place=name[:64],
+            hint=near(name, known)[:300],
+        )
+
+    def _unchanged(self, row: DataRow) -> bool:
+        notes, path = self._notes(row.name), Path(row.path)
+        stamp = Stamp.of(path)
+        if stamp == notes.stamp:
+            return True
+        question = {"do": "same", "path": str(path)}
+        if data_look.ask(question, self._settings.look)["file"] != notes.file:
+            return False
+        self._note(row.name, dataclasses.replace(notes, stamp=stamp))
+        return True
+
+    def _facts(
+        self, row: DataRow, path: Path, id_column: str, label: str | None
+    ) -> Mapping[str, Any]:
+        notes, key = self._notes(row.name), _key(id_column, label)
+        known = notes.facts.get(key)
+        if known is not None:
+            return known
+        question = {"do": "facts", "path": str(path), "id_column": id_column, "label": label}
+        found = data_look.ask(question, self._settings.look)
+        self._note(row.name, dataclasses.replace(notes, facts={**notes.facts, key: found}))
+        return found
+
+    def _note(self, name: str, notes: _Notes) -> None:
+        def work(connection: Connection) -> None:
+            kept = self._meta.get(_NOTES + name, connection=connection)
+            if kept is not None and _Notes.read(kept).file == notes.file:
+                self._meta.set(_NOTES + name, notes.text(), connection=connection)
+
+        self._database.write(work)
+
+    # -- granting and forgetting --------------------------------------------------------------
+
+    def grants(self, name: str, actor: Actor) -> Sequence[Grant]:
+        """Return the grants over a table, the newest first. Errors: ATL-STO-020."""
+        self._rows.get(name)
+        return self._grants.list(actor, name, limit=_MOST).rows
+
+    def grant(self, name: str, terms: GrantTerms, actor: Actor) -> Grant:
+        """Make a standing grant. Errors: ATL-STO-020, ATL-POL-011."""
+        self._rows.get(name)
+        return self._grants.add(actor, name, terms)
+
+    def revoke(self, grant: str, actor: Actor) -> None:
+        """Withdraw a grant for good. Errors: ATL-POL-012."""
+        self._grants.revoke(actor, grant)
+
+    def delete(self, name: str, actor: Actor, *, force: bool) -> None:
+        """Forget a table; an uploaded file goes too. ``force`` also ends its grants.
+
+        Errors: ATL-STO-020, ATL-DAT-107 a live job or grant uses it.
+        """
+        row = self._rows.get(name)
+        if force:
+            for grant in self._live_grants(name):
+                self._grants.revoke(actor, grant.id)
+
+        def work(connection: Connection) -> bool:
+            if not force:
+                self._refuse_used(name, connection)
+            text = self._meta.get(_NOTES + name, connection=connection)
+            self._meta.delete(_NOTES + name, connection=connection)
+            self._rows.delete(name, connection=connection)
+            return text is not None and _Notes.read(text).uploaded
+
+        with self._lock:
+            if self._database.write(work):
+                Path(row.path).unlink(missing_ok=True)
+
+    def _live_grants(self, name: str) -> Sequence[Grant]:
+        now = self._wall()
+        return self._database.read(lambda connection: on_tables(connection, [name], now))
+
+    def _refuse_taken(self, name: str, connection: Connection | None = None) -> None:
+        if self._rows.find(name, connection=connection) is not None:
+            raise ConflictError(
+                "ATL-DAT-107",
+                "a table of this name is registered already",
+                place="name",
+                hint="choose another name, or delete the table first",
+            )
+
+    def _refuse_replacing(self, name: str, connection: Connection | None = None) -> None:
+        if self._rows.find(name, connection=connection) is None:
+            return
+        text = self._meta.get(_NOTES + name, connection=connection)
+        if text is None or not _Notes.read(text).uploaded:
+            self._refuse_taken(name, connection)
+        self._refuse_jobs(name, connection)
+
+    def _refuse_used(self, name: str, connection: Connection) -> None:
+        self._refuse_jobs(name, connection)
+        live = on_tables(connection, [name], self._wall())
+        if live:
+            raise _in_use(f"{len(live)} grants hold", "revoke them first, or force it")
+
+    def _refuse_jobs(self, name: str, connection: Connection | None) -> None:
+        query = select(jobs.c.id, jobs.c.job).where(jobs.c.state.in_(LIVE))
+        if connection is None:
+            self._database.read(lambda c: self._refuse_jobs(name, c))
+            return
+        for row in connection.execute(query):
+            if _mentions(json.loads(row.job), name):
+                raise _in_use("a live job uses it", f"stop job {row.id} first")
+
+    def _sweep_uploads(self) -> None:
+        folder = self._own / UPLOADS
+        for path in folder.glob("*") if folder.is_dir() else ():
+            row = self._rows.find(path.name.rsplit("-", 1)[0])
+            if row is None or row.path != str(path):
+                path.unlink(missing_ok=True)
+
+
+def _in_use(why: str, hint: str) -> ConflictError:
+    return ConflictError("ATL-DAT-107", f"the table is in use: {why}", place="name", hint=hint)
+
+
+def _mentions(value: Any, name: str) -> bool:
+    """Say whether any parameter of a job is this very text: rather too often than too seldom."""
+    level = [value]
+    while level:
+        item = level.pop()
+        if item == name:
+            return True
+        if isinstance(item, dict):
+            level += item.values()
+        elif isinstance(item, list):
+            level += item
+    return False
+
+
+def _notes(found: Mapping[str, Any], stamp: Stamp, id_column: str, *, uploaded: bool) -> _Notes:
+    kept = {name: found[name] for name in ("digest", "rows", "columns", "label")}
+    return _Notes(found["file"], stamp, uploaded, {_key(id_column, found["label"]): kept})
+
+
+def _view(row: DataRow, notes: _Notes) -> Mapping[str, Any]:
+    return {
+        **{one.name: getattr(row, one.name) for one in dataclasses.fields(row)},
+        "uploaded": notes.uploaded,
+    }

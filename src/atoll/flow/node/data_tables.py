@@ -1,0 +1,87 @@
+"""Registered tables as a job's planning asks for them: their facts without reading a row."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from atoll.table import Table, read
+from atoll.table.engines.local import default_engine
+
+_LAZY = frozenset({"_partitions", "_schema"})
+
+
+@dataclass(frozen=True)
+class TableSource:
+    """A registered table with the id and label that a job asks for; ``digest`` is its content's."""
+
+    name: str
+    path: Path
+    id: str
+    label: str | None
+    digest: str
+    rows: int
+    columns: tuple[str, ...]
+
+
+class RecordedTable(Table):
+    """A table whose digest, size and columns are known; its rows are read when first used.
+
+    Errors: those of the readers, where rows are used.
+    """
+
+    def __init__(self, source: TableSource) -> None:
+        """Hold the facts; nothing is opened."""
+        self._source = source
+        self.id_name = source.id
+        self.label_name = source.label
+        self.engine = default_engine()
+
+    def __getattr__(self, name: str) -> Any:
+        """Read the file when a row is needed."""
+        if name not in _LAZY:
+            raise AttributeError(name)
+        source = self._source
+        whole = read(source.path, id_column=source.id, label=source.label)
+        self._partitions, self._schema = whole.partitions, whole.schema
+        return getattr(self, name)
+
+    @property
+    def num_rows(self) -> int:
+        """How many rows there are."""
+        return self._source.rows
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The names of the features, in order."""
+        return self._source.columns
+
+    def digest(self) -> str:
+        """Return the content hash that was recorded."""
+        return self._source.digest
+
+
+class Finder(Protocol):
+    """What finds a registered table."""
+
+    def source(self, name: str, *, id_column: str, label: str | None) -> TableSource:
+        """Return a table's facts."""
+        ...
+
+
+class RegisteredTables:
+    """This party's tables as ``components.api.Tables``, by their registered names."""
+
+    def __init__(self, finder: Finder, allow: Callable[[str], None] = lambda name: None) -> None:
+        self._finder = finder
+        self._allow = allow
+
+    def open(self, name: str, *, id_column: str, label: str | None) -> Table:
+        """Return a table whose facts are known and whose rows are read when used.
+
+        Errors: ATL-JOB-010 unknown, ATL-DAT-104 changed, ATL-DAT-105 its label is not asked for.
+        """
+        self._allow(name)
+        return RecordedTable(self._finder.source(name, id_column=id_column, label=label))
