@@ -5,8 +5,9 @@ Names are loaded when they are asked for, so that importing this package costs n
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from atoll.core.lazy import lazily
 
 if TYPE_CHECKING:
     from atoll.sdk.async_jobs import AsyncJob
@@ -27,22 +28,18 @@ __all__ = [
 ]
 
 _PLACES = {
-    "AsyncClient": "atoll.sdk.asynchronous",
-    "AsyncJob": "atoll.sdk.async_jobs",
-    "Client": "atoll.sdk.client",
-    "Job": "atoll.sdk.jobs",
-    "Output": "atoll.sdk.pipeline",
-    "Pipeline": "atoll.sdk.pipeline",
-    "StepHandle": "atoll.sdk.pipeline",
-    "read_job": "atoll.sdk.pipeline",
+    "AsyncClient": "asynchronous",
+    "AsyncJob": "async_jobs",
+    "Client": "client",
+    "Job": "jobs",
+    "Output": "pipeline",
+    "Pipeline": "pipeline",
+    "StepHandle": "pipeline",
+    "read_job": "pipeline",
 }
 
 
-def __getattr__(name: str) -> Any:
-    place = _PLACES.get(name)
-    if place is None:
-        raise AttributeError(f"module 'atoll.sdk' has no attribute {name!r}")
-    return getattr(importlib.import_module(place), name)
+__getattr__ = lazily(__name__, _PLACES)
 
 
 def __dir__() -> list[str]:

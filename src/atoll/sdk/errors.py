@@ -23,6 +23,15 @@ from atoll.jobs.errors import (
     TamperedError,
 )
 
+__all__ = [
+    "AtollError",
+    "JobFailedError",
+    "ThrottledError",
+    "TimedOutError",
+    "UnauthenticatedError",
+    "from_answer",
+]
+
 _KINDS: dict[str, type[AtollError]] = {
     kind.__name__: kind
     for kind in (

@@ -23,6 +23,7 @@ ATTEMPTS = 5
 # A node that restarts is away for a while; whoever watches a job stays.
 PATIENT = 12
 STREAMS = 3
+END = "end"
 FIRST_PAUSE = 0.2
 LONGEST_PAUSE = 10.0
 POLL_SECONDS = 20.0
@@ -240,8 +241,10 @@ def _one_stream(job: str, after: int) -> Flow[tuple[int, bool]]:
             if line is None:
                 return after, True
             told = reader.feed(line)
-            if told is None or not told.data:
+            if told is None:
                 continue
+            if told.name == END:
+                return after, True
             event = view(views.Event, told.value())
             if event.number > after:
                 after = event.number
