@@ -1,0 +1,75 @@
+"""``python -m atoll.flow.node FOLDER [--set=key=value …]``: one node, until it is told to stop."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import sys
+import threading
+import traceback
+from pathlib import Path
+from types import FrameType
+
+from atoll.core.errors import AtollError
+from atoll.flow.node.configuration import load
+from atoll.flow.node.folder import NodeFolder
+from atoll.flow.node.process import check_folder
+from atoll.flow.worker import no_core_dumps
+
+
+def main(arguments: list[str]) -> int:
+    """Run a node and return its exit code."""
+    no_core_dumps()
+    if not arguments:
+        sys.stderr.write("usage: python -m atoll.flow.node FOLDER [--set=KEY=VALUE …]\n")
+        return 2
+    folder = NodeFolder(Path(arguments[0]).resolve())
+    flags = dict(_flag(text) for text in arguments[1:])
+    stopping = threading.Event()
+    _listen(stopping)
+    try:
+        check_folder(folder)
+        configuration = load(folder.root, flags=flags)
+        _log(configuration.settings.log.level)
+        with folder.locked():
+            # Heavy imports only once it is clear that this process is to be the node.
+            from atoll.flow.node.node import Node
+
+            with Node(folder, configuration) as node:
+                node.start()
+                stopping.wait()
+                logging.getLogger(__name__).info("stopping")
+        return 0
+    except AtollError as error:
+        if os.environ.get("ATOLL_TRACEBACK") == "1":
+            traceback.print_exc()
+        sys.stderr.write(f"{error}\n")
+        return error.exit_code
+
+
+def _flag(text: str) -> tuple[str, str]:
+    key, _, value = text.removeprefix("--set=").partition("=")
+    return key, value
+
+
+def _listen(stopping: threading.Event) -> None:
+    def handle(number: int, frame: FrameType | None) -> None:
+        stopping.set()
+
+    signal.signal(signal.SIGTERM, handle)
+    signal.signal(signal.SIGINT, handle)
+
+
+def _log(level: str) -> None:
+    logging.basicConfig(
+        level=level.upper(), format="%(asctime)s %(levelname)s %(name)s %(message)s", force=True
+    )
+
+
+if __name__ == "__main__":
+    code = main(sys.argv[1:])
+    sys.stdout.flush()
+    sys.stderr.flush()
+    # A thread that hangs in a call must not keep the process.
+    os._exit(code)

@@ -1,0 +1,366 @@
+"""A node put together: database, gateway, control thread, workers, services, API."""
+
+from __future__ import annotations
+
+import hmac
+import logging
+import secrets
+import time
+from collections.abc import Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from atoll.channel.grpc.gateway import Call, Gateway, GatewaySettings
+from atoll.channel.identity import Identity, load_party
+from atoll.components.api import Catalogue
+from atoll.components.catalogue import CATALOGUE
+from atoll.core.errors import AtollError
+from atoll.flow.access import ROLES, Actor
+from atoll.flow.access.door import AccessSettings
+from atoll.flow.access.service import Access
+from atoll.flow.api.app import create_app
+from atoll.flow.api.server import Server, is_loopback
+from atoll.flow.api.settings import ApiSettings
+from atoll.flow.control import Complain, Ended, JobRecord, QueueLimits, Rules
+from atoll.flow.node.admission import Slots
+from atoll.flow.node.configuration import Configuration
+from atoll.flow.node.control import Control
+from atoll.flow.node.data_service import DataService, DataSettings
+from atoll.flow.node.deciding import Decider
+from atoll.flow.node.declaring import Declarer
+from atoll.flow.node.doctor import database_url
+from atoll.flow.node.effects import NodeEffects
+from atoll.flow.node.folder import NodeFolder
+from atoll.flow.node.job_reading import JobReading
+from atoll.flow.node.job_service import JobService
+from atoll.flow.node.party_service import PartyService
+from atoll.flow.node.plain_services import ComponentService, SettingsService, StatusService
+from atoll.flow.node.rows import ENDED, LIVE, JobRows
+from atoll.flow.node.settings import NodeSettings
+from atoll.flow.node.syncing import Syncing
+from atoll.flow.node.tasks import Place, Recorder, TaskRunner
+from atoll.flow.planning import build
+from atoll.flow.policy.decision import PolicySettings
+from atoll.flow.policy.service import Policies
+from atoll.flow.store import Database, Jobs
+from atoll.flow.store.files import ArtifactFiles
+from atoll.flow.work.pool import Pool, PoolSettings
+from atoll.flow.work.specification import TaskLimits
+from atoll.jobs.errors import EnvironmentFault
+
+_LOG = logging.getLogger(__name__)
+LOCAL = "local administrator"
+
+
+class NodeAccess(Access):
+    """The door, which also knows the token of this machine's own administrator.
+
+    That token is made at each start and lies in the node's private folder, so who can read it could
+    read the database and the keys as well.
+    """
+
+    local_token = ""
+    open_to_all = False
+
+    def authenticate(self, token: str, *, client: str = "") -> Actor:
+        """Return whose token it is. Errors: those of ``Door.authenticate``."""
+        known = self.local_token
+        if known and hmac.compare_digest(token.encode(), known.encode()):
+            return Actor(LOCAL, frozenset(ROLES), session=True, expires=time.time() + 3600.0)
+        return super().authenticate(token, client=client)
+
+
+@dataclass(frozen=True)
+class NodeServices:
+    """What the API asks; see ``api.services.Services``."""
+
+    jobs: JobService
+    data: DataService
+    models: Any
+    parties: PartyService
+    components: ComponentService
+    settings: SettingsService
+    status: StatusService
+    access: NodeAccess
+    ledger: Any
+
+
+class Node:
+    """A running node. Use it as a context manager; the folder must be locked by the caller.
+
+    Errors: those of its parts; nothing is left open when it cannot start.
+    """
+
+    def __init__(self, folder: NodeFolder, configuration: Configuration) -> None:
+        self.folder = folder
+        self.configuration = configuration
+        self._stack = ExitStack()
+        self._identity = load_party(folder.root)
+        try:
+            self._open()
+        except BaseException:
+            self._stack.close()
+            raise
+
+    @property
+    def settings(self) -> NodeSettings:
+        """The node's settings."""
+        return self.configuration.settings
+
+    def identity(self) -> Identity:
+        """Return who this node is and whom it trusts, as of now."""
+        return self._identity
+
+    def catalogue(self) -> Catalogue:
+        """Return the components that jobs may use here."""
+        return CATALOGUE
+
+    def _open(self) -> None:
+        self.folder.make()
+        settings, keep = self.settings, self._stack.enter_context
+        url = database_url(self.folder, self.configuration)
+        self.database = keep(Database.open(url, readers=settings.database.connections))
+        self.files = ArtifactFiles(self.folder.artifacts)
+        self.access = NodeAccess(self.database, self._access_settings())
+        self.access.local_token = secrets.token_urlsafe(32)
+        self.gateway = keep(self._gateway())
+        self.pool = keep(self._pool())
+        self._make_machines()
+        self._make_services()
+
+    def _access_settings(self) -> AccessSettings:
+        chosen = self.settings.access
+        return AccessSettings(
+            session_seconds=chosen.session_hours * 3600, token_days=chosen.token_days
+        )
+
+    def _gateway(self) -> Gateway:
+        chosen = self.settings.gateway
+        self.folder.gateway_socket.unlink(missing_ok=True)
+        return Gateway(
+            self._identity,
+            self.folder.gateway_socket,
+            listen=chosen.listen or None,
+            settings=GatewaySettings(answer_seconds=chosen.call_seconds),
+        )
+
+    def _pool(self) -> Pool:
+        chosen = self.settings.workers
+        return Pool(
+            PoolSettings(
+                folder=self.folder.run,
+                warm=chosen.warm,
+                most=chosen.maximum,
+                environment={"ATOLL_THREADS": str(chosen.threads)},
+            )
+        )
+
+    def _make_machines(self) -> None:
+        settings, party = self.settings, self._identity.party
+        limits = QueueLimits(settings.jobs.as_initiator, settings.jobs.as_host)
+        self.rows = JobRows(self.database, party, time.time)
+        self.recorder = Recorder(self.database, self.folder.jobs, time.time)
+        self.slots = Slots(limits, settings.queue.rule, self._owner_of)
+        self.data = DataService(
+            self.database,
+            self.access,
+            self.folder.data,
+            DataSettings(
+                settings.data.folders, settings.http.upload_bytes, settings.data.preview_rows
+            ),
+        )
+        policy = PolicySettings(settings.policy.default, settings.policy.minimum_intersection)
+        self.policies = Policies(self.database, party, self.access, policy)
+        self.decider = Decider(self.policies, self.identity, time.time)
+        self.declarer = Declarer(self.identity, self.catalogue, self.data.tables)
+        self.effects = NodeEffects(
+            self.database,
+            self.rows,
+            self.recorder,
+            self.declarer,
+            self.decider,
+            self.slots,
+            wake=lambda peers: self.syncing.wake(peers),
+            ended=self._job_ended,
+            complained=self._complained,
+        )
+        self._stack.callback(self.effects.close)
+        rules = Rules(
+            party, self._public_key, lambda *told: build(told[0], self.catalogue(), *told[1:])
+        )
+        self.control = Control(self.database, rules, self.effects)
+        place = Place(
+            self.folder,
+            self.database,
+            self.files,
+            self.gateway,
+            self.pool,
+            self._task_limits(),
+            self.identity,
+            dict,
+            time.time,
+        )
+        self.effects.attach(self.control, TaskRunner(place, self.effects.heard))
+
+    def _public_key(self, party: str, certificate: bytes) -> Any:
+        return self._identity.public_key(party, certificate)
+
+    def _task_limits(self) -> TaskLimits:
+        gateway, workers = self.settings.gateway, self.settings.workers
+        return TaskLimits(
+            receive_seconds=workers.receive_seconds,
+            silence_seconds=gateway.silence_seconds,
+            connect_seconds=gateway.connect_seconds,
+            heartbeat_seconds=gateway.heartbeat_seconds,
+            threads=workers.threads,
+        )
+
+    def _owner_of(self, job: str) -> str | None:
+        found = Jobs(self.database).find(job)
+        return found.owner if found is not None else None
+
+    def _make_services(self) -> None:
+        settings = self.settings
+        self.parties = PartyService(
+            self.folder.root,
+            self.database,
+            self.gateway,
+            advertise=settings.gateway.advertise,
+            call_seconds=settings.gateway.call_seconds,
+            changed=self._partners_changed,
+        )
+        self.jobs = JobService(
+            JobReading(self.database, self.files, self.recorder),
+            self.control,
+            self.declarer,
+            self.decider,
+            self.rows,
+            self.gateway,
+            self.identity,
+            settings.jobs,
+            catalogue=self.catalogue,
+            call_seconds=settings.gateway.call_seconds,
+        )
+        self.status = StatusService(
+            self.database, self.pool, self.slots, self.gateway, self.identity, self._selftest
+        )
+        answers = {
+            "ping": lambda call: self.parties.answer_ping(),
+            "enrol": self.parties.answer_enrolment,
+            "declare": self._answer_declare,
+        }
+        self.syncing = Syncing(
+            self.gateway,
+            self.control,
+            self.identity,
+            answers,
+            call_seconds=settings.gateway.call_seconds,
+            sync_seconds=settings.gateway.sync_seconds,
+        )
+        self.services = NodeServices(
+            self.jobs,
+            self.data,
+            None,
+            self.parties,
+            ComponentService(self.catalogue),
+            SettingsService(self.configuration),
+            self.status,
+            self.access,
+            self.policies.ledger,
+        )
+
+    def _answer_declare(self, call: Call) -> bytes:
+        return self.jobs.answer_declare(bytes(call.body), call.party)
+
+    def _selftest(self, parties: Any, actor: Actor) -> Any:
+        return []
+
+    def _partners_changed(self, identity: Identity) -> None:
+        self._identity = identity
+        self.syncing.follow(identity)
+
+    def _job_ended(self, record: JobRecord, command: Ended) -> None:
+        _LOG.info("job %s ended: %s %s", record.id, command.state, command.code or "")
+
+    def _complained(self, record: JobRecord, command: Complain) -> None:
+        self.access.audit.refused(
+            command.party, "job.facts", record.id, code=command.code, place=command.place
+        )
+
+    # -- running --------------------------------------------------------------------------------
+
+    def start(self) -> str:
+        """Take up what the database holds, serve, and return the API's URL."""
+        self.control.start(self._live_jobs())
+        self._stack.callback(self.control.close)
+        self.syncing.start()
+        self._stack.callback(self.syncing.close)
+        self._settle_accounts()
+        server = Server(create_app(self.services, self._api_settings()), self._api_settings())
+        server.start()
+        self._stack.callback(server.stop)
+        self.status.set_ready(True)
+        self.folder.write_http(server.url, self.access.local_token)
+        _LOG.info(
+            "party %s serves %s, partners at %s",
+            self._identity.party,
+            server.url,
+            self.gateway.address,
+        )
+        return server.url
+
+    def _live_jobs(self) -> Mapping[str, JobRecord]:
+        found: dict[str, JobRecord] = {}
+        for job, machine in Jobs(self.database).machines(LIVE):
+            try:
+                found[job] = JobRecord.from_plain(machine)
+            except AtollError as error:
+                _LOG.error("job %s cannot be taken up: %s", job, error)
+        return found
+
+    def _settle_accounts(self) -> None:
+        """Close the accounts of jobs that ended while nobody could write it down."""
+        jobs = Jobs(self.database)
+        for job in self.policies.ledger.open_jobs():
+            row = jobs.find(job)
+            if row is None or row.state in ENDED:
+                self.policies.ledger.settle(job)
+
+    def _api_settings(self) -> ApiSettings:
+        chosen = self.settings.http
+        if not is_loopback(chosen.host) and not chosen.certificate and not chosen.plain:
+            raise EnvironmentFault(
+                "ATL-NOD-031",
+                "the API would send passwords in the clear",
+                place="http.host",
+                hint="give http.certificate and http.key; behind a proxy with TLS: http.plain",
+            )
+        return ApiSettings(
+            host=chosen.host,
+            port=chosen.port,
+            certificate=Path(chosen.certificate) if chosen.certificate else None,
+            key=Path(chosen.key) if chosen.key else None,
+            body_bytes=chosen.body_bytes,
+            upload_bytes=chosen.upload_bytes,
+            request_seconds=chosen.request_seconds,
+            authentication=self.settings.access.enabled,
+        )
+
+    def close(self) -> None:
+        """Stop in order: the API, partners, machines, workers, the database."""
+        self.status.set_ready(False)
+        self._stack.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
