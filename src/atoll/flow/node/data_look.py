@@ -16,6 +16,7 @@ import sys
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from importlib.abc import MetaPathFinder
 from pathlib import Path
 from typing import Any
 
@@ -189,11 +190,19 @@ def _leave_with_parent() -> None:
     os._exit(1)
 
 
+class _WithoutPandas(MetaPathFinder):
+    """Hides pandas: Arrow would import it, where it is installed, for nothing needed here."""
+
+    def find_spec(self, fullname: str, *_: Any) -> None:
+        """Refuse the one package."""
+        if fullname == "pandas":
+            raise ModuleNotFoundError(fullname)
+
+
 def main() -> int:
     """Answer one question from standard input on standard output."""
     question: dict[str, Any] = json.loads(sys.stdin.buffer.raw.readline())  # type: ignore[union-attr]
-    # Arrow would import pandas, where it is installed, for nothing that is needed here.
-    sys.modules["pandas"] = None  # type: ignore[assignment]
+    sys.meta_path.insert(0, _WithoutPandas())
     _limit(int(question.pop("memory")), float(question.pop("seconds")))
     threading.Thread(target=_leave_with_parent, daemon=True).start()
     answer = json.dumps(_answer(question), allow_nan=False)
