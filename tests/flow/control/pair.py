@@ -155,7 +155,7 @@ class Node:
         if self.policy is not None:
             return self.policy(command)
         document, signature = approve(command, self.party, runs=self.runs)
-        return control.Decided("approve", self.now, document, signature)
+        return control.Decided("approve", self.now, document, signature, run=command.run)
 
     def succeed(self, command: control.StartTask) -> control.TaskReported | None:
         return control.TaskReported(command.step, command.attempt, "success", self.now)

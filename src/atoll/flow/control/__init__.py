@@ -6,6 +6,7 @@
 Nothing here does input or output, and nothing reads a clock. See ``docs/protocols/job-control.md``.
 """
 
+from atoll.flow.control.agreeing import open_decision
 from atoll.flow.control.commands import (
     Command,
     Complain,
@@ -106,6 +107,7 @@ __all__ = [
     "encode_sync",
     "enqueue",
     "may_retry",
+    "open_decision",
     "parse_sync",
     "read_options",
     "release",

@@ -16,7 +16,7 @@ from atoll.flow.control.facts import (
     plain,
 )
 from atoll.flow.control.record import Approved, JobRecord
-from atoll.flow.control.turn import Turn
+from atoll.flow.control.turn import Turn, halt
 from atoll.jobs import approval as approvals
 from atoll.jobs.errors import ConflictError
 from atoll.jobs.plan import Plan
@@ -40,10 +40,9 @@ def agree(turn: Turn) -> None:
     _compare_plans(turn)
     for party in record.job.parties:
         _check_approval(turn, party)
-    if not _covered(turn.record, record.party) and turn.halted() is None:
-        run = record.run
-        nonce = approval_nonce(record.id, record.proposal.nonce, record.party, run)
-        turn.ask(_decide(run), Decide(record.plan, nonce, run))
+    question = _question(turn.record)
+    if question is not None:
+        turn.ask(f"decide {record.run}", question)
 
 
 def agreed(record: JobRecord) -> bool:
@@ -67,8 +66,27 @@ def _covered(record: JobRecord, party: str) -> bool:
     return found is not None and found.covers(record.run)
 
 
-def _decide(run: int) -> str:
-    return f"decide {run}"
+def _question(record: JobRecord) -> Decide | None:
+    if record.plan is None or halt(record) is not None or _covered(record, record.party):
+        return None
+    run = record.run
+    nonce = approval_nonce(record.id, record.proposal.nonce, record.party, run)
+    return Decide(record.plan, nonce, run)
+
+
+def open_decision(record: JobRecord) -> Decide:
+    """Return what a person of this party is asked: plan, nonce and run for the approval.
+
+    Errors: ATL-FLW-014 there is nothing to decide (any more).
+    """
+    question = _question(record)
+    if question is None:
+        raise ConflictError(
+            "ATL-FLW-014",
+            "there is nothing to decide about this job",
+            hint="see its state: it may have ended, or parties have not declared their data yet",
+        )
+    return question
 
 
 def _make_plan(turn: Turn) -> None:
@@ -167,15 +185,9 @@ def on_declare_failed(turn: Turn, event: DeclareFailed) -> None:
 
 
 def on_decided(turn: Turn, event: Decided) -> None:
-    """Take the own decision in. Errors: ATL-FLW-014 there is nothing to decide (any more)."""
+    """Take the own decision in; one that comes too late changes nothing."""
     record = turn.record
-    if turn.halted() is not None or record.plan is None:
-        raise ConflictError(
-            "ATL-FLW-014",
-            "there is nothing to decide about this job",
-            hint="see its state: it may have ended, or parties have not declared their data yet",
-        )
-    if _covered(record, record.party):
+    if _question(record) is None or event.run not in (0, record.run):
         return
     turn.set(queued=event.kind == "queue")
     if event.kind == "refuse":

@@ -13,7 +13,7 @@ from atoll.flow.control.events import Moment, StopAsked
 from atoll.flow.control.facts import DONE, End, Stop
 from atoll.flow.control.record import JobRecord
 from atoll.flow.control.scheduling import done_steps, tasks_of, verdict
-from atoll.flow.control.turn import Turn
+from atoll.flow.control.turn import Turn, halt, stopped
 from atoll.jobs.errors import ConflictError
 
 FALSE_VERDICT = "ATL-FLW-006"
@@ -75,6 +75,14 @@ def on_stop(turn: Turn, event: StopAsked) -> None:
         turn.tell(stop=Stop(event.kind, event.code or STOPPED))
 
 
+def waits_for_time(record: JobRecord) -> bool:
+    """Tell whether time alone can change anything: a job that only waits for others is left be."""
+    if record.closed:
+        return False
+    busy = record.holding or record.running or record.marks
+    return bool(busy) or halt(record) is not None
+
+
 def tick(turn: Turn, heard: Mapping[str, float]) -> None:
     """Find parties that are lost, and end without a verdict that cannot come any more."""
     record = turn.record
@@ -124,8 +132,7 @@ def _end_alone(turn: Turn) -> None:
     record = turn.record
     mine = record.own.stop
     if mine is not None and not _all_mine(record):
-        state = "cancelled" if mine.kind == "cancel" else "failed"
-        turn.tell(end=End(state, mine.code, mine.party, mine.phase))  # type: ignore[arg-type]
+        turn.tell(end=stopped(mine, record.party))
     else:
         turn.tell(end=End("failed", PEER_LOST, record.initiator))
 

@@ -80,7 +80,8 @@ class Decided:
     """Answer to ``Decide``: by a policy, or later by a person.
 
     ``approve`` carries the signed document (with the command's nonce), ``refuse`` a code, and
-    ``queue`` says that a person is asked.
+    ``queue`` says that a person is asked. ``run`` is the command's: an answer for another run than
+    the present one is left aside (zero: the present one).
     """
 
     kind: Literal["approve", "queue", "refuse"]
@@ -88,6 +89,7 @@ class Decided:
     document: bytes = b""
     signature: bytes = b""
     code: str | None = None
+    run: int = 0
 
 
 @dataclass(frozen=True)

@@ -50,11 +50,13 @@ def step(
 
     ``record`` is None for ``Submitted`` and for the first facts of an unknown job.
     Errors: ATL-FLW-001 malformed facts (the record stays as it was), ATL-FLW-004 facts of an
-    unknown job, ATL-FLW-013 and 014 a person asks what is not possible now, ATL-PLN-002 and 003 the
-    own approval does not fit.
+    unknown job, ATL-FLW-013 the job cannot be run again now, ATL-FLW-019 the submitted job cannot
+    be proposed, ATL-PLN-002 and 003 the own approval does not fit.
     """
     if record is None:
         turn = _open(event, rules)
+    elif type(event) is Tick and not ending.waits_for_time(record):
+        return record, ()
     else:
         turn = Turn(record, rules, event.now)
         _HANDLERS[type(event)](turn, event)

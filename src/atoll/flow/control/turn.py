@@ -9,7 +9,7 @@ from typing import Any
 from atoll.core.errors import AtollError
 from atoll.flow.control.commands import Command, Complain, Publish
 from atoll.flow.control.events import Moment
-from atoll.flow.control.facts import SECTIONS, End, Facts, Stop
+from atoll.flow.control.facts import SECTIONS, End, EndState, Facts, Stop
 from atoll.flow.control.record import Fault, JobRecord
 from atoll.flow.control.rules import Rules
 
@@ -112,14 +112,20 @@ def halt(record: JobRecord) -> End | None:
         return record.own.end
     if record.lead.run == run and record.lead.end is not None:
         return record.lead.end
-    parties = [record.initiator, *(p for p in sorted(record.facts) if p != record.initiator)]
-    present = [record.facts[party] for party in parties if party in record.facts]
-    for facts in present:
-        if facts.run == run and facts.refusal is not None:
+    found = [f for f in record.facts.values() if f.run == run and (f.refusal or f.stop)]
+    if not found:
+        return None
+    found.sort(key=lambda facts: (facts.party != record.initiator, facts.party))
+    for facts in found:
+        if facts.refusal is not None:
             return End("refused", facts.refusal.code, facts.party, facts.refusal.phase)
-    for facts in present:
-        if facts.run == run and facts.stop is not None:
-            stop = facts.stop
-            state = "cancelled" if stop.kind == "cancel" else "failed"
-            return End(state, stop.code, stop.party or facts.party, stop.phase)  # type: ignore[arg-type]
+    for facts in found:
+        if facts.stop is not None:
+            return stopped(facts.stop, facts.party)
     return None
+
+
+def stopped(stop: Stop, party: str) -> End:
+    """Return the end that a stop by a party leads to."""
+    state: EndState = "cancelled" if stop.kind == "cancel" else "failed"
+    return End(state, stop.code, stop.party or party, stop.phase)
