@@ -9,7 +9,7 @@ from atoll.core.lazy import lazily
 if TYPE_CHECKING:
     from atoll.flow.policy.counts import Counts, Usage
     from atoll.flow.policy.decision import Decision, PolicySettings, decide
-    from atoll.flow.policy.demands import Demand, demands
+    from atoll.flow.policy.demand import Demand, demands
     from atoll.flow.policy.grants import Grant, GrantLimits, GrantTerms, parse_terms
     from atoll.flow.policy.ledger import DatabaseLedger
     from atoll.flow.policy.repository import ApprovalRow, Grants
@@ -41,7 +41,7 @@ __getattr__ = lazily(
         "Counts": "counts",
         "DatabaseLedger": "ledger",
         "Decision": "decision",
-        "Demand": "demands",
+        "Demand": "demand",
         "Grant": "grants",
         "GrantLimits": "grants",
         "GrantTerms": "grants",
@@ -50,7 +50,7 @@ __getattr__ = lazily(
         "PolicySettings": "decision",
         "Usage": "counts",
         "decide": "decision",
-        "demands": "demands",
+        "demands": "demand",
         "parse_terms": "grants",
     },
 )

@@ -25,7 +25,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from atoll.flow.policy.counts import NAMES, Counts, Usage
-from atoll.flow.policy.demands import Demand, demands
+from atoll.flow.policy.demand import Demand, demands
 from atoll.flow.policy.grants import ANY, Grant, GrantLimits, matches
 from atoll.jobs.plan import Plan
 

@@ -17,7 +17,7 @@ from sqlalchemy import Connection, select
 
 from atoll.flow.chain_table import ChainTable
 from atoll.flow.policy.counts import Counts, Usage
-from atoll.flow.policy.demands import RUN, Demand, demands
+from atoll.flow.policy.demand import RUN, Demand, demands
 from atoll.flow.policy.reckoning import reckon
 from atoll.flow.policy.tally import APPROVAL, CHARGE, KINDS, RESERVE, SETTLE, TASK, WHOLE, Tally
 from atoll.flow.store.database import Database

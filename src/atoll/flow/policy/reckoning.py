@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from atoll.flow.policy.counts import Counts
-from atoll.flow.policy.demands import nodes_of_tree, planned
+from atoll.flow.policy.demand import nodes_of_tree, planned
 from atoll.jobs.plan import Plan
 
 _TREE_BEGINS = ("boosting.tree", "more")

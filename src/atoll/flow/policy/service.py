@@ -22,7 +22,7 @@ from atoll.flow.access import Access, Actor
 from atoll.flow.policy import repository
 from atoll.flow.policy.counts import Counts
 from atoll.flow.policy.decision import CAP, OWN, Decision, Kind, PolicySettings, decide, passed
-from atoll.flow.policy.demands import RUN, Demand, demands
+from atoll.flow.policy.demand import RUN, Demand, demands
 from atoll.flow.policy.grants import Grant, matches
 from atoll.flow.policy.ledger import DatabaseLedger
 from atoll.flow.policy.repository import ApprovalRow, Grants
@@ -166,7 +166,7 @@ class Policies:
             steps = self._uncovered_steps(tally, job, plan, step)
             if not steps:
                 return
-            if WHOLE in steps and history.opened >= history.allowed:
+            if WHOLE in steps and history.used >= history.allowed:
                 raise DeniedError(RUNS, "the approved number of runs is used up", place=job)
             held, runs = history.grants, history.allowed
             self._check_caps(connection, tally, plan, steps, held)

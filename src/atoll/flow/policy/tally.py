@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from atoll.flow.policy.counts import Counts, total
-from atoll.flow.policy.demands import Demand
+from atoll.flow.policy.demand import Demand
 
 APPROVAL, RESERVE, TASK, CHARGE, SETTLE = "approval", "reserve", "task", "charge", "settle"
 KINDS = (APPROVAL, RESERVE, TASK, CHARGE, SETTLE)
@@ -66,10 +66,13 @@ class JobAccount:
 
 @dataclass
 class History:
-    """What stays of a job after it was settled: how many runs it was given, and used."""
+    """What stays of a job after it was settled: how many runs it was given, and used.
+
+    A run that revealed nothing was none.
+    """
 
     allowed: int = 1
-    opened: int = 0
+    used: int = 0
     grants: frozenset[str] = frozenset()
     plans: set[str] = field(default_factory=set)
     attempts: dict[str, set[int]] = field(default_factory=dict)
@@ -128,8 +131,7 @@ class Tally:
         job, key, step = str(body["run"]), _key(body), str(body["step"])
         if job not in self.open:
             self.open[job] = JobAccount()
-            self.jobs.setdefault(job, History()).opened += 1
-        account, history = self.open[job], self.jobs[job]
+        account, history = self.open[job], self.jobs.setdefault(job, History())
         history.allowed = max(history.allowed, int(body.get("runs", 1)))
         history.plans.add(str(body["plan"]))
         history.grants |= frozenset(body.get("grants", ()))
@@ -150,11 +152,13 @@ class Tally:
         entry.charged = entry.charged + counts
 
     def _settle(self, job: str) -> None:
-        account = self.open.pop(job, None)
-        for key in account.steps if account else ():
-            final = account.final_counts(key) if account else Counts()
+        account = self.open.pop(job, JobAccount())
+        finals = {key: account.final_counts(key) for key in account.steps}
+        for key, final in finals.items():
             if final:
                 self._closed[key] = self._closed.get(key, Counts()) + final
+        if any(final.runs for final in finals.values()):
+            self.jobs[job].used += 1
 
 
 def _key(body: Mapping[str, Any]) -> Key:

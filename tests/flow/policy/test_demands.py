@@ -1,0 +1,85 @@
+from __future__ import annotations
+
+from atoll.flow.policy import Counts, demands
+from atoll.jobs.definition import Step
+from tests.flow.policy.plans import COLUMNS, GUEST, HOST, OTHER, facts, only_psi, plan_of, steps
+
+
+def test_a_plan_asks_for_columns_components_and_counts() -> None:
+    asked = demands(plan_of(), HOST)["baskets"]
+    assert asked.columns == COLUMNS
+    assert asked.components == {"psi", "boosting", "prediction"}
+    assert asked.counts == Counts(runs=1, psi_runs=1, tree_nodes=4 * 7)
+    assert asked.steps["train"] == Counts(tree_nodes=4 * 7)
+    assert asked.uncounted == frozenset()
+    assert ("match", "intersection", 20) in asked.minimums
+    assert ("train", "group", 20) in asked.minimums
+
+
+def test_the_label_is_a_column_too() -> None:
+    assert demands(plan_of(), GUEST)["loans"].columns == (*COLUMNS, "y")
+
+
+def test_what_is_for_us_alone_is_no_reveal_of_ours() -> None:
+    host = {message for _, message in demands(plan_of(), HOST)["baskets"].reveals}
+    guest = {message for _, message in demands(plan_of(), GUEST)["loans"].reveals}
+    assert "boosting.slots" in host
+    assert "boosting.slots" not in guest
+    assert "boosting.tree" in guest
+    assert "boosting.tree" not in host
+
+
+def test_with_two_hosts_what_a_host_learns_may_be_of_the_other() -> None:
+    two = {m for _, m in demands(plan_of(hosts=(HOST, OTHER)), HOST)["baskets"].reveals}
+    assert "boosting.tree" in two
+
+
+def test_steps_that_the_table_does_not_reach_ask_nothing_of_it() -> None:
+    chosen = steps()
+    chosen["again"] = Step(component="reader", parameters=chosen["read"].parameters)
+    chosen["match"] = chosen["match"].model_copy(update={"inputs": {"table": "again.table"}})
+    plan = plan_of(chosen)
+    mine = {"read": facts("old"), "again": facts("baskets")}
+    asked = demands(plan.model_copy(update={"tables": {**plan.tables, HOST: mine}}), HOST)
+    assert asked["old"].components == frozenset()
+    assert asked["old"].counts == Counts(runs=1)
+    assert asked["baskets"].counts.psi_runs == 1
+
+
+def test_one_table_that_is_read_twice_counts_each_step_once() -> None:
+    chosen = steps()
+    chosen["again"] = Step(component="reader", parameters=chosen["read"].parameters)
+    chosen["second"] = Step(component="psi", inputs={"table": "again.table"})
+    plan = plan_of(chosen)
+    mine = {"read": facts("baskets"), "again": facts("baskets", ("other",))}
+    asked = demands(plan.model_copy(update={"tables": {**plan.tables, HOST: mine}}), HOST)
+    assert asked["baskets"].counts.psi_runs == 2
+    assert asked["baskets"].columns == (*COLUMNS, "other")
+
+
+def test_a_step_that_no_unit_counts_is_named() -> None:
+    plan = only_psi()
+    strange = plan.model_copy(update={"implementations": {"match": "magic.v1"}})
+    assert demands(strange, HOST)["baskets"].uncounted == {"match"}
+    assert demands(strange, HOST)["baskets"].covered() == {"match": Counts()}
+
+
+def test_reveals_of_a_plain_size_are_opened_sums() -> None:
+    plan = only_psi()
+    told = {"receiver": "guest", "message": "means", "field": "sums", "size": "3 * 4", "what": "…"}
+    changed = {"implementations": {"match": "means.open"}, "reveals": {"match": (told, told)}}
+    asked = demands(plan.model_copy(update=changed), HOST)["baskets"]
+    assert asked.counts == Counts(runs=1, opened_sums=24)
+
+
+def test_the_largest_parameter_of_any_party_counts() -> None:
+    plan = plan_of()
+    larger = {"train": {HOST: {"trees": 9, "depth": 3}, GUEST: {"trees": 4, "depth": 3}}}
+    asked = demands(plan.model_copy(update={"party_parameters": larger}), HOST)["baskets"]
+    assert asked.counts.tree_nodes == 9 * 7
+
+
+def test_a_privacy_parameter_is_counted() -> None:
+    plan = only_psi()
+    noisy = plan.model_copy(update={"parameters": {"match": {"epsilon": 0.5}}})
+    assert demands(noisy, HOST)["baskets"].counts.epsilon == 0.5
