@@ -16,6 +16,22 @@ from atoll.jobs.plan import TableFacts
 from atoll.jobs.schema import Port, Refusal, Schema
 from atoll.table import Table
 
+__all__ = [
+    "Catalogue",
+    "Component",
+    "Facts",
+    "KnownComponents",
+    "Origin",
+    "Port",
+    "Report",
+    "Result",
+    "Reveal",
+    "Role",
+    "Tables",
+    "Task",
+    "Terms",
+]
+
 
 class Tables(Protocol):
     """This party's tables by the names that its own folder gives them."""

@@ -1,0 +1,68 @@
+"""Writes a new package with one component: parameters, messages, roles, declared reveals, tests."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from importlib import resources
+from pathlib import Path
+
+from atoll.components.catalogue import CATALOGUE
+from atoll.core.errors import UserError
+from atoll.jobs.errors import EnvironmentFault
+
+_NAME = re.compile(r"[a-z][a-z0-9_-]{0,40}")
+_PLACES = {
+    "pyproject.toml.txt": "pyproject.toml",
+    "README.md.txt": "README.md",
+    "init.py.txt": "src/{package}/__init__.py",
+    "parameters.py.txt": "src/{package}/parameters.py",
+    "messages.py.txt": "src/{package}/messages.py",
+    "roles.py.txt": "src/{package}/roles.py",
+    "test_component.py.txt": "tests/test_component.py",
+}
+
+
+def write(name: str, folder: Path) -> list[Path]:
+    """Write the package of a component called ``name`` into a new folder; return its files.
+
+    The result runs and passes its own tests as it is. Errors: ATL-CMP-016 the name is none or is
+    taken, the folder is there already or cannot be written.
+    """
+    if not _NAME.fullmatch(name):
+        raise _refused(
+            "a component's name is a lower-case letter, then letters, digits, - or _", name
+        )
+    if name in CATALOGUE:
+        raise _refused("this is the name of one of Atoll's own components", name)
+    if folder.exists() and any(folder.iterdir() if folder.is_dir() else [folder]):
+        raise _refused("the folder is there already", str(folder))
+    package = f"atoll_{name.replace('-', '_')}"
+    words = {"name": name, "package": package, "distribution": package.replace("_", "-")}
+    made = {
+        folder / place.format(package=package): _filled(template, words)
+        for template, place in _PLACES.items()
+    }
+    fresh = not folder.exists()
+    try:
+        for path, text in made.items():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        if fresh:
+            shutil.rmtree(folder, ignore_errors=True)
+        raise EnvironmentFault(
+            "ATL-CMP-016", f"the package cannot be written: {error.strerror}", place=str(folder)
+        ) from error
+    return sorted(made)
+
+
+def _filled(template: str, words: dict[str, str]) -> str:
+    text = (resources.files("atoll.components") / "template" / template).read_text("utf-8")
+    for word, value in words.items():
+        text = text.replace("{{" + word + "}}", value)
+    return text
+
+
+def _refused(message: str, place: str) -> UserError:
+    return UserError("ATL-CMP-016", message, place=place, hint="choose another one")
