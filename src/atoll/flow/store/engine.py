@@ -6,9 +6,9 @@ import os
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy import Connection, Engine, ExceptionContext, create_engine, event
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import ArgumentError, NoSuchModuleError
+from sqlalchemy.exc import ArgumentError, InterfaceError, NoSuchModuleError
 from sqlalchemy.pool import QueuePool
 
 from atoll.core.errors import UserError
@@ -92,6 +92,8 @@ def _prepare(engine: Engine, name: str, *, writer: bool) -> None:
         _on_connect(engine, *_POSTGRES_SESSION, *(() if writer else _POSTGRES_READER))
     else:
         _on_connect(engine, *_MARIADB_SESSION, *(() if writer else _MARIADB_READER))
+    if name != "sqlite":
+        _name_broken_links(engine)
     if writer and name != "sqlite":
         _lock_on_connect(engine, _POSTGRES_LOCK if name == "postgresql" else _MARIADB_LOCK)
 
@@ -154,6 +156,28 @@ def _on_connect(engine: Engine, *statements: str) -> None:
         connection.commit()
 
     event.listen(engine, "connect", connected)
+
+
+def _name_broken_links(engine: Engine) -> None:
+    """Have bare socket errors (pg8000 lets them through) count as lost connections."""
+    dialect = engine.dialect
+    ask = dialect.do_ping
+
+    def ping(connection: Any) -> bool:
+        try:
+            return ask(connection)
+        except OSError:
+            return False
+
+    def failed(context: ExceptionContext) -> None:
+        error = context.original_exception
+        if isinstance(error, ConnectionError | TimeoutError):
+            context.is_disconnect = True
+            lost = InterfaceError("the connection broke", None, error, connection_invalidated=True)
+            raise lost from error
+
+    dialect.do_ping = ping  # type: ignore[assignment, method-assign]
+    event.listen(engine, "handle_error", failed)
 
 
 def _prepare_sqlite(engine: Engine, *, writer: bool) -> None:
