@@ -229,24 +229,29 @@ class Pool:
         os.close(self._write_end)
 
     def _tend(self) -> None:
-        """Start what is to start, hand over what is to be said, kill what had its time."""
+        """Hand over what is to be said, kill what had its time, then start what is to start."""
+        for worker in list(self._workers.values()):
+            self._feed(worker)
         self._refill()
         for worker in list(self._workers.values()):
             if worker.process is None and not worker.gone:
                 self._start(worker)
-            process = worker.process
-            if process is None or worker.gone:
-                continue
-            if worker.ending:
-                self._close_input(worker, process)
-            else:
-                for line in worker.outgoing:
-                    process.write(line)
-                self._watch_input(worker, process)
-            worker.outgoing.clear()
-            if worker.deadline is not None and worker.deadline <= self._now():
-                worker.deadline = None
-                process.kill()
+                self._feed(worker)
+
+    def _feed(self, worker: Worker) -> None:
+        process = worker.process
+        if process is None or worker.gone:
+            return
+        if worker.ending:
+            self._close_input(worker, process)
+        else:
+            for line in worker.outgoing:
+                process.write(line)
+            self._watch_input(worker, process)
+        worker.outgoing.clear()
+        if worker.deadline is not None and worker.deadline <= self._now():
+            worker.deadline = None
+            process.kill()
 
     def _refill(self) -> None:
         spare = sum(w.job is None and not (w.ending or w.gone) for w in self._workers.values())

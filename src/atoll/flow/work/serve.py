@@ -25,6 +25,7 @@ from atoll.flow.code import component_code
 from atoll.flow.own_process import no_core_dumps, perhaps_faulty
 from atoll.flow.work.execute import Execution, Surroundings
 from atoll.flow.work.inputs import Memory
+from atoll.flow.work.no_pandas import keep_pandas_out
 from atoll.flow.work.solitude import Solitude
 from atoll.flow.work.specification import TASK_LINE_BYTES, TaskSpec, read_task
 
@@ -238,6 +239,8 @@ class Server:
 
     def _execute(self, running: Running) -> dict[str, Any]:
         spec = running.spec
+        if all(step.component in self._catalogue for step in spec.job.steps.values()):
+            keep_pandas_out()
         transport = running.transport = self._transport(spec)
         if running.asked:
             running.stop()
