@@ -31,25 +31,25 @@ class DownloadParameters(Frozen):
     """In which form the table is written, and by whom."""
 
     format: Literal["csv", "parquet"] = Field(
-        "csv", description="form of the file", json_schema_extra=PARTY_LOCAL
+        default="csv", description="form of the file", json_schema_extra=PARTY_LOCAL
     )
     name: str = Field(
-        "table",
+        default="table",
         pattern="^[a-z0-9][a-z0-9_-]{0,63}$",
         description="the file's name, without its ending",
         json_schema_extra=PARTY_LOCAL,
     )
     columns: tuple[ColumnName, ...] | None = Field(
-        None,
+        default=None,
         max_length=1 << 16,
         description="the columns to write; empty: all",
         json_schema_extra=PARTY_LOCAL,
     )
     write: bool = Field(
-        True, description="whether this party writes a file", json_schema_extra=PARTY_LOCAL
+        default=True, description="whether this party writes a file", json_schema_extra=PARTY_LOCAL
     )
     escape_formulas: bool = Field(
-        True,
+        default=True,
         description="CSV: put ' before an id that a spreadsheet would run as a formula",
         json_schema_extra=PARTY_LOCAL,
     )

@@ -16,7 +16,7 @@ from atoll.learning.evaluation import evaluate
 class EvaluationParameters(Frozen):
     """From which score on a row counts as predicted 1."""
 
-    threshold: float = Field(0.5, ge=0, le=1, description="least score of a predicted 1")
+    threshold: float = Field(default=0.5, ge=0, le=1, description="least score of a predicted 1")
 
 
 def run(task: Task, parameters: EvaluationParameters) -> Result:

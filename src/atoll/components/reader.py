@@ -24,12 +24,12 @@ class ReaderParameters(Frozen):
         max_length=PARTIES, description="the name of the table at each party"
     )
     id: str = Field(
-        "id",
+        default="id",
         max_length=256,
         description="the column with the row ids, at every party",
         json_schema_extra=PARTY_LOCAL,
     )
-    label: str = Field("y", max_length=256, description="the label's column at the guest")
+    label: str = Field(default="y", max_length=256, description="the label's column at the guest")
 
 
 def _open(party: str, role_has_label: bool, parameters: ReaderParameters, tables: Tables) -> Table:

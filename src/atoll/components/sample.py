@@ -48,16 +48,16 @@ class SampleParameters(Frozen):
     """How many rows are kept, and whether within each class of the label."""
 
     method: Literal["random", "stratified"] = Field(
-        "random", description="over all rows, or within each class of the guest's label"
+        default="random", description="over all rows, or within each class of the guest's label"
     )
     fraction: float | None = Field(
-        None, gt=0, le=1, description="share of the rows that is kept (of each class)"
+        default=None, gt=0, le=1, description="share of the rows that is kept (of each class)"
     )
     count: int | None = Field(
-        None, ge=1, le=1 << 40, description="how many rows are kept, instead of a share"
+        default=None, ge=1, le=1 << 40, description="how many rows are kept, instead of a share"
     )
     shares: tuple[Share, ...] = Field(
-        (), max_length=sampling.CLASSES, description="stratified: a share for every class"
+        default=(), max_length=sampling.CLASSES, description="stratified: a share for every class"
     )
 
     @model_validator(mode="after")

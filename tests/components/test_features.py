@@ -1,0 +1,284 @@
+"""Statistics, union, sample and download in whole jobs, against plain twins and hostile peers."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd  # type: ignore[import-untyped]
+import pyarrow as pa
+import pyarrow.parquet as parquet
+import pytest
+
+from atoll.channel.party import Party
+from atoll.components.api import Task
+from atoll.components.catalogue import CATALOGUE
+from atoll.components.download import DOWNLOAD, arrow_of, to_csv
+from atoll.components.sample import SAMPLE, Kept, SampleParameters
+from atoll.components.trial import Case, NoTables, play
+from atoll.components.union import UNION, Counts
+from atoll.core.errors import AtollError
+from atoll.core.names import Role
+from atoll.flow.ledger import Ledger
+from atoll.flow.runner import Outcome, run
+from atoll.flow.tables import HeldTables
+from atoll.jobs.definition import Job, parse_job
+from atoll.learning.features.union import UnionParameters
+from atoll.sim import world
+from atoll.table import Table
+from tests.components.cases import both, several, table
+from tests.flow import toy
+
+ROWS = 90
+
+
+PSI = {"protocol": "ideal", "minimum_intersection": 5}
+KEY = {"shop": {"id": "key"}}
+
+
+def step(component: str, source: Any = None, **more: Any) -> dict[str, Any]:
+    port = "tables" if component == "union" else "table"
+    inputs = {} if source is None else {port: source}
+    return {"component": component, "inputs": inputs, **more}
+
+
+def reader(bank: str, shop: str) -> dict[str, Any]:
+    named = {"tables": {"bank": bank, "shop": shop}}
+    return step("reader", parameters=named, overrides=KEY)
+
+
+def job() -> Job:
+    own = {"bank": {"label": True}, "shop": {"columns": ["s0"]}}
+    files = {"shop": {"format": "parquet", "name": "rows"}}
+    half = {"method": "stratified", "fraction": 0.5}
+    tables = ["p1.table", "p2.table"]
+    steps = {
+        "first": reader("loans", "visits"),
+        "second": reader("more_loans", "more_visits"),
+        "p1": step("psi", "first.table", parameters=PSI),
+        "p2": step("psi", "second.table", parameters=PSI),
+        "union": step("union", tables, parameters={"duplicates": "keep-first"}),
+        "sample": step("sample", "union.table", parameters=half),
+        "random": step("sample", "union.table", parameters={"count": 20}),
+        "statistics": step("statistics", "sample.table", overrides=own),
+        "download": step("download", "random.table", overrides=files),
+    }
+    parties = {"bank": "guest", "shop": "host"}
+    return parse_job({"name": "features", "parties": parties, "steps": steps})
+
+
+def brought(name: str, start: int, *, label: bool) -> Table:
+    whole = table(name, rows=ROWS, start=start, label=label)
+    return whole if label else whole.rename({"id": "key"})
+
+
+TABLES = {
+    "bank": HeldTables(
+        {"loans": brought("b", 0, label=True), "more_loans": brought("b", 70, label=True)}
+    ),
+    "shop": HeldTables(
+        {"visits": brought("s", 10, label=False), "more_visits": brought("s", 60, label=False)}
+    ),
+}
+
+
+@pytest.fixture(scope="module")
+def found(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Outcome]]:
+    folder = tmp_path_factory.mktemp("features")
+
+    def live(party: Party) -> Outcome:
+        changes: dict[str, Any] = {
+            "job": job(),
+            "catalogue": CATALOGUE,
+            "tables": TABLES[party.name],
+        }
+        return run(toy.bring(party, folder, **changes))
+
+    return folder, world.run(toy.PARTIES, live).check().results
+
+
+Found = tuple[Path, dict[str, Outcome]]
+
+
+def output(found: Found, party: str, step: str, name: str = "table") -> Any:
+    return found[1][party].results[step].outputs[name]
+
+
+def names(made: Table) -> list[str]:
+    return [entry.decode() for entry in made.ids().to_pylist()]
+
+
+@pytest.mark.parametrize("step", ["union", "sample", "random"])
+def test_rows_stay_aligned(found: Found, step: str) -> None:
+    bank, shop = (output(found, party, step) for party in ("bank", "shop"))
+    assert names(bank) == names(shop)
+    assert len(set(names(bank))) == bank.num_rows
+
+
+def test_the_union_is_that_of_a_plain_twin(found: Found) -> None:
+    for party, name, more, key, label in (
+        ("bank", "loans", "more_loans", "id", "y"),
+        ("shop", "visits", "more_visits", "key", None),
+    ):
+        held = [TABLES[party].open(t, id_column=key, label=label) for t in (name, more)]
+        frames = [pd.DataFrame(entry.to_pandas()).set_index(key) for entry in held]
+        made = output(found, party, "union").to_pandas().set_index(key)
+        both_have = [
+            set(range(10, 90)),
+            set(range(70, 150)),
+        ]
+        parts = [
+            frame[[int(at[-4:]) in kept for at in frame.index]]
+            for frame, kept in zip(frames, both_have, strict=True)
+        ]
+        plain = pd.concat(parts)
+        plain = plain[~plain.index.duplicated()]
+        pd.testing.assert_frame_equal(made.sort_index(), plain.sort_index())
+
+
+def test_a_stratified_sample_keeps_the_share_of_each_class(found: Found) -> None:
+    before = output(found, "bank", "union").label()
+    after = output(found, "bank", "sample").label()
+    for value in (0.0, 1.0):
+        size = np.count_nonzero(before == value)
+        assert np.count_nonzero(after == value) == round(size * 0.5)
+    assert output(found, "bank", "random").num_rows == 20
+
+
+def test_statistics_are_those_of_a_plain_twin(found: Found) -> None:
+    made = output(found, "bank", "statistics", "statistics")
+    frame = output(found, "bank", "sample").to_pandas()
+    assert [column["name"] for column in made["columns"]] == ["b0", "b1", "b2", "y"]
+    for column in made["columns"]:
+        series = frame[column["name"]]
+        assert column["mean"] == pytest.approx(series.mean())
+        assert column["std"] == pytest.approx(series.std())
+        assert column["quantiles"]["0.25"] == pytest.approx(series.quantile(0.25))
+    theirs = output(found, "shop", "statistics", "statistics")
+    assert [column["name"] for column in theirs["columns"]] == ["s0"]
+
+
+def test_files_and_reports_lie_in_the_run(found: Found) -> None:
+    bank, shop = (found[1][party].folder for party in ("bank", "shop"))
+    with (bank / "download" / "table.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["id"] for row in rows] == names(output(found, "bank", "random"))
+    whole = parquet.read_table(shop / "download" / "rows.parquet")
+    assert whole.column_names == ["key", "s0", "s1", "s2"]
+    report = json.loads((bank / "statistics" / "report.json").read_text())
+    assert [panel["kind"] for panel in report["panels"]] == ["kv", "table"]
+    assert json.loads((bank / "sample" / "report.json").read_text())["title"] == "Sample"
+
+
+def test_the_plan_shows_every_party_s_parameters(found: Found) -> None:
+    plan = found[1]["bank"].plan
+    assert plan.parameters["statistics"]["label"] is False
+    assert plan.party_parameters["statistics"]["bank"]["label"] is True
+    assert plan.party_parameters["statistics"]["shop"]["columns"] == ["s0"]
+    assert set(plan.party_parameters) == {"first", "second", "statistics", "download"}
+    assert plan.tables["shop"]["first"].columns == ("s0", "s1", "s2")
+    assert plan.trust_models["statistics"] == "local"
+    assert plan.reveals["statistics"] == ()
+
+
+def test_what_was_sent_is_what_the_plan_says(found: Found) -> None:
+    plan = found[1]["bank"].plan
+    for party in ("bank", "shop"):
+        for line in Ledger(found[0] / party).entries():
+            if line["kind"] != "reveal" or line["step"] not in plan.reveals:
+                continue
+            role = plan.job.parties[line["receiver"]].value
+            declared = {
+                (entry["message"], entry["field"])
+                for entry in plan.reveals[line["step"]]
+                if entry["receiver"] in (role, "everyone")
+            }
+            assert (line["message"], line["field"]) in declared, line
+            assert line["step"] not in ("statistics", "random", "download")
+
+
+# -- peers that lie -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "bits",
+    [
+        np.zeros(8, dtype=np.uint8),
+        np.full(8, 255, dtype=np.uint8),
+        np.full(7, 255, dtype=np.uint8),
+        np.full(9, 1, dtype=np.uint8),
+        np.empty(0, dtype=np.uint8),
+    ],
+)
+def test_a_host_refuses_a_sample_that_does_not_fit(bits: Any) -> None:
+    def guest(party: Party) -> None:
+        party.channel.send("shop", "kept", Kept(bits))
+
+    def host(party: Party) -> Any:
+        task = Task("sample", party, both()["shop"], NoTables())
+        return SAMPLE.run(task, SampleParameters(method="stratified", fraction=0.5))
+
+    lived = world.run(toy.PARTIES, {"bank": guest, "shop": host})
+    error = lived.errors["shop"]
+    assert isinstance(error, AtollError)
+    assert error.code == "ATL-CMP-043"
+
+
+@pytest.mark.parametrize("rows", [[20, 20, 39], [20, 40], [20, 20, 40, 80], [1 << 63] * 3])
+def test_other_counts_end_the_union(rows: list[int]) -> None:
+    def guest(party: Party) -> None:
+        party.channel.send("shop", "counts", Counts(np.array(rows, dtype=np.uint64)))
+        party.channel.receive("shop", "counts", Counts)
+
+    def host(party: Party) -> Any:
+        task = Task("union", party, several([0, 20])["shop"], NoTables())
+        return UNION.run(task, UnionParameters())
+
+    lived = world.run(toy.PARTIES, {"bank": guest, "shop": host})
+    error = lived.errors["shop"]
+    assert isinstance(error, AtollError)
+    assert error.code == "ATL-CMP-033"
+
+
+def test_three_parties_keep_the_same_sample() -> None:
+    roles = {"bank": Role.GUEST, "mill": Role.HOST, "shop": Role.HOST}
+    inputs = {**both(), "mill": {"table": table("m")}}
+    for parameters in ({"method": "stratified", "count": 17}, {"fraction": 0.4}):
+        lived = play(SAMPLE, Case(inputs, parameters, roles=roles)).check()
+        kept = {tuple(names(made.outputs["table"])) for made in lived.results.values()}
+        assert len(kept) == 1
+
+
+# -- files ----------------------------------------------------------------------------------------
+
+FORMULAS = ["=1+1", "+cmd|' /C calc'!A0", "-2+3", "@SUM(A1)", "%x", "|x", "plain", "-5", "+4.5"]
+
+
+def test_formulas_in_ids_and_names_are_escaped_and_numbers_are_not() -> None:
+    made = Table.from_columns(
+        pa.array(FORMULAS), {"=evil": pa.array(-np.arange(9.0)), "fine": pa.array(np.arange(9))}
+    )
+    rows = list(csv.reader(io.StringIO(to_csv(arrow_of(made)).decode())))
+    assert rows[0] == ["id", "'=evil", "fine"]
+    assert [row[0] for row in rows[1:]] == [f"'{x}" for x in FORMULAS[:6]] + FORMULAS[6:]
+    assert rows[2][1] == "-1"
+    plain = list(csv.reader(io.StringIO(to_csv(arrow_of(made), escape=False).decode())))
+    assert [row[0] for row in plain[1:]] == FORMULAS
+
+
+def test_numbers_keep_every_bit_and_missing_values_are_empty() -> None:
+    values = [0.1, 1 / 3, 1e-300, None, -1.5e300]
+    made = Table.from_columns(pa.array(list("abcde")), {"x": pa.array(values)})
+    rows = list(csv.DictReader(io.StringIO(to_csv(arrow_of(made)).decode())))
+    assert [float(row["x"]) if row["x"] else None for row in rows] == values
+
+
+def test_a_download_can_leave_columns_out() -> None:
+    case = Case(both(), own={"bank": {"columns": ["y", "b1", "y"]}})
+    lived = play(DOWNLOAD, case).check()
+    header = lived.results["bank"].files["table.csv"].splitlines()[0]
+    assert header.replace(b'"', b"") == b"id,y,b1"
