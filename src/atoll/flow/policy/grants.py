@@ -14,7 +14,7 @@ ANY = "*"
 MOST_NAMES = 1 << 16
 
 _Names = Annotated[tuple[Annotated[str, Field(min_length=1, max_length=256)], ...], Field()]
-_Cap = Annotated[int | None, Field(ge=0, le=1 << 53)]
+_Cap = Annotated[Annotated[int, Field(strict=True, ge=0, le=1 << 53)] | None, Field()]
 
 
 class GrantLimits(Frozen):

@@ -1,0 +1,148 @@
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import Connection, delete, update
+
+from atoll.core.errors import AtollError, InternalError
+from atoll.flow.ledger import Ledger
+from atoll.flow.policy import Counts, DatabaseLedger
+from atoll.flow.store import schema
+from atoll.jobs import approval as approvals
+from atoll.jobs.approval import Approval
+from tests.flow.policy.conftest import House
+from tests.flow.policy.plans import GUEST, HOST, only_psi, plan_of
+
+PLAN = plan_of()
+_T = schema.ledger
+
+
+def approval(nonce: int = 1) -> Approval:
+    return approvals.make(PLAN, GUEST, nonce=bytes([nonce] * 32), expires=9, runs=1)
+
+
+def test_it_holds_what_the_file_holds(house: House, tmp_path: Path) -> None:
+    entries: list[tuple[str, Mapping[str, Any]]] = [
+        ("start", {"step": "psi"}),
+        ("reveal", {"elements": 3, "what": "größer"}),
+    ]
+    table, file = house.policies.ledger, Ledger(tmp_path / "folder")
+    table.append(*entries[0])
+    table.extend(entries[1:])
+    file.extend(entries)
+    kept = {"number", "previous", "hash", "time"}
+    shown = [{k: v for k, v in line.items() if k not in kept} for line in table.entries()]
+    assert shown == [{k: v for k, v in e.items() if k not in kept} for e in file.entries()]
+    assert [line["number"] for line in table.entries()] == [1, 2]
+    assert table.verify() is None
+
+
+def test_pages_walk_the_whole_ledger(house: House) -> None:
+    ledger = house.policies.ledger
+    ledger.extend([("start", {"step": str(number)}) for number in range(450)])
+    assert [line["step"] for line in ledger.entries()] == [str(number) for number in range(450)]
+    newest = ledger.page(limit=2, newest_first=True)
+    assert [line["number"] for line in newest] == [450, 449]
+    assert [line["number"] for line in ledger.page(newest.next, 2, newest_first=True)] == [448, 447]
+
+
+@pytest.mark.parametrize("column", ["time", "kind", "body", "previous", "hash"])
+@pytest.mark.parametrize("number", [1, 2, 3])
+def test_a_changed_line_is_found(house: House, column: str, number: int) -> None:
+    ledger = house.policies.ledger
+    ledger.extend([("reveal", {"elements": number}) for number in range(3)])
+    fake = {"time": 1.0, "body": '{"elements": 0.5}'}.get(column, "1" * 32)
+    change = update(_T).where(_T.c.number == number).values(**{column: fake})
+    house.database.write(lambda c: c.execute(change))
+    assert ledger.verify() == number
+
+
+def test_after_a_cut_end_nothing_is_approved(house: House) -> None:
+    house.grant()
+    ledger = house.policies.ledger
+    house.policies.consider("job-1", PLAN, GUEST)
+    before = ledger.usage("baskets", GUEST)
+    house.database.write(lambda c: c.execute(delete(_T).where(_T.c.number > 1)))
+    assert before != Counts()
+    assert ledger.verify() == 2
+    with pytest.raises(AtollError, match="ATL-POL-015"):
+        house.policies.consider("job-2", PLAN, GUEST)
+    with pytest.raises(AtollError, match="ATL-POL-015"):
+        ledger.append("start", {})
+
+
+def test_the_accounts_forget_what_was_undone(house: House) -> None:
+    ledger = house.policies.ledger
+
+    def work(connection: Connection) -> None:
+        ledger.reserve(connection, "job-1", PLAN)
+        assert ledger.usages_in(connection, PLAN)["baskets", GUEST].psi_runs == 1
+        raise InternalError("ATL-INT-001", "undone")
+
+    with pytest.raises(InternalError):
+        house.database.write(work)
+    assert ledger.usage("baskets", GUEST) == Counts()
+    ledger.append("start", {"step": "psi"})
+    look: list[Counts] = []
+    house.database.write(lambda c: look.append(ledger.usages_in(c, PLAN)["baskets", GUEST]))
+    assert look == [Counts()]
+
+
+def test_readers_and_the_writer_agree_while_jobs_run(house: House) -> None:
+    house.grant()
+    policies, stop = house.policies, threading.Event()
+    seen: list[int] = []
+
+    def watch() -> None:
+        while not stop.is_set():
+            seen.append(policies.ledger.usage("baskets", GUEST).psi_runs)
+
+    def live(number: int) -> None:
+        job = f"job-{number}"
+        policies.consider(job, PLAN, GUEST)
+        policies.ledger.charge(job, PLAN, "match", 0, None if number % 2 else [])
+        policies.ledger.settle(job)
+
+    with ThreadPoolExecutor(5) as pool:
+        watcher = pool.submit(watch)
+        for done in [pool.submit(live, number) for number in range(12)]:
+            done.result()
+        stop.set()
+        watcher.result()
+    assert max(seen) <= 12
+    assert policies.ledger.usage("baskets", GUEST) == Counts(runs=6, psi_runs=6)
+    assert DatabaseLedger(house.database, HOST).usage("baskets", GUEST).psi_runs == 6
+    assert policies.ledger.verify() is None
+
+
+def test_an_approval_serves_one_job(house: House) -> None:
+    ledger = house.policies.ledger
+    ledger.accept("job-1", [approval(1), approval(2)])
+    ledger.accept("job-1", [approval(1), approval(2)])
+    assert len(list(ledger.entries())) == 2
+    with pytest.raises(AtollError, match="ATL-PLN-004"):
+        ledger.accept("job-2", [approval(3), approval(1)])
+    ledger.accept("job-2", [approval(3)])
+    lines = [line for line in ledger.entries() if line["kind"] == "approval"]
+    assert [line["run"] for line in lines] == ["job-1", "job-1", "job-2"]
+    assert lines[0]["nonce"] == "01" * 32
+
+
+def test_reserved_and_charged_lines_say_whose_they_are(house: House) -> None:
+    house.grant()
+    house.policies.consider("job-1", only_psi(), GUEST)
+    lines = list(house.policies.ledger.entries())
+    assert [(line["kind"], line["step"]) for line in lines] == [
+        ("reserve", ""),
+        ("reserve", "match"),
+    ]
+    assert {(line["run"], line["table"], line["partner"]) for line in lines} == {
+        ("job-1", "baskets", GUEST)
+    }
+    assert lines[1]["counts"] == {"psi_runs": 1}
+    assert lines[1]["plan"] == only_psi().digest()

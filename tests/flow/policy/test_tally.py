@@ -1,0 +1,96 @@
+"""The accounts against a slow count over the same story of jobs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from atoll.flow.policy import Counts
+from atoll.flow.policy.counts import NAMES
+from atoll.flow.policy.tally import CHARGE, RESERVE, SETTLE, WHOLE, Tally
+
+JOBS, STEPS = ("one", "two"), ("match", "train")
+
+
+def body(job: str, step: str, counts: Counts, **more: Any) -> dict[str, Any]:
+    fixed = {"run": job, "plan": "p", "table": "t", "digest": "d", "partner": "bank", "step": step}
+    return {**fixed, "counts": counts.plain(), **more}
+
+
+reserve = st.tuples(st.just(RESERVE), st.sampled_from(JOBS), st.sampled_from(STEPS))
+charge = st.tuples(st.just(CHARGE), st.sampled_from(JOBS), st.sampled_from(STEPS))
+settle = st.tuples(st.just(SETTLE), st.sampled_from(JOBS), st.just(""))
+stories = st.lists(reserve | charge | settle, max_size=30)
+
+
+def lines(story: list[tuple[str, str, str]]) -> list[tuple[str, dict[str, Any]]]:
+    found: list[tuple[str, dict[str, Any]]] = []
+    opened = set[str]()
+    for number, (kind, job, step) in enumerate(story):
+        if kind == SETTLE:
+            found.append((SETTLE, {"run": job}))
+            opened.discard(job)
+        elif kind == RESERVE:
+            if job not in opened:
+                found.append((RESERVE, body(job, WHOLE, Counts(runs=1))))
+                opened.add(job)
+            found.append((RESERVE, body(job, step, Counts(psi_runs=2))))
+        else:
+            found.append((CHARGE, body(job, step, Counts(psi_runs=1), attempt=number)))
+    return found
+
+
+def slowly(story: list[tuple[str, dict[str, Any]]]) -> tuple[int, int]:
+    """Return runs and PSI runs: per job and period between settlements, per step."""
+    runs = psi = 0
+    for job in JOBS:
+        reserved: dict[str, int] = {}
+        charged: dict[str, int] = {}
+        is_open = False
+        for kind, line in [*story, ("end", {"run": job})]:
+            if line["run"] != job:
+                continue
+            if kind == RESERVE:
+                is_open = True
+                amount = line["counts"].get("psi_runs", 0)
+                reserved[line["step"]] = reserved.get(line["step"], 0) + amount
+            elif kind == CHARGE and is_open:
+                charged[line["step"]] = charged.get(line["step"], 0) + 1
+            elif kind == CHARGE:
+                psi += 1
+            elif kind == SETTLE and is_open:
+                psi += sum(charged.values())
+                runs += bool(charged)
+                reserved, charged, is_open = {}, {}, False
+            elif kind == "end" and is_open:
+                steps = reserved.keys() | charged.keys()
+                psi += sum(max(reserved.get(s, 0), charged.get(s, 0)) for s in steps)
+                runs += 1
+    return runs, psi
+
+
+@given(stories)
+def test_the_accounts_are_what_a_slow_count_says(story: list[tuple[str, str, str]]) -> None:
+    tally, written = Tally(), lines(story)
+    for kind, line in written:
+        tally.take(kind, line)
+    used = tally.used("t", None, "bank")
+    assert (used.runs, used.psi_runs) == slowly(written)
+
+
+@given(stories, st.data())
+def test_settling_never_takes_away_what_was_charged(
+    story: list[tuple[str, str, str]], data: st.DataObject
+) -> None:
+    tally = Tally()
+    written = lines(story)
+    charged = sum(kind == CHARGE for kind, _ in written)
+    for kind, line in written:
+        tally.take(kind, line)
+    before = tally.used("t", None, "bank")
+    tally.take(SETTLE, {"run": data.draw(st.sampled_from(JOBS))})
+    after = tally.used("t", None, "bank")
+    assert after.psi_runs >= charged
+    assert all(getattr(after, name) <= getattr(before, name) for name in NAMES)
