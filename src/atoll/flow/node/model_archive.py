@@ -1,0 +1,179 @@
+"""A model's part as a signed archive: a plain tar of four files in a fixed order.
+
+``manifest.json`` (sorted JSON), ``signature`` (by the party's node key over the manifest),
+``certificate.pem`` (its chain) and ``part``. Headers are rebuilt from name and size and compared
+byte by byte, so an archive holds no link, no other path and no other size than it says; equal
+parts make equal archives but for the signature.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import tarfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO, Literal, NoReturn
+
+from pydantic import Field, JsonValue, ValidationError
+
+from atoll.channel.identity import Identity
+from atoll.core.errors import UserError
+from atoll.jobs.approval import check_signature
+from atoll.jobs.definition import Frozen
+
+BLOCK = 512
+_COPY = 1 << 18
+_CONTEXT = b"atoll/model-archive/v1\0"
+_SIZES: Mapping[str, int] = {
+    "manifest.json": 4 << 20,
+    "signature": 1 << 10,
+    "certificate.pem": 64 << 10,
+}
+_PART = "part"
+
+
+class PartFacts(Frozen):
+    """The part's file: SHA-256 and bytes."""
+
+    digest: str = Field(pattern="^[0-9a-f]{64}$")
+    bytes: int = Field(gt=0, le=1 << 40)
+
+
+class Manifest(Frozen):
+    """What an archive says of its part, under the signature of ``party``."""
+
+    form: Literal["atoll/model/v1"] = "atoll/model/v1"
+    party: str = Field(min_length=1, max_length=63)
+    id: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$")
+    version: int = Field(ge=1, le=1 << 30)
+    job: str | None = Field(default=None, max_length=64)
+    step: str | None = Field(default=None, max_length=63)
+    role: str | None = Field(default=None, max_length=32)
+    kind: str = Field(pattern=r"^[a-z][a-z0-9_-]{0,62}\.[a-z][a-z0-9_-]{0,62}$")
+    parameters_digest: str | None = Field(default=None, max_length=128)
+    lineage: dict[str, JsonValue] = Field(default_factory=dict)
+    created: float = Field(ge=0, le=1e11)
+    part: PartFacts
+
+    def encode(self) -> bytes:
+        """Return the bytes that are signed (with the context in front)."""
+        plain = self.model_dump(mode="json")
+        return json.dumps(plain, sort_keys=True, separators=(",", ":"), allow_nan=False).encode()
+
+
+@dataclass(frozen=True)
+class Opened:
+    """An archive whose signature was checked; ``start`` is where its part begins in the file."""
+
+    manifest: Manifest
+    start: int
+
+
+def pieces(manifest: Manifest, identity: Identity, part: Path) -> Iterator[bytes]:
+    """Give a signed archive piece by piece; the part comes from its file."""
+    body = manifest.encode()
+    own = {
+        "manifest.json": body,
+        "signature": identity.sign(_CONTEXT + body),
+        "certificate.pem": identity.certificate,
+    }
+    for name, data in own.items():
+        yield _header(name, len(data)) + data + _padding(len(data))
+    yield _header(_PART, manifest.part.bytes)
+    with part.open("rb") as file:
+        while data := file.read(_COPY):
+            yield data
+    yield _padding(manifest.part.bytes) + bytes(2 * BLOCK)
+
+
+def _header(name: str, size: int) -> bytes:
+    entry = tarfile.TarInfo(name)
+    entry.size, entry.mode, entry.mtime = size, 0o600, 0
+    return entry.tobuf(tarfile.USTAR_FORMAT, "ascii", "strict")
+
+
+def _padding(size: int) -> bytes:
+    return bytes(-size % BLOCK)
+
+
+def open_archive(file: BinaryIO, size: int, identity: Identity) -> Opened:
+    """Read an archive of ``size`` bytes up to its part, and check who signed it.
+
+    Errors: ATL-REG-006 not such an archive, or its part is another; ATL-PTY-007 to 012 and
+    ATL-PLN-002 not signed by this party or a pinned partner.
+    """
+    heads = {name: _member(file, name, limit) for name, limit in _SIZES.items()}
+    body = heads["manifest.json"]
+    manifest = _manifest(body)
+    key = identity.public_key(manifest.party, heads["certificate.pem"])
+    check_signature(_CONTEXT + body, heads["signature"], key, manifest.party)
+    length = _length(file, _PART, size)
+    start = file.tell()
+    whole = start + length + len(_padding(length)) + 2 * BLOCK
+    if length != manifest.part.bytes or whole != size:
+        _refuse("its part has another size than its manifest says")
+    return Opened(manifest, start)
+
+
+def copy_part(file: BinaryIO, opened: Opened, out: BinaryIO) -> None:
+    """Copy the part to a file. Errors: ATL-REG-006 it has another digest, or bytes follow it."""
+    file.seek(opened.start)
+    left, hasher = opened.manifest.part.bytes, hashlib.sha256()
+    padding = len(_padding(left))
+    while left:
+        data = file.read(min(_COPY, left))
+        if not data:
+            _refuse("it was cut off")
+        hasher.update(data)
+        out.write(data)
+        left -= len(data)
+    if hasher.hexdigest() != opened.manifest.part.digest:
+        _refuse("its part is another than its manifest says")
+    if any(file.read(padding + 2 * BLOCK)) or file.read(1):
+        _refuse("something follows its part")
+
+
+def _manifest(body: bytes) -> Manifest:
+    try:
+        manifest = Manifest.model_validate_json(body)
+        canonical = manifest.encode() == body
+    except (ValidationError, ValueError, RecursionError) as error:
+        raise _bad("its manifest has another form") from error
+    if not canonical:
+        _refuse("its manifest is not in canonical form")
+    return manifest
+
+
+def _member(file: BinaryIO, name: str, limit: int) -> bytes:
+    size = _length(file, name, limit)
+    data = file.read(size)
+    if len(data) != size or any(file.read(len(_padding(size)))):
+        _refuse("it was cut off or changed")
+    return data
+
+
+def _length(file: BinaryIO, name: str, limit: int) -> int:
+    """Return the size that the next header gives, if the header is the one we would write."""
+    block = file.read(BLOCK)
+    text = block[124:135]
+    size = int(text, 8) if len(text) == 11 and text.isdigit() and not set(text) & set(b"89") else -1
+    if not 0 <= size <= limit or block != _header(name, size):
+        _refuse(f"{name} is missing, too large or out of place")
+    return size
+
+
+def _bad(reason: str) -> UserError:
+    return UserError(
+        "ATL-REG-006",
+        f"this is not a model's archive: {reason}",
+        hint="export it again with: atoll model export",
+    )
+
+
+def _refuse(reason: str) -> NoReturn:
+    raise _bad(reason)
+
+
+__all__ = ["Manifest", "Opened", "PartFacts", "copy_part", "open_archive", "pieces"]

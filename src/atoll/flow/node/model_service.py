@@ -1,0 +1,414 @@
+"""The model registry: this party's parts, where they come from, and what they are used for."""
+
+from __future__ import annotations
+
+import json
+import secrets
+import time
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from fastapi.concurrency import run_in_threadpool
+from sqlalchemy import Connection
+
+from atoll.channel.identity import Identity
+from atoll.core import codec
+from atoll.flow.api.services import Page
+from atoll.flow.node.data_staging import receive, sweep
+from atoll.flow.node.model_archive import Manifest, PartFacts, copy_part, open_archive, pieces
+from atoll.flow.node.model_predicting import predict_job
+from atoll.flow.node.model_renaming import checked, renamed_job, renamed_part
+from atoll.flow.store import (
+    ArtifactRow,
+    Artifacts,
+    Database,
+    JobRow,
+    Jobs,
+    Meta,
+    ModelRow,
+    Models,
+    ServiceRow,
+    every,
+)
+from atoll.flow.store.files import ArtifactFiles
+from atoll.flow.work.artifacts import load
+from atoll.jobs.definition import Job, parse_job
+from atoll.jobs.errors import ConflictError, NotFoundError
+from atoll.models.boosting.part import PART_BYTES
+
+CANDIDATE, PUBLISHED, ARCHIVED = "candidate", "published", "archived"
+MODEL = ".model"
+HISTORY = 50
+History = list[dict[str, Any]]
+_MIGRATION = "atoll/model-migration/v1"
+
+
+class ModelService:
+    """The models of a node. Errors: ATL-REG-001 to 009, those of the store."""
+
+    def __init__(
+        self,
+        database: Database,
+        files: ArtifactFiles,
+        identity: Callable[[], Identity],
+        incoming: Path,
+        *,
+        archive_bytes: int = 512 << 20,
+        wall: Callable[[], float] = time.time,
+    ) -> None:
+        """``incoming`` is a private folder for archives on their way in."""
+        self._database = database
+        self._models = Models(database)
+        self._jobs = Jobs(database)
+        self._artifacts = Artifacts(database)
+        self._meta = Meta(database)
+        self._files = files
+        self._identity = identity
+        self._incoming = incoming
+        self._archive_bytes = archive_bytes
+        self._wall = wall
+        sweep(incoming)
+
+    # -- keeping ------------------------------------------------------------------------------
+
+    def record(self, job: str) -> Sequence[str]:
+        """Register this party's parts of the models that a job has made; once, however often asked.
+
+        Returns their ids (``job.step``).
+        """
+        row = self._jobs.get(job)
+        found = every(lambda after: self._artifacts.list(job, after=after))
+        newest: dict[tuple[str, str], ArtifactRow] = {}
+        for artifact in found:
+            if artifact.kind.endswith(MODEL):
+                newest[artifact.step, artifact.name] = artifact
+        return [self._record(row, artifact) for artifact in newest.values()]
+
+    def _record(self, job: JobRow, artifact: ArtifactRow) -> str:
+        name = model_id(job.id, artifact.step, artifact.name)
+
+        def work(connection: Connection) -> None:
+            known = self._models.find(name, connection=connection)
+            if known is not None and known.digest == artifact.digest:
+                return
+            version = self._models.next_version(name, connection=connection)
+            row = self._row(job, artifact, name, version)
+            self._models.add(row, connection=connection)
+
+        self._database.write(work)
+        return name
+
+    def _row(self, job: JobRow, artifact: ArtifactRow, name: str, version: int) -> ModelRow:
+        plan = job.plan or {}
+        parameters = plan.get("parameters", {}).get(artifact.step)
+        lineage = {
+            "graph": job.job,
+            "plan": job.plan_digest,
+            "output": artifact.name,
+            "attempt": artifact.attempt,
+            "party": self._identity().party,
+            "data": {
+                party: {step: facts.get("digest") for step, facts in steps.items()}
+                for party, steps in plan.get("tables", {}).items()
+            },
+        }
+        return ModelRow(
+            id=name,
+            version=version,
+            job=job.id,
+            step=artifact.step,
+            role=job.role,
+            kind=artifact.kind,
+            digest=artifact.digest,
+            stage=CANDIDATE,
+            parameters_digest=None if parameters is None else codec.digest(parameters),
+            lineage=lineage,
+            created=self._wall(),
+        )
+
+    # -- looking ------------------------------------------------------------------------------
+
+    def list(self, *, stage: str | None, limit: int, after: str | None) -> Page:
+        """Return a page of models, the newest first."""
+        found = self._models.list(stage=stage, limit=limit, after=after)
+        return Page([_view(row) for row in found.rows], found.next)
+
+    def get(self, model: str, version: int) -> Mapping[str, Any]:
+        """Return a version. Errors: ATL-REG-001."""
+        return _view(self._find(model, version))
+
+    def _find(self, model: str, version: int, connection: Connection | None = None) -> ModelRow:
+        row = self._models.find(model, version, connection=connection)
+        if row is None:
+            raise NotFoundError(
+                "ATL-REG-001",
+                "there is no such version of a model here",
+                place=f"{model[:64]} version {version}",
+                hint="see what there is: atoll model list",
+            )
+        return row
+
+    def part(self, model: str, version: int) -> tuple[str, str, int]:
+        """Return kind, digest and bytes of this party's part: what a job's model step brings in.
+
+        Errors: ATL-REG-001, ATL-REG-002 archived, ATL-STO-021 its file is gone.
+        """
+        row = self._find(model, version)
+        if row.stage == ARCHIVED:
+            raise ConflictError(
+                "ATL-REG-002",
+                "an archived model is not used",
+                place=model,
+                hint="make it a candidate again first",
+            )
+        return row.kind, row.digest, self._files.size(row.digest)
+
+    # -- stages and services ------------------------------------------------------------------
+
+    def stage(self, model: str, version: int, stage: str) -> Mapping[str, Any]:
+        """Move a version to a stage. Errors: ATL-REG-001, ATL-REG-003 a service needs it."""
+
+        def work(connection: Connection) -> ModelRow:
+            self._find(model, version, connection)
+            if stage != PUBLISHED:
+                self._refuse_bound(model, version, connection)
+            self._models.set_stage(model, version, stage, connection=connection)
+            return self._find(model, version, connection)
+
+        return _view(self._database.write(work))
+
+    def _refuse_bound(self, model: str, version: int, connection: Connection) -> None:
+        services = every(lambda at: self._models.services(after=at, connection=connection))
+        for service in services:
+            if (service.model, service.version) == (model, version):
+                raise ConflictError(
+                    "ATL-REG-003",
+                    f"the service {service.name!r} stands for this version",
+                    hint="bind another version to the service first",
+                )
+
+    def bind(self, model: str, version: int, service: str) -> Mapping[str, Any]:
+        """Let a service name stand for a published version. Errors: ATL-REG-001, ATL-REG-004."""
+
+        def work(connection: Connection) -> Mapping[str, Any]:
+            self._require_published(self._find(model, version, connection))
+            history = self._history(service, connection)
+            before = self._models.service(service, connection=connection)
+            if before is not None and (before.model, before.version) != (model, version):
+                entry = {"model": before.model, "version": before.version, "at": before.updated}
+                history = [entry, *history][:HISTORY]
+            return self._bind(service, model, version, history, connection)
+
+        return self._database.write(work)
+
+    def rollback(self, service: str) -> Mapping[str, Any]:
+        """Let a service name stand for what it stood for before.
+
+        Errors: ATL-REG-005 unknown or nothing before, ATL-REG-001 and 004 what was before.
+        """
+
+        def work(connection: Connection) -> Mapping[str, Any]:
+            history = self._history(service, connection)
+            if not history:
+                raise NotFoundError(
+                    "ATL-REG-005", "there is no such service, or nothing stood there before"
+                )
+            last, *rest = history
+            self._require_published(self._find(last["model"], last["version"], connection))
+            return self._bind(service, last["model"], last["version"], rest, connection)
+
+        return self._database.write(work)
+
+    def _require_published(self, row: ModelRow) -> None:
+        if row.stage != PUBLISHED:
+            raise ConflictError(
+                "ATL-REG-004",
+                f"only a published version stands behind a service; this one is {row.stage}",
+                place=row.id,
+                hint="publish it first: atoll model publish",
+            )
+
+    def _history(self, service: str, connection: Connection) -> History:
+        text = self._meta.get(f"service.{service}", connection=connection)
+        found: History = [] if text is None else json.loads(text)
+        return found
+
+    def _bind(
+        self, service: str, model: str, version: int, history: Any, connection: Connection
+    ) -> Mapping[str, Any]:
+        row = ServiceRow(name=service, model=model, version=version, updated=self._wall())
+        self._models.bind(row, connection=connection)
+        self._meta.set(f"service.{service}", json.dumps(history), connection=connection)
+        return _service_view(row, history)
+
+    def services(self, *, limit: int, after: str | None) -> Page:
+        """Return a page of services by name."""
+
+        def work(connection: Connection) -> Page:
+            found = self._models.services(limit=limit, after=after, connection=connection)
+            views = [_service_view(row, self._history(row.name, connection)) for row in found.rows]
+            return Page(views, found.next)
+
+        return self._database.read(work)
+
+    # -- moving -------------------------------------------------------------------------------
+
+    def export(self, model: str, version: int) -> Iterable[bytes]:
+        """Give this party's part as a signed archive. Errors: ATL-REG-001, ATL-STO-021, 022."""
+        row = self._find(model, version)
+        with self._files.open(row.digest, check=True):
+            size = self._files.size(row.digest)
+        manifest = Manifest(
+            party=self._identity().party,
+            id=row.id,
+            version=row.version,
+            job=row.job,
+            step=row.step,
+            role=row.role,
+            kind=row.kind,
+            parameters_digest=row.parameters_digest,
+            lineage=dict(row.lineage),
+            created=row.created,
+            part=PartFacts(digest=row.digest, bytes=size),
+        )
+        return pieces(manifest, self._identity(), self._files.path(row.digest))
+
+    async def import_(self, chunks: AsyncIterator[bytes]) -> Mapping[str, Any]:
+        """Take in an archive as a candidate.
+
+        Errors: ATL-REG-006 not one, ATL-REG-007 the part is here, ATL-PTY-… not signed by this
+        party or a pinned partner, ATL-WRK-006 the part is not of its kind.
+        """
+        limit = min(self._archive_bytes, PART_BYTES + (8 << 20))
+        staged = await receive(chunks, self._incoming, ".tar", limit, code="ATL-REG-006")
+        try:
+            return await run_in_threadpool(self._import, staged)
+        finally:
+            staged.unlink(missing_ok=True)
+
+    def _import(self, staged: Path) -> Mapping[str, Any]:
+        part = staged.with_name(f"{secrets.token_hex(16)}.part")
+        try:
+            with staged.open("rb") as file, part.open("xb") as out:
+                opened = open_archive(file, staged.stat().st_size, self._identity())
+                copy_part(file, opened, out)
+            manifest = opened.manifest
+            load(manifest.kind, part, manifest.part.digest)
+            self._files.adopt(part, manifest.part.digest)
+        finally:
+            part.unlink(missing_ok=True)
+        came = {"party": manifest.party, "version": manifest.version, "time": self._wall()}
+        row = ModelRow(
+            id=manifest.id,
+            version=manifest.version,
+            job=manifest.job,
+            step=manifest.step,
+            role=manifest.role,
+            kind=manifest.kind,
+            digest=manifest.part.digest,
+            stage=CANDIDATE,
+            parameters_digest=manifest.parameters_digest,
+            lineage={**manifest.lineage, "imported": came},
+            created=self._wall(),
+        )
+        return _view(self._database.write(lambda connection: self._add(row, connection)))
+
+    def _add(self, row: ModelRow, connection: Connection) -> ModelRow:
+        """Add a version: its own number if that is free, else the next one."""
+        for known in every(
+            lambda at: self._models.list(model=row.id, after=at, connection=connection)
+        ):
+            if known.digest == row.digest:
+                raise ConflictError(
+                    "ATL-REG-007",
+                    f"this part is here already as version {known.version}",
+                    place=row.id,
+                )
+        if self._models.find(row.id, row.version, connection=connection) is not None:
+            version = self._models.next_version(row.id, connection=connection)
+            row = replace(row, version=version)
+        self._models.add(row, connection=connection)
+        return row
+
+    def migrate(self, model: str, version: int, parties: Mapping[str, str]) -> Mapping[str, Any]:
+        """Make a new version in which parties have other ids, signed by this node's key.
+
+        Errors: ATL-REG-001, ATL-REG-007 nothing changes, ATL-REG-008 not these ids or this kind.
+        """
+        row = self._find(model, version)
+        graph = self._graph(row)
+        names = checked(parties, graph.parties)
+        data = renamed_part(row.kind, self._files.read(row.digest), names)
+        stored = self._files.put(data)
+        words = [_MIGRATION, row.id, row.digest, stored.digest, dict(sorted(names.items()))]
+        identity = self._identity()
+        signed = {
+            "from": {"version": row.version, "digest": row.digest},
+            "parties": names,
+            "signature": identity.sign(codec.encode(words)).hex(),
+            "by": identity.party,
+        }
+        lineage = {
+            **row.lineage,
+            "graph": renamed_job(graph, names).canonical(),
+            "migrated": signed,
+        }
+        fresh = replace(
+            row,
+            digest=stored.digest,
+            stage=CANDIDATE,
+            lineage=lineage,
+            created=self._wall(),
+        )
+        return _view(self._database.write(lambda connection: self._add(fresh, connection)))
+
+    # -- predicting ---------------------------------------------------------------------------
+
+    def predict_job(self, model: str, version: int, tables: Mapping[str, str]) -> Job:
+        """Return the job that scores tables with a model. Errors: ATL-REG-001, 002, 009."""
+        row = self._find(model, version)
+        self.part(model, version)
+        graph = self._graph(row)
+        return predict_job(graph, row.step or "", row.kind, model, version, tables)
+
+    def _graph(self, row: ModelRow) -> Job:
+        graph = row.lineage.get("graph")
+        job = parse_job(graph, place="lineage.graph")
+        if row.step not in job.steps:
+            raise NotFoundError(
+                "ATL-REG-009", "the graph that trained this model is not known", place=row.id
+            )
+        return job
+
+
+def model_id(job: str, step: str, output: str) -> str:
+    """Return the id that every party gives to its part of the same model."""
+    return f"{job}.{step}" if output == "model" else f"{job}.{step}.{output}"
+
+
+def _view(row: ModelRow) -> Mapping[str, Any]:
+    return {
+        "id": row.id,
+        "version": row.version,
+        "job": row.job or "",
+        "step": row.step or "",
+        "role": row.role or "",
+        "kind": row.kind,
+        "digest": row.digest,
+        "stage": row.stage,
+        "parameters_digest": row.parameters_digest,
+        "lineage": dict(row.lineage),
+        "created": row.created,
+    }
+
+
+def _service_view(row: ServiceRow, history: Any) -> Mapping[str, Any]:
+    return {
+        "name": row.name,
+        "model": row.model,
+        "version": row.version,
+        "updated": row.updated,
+        "history": tuple(history),
+    }
