@@ -38,8 +38,9 @@ class PoolSettings:
 
     ``folder`` is where they run; ``warm`` of them wait for a job; at most ``most`` are leased. One
     that is told to cancel has ``grace_seconds`` before it is killed, one that starts has
-    ``start_seconds``. Replacements start with ``nice`` so that running jobs keep the processor.
-    ``environment`` is added to the little that a worker gets of this process's own.
+    ``start_seconds``. Replacements start ``quiet_seconds`` after a lease and with ``nice``, so that
+    a job that begins has the processor for itself. ``environment`` is added to the little that a
+    worker gets of this process's own.
     """
 
     folder: Path
@@ -48,6 +49,7 @@ class PoolSettings:
     grace_seconds: float = 3.0
     start_seconds: float = 60.0
     nice: int = 10
+    quiet_seconds: float = 1.0
     python: str = sys.executable
     arguments: tuple[str, ...] = ("-m", "atoll.flow.work")
     environment: Mapping[str, str] = field(default_factory=dict)
@@ -83,6 +85,8 @@ class Pool:
         """
         with self._lock:
             worker = self._choose(job)
+            if worker.job is None and self._not_before <= self._now():
+                self._not_before = self._now() + self.settings.quiet_seconds
             worker.job, worker.busy = job, True
             self._wake()
             return worker
@@ -201,7 +205,11 @@ class Pool:
         return worker
 
     def _say(self, worker: Worker, line: bytes) -> None:
-        worker.outgoing.append(line)
+        if worker.process is None or worker.outgoing:
+            worker.outgoing.append(line)
+        else:
+            # At once, for the pool's thread may be busy with the start of another.
+            worker.process.write(line)
         self._wake()
 
     def _wake(self) -> None:
@@ -211,8 +219,8 @@ class Pool:
 
     def _live(self) -> None:
         while True:
+            self._tend()
             with self._lock:
-                self._tend()
                 if self._closing and not self._workers:
                     break
                 wait = 0.0 if self._pending else self._next_moment()
@@ -230,13 +238,16 @@ class Pool:
 
     def _tend(self) -> None:
         """Hand over what is to be said, kill what had its time, then start what is to start."""
-        for worker in list(self._workers.values()):
-            self._feed(worker)
-        self._refill()
-        for worker in list(self._workers.values()):
-            if worker.process is None and not worker.gone:
-                self._start(worker)
+        with self._lock:
+            for worker in list(self._workers.values()):
                 self._feed(worker)
+            self._refill()
+            fresh = [w for w in self._workers.values() if w.process is None and not w.gone]
+        for worker in fresh:
+            # Nobody waits for the lock while the system makes a process.
+            made = self._spawn(worker)
+            with self._lock:
+                self._adopt(worker, made)
 
     def _feed(self, worker: Worker) -> None:
         process = worker.process
@@ -266,23 +277,28 @@ class Pool:
             moments.append(self._not_before)
         return max(min(moments) - self._now(), 0.0) if moments else None
 
-    def _start(self, worker: Worker) -> None:
+    def _spawn(self, worker: Worker) -> Process | OSError:
         chosen = self.settings
         command = [chosen.python, *chosen.arguments, f"--parent={os.getpid()}"]
         if worker.nice:
             command.append(f"--nice={worker.nice}")
         try:
-            process = Process(command, chosen.folder, chosen.environment)
+            return Process(command, chosen.folder, chosen.environment)
         except OSError as error:
+            return error
+
+    def _adopt(self, worker: Worker, made: Process | OSError) -> None:
+        if isinstance(made, OSError):
             self._failed_start()
-            self._bereave(worker, f"a worker could not be started: {error.strerror}")
+            self._bereave(worker, f"a worker could not be started: {made.strerror}")
             return
-        worker.process = process
+        worker.process = made
         if worker.deadline is None:
-            worker.deadline = self._now() + chosen.start_seconds
-        for descriptor in (process.stdout, process.stderr, process.death):
+            worker.deadline = self._now() + self.settings.start_seconds
+        for descriptor in (made.stdout, made.stderr, made.death):
             if descriptor is not None:
                 self._selector.register(descriptor, selectors.EVENT_READ, worker)
+        self._feed(worker)
 
     def _close_input(self, worker: Worker, process: Process) -> None:
         if worker.watched is not None:

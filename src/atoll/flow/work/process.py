@@ -58,7 +58,7 @@ class Lines:
 
 
 class Process:
-    """A child process of a session of its own; only the pool's thread calls this."""
+    """A child process of a session of its own; calls are made under the pool's lock."""
 
     def __init__(self, command: Sequence[str], folder: Path, extra: Mapping[str, str]) -> None:
         self._popen = subprocess.Popen(  # noqa: S603 - our own interpreter and module
