@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from fastapi.concurrency import run_in_threadpool
-from sqlalchemy import Connection
+from sqlalchemy import Connection, exists, select
 
 from atoll.channel.identity import Identity
 from atoll.core import codec
@@ -31,6 +31,7 @@ from atoll.flow.store import (
     Models,
     ServiceRow,
     every,
+    schema,
 )
 from atoll.flow.store.files import ArtifactFiles
 from atoll.flow.work.artifacts import load
@@ -70,6 +71,8 @@ class ModelService:
         self._archive_bytes = archive_bytes
         self._wall = wall
         sweep(incoming)
+        for job in self._forgotten():
+            self.record(job)
 
     # -- keeping ------------------------------------------------------------------------------
 
@@ -85,6 +88,18 @@ class ModelService:
             if artifact.kind.endswith(MODEL):
                 newest[artifact.step, artifact.name] = artifact
         return [self._record(row, artifact) for artifact in newest.values()]
+
+    def _forgotten(self) -> Sequence[str]:
+        """Return the jobs that made models and ended when nobody could register them."""
+        made, jobs = schema.artifacts, schema.jobs
+        query = (
+            select(made.c.job)
+            .join(jobs, jobs.c.id == made.c.job)
+            .where(made.c.kind.endswith(MODEL), jobs.c.state == "success")
+            .where(~exists().where(schema.models.c.job == made.c.job))
+            .distinct()
+        )
+        return self._database.read(lambda c: c.execute(query).scalars().all())
 
     def _record(self, job: JobRow, artifact: ArtifactRow) -> str:
         name = model_id(job.id, artifact.step, artifact.name)

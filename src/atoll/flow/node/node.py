@@ -36,6 +36,7 @@ from atoll.flow.node.effects import NodeEffects
 from atoll.flow.node.folder import NodeFolder
 from atoll.flow.node.job_reading import JobReading
 from atoll.flow.node.job_service import JobService
+from atoll.flow.node.model_service import ModelService
 from atoll.flow.node.party_service import PartyService
 from atoll.flow.node.plain_services import ComponentService, SettingsService, StatusService
 from atoll.flow.node.rows import ENDED, LIVE, JobRows
@@ -79,7 +80,7 @@ class NodeServices:
 
     jobs: JobService
     data: DataService
-    models: Any
+    models: ModelService
     parties: PartyService
     components: ComponentService
     settings: SettingsService
@@ -172,6 +173,9 @@ class Node:
                 settings.data.folders, settings.http.upload_bytes, settings.data.preview_rows
             ),
         )
+        self.models = ModelService(
+            self.database, self.files, self.identity, self.folder.run / "incoming"
+        )
         policy = PolicySettings(settings.policy.default, settings.policy.minimum_intersection)
         self.policies = Policies(self.database, party, self.access, policy)
         self.decider = Decider(self.policies, self.identity, time.time)
@@ -263,7 +267,7 @@ class Node:
         self.services = NodeServices(
             self.jobs,
             self.data,
-            None,
+            self.models,
             self.parties,
             ComponentService(self.catalogue),
             SettingsService(self.configuration),
@@ -284,6 +288,8 @@ class Node:
 
     def _job_ended(self, record: JobRecord, command: Ended) -> None:
         _LOG.info("job %s ended: %s %s", record.id, command.state, command.code or "")
+        if command.state == "success":
+            self.models.record(record.id)
 
     def _complained(self, record: JobRecord, command: Complain) -> None:
         self.access.audit.refused(
