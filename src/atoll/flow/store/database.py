@@ -60,7 +60,8 @@ class Database:
         if file is not None and lock is not None:
             engines.touch(file)
             dirty = lock.acquire()
-        writing = engines.make_engine(parts, writer=True)
+        busy = min(retry_seconds / 2, 2.0)
+        writing = engines.make_engine(parts, writer=True, busy_seconds=busy)
         reading = engines.make_engine(parts, writer=False, readers=readers)
         database = cls(parts, reading, writing, lock)
         try:

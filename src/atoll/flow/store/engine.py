@@ -53,7 +53,9 @@ def file_of(url: URL) -> Path | None:
     return Path(url.database or "") if url.get_backend_name() == "sqlite" else None
 
 
-def make_engine(url: URL, *, writer: bool, readers: int = 8) -> Engine:
+def make_engine(
+    url: URL, *, writer: bool, readers: int = 8, busy_seconds: float = _BUSY_SECONDS
+) -> Engine:
     """Make the engine of the writer (one connection) or of the readers. Errors: ATL-STO-013."""
     options: dict[str, Any] = {"hide_parameters": True}
     if writer:
@@ -63,7 +65,7 @@ def make_engine(url: URL, *, writer: bool, readers: int = 8) -> Engine:
     options |= {"pool_timeout": 30.0}
     name = url.get_backend_name()
     if name == "sqlite":
-        options["connect_args"] = {"timeout": _BUSY_SECONDS, "check_same_thread": False}
+        options["connect_args"] = {"timeout": busy_seconds, "check_same_thread": False}
     else:
         options |= {"pool_pre_ping": True, "pool_recycle": -1 if writer else 3600}
         options["connect_args"] = _patience(name)
