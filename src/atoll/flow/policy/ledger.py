@@ -29,6 +29,8 @@ from atoll.jobs.plan import Plan
 
 CHAIN = ChainTable(ledger, ("kind",), "body", "ATL-POL-015")
 
+_PAGE = 1000
+
 Entry = tuple[str, Mapping[str, Any]]
 
 
@@ -123,12 +125,12 @@ class DatabaseLedger:
         ``Policies.begin``.
         """
         chosen = None if steps is None else set(steps)
+        common = {**_common(job, plan), "runs": runs, "grants": sorted(grants)}
         lines: list[Entry] = []
         for demand, partner in self.pairs(plan):
             wanted = {WHOLE: RUN, **demand.covered()}
             for step in sorted(wanted if chosen is None else wanted.keys() & chosen):
-                body = self._body(job, plan, step, demand, partner, wanted[step])
-                lines.append((RESERVE, {**body, "runs": runs, "grants": sorted(grants)}))
+                lines.append((RESERVE, {**common, **_whose(demand, partner, step, wanted[step])}))
         self.write(connection, lines)
 
     def charge(
@@ -160,15 +162,14 @@ class DatabaseLedger:
         history = tally.jobs.get(job)
         if history is not None and attempt in history.attempts.get(step, ()):
             return
-        common = {"run": job, "job": plan.job.digest(), "step": step, "attempt": attempt}
+        common = {**_common(job, plan), "step": step, "attempt": attempt}
         lines: list[Entry] = [("reveal", {**common, **line}) for line in told or ()]
         lines.append((TASK, {**common, "known": told is not None}))
         for demand, partner in self.pairs(plan):
             heard = told is None or any(line["receiver"] == partner for line in told)
             if step in demand.covered() and heard:
                 counts = reckon(plan, step, told, partner)
-                body = self._body(job, plan, step, demand, partner, counts)
-                lines.append((CHARGE, {**body, "attempt": attempt}))
+                lines.append((CHARGE, {**common, **_whose(demand, partner, step, counts)}))
         self.write(connection, lines)
 
     def accept(self, job: str, agreed: Iterable[Approval]) -> None:
@@ -205,31 +206,41 @@ class DatabaseLedger:
             for partner in partners:
                 yield demand, partner
 
-    def _body(
-        self, job: str, plan: Plan, step: str, demand: Demand, partner: str, counts: Counts
-    ) -> dict[str, Any]:
-        return {
-            "run": job,
-            "job": plan.job.digest(),
-            "plan": plan.digest(),
-            "step": step,
-            "table": demand.table,
-            "digest": demand.digest,
-            "partner": partner,
-            "counts": counts.plain(),
-        }
-
     def _follow(self, connection: Connection, tally: Tally) -> Tally:
         """Bring accounts up to date; anew if the line that they end at is no longer there."""
         if tally.number:
             query = select(ledger.c.hash).where(ledger.c.number == tally.number)
             if connection.execute(query).scalar() != tally.hash:
                 tally.clear()
-        for line in CHAIN.rows(connection, tally.number):
-            if line["kind"] in KINDS:
-                tally.take(line["kind"], json.loads(line["body"]))
-            tally.number, tally.hash = line["number"], line["hash"]
+        newest = select(ledger.c.number, ledger.c.hash).order_by(ledger.c.number.desc()).limit(1)
+        last = connection.execute(newest).first()
+        if last is not None and last.number != tally.number:
+            for line in self._lines(connection, tally.number):
+                tally.take(line.kind, json.loads(line.body))
+            tally.number, tally.hash = last.number, last.hash
         return tally
+
+    def _lines(self, connection: Connection, after: int) -> Iterator[Any]:
+        """Give the lines that move an account, page by page: most of a ledger are reveals."""
+        columns = (ledger.c.number, ledger.c.kind, ledger.c.body)
+        query = select(*columns).where(ledger.c.kind.in_(KINDS)).order_by(ledger.c.number)
+        while page := connection.execute(query.where(ledger.c.number > after).limit(_PAGE)).all():
+            yield from page
+            after = page[-1].number
+
+
+def _common(job: str, plan: Plan) -> dict[str, Any]:
+    return {"run": job, "job": plan.job.digest(), "plan": plan.digest()}
+
+
+def _whose(demand: Demand, partner: str, step: str, counts: Counts) -> dict[str, Any]:
+    return {
+        "step": step,
+        "table": demand.table,
+        "digest": demand.digest,
+        "partner": partner,
+        "counts": counts.plain(),
+    }
 
 
 def _approval(entry: Approval) -> dict[str, Any]:
