@@ -18,6 +18,8 @@ from atoll.jobs.errors import ConflictError, EnvironmentFault, NotFoundError
 
 _LOOK_SECONDS = 0.05
 _TAIL_BYTES = 8192
+# Whoever started a node need not outlive it, but must collect it if it does.
+_STARTED: list[subprocess.Popen[bytes]] = []
 
 
 @dataclass(frozen=True)
@@ -78,6 +80,7 @@ def up(
         process = subprocess.Popen(  # noqa: S603 -- our own interpreter and folder
             command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
         )
+    _STARTED[:] = [*(child for child in _STARTED if child.poll() is None), process]
     tell(f"starting (log: {folder.log})")
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:

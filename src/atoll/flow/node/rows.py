@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -13,6 +14,7 @@ from atoll.flow.control import JobRecord, JobView, view
 from atoll.flow.store import Database, Events, JobRow, Jobs, Traffic
 
 LIVE = ("awaiting approval", "waiting", "running")
+_SHOWN = 2048
 ENDED = ("success", "failed", "cancelled", "refused")
 
 
@@ -35,7 +37,7 @@ class JobRows:
         self._traffic = Traffic(database)
         self._party = party
         self._wall = wall
-        self._shown: dict[str, JobView] = {}
+        self._shown: OrderedDict[str, JobView] = OrderedDict()
         self._said: dict[str, Submission] = {}
         self._reasons: dict[str, AtollError] = {}
 
@@ -57,17 +59,26 @@ class JobRows:
     def save(self, connection: Connection, record: JobRecord) -> None:
         """Write a job's row and the events of what changed since the last time."""
         seen = view(record)
-        former = self._shown.get(record.id)
-        known = self._jobs.find(record.id, connection=connection) if former is None else None
-        if former is None and known is None:
+        former = self._former(connection, record.id)
+        if former is None:
             self._create(connection, record, seen)
         else:
             self._update(connection, record, seen, former)
         self._tell(connection, record, seen, former)
         self._shown[record.id] = seen
-        if record.end is not None:
-            self._shown.pop(record.id, None)
-            self._reasons.pop(record.id, None)
+        self._shown.move_to_end(record.id)
+        while len(self._shown) > _SHOWN:
+            gone, _ = self._shown.popitem(last=False)
+            self._reasons.pop(gone, None)
+
+    def _former(self, connection: Connection, job: str) -> JobView | None:
+        """Return what was shown of a job last, None if it is new."""
+        found = self._shown.get(job)
+        if found is None:
+            row = self._jobs.find(job, connection=connection)
+            if row is not None and row.machine is not None:
+                found = view(JobRecord.from_plain(row.machine))
+        return found
 
     def _create(self, connection: Connection, record: JobRecord, seen: JobView) -> None:
         said = self._said.pop(record.id, Submission())
@@ -94,7 +105,7 @@ class JobRows:
         self._jobs.create(row, sorted(job.parties), connection=connection)
 
     def _update(
-        self, connection: Connection, record: JobRecord, seen: JobView, former: JobView | None
+        self, connection: Connection, record: JobRecord, seen: JobView, former: JobView
     ) -> None:
         now = self._wall()
         changes: dict[str, Any] = {
@@ -104,12 +115,12 @@ class JobRows:
             "updated": now,
             "machine": record.to_plain(),
         }
-        if record.plan is not None and (former is None or former.reason != seen.reason):
+        if record.plan is not None and former.reason != seen.reason:
             changes["plan"] = record.plan.canonical()
             changes["plan_digest"] = record.plan.digest()
-        if seen.state == "running" and (former is None or former.state != "running"):
+        if seen.state == "running" and former.state != "running":
             changes |= {"started": now, "ended": None}
-        if seen.state in ENDED:
+        if seen.state in ENDED and former.state not in ENDED:
             moved = self._traffic.totals(record.id, connection=connection)
             changes |= {
                 "ended": now,

@@ -1,0 +1,158 @@
+"""Two real nodes over mTLS: jobs from proposal to end, and what can go wrong on the way."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from atoll.core.errors import AtollError
+from atoll.sdk import Client
+from tests.e2e.nodes import TestNode, fill, nodes, small_job, training_job, until
+
+LIMIT = 60.0
+
+
+@pytest.fixture(scope="module")
+def two(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, TestNode]]:
+    root = tmp_path_factory.mktemp("nodes")
+    with nodes(root, "bank", "shop") as made:
+        fill(made, root)
+        yield made
+
+
+def ended(client: Client, job: str, state: str) -> bool:
+    return client.jobs.get(job).state == state
+
+
+def refused(code: str) -> pytest.RaisesExc[AtollError]:
+    return pytest.RaisesExc(AtollError, check=lambda error: error.code == code)
+
+
+def test_a_job_runs_and_both_parties_hold_their_own_results(two: dict[str, TestNode]) -> None:
+    with two["bank"].client() as bank, two["shop"].client() as shop:
+        job = bank.jobs.submit(training_job("bank", "shop", trees=4))
+        job.wait(LIMIT)
+        mine, theirs = bank.jobs.get(job.id), shop.jobs.get(job.id)
+        assert (mine.state, theirs.state) == ("success", "success")
+        assert mine.view.plan_digest == theirs.view.plan_digest
+        assert set(mine.view.approvals) == {"bank", "shop"}
+        names = {(a.step, a.name) for a in bank.jobs.get(job.id).artifacts().items}
+        assert {("boost", "model"), ("judge", "metrics")} <= names
+        assert "auc" in str(mine.report("judge").model_dump()).lower()
+        assert mine.view.bytes_sent > 0
+
+
+def test_the_plan_beforehand_is_the_plan_that_is_signed(two: dict[str, TestNode]) -> None:
+    job = small_job("bank", "shop", name="foreseen")
+    with two["bank"].client() as bank:
+        foreseen = bank.jobs.plan(job)
+        submitted = bank.jobs.submit(job)
+        submitted.wait(LIMIT)
+        assert bank.jobs.get(submitted.id).plan().digest == foreseen.digest
+
+
+def test_an_unchanged_step_is_used_again(two: dict[str, TestNode]) -> None:
+    job = small_job("bank", "shop", name="again")
+    with two["bank"].client() as bank:
+        bank.jobs.submit(job).wait(LIMIT)
+        second = bank.jobs.submit(job)
+        second.wait(LIMIT)
+        states = {name: step.state for name, step in bank.jobs.get(second.id).view.steps.items()}
+        assert states["match"] == states["sum"] == "reused"
+        assert bank.jobs.get(second.id).report("sum").panels
+
+
+@pytest.mark.parametrize("who", ["bank", "shop"])
+def test_either_party_cancels_a_running_job(two: dict[str, TestNode], who: str) -> None:
+    with two["bank"].client() as bank, two[who].client() as canceller:
+        job = bank.jobs.submit(training_job("bank", "shop", trees=2000, name=f"long-{who}"))
+        until(lambda: bank.jobs.get(job.id).view.steps["boost"].state == "running")
+        canceller.jobs.get(job.id).stop()
+        for node in two.values():
+            with node.client() as client:
+                until(partial(ended, client, job.id, "cancelled"))
+                assert client.jobs.get(job.id).view.party == who
+        until(lambda: len(two["shop"].workers()) <= 1)
+
+
+def test_a_job_without_a_grant_waits_for_a_person(two: dict[str, TestNode]) -> None:
+    with two["bank"].client() as bank, two["shop"].client() as shop:
+        job = shop.jobs.submit(small_job("bank", "shop", name="asked"))
+        until(lambda: bank.jobs.get(job.id).state == "awaiting approval")
+        waiting = bank.jobs.get(job.id)
+        with refused("ATL-PLN-006"):
+            waiting.approve("0" * 64)
+        waiting.approve(waiting.view.plan_digest)
+        job.wait(LIMIT)
+        assert shop.jobs.get(job.id).state == "success"
+
+
+def test_a_person_refuses_and_the_reason_stays_at_home(two: dict[str, TestNode]) -> None:
+    with two["bank"].client() as bank, two["shop"].client() as shop:
+        job = shop.jobs.submit(small_job("bank", "shop", name="refused"))
+        until(lambda: bank.jobs.get(job.id).state == "awaiting approval")
+        bank.jobs.get(job.id).refuse(reason="we do not like toys")
+        until(lambda: shop.jobs.get(job.id).state == "refused")
+        seen = shop.jobs.get(job.id).view
+        assert (seen.code, seen.party) == ("ATL-POL-016", "bank")
+        assert "toys" not in str(seen.model_dump())
+
+
+def test_a_table_that_a_party_lacks_ends_the_job_with_code_and_party(
+    two: dict[str, TestNode],
+) -> None:
+    plain = small_job("bank", "shop", name="lacking").canonical()
+    plain["steps"]["read"]["parameters"]["tables"]["shop"] = "nothing"
+    with two["bank"].client() as bank, two["shop"].client() as shop:
+        job = bank.jobs.submit(plain)
+        until(lambda: bank.jobs.get(job.id).state in ("failed", "refused"))
+        seen, there = bank.jobs.get(job.id).view, shop.jobs.get(job.id).view
+        assert (seen.code, seen.party) == ("ATL-JOB-010", "shop")
+        assert seen.message is None
+        assert "nothing" in str(there.message)
+
+
+def test_a_failing_step_tells_its_code_on_both_sides(two: dict[str, TestNode]) -> None:
+    with two["bank"].client() as bank, two["shop"].client() as shop:
+        job = bank.jobs.submit(small_job("bank", "shop", name="few", minimum_intersection=100_000))
+        for client in (bank, shop):
+            until(partial(ended, client, job.id, "failed"))
+        assert bank.jobs.get(job.id).view.code
+        assert shop.jobs.get(job.id).view.code
+
+
+def test_the_same_key_submits_once(two: dict[str, TestNode]) -> None:
+    job = small_job("bank", "shop", name="once")
+    with two["bank"].client() as bank:
+        first = bank.jobs.submit(job, key="k1")
+        assert bank.jobs.submit(job, key="k1").id == first.id
+        with refused("ATL-API-012"):
+            bank.jobs.submit(small_job("bank", "shop", name="other"), key="k1")
+        first.wait(LIMIT)
+
+
+def test_a_party_that_is_no_partner_is_refused_at_once(two: dict[str, TestNode]) -> None:
+    with two["bank"].client() as bank, refused("ATL-PTY-012"):
+        bank.jobs.submit(small_job("bank", "shop", "stranger"))
+
+
+def test_partners_answer_a_ping(two: dict[str, TestNode]) -> None:
+    with two["bank"].client() as bank:
+        found = bank.parties.ping("shop")
+        assert found.reachable
+        assert 0 < found.seconds < 5
+
+
+def test_events_tell_the_story_in_order(two: dict[str, TestNode], tmp_path: Path) -> None:
+    with two["bank"].client() as bank:
+        job = bank.jobs.submit(small_job("bank", "shop", name="story", minimum_intersection=21))
+        events = list(job.stream())
+        numbers = [event.number for event in events]
+        assert numbers == sorted(set(numbers))
+        states = [event.data["state"] for event in events if event.kind == "state"]
+        assert states[0] == "waiting"
+        assert states.count("success") == 1
+        assert states[-1] == "success"
