@@ -139,6 +139,8 @@ def _load(entry: Offer) -> Component | Refusal:
         if point.module.partition(".")[0] not in entry.modules:
             return _unloadable(entry, "its entry point lies in another package")
         made = point.load()
+    except verified.OccupiedError:
+        return _unloadable(entry, "another version of it is loaded; start the node again")
     except Exception as error:
         # What the package says may hold anything, so only the kind of error is told.
         return _unloadable(entry, f"a {type(error).__name__} while it was imported")

@@ -16,6 +16,10 @@ from types import CodeType, ModuleType
 from typing import Any
 
 
+class OccupiedError(ImportError):
+    """The modules were imported before: from elsewhere, or in another version."""
+
+
 class _VerifiedLoader(SourceFileLoader):
     """Compiles a source file after comparing it with its digest."""
 
@@ -74,16 +78,16 @@ def _check(fullname: str, path: Path, expected: str) -> None:
 def install(digest: str, modules: frozenset[str], files: Mapping[str, str]) -> None:
     """Let a distribution's modules be imported from verified files only.
 
-    Errors: ImportError if one of them was imported before in another way.
+    Errors: OccupiedError if one of them was imported before in another way.
     """
     for finder in sys.meta_path:
         if isinstance(finder, VerifiedFinder) and finder.modules & modules:
             if finder.digest == digest:
                 return
-            raise ImportError("another version is loaded already")
+            raise OccupiedError("another version is loaded already")
     for name in modules:
         if name in sys.modules:
-            raise ImportError(f"{name} was imported before it was checked", name=name)
+            raise OccupiedError(f"{name} was imported before it was checked", name=name)
     sys.meta_path.insert(0, VerifiedFinder(digest, modules, files))
 
 

@@ -16,7 +16,6 @@ from typing import Any, Self
 from atoll.channel.grpc.gateway import Call, Gateway, GatewaySettings
 from atoll.channel.identity import Identity, load_party
 from atoll.components.api import Catalogue
-from atoll.components.catalogue import CATALOGUE
 from atoll.core.errors import AtollError
 from atoll.flow.access import ROLES, Actor
 from atoll.flow.access.door import AccessSettings
@@ -37,8 +36,9 @@ from atoll.flow.node.folder import NodeFolder
 from atoll.flow.node.job_reading import JobReading
 from atoll.flow.node.job_service import JobService
 from atoll.flow.node.model_service import ModelService
+from atoll.flow.node.packages import Packages
 from atoll.flow.node.party_service import PartyService
-from atoll.flow.node.plain_services import ComponentService, SettingsService, StatusService
+from atoll.flow.node.plain_services import SettingsService, StatusService
 from atoll.flow.node.rows import ENDED, LIVE, JobRows
 from atoll.flow.node.settings import NodeSettings
 from atoll.flow.node.syncing import Syncing
@@ -82,7 +82,7 @@ class NodeServices:
     data: DataService
     models: ModelService
     parties: PartyService
-    components: ComponentService
+    components: Packages
     settings: SettingsService
     status: StatusService
     access: NodeAccess
@@ -117,7 +117,7 @@ class Node:
 
     def catalogue(self) -> Catalogue:
         """Return the components that jobs may use here."""
-        return CATALOGUE
+        return self.packages.catalogue()
 
     def _open(self) -> None:
         self.folder.make()
@@ -127,6 +127,7 @@ class Node:
         self.files = ArtifactFiles(self.folder.artifacts)
         self.access = NodeAccess(self.database, self._access_settings())
         self.access.local_token = secrets.token_urlsafe(32)
+        self.packages = Packages(self.database, self.access)
         self.gateway = keep(self._gateway())
         self.pool = keep(self._pool())
         self._make_machines()
@@ -204,7 +205,7 @@ class Node:
             self.pool,
             self._task_limits(),
             self.identity,
-            dict,
+            self.packages.approved,
             time.time,
         )
         self.effects.attach(self.control, TaskRunner(place, self.effects.heard))
@@ -269,7 +270,7 @@ class Node:
             self.data,
             self.models,
             self.parties,
-            ComponentService(self.catalogue),
+            self.packages,
             SettingsService(self.configuration),
             self.status,
             self.access,

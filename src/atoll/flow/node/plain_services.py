@@ -10,15 +10,12 @@ from typing import Any
 from atoll import __version__
 from atoll.channel.grpc.gateway import Gateway
 from atoll.channel.identity import Identity
-from atoll.components.api import Catalogue, Component
 from atoll.flow.access import Actor
 from atoll.flow.node.admission import Slots
 from atoll.flow.node.configuration import Configuration
 from atoll.flow.node.doctor import certificates
 from atoll.flow.store import Database, Jobs
 from atoll.flow.work.pool import Pool
-from atoll.jobs.errors import NotFoundError
-from atoll.jobs.validation import near
 
 
 class SettingsService:
@@ -43,53 +40,6 @@ class SettingsService:
 
 def _plain(value: Any) -> Any:
     return list(value) if isinstance(value, tuple) else value
-
-
-def component_view(component: Component) -> dict[str, Any]:
-    """Return what is shown of a component."""
-    return {
-        "name": component.name,
-        "version": component.version,
-        "approved": True,
-        "roles": sorted(role.value for role in component.roles),
-        "inputs": {
-            name: {"kind": port.kind, "optional": port.optional}
-            for name, port in component.inputs.items()
-        },
-        "outputs": dict(component.outputs),
-        "description": (component.parameters.__doc__ or "").strip().split("\n")[0],
-    }
-
-
-class ComponentService:
-    """The catalogue of this node, the approved packages of others among them."""
-
-    def __init__(self, catalogue: Callable[[], Catalogue]) -> None:
-        self._catalogue = catalogue
-
-    def list(self) -> Sequence[Mapping[str, Any]]:
-        """Return the components by name."""
-        return [component_view(c) for _, c in sorted(self._catalogue().items())]
-
-    def get(self, name: str) -> Mapping[str, Any]:
-        """Return a component with the schema of its parameters. Errors: ATL-NOD-030."""
-        found = self._catalogue().get(name)
-        if found is None:
-            raise NotFoundError(
-                "ATL-NOD-030",
-                f"there is no component {name!r}",
-                place=name,
-                hint=near(name, self._catalogue()),
-            )
-        return component_view(found) | {"parameters": found.parameters.model_json_schema()}
-
-    def approve(self, name: str, digest: str, actor: Actor) -> Mapping[str, Any]:
-        """Approve an installed package's component."""
-        raise NotFoundError("ATL-NOD-030", f"no package offers {name!r}", place=name)
-
-    def revoke(self, name: str, digest: str, actor: Actor) -> Mapping[str, Any]:
-        """Withdraw an approval."""
-        raise NotFoundError("ATL-NOD-030", f"no package offers {name!r}", place=name)
 
 
 class StatusService:
