@@ -19,6 +19,7 @@ from atoll.flow import agreement, runner
 from atoll.flow.planning import COIN_STEP
 from atoll.flow.work import execute as execution
 from atoll.flow.work.artifacts import PARTIAL, codec_of
+from atoll.jobs.definition import parse_job
 from atoll.sim.world import World
 from atoll.table import Table, write
 from tests.components import test_main_job as main_job
@@ -249,3 +250,16 @@ def test_the_catalogue_has_a_codec_for_every_output() -> None:
     for component in CATALOGUE.values():
         for kind in component.outputs.values():
             codec_of(kind)
+
+
+def test_three_parties_agree_on_one_session_and_seed(tmp_path: Path) -> None:
+    parties = {"bank": "guest", "mill": "host", "shop": "host"}
+    names = {"bank": "loans", "mill": "visits", "shop": "visits"}
+    plain = little.small_job().model_dump(mode="json") | {"parties": parties}
+    plain["steps"]["reader"]["parameters"]["tables"] = names
+    tables = little.small_tables() | {"mill": {"visits": toy.table(4, label=False)}}
+    places = little.nodes(tmp_path, tables)
+    little.play_job(parse_job(plain), places, little.SMALL)
+    sums = {party: at.value("swap", "sum") for party, at in places.items()}
+    assert {value["total"] for value in sums.values()} == {20}
+    assert len({value["draw"] for value in sums.values()}) == 1

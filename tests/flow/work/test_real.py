@@ -7,6 +7,7 @@ import os
 import signal
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import pytest
 
 from atoll.channel.grpc.gateway import new_token
 from atoll.components.catalogue import CATALOGUE
+from atoll.flow.own_process import KILL_AT
 from atoll.flow.planning import COIN_STEP
 from atoll.flow.work.handle import Worker
 from atoll.flow.work.pool import Pool, PoolSettings
@@ -32,12 +34,14 @@ LIMITS = TaskLimits(
 
 
 class Site:
-    """Both parties' gateways and folders, and one pool that their workers come from."""
+    """Both parties' gateways, folders and pools."""
 
-    def __init__(self, folder: Path, made: Mapping[str, wire.Node], pool: Pool) -> None:
+    def __init__(
+        self, folder: Path, made: Mapping[str, wire.Node], pools: Mapping[str, Pool]
+    ) -> None:
         self.places = little.nodes(folder, held(main_job.tables()))
         self.made = made
-        self.pool = pool
+        self.pools = pools
         self.attempt = 0
 
     def begin(self, job: Job, step: str) -> dict[str, tuple[Worker, Ear]]:
@@ -60,7 +64,7 @@ class Site:
             )
             changes: dict[str, Any] = {"gateway": gateway, "limits": LIMITS}
             spec = place.spec(job, step, CATALOGUE, attempt=self.attempt, **changes)
-            worker, ear = self.pool.lease(little.JOB_ID), Ear()
+            worker, ear = self.pools[party].lease(little.JOB_ID), Ear()
             worker.submit(spec, ear)
             found[party] = (worker, ear)
         return found
@@ -74,10 +78,15 @@ class Site:
 
 
 @contextmanager
-def sites(folder: Path) -> Iterator[Site]:
-    settings = PoolSettings(folder, warm=2, most=4)
-    with wire.nodes("bank", "shop") as made, Pool(settings) as pool:
-        yield Site(folder, {node.party: node for node in made}, pool)
+def sites(folder: Path, **shop: str) -> Iterator[Site]:
+    """Give both parties a pool; ``shop`` is what shop's workers find in their environment."""
+    settings = PoolSettings(folder, warm=1, most=2)
+    with (
+        wire.nodes("bank", "shop") as made,
+        Pool(settings) as ours,
+        Pool(replace(settings, environment=shop)) as theirs,
+    ):
+        yield Site(folder, {node.party: node for node in made}, {"bank": ours, "shop": theirs})
 
 
 def test_a_whole_job_runs_in_workers_through_gateways(tmp_path: Path) -> None:
@@ -85,7 +94,8 @@ def test_a_whole_job_runs_in_workers_through_gateways(tmp_path: Path) -> None:
     with sites(tmp_path) as site:
         for step in (COIN_STEP, *order(job)):
             site.play(job, step)
-        assert len([f for f in site.pool.facts() if f.job == little.JOB_ID]) == 2
+        for pool in site.pools.values():
+            assert len([f for f in pool.facts() if f.job == little.JOB_ID]) == 1
         bank, shop = site.places["bank"], site.places["shop"]
         metrics = json.loads(bank.bytes_of("evaluation", "metrics.json"))
         assert metrics["test"]["auc"] > 0.6
@@ -125,3 +135,20 @@ def test_the_end_of_one_worker_ends_the_other_with_a_code(tmp_path: Path, how: s
         assert event.data["reveals"]
         until(lambda: gone(pid))
         assert not [p for p in site.places["bank"].outputs.iterdir() if p.name.startswith(".")]
+
+
+def test_a_drill_kills_a_worker_at_a_chosen_message(tmp_path: Path) -> None:
+    job = main_job.job()
+    with sites(tmp_path, **{KILL_AT: "3"}) as site:
+        began = site.begin(job, COIN_STEP)
+        assert began["shop"][1].end().state == "lost"
+        event = began["bank"][1].end()
+        assert (event.kind, event.data["error"]["code"]) == ("failed", "ATL-NET-001")
+
+
+def test_outputs_are_private(tmp_path: Path) -> None:
+    with sites(tmp_path) as site:
+        site.play(main_job.job(), COIN_STEP)
+        for place in site.places.values():
+            (seed,) = place.outputs.iterdir()
+            assert seed.stat().st_mode & 0o777 == 0o600

@@ -86,7 +86,7 @@ class Worker:
         """Start a task; its events go to ``on_event``, the last one is terminal.
 
         A worker that is gone by now reports the task lost. Errors: ATL-WRK-004 another job's
-        worker, or one that is busy.
+        worker, or one that is busy; ATL-WRK-003 too large a specification.
         """
         self._pool.submit(self, spec, on_event)
 

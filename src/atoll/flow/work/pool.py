@@ -23,7 +23,7 @@ from typing import Any, Self
 from atoll.core.errors import AtollError, CancelledError, InternalError
 from atoll.flow.work.handle import Worker, WorkerFacts
 from atoll.flow.work.process import Process
-from atoll.flow.work.specification import TaskSpec
+from atoll.flow.work.specification import TASK_LINE_BYTES, TaskSpec
 from atoll.flow.work.told import KINDS, OnEvent, TaskEvent
 from atoll.jobs.errors import EnvironmentFault
 
@@ -149,8 +149,11 @@ class Pool:
                 return
             if worker.job != spec.job_id or worker.spec is not None:
                 raise InternalError("ATL-WRK-004", "the worker has another job or task")
+            line = spec.line()
+            if len(line) > TASK_LINE_BYTES:
+                raise InternalError("ATL-WRK-003", "the task is too large to be told to a worker")
             worker.busy, worker.spec, worker.on_event = True, spec, on_event
-            self._say(worker, spec.line())
+            self._say(worker, line)
 
     def cancel(self, worker: Worker) -> None:
         """See ``Worker.cancel``."""
@@ -366,6 +369,8 @@ class Pool:
             return None
         task = value.pop("task", None)
         if spec is None or listener is None or kind not in KINDS:
+            if kind == "log":
+                _LOG.warning("worker %d: %s", worker.number, value.get("message"))
             return None
         if task is not None and task != [spec.job_id, spec.step, spec.attempt]:
             return None

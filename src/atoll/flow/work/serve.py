@@ -36,8 +36,9 @@ _TELL_SECONDS = 1.5
 
 
 def prepare() -> None:
-    """Do once what every task needs: no core files, the digests of all code."""
+    """Do once what every task needs: no core files, private outputs, the digests of all code."""
     no_core_dumps()
+    os.umask(0o077)
     for component in CATALOGUE.values():
         component_code(component)
 
