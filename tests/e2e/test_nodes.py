@@ -129,7 +129,7 @@ def test_the_same_key_submits_once(two: dict[str, TestNode]) -> None:
     with two["bank"].client() as bank:
         first = bank.jobs.submit(job, key="k1")
         assert bank.jobs.submit(job, key="k1").id == first.id
-        with refused("ATL-API-012"):
+        with refused("ATL-API-006"):
             bank.jobs.submit(small_job("bank", "shop", name="other"), key="k1")
         first.wait(LIMIT)
 

@@ -12,6 +12,7 @@ from atoll.components.reader import READER
 from atoll.components.sample import SAMPLE
 from atoll.components.split import SPLIT
 from atoll.components.statistics import STATISTICS
+from atoll.components.toy import TOY
 from atoll.components.union import UNION
 
 CATALOGUE: dict[str, Component] = {
@@ -25,4 +26,5 @@ CATALOGUE: dict[str, Component] = {
     "prediction": PREDICTION,
     "evaluation": EVALUATION,
     "download": DOWNLOAD,
+    "toy": TOY,
 }

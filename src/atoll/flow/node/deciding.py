@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from atoll.channel.identity import Identity
+from atoll.components.toy import NAME as TOY
 from atoll.flow.access import Actor
 from atoll.flow.control import Decide, Decided, Event, JobRecord, Moment
 from atoll.flow.planning import COIN_STEP
@@ -14,6 +15,7 @@ from atoll.flow.policy.service import Policies
 from atoll.jobs import approval as approvals
 from atoll.jobs.approval import Approval
 from atoll.jobs.errors import ConflictError
+from atoll.jobs.plan import Plan
 
 _LOG = logging.getLogger(__name__)
 _VALIDITY_SECONDS = 7 * 86400.0
@@ -30,7 +32,10 @@ class Decider:
         policies: Policies,
         identity: Callable[[], Identity],
         wall: Callable[[], float],
+        *,
+        toys: bool = True,
     ) -> None:
+        self._toys = toys
         self._policies = policies
         self._identity = identity
         self._wall = wall
@@ -38,6 +43,8 @@ class Decider:
 
     def decide(self, record: JobRecord, command: Decide) -> Make:
         """Decide by the policies and return the event that says so."""
+        if self._toys and made_up(command.plan):
+            return self.approval(record.party, command)
         decision = self._policies.consider(record.id, command.plan, record.initiator, runs=RUNS)
         if decision.kind == "approve":
             return self.approval(record.party, command)
@@ -97,7 +104,7 @@ class Decider:
             signed = [f.approval for f in record.facts.values() if f.approval is not None]
             agreed = [Approval.decode(entry.document) for entry in signed]
             self._policies.ledger.accept(record.id, agreed)
-        elif record.plan is not None:
+        elif record.plan is not None and not (self._toys and made_up(record.plan)):
             self._policies.begin(record.id, record.plan, step)
 
     def charge(
@@ -112,3 +119,9 @@ class Decider:
         """Close the account of a job that has ended."""
         self._waiting.pop(job, None)
         self._policies.ledger.settle(job)
+
+
+def made_up(plan: Plan) -> bool:
+    """Say whether every table of a plan is made up by the component ``toy``: nobody's data."""
+    used = {step for steps in plan.tables.values() for step in steps}
+    return bool(used) and all(plan.job.steps[step].component == TOY for step in used)

@@ -6,7 +6,7 @@ import hmac
 import logging
 import secrets
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,11 +40,13 @@ from atoll.flow.node.packages import Packages
 from atoll.flow.node.party_service import PartyService
 from atoll.flow.node.plain_services import SettingsService, StatusService
 from atoll.flow.node.rows import ENDED, LIVE, JobRows
+from atoll.flow.node.selftest import SelfTest
 from atoll.flow.node.settings import NodeSettings
 from atoll.flow.node.syncing import Syncing
 from atoll.flow.node.tasks import Place, Recorder, TaskRunner
 from atoll.flow.planning import build
 from atoll.flow.policy.decision import PolicySettings
+from atoll.flow.policy.ledger import DatabaseLedger
 from atoll.flow.policy.service import Policies
 from atoll.flow.store import Database, Jobs
 from atoll.flow.store.files import ArtifactFiles
@@ -86,7 +88,7 @@ class NodeServices:
     settings: SettingsService
     status: StatusService
     access: NodeAccess
-    ledger: Any
+    ledger: DatabaseLedger
 
 
 class Node:
@@ -179,7 +181,7 @@ class Node:
         )
         policy = PolicySettings(settings.policy.default, settings.policy.minimum_intersection)
         self.policies = Policies(self.database, party, self.access, policy)
-        self.decider = Decider(self.policies, self.identity, time.time)
+        self.decider = Decider(self.policies, self.identity, time.time, toys=settings.policy.toys)
         self.declarer = Declarer(self.identity, self.catalogue, self.data.tables)
         self.effects = NodeEffects(
             self.database,
@@ -249,6 +251,8 @@ class Node:
             catalogue=self.catalogue,
             call_seconds=settings.gateway.call_seconds,
         )
+        incoming = self.folder.artifacts / "incoming"
+        self.models = ModelService(self.database, self.files, self.identity, incoming)
         self.status = StatusService(
             self.database, self.pool, self.slots, self.gateway, self.identity, self._selftest
         )
@@ -280,8 +284,8 @@ class Node:
     def _answer_declare(self, call: Call) -> bytes:
         return self.jobs.answer_declare(bytes(call.body), call.party)
 
-    def _selftest(self, parties: Any, actor: Actor) -> Any:
-        return []
+    def _selftest(self, parties: Sequence[str], actor: Actor) -> Sequence[Mapping[str, Any]]:
+        return SelfTest(self.jobs, self.parties, self.pool, self.database).run(parties, actor)
 
     def _partners_changed(self, identity: Identity) -> None:
         self._identity = identity
@@ -289,6 +293,8 @@ class Node:
 
     def _job_ended(self, record: JobRecord, command: Ended) -> None:
         _LOG.info("job %s ended: %s %s", record.id, command.state, command.code or "")
+        if command.state == "success":
+            self.models.record(record.id)
         if command.state == "success":
             self.models.record(record.id)
 

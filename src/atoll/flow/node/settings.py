@@ -165,6 +165,9 @@ class PolicySection(Section):
     """What happens to a partner's job that no grant covers."""
 
     default: Literal["ask", "deny"] = _key("ask", "ask: a person decides; deny: it is refused")
+    toys: bool = _key(
+        True, "partners' jobs over made-up tables alone (`atoll selftest`) need no approval"
+    )
     minimum_intersection: int = _key(
         0, "jobs of partners with a smaller minimum are refused", ge=0, le=1 << 40
     )

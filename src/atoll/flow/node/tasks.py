@@ -160,7 +160,6 @@ class TaskRunner:
             raise InternalError("ATL-INT-001", "a task of a job without a plan", phase=step)
         peers = place.identity().peers
         coin = step == COIN_STEP
-        mine = plan.party_parameters.get(step, {}).get(record.party)
         return TaskSpec(
             job_id=record.id,
             job=record.job,
@@ -170,7 +169,7 @@ class TaskRunner:
             plan_digest=plan.digest(),
             implementation=plan.implementations.get(step, ""),
             component="" if coin else record.job.steps[step].component,
-            parameters={} if coin else (mine or plan.parameters[step]),
+            parameters=dict(self._parameters(record, step)),
             inputs={} if coin else self._inputs(record, step),
             tables={} if coin else self._tables(record, step),
             seed_path=None if coin else self._seed(record),
@@ -205,11 +204,24 @@ class TaskRunner:
         facts = None if plan is None else plan.tables.get(record.party, {}).get(step)
         if facts is None:
             return {}
-        row = DataSets(self._place.database).get(facts.name)
+        row = DataSets(self._place.database).find(facts.name)
+        if row is None:
+            # A component that makes its table up; a reader will say what it misses.
+            return {}
+        said = self._parameters(record, step).get("id")
         table = OwnTable(
-            path=Path(row.path), id=row.id_column or "id", label=facts.label, digest=facts.digest
+            path=Path(row.path),
+            id=said if isinstance(said, str) else row.id_column or "id",
+            label=facts.label,
+            digest=facts.digest,
         )
         return {facts.name: table}
+
+    def _parameters(self, record: JobRecord, step: str) -> Mapping[str, Any]:
+        plan = record.plan
+        if plan is None or step == COIN_STEP:
+            return {}
+        return plan.party_parameters.get(step, {}).get(record.party) or plan.parameters[step]
 
     def _seed(self, record: JobRecord) -> Path:
         attempt = record.own.tasks[COIN_STEP].attempt

@@ -1,0 +1,78 @@
+"""Makes up a table at each party, so that nodes can be tried together without anybody's data."""
+
+from __future__ import annotations
+
+import hashlib
+
+import numpy as np
+import pyarrow as pa
+from pydantic import Field
+
+from atoll.components.api import Component, Facts, Result, Tables, Task, Terms
+from atoll.jobs.definition import Frozen
+from atoll.jobs.plan import TableFacts
+from atoll.table import Table
+from atoll.table.ids import ID_RULE
+
+NAME = "toy"
+
+
+class ToyParameters(Frozen):
+    """How much is made up; three quarters of the rows are in common."""
+
+    rows: int = Field(200, ge=8, le=100_000, description="rows at each party")
+    columns: int = Field(3, ge=1, le=100, description="feature columns at each party")
+    seed: int = Field(1, ge=0, lt=1 << 32, description="what everything is made from; no secret")
+
+
+def make(party: str, guest: str, parameters: ToyParameters) -> Table:
+    """Return a party's made-up table; the guest's label depends on columns of all parties."""
+    rows, columns = parameters.rows, parameters.columns
+    is_guest = party == guest
+    # A guest's rows begin at 0, the others' a quarter later.
+    first = 0 if is_guest else rows // 4
+    shared = np.random.default_rng(parameters.seed).normal(size=2 * rows)[first : first + rows]
+    own = hashlib.sha256(f"{parameters.seed}/{party}".encode()).digest()
+    values = np.random.default_rng(int.from_bytes(own[:8], "big")).normal(size=(rows, columns))
+    values[:, 0] += shared
+    arrays = {"id": pa.array([f"toy-{at:06d}" for at in range(first, first + rows)])}
+    if is_guest:
+        arrays["y"] = pa.array((shared > 0).astype(np.int64))
+    arrays |= {f"{party}-{at}": pa.array(values[:, at]) for at in range(columns)}
+    label = "y" if is_guest else None
+    return Table.from_arrow(pa.table(arrays), id_column="id", label=label)
+
+
+def run(task: Task, parameters: ToyParameters) -> Result:
+    """Make this party's table up."""
+    return Result({"table": make(task.party.name, task.party.guest, parameters)})
+
+
+def declare(party: str, guest: str, parameters: ToyParameters, tables: Tables) -> TableFacts | None:
+    """Return the facts of the table that this party will make up."""
+    table = make(party, guest, parameters)
+    return TableFacts(
+        name=NAME,
+        digest=table.digest(),
+        rows=table.num_rows,
+        columns=table.columns,
+        label=table.label_name,
+        id_rule=ID_RULE,
+    )
+
+
+def describe(facts: Facts, parameters: ToyParameters) -> Terms:
+    """Nothing leaves a party here, and nothing in the table is anybody's."""
+    return Terms(owners={"table": tuple(sorted(facts.roles))})
+
+
+TOY = Component(
+    name=NAME,
+    version="1",
+    parameters=ToyParameters,
+    run=run,
+    declare=declare,
+    describe=describe,
+    sources=("atoll.table",),
+    outputs={"table": "table"},
+)
