@@ -10,16 +10,22 @@ import traceback
 
 import click
 
-from atoll.cli.talk import show_error
+from atoll.cli import talk
+from atoll.cli.talk import give_json, show_error
 from atoll.core.errors import AtollError, InternalError
 
 INTERRUPTED = 128 + signal.SIGINT
 
 
 def call(module: str, name: str, arguments: list[str]) -> int:
-    """Import the module of a command, run it, and return the exit code."""
+    """Import the module of a command, run it, and return the exit code.
+
+    With ``--json`` an error goes to standard output, too, as ``{"error": …}``.
+    """
+    talk.set_mood()
     try:
-        command: click.Command = importlib.import_module(module).command
+        place, _, attribute = module.partition(":")
+        command: click.Command = getattr(importlib.import_module(place), attribute or "command")
         result = command.main(arguments, prog_name=f"atoll {name}", standalone_mode=False)
         return result if isinstance(result, int) else 0
     except click.exceptions.NoArgsIsHelpError as error:
@@ -36,21 +42,20 @@ def call(module: str, name: str, arguments: list[str]) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except AtollError as error:
-        _trace()
-        show_error(error)
-        return error.exit_code
+        return _failed(error, arguments)
     except Exception as error:
-        _trace()
-        show_error(
-            InternalError(
-                "ATL-INT-001",
-                f"an unexpected {type(error).__name__}",
-                hint="run with ATOLL_TRACEBACK=1 to see where, and report it",
-            )
+        unexpected = InternalError(
+            "ATL-INT-001",
+            f"an unexpected {type(error).__name__}",
+            hint="run with ATOLL_TRACEBACK=1 to see where, and report it",
         )
-        return 1
+        return _failed(unexpected, arguments)
 
 
-def _trace() -> None:
-    if os.environ.get("ATOLL_TRACEBACK") == "1":
+def _failed(error: AtollError, arguments: list[str]) -> int:
+    if talk.traces():
         traceback.print_exc()
+    if "--json" in arguments:
+        give_json({"error": error.to_dict()})
+    show_error(error)
+    return error.exit_code

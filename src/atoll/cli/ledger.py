@@ -1,4 +1,4 @@
-"""``atoll ledger``: what a party agreed to and revealed."""
+"""``atoll ledger``: what was agreed to and revealed, at the node or in a folder without one."""
 
 from __future__ import annotations
 
@@ -8,21 +8,34 @@ from typing import Any
 
 import click
 
-from atoll.cli.talk import give, give_json, say, table
-from atoll.flow.ledger import Ledger
+from atoll.cli import chains, lines
+from atoll.cli.options import Session, connected, paged
+from atoll.cli.talk import table
 from atoll.jobs.errors import NotFoundError
 
-_FOLDER = click.option(
-    "--folder", type=click.Path(path_type=Path), required=True, help="the party's folder"
-)
+WORDS = ("kind", "body")
 
 
 @click.group()
 def command() -> None:
-    """Show and verify what a party has agreed to and revealed."""
+    """Show and verify what was agreed to and revealed.
+
+    With --folder of a party that runs jobs by hand, its file of a ledger is read, and no node is
+    asked.
+    """
 
 
-def _lines(folder: Path) -> list[dict[str, Any]]:
+def _by_hand(session: Session) -> Path | None:
+    """Return the folder if it is one without a node, where jobs are run by hand."""
+    folder = session.folder
+    if folder is None or (folder / "atoll.toml").exists() or (folder / "atoll.db").exists():
+        return None
+    return folder
+
+
+def _file_lines(folder: Path) -> list[dict[str, Any]]:
+    from atoll.flow.ledger import Ledger
+
     ledger = Ledger(folder)
     if not ledger.path.exists():
         raise NotFoundError("ATL-JOB-010", "this folder has no ledger", place=str(folder))
@@ -30,17 +43,33 @@ def _lines(folder: Path) -> list[dict[str, Any]]:
 
 
 @command.command()
-@_FOLDER
-@click.option("--json", "as_json", is_flag=True, help="one JSON list on standard output")
-def show(folder: Path, as_json: bool) -> None:
-    """Show who approved what, and every field that was revealed to whom, run by run."""
-    lines = _lines(folder)
-    if as_json:
-        give_json(lines)
+@paged
+@connected
+def show(session: Session, limit: int, after: str | None) -> None:
+    """Show who approved what, and every field that was revealed to whom."""
+    folder = _by_hand(session)
+    if folder is not None:
+        _show_file(session, _file_lines(folder))
         return
-    for line in (line for line in lines if line["kind"] == "approval"):
+    page = session.client.ledger.list(limit=limit, after=after)
+    body = [(row.number, lines.moment(row.time), row.kind, _about(row.body)) for row in page.items]
+    session.show(page, lines.rows(("number", "time (UTC)", "kind", "what"), body, "no lines"))
+    if page.next and not session.as_json:
+        session.say(f"more: --after {page.next}")
+
+
+def _about(body: Any) -> str:
+    if not isinstance(body, dict):
+        return str(body)
+    shown = {k: v for k, v in body.items() if isinstance(v, str | int | float) and v != ""}
+    return ", ".join(f"{name} {str(value)[:60]}" for name, value in shown.items())
+
+
+def _show_file(session: Session, found: list[dict[str, Any]]) -> None:
+    parts = []
+    for line in (line for line in found if line["kind"] == "approval"):
         moment = datetime.fromtimestamp(line["expires"], UTC)
-        give(
+        parts.append(
             f"{line['approver']} ({line['role']}) approved plan {line['plan'][:16]}… "
             f"for {line['runs']} run(s) until {moment:%Y-%m-%d %H:%M} UTC"
         )
@@ -53,14 +82,20 @@ def show(folder: Path, as_json: bool) -> None:
             str(line["elements"]),
             line["what"],
         )
-        for line in lines
+        for line in found
         if line["kind"] == "reveal"
     ]
-    give(table(rows))
+    session.show(found, "\n".join([*parts, table(rows)]))
 
 
 @command.command()
-@_FOLDER
-def verify(folder: Path) -> None:
-    """Check that no line was changed, added in between or cut off."""
-    say(f"{len(_lines(folder))} lines, unbroken")
+@connected
+def verify(session: Session) -> None:
+    """Check that no line was changed, added in between or cut off; exit code 5 otherwise."""
+    folder = _by_hand(session)
+    if folder is not None:
+        found = _file_lines(folder)
+        whole = {"lines": len(found), "whole": True, "head": found[-1]["hash"] if found else ""}
+    else:
+        whole = chains.verify(session.client.ledger.all(limit=200), WORDS, "ledger")
+    session.show(whole, chains.told(whole))

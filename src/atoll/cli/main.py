@@ -5,42 +5,80 @@
 
 from __future__ import annotations
 
+import os
 import sys
 
 COMMANDS = {
     "demo": ("atoll.cli.demo.command", "two parties on this machine: intersect, train, evaluate"),
-    "party": ("atoll.cli.party", "make a party's keys, show them, trust a peer"),
-    "data": ("atoll.cli.data", "check a table before it is used"),
-    "job": ("atoll.cli.job", "check, plan and run a job as one party"),
-    "report": ("atoll.cli.report", "draw the reports of a run on one HTML page"),
-    "ledger": ("atoll.cli.ledger", "show and verify what a party has agreed to and revealed"),
+    "init": ("atoll.cli.node.init", "make a node: folder, keys, settings, first user"),
+    "up": ("atoll.cli.node.up", "start this machine's node"),
+    "down": ("atoll.cli.node.down", "stop it"),
+    "restart": ("atoll.cli.node.restart", "stop it and start it again"),
+    "status": ("atoll.cli.node.status", "show how it does"),
+    "doctor": ("atoll.cli.node.doctor", "look for what usually goes wrong"),
+    "selftest": ("atoll.cli.selftest", "run a small job, alone or with partners"),
+    "config": ("atoll.cli.node.config", "show settings and where each comes from"),
+    "admin": ("atoll.cli.admin", "back up, restore, migrate, prune"),
+    "login": ("atoll.cli.login:login", "make a connection to a node, with a password"),
+    "logout": ("atoll.cli.login:logout", "end a connection"),
+    "whoami": ("atoll.cli.login:whoami", "show who you are to the node"),
+    "user": ("atoll.cli.user", "people and what they may do"),
+    "token": ("atoll.cli.token", "tokens for programs"),
+    "party": ("atoll.cli.party", "partners: invite, trust, ping, revoke; your keys"),
+    "data": ("atoll.cli.data", "tables: check, register, grant, preview"),
+    "job": ("atoll.cli.job.group", "jobs: plan, submit, watch, approve, stop; or run one by hand"),
+    "model": ("atoll.cli.model", "models: show, publish, bind, export, predict"),
+    "component": ("atoll.cli.component", "algorithms: list, approve, write your own"),
+    "report": ("atoll.cli.report", "draw report files on one HTML page"),
+    "ledger": ("atoll.cli.ledger", "what was agreed to and revealed"),
+    "audit": ("atoll.cli.audit", "who did what on this node"),
+    "schema": ("atoll.cli.schema", "JSON Schemas of what commands print and files hold"),
+    "completion": ("atoll.cli.completion", "completion for bash, zsh and fish"),
 }
 USAGE = 2
+COMPLETE = "_ATOLL_COMPLETE"
+_GROUPS = {
+    "demo": "a first look",
+    "init": "this machine's node",
+    "login": "people and partners",
+    "data": "work",
+    "ledger": "accounts",
+    "schema": "help for programs",
+}
 
 _HEAD = """\
 usage: atoll COMMAND [OPTIONS]
 
 Federated learning in which no row leaves home.
-
-commands:
 """
 _TAIL = """
   --version  show the version and leave
   --help     this text; after a command: that command's own
 
-Data goes to standard output, talk to standard error. Exit codes: 0 done, 1 failed, 2 usage,
-3 not found, 4 denied, 5 conflict, 6 peer not reached, 8 cancelled, 9 bad data, 10 environment.
+Data goes to standard output, talk to standard error. Most commands take --json, --quiet,
+--verbose, --no-color, and --url, --profile or --folder to say which node is meant.
+Exit codes: 0 done, 1 failed, 2 usage, 3 not found, 4 denied, 5 conflict, 6 not reached,
+7 not in time, 8 cancelled, 9 bad data, 10 environment.
 """
 
 
 def usage() -> str:
     """Return the text of ``atoll --help``."""
-    lines = "".join(f"  {name:<9}  {text}\n" for name, (_, text) in COMMANDS.items())
-    return _HEAD + lines + _TAIL
+    lines = []
+    for name, (_, text) in COMMANDS.items():
+        if name in _GROUPS:
+            lines.append(f"\n{_GROUPS[name]}:\n")
+        lines.append(f"  {name:<11}{text}\n")
+    return _HEAD + "".join(lines) + _TAIL
 
 
 def main() -> None:
     """Run the command line and leave with its exit code."""
+    instruction = os.environ.get(COMPLETE)
+    if instruction:
+        from atoll.cli.completion import complete
+
+        sys.exit(complete(instruction))
     sys.exit(run(sys.argv[1:]))
 
 

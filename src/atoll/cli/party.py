@@ -1,4 +1,4 @@
-"""``atoll party``: a party's keys, and whom it trusts."""
+"""``atoll party``: a party's keys in its folder, and the partners of a node."""
 
 from __future__ import annotations
 
@@ -7,18 +7,34 @@ from pathlib import Path
 import click
 
 from atoll.channel.identity import export_ca, fingerprint, init_party, load_party, trust
-from atoll.cli.talk import give, give_json, say, table
+from atoll.cli import completing, lines
+from atoll.cli.options import (
+    Output,
+    Session,
+    confirm,
+    connected,
+    keyed,
+    paged,
+    printed,
+    secret,
+    secret_file,
+    sure,
+)
+from atoll.cli.talk import give, say, table
 from atoll.jobs.errors import NotFoundError
 
 _FOLDER = click.option(
     "--folder", type=click.Path(path_type=Path), required=True, help="the party's folder"
 )
-_JSON = click.option("--json", "as_json", is_flag=True, help="one JSON object on standard output")
+_party = click.argument("party", shell_complete=completing.parties)
 
 
 @click.group()
 def command() -> None:
-    """Make a party's keys, show them, and trust a peer."""
+    """Invite partners to a node, see and revoke them; make and show a party's keys.
+
+    init, export, trust and show work on the files of a --folder and ask no node.
+    """
 
 
 @command.command()
@@ -57,29 +73,103 @@ def trust_(peer: str, file: Path, folder: Path, address: str | None, replace: bo
 
 @command.command()
 @_FOLDER
-@_JSON
-def show(folder: Path, as_json: bool) -> None:
+@printed
+def show(output: Output, folder: Path) -> None:
     """Show a party, its fingerprint, its peers, and when certificates end."""
     identity = load_party(folder)
     ends = identity.expiries()
-    if as_json:
-        give_json(
-            {
-                "party": identity.party,
-                "fingerprint": fingerprint(identity.ca),
-                "peers": {
-                    name: {"fingerprint": fingerprint(peer.ca), "address": peer.address}
-                    for name, peer in identity.peers.items()
-                },
-                "certificates": [
-                    {"what": e.what, "party": e.party, "ends": e.ends.isoformat()} for e in ends
-                ],
-            }
-        )
-        return
-    give(f"party {identity.party}\nfingerprint {fingerprint(identity.ca)}\n")
+    whole = {
+        "party": identity.party,
+        "fingerprint": fingerprint(identity.ca),
+        "peers": {
+            name: {"fingerprint": fingerprint(peer.ca), "address": peer.address}
+            for name, peer in identity.peers.items()
+        },
+        "certificates": [
+            {"what": e.what, "party": e.party, "ends": e.ends.isoformat()} for e in ends
+        ],
+    }
+    parts = [f"party {identity.party}\nfingerprint {fingerprint(identity.ca)}\n"]
     for name, peer in identity.peers.items():
-        give(f"trusts {name} at {peer.address or '(it dials)'}\n  {fingerprint(peer.ca)}")
+        parts.append(f"trusts {name} at {peer.address or '(it dials)'}\n  {fingerprint(peer.ca)}")
     rows = [("certificate", "of", "ends", "days left")]
     rows += [(e.what, e.party, f"{e.ends:%Y-%m-%d}", f"{e.days_left:.0f}") for e in ends]
-    give("\n" + table(rows))
+    output.show(whole, "\n".join([*parts, "\n" + table(rows)]))
+
+
+@command.command()
+@click.argument("party")
+@connected
+def invite(session: Session, party: str) -> None:
+    """Make a one-time code with which PARTY can join; hand it over by a safe way."""
+    made = session.client.parties.invite(party)
+    session.show(made, made.code)
+    until = f" until {lines.moment(made.expires)} UTC" if made.expires else ""
+    session.say(f"the code works once, for {party} alone{until}; it is shown only now")
+
+
+@command.command()
+@secret_file("--code-file", "the partner's one-time code; else it is asked for")
+@keyed
+@connected
+def accept(session: Session, secret_at: Path | None, key: str | None) -> None:
+    """Use a partner's one-time code: both nodes know and trust each other then."""
+    view = session.client.parties.accept(secret(secret_at, "Code"), key=key)
+    session.show(view, f"{view.party} at {view.address or '(it calls us)'}")
+    if view.fingerprint:
+        session.say(f"compare its fingerprint by telephone: {view.fingerprint}")
+
+
+@command.command(name="list")
+@paged
+@connected
+def list_(session: Session, limit: int, after: str | None) -> None:
+    """List the node's partners."""
+    page = session.client.parties.list(limit=limit, after=after)
+    body = [
+        (
+            row.party,
+            row.address or "(it calls us)",
+            "revoked" if row.revoked else "yes" if row.connected else "",
+            lines.moment(row.seen),
+        )
+        for row in page.items
+    ]
+    head = ("party", "address", "connected", "seen (UTC)")
+    session.show(page, lines.rows(head, body, "no partners"))
+    if page.next and not session.as_json:
+        session.say(f"more: --after {page.next}")
+
+
+@command.command()
+@_party
+@sure
+@connected
+def revoke(session: Session, party: str, yes: bool) -> None:
+    """Withdraw the trust in PARTY; its connections are closed."""
+    confirm(f"Withdraw the trust in {party}?", yes)
+    session.client.parties.revoke(party)
+    session.show({"done": True, "what": f"revoked {party}"}, f"revoked {party}")
+
+
+@command.command()
+@sure
+@keyed
+@connected
+def rotate(session: Session, yes: bool, key: str | None) -> None:
+    """Give the node a new key and certificate; partners need do nothing."""
+    confirm("Make a new key and certificate for the node?", yes)
+    made = session.client.parties.rotate(key=key)
+    until = f"until {lines.moment(made.expires)} UTC" if made.expires else ""
+    session.show(made, lines.names(part for part in (made.fingerprint, until) if part))
+
+
+@command.command()
+@_party
+@connected
+def ping(session: Session, party: str) -> int:
+    """Ask PARTY's node for a sign of life; exit code 6 if there is none."""
+    found = session.client.parties.ping(party)
+    text = f"{found.party} answered in {found.seconds * 1000:.1f} ms"
+    session.show(found, text if found.reachable else f"{found.party} does not answer")
+    return 0 if found.reachable else 6

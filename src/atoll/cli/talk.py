@@ -11,6 +11,17 @@ from typing import Any
 from atoll.core.errors import AtollError
 
 _RED, _DIM, _PLAIN = "\033[31m", "\033[2m", "\033[0m"
+_MOOD = {"colour": True, "traces": False}
+
+
+def set_mood(*, colour: bool = True, traces: bool = False) -> None:
+    """Say whether colours are welcome, and whether a fault shows where it was."""
+    _MOOD.update(colour=colour, traces=traces)
+
+
+def traces() -> bool:
+    """Say whether a fault shows where it was."""
+    return _MOOD["traces"] or os.environ.get("ATOLL_TRACEBACK") == "1"
 
 
 def person_watches() -> bool:
@@ -20,7 +31,7 @@ def person_watches() -> bool:
 
 def colours() -> bool:
     """Say whether talk may be coloured (https://no-color.org)."""
-    return person_watches() and not os.environ.get("NO_COLOR")
+    return _MOOD["colour"] and person_watches() and not os.environ.get("NO_COLOR")
 
 
 def say(text: str) -> None:
@@ -38,6 +49,11 @@ def give(text: str) -> None:
 def give_json(value: Any) -> None:
     """Write one JSON value."""
     give(json.dumps(value, indent=2, sort_keys=False, ensure_ascii=False, allow_nan=False))
+
+
+def give_line(value: Any) -> None:
+    """Write one JSON value on one line."""
+    give(json.dumps(value, ensure_ascii=False, allow_nan=False))
 
 
 def error_lines(error: AtollError) -> list[str]:

@@ -13,7 +13,8 @@ from typing import IO, Any, TypeVar
 import httpx
 
 from atoll.sdk import async_resources as resources
-from atoll.sdk import flows, sse, target
+from atoll.sdk import flows, sse
+from atoll.sdk import target as wiring
 from atoll.sdk.drive import Done, Driver
 from atoll.sdk.flows import Flow, Lost
 from atoll.sdk.wire import JSON_BYTES, Answer, Call, Request, unexpected
@@ -31,13 +32,14 @@ class AsyncClient:
         token: str | None = None,
         profile: str | None = None,
         folder: str | Path | None = None,
+        target: wiring.Target | None = None,
         timeout: float = 30.0,
         attempts: int = flows.ATTEMPTS,
     ) -> None:
-        self.target = target.resolve(url, token, profile, folder)
+        self.target = target or wiring.resolve(url, token, profile, folder)
         self._timeout = timeout
         self._attempts = max(attempts, 1)
-        self._http = httpx.AsyncClient(**target.options(self.target, timeout))
+        self._http = httpx.AsyncClient(**wiring.options(self.target, timeout))
         self.data = resources.Data(self)
         self.jobs = resources.Jobs(self)
         self.models = resources.Models(self)
@@ -93,27 +95,31 @@ class AsyncClient:
         """Send one request; its answer's body stays open with ``stack``. Errors: ``Lost``."""
         content: Any = request.payload()
         if request.content is not None:
-            content = _pieces(stack.enter_context(target.open_content(request.content)))
-        with target.told(self.target):
+            content = _pieces(stack.enter_context(wiring.open_content(request.content)))
+        with wiring.told(self.target):
             return await stack.enter_async_context(
                 self._http.stream(
                     request.method,
                     request.url(self.target.url),
                     headers=request.headers(self.target.token),
                     content=content,
-                    timeout=target.timeout_for(request, self._timeout, stream=stream),
+                    timeout=wiring.timeout_for(request, self._timeout, stream=stream),
                 )
             )
 
     async def whole(self, response: httpx.Response) -> Answer:
         """Read an answer. Errors: ``Lost``, ATL-SDK-010 too large."""
         body = bytearray()
-        with target.told(self.target):
+        with wiring.told(self.target):
             async for chunk in response.aiter_bytes():
                 body += chunk
                 if len(body) > JSON_BYTES:
                     raise unexpected(response.status_code)
         return Answer(response.status_code, response.headers, bytes(body))
+
+    async def status(self) -> dict[str, Any]:
+        """Ask how the node does."""
+        return await self.node.status()
 
     async def close(self) -> None:
         """Close the connections."""
@@ -173,7 +179,7 @@ class _Opened:
             case flows.Open(request=request):
                 return await self._open(request)
             case flows.Line():
-                with target.told(self._client.target):
+                with wiring.told(self._client.target):
                     return None if self._lines is None else await anext(self._lines, None)
             case flows.Save(file=file):
                 return await self._save(file)
@@ -190,14 +196,14 @@ class _Opened:
     async def _save(self, file: Path) -> int:
         if self._response is None:
             return 0
-        with target.Draft(file) as draft, target.told(self._client.target):
-            async for chunk in self._response.aiter_bytes(target.CHUNK):
+        with wiring.Draft(file) as draft, wiring.told(self._client.target):
+            async for chunk in self._response.aiter_bytes(wiring.CHUNK):
                 draft.write(chunk)
         return draft.size
 
 
 async def _pieces(file: IO[bytes]) -> AsyncIterator[bytes]:
-    while chunk := file.read(target.CHUNK):
+    while chunk := file.read(wiring.CHUNK):
         yield chunk
 
 

@@ -20,7 +20,8 @@ from typing import Any, TypeVar
 
 import httpx
 
-from atoll.sdk import flows, resources, sse, target
+from atoll.sdk import flows, resources, sse
+from atoll.sdk import target as wiring
 from atoll.sdk.drive import Done, Driver
 from atoll.sdk.flows import Flow, Lost
 from atoll.sdk.wire import JSON_BYTES, Answer, Call, Request, unexpected
@@ -29,7 +30,7 @@ T = TypeVar("T")
 
 
 class Client:
-    """A connection to one node; see ``target.resolve`` for how the node is found.
+    """A connection to one node; see ``wiring.resolve`` for how the node is found.
 
     ``timeout`` is in seconds for each request, ``attempts`` how often one is sent at most. Errors
     of its calls are ``AtollError`` with the node's code, place and hint; ATL-SDK-012 the node
@@ -43,13 +44,14 @@ class Client:
         token: str | None = None,
         profile: str | None = None,
         folder: str | Path | None = None,
+        target: wiring.Target | None = None,
         timeout: float = 30.0,
         attempts: int = flows.ATTEMPTS,
     ) -> None:
-        self.target = target.resolve(url, token, profile, folder)
+        self.target = target or wiring.resolve(url, token, profile, folder)
         self._timeout = timeout
         self._attempts = max(attempts, 1)
-        self._http = httpx.Client(**target.options(self.target, timeout))
+        self._http = httpx.Client(**wiring.options(self.target, timeout))
         self.data = resources.Data(self)
         self.jobs = resources.Jobs(self)
         self.models = resources.Models(self)
@@ -110,27 +112,31 @@ class Client:
         """Send one request; its answer's body stays open with ``stack``. Errors: ``Lost``."""
         content: Any = request.payload()
         if request.content is not None:
-            content = stack.enter_context(target.open_content(request.content))
-        with target.told(self.target):
+            content = stack.enter_context(wiring.open_content(request.content))
+        with wiring.told(self.target):
             return stack.enter_context(
                 self._http.stream(
                     request.method,
                     request.url(self.target.url),
                     headers=request.headers(self.target.token),
                     content=content,
-                    timeout=target.timeout_for(request, self._timeout, stream=stream),
+                    timeout=wiring.timeout_for(request, self._timeout, stream=stream),
                 )
             )
 
     def whole(self, response: httpx.Response) -> Answer:
         """Read an answer. Errors: ``Lost``, ATL-SDK-010 too large."""
         body = bytearray()
-        with target.told(self.target):
+        with wiring.told(self.target):
             for chunk in response.iter_bytes():
                 body += chunk
                 if len(body) > JSON_BYTES:
                     raise unexpected(response.status_code)
         return Answer(response.status_code, response.headers, bytes(body))
+
+    def status(self) -> dict[str, Any]:
+        """Ask how the node does."""
+        return self.node.status()
 
     def close(self) -> None:
         """Close the connections."""
@@ -178,7 +184,7 @@ class _Opened:
             case flows.Open(request=request):
                 return self._open(request)
             case flows.Line():
-                with target.told(self._client.target):
+                with wiring.told(self._client.target):
                     return next(self._lines, None)
             case flows.Save(file=file):
                 return self._save(file)
@@ -195,8 +201,8 @@ class _Opened:
     def _save(self, file: Path) -> int:
         if self._response is None:
             return 0
-        with target.Draft(file) as draft, target.told(self._client.target):
-            for chunk in self._response.iter_bytes(target.CHUNK):
+        with wiring.Draft(file) as draft, wiring.told(self._client.target):
+            for chunk in self._response.iter_bytes(wiring.CHUNK):
                 draft.write(chunk)
         return draft.size
 

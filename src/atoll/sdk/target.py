@@ -6,7 +6,7 @@ import os
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, Any
 
@@ -46,23 +46,38 @@ def resolve(
     """Return the node that is meant.
 
     In this order: an address, the folder of a node on this machine, a profile, ``ATOLL_URL``,
-    ``ATOLL_PROFILE``, the default profile; a token that is given or in ``ATOLL_TOKEN`` goes first.
-    Errors: ATL-SDK-020 no profile, ATL-SDK-023 no address, ATL-SDK-024 the token would be seen.
+    ``ATOLL_PROFILE``, ``ATOLL_HOME`` (a node's folder), the default profile, a node that runs in
+    ``~/.atoll``; a token that is given or in ``ATOLL_TOKEN`` goes before others. Errors:
+    ATL-SDK-020 no profile, ATL-SDK-023 no address, ATL-SDK-024 the token would be seen,
+    ATL-NOD-003 no node runs in the folder.
     """
     token = token or os.environ.get("ATOLL_TOKEN") or None
-    if url is None and folder is not None:
-        found = of_folder(Path(folder))
-        return Target(found.url, token or found.token)
-    if url is None and profile is None:
+    if url is None and folder is None and profile is None:
         url = os.environ.get("ATOLL_URL") or None
+        profile = os.environ.get("ATOLL_PROFILE") or None
+        if url is None and profile is None:
+            folder = _own_folder()
     if url is not None:
         target = Target(checked_url(url), token)
+    elif folder is not None:
+        found = of_folder(Path(folder))
+        return replace(found, token=token or found.token)
     else:
-        chosen = read_profiles().get(profile or os.environ.get("ATOLL_PROFILE") or None)
+        chosen = read_profiles().get(profile)
         target = Target(checked_url(chosen.url), token or chosen.token, chosen.ca, chosen.plain)
     if target.token:
         check_token_travels(target.url, plain=target.plain)
     return target
+
+
+def _own_folder() -> Path | None:
+    """Return the folder of this machine's node, unless a profile goes before it."""
+    home = os.environ.get("ATOLL_HOME")
+    if home:
+        return Path(home)
+    usual = Path.home() / ".atoll"
+    # Only a node that has run has this file; nothing is imported to look for it.
+    return usual if not read_profiles().profiles and (usual / "run" / "http").exists() else None
 
 
 def of_folder(folder: Path) -> Target:

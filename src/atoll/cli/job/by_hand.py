@@ -1,4 +1,4 @@
-"""``atoll job``: check, plan and run a job as one party."""
+"""Jobs by hand, without a node: check a file, make a plan with the peers, run it with them."""
 
 from __future__ import annotations
 
@@ -12,8 +12,9 @@ from typing import Any
 
 import click
 
+from atoll.cli.options import Output, pairs, printed
 from atoll.cli.plan_text import plan_lines
-from atoll.cli.talk import give, give_json, say
+from atoll.cli.talk import say
 from atoll.components.catalogue import CATALOGUE
 from atoll.core.errors import UserError
 from atoll.flow import runner
@@ -21,12 +22,11 @@ from atoll.flow.planning import schemas
 from atoll.flow.runner import Run
 from atoll.flow.specification import Approved, Specification
 from atoll.flow.worker import Work, listen_to_signals, no_core_dumps
-from atoll.jobs.definition import read_job
 from atoll.jobs.errors import DeniedError
 from atoll.jobs.plan import Plan
 from atoll.jobs.validation import validate
+from atoll.sdk.pipeline import read_job
 
-_JSON = click.option("--json", "as_json", is_flag=True, help="one JSON object on standard output")
 _DIGEST = 64
 
 
@@ -46,23 +46,17 @@ class Place:
             folder=self.folder,
             job=read_job(self.job),
             listen=self.listen,
-            peers=dict(_pairs(self.peers, "--peer")),
-            tables={name: Path(path) for name, path in _pairs(self.tables, "--table")},
+            peers=dict(pairs(self.peers, "--peer")),
+            tables={name: Path(path) for name, path in pairs(self.tables, "--table").items()},
             approve=approve or "everything",
         )
-
-
-def _pairs(texts: tuple[str, ...], option: str) -> list[tuple[str, str]]:
-    pairs = [text.partition("=") for text in texts]
-    if any(not name or not value for name, _, value in pairs):
-        raise UserError("ATL-CLI-006", f"{option} takes NAME=VALUE", place=option)
-    return [(name, value) for name, _, value in pairs]
 
 
 def _placed(function: Callable[..., Any]) -> Callable[..., Any]:
     """Add the options that say where a job runs, and hand them on as one ``Place``."""
 
     def wrapped(
+        output: Output,
         folder: Path,
         job: Path,
         listen: str | None,
@@ -70,7 +64,7 @@ def _placed(function: Callable[..., Any]) -> Callable[..., Any]:
         table: tuple[str, ...],
         **others: Any,
     ) -> Any:
-        return function(Place(folder, job, listen, peer, table), **others)
+        return function(output, Place(folder, job, listen, peer, table), **others)
 
     # Takes the options along that are kept on the function.
     functools.update_wrapper(wrapped, function)
@@ -86,51 +80,36 @@ def _placed(function: Callable[..., Any]) -> Callable[..., Any]:
     return wrapped
 
 
-@click.group()
-def command() -> None:
-    """Check, plan and run a job as one party."""
-
-
-@command.command()
+@click.command()
 @click.argument("file", type=click.Path(path_type=Path))
-@_JSON
-def check(file: Path, as_json: bool) -> None:
-    """Check a job's FILE against the components that are installed here."""
+@printed
+def check(output: Output, file: Path) -> None:
+    """Check a job's FILE (YAML, JSON or TOML) against the components that are installed here."""
     job = read_job(file)
     steps = validate(job, schemas(CATALOGUE))
-    if as_json:
-        give_json({"job": job.digest(), "steps": list(steps)})
-    else:
-        give(f"job {job.name}, {job.digest()}\nsteps: {' → '.join(steps)}")
+    text = f"job {job.name}, {job.digest()}\nsteps: {' → '.join(steps)}"
+    output.show({"job": job.digest(), "steps": list(steps)}, text)
 
 
-@command.command()
-@_placed
-@_JSON
-def plan(place: Place, as_json: bool) -> None:
-    """Make the plan together with the other parties, who do the same; nothing runs.
-
-    Prints what each party brings, learns and keeps, and the digest that `job run --approve` takes.
-    """
+def make_plan(output: Output, place: Place) -> None:
+    """Make the plan together with the other parties, who do the same; nothing runs."""
     made: Plan = _work(place.specification(), None, runner.plan_only)
     keep = place.folder / "plans"
     keep.mkdir(exist_ok=True)
     text = json.dumps(made.canonical(), indent=2, sort_keys=True)
     (keep / f"{made.digest()}.json").write_text(text + "\n", encoding="utf-8")
-    if as_json:
-        give_json({"digest": made.digest(), "plan": made.canonical()})
-    else:
-        give("\n".join(plan_lines(made)))
+    whole = {"digest": made.digest(), "plan": made.canonical()}
+    output.show(whole, lambda: "\n".join(plan_lines(made)))
 
 
-@command.command()
+@click.command()
+@printed
 @_placed
 @click.option("--approve", help="the digest of the plan that is approved (see job plan)")
 @click.option("--runs", type=click.IntRange(1), default=1, help="how many runs of it (1)")
 @click.option("--yes", is_flag=True, help="approve whatever plan the parties make")
-@_JSON
-def run(place: Place, approve: str | None, runs: int, yes: bool, as_json: bool) -> None:
-    """Run a job as this party; the others run theirs.
+def run(output: Output, place: Place, approve: str | None, runs: int, yes: bool) -> None:
+    """Run a job by hand as this party; the others run theirs. No node takes part.
 
     Without --approve or --yes the plan is shown, and a person at the terminal is asked.
     """
@@ -139,10 +118,8 @@ def run(place: Place, approve: str | None, runs: int, yes: bool, as_json: bool) 
     approved = Approved(digest=approve.lower(), runs=runs) if approve else None
     asked = None if approved or yes else _ask
     outcome = _work(place.specification(approved), asked, runner.run)
-    if as_json:
-        give_json({"run": outcome.folder.name, "outputs": str(outcome.folder)})
-    else:
-        give(str(outcome.folder))
+    whole = {"run": outcome.folder.name, "outputs": str(outcome.folder)}
+    output.show(whole, str(outcome.folder))
 
 
 def _ask(made: Plan) -> int:

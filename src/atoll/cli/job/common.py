@@ -1,0 +1,42 @@
+"""What the commands about jobs share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from atoll.cli import completing, lines
+from atoll.cli.options import Session
+from atoll.core.errors import CancelledError
+from atoll.jobs.errors import DeniedError
+
+if TYPE_CHECKING:
+    from atoll.flow.api import views
+    from atoll.sdk.jobs import Job
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+job_argument = click.argument("job", shell_complete=completing.jobs)
+step_argument = click.argument("step", shell_complete=completing.steps)
+attempt_option = click.option(
+    "--attempt", type=click.IntRange(1), help="which attempt (else the last)"
+)
+wait_option = click.option(
+    "--wait/--no-wait", default=False, help="return when the job has ended (no)"
+)
+
+
+def exit_code(view: views.JobView) -> int:
+    """Return the exit code for how a job stands: 0 unless it has ended badly."""
+    ends = {"failed": 1, "cancelled": CancelledError.exit_code, "refused": DeniedError.exit_code}
+    return ends.get(view.state, 0)
+
+
+def finish(session: Session, job: Job, wait: bool) -> int:
+    """Show a job that was just changed, after its end if that is wanted."""
+    if wait:
+        job.wait(session.timeout)
+    session.show(job.view, lambda: lines.job(job.view))
+    return exit_code(job.view) if wait else 0

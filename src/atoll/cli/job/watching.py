@@ -1,0 +1,199 @@
+"""``atoll job watch``: a job as it goes on; a picture for a terminal, lines for everything else."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from atoll.cli import lines, talk
+from atoll.cli.job.common import exit_code, job_argument
+from atoll.cli.options import Session, connected, plain
+
+if TYPE_CHECKING:
+    from atoll.flow.api import views
+
+_ENDED = frozenset({"success", "failed", "cancelled", "refused"})
+_DONE = frozenset({"success", "reused", "failed", "cancelled", "lost"})
+_COLOURS = {"success": "green", "reused": "green", "running": "blue", "failed": "red"}
+
+
+@dataclass
+class StepPicture:
+    """What is known of a step: states, attempt, times and progress."""
+
+    state: str = "waiting"
+    attempt: int = 0
+    own: str = ""
+    peers: str = ""
+    phase: str = ""
+    share: float | None = None
+    begun: float | None = None
+    ended: float | None = None
+
+    def seconds(self, now: float) -> float | None:
+        """Return how long it has run, or ran."""
+        return None if self.begun is None else (self.ended or now) - self.begun
+
+
+@dataclass
+class Picture:
+    """A job as its events tell it; ``take`` returns the line for one that changed something."""
+
+    job: str
+    name: str = ""
+    state: str = ""
+    reason: str = ""
+    steps: dict[str, StepPicture] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, view: views.JobView) -> Picture:
+        """Begin with what the node knows now."""
+        order = [name for name in view.order if name in view.steps] or list(view.steps)
+        return cls(view.id, view.name, view.state, steps={name: StepPicture() for name in order})
+
+    def take(self, event: views.Event) -> str | None:
+        """Take an event in; return what changed, if something did."""
+        data = event.data
+        if event.kind == "state":
+            return self._state(event.time, data)
+        if event.step is None:
+            return None
+        step = self.steps.setdefault(event.step, StepPicture())
+        if event.kind == "step":
+            return self._step(event, step)
+        if event.kind == "progress":
+            step.phase = str(data.get("phase", ""))
+            done, total = data.get("done"), data.get("total")
+            if isinstance(done, int | float) and isinstance(total, int | float) and total:
+                step.share = min(done / total, 1.0)
+        elif event.kind == "phase":
+            step.phase = str(data.get("phase", ""))
+        return None
+
+    def _state(self, moment: float, data: dict[str, Any]) -> str:
+        self.state = str(data.get("state", self.state))
+        told = [data.get(name) for name in ("code", "message", "reason")]
+        told += [f"{name} {data[name]}" for name in ("party", "phase") if data.get(name)]
+        self.reason = lines.names(part for part in told if part)
+        return _line(moment, self.name, self.state, self.reason)
+
+    def _step(self, event: views.Event, step: StepPicture) -> str:
+        attempt = event.attempt or 0
+        if attempt != step.attempt:
+            step.begun = step.ended = step.share = None
+        step.attempt = attempt
+        step.state = str(event.data.get("state", step.state))
+        own = event.data.get("own")
+        step.own = str(own.get("state", "")) if isinstance(own, dict) else str(own or "")
+        told = event.data.get("peers")
+        step.peers = lines.peers(told) if isinstance(told, dict) else ""
+        if step.state == "running" and step.begun is None:
+            step.begun = event.time
+        if step.state in _DONE:
+            step.ended = event.time
+            step.begun = event.time if step.begun is None else step.begun
+        what = f"{step.state}, attempt {attempt}" if attempt > 1 else step.state
+        here = f"here {step.own}, {step.peers}" if step.peers else ""
+        return _line(event.time, event.step or "", what, here)
+
+
+def _line(moment: float, name: str, state: str, told: str) -> str:
+    text = f"{time.strftime('%H:%M:%S', time.gmtime(moment))}  {name:<16} {state}"
+    return lines.clean(f"{text}  ({told})" if told else text)
+
+
+@click.command()
+@job_argument
+@click.option("--after", type=click.IntRange(0), default=0, help="only events after this number")
+@connected
+def watch(session: Session, job: str, after: int) -> int:
+    """Follow JOB until it has ended; the exit code says how it did.
+
+    On a terminal a picture that is redrawn: each step with its state, attempt, duration, own and
+    peers' state, progress, and what the job waits for. Elsewhere one line per change; with --json
+    one event per line. A connection that breaks is made again.
+    """
+    found = session.client.jobs.get(job)
+    picture = Picture.of(found.view)
+    begun = time.monotonic()
+
+    def late() -> bool:
+        return session.timeout is not None and time.monotonic() - begun > session.timeout
+
+    events = found.stream(after)
+    if session.as_json:
+        for event in events:
+            talk.give_line(plain(event))
+            if late():
+                break
+    elif sys.stdout.isatty() and talk.person_watches():
+        _live(picture, events, late)
+    else:
+        for event in events:
+            changed = picture.take(event)
+            if changed and not session.quiet:
+                talk.give(changed)
+            if late():
+                break
+    found.refresh()
+    if found.state not in _ENDED:
+        # Says by its error that the time is over.
+        found.wait(0.0)
+    if not session.as_json and found.state != "success":
+        session.say(lines.state(found.view))
+    return exit_code(found.view)
+
+
+def _live(picture: Picture, events: Any, late: Callable[[], bool]) -> None:
+    from rich.console import Console
+    from rich.live import Live
+
+    console = Console(no_color=not talk.colours(), highlight=False)
+    with Live(
+        get_renderable=lambda: _drawn(picture, time.time()), console=console, refresh_per_second=4
+    ) as live:
+        for event in events:
+            picture.take(event)
+            if late():
+                break
+        live.refresh()
+
+
+def _drawn(picture: Picture, now: float) -> Any:
+    from rich.table import Table
+    from rich.text import Text
+
+    title = Text(f"{picture.name} {picture.job}  ")
+    title.append(picture.state, style=_COLOURS.get(picture.state, "yellow"))
+    if picture.reason:
+        title.append(f"  {lines.clean(picture.reason)}")
+    drawn = Table(title=title, title_justify="left", box=None, pad_edge=False)
+    for head in ("step", "state", "attempt", "seconds", "here", "peers", "progress"):
+        drawn.add_column(head, justify="right" if head in ("attempt", "seconds") else "left")
+    for name, step in picture.steps.items():
+        seconds = step.seconds(now)
+        drawn.add_row(
+            Text(name),
+            Text(step.state, style=_COLOURS.get(step.state, "dim")),
+            str(step.attempt or ""),
+            "" if seconds is None else f"{seconds:.1f}",
+            Text(step.own),
+            Text(lines.clean(step.peers)),
+            Text(_bar(step)),
+        )
+    return drawn
+
+
+def _bar(step: StepPicture) -> str:
+    if step.state != "running":
+        return ""
+    phase = lines.clean(step.phase)
+    if step.share is None:
+        return phase
+    full = round(step.share * 10)
+    return f"{'█' * full}{'░' * (10 - full)} {step.share:4.0%} {phase}"
