@@ -316,7 +316,8 @@ class Recorder:
         found = [(name, kept["kind"], kept) for name, kept in data.get("outputs", {}).items()]
         found += [(FILE + n, "file", kept) for n, kept in data.get("files", {}).items()]
         if data.get("report_digest"):
-            found.append((REPORT, REPORT, {"digest": data["report_digest"], "bytes": 0}))
+            size = data.get("report_bytes", 0)
+            found.append((REPORT, REPORT, {"digest": data["report_digest"], "bytes": size}))
         return [
             ArtifactRow(
                 job=event.job,
