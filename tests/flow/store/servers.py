@@ -95,7 +95,9 @@ def _group(user: str) -> str:
 @contextlib.contextmanager
 def _folder(user: str | None) -> Iterator[Path]:
     # Not below the tests' own folder: that is closed to other users, and long for a socket's name.
-    folder = Path(tempfile.mkdtemp(prefix="atoll-db-", dir="/tmp"))
+    memory = Path("/dev/shm")
+    roomy = memory.is_dir() and shutil.disk_usage(memory).free > 2 << 30
+    folder = Path(tempfile.mkdtemp(prefix="atoll-db-", dir=memory if roomy else "/tmp"))
     try:
         if user is not None:
             shutil.chown(folder, user, int(_group(user)))

@@ -150,7 +150,7 @@ class _Archive:
     """A tar file in the making; it ends with the manifest of what was added."""
 
     def __init__(self, raw: IO[bytes]) -> None:
-        self._tar = tarfile.open(fileobj=raw, mode="w|", format=tarfile.PAX_FORMAT)  # noqa: SIM115
+        self._tar = tarfile.open(fileobj=raw, mode="w", format=tarfile.PAX_FORMAT)  # noqa: SIM115
         self._files: dict[str, dict[str, Any]] = {}
 
     def add(self, name: str, path: Path) -> None:

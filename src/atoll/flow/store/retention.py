@@ -18,6 +18,7 @@ from atoll.flow.store.files import ArtifactFiles, Pruned
 _J = schema.jobs
 _A = schema.artifacts
 _BATCH = 50
+_PAGES = 1000
 DAY = 86_400.0
 ENDED = ("success", "failed", "cancelled", "refused")
 
@@ -155,8 +156,19 @@ def _remove_folder(parent: Path | None, job: str) -> None:
 
 
 def _give_back(database: Database) -> None:
-    """Let a SQLite file shrink, a few pages at a time."""
-    if database.file is not None:
-        database.write(
-            lambda connection: connection.exec_driver_sql("PRAGMA incremental_vacuum(2000)").all()
-        )
+    """Let a SQLite file shrink, some pages per transaction."""
+    if database.file is None:
+        return
+
+    def some(connection: Connection) -> int:
+        free = int(connection.exec_driver_sql("PRAGMA freelist_count").scalar_one())
+        # The driver takes one step per statement, and so gives back one page, whatever is asked.
+        for _ in range(min(free, _PAGES)):
+            connection.exec_driver_sql("PRAGMA incremental_vacuum(1)")
+        return free
+
+    free = database.write(some)
+    while free:
+        before, free = free, database.write(some)
+        if free >= before:
+            return

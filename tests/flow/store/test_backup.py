@@ -1,0 +1,253 @@
+"""Backups: they hold all, restore into any kind of database, and a damaged one is refused."""
+
+from __future__ import annotations
+
+import io
+import json
+import tarfile
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from sqlalchemy import Connection, select
+
+from atoll.core.errors import AtollError, UserError
+from atoll.flow.store import (
+    ArtifactFiles,
+    Artifacts,
+    Database,
+    Events,
+    Jobs,
+    Meta,
+    Tasks,
+    backup,
+    restore,
+    schema,
+)
+from atoll.flow.store.writer import MARK
+from atoll.jobs.errors import ConflictError, EnvironmentFault
+from tests.flow.store.conftest import KINDS, create
+from tests.flow.store.samples import artifact, job, task
+from tests.flow.store.servers import Server
+
+Rows = dict[str, list[tuple[object, ...]]]
+
+
+def fill(database: Database, files: ArtifactFiles) -> None:
+    jobs = Jobs(database)
+    for number in range(1, 4):
+        row = job(number, name="数据 ' \" \\ \n", tags=["t"], machine={"n": [1.5, None]})
+        jobs.create(row, ["alpha", "beta"])
+        Tasks(database).save(task(row, seconds=0.1 + 0.2, peak_memory=1 << 40))
+        Events(database).append(row.id, 1767225600.123456, "state", data={"x": True})
+        stored = files.put(b"artifact %d" % number)
+        Artifacts(database).save(
+            artifact(row, stored.digest, bytes=stored.bytes, published=number == 1)
+        )
+    Meta(database).set("party", "alpha")
+
+
+def content(database: Database) -> Rows:
+    def look(connection: Connection) -> Rows:
+        return {
+            table.name: [
+                tuple(row)
+                for row in connection.execute(select(table).order_by(*table.primary_key))
+                if row[0] != MARK
+            ]
+            for table in schema.metadata.sorted_tables
+        }
+
+    return database.read(look)
+
+
+@pytest.mark.parametrize("target", KINDS)
+def test_there_and_back(
+    database: Database,
+    kind: str,
+    target: str,
+    tmp_path: Path,
+    servers: Callable[[str], Server],
+) -> None:
+    """From each kind into each: a copy of the file for SQLite to SQLite, rows for the others."""
+    files = ArtifactFiles(tmp_path / "artifacts")
+    fill(database, files)
+    settings = tmp_path / "atoll.toml"
+    settings.write_text("[node]\n")
+    made = backup(
+        database,
+        files,
+        tmp_path / "b.tar",
+        5.0,
+        portable=target != "sqlite",
+        settings={"atoll.toml": settings},
+    )
+    assert (made.artifacts, made.missing) == (3, ())
+    assert made.path.stat().st_mode & 0o777 == 0o600
+    new = tmp_path / "new"
+    url = f"sqlite:///{new}/atoll.db" if target == "sqlite" else create(servers(target), target)
+    report = restore(made.path, url, new / "artifacts", settings=new)
+    assert (report.created, report.artifacts, report.settings) == (5.0, 3, ("atoll.toml",))
+    with Database.open(url) as restored:
+        assert content(restored) == content(database)
+        Jobs(restored).create(job(9))
+    again = ArtifactFiles(new / "artifacts")
+    assert sorted(again.digests()) == sorted(files.digests())
+    assert again.read(next(again.digests())).startswith(b"artifact ")
+    with pytest.raises(ConflictError, match="ATL-STO-027"):
+        restore(made.path, url, new / "artifacts")
+
+
+def test_a_backup_while_others_write(sqlite: Database, tmp_path: Path) -> None:
+    files = ArtifactFiles(tmp_path / "artifacts")
+    jobs, ending = Jobs(sqlite), threading.Event()
+
+    def write() -> None:
+        number = 0
+        while not ending.is_set():
+            number += 1
+            row = job(number)
+
+            def work(connection: Connection) -> None:
+                jobs.create(row, connection=connection)  # noqa: B023
+                Tasks(sqlite).save(task(row), connection=connection)  # noqa: B023
+
+            sqlite.write(work)
+
+    thread = threading.Thread(target=write)
+    thread.start()
+    try:
+        made = [backup(sqlite, files, tmp_path / f"{n}.tar", 1.0) for n in range(3)]
+    finally:
+        ending.set()
+        thread.join(30)
+    for number, one in enumerate(made):
+        place = tmp_path / f"r{number}"
+        restore(one.path, f"sqlite:///{place}/atoll.db", place / "artifacts")
+        with Database.open(f"sqlite:///{place}/atoll.db") as database:
+            rows = content(database)
+            assert [r[0] for r in rows["jobs"]] == [r[0] for r in rows["tasks"]]
+
+
+def test_a_missing_artifact_is_told(sqlite: Database, tmp_path: Path) -> None:
+    files = ArtifactFiles(tmp_path / "artifacts")
+    fill(sqlite, files)
+    lost = next(files.digests())
+    files.path(lost).unlink()
+    made = backup(sqlite, files, tmp_path / "b.tar", 1.0)
+    assert (made.artifacts, made.missing) == (2, (lost,))
+    place = tmp_path / "new"
+    report = restore(made.path, f"sqlite:///{place}/atoll.db", place / "artifacts")
+    assert (report.artifacts, report.missing) == (2, (lost,))
+
+
+def test_nothing_is_overwritten(sqlite: Database, tmp_path: Path) -> None:
+    files = ArtifactFiles(tmp_path / "artifacts")
+    backup(sqlite, files, tmp_path / "b.tar", 1.0)
+    with pytest.raises(EnvironmentFault, match="ATL-STO-025"):
+        backup(sqlite, files, tmp_path / "b.tar", 1.0)
+    with pytest.raises(AtollError, match="ATL-STO-024"):
+        backup(sqlite, files, tmp_path / "none" / "b.tar", 1.0)
+    with pytest.raises(AtollError, match="ATL-STO-025"):
+        backup(sqlite, files, tmp_path / "c.tar", 1.0, settings={"../x": tmp_path / "b.tar"})
+    assert sorted(path.name for path in tmp_path.glob("*.tar")) == ["b.tar"]
+
+
+@pytest.fixture
+def archive(sqlite: Database, tmp_path: Path) -> Path:
+    """A good backup of a small node."""
+    files = ArtifactFiles(tmp_path / "artifacts")
+    fill(sqlite, files)
+    return backup(sqlite, files, tmp_path / "good.tar", 1.0).path
+
+
+def refused(archive: Path, code: str) -> None:
+    """Restoring must fail and leave nothing."""
+    place = archive.parent / "place"
+    with pytest.raises(AtollError, match=code):
+        restore(archive, f"sqlite:///{place}/atoll.db", place / "artifacts")
+    assert not (place / "atoll.db").exists()
+    assert list(place.rglob("*")) == []
+
+
+@pytest.mark.parametrize("part", [0.0, 0.3, 0.6, 0.95])
+def test_a_backup_cut_short_is_refused(archive: Path, part: float) -> None:
+    data = archive.read_bytes()
+    archive.write_bytes(data[: int(len(data) * part)])
+    refused(archive, "ATL-STO-026")
+
+
+@pytest.mark.parametrize("part", [0.2, 0.5, 0.9])
+def test_a_changed_backup_is_refused(archive: Path, part: float) -> None:
+    """One byte inside each member in turn, found by its offset."""
+    with tarfile.open(archive) as tar:
+        members = tar.getmembers()
+    chosen = members[int(len(members) * part)]
+    data = bytearray(archive.read_bytes())
+    data[chosen.offset_data + chosen.size // 2] ^= 1
+    archive.write_bytes(data)
+    refused(archive, "ATL-STO-026")
+
+
+def rewrite(archive: Path, change: Callable[[dict[str, bytes]], None]) -> None:
+    with tarfile.open(archive) as tar:
+        parts = {m.name: (tar.extractfile(m) or io.BytesIO()).read() for m in tar.getmembers()}
+    change(parts)
+    with tarfile.open(archive, "w") as tar:
+        for name, data in parts.items():
+            member = tarfile.TarInfo(name)
+            member.size = len(data)
+            tar.addfile(member, io.BytesIO(data))
+
+
+@pytest.mark.parametrize("name", ["../evil", "/etc/evil", "artifacts/../evil", "database/x", "a/b"])
+def test_strange_members_are_refused(archive: Path, name: str) -> None:
+    rewrite(archive, lambda parts: parts.update({name: b"x"}))
+    refused(archive, "ATL-STO-026")
+
+
+def test_links_in_a_backup_are_refused(archive: Path) -> None:
+    with tarfile.open(archive, "a") as tar:
+        member = tarfile.TarInfo("artifacts/" + "a" * 64)
+        member.type = tarfile.SYMTYPE
+        member.linkname = "/etc/passwd"
+        tar.addfile(member)
+    refused(archive, "ATL-STO-026")
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "code"),
+    [
+        ("format", 2, "026"),
+        ("files", {}, "026"),
+        ("artifacts", [], "026"),
+        ("created", None, "026"),
+        ("missing", 3, "026"),
+        ("revision", "9999", "008"),
+    ],
+)
+def test_a_manifest_that_does_not_fit(archive: Path, key: str, value: object, code: str) -> None:
+    def change(parts: dict[str, bytes]) -> None:
+        manifest = json.loads(parts["manifest.json"])
+        manifest[key] = value
+        parts["manifest.json"] = json.dumps(manifest).encode()
+
+    rewrite(archive, change)
+    refused(archive, f"ATL-STO-{code}")
+
+
+def test_a_full_target_is_not_touched(archive: Path, tmp_path: Path) -> None:
+    place = tmp_path / "atoll.db"
+    before = place.read_bytes()
+    with pytest.raises(ConflictError, match="ATL-STO-027"):
+        restore(archive, f"sqlite:///{place}", tmp_path / "elsewhere" / "artifacts")
+    assert place.read_bytes() == before
+
+
+def test_a_copy_of_a_file_does_not_go_to_a_server(
+    archive: Path, tmp_path: Path, servers: Callable[[str], Server]
+) -> None:
+    url = create(servers("postgresql"), "postgresql")
+    with pytest.raises(UserError, match="ATL-STO-027"):
+        restore(archive, url, tmp_path / "elsewhere" / "artifacts")

@@ -1,0 +1,150 @@
+"""Pruning: what the policy keeps stays, and nothing that is still named is removed."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from atoll.flow.store import (
+    ArtifactFiles,
+    Artifacts,
+    Database,
+    Jobs,
+    ModelRow,
+    Models,
+    Pruned,
+    Retention,
+    Reuse,
+    prune,
+    statistics,
+)
+from atoll.flow.store.retention import DAY
+from tests.flow.store.samples import artifact, job
+
+NOW = 100 * DAY
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> ArtifactFiles:
+    return ArtifactFiles(tmp_path / "artifacts")
+
+
+def fill(database: Database, files: ArtifactFiles) -> dict[int, str]:
+    """Make jobs 1 to 6 that ended on day 10 to 60, each with an artifact; 7 still runs."""
+    jobs, artifacts = Jobs(database), Artifacts(database)
+    digests = {}
+    for number in range(1, 8):
+        ended = None if number == 7 else number * 10 * DAY
+        state = "success" if ended else "running"
+        jobs.create(job(number, state=state, ended=ended))
+        digests[number] = files.put(str(number).encode()).digest
+        artifacts.save(artifact(job(number), digests[number]))
+        os.utime(files.path(digests[number]), (number, number))
+        Reuse(database).put(str(number), job(number).id, "psi", 0)
+    return digests
+
+
+def left(database: Database) -> list[int]:
+    return sorted(int(row.id[-8:], 16) for row in Jobs(database).list())
+
+
+def test_no_policy_removes_no_job(database: Database, files: ArtifactFiles) -> None:
+    digests = fill(database, files)
+    loose = files.put(b"loose").digest
+    os.utime(files.path(loose), (NOW - 3599, NOW - 3599))
+    report = prune(database, files, Retention(), NOW)
+    # A file that no row names stays while it is young: its row may come yet.
+    assert (report.jobs, report.artifacts, report.files) == ((), 0, Pruned(0, 0))
+    assert prune(database, files, Retention(), NOW + 2).files == Pruned(1, 5)
+    assert set(files.digests()) == set(digests.values())
+
+
+def test_old_jobs_go_with_their_files_and_folders(
+    database: Database, files: ArtifactFiles, tmp_path: Path
+) -> None:
+    digests = fill(database, files)
+    for number in (1, 6):
+        (tmp_path / "jobs" / job(number).id / "logs").mkdir(parents=True)
+    policy = Retention(job_days=70)
+    report = prune(database, files, policy, NOW, job_folders=tmp_path / "jobs")
+    assert sorted(report.jobs) == [job(1).id, job(2).id]
+    assert left(database) == [3, 4, 5, 6, 7]
+    assert set(files.digests()) == {digests[n] for n in range(3, 8)}
+    assert [path.name for path in (tmp_path / "jobs").iterdir()] == [job(6).id]
+    assert Reuse(database).find("1") is None
+
+
+def test_only_so_many_are_kept(database: Database, files: ArtifactFiles) -> None:
+    fill(database, files)
+    prune(database, files, Retention(jobs=2), NOW)
+    assert left(database) == [5, 6, 7]
+    prune(database, files, Retention(jobs=0), NOW)
+    assert left(database) == [7]
+
+
+def test_what_is_published_or_a_model_stays(database: Database, files: ArtifactFiles) -> None:
+    digests = fill(database, files)
+    Artifacts(database).publish(job(1).id, "psi", "table", 0)
+    row = ModelRow(
+        id="m", version=1, job=job(2).id, kind="k", digest=digests[2], stage="s", created=1.0
+    )
+    Models(database).add(row)
+    prune(database, files, Retention(job_days=1), NOW)
+    assert left(database) == [1, 2, 7]
+    prune(database, files, Retention(job_days=1, keep_published=False), NOW)
+    assert left(database) == [7]
+    # The model's file has outlived its job.
+    assert set(files.digests()) == {digests[2], digests[7]}
+
+
+def test_outputs_may_go_before_their_jobs(database: Database, files: ArtifactFiles) -> None:
+    digests = fill(database, files)
+    Artifacts(database).publish(job(1).id, "psi", "table", 0)
+    report = prune(database, files, Retention(artifact_days=55), NOW)
+    assert (report.jobs, report.artifacts) == ((), 3)
+    assert len(left(database)) == 7
+    assert set(files.digests()) == {digests[n] for n in (1, 5, 6, 7)}
+    assert Reuse(database).find("2") is None
+    assert Reuse(database).find("7") is not None
+
+
+def test_a_job_id_leads_to_no_other_folder(sqlite: Database, tmp_path: Path) -> None:
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (tmp_path / "jobs").mkdir()
+    for number, name in enumerate(["../outside", "..", ".", "link"]):
+        Jobs(sqlite).create(job(number, id=name, state="failed", ended=1.0))
+    (tmp_path / "jobs" / "link").symlink_to(outside)
+    report = prune(sqlite, None, Retention(job_days=1), NOW, job_folders=tmp_path / "jobs")
+    assert len(report.jobs) == 4
+    assert outside.is_dir()
+    assert (tmp_path / "jobs").is_dir()
+
+
+def test_many_are_removed_and_the_file_shrinks(sqlite: Database) -> None:
+    jobs = Jobs(sqlite)
+    sqlite.write(
+        lambda c: [
+            jobs.create(job(n, state="failed", ended=1.0, notes="n" * 9000), connection=c)
+            for n in range(230)
+        ]
+    )
+
+    def pages() -> int:
+        return int(sqlite.read(lambda c: c.exec_driver_sql("PRAGMA page_count").scalar_one()))
+
+    before = pages()
+    assert len(prune(sqlite, None, Retention(job_days=1), NOW).jobs) == 230
+    assert pages() < before / 2
+
+
+def test_statistics(database: Database, files: ArtifactFiles) -> None:
+    fill(database, files)
+    found = statistics(database)
+    assert found.jobs == {"success": 6, "running": 1}
+    assert found.tasks == {}
+    assert found.commits > 0
+    assert found.waiting_writes == 0
+    assert (found.database_bytes > 0) == (database.dialect == "sqlite")
