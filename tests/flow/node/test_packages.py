@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from atoll.components import plugins
 from atoll.components.catalogue import CATALOGUE
 from atoll.core.errors import AtollError
 from atoll.flow.access import Access, Actor, local_actor
@@ -46,9 +48,9 @@ def shown(service: Packages) -> dict[str, object]:
 
 
 def code(service: Packages) -> str:
-    with pytest.raises(AtollError) as caught:
-        service.get("own")
-    return caught.value.code
+    view = service.get("own")
+    assert view["approved"] is False
+    return str(view["description"]).partition(":")[0]
 
 
 def test_a_package_is_listed_approved_used_and_revoked(database: Database, target: Path) -> None:
@@ -131,3 +133,24 @@ def test_unknown_names_get_a_near_match(database: Database, target: Path) -> Non
     with pytest.raises(AtollError) as caught:
         packages(database, target).get("statistic")
     assert (caught.value.code, caught.value.hint) == ("ATL-NOD-030", "did you mean statistics?")
+
+
+def test_an_approval_of_what_is_gone_or_changed_can_be_revoked(
+    database: Database, target: Path
+) -> None:
+    write(target, files={"own_package/data.json": "{}"})
+    service = packages(database, target)
+    digest = str(shown(service)["digest"])
+    service.approve("own", digest, BY)
+    (target / "own_package" / "data.json").write_text("[]")
+    changed = plugins.offer("own", [str(target)]).digest
+    service.revoke("own", str(changed), BY)
+    assert service.approved() == {}
+    (target / "own_package" / "data.json").write_text("{}")
+    service.approve("own", digest, BY)
+    shutil.rmtree(target)
+    later = packages(database, target)
+    assert (code(later), later.get("own")["digest"]) == ("ATL-CMP-011", digest)
+    later.revoke("own", digest, BY)
+    with pytest.raises(AtollError):
+        later.get("own")

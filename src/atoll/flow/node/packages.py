@@ -77,18 +77,24 @@ class Packages:
     def get(self, name: str) -> Mapping[str, Any]:
         """Return a component with the schema of its parameters.
 
-        Errors: ATL-NOD-030 there is none; ATL-CMP-010 to 015 why one of others is not used here.
+        One that is refused here is shown with its digest and the reason, without parameters.
+        Errors: ATL-NOD-030 there is none.
         """
         known = self._known
         found = known.get(name)
-        if found is None:
-            refused = known.refused.get(name)
-            if refused is not None:
-                raise ConflictError(refused.code, refused.message, place=name, hint=refused.hint)
+        if found is not None:
+            return own_view(found) | {"parameters": found.parameters.model_json_schema()}
+        offer = self._offer(name)
+        if offer is None and name not in known.refused:
+            names = [*known, *known.refused]
             raise NotFoundError(
-                "ATL-NOD-030", f"there is no component {name!r}", place=name, hint=near(name, known)
+                "ATL-NOD-030", f"there is no component {name!r}", place=name, hint=near(name, names)
             )
-        return own_view(found) | {"parameters": found.parameters.model_json_schema()}
+        return self._view(name, known, offer)
+
+    def _offer(self, name: str) -> Offer | None:
+        found = [entry for entry in plugins.installed(self._path) if entry.name == name]
+        return found[0] if found else None
 
     def approve(self, name: str, digest: str, actor: Actor) -> Mapping[str, Any]:
         """Approve an installed package's component, if ``digest`` is that of what is installed.
@@ -124,10 +130,12 @@ class Packages:
     def revoke(self, name: str, digest: str, actor: Actor) -> Mapping[str, Any]:
         """Withdraw an approval: from now on no job may use the component here.
 
-        Errors: ATL-NOD-030 nothing is approved under this name and digest.
+        ``digest`` is the approved one or that of what is installed now. Errors: ATL-NOD-030
+        nothing is approved under this name and digest.
         """
-        row = self._rows.find(name)
-        if row is None or row.revoked is not None or row.digest != digest:
+        row, offer = self._rows.find(name), self._offer(name)
+        shown = {row.digest if row else None, offer.digest if offer else None}
+        if row is None or row.revoked is not None or digest not in shown:
             raise NotFoundError(
                 "ATL-NOD-030", "no component of this name and digest is approved", place=name
             )
@@ -138,8 +146,7 @@ class Packages:
 
         self._database.write(work)
         self._renew()
-        offers = {entry.name: entry for entry in plugins.installed(self._path)}
-        return self._view(name, self._known, offers.get(name))
+        return self._view(name, self._known, offer)
 
     def _note(self, connection: Any, actor: Actor, action: str, of: Offer | ComponentRow) -> None:
         self._access.audit.record(
@@ -156,7 +163,9 @@ class Packages:
         found = known.get(name)
         if found is not None:
             return own_view(found)
-        return refused_view(name, offer, known.refused.get(name))
+        view = refused_view(name, offer, known.refused.get(name))
+        # Of a package that is gone, only the approval can be named.
+        return view if offer is not None else view | {"digest": self._approved.get(name)}
 
 
 def own_view(component: Component) -> dict[str, Any]:
