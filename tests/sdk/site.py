@@ -402,7 +402,7 @@ class Components:
     def get(self, name: str) -> Any:
         if name != "psi":
             raise NotFoundError("ATL-CMP-001", "there is no such component", place=name)
-        return {"name": name, "version": "1", "parameters": {"type": "object"}}
+        return {"name": name, "version": "1", "digest": DIGEST, "parameters": {"type": "object"}}
 
     def approve(self, name: str, digest: str, actor: Any) -> Any:
         return {"name": name, "version": "1", "digest": digest, "approved": True}

@@ -8,6 +8,7 @@ import click
 
 from atoll.cli import completing, lines
 from atoll.cli.options import Output, Session, confirm, connected, keyed, printed, sure
+from atoll.core.errors import UserError
 
 _name = click.argument("name", shell_complete=completing.components)
 
@@ -78,7 +79,12 @@ def show(session: Session, name: str) -> None:
 
 
 def _digest(session: Session, name: str, digest: str | None) -> str:
-    return digest or session.client.components.get(name).digest or ""
+    found = digest or session.client.components.get(name).digest
+    if not found:
+        raise UserError(
+            "ATL-CLI-026", "this component is in no package that is approved by digest", place=name
+        )
+    return found
 
 
 @command.command()

@@ -1,4 +1,4 @@
-"""``atoll demo``: two parties as two processes, from tables to a report."""
+"""``atoll demo``: two nodes on this machine, from tables to a report."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from atoll.cli.talk import amount, give, give_json, table
 from atoll.jobs.errors import ConflictError
 
 REPORT = Path("build/demo/report.html")
+KEPT = Path("build/demo/nodes")
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,7 @@ class Options:
     seed: int
     folder: Path | None
     report: Path | None
+    keep: bool = False
 
 
 _int = click.IntRange
@@ -58,7 +60,12 @@ _int = click.IntRange
 @click.option(
     "--folder",
     type=click.Path(path_type=Path, file_okay=False),
-    help="keep keys, tables, ledgers and outputs here (a new folder)",
+    help="keep the nodes' folders and the outputs here (a new folder)",
+)
+@click.option(
+    "--keep",
+    is_flag=True,
+    help=f"leave the nodes running, and print addresses and first passwords (in {KEPT})",
 )
 @click.option(
     "--report",
@@ -67,9 +74,9 @@ _int = click.IntRange
 )
 @click.option("--json", "as_json", is_flag=True, help="one JSON object on standard output")
 def command(as_json: bool, **chosen: Any) -> None:
-    """Let two parties, as two processes, intersect, train and evaluate on this machine.
+    """Let two nodes intersect, train and evaluate on this machine.
 
-    Each party has its own keys, folder and table; they are joined by gRPC with mTLS on loopback
+    Each party has its own keys, node, database and table; the nodes are joined by mTLS on loopback
     alone. Shows the federated model beside the guest's own and the centralised one.
     """
     result = run(_options(chosen))
@@ -93,57 +100,58 @@ def _options(chosen: dict[str, Any]) -> Options:
         chosen["seed"],
         chosen["folder"],
         chosen["report"],
+        chosen["keep"],
     )
 
 
 def run(options: Options) -> dict[str, Any]:
     """Run the demo and return its result; nothing but the report stays without a folder."""
     report = options.report or (options.folder / "report.html" if options.folder else REPORT)
-    with _interruptible(), _place(options.folder) as folder:
+    wanted = options.folder or (KEPT if options.keep else None)
+    with _interruptible(), _place(wanted) as folder:
         return _play(options, folder, report.resolve())
 
 
 def _play(options: Options, folder: Path, report: Path) -> dict[str, Any]:
     from atoll.board.export import write_html
-    from atoll.cli.demo import compare, data, outcome, page, processes, progress, setting
+    from atoll.cli.demo import compare, data, following, outcome, page, progress, setting
+    from atoll.cli.demo.federation import federation
     from atoll.learning.vertical.boosting import BoostingParameters
 
     shares = data.make(options.data, options.rows, options.columns, options.seed)
     compare.require()
     parameters = BoostingParameters(**options.boosting)
     job = setting.make_job(options.boosting, options.seed)
-    setting.prepare(folder, shares, job)
     with progress.display() as shown:
-        shown.note(f"{shares.about}: {data.GUEST} and {data.HOST}, one process each")
-        begun = time.monotonic()
-        with processes.crew() as workers:
-            finished = _follow(workers, folder, job, shown)
-        done = outcome.Finished(folder, finished, time.monotonic() - begun)
+        shown.note(f"{shares.about}: {data.GUEST} and {data.HOST}, one node each")
+        with federation(folder, shares, keep=options.keep) as made:
+            shown.note("both nodes are up and trust each other; submitting the job")
+            begun = time.monotonic()
+            name = following.run(made, job, shown)
+            seconds = time.monotonic() - begun
+            following.gather(made, name, folder / "outputs")
+        done = outcome.Finished(folder / "outputs", name, seconds)
         shown.note("training the guest's own and the centralised model for comparison")
         compared = compare.compare(shares, done.outputs(data.GUEST), parameters)
     result = outcome.result(done, shares, compared, report)
+    if options.keep:
+        result["nodes"] = _kept(made)
     report.parent.mkdir(parents=True, exist_ok=True)
     pages = page.reports(result, compared, done.outputs(data.GUEST), shares.about)
     write_html(pages, report)
     return result
 
 
-def _follow(workers: Any, folder: Path, job: Any, shown: Any) -> str:
-    """Start both workers and follow them to the end; return the run's name."""
-    from atoll.cli.demo import data, setting
-
-    runs: list[str] = []
-
-    def heard(party: str, event: dict[str, Any]) -> None:
-        shown(party, event)
-        if event["event"] == "finished":
-            runs.append(str(event["run"]))
-
-    for party in (data.HOST, data.GUEST):
-        workers.start(party, setting.specify(folder, party, job))
-    workers.tell(data.GUEST, {data.HOST: workers.address(data.HOST, heard)})
-    workers.follow(heard)
-    return runs[0]
+def _kept(made: Any) -> dict[str, Any]:
+    return {
+        party: {
+            "url": made.running[party].url,
+            "user": "admin",
+            "password": made.passwords[party],
+            "folder": str(made.folder / party),
+        }
+        for party in made.running
+    }
 
 
 @contextmanager
@@ -194,8 +202,18 @@ def summary(result: dict[str, Any]) -> str:
         *(_learned(result, party) for party in ("guest", "host")),
         *(f"warning: {text}" for text in result["warnings"]),
         f"report: {result['report']}",
+        *_nodes(result.get("nodes", {})),
     ]
     return "\n\n".join(parts)
+
+
+def _nodes(nodes: dict[str, Any]) -> list[str]:
+    if not nodes:
+        return []
+    rows = [("node", "API", "first user", "password (to be changed)")]
+    rows += [(name, n["url"], n["user"], n["password"]) for name, n in nodes.items()]
+    stops = "\n".join(f"  atoll down --folder {n['folder']}" for n in nodes.values())
+    return [table(rows), f"The nodes run on. Stop them with\n{stops}"]
 
 
 _MODELS = ("guest", "federated", "centralised")

@@ -1,4 +1,4 @@
-"""Gathers what a finished demo left in the parties' folders into one plain result."""
+"""Puts what a finished demo left at both parties into one plain result."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from typing import Any
 
 from atoll.cli.demo.compare import Compared
 from atoll.cli.demo.data import GUEST, HOST, Shares
-from atoll.flow.ledger import Ledger
 
 PHASES = {
     "reader": "psi",
@@ -24,27 +23,29 @@ AGREEMENT = "agreement"
 
 @dataclass(frozen=True)
 class Finished:
-    """Where the run's outputs lie at each party, and how long everything took in seconds."""
+    """Where the job's outputs were saved, by party, and how long everything took in seconds."""
 
     folder: Path
-    run: str
+    job: str
     seconds: float
 
     def outputs(self, party: str) -> Path:
         """Return the folder of a party's outputs."""
-        return self.folder / party / "runs" / self.run
+        return self.folder / party
 
     def plan(self) -> dict[str, Any]:
         """Return the plan that both signed."""
-        return _json(self.outputs(GUEST) / "plan.json")
+        found: dict[str, Any] = _json(self.outputs(GUEST) / "plan.json")
+        return found
 
     def counted(self) -> dict[str, Any]:
         """Return the guest's seconds per step and its traffic."""
-        return _json(self.outputs(GUEST) / "run.json")
+        found: dict[str, Any] = _json(self.outputs(GUEST) / "run.json")
+        return found
 
 
-def _json(path: Path) -> dict[str, Any]:
-    value: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+def _json(path: Path) -> Any:
+    value: Any = json.loads(path.read_text(encoding="utf-8"))
     return value
 
 
@@ -76,7 +77,8 @@ def result(finished: Finished, shares: Shares, compared: Compared, report: Path)
 def _seconds(finished: Finished) -> dict[str, float]:
     found = dict.fromkeys(("psi", "train", "evaluate"), 0.0)
     for step, seconds in finished.counted()["seconds"].items():
-        found[PHASES[step]] += seconds
+        if step in PHASES:
+            found[PHASES[step]] += seconds
     return {name: round(value, 3) for name, value in found.items()} | {
         "total": round(finished.seconds, 3)
     }
@@ -88,7 +90,7 @@ def _bytes(finished: Finished) -> dict[str, dict[str, int]]:
         for name in (AGREEMENT, "psi", "train", "evaluate")
     }
     for line in finished.counted()["traffic"]:
-        phase = found[PHASES.get(line["task"], AGREEMENT)]
+        phase = found[PHASES.get(line["step"], AGREEMENT)]
         phase["guest_to_host"] += line["bytes_sent"]
         phase["host_to_guest"] += line["bytes_received"]
     return found
@@ -98,6 +100,6 @@ def learned(finished: Finished, teller: str, learner: str) -> list[dict[str, Any
     """Return what ``learner`` was told, from the ledger of the party that told it."""
     return [
         {key: line[key] for key in ("step", "message", "field", "elements", "what")}
-        for line in Ledger(finished.folder / teller).entries()
-        if line["kind"] == "reveal" and line["receiver"] == learner
+        for line in _json(finished.outputs(teller) / "reveals.json")
+        if line["receiver"] == learner
     ]
