@@ -138,7 +138,8 @@ jobs = _table(
     _text("job", nullable=False),
     _text("plan"),
     _text("machine"),
-    Index(None, "created", "id"),
+    # With the name, so that looking for a part of it reads no row that does not match.
+    Index(None, "created", "id", "name"),
     Index(None, "state", "created", "id"),
     Index(None, "idempotency_key", unique=True),
     Index(None, "ended"),
