@@ -31,7 +31,23 @@ def two(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, T
 def job(name: str) -> Job:
     plain = small_job("bank", "shop", name=name).canonical()
     plain["steps"]["check"] = {"component": NAME, "inputs": {"table": "match.table"}}
-    plain["steps"]["sum"]["inputs"] = {"table": "check.table"}
+    half = {"method": "stratified", "fraction": 0.5}
+    first = {"duplicates": "keep-first"}
+    tables = ["match.table", "check.table"]
+    plain["steps"] |= {
+        "both": {"component": "union", "inputs": {"tables": tables}, "parameters": first},
+        "half": {"component": "sample", "inputs": {"table": "both.table"}, "parameters": half},
+        "sum": {
+            "component": "statistics",
+            "inputs": {"table": "half.table"},
+            "overrides": {"bank": {"label": True}},
+        },
+        "file": {
+            "component": "download",
+            "inputs": {"table": "half.table"},
+            "overrides": {"shop": {"format": "parquet"}},
+        },
+    }
     return parse_job(plain)
 
 
@@ -60,6 +76,10 @@ def test_a_package_runs_where_both_parties_approved_it(two: dict[str, TestNode])
         assert done.view.state == "success"
         theirs = shop.jobs.get(done.id)
         assert theirs.report("check").title == "Alignment"
+        assert {"file.table.csv", "file.table.parquet"} <= {
+            artifact.name for of in (done, theirs) for artifact in of.artifacts().items
+        }
+        assert "Statistics" in {report.title for report in done.reports().values()}
         plan = Plan.model_validate(done.plan().plan)
         told = {entry["message"] for entry in plan.reveals["check"]}
         assert told == {"alignment.rows", "alignment.verdict"}
