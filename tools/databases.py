@@ -12,6 +12,7 @@ from pathlib import Path
 
 from tools.common import say
 
+TESTS = "tests/flow"
 _POLICY = Path("/usr/sbin/policy-rc.d")
 _DO_NOT_START = (
     "#!/bin/sh\n# Put here by ./do while it installs database servers for tests.\nexit 101\n"

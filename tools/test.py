@@ -12,6 +12,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+from tools import databases
 from tools.common import ROOT, Step, run_step, say, summarise
 
 NATIVE = ROOT / "native"
@@ -53,6 +54,15 @@ def python_step(arguments: list[str], folder: str, *, drill: bool) -> Step:
     return Step("python", [*command, *arguments], environment=environment)
 
 
+def needs_servers(paths: list[str]) -> bool:
+    """Say whether these paths (none: all tests) hold tests against database servers."""
+    return not paths or any(
+        Path(databases.TESTS).is_relative_to(p.split("::")[0].rstrip("/"))
+        or p.startswith(databases.TESTS)
+        for p in paths
+    )
+
+
 def native_crates(paths: list[str]) -> list[str]:
     """Return the crates that these paths name; ``native`` alone names none in particular."""
     return [Path(p).parts[1] for p in paths if len(Path(p).parts) > 1]
@@ -78,6 +88,8 @@ def main() -> int:
     if native or not (paths or drill):
         outcomes.append(run_step(rust_step(native_crates(native)), quiet=False))
     if not native or len(native) < len(paths):
+        if needs_servers([p for p in paths if p not in native]):
+            databases.provide()
         with tempfile.TemporaryDirectory(prefix="atoll-test-") as folder:
             outcomes.append(run_step(python_step(others, folder, drill=drill), quiet=False))
     return summarise(outcomes)
