@@ -58,11 +58,11 @@ def test_a_failing_installation_updates_its_lists_once(
     machine: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("CODE", "100")
-    (machine / "policy").write_text("the administrator's own")
+    (machine / "policy").write_text("the administrator's own\n")
     databases.provide()
     asked = [line.split()[0] for line in calls(machine) if not line.startswith("the")]
     assert asked == ["install", "update", "install"]
-    assert (machine / "policy").read_text() == "the administrator's own"
+    assert (machine / "policy").read_text() == "the administrator's own\n"
     assert "apt-get failed" in capsys.readouterr().err
 
 
