@@ -39,7 +39,8 @@ After = Annotated[
     str | None, Query(max_length=1024, description="the page after this one: its next")
 ]
 JobId = Annotated[str, Path(pattern=views.JOB_ID)]
-StepName = Annotated[str, Path(pattern=views.STEP_NAME)]
+StepName = Annotated[str, Path(pattern=views.ANY_STEP)]
+ArtifactName = Annotated[str, Path(pattern=views.ARTIFACT_NAME)]
 DataName = Annotated[str, Path(pattern=views.DATA_NAME)]
 PartyName = Annotated[str, Path(pattern=views.PARTY_NAME)]
 UserName = Annotated[str, Path(pattern=views.USER_NAME)]

@@ -23,7 +23,8 @@ _WRITERS: Mapping[str, tuple[Callable[[Sequence[Any]], Iterator[bytes]], str]] =
     "parquet": (parquet_pieces, "application/vnd.apache.parquet"),
     "arrow": (arrow_pieces, "application/vnd.apache.arrow.file"),
 }
-_JSON = frozenset({"metrics", "report", "boosting.model"})
+_JSON = frozenset({"metrics", "statistics", "report", "boosting.model"})
+_FILE = "file."
 _PRIVATE = frozenset({"seed"})
 
 
@@ -38,6 +39,11 @@ def download(content: Content, form: Form | None) -> Response:
         return StreamingResponse(
             pieces, media_type=media, headers=_attachment(content.name, form or "csv")
         )
+    if content.kind == "file":
+        # A component named this file itself, ending and all; it is data, not a page.
+        name = content.name.removeprefix(_FILE)
+        headers = {"Content-Disposition": f'attachment; filename="{name}"'}
+        return FileResponse(content.path, media_type="application/octet-stream", headers=headers)
     is_json = content.kind in _JSON
     media = "application/json" if is_json else "application/octet-stream"
     headers = _attachment(content.name, "json" if is_json else "bin")

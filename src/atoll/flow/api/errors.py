@@ -108,7 +108,10 @@ def malformed(reason: str) -> StatusError:
 
 def from_validation(error: RequestValidationError, request: Request) -> AtollError:
     """Name the first thing that is wrong with a request, and the nearest right one."""
-    first: Mapping[str, Any] = next(iter(error.errors()), {})
+    problems: list[Mapping[str, Any]] = list(error.errors())
+    # A misspelt field is also a missing one: the hint is in the first.
+    problems.sort(key=lambda problem: problem.get("type") != "extra_forbidden")
+    first: Mapping[str, Any] = next(iter(problems), {})
     return StatusError(
         422,
         "ATL-API-001",

@@ -23,19 +23,18 @@ def place_of(loc: Sequence[Any]) -> str | None:
     return shown(".".join(shown(str(part), 64) for part in loc)) or None
 
 
-def hint_of(problem: Mapping[str, Any], route: Any) -> str | None:
+def hint_of(problem: Mapping[str, Any], route: Any) -> str:
     """Return the nearest known name for an unknown field, or the allowed values."""
     kind, loc = problem.get("type"), tuple(problem.get("loc", ()))
     if kind == "extra_forbidden" and loc:
         known = _fields_at(route, loc[:-1])
-        return near(shown(str(loc[-1]), 64), known)[:300] if known else None
+        if known:
+            return near(shown(str(loc[-1]), 64), known)[:300]
     if kind in {"literal_error", "enum"}:
         return f"allowed: {shown(str(problem.get('ctx', {}).get('expected', '')), 280)}"
     if kind == "missing":
         return "this field must be given"
-    if kind == "json_invalid":
-        return "send JSON as application/json"
-    return None
+    return "the schema is at /api/v1/openapi.json"
 
 
 def _fields_at(route: Any, loc: Sequence[Any]) -> tuple[str, ...]:

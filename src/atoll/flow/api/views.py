@@ -15,6 +15,9 @@ from atoll.jobs.definition import Job
 
 JOB_ID = r"^[0-9]{14}-[0-9a-f]{8}$"
 STEP_NAME = r"^[a-z][a-z0-9_-]{0,62}$"
+# Every job begins with a coin toss that no graph names.
+ANY_STEP = r"^(coin toss|[a-z][a-z0-9_-]{0,62})$"
+ARTIFACT_NAME = r"^[a-z0-9]([a-z0-9_.-]{0,126}[a-z0-9])?$"
 DATA_NAME = r"^[a-z0-9][a-z0-9_-]{0,62}$"
 PARTY_NAME = r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$"
 USER_NAME = r"^[a-z0-9][a-z0-9._-]{0,62}$"
@@ -206,12 +209,12 @@ class DigestRequest(Asked):
 class JobOptions(Asked):
     """How a job is driven; nothing here changes what it computes."""
 
-    retries: int | None = Field(default=None, ge=0, le=20)
+    retries: int | None = Field(default=None, strict=True, ge=0, le=20)
     step_rule: Literal["parallel", "serial", "cost_first"] | None = None
-    priority: int | None = Field(default=None, ge=-100, le=100)
-    progress_seconds: float | None = Field(default=None, gt=0, le=86400 * 30)
-    peer_seconds: float | None = Field(default=None, gt=0, le=86400)
-    reuse: bool | None = None
+    priority: int | None = Field(default=None, strict=True, ge=-100, le=100)
+    progress_seconds: float | None = Field(default=None, strict=True, gt=0, le=86400 * 30)
+    peer_seconds: float | None = Field(default=None, strict=True, gt=0, le=86400)
+    reuse: bool | None = Field(default=None, strict=True)
 
 
 class PlanRequest(Asked):
@@ -641,7 +644,7 @@ class PatchUserRequest(Asked):
 
     password: str | None = Field(default=None, max_length=1024)
     roles: Annotated[tuple[RoleName, ...], Field(max_length=6)] | None = None
-    disabled: bool | None = None
+    disabled: bool | None = Field(default=None, strict=True)
 
 
 class UserView(Given):
@@ -673,7 +676,7 @@ class TokenRequest(Asked):
 
     name: Annotated[str, Field(min_length=1, max_length=64, pattern=_LINE)]
     scopes: Annotated[tuple[Line, ...], Field(max_length=64)] | None = None
-    days: float | None = Field(default=None, gt=0, le=3650)
+    days: float | None = Field(default=None, strict=True, gt=0, le=3650)
 
 
 class TokenView(Given):

@@ -12,6 +12,7 @@ from atoll.flow.api import views
 from atoll.flow.api.common import (
     PAGE,
     After,
+    ArtifactName,
     Attempt,
     JobId,
     Limit,
@@ -214,7 +215,7 @@ def artifact(
     services: At,
     id: JobId,
     step: StepName,
-    name: StepName,
+    name: ArtifactName,
     format: Form | None = None,
 ) -> Response:
     """Download an artifact; a table as CSV, Parquet or Arrow."""
