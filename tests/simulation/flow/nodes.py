@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from atoll.flow import control
 from atoll.flow.control import JobRecord, Moment, Rules
+from atoll.flow.control.facts import TaskState
 from atoll.jobs.plan import ComponentFacts
 from tests.flow.control.pair import KEYS, approve, build, check_key, raw, table
 
@@ -32,6 +33,7 @@ class Profile:
     task_lost: float = 0.05
     task_hangs: float = 0.01
     task_seconds: float = 20.0
+    kill_seconds: float = 0.0
     policy_queues: float = 0.3
     policy_refuses: float = 0.03
     declare_fails: float = 0.01
@@ -91,7 +93,7 @@ class Worker:
     step: str
     attempt: int
     ends: float
-    state: str
+    state: TaskState
     code: str | None = None
     key: str = ""
 
@@ -121,6 +123,7 @@ class SimNode:
         self.queue = control.Queue(self.limits)
         self.workers: list[Worker] = []
         self.inbox: list[tuple[str, control.Event]] = []
+        self.said: list[tuple[str, control.TaskReported]] = []
         for job, record in self.disk.items():
             plain = record.to_plain()
             self.records[job] = JobRecord.from_plain(plain)
@@ -180,6 +183,7 @@ class SimNode:
             case control.Release():
                 self.queue = control.release(self.queue, job, command.offer)
             case control.StartTask():
+                self._check_slot(record)
                 self.truth.start(record, command.step, command.attempt)
                 self.workers.append(self._worker(job, command))
             case control.ReuseTask():
@@ -195,10 +199,17 @@ class SimNode:
             case control.Publish():
                 pass
 
+    def _check_slot(self, record: JobRecord) -> None:
+        entry = self.queue.holding.get(record.id)
+        offer = record.lead.slot.offer
+        assert entry is not None, f"{record.id} runs at {self.party} without a slot"
+        assert entry.offer == offer, f"{record.id} runs at {self.party} with an older slot"
+
     def _kill(self, job: str, command: control.KillTask) -> None:
         for worker in self.workers:
             if (worker.job, worker.step, worker.attempt) == (job, command.step, command.attempt):
-                worker.ends = self.monotonic
+                slow = self.draw.uniform(0.0, self.profile.kill_seconds)
+                worker.ends = min(self.monotonic + slow, max(worker.ends, self.monotonic))
                 worker.state = self.draw.choice(["cancelled", "failed", worker.state])
                 worker.code = NETWORK if worker.state == "failed" else None
 
@@ -238,11 +249,12 @@ class SimNode:
         worker = Worker(job, command.step, command.attempt, self.monotonic + seconds, "success")
         worker.key = command.key
         chance = self.draw.random()
-        for share, state, code in (
+        outcomes: tuple[tuple[float, TaskState, str | None], ...] = (
             (profile.task_fails, "failed", NETWORK),
             (profile.task_fails_for_good, "failed", DATA),
             (profile.task_lost, "lost", None),
-        ):
+        )
+        for share, state, code in outcomes:
             if chance < share:
                 worker.state, worker.code = state, code
                 return worker
@@ -264,6 +276,17 @@ class SimNode:
             self.happen(job, event)
             return
 
+    def repeat(self) -> None:
+        """A worker's last word comes once more."""
+        if self.said:
+            job, event = self.draw.choice(self.said)
+            self.happen(job, event)
+
+    def prune(self) -> None:
+        """Some outputs of earlier jobs are removed."""
+        if self.kept:
+            del self.kept[self.draw.choice(sorted(self.kept))]
+
     def work(self) -> None:
         """Take the inbox in, let tasks end, give slots away."""
         while self.inbox:
@@ -276,11 +299,15 @@ class SimNode:
             if worker.state == "success" and worker.key:
                 origin = f"{worker.job}/{worker.step}/{worker.attempt}"
                 self.kept.setdefault(worker.key, []).insert(0, origin)
-            state = worker.state
-            self.happen(
-                worker.job,
-                control.TaskReported(worker.step, worker.attempt, state, self.now, worker.code),  # type: ignore[arg-type]
+            event = control.TaskReported(
+                worker.step,
+                worker.attempt,
+                worker.state,
+                self.now,
+                worker.code,
             )
+            self.said.append((worker.job, event))
+            self.happen(worker.job, event)
         self.queue, granted = control.admit(self.queue)
         for entry in granted:
             self.truth.admitted[entry.job, self.party].add(entry.offer)

@@ -37,8 +37,13 @@ class SimWorld:
             task_lost=draw.choice([0.0, 0.1, 0.3]),
             task_seconds=draw.choice([1.0, 20.0]),
             policy_queues=draw.choice([0.0, 0.5]),
+            kill_seconds=draw.choice([0.0, 20.0]),
+            runs=draw.choice([1, 2, 9]),
         )
-        count = draw.choice([2, 2, 3])
+        # Some partitions are for good, and some users never leave a job alone.
+        self.forever = draw.random() < 0.05
+        self.restless = draw.choice([1, 8])
+        count = draw.choice([2, 3])
         self.parties = PARTIES[:count]
         self.nodes = {p: SimNode(p, self.truth, draw, self.profile) for p in self.parties}
         self.late: list[tuple[str, str, bytes]] = []
@@ -60,11 +65,13 @@ class SimWorld:
             (self.work, 30),
             (self.time, 15),
             (self.person, 4),
-            (self.submit, 2),
+            (self.submit, 3),
             (self.restart, 6),
             (self.deliver_late, 4),
             (self.stop, 1),
-            (self.again, 2),
+            (self.again, 2 * self.restless),
+            (self.repeat, 2),
+            (self.prune, 1),
             (self.kill, 1 if self.profile.crash else 0),
             (self.jump, 1),
             (self.part, 1 if self.profile.lose else 0),
@@ -89,7 +96,7 @@ class SimWorld:
     def submit(self) -> None:
         """A user submits a job at some node."""
         node = self.any_node()
-        if node is None or self.jobs >= 3:
+        if node is None or self.jobs >= 4:
             return
         self.jobs += 1
         job_id = f"20300102030405-{self.jobs:08x}"
@@ -199,6 +206,18 @@ class SimWorld:
         if node is not None:
             node.wall += self.draw.uniform(-500.0, 5000.0)
 
+    def repeat(self) -> None:
+        """Something that a worker said is heard again."""
+        node = self.any_node()
+        if node is not None:
+            self.guarded(node.repeat)
+
+    def prune(self) -> None:
+        """A node removes outputs that could have been reused."""
+        node = self.any_node()
+        if node is not None:
+            node.prune()
+
     def part(self) -> None:
         """Two nodes cannot reach each other until somebody mends it."""
         self.cut.add(frozenset(self.draw.sample(self.parties, 2)))
@@ -208,6 +227,8 @@ class SimWorld:
         for name in ("crash", "lose", "late", "policy_refuses", "person_refuses"):
             setattr(self.profile, name, 0.0)
         self.cut.clear()
+        if self.forever:
+            self.part()
         for node in self.nodes.values():
             if not node.up:
                 node.start()
@@ -220,10 +241,25 @@ class SimWorld:
                 self.sync(one, other, 0.0)
             if self.over():
                 break
-        self.check()
+        if self.forever:
+            self.check_cut()
+        else:
+            self.check()
+
+    def check_cut(self) -> None:
+        """Check that with parties apart for good no job hangs between start and end."""
+        for node in self.nodes.values():
+            for record in node.records.values():
+                state = control.view(record).state
+                assert state != "running", f"{record.id} runs for ever at {node.party}"
+                assert record.end is None or not node.workers
+                if state == "success":
+                    self.check_success(record)
 
     def over(self) -> bool:
         """Tell whether every job has ended everywhere, and everyone knows."""
+        if self.forever:
+            return False
         for node in self.nodes.values():
             for record in node.records.values():
                 if record.end is None or record.run < record.lead.run:
@@ -249,13 +285,16 @@ class SimWorld:
         lost = any(code == "ATL-FLW-008" for _, code in ends)
         assert len(ends) == 1 or lost, f"{records[0].id} ended as {ends}"
         for record in records:
-            if record.end is None or record.end.state != "success":
-                continue
-            for step, command in record.lead.commands.items():
-                for party in record.job.parties:
-                    task = (party, record.id, step, command.attempt)
-                    assert task in self.truth.succeeded, f"a success without {task}"
-            assert len(record.lead.commands) == len(record.proposal.steps)
+            if record.end is not None and record.end.state == "success":
+                self.check_success(record)
+
+    def check_success(self, record: JobRecord) -> None:
+        """Check that what is called a success is one: every task, everywhere, in one attempt."""
+        assert len(record.lead.commands) == len(record.proposal.steps)
+        for step, command in record.lead.commands.items():
+            for party in record.job.parties:
+                task = (party, record.id, step, command.attempt)
+                assert task in self.truth.succeeded, f"a success without {task}"
 
 
 def play(seed: int) -> SimWorld:

@@ -163,8 +163,7 @@ def _on_tick(turn: Turn, event: Tick) -> None:
 
 def _on_restarted(turn: Turn, event: Restarted) -> None:
     record = turn.record
-    keep = {entry for entry in record.asked if record.queued and entry.startswith("decide")}
-    turn.set(marks={}, asked=frozenset(keep))
+    turn.set(marks={}, asked=frozenset())
     if record.closed:
         if record.own.end is not None:
             end = record.own.end

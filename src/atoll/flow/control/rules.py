@@ -65,6 +65,8 @@ _PASSING = frozenset(
         "ATL-NET-042",
         "ATL-NET-045",
         "ATL-NET-046",
+        "ATL-WRK-001",
+        "ATL-WRK-002",
         NODE_RESTARTED,
         NOT_REUSABLE,
     }
