@@ -149,6 +149,10 @@ CASES: dict[str, list[Case]] = {
         ),
         Case({"bank": {}, "shop": {}}, {"tables": {"bank": "rows"}}, code="ATL-JOB-006"),
     ],
+    "toy": [
+        Case({"bank": {}, "shop": {}}, {"rows": 20, "columns": 2}),
+        Case({"bank": {}, "shop": {}}, {"rows": 3}, code=PARAMETERS),
+    ],
     "psi": [
         Case(both(), {"protocol": "ideal"}, sizes={"count": ROWS, "id_bytes_host": 11 * ROWS}),
         Case(both(), sizes={"count": ROWS}),
