@@ -79,7 +79,7 @@ class ChainTable:
             self._code,
             f"the {name} was changed after it was written",
             place=f"{name}, line {number}",
-            hint="restore the database from a backup; see which line with `atoll admin`",
+            hint="restore the whole database from a backup, and find out who changed it",
         )
 
     def page(

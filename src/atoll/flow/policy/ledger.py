@@ -89,16 +89,16 @@ class DatabaseLedger:
                 lambda c: self._follow(c, self._reading).used(table, digest, partner)
             )
 
-    def usages(self, plan: Plan, *, without: str = "") -> Usage:
-        """Return what ``decide`` needs for a plan, the job ``without`` left out."""
+    def usages(self, plan: Plan) -> Usage:
+        """Return what ``decide`` needs for a plan."""
         with self._lock:
             return self._database.read(
-                lambda c: _usages(self._follow(c, self._reading), plan, self.party, without)
+                lambda c: _usages(self._follow(c, self._reading), plan, self.party)
             )
 
-    def usages_in(self, connection: Connection, plan: Plan, *, without: str = "") -> Usage:
+    def usages_in(self, connection: Connection, plan: Plan) -> Usage:
         """Return the same inside a write, where nothing can come between it and a reservation."""
-        return _usages(self._follow(connection, self._writing), plan, self.party, without)
+        return _usages(self._follow(connection, self._writing), plan, self.party)
 
     def accounts(self, connection: Connection) -> Tally:
         """Return the accounts inside a write, to be read at once and not kept."""
@@ -255,9 +255,9 @@ def _approval(entry: Approval) -> dict[str, Any]:
     }
 
 
-def _usages(tally: Tally, plan: Plan, party: str, without: str) -> dict[tuple[str, str], Counts]:
+def _usages(tally: Tally, plan: Plan, party: str) -> dict[tuple[str, str], Counts]:
     return {
-        (demand.table, partner): tally.used(demand.table, demand.digest, partner, without=without)
+        (demand.table, partner): tally.used(demand.table, demand.digest, partner)
         for demand in demands(plan, party).values()
         for partner in plan.job.parties.keys() - {party}
     }

@@ -81,7 +81,7 @@ class Policies:
             before = repository.decided(connection, job, digest)
             if before is not None and before.decision != "queue":
                 return _recorded(before)
-            decision = self._decide(connection, job, plan, initiator)
+            decision = self._decide(connection, plan, initiator)
             if decision.kind == "approve":
                 self.ledger.reserve(connection, job, plan, runs=runs, grants=decision.grants)
             row = ApprovalRow(job, digest, decision.kind, POLICY, _text(decision), self._wall())
@@ -116,7 +116,7 @@ class Policies:
             if before is not None and before.decision == "approve":
                 return
             _check_open(before)
-            decision = self._decide(connection, job, plan, initiator)
+            decision = self._decide(connection, plan, initiator)
             if decision.kind == "refuse":
                 raise _denied(decision)
             if decision.code == OWN and actor.user == submitter:
@@ -186,13 +186,13 @@ class Policies:
         tables = demands(plan, self.party)
         return repository.on_tables(connection, tables, self._wall()) if tables else []
 
-    def _decide(self, connection: Connection, job: str, plan: Plan, initiator: str) -> Decision:
+    def _decide(self, connection: Connection, plan: Plan, initiator: str) -> Decision:
         return decide(
             plan,
             self.party,
             initiator,
             self._grants_for(connection, plan),
-            self.ledger.usages_in(connection, plan, without=job),
+            self.ledger.usages_in(connection, plan),
             self._wall(),
             self.settings,
         )

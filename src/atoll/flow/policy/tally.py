@@ -111,7 +111,7 @@ class Tally:
         elif kind == SETTLE:
             self._settle(str(body["run"]))
 
-    def used(self, table: str, digest: str | None, partner: str, *, without: str = "") -> Counts:
+    def used(self, table: str, digest: str | None, partner: str) -> Counts:
         """Return what a partner used of a table, by its name or its content."""
 
         def same(key: Key) -> bool:
@@ -120,8 +120,7 @@ class Tally:
         closed = [counts for key, counts in self._closed.items() if same(key)]
         running = [
             account.open_counts(key)
-            for job, account in self.open.items()
-            if job != without
+            for account in self.open.values()
             for key in account.steps
             if same(key)
         ]
