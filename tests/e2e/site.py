@@ -12,9 +12,9 @@ from typing import Any
 import pyarrow as pa
 
 from atoll.channel.identity import export_ca, init_party, trust
-from atoll.cli.demo.processes import Crew, Event, crew
 from atoll.jobs.definition import Job, parse_job
 from atoll.table import Table, write_csv
+from tests.e2e.crew import Crew, Event, crew
 
 BANK, SHOP = "bank", "shop"
 OTHER = {BANK: SHOP, SHOP: BANK}

@@ -14,7 +14,11 @@ from typing import Any
 
 import pytest
 
-from atoll.flow.ledger import Ledger
+from atoll.flow.node.folder import NodeFolder
+from atoll.flow.node.process import down, find
+from atoll.flow.policy.ledger import DatabaseLedger
+from atoll.flow.store import Database
+from atoll.sdk import Client
 
 ATOLL = [sys.executable, "-m", "atoll.cli.main"]
 MODELS = {"guest", "federated", "centralised"}
@@ -60,9 +64,14 @@ def test_the_demo_prints_one_json_object_and_keeps_its_promises(tmp_path: Path) 
         assert title in page
     kept = tmp_path / "kept"
     for party, other in (("guest-bank", "host-shop"), ("host-shop", "guest-bank")):
-        assert list(Ledger(kept / party).entries())[-1]["kind"] == "end"
-        assert [path.name for path in (kept / party / "data").iterdir()] == ["people.csv"]
+        with Database.open_reading(f"sqlite:///{kept / party / 'atoll.db'}") as database:
+            ledger = DatabaseLedger(database, party)
+            assert ledger.verify() is None
+            kinds = [line["kind"] for line in ledger.entries()]
+        assert {"approval", "reveal"} <= set(kinds)
+        assert "people.csv" in [path.name for path in (kept / party / "data").iterdir()]
         assert not list((kept / party).rglob(f"*{other}*.csv"))
+        assert NodeFolder(kept / party).running() is None
 
 
 def test_without_a_folder_only_the_report_stays(tmp_path: Path) -> None:
@@ -130,8 +139,15 @@ class Running:
         self.end()
 
 
+def inside(process: Path, folder: Path) -> bool:
+    try:
+        return (process / "cwd").resolve().is_relative_to(folder)
+    except OSError:
+        return False
+
+
 def workers(folder: Path) -> list[int]:
-    """Return the processes whose arguments or work lie in a folder."""
+    """Return the nodes and workers whose arguments or place lie in a folder."""
     found = []
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
@@ -139,7 +155,9 @@ def workers(folder: Path) -> list[int]:
                 command = (entry / "cmdline").read_bytes()
             except OSError:
                 continue
-            if b"atoll.flow.worker" in command and bytes(folder) in command:
+            if (b"atoll.flow.node" in command and bytes(folder) in command) or (
+                b"atoll.flow.work" in command and inside(entry, folder)
+            ):
                 found.append(int(entry.name))
     return found
 
@@ -170,10 +188,11 @@ def test_an_interrupted_demo_leaves_nothing(tmp_path: Path, number: signal.Signa
         assert not list(tmp_path.iterdir())
 
 
-def test_a_killed_worker_ends_the_demo_with_peer_lost(
+def test_a_killed_node_ends_the_demo_with_peer_lost(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("ATOLL_SILENCE_SECONDS", "3")
+    monkeypatch.setenv("ATOLL_JOBS__PEER_SECONDS", "5")
+    monkeypatch.setenv("ATOLL_GATEWAY__SYNC_SECONDS", "0.5")
     with Running(tmp_path, LONG) as running:
         running.until("psi done")
         victim = next(
@@ -182,13 +201,46 @@ def test_a_killed_worker_ends_the_demo_with_peer_lost(
             if b"host-shop" in Path(f"/proc/{number}/cmdline").read_bytes()
         )
         os.kill(victim, signal.SIGKILL)
-        running.until("ATL-NET-001: peer lost")
+        running.until("error ATL-FLW-")
         running.until("party: host-shop")
-        running.until("phase: ")
         code, out = running.end()
-        assert (code, out) == (6, "")
+        assert code != 0
+        assert out == ""
         assert not workers(tmp_path)
         assert not list(tmp_path.iterdir())
+
+
+def test_a_killed_worker_is_replaced(tmp_path: Path) -> None:
+    with Running(tmp_path, ("--rows", "4000", "--trees", "30", "--json")) as running:
+        running.until("psi done")
+        victim = next(
+            number
+            for number in workers(tmp_path)
+            if b"flow.work" in Path(f"/proc/{number}/cmdline").read_bytes()
+            and "host-shop" in str(Path(f"/proc/{number}/cwd").resolve())
+        )
+        os.kill(victim, signal.SIGKILL)
+        code, out = running.end()
+        assert code == 0
+        assert json.loads(out)["auc"]["federated"] > 0.5
+
+
+def test_kept_nodes_run_on_and_tell_how_to_come_in(tmp_path: Path) -> None:
+    done = demo(tmp_path, "--json", "--keep", "--rows", "400", "--trees", "2")
+    try:
+        assert done.returncode == 0, done.stderr
+        for party, told in json.loads(done.stdout)["nodes"].items():
+            assert NodeFolder(Path(told["folder"])).running() is not None
+            with Client(told["url"]) as client:
+                client.login(told["user"], told["password"])
+                assert client.me.show().user == "admin"
+            running = find(NodeFolder(Path(told["folder"])))
+            assert running is not None
+            with Client(running.url, token=running.token) as client:
+                assert [job.state for job in client.jobs.list().items] == ["success"], party
+    finally:
+        for party in ("guest-bank", "host-shop"):
+            down(NodeFolder(tmp_path / "build/demo/nodes" / party))
 
 
 def test_workers_do_not_outlive_a_killed_demo(tmp_path: Path) -> None:

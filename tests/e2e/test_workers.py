@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from atoll.cli.demo.processes import Event
 from atoll.core.errors import AtollError
 from atoll.flow.ledger import Ledger
 from atoll.flow.worker import KILL_AT
 from tests.e2e import site
+from tests.e2e.crew import Event
 from tests.e2e.site import BANK, OTHER, SHOP
 
 POINTS = 4

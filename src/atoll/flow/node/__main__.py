@@ -1,4 +1,7 @@
-"""``python -m atoll.flow.node FOLDER [--set=key=value …]``: one node, until it is told to stop."""
+"""``python -m atoll.flow.node FOLDER [--set=key=value …]``: one node, until it is told to stop.
+
+With ``--attached`` it also stops when its standard input closes.
+"""
 
 from __future__ import annotations
 
@@ -25,9 +28,12 @@ def main(arguments: list[str]) -> int:
         sys.stderr.write("usage: python -m atoll.flow.node FOLDER [--set=KEY=VALUE …]\n")
         return 2
     folder = NodeFolder(Path(arguments[0]).resolve())
-    flags = dict(_flag(text) for text in arguments[1:])
+    attached = "--attached" in arguments[1:]
+    flags = dict(_flag(text) for text in arguments[1:] if text != "--attached")
     stopping = threading.Event()
     _listen(stopping)
+    if attached:
+        threading.Thread(target=_follow_input, args=(stopping,), daemon=True).start()
     try:
         check_folder(folder)
         configuration = load(folder.root, flags=flags)
@@ -59,6 +65,13 @@ def _listen(stopping: threading.Event) -> None:
 
     signal.signal(signal.SIGTERM, handle)
     signal.signal(signal.SIGINT, handle)
+
+
+def _follow_input(stopping: threading.Event) -> None:
+    """End when whoever started this process is gone: its end of our input closes."""
+    while os.read(0, 4096):
+        pass
+    stopping.set()
 
 
 def _log(level: str) -> None:
