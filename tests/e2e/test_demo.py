@@ -232,8 +232,9 @@ def test_kept_nodes_run_on_and_tell_how_to_come_in(tmp_path: Path) -> None:
         for party, told in json.loads(done.stdout)["nodes"].items():
             assert NodeFolder(Path(told["folder"])).running() is not None
             with Client(told["url"]) as client:
-                client.login(told["user"], told["password"])
-                assert client.me.show().user == "admin"
+                token = client.me.login(told["user"], told["password"]).token
+            with Client(told["url"], token=token) as client:
+                assert client.me.show().must_change
             running = find(NodeFolder(Path(told["folder"])))
             assert running is not None
             with Client(running.url, token=running.token) as client:
