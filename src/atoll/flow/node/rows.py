@@ -11,7 +11,7 @@ from sqlalchemy import Connection
 
 from atoll.core.errors import AtollError
 from atoll.flow.control import JobRecord, JobView, view
-from atoll.flow.store import Database, Events, JobRow, Jobs, Traffic
+from atoll.flow.store import Database, Events, JobRow, Jobs, Traffic, after_commit
 
 LIVE = ("awaiting approval", "waiting", "running")
 _SHOWN = 2048
@@ -65,8 +65,13 @@ class JobRows:
         else:
             self._update(connection, record, seen, former)
         self._tell(connection, record, seen, former)
-        self._shown[record.id] = seen
-        self._shown.move_to_end(record.id)
+        # The transaction may be rolled back and tried again: only its commit counts.
+        after_commit(connection, lambda: self._remember(record.id, seen))
+
+    def _remember(self, job: str, seen: JobView) -> None:
+        self._said.pop(job, None)
+        self._shown[job] = seen
+        self._shown.move_to_end(job)
         while len(self._shown) > _SHOWN:
             gone, _ = self._shown.popitem(last=False)
             self._reasons.pop(gone, None)
@@ -81,7 +86,7 @@ class JobRows:
         return found
 
     def _create(self, connection: Connection, record: JobRecord, seen: JobView) -> None:
-        said = self._said.pop(record.id, Submission())
+        said = self._said.get(record.id, Submission())
         job = record.job
         row = JobRow(
             id=record.id,
