@@ -35,7 +35,7 @@ class GuardedRoute(APIRoute):
 
         async def handle(request: Request) -> Response:
             exchange = Exchange.of(request.scope)
-            exchange.place, exchange.operation = place, self.operation_id or self.name
+            exchange.place, exchange.operation = place, self.unique_id
             exchange.target = "/".join(str(value) for value in request.path_params.values())
             await _admit(request, exchange, ROUTES[place])
             strict = StrictRequest(request.scope, request.receive)
