@@ -3,22 +3,19 @@
 ``channel.round_trip`` sends 100 bytes there and back, ``channel.throughput`` streams NumPy buffers
 of 1 MiB in one direction, ``channel.unread`` sends to a process that does not read until the
 window is full. Each reference is a bare TLS 1.3 stream of Python's ``ssl`` in the same run.
+``channel.gateway_rate`` and ``channel.gateway_trip`` do the same through two nodes' gateways; their
+reference is the channel without gateways.
 """
 
 from __future__ import annotations
 
-import json
-import re
-import resource
 import socket
 import ssl
-import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -26,14 +23,20 @@ import numpy as np
 
 from atoll.channel.grpc import GrpcTransport, WireSettings
 from atoll.channel.identity import Identity, export_ca, init_party, load_party, trust
-from atoll.core.errors import AtollError
-from atoll.core.names import Scope
+from bench import gateway
 from bench.harness import Options
+from bench.talking import (
+    PIECE,
+    SMALL,
+    Child,
+    Wire,
+    report,
+    say,
+    serve,
+    usage,
+)
 
-SCOPE = Scope("bench", "channel", 0)
-WAIT = 120.0
-SMALL, ROUNDS = 100, 4000
-PIECE, PIECES = 1 << 20, 1500
+ROUNDS, PIECES = 4000, 1500
 WINDOW = 16 << 20
 SETTINGS = WireSettings()
 UNREAD = WireSettings(window_bytes=WINDOW)
@@ -51,6 +54,7 @@ def run(options: Options) -> Iterator[dict[str, Any]]:
         yield _measure(folder, "unread", 2 * WINDOW // PIECE)
         yield _measure(folder, "round_trip.reference", rounds)
         yield _measure(folder, "throughput.reference", pieces)
+        yield from gateway.run(folder, pieces, rounds)
 
 
 def _prepare(folder: Path) -> None:
@@ -60,56 +64,15 @@ def _prepare(folder: Path) -> None:
     trust(folder / "bank", "shop", export_ca(folder / "shop"))
 
 
-@dataclass(frozen=True)
-class _Usage:
-    """What a process has used so far: processor seconds, and its highest resident memory."""
-
-    cpu: float
-    peak: int
-
-
-def _usage() -> _Usage:
-    used = resource.getrusage(resource.RUSAGE_SELF)
-    found = re.search(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())
-    peak = int(found[1]) * 1024 if found else used.ru_maxrss * 1024
-    return _Usage(used.ru_utime + used.ru_stime, peak)
-
-
-class _Bank:
-    """The other process, told by lines what to do."""
-
-    def __init__(self, folder: Path, work: str, count: int) -> None:
-        command = [sys.executable, "-m", "bench.channel", str(folder), work, str(count)]
-        self._process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-        )
-        self.address = str(self.line())
-
-    def line(self) -> Any:
-        """Read one line of JSON."""
-        assert self._process.stdout is not None
-        return json.loads(self._process.stdout.readline())
-
-    def usage(self) -> _Usage:
-        """Ask for its usage so far."""
-        assert self._process.stdin is not None
-        print(file=self._process.stdin, flush=True)
-        return _Usage(*self.line())
-
-    def end(self) -> None:
-        """Wait for its end."""
-        self._process.communicate(timeout=WAIT)
-
-
 def _measure(folder: Path, work: str, count: int) -> dict[str, Any]:
-    bank = _Bank(folder, work, count)
+    bank = Child("bench.channel", folder, work, count)
     try:
-        with _shop(folder, work, bank.address) as talk:
+        with _shop(folder, work, str(bank.first)) as talk:
             talk.warm()
-            ours, theirs, begun = _usage(), bank.usage(), time.perf_counter()
+            ours, theirs, begun = usage(), bank.usage(), time.perf_counter()
             done = talk.work(count)
             seconds = time.perf_counter() - begun
-            mine, other = _usage(), bank.usage()
+            mine, other = usage(), bank.usage()
             cpu = mine.cpu - ours.cpu + other.cpu - theirs.cpu
             line = _line(work, count, seconds, cpu, done)
             return line | {"peak_memory": {"shop": mine.peak, "bank": other.peak}}
@@ -140,44 +103,6 @@ def _line(work: str, count: int, seconds: float, cpu: float, done: int) -> dict[
         "bytes": sent,
         "bytes_by_direction": {"shop_to_bank": sent, "bank_to_shop": 0},
     }
-
-
-class _Wire:
-    """Shop's side on the channel."""
-
-    def __init__(self, transport: GrpcTransport, work: str) -> None:
-        self._transport = transport
-        self._work = work
-
-    def warm(self) -> None:
-        """Connect, and let both sides' buffers grow."""
-        for _ in range(50):
-            self._turn(b"x" * SMALL)
-
-    def _turn(self, body: bytes) -> None:
-        self._transport.send("bank", SCOPE, "there", body, WAIT)
-        self._transport.receive("bank", SCOPE, "back", WAIT)
-
-    def work(self, count: int) -> int:
-        """Do the work; return how many messages went through."""
-        if self._work == "round_trip":
-            for _ in range(count):
-                self._turn(b"x" * SMALL)
-            return count
-        rng = np.random.default_rng(1)
-        pool = rng.integers(0, 256, (8, PIECE), dtype=np.uint8)
-        sent = 0
-        try:
-            for number in range(count):
-                wait = 1.0 if self._work == "unread" else WAIT
-                self._transport.send("bank", SCOPE, "piece", pool[number % 8].data, wait)
-                sent += 1
-        except AtollError as error:
-            if error.code != "ATL-NET-002" or self._work != "unread":
-                raise
-        if self._work == "throughput":
-            self._transport.receive("bank", SCOPE, "done", WAIT)
-        return sent
 
 
 class _Bare:
@@ -221,13 +146,13 @@ def _read(stream: ssl.SSLSocket, size: int) -> bytearray:
 
 
 @contextmanager
-def _shop(folder: Path, work: str, address: str) -> Iterator[_Wire | _Bare]:
+def _shop(folder: Path, work: str, address: str) -> Iterator[Wire | _Bare]:
     identity = load_party(folder / "shop")
     if not work.endswith(".reference"):
         settings = UNREAD if work == "unread" else SETTINGS
         addresses = {"bank": address}
         with GrpcTransport(identity, ["bank"], addresses=addresses, settings=settings) as shop:
-            yield _Wire(shop, work)
+            yield Wire(shop, work)
         return
     host, port = address.rsplit(":", 1)
     context = _context(folder / "shop", identity, ssl.PROTOCOL_TLS_CLIENT)
@@ -247,15 +172,6 @@ def _context(folder: Path, identity: Identity, protocol: int) -> ssl.SSLContext:
     return context
 
 
-def _say(value: Any) -> None:
-    print(json.dumps(value), flush=True)
-
-
-def _report() -> None:
-    sys.stdin.readline()
-    _say([_usage().cpu, _usage().peak])
-
-
 def _bank(folder: Path, work: str, count: int) -> None:
     """Be the other process."""
     identity = load_party(folder / "bank")
@@ -264,42 +180,28 @@ def _bank(folder: Path, work: str, count: int) -> None:
         return
     settings = UNREAD if work == "unread" else SETTINGS
     with GrpcTransport(identity, ["shop"], listen="127.0.0.1:0", settings=settings) as bank:
-        _say(bank.address)
-
-        def echo(times: int) -> None:
-            for _ in range(times):
-                body = bank.receive("shop", SCOPE, "there", WAIT)
-                bank.send("shop", SCOPE, "back", body, WAIT)
-
-        echo(50)
-        _report()
-        if work == "round_trip":
-            echo(count)
-        elif work == "throughput":
-            for _ in range(count):
-                bank.receive("shop", SCOPE, "piece", WAIT)
-            bank.send("shop", SCOPE, "done", b"", WAIT)
-        _report()
+        say(bank.address)
+        serve(bank, work, count)
 
 
 def _bare_bank(folder: Path, identity: Identity, work: str, count: int) -> None:
     context = _context(folder, identity, ssl.PROTOCOL_TLS_SERVER)
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        _say(f"127.0.0.1:{listener.getsockname()[1]}")
+        say(f"127.0.0.1:{listener.getsockname()[1]}")
         plain, _ = listener.accept()
     plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     with context.wrap_socket(plain, server_side=True) as stream:
         turns = count if work == "round_trip.reference" else 0
         for _ in range(50):
             stream.sendall(_read(stream, SMALL))
-        _report()
+        report()
         for _ in range(turns):
             stream.sendall(_read(stream, SMALL))
         if not turns:
             for _ in range(count):
                 _read(stream, PIECE)
             stream.sendall(b"x" * SMALL)
-        _report()
+        report()
 
 
 if __name__ == "__main__":

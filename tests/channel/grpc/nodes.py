@@ -48,6 +48,10 @@ class Node:
         self.listen = gateway.address or self.listen
         return gateway
 
+    def close(self) -> None:
+        """Stop whichever gateway runs at the end."""
+        self.gateway.close()
+
     @property
     def address(self) -> str:
         """Where the gateway listens."""
@@ -91,7 +95,7 @@ def nodes(*parties: str, settings: GatewaySettings = BRISK) -> Iterator[list[Nod
     with tempfile.TemporaryDirectory() as name, contextlib.ExitStack() as stack:
         made = [Node(who[party], Path(name), settings) for party in parties]
         for node in made:
-            stack.callback(lambda node=node: node.gateway.close())
+            stack.callback(node.close)
             for other in made:
                 if other is not node:
                     node.knows(other)
