@@ -235,7 +235,8 @@ async fn knock(through: &Through, peer: &str) -> Dialled<UnixStream> {
         peer: peer.to_owned(),
     };
     word::write(&mut stream, &knock).await.map_err(|_| None)?;
-    word::await_routed(&mut stream).await?;
+    let answer = word::await_routed(&mut stream).await;
+    answer.map_err(|_| None)?.map_err(Some)?;
     Ok(stream)
 }
 

@@ -23,6 +23,9 @@ const TICK: Duration = Duration::from_secs(1);
 pub trait End: AsyncRead + AsyncWrite + Unpin {
     /// Whether the other side will send no more, even if not everything was read yet.
     fn is_gone(&self, context: &mut Context<'_>) -> bool;
+
+    /// Makes closing it final: what was not delivered is not waited for.
+    fn abandon(&self) {}
 }
 
 fn closed(ready: Poll<io::Result<tokio::io::Ready>>) -> bool {
@@ -39,17 +42,29 @@ impl End for TcpStream {
     fn is_gone(&self, context: &mut Context<'_>) -> bool {
         closed(pin!(self.ready(Interest::READABLE)).poll(context))
     }
+
+    fn abandon(&self) {
+        let _ = self.set_zero_linger();
+    }
 }
 
 impl<S: End> End for tokio_rustls::client::TlsStream<S> {
     fn is_gone(&self, context: &mut Context<'_>) -> bool {
         self.get_ref().0.is_gone(context)
     }
+
+    fn abandon(&self) {
+        self.get_ref().0.abandon();
+    }
 }
 
 impl<S: End> End for tokio_rustls::server::TlsStream<S> {
     fn is_gone(&self, context: &mut Context<'_>) -> bool {
         self.get_ref().0.is_gone(context)
+    }
+
+    fn abandon(&self) {
+        self.get_ref().0.abandon();
     }
 }
 
@@ -169,7 +184,7 @@ impl Half {
 }
 
 /// Two streams that are being joined.
-pub struct Splice<'a, N, F> {
+pub struct Splice<'a, N: End, F: End> {
     near: N,
     far: F,
     out: Half,
@@ -223,6 +238,16 @@ impl<'a, N: End, F: End> Splice<'a, N, F> {
             || self.out.is_stuck() && self.near.is_gone(context)
             || self.back.is_stuck() && self.far.is_gone(context);
         over && self.moved_at.elapsed() >= GRACE
+    }
+}
+
+impl<N: End, F: End> Drop for Splice<'_, N, F> {
+    fn drop(&mut self) {
+        // Otherwise the other gateway might wait for an end behind data that nobody reads.
+        if !(self.out.done && self.back.done) {
+            self.near.abandon();
+            self.far.abandon();
+        }
     }
 }
 

@@ -57,10 +57,10 @@ pub async fn routed<S: AsyncWrite + Unpin>(stream: &mut S, code: &str) -> io::Re
 }
 
 /// Reads whether there is a way; if not, why.
-pub async fn await_routed<S: AsyncRead + Unpin>(stream: &mut S) -> Result<(), Option<Kind>> {
-    let answer: Routed = read(stream, WORD_BYTES).await.map_err(|_| None)?;
-    if answer.code.is_empty() {
-        return Ok(());
-    }
-    Err(Kind::of_code(&answer.code))
+pub async fn await_routed<S: AsyncRead + Unpin>(stream: &mut S) -> io::Result<Result<(), Kind>> {
+    let answer: Routed = read(stream, WORD_BYTES).await?;
+    Ok(match answer.code.as_str() {
+        "" => Ok(()),
+        code => Err(Kind::of_code(code).unwrap_or(Kind::Unreachable)),
+    })
 }

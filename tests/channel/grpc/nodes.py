@@ -89,15 +89,16 @@ class Node:
 
 
 @contextmanager
-def nodes(*parties: str, settings: GatewaySettings = BRISK) -> Iterator[list[Node]]:
-    """Start nodes that trust and can dial each other."""
-    who = identities(*parties)
+def nodes(*parties: str | Identity, settings: GatewaySettings = BRISK) -> Iterator[list[Node]]:
+    """Start nodes that trust and can dial each other; names get fresh identities."""
+    fresh = identities(*(party for party in parties if isinstance(party, str)))
+    who = [fresh[party] if isinstance(party, str) else party for party in parties]
     with tempfile.TemporaryDirectory() as name, contextlib.ExitStack() as stack:
-        made = [Node(who[party], Path(name), settings) for party in parties]
+        made = [Node(identity, Path(name), settings) for identity in who]
         for node in made:
             stack.callback(node.close)
             for other in made:
-                if other is not node:
+                if other.party in node.identity.peers:
                     node.knows(other)
         yield made
 

@@ -257,8 +257,10 @@ pub fn enrol(
         let Ok(runtime) = runtime else {
             return;
         };
-        let asked = enrol::enrol(&address, &to, fingerprint, body);
-        let answer = runtime.block_on(tokio::time::timeout(timeout, asked));
+        let answer = runtime.block_on(async {
+            let asked = enrol::enrol(&address, &to, fingerprint, body);
+            tokio::time::timeout(timeout, asked).await
+        });
         if let Ok(answer) = answer {
             let _ = sender.send(answer);
         }

@@ -16,7 +16,7 @@ use crate::splice::{End, Splice, Tally};
 use crate::word;
 
 /// How long a partner's stream waits for its worker, which may be about to start.
-const PATIENCE: Duration = Duration::from_secs(2);
+const PATIENCE: Duration = Duration::from_secs(1);
 /// How often it is looked whether the worker listens already.
 const LOOK: Duration = Duration::from_millis(25);
 
@@ -69,18 +69,13 @@ async fn reach_out(gate: &Arc<Gate>, knock: &Knock) -> Result<Reached, Kind> {
     };
     let asked = async {
         word::write(&mut stream, &route).await?;
-        Ok(word::await_routed(&mut stream).await)
+        word::await_routed(&mut stream).await
     };
-    let answer: std::io::Result<_> =
-        match tokio::time::timeout(gate.limits.handshake + PATIENCE, asked).await {
-            Err(_) => return Err(Kind::Unreachable),
-            Ok(answer) => answer,
-        };
-    match answer {
-        Ok(Ok(())) => Ok((stream, hold, target.tallies)),
-        Ok(Err(Some(kind))) => Err(kind),
-        Ok(Err(None)) => Err(Kind::Unreachable),
-        Err(error) => Err(crate::tls::io_kind(&error).unwrap_or(Kind::Unreachable)),
+    match tokio::time::timeout(gate.limits.handshake + PATIENCE, asked).await {
+        Ok(Ok(Ok(()))) => Ok((stream, hold, target.tallies)),
+        Ok(Ok(Err(kind))) => Err(kind),
+        Ok(Err(error)) => Err(crate::tls::io_kind(&error).unwrap_or(Kind::Unreachable)),
+        Err(_) => Err(Kind::Unreachable),
     }
 }
 
@@ -162,7 +157,7 @@ async fn bring(gate: &Gate, way: &Way, route: &Route) -> Option<UnixStream> {
     };
     let asked = async {
         word::write(&mut near, &knock).await.ok()?;
-        word::await_routed(&mut near).await.ok()
+        word::await_routed(&mut near).await.ok()?.ok()
     };
     tokio::time::timeout(gate.limits.handshake, asked)
         .await
