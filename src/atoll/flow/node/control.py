@@ -34,6 +34,7 @@ from atoll.flow.control import (
     Tick,
     step,
 )
+from atoll.flow.node.faults import commit_fault
 from atoll.flow.store import Database
 
 T = TypeVar("T")
@@ -43,7 +44,8 @@ _LOG = logging.getLogger(__name__)
 _TICK_SECONDS = 1.0
 _BATCH = 256
 # An ended job stays at hand for a while, so that every partner hears how it ended.
-_KEEP_SECONDS = 600.0
+KEEP_SECONDS = 600.0
+PROBES = 64
 
 
 class Effects(Protocol):
@@ -103,7 +105,9 @@ class Control:
         self._inbox: queue.SimpleQueue[Item] = queue.SimpleQueue()
         self._closing = False
         self._kept: dict[str, float] = {}
+        self._probed: dict[str, int] = {}
         self._next_tick = 0.0
+        self._fault = commit_fault()
         self._thread = threading.Thread(target=self._live, name="control", daemon=True)
 
     # -- for any thread -------------------------------------------------------------------------
@@ -193,6 +197,7 @@ class Control:
     def take(self, peer: str, message: SyncMessage, batch: Batch) -> None:
         """Take in what a partner's node said."""
         self.heard[peer] = self._monotonic()
+        self._fetch(peer, message)
         for job in self.exchange(peer).received(message, self.records):
             version = message.held[job]
             self.move(job, Outrun(party=peer, version=version, now=self.now), batch)
@@ -201,6 +206,23 @@ class Control:
                 self.move(update.job, FactsReceived(peer, update, self.now), batch)
             except AtollError as error:
                 _LOG.warning("facts of %s were refused: %s", peer, error)
+
+    def _fetch(self, peer: str, message: SyncMessage) -> None:
+        """Have at hand what a partner asks about: it may have missed how a job ended here."""
+        missing = [job for job in message.held if job not in self.records]
+        for job in missing[:PROBES]:
+            found = self._effects.load(job)
+            if found is not None and peer in found.peers:
+                self.records[job] = found
+                self._kept[job] = self._monotonic()
+
+    def probes(self, peer: str) -> Mapping[str, int]:
+        """Return for some live jobs, others each time, which facts of a partner are held."""
+        live = [j for j, r in self.records.items() if r.end is None and peer in r.job.parties]
+        first = self._probed.get(peer, 0) % max(len(live), 1)
+        self._probed[peer] = first + PROBES
+        chosen = (live[first:] + live[:first])[:PROBES]
+        return {job: self.records[job].held(peer) for job in chosen}
 
     def _live(self) -> None:
         while True:
@@ -246,7 +268,11 @@ class Control:
                 for one in batch.writes:
                     one(connection)
 
+            if self._fault is not None and changed:
+                self._fault.before()
             self._write(write)
+            if self._fault is not None and changed:
+                self._fault.after()
             for record, commands in changed:
                 for command in commands:
                     self._effects.carry_out(record, command)
@@ -276,7 +302,7 @@ class Control:
                 del self._kept[job]
                 continue
             settled = all(self.exchange(peer).settled(record) for peer in record.peers)
-            if (settled and now - since > _TICK_SECONDS) or now - since > _KEEP_SECONDS:
+            if (settled and now - since > _TICK_SECONDS) or now - since > KEEP_SECONDS:
                 del self.records[job], self._kept[job]
                 for peer in record.peers:
                     self.exchange(peer).forget(job)

@@ -93,19 +93,13 @@ class NodeFolder:
 
     def make(self) -> None:
         """Make what is missing; private to this user. Errors: ATL-NOD-002 not writable."""
-        try:
+        with self._usable():
             for path in (self.root, self.data, self.artifacts, self.jobs, self.run, self.backups):
                 path.mkdir(mode=_OWN, parents=True, exist_ok=True)
             self.log.parent.mkdir(mode=_OWN, exist_ok=True)
             sockets = self.sockets
             sockets.mkdir(mode=_OWN, exist_ok=True)
             seen = sockets.lstat()
-        except OSError as error:
-            raise EnvironmentFault(
-                "ATL-NOD-002",
-                f"the node's folder cannot be used: {error.strerror}",
-                place=str(error.filename or self.root),
-            ) from error
         if seen.st_uid != os.getuid() or seen.st_mode & 0o077 or not sockets.is_dir():
             raise EnvironmentFault(
                 "ATL-NOD-002",
@@ -114,11 +108,31 @@ class NodeFolder:
                 hint="remove it, or make it private: chmod 700",
             )
 
+    def clear(self) -> None:
+        """Remove the sockets of a node that was killed; only with the lock. Errors: ATL-NOD-002."""
+        with self._usable():
+            for path in self.sockets.iterdir():
+                path.unlink(missing_ok=True)
+
+    @contextmanager
+    def _usable(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise EnvironmentFault(
+                "ATL-NOD-002",
+                f"the node's folder cannot be used: {error.strerror}",
+                place=str(error.filename or self.root),
+                hint="check that it belongs to the node's user, can be written, and has room",
+            ) from error
+
     @contextmanager
     def locked(self) -> Iterator[None]:
         """Hold the node's lock. Errors: ATL-NOD-001 a node runs in this folder already."""
-        self.run.mkdir(mode=_OWN, parents=True, exist_ok=True)
-        descriptor = os.open(self.run / "node.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, _SECRET)
+        flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC
+        with self._usable():
+            self.run.mkdir(mode=_OWN, parents=True, exist_ok=True)
+            descriptor = os.open(self.run / "node.lock", flags, _SECRET)
         try:
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -130,8 +144,11 @@ class NodeFolder:
                     hint="see it with `atoll status`, stop it with `atoll down`",
                 ) from error
             mark = json.dumps({"pid": os.getpid(), "started": start_time(os.getpid())})
-            os.ftruncate(descriptor, 0)
-            os.pwrite(descriptor, mark.encode(), 0)
+            with self._usable():
+                # What a node that was killed said of its API does not hold for this one.
+                self.http.unlink(missing_ok=True)
+                os.ftruncate(descriptor, 0)
+                os.pwrite(descriptor, mark.encode(), 0)
             try:
                 yield
             finally:

@@ -26,7 +26,7 @@ from atoll.flow.api.settings import ApiSettings
 from atoll.flow.control import Complain, Ended, JobRecord, QueueLimits, Rules
 from atoll.flow.node.admission import Slots
 from atoll.flow.node.configuration import Configuration
-from atoll.flow.node.control import Control
+from atoll.flow.node.control import KEEP_SECONDS, Control
 from atoll.flow.node.data_service import DataService, DataSettings
 from atoll.flow.node.deciding import Decider
 from atoll.flow.node.declaring import Declarer
@@ -123,6 +123,7 @@ class Node:
 
     def _open(self) -> None:
         self.folder.make()
+        self.folder.clear()
         settings, keep = self.settings, self._stack.enter_context
         url = database_url(self.folder, self.configuration)
         self.database = keep(Database.open(url, readers=settings.database.connections))
@@ -143,7 +144,6 @@ class Node:
 
     def _gateway(self) -> Gateway:
         chosen = self.settings.gateway
-        self.folder.gateway_socket.unlink(missing_ok=True)
         return Gateway(
             self._identity,
             self.folder.gateway_socket,
@@ -307,7 +307,8 @@ class Node:
 
     def start(self) -> str:
         """Take up what the database holds, serve, and return the API's URL."""
-        self.control.start(self._live_jobs())
+        self.recorder.bury()
+        self.control.start(self._jobs_at_hand())
         self._stack.callback(self.control.close)
         self.syncing.start()
         self._stack.callback(self.syncing.close)
@@ -325,9 +326,11 @@ class Node:
         )
         return server.url
 
-    def _live_jobs(self) -> Mapping[str, JobRecord]:
+    def _jobs_at_hand(self) -> Mapping[str, JobRecord]:
+        """Return the jobs that live, and those whose end partners may not have heard of yet."""
         found: dict[str, JobRecord] = {}
-        for job, machine in Jobs(self.database).machines(LIVE):
+        jobs = Jobs(self.database)
+        for job, machine in (*jobs.machines(LIVE), *jobs.ended_last(KEEP_SECONDS)):
             try:
                 found[job] = JobRecord.from_plain(machine)
             except AtollError as error:

@@ -10,7 +10,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 from atoll.channel.grpc.gateway import Call, Gateway
@@ -193,7 +193,11 @@ def _message(control: Control, batch: Batch, *, peer: str, due: bool) -> SyncMes
         live = any(record.end is None for record in shared.values())
         if not (due and live):
             return None
-    return exchange.message(shared)
+    message = exchange.message(shared)
+    if due:
+        # What a partner's node forgot, or never heard, comes to light.
+        message = replace(message, held={**control.probes(peer), **message.held})
+    return message
 
 
 def _pause(failures: int) -> float:

@@ -17,6 +17,7 @@ from atoll.channel.grpc.gateway import Gateway as WireGateway
 from atoll.channel.grpc.gateway import new_token
 from atoll.channel.identity import Identity
 from atoll.core.errors import AtollError, InternalError
+from atoll.flow.control.codes import NODE_RESTARTED
 from atoll.flow.control.record import JobRecord
 from atoll.flow.node.folder import NodeFolder
 from atoll.flow.planning import COIN_STEP
@@ -247,6 +248,10 @@ class Recorder:
         """A task was started."""
         row = TaskRow(job=job, step=step, attempt=attempt, state="running", started=self._wall())
         self._tasks.save(row, connection=connection)
+
+    def bury(self) -> None:
+        """Write that whatever ran is lost: its workers ended with the process that had them."""
+        self._tasks.lose(self._wall(), NODE_RESTARTED)
 
     def reused(
         self, connection: Connection, job: str, step: str, attempt: int, origin: str

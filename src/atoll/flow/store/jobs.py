@@ -180,6 +180,19 @@ class Jobs(Repository):
 
         return ((one.id, one.machine) for one in every(fetch))
 
+    def ended_last(self, seconds: float, *, most: int = 1000) -> Sequence[tuple[str, Any]]:
+        """Return (id, machine) of jobs that ended at most so long before the last that did."""
+        last = select(func.max(_T.c.ended)).scalar_subquery()
+        query = (
+            select(_T.c.id, _T.c.machine)
+            .where(_T.c.ended >= last - seconds, _T.c.machine.is_not(None))
+            .order_by(_T.c.ended.desc())
+            .limit(most)
+        )
+        rows = self.database.read(lambda c: c.execute(query).all())
+        make = build(_Machine)
+        return [(one.id, one.machine) for one in (make(row) for row in rows)]
+
     def counts(self, *, connection: Connection | None = None) -> dict[str, int]:
         """Return how many jobs are in each state."""
         query = select(_T.c.state, func.count()).group_by(_T.c.state)

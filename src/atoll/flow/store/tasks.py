@@ -66,6 +66,15 @@ class Tasks(Repository):
         statement = statement.values(**checked(_T, changes))
         return self._write(lambda c: c.execute(statement).rowcount == 1, connection)
 
+    def lose(self, now: float, code: str, *, connection: Connection | None = None) -> int:
+        """Mark all that wait or run as lost (of a process that is no more); return how many."""
+        statement = (
+            update(_T)
+            .where(_T.c.state.in_(("waiting", "running")))
+            .values(state="lost", ended=now, code=code)
+        )
+        return self._write(lambda c: int(c.execute(statement).rowcount), connection)
+
     def get(
         self, job: str, step: str, attempt: int, *, connection: Connection | None = None
     ) -> TaskRow | None:
