@@ -48,6 +48,14 @@ def test_nobody_costs_one_hash_as_somebody_does(monkeypatch: pytest.MonkeyPatch)
     assert len({kept.rsplit("$", 2)[0] for kept in calls}) == 1
 
 
+def test_a_flood_is_turned_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("atoll.flow.access.passwords._TURN_SECONDS", 0.01)
+    passwords = cheap()
+    with passwords._turn(), passwords._turn(), pytest.raises(UserError, match="ATL-ACC-004"):
+        passwords.hash(PASSWORD)
+    passwords.hash(PASSWORD)
+
+
 def test_a_composed_and_a_decomposed_letter_are_the_same() -> None:
     passwords = cheap()
     assert passwords.verify(passwords.hash("caf\u00e9 noir encore"), "cafe\u0301 noir encore")

@@ -145,6 +145,13 @@ def test_an_uncounted_step_needs_its_component_named() -> None:
     assert at_host(grant(components=("psi",)), plan=strange).kind == "approve"
 
 
+def test_a_step_that_declares_no_group_is_not_within_one() -> None:
+    strange = only_psi().model_copy(update={"implementations": {"match": "magic.v1"}})
+    assert at_host(grant(limits={"minimum_group": 1}), plan=only_psi()).kind == "approve"
+    named = grant(limits={"minimum_group": 1}, components=("psi",))
+    assert at_host(named, plan=strange).code == "ATL-POL-007"
+
+
 def test_the_ideal_form_is_not_granted_by_naming_the_real_ones_messages() -> None:
     ideal = only_psi(protocol="ideal")
     real = grant(limits={"reveals": ("psi.ecdh.*",)})

@@ -232,7 +232,8 @@ class Door:
         failures, until = self._by_name.state(user)
         if found is not None:
             values = {"failures": failures, "locked_until": until or None}
-            self._database.write(lambda connection: users.change(connection, user, **values))
+            # Not waited for: the answer must not take longer for names that exist.
+            self._database.submit(lambda connection: users.change(connection, user, **values))
         # People type passwords into the wrong field, so only names that exist are written down.
         self.audit.refused(
             "anonymous",

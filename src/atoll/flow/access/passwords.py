@@ -8,23 +8,30 @@ from __future__ import annotations
 
 import threading
 import unicodedata
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from argon2 import PasswordHasher, Type
 from argon2.exceptions import InvalidHashError, VerificationError
 
 from atoll.core.errors import UserError
 from atoll.core.random import SecretRandom
+from atoll.flow.access.errors import ThrottledError
 
 LEAST = 12
 LONGEST_BYTES = 1024
 _DISTINCT = 5
+_TURN_SECONDS = 10.0
 # Without letters and digits that are mistaken for each other; 32 of them, 5 bits each.
 _ALPHABET = "abcdefghijkmnpqrstuvwxyz23456789"
 _GROUPS, _GROUP = 4, 5
 
 
 class Passwords:
-    """Makes and checks password hashes. The parameters are argon2's; tests take cheap ones."""
+    """Makes and checks password hashes. The parameters are argon2's; tests take cheap ones.
+
+    Errors: ATL-ACC-004 if too many are asked for at the same time.
+    """
 
     def __init__(
         self,
@@ -44,12 +51,12 @@ class Passwords:
 
     def hash(self, password: str) -> str:
         """Return the salted hash that is stored."""
-        with self._gate:
+        with self._turn():
             return self._hasher.hash(_bytes(password))
 
     def verify(self, stored: str | None, password: str) -> bool:
         """Say whether a password is right; for ``stored`` None (nobody) it takes as long."""
-        with self._gate:
+        with self._turn():
             if self._nobody is None:
                 self._nobody = self._hasher.hash(self._random.bytes(32))
             if len(password) > LONGEST_BYTES:
@@ -59,6 +66,18 @@ class Passwords:
             except (VerificationError, InvalidHashError):
                 return False
         return right and stored is not None
+
+    @contextmanager
+    def _turn(self) -> Iterator[None]:
+        """Wait for one of the few places; a flood of logins must not hold every thread for long."""
+        if not self._gate.acquire(timeout=_TURN_SECONDS):
+            raise ThrottledError(
+                "ATL-ACC-004", "too many logins at the same time", retry_after=_TURN_SECONDS
+            )
+        try:
+            yield
+        finally:
+            self._gate.release()
 
     def outdated(self, stored: str) -> bool:
         """Say whether a hash has other parameters than the present ones."""

@@ -171,6 +171,8 @@ def _too_small(grant: Grant, demand: Demand) -> tuple[str, str] | None:
             return INTERSECTION, f"{step}: minimum intersection {value} is too small"
         if name == "group" and value < grant.limits.minimum_group:
             return GROUP, f"{step}: minimum group {value} is too small"
+    if grant.limits.minimum_group and demand.ungrouped:
+        return GROUP, f"no minimum group is declared by: {', '.join(sorted(demand.ungrouped))}"
     return None
 
 

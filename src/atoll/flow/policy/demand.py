@@ -22,7 +22,8 @@ class Demand:
     """What a job would do with one table of this party.
 
     ``steps`` says how much each step reveals at most, by its name; ``reveals`` are (step, message)
-    of what others may learn; ``uncounted`` are steps that reveal something in no known unit.
+    of what others may learn; ``uncounted`` are steps that reveal something in no known unit;
+    ``ungrouped`` those that may reveal sums and declare no minimum group.
     """
 
     table: str
@@ -33,6 +34,7 @@ class Demand:
     reveals: frozenset[tuple[str, str]] = frozenset()
     minimums: frozenset[tuple[str, str, int]] = frozenset()
     uncounted: frozenset[str] = frozenset()
+    ungrouped: frozenset[str] = frozenset()
 
     @property
     def counts(self) -> Counts:
@@ -72,6 +74,12 @@ def _demand(plan: Plan, party: str, facts: TableFacts, steps: list[str]) -> Dema
         reveals=frozenset(_told(plan, party, telling)),
         minimums=frozenset(_minimums(plan, telling)),
         uncounted=frozenset(step for step, counts in counted.items() if counts is None),
+        ungrouped=frozenset(
+            step
+            for step, counts in counted.items()
+            if (counts is None or counts.tree_nodes or counts.opened_sums)
+            and "group" not in plan.minimums.get(step, {})
+        ),
     )
 
 
@@ -88,6 +96,7 @@ def _join(one: Demand | None, other: Demand) -> Demand:
         reveals=one.reveals | other.reveals,
         minimums=one.minimums | other.minimums,
         uncounted=one.uncounted | other.uncounted,
+        ungrouped=one.ungrouped | other.ungrouped,
     )
 
 
