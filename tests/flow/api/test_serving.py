@@ -237,7 +237,7 @@ def test_pages_lead_from_one_to_the_next(client: httpx.Client) -> None:
     made = {client.post("/jobs", json={"job": JOB, "tags": ["p"]}).json()["id"] for _ in range(3)}
     seen, after = [], None
     while True:
-        asked = {"limit": 2, "tag": "p"} | ({"after": after} if after else {})
+        asked: dict[str, Any] = {"limit": 2, "tag": "p"} | ({"after": after} if after else {})
         page = client.get("/jobs", params=asked).json()
         seen += [row["id"] for row in page["items"]]
         after = page["next"]
