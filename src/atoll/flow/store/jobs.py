@@ -183,7 +183,7 @@ class Jobs(Repository):
     def ended_last(self, seconds: float, *, most: int = 1000) -> Sequence[tuple[str, Any]]:
         """Return (id, machine) of jobs that ended at most so long before the last that did."""
         last = select(func.max(_T.c.ended)).scalar_subquery()
-        query = (
+        query: Select[Any] = (
             select(_T.c.id, _T.c.machine)
             .where(_T.c.ended >= last - seconds, _T.c.machine.is_not(None))
             .order_by(_T.c.ended.desc())
