@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from atoll.sdk.async_jobs import AsyncJob
     from atoll.sdk.asynchronous import AsyncClient
     from atoll.sdk.client import Client
+    from atoll.sdk.estimators import VerticalBoostingClassifier
+    from atoll.sdk.federation import Federation, Outcomes, PartyOutcome, local
     from atoll.sdk.jobs import Job
     from atoll.sdk.pipeline import Output, Pipeline, StepHandle, read_job
 
@@ -20,10 +22,15 @@ __all__ = [
     "AsyncClient",
     "AsyncJob",
     "Client",
+    "Federation",
     "Job",
+    "Outcomes",
     "Output",
+    "PartyOutcome",
     "Pipeline",
     "StepHandle",
+    "VerticalBoostingClassifier",
+    "local",
     "read_job",
 ]
 
@@ -31,10 +38,15 @@ _PLACES = {
     "AsyncClient": "asynchronous",
     "AsyncJob": "async_jobs",
     "Client": "client",
+    "Federation": "federation",
     "Job": "jobs",
+    "Outcomes": "federation",
     "Output": "pipeline",
+    "PartyOutcome": "federation",
     "Pipeline": "pipeline",
     "StepHandle": "pipeline",
+    "VerticalBoostingClassifier": "estimators",
+    "local": "federation",
     "read_job": "pipeline",
 }
 

@@ -1,0 +1,143 @@
+"""A whole federation in one process: the real job, and what each party has of it."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd  # type: ignore[import-untyped]
+import polars
+import pyarrow as pa
+import pytest
+
+import atoll.sdk
+from atoll.core.errors import AtollError, InternalError
+from atoll.sdk import Federation, Pipeline, local
+from atoll.sdk.frames import as_table
+from atoll.table import Table
+
+PARTIES = {"bank": "guest", "shop": "host"}
+
+
+def data(rows: int = 200) -> tuple[dict[str, Any], dict[str, Any]]:
+    rng = np.random.default_rng(5)
+    x = rng.normal(size=(rows, 4))
+    y = (x[:, 0] + 1.5 * x[:, 2] + rng.normal(size=rows) > 0).astype(float)
+    ids = [f"r{at}" for at in range(rows)]
+    mine = {"id": ids[: rows - 20], "g0": x[: rows - 20, 0], "y": y[: rows - 20]}
+    theirs = {"id": ids[20:], "h0": x[20:, 2], "h1": x[20:, 3]}
+    return mine, theirs
+
+
+def pipeline(**boosting: Any) -> Pipeline:
+    p = Pipeline("local", guest="bank", host="shop")
+    rows = p.reader(tables={"bank": "people", "shop": "people"})
+    parts = p.split(p.psi(rows, protocol="ideal"), seed=1)
+    model = p.boosting(train=parts.train, trees=2, implementation="ideal", **boosting)
+    p.evaluation(p.prediction(model.model, parts.test).scores)
+    return p
+
+
+def opened() -> Federation:
+    mine, theirs = data()
+    return local(PARTIES, {"bank": {"people": pd.DataFrame(mine)}}).table(
+        "shop", "people", polars.DataFrame(theirs)
+    )
+
+
+def test_a_pipeline_runs_and_each_party_has_its_own() -> None:
+    with opened() as federation:
+        done = federation.run(pipeline())
+    bank, shop = done["bank"], done["shop"]
+    assert bank.metrics["evaluation.test.auc"] > 0.6
+    assert shop.metrics == {}
+    assert bank.tables["psi.table"].num_rows == 160
+    assert set(bank.reports) >= {"psi", "boosting", "evaluation"}
+    assert "<h3>" in bank.reports["boosting"]._repr_html_()
+    assert bank.scores["prediction.scores"].score.shape == (32,)
+    assert "boosting/model.json" in shop.files
+    assert any(line["step"] == "boosting" for line in shop.reveals)
+    assert bank.plan.digest() == shop.plan.digest()
+    assert "auc" in done._repr_html_()
+
+
+def test_a_plan_can_be_read_before() -> None:
+    with opened() as federation:
+        plan = federation.plan(pipeline())
+        assert plan.owners["prediction.scores"] == ("bank",)
+        assert federation.run(pipeline())["bank"].plan.digest() != ""
+
+
+def test_the_permission_holds_inside_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("ATOLL_INSECURE_SIMULATION")
+    from atoll.core.settings import require_insecure
+
+    with opened() as federation:
+        federation.run(pipeline())
+        with pytest.raises(InternalError):
+            require_insecure("a test")
+        with pytest.raises(AtollError):
+            federation.run(pipeline(minimum_rows=0, bins=2, learning_rate=2))
+    assert "ATOLL_INSECURE_SIMULATION" not in os.environ
+
+
+def test_an_error_at_a_party_is_raised_with_its_place() -> None:
+    mine, theirs = data()
+    del mine["y"]
+    frames = {"bank": {"people": pd.DataFrame(mine)}, "shop": {"people": pd.DataFrame(theirs)}}
+    with local(PARTIES, frames) as federation, pytest.raises(AtollError) as caught:
+        federation.run(pipeline())
+    assert (caught.value.code, caught.value.party) == ("ATL-TAB-002", "bank")
+
+
+def test_what_does_not_fit_is_refused() -> None:
+    with opened() as federation:
+        other = Pipeline("other", guest="shop", host="bank")
+        other.reader(tables={"bank": "people", "shop": "people"})
+        with pytest.raises(AtollError, match="ATL-SDK-030"):
+            federation.run(other)
+        with pytest.raises(AtollError, match="ATL-SDK-030"):
+            federation.table("mill", "people", None)
+    with pytest.raises(AtollError, match="closed"):
+        federation.run(pipeline())
+    with pytest.raises(AtollError, match="ATL-SDK-030"):
+        local({"bank": "gest"})
+
+
+def test_nothing_stays_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import tempfile
+
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    with opened() as federation:
+        federation.run(pipeline())
+        assert list(tmp_path.iterdir())
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_every_kind_of_frame_is_the_same_table(tmp_path: Path) -> None:
+    mine, _ = data(40)
+    frame = pd.DataFrame(mine)
+    whole = pa.table(mine)
+    frame.to_csv(tmp_path / "people.csv", index=False)
+    kinds = [
+        frame,
+        polars.DataFrame(mine),
+        whole,
+        whole.to_batches()[0],
+        Table.from_arrow(whole, label="y"),
+        Table.from_arrow(whole),
+        str(tmp_path / "people.csv"),
+    ]
+    digests = {as_table(kind, label="y").digest() for kind in kinds}
+    assert len(digests) == 1
+    with pytest.raises(AtollError, match="ATL-SDK-031"):
+        as_table([1, 2])
+
+
+def test_the_package_is_light() -> None:
+    assert atoll.sdk.local is local
+    assert "Client" in dir(atoll.sdk)
+    with pytest.raises(AttributeError):
+        _ = atoll.sdk.nothing
