@@ -7,7 +7,7 @@ import pytest
 
 from atoll.flow.access import Access, Actor
 from atoll.flow.store import Database
-from tests.flow.access.support import Wall, boss, open_access
+from tests.flow.access.support import Wall, boss, open_access, open_database
 
 
 @pytest.fixture
@@ -17,7 +17,7 @@ def wall() -> Wall:
 
 @pytest.fixture
 def database(tmp_path: Path) -> Iterator[Database]:
-    with Database.open(f"sqlite:///{tmp_path / 'atoll.db'}") as opened:
+    with open_database(tmp_path) as opened:
         yield opened
 
 

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import cache
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from atoll.flow.access import Access, AccessSettings, Actor, Passwords
 from atoll.flow.store import Database
@@ -23,6 +26,22 @@ class Wall:
 
 def cheap() -> Passwords:
     return Passwords(time_cost=1, memory_kib=8, parallelism=1)
+
+
+@cache
+def _empty() -> bytes:
+    """Return the file of an empty database: making its tables takes longer than most tests."""
+    with TemporaryDirectory() as folder:
+        file = Path(folder) / "empty.db"
+        Database.open(f"sqlite:///{file}").close()
+        return file.read_bytes()
+
+
+def open_database(folder: Path) -> Database:
+    """Open a new database with all its tables."""
+    file = folder / "atoll.db"
+    file.write_bytes(_empty())
+    return Database.open(f"sqlite:///{file}")
 
 
 def open_access(database: Database, wall: Wall, settings: AccessSettings | None = None) -> Access:

@@ -10,7 +10,7 @@ import pytest
 from atoll.flow.access import Access, Actor
 from atoll.flow.policy import Grant, Policies, PolicySettings
 from atoll.flow.store import Database, DataRow, DataSets
-from tests.flow.access.support import Wall, boss, open_access
+from tests.flow.access.support import Wall, boss, open_access, open_database
 from tests.flow.policy.plans import COLUMNS, GUEST, HOST
 
 
@@ -41,7 +41,7 @@ class House:
 @pytest.fixture
 def house(tmp_path: Path) -> Iterator[House]:
     wall = Wall()
-    with Database.open(f"sqlite:///{tmp_path / 'atoll.db'}") as database:
+    with open_database(tmp_path) as database:
         access = open_access(database, wall)
         admin = boss(access)
         DataSets(database).add(
