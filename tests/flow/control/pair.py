@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric import ed25519
@@ -11,6 +13,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from atoll.core.errors import PeerError
 from atoll.flow import control
 from atoll.flow.control import JobRecord, Moment, Options, Rules
+from atoll.flow.control.facts import TaskState
 from atoll.jobs import approval as approvals
 from atoll.jobs.approval import PublicKey
 from atoll.jobs.definition import Job, parse_job
@@ -95,6 +98,7 @@ class Node:
         self.now = Moment(0.0, 1000.0)
         self.heard: dict[str, float] = {}
         self.done: list[control.Command] = []
+        self.inbox: list[tuple[str, control.Event]] = []
         self.runs = 1
         self.policy: Policy | None = None
         self.table_digest = "1" * 64
@@ -116,6 +120,8 @@ class Node:
         self.done += commands
         for command in commands:
             self.carry_out(job, command)
+        while self.inbox:
+            self.happen(*self.inbox.pop(0))
         return commands
 
     def carry_out(self, job: str, command: control.Command) -> None:
@@ -149,7 +155,47 @@ class Node:
             case _:
                 pass
         if answer is not None:
-            self.happen(job, answer)
+            self.inbox.append((job, answer))
+
+    def report(self, step: str, state: TaskState, code: str | None = None) -> None:
+        """Let a task that was left running end."""
+        attempt = self.record.running[step]
+        self.happen(JOB_ID, control.TaskReported(step, attempt, state, self.now, code))
+
+    def started(self) -> list[tuple[str, int]]:
+        """Return the tasks that were started here, in order."""
+        return [(c.step, c.attempt) for c in self.done if isinstance(c, control.StartTask)]
+
+    def forge(self, **sections: Any) -> None:
+        """Publish what an honest node would not."""
+        record = self.record
+        version = record.version + 1
+        own = replace(record.own, version=version, **sections)
+        since = {**record.since, **dict.fromkeys(sections, version)}
+        facts = {**record.facts, self.party: own}
+        self.records[JOB_ID] = replace(record, facts=facts, since=since)
+
+    def restart(self) -> None:
+        """Kill the process and start it again with what was saved."""
+        self.exchanges = {peer: control.Exchange(peer) for peer in PARTIES if peer != self.party}
+        self.queue = control.Queue(self.queue.limits)
+        self.heard = {}
+        self.now = Moment(5.0, self.now.wall)
+        for job, record in list(self.records.items()):
+            self.records[job] = JobRecord.from_plain(json.loads(json.dumps(record.to_plain())))
+            self.happen(job, control.Restarted(self.now))
+
+    @property
+    def shown(self) -> tuple[str, str | None]:
+        """State and reason of the job here."""
+        found = control.view(self.record)
+        return found.state, found.reason
+
+    @property
+    def end(self) -> tuple[str, str | None, str | None]:
+        """State, code and party of the end here."""
+        found = control.view(self.record)
+        return found.state, found.code, found.party
 
     def decide(self, command: control.Decide) -> control.Decided:
         if self.policy is not None:
@@ -168,6 +214,8 @@ class Node:
     def receive(self, peer: str, data: bytes) -> None:
         message = control.parse_sync(data)
         for update in message.updates:
+            if update.job not in self.records and "proposal" not in update.sections:
+                continue
             self.happen(update.job, control.FactsReceived(peer, update, self.now))
         for job in self.exchanges[peer].received(message, self.records):
             self.happen(job, control.Outrun(peer, message.held[job], self.now))
@@ -211,6 +259,10 @@ class World:
             for other in names[at + 1 :]:
                 if frozenset({one, other}) not in self.cut:
                     sync(self.nodes[one], self.nodes[other])
+
+    def ends(self) -> set[tuple[str, str | None]]:
+        """Return how the job ended, over all nodes."""
+        return {node.end[:2] for node in self.nodes.values()}
 
     def rounds(self, count: int = 20, seconds: float = 0.0) -> None:
         for _ in range(count):

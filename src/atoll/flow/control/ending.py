@@ -97,7 +97,9 @@ def tick(turn: Turn, heard: Mapping[str, float]) -> None:
             turn.unmark("watch")
     elif not record.drives and record.own.end is None and record.lead.end is None:
         turn.mark("stopping")
-        if silence(turn, record.initiator, heard, "stopping") >= record.options.peer_seconds:
+        # An initiator that is there gives its verdict at once; one that talks but gives none, or
+        # whose facts cannot be read, must not keep this party.
+        if turn.since("stopping") >= record.options.peer_seconds:
             _end_alone(turn)
 
 

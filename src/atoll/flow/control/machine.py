@@ -32,7 +32,7 @@ from atoll.flow.control.events import (
     TaskReported,
     Tick,
 )
-from atoll.flow.control.facts import SECTIONS, Facts, Proposal
+from atoll.flow.control.facts import SECTIONS, End, Facts, Proposal
 from atoll.flow.control.merging import merge, opening
 from atoll.flow.control.reading import read_proposal
 from atoll.flow.control.record import JobRecord
@@ -121,6 +121,9 @@ def _on_facts(turn: Turn, event: FactsReceived) -> None:
             raise error.located(party=event.party) from error
         turn.complain(event.party, error.code, error.place or "facts")
         turn.stop(error.code, party=event.party)
+        if event.party == record.initiator and turn.record.own.end is None:
+            # Its word counts no more, so there will be no verdict to wait for.
+            turn.tell(end=End("failed", error.code, event.party))
         return
     if newer is not None:
         turn.take(newer)
