@@ -19,8 +19,8 @@ from atoll.core.reveal import Reveal
 from atoll.jobs.schema import Port
 from tests.components.cases import CASES, both
 
-# Training and joint scoring need a model: their cases are whole jobs (test_main_job).
-_WHOLE_JOBS = {"boosting", "prediction"}
+# Training and joint scoring need a model: their cases are whole jobs (test_main_job, e2e).
+_WHOLE_JOBS = {"boosting", "model", "prediction"}
 
 
 def test_every_component_has_cases() -> None:

@@ -9,6 +9,7 @@ from atoll.components.evaluation import EVALUATION
 from atoll.components.prediction import PREDICTION
 from atoll.components.psi import PSI
 from atoll.components.reader import READER
+from atoll.components.registered import REGISTERED_MODEL
 from atoll.components.sample import SAMPLE
 from atoll.components.split import SPLIT
 from atoll.components.statistics import STATISTICS
@@ -23,6 +24,7 @@ CATALOGUE: dict[str, Component] = {
     "sample": SAMPLE,
     "split": SPLIT,
     "boosting": BOOSTING,
+    "model": REGISTERED_MODEL,
     "prediction": PREDICTION,
     "evaluation": EVALUATION,
     "download": DOWNLOAD,

@@ -10,13 +10,16 @@ from pathlib import Path
 import pytest
 
 from atoll.channel.identity import Identity, export_ca, init_party, load_party, trust
+from atoll.components.catalogue import CATALOGUE
 from atoll.core.errors import AtollError, PeerError, UserError
 from atoll.flow.node.model_predicting import predict_job
 from atoll.flow.node.model_service import ModelService
+from atoll.flow.planning import schemas
 from atoll.flow.store import ArtifactRow, Artifacts, Database, JobRow, Jobs
 from atoll.flow.store.files import ArtifactFiles
 from atoll.jobs.definition import Job
 from atoll.jobs.errors import ConflictError, NotFoundError
+from atoll.jobs.validation import validate
 from atoll.models.boosting import GuestPart, HostPart, part_from_bytes, part_to_bytes
 from atoll.models.boosting.part import Split, Tree
 
@@ -283,7 +286,9 @@ def test_a_predict_job_takes_only_what_prediction_needs(bank: Node) -> None:
     assert job.steps["read"].parameters["tables"] == {"bank": "new_loans", "shop": "new_carts"}
     assert job.steps["read"].parameters["label"] == "bad"
     assert job.steps["model"].parameters == {"model": MODEL, "version": 1}
-    assert job.steps["prediction"].inputs == {"model": "model.model", "table": "align.table"}
+    assert job.steps["model"].inputs == {"table": "align.table"}
+    assert job.steps["prediction"].inputs == {"model": "model.model", "table": "model.table"}
+    assert validate(job, schemas(CATALOGUE))[-1] == "prediction"
     for tables in ({"bank": "x"}, {"bank": "x", "shop": "y", "other": "z"}):
         with pytest.raises(UserError, match="ATL-REG-009"):
             bank.models.predict_job(MODEL, 1, tables)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from atoll.components.registered import REGISTERED_MODEL
 from atoll.core.errors import UserError
 from atoll.jobs.definition import Job, Step
 from atoll.jobs.validation import near
@@ -35,9 +36,14 @@ def predict_job(
     steps: dict[str, Step] = {}
     rows = _rows_of(graph, graph.steps[step])
     source = _take(graph, rows, tables, steps)
-    steps[MODEL_STEP] = Step(component="model", parameters={"model": model, "version": version})
+    steps[MODEL_STEP] = Step(
+        component=REGISTERED_MODEL.name,
+        inputs={"table": source},
+        parameters={"model": model, "version": version},
+    )
     steps[PREDICTION_STEP] = Step(
-        component=scorer, inputs={"model": f"{MODEL_STEP}.model", "table": source}
+        component=scorer,
+        inputs={"model": f"{MODEL_STEP}.model", "table": f"{MODEL_STEP}.table"},
     )
     name = f"predict-{graph.name}"[:63].rstrip("-_")
     return Job(name=name, parties=graph.parties, steps=steps)

@@ -51,7 +51,7 @@ from atoll.flow.policy.service import Policies
 from atoll.flow.store import Database, Jobs
 from atoll.flow.store.files import ArtifactFiles
 from atoll.flow.work.pool import Pool, PoolSettings
-from atoll.flow.work.specification import TaskLimits
+from atoll.flow.work.specification import InputArtifact, TaskLimits
 from atoll.jobs.errors import EnvironmentFault
 
 _LOG = logging.getLogger(__name__)
@@ -208,9 +208,14 @@ class Node:
             self._task_limits(),
             self.identity,
             self.packages.approved,
+            self._registered,
             time.time,
         )
         self.effects.attach(self.control, TaskRunner(place, self.effects.heard))
+
+    def _registered(self, model: str, version: int) -> InputArtifact:
+        kind, digest, _ = self.models.part(model, version)
+        return InputArtifact(kind=kind, digest=digest, path=self.files.path(digest))
 
     def _public_key(self, party: str, certificate: bytes) -> Any:
         return self._identity.public_key(party, certificate)

@@ -16,6 +16,7 @@ from sqlalchemy import Connection
 from atoll.channel.grpc.gateway import Gateway as WireGateway
 from atoll.channel.grpc.gateway import new_token
 from atoll.channel.identity import Identity
+from atoll.components.registered import PART, REGISTERED_MODEL, RegisteredModelParameters
 from atoll.core.errors import AtollError, InternalError
 from atoll.flow.control.codes import NODE_RESTARTED
 from atoll.flow.control.record import JobRecord
@@ -64,6 +65,7 @@ class Place:
     limits: TaskLimits
     identity: Callable[[], Identity]
     approved: Callable[[], Mapping[str, str]]
+    registered: Callable[[str, int], InputArtifact]
     wall: Callable[[], float]
 
 
@@ -198,6 +200,10 @@ class TaskRunner:
             if row is not None:
                 path = self._place.files.path(row.digest)
                 found[port] = InputArtifact(kind=row.kind, digest=row.digest, path=path)
+        if record.job.steps[step].component == REGISTERED_MODEL.name and PART not in found:
+            told = self._parameters(record, step)
+            chosen = RegisteredModelParameters.model_validate(dict(told))
+            found[PART] = self._place.registered(chosen.model, chosen.version)
         return found
 
     def _tables(self, record: JobRecord, step: str) -> dict[str, OwnTable]:

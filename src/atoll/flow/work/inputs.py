@@ -58,7 +58,9 @@ def gather(spec: TaskSpec, ports: Mapping[str, Port], memory: Memory) -> dict[st
     for port, artifact in spec.inputs.items():
         # A port that takes many is numbered: ``tables.0``.
         taken = ports.get(port.partition(".")[0])
-        if port not in wired or taken is None or not taken.accepts(artifact.kind):
+        # What is not wired comes from the node itself, and only to a port that may stay empty.
+        free = taken is not None and taken.optional and not taken.many
+        if not (port in wired or free) or taken is None or not taken.accepts(artifact.kind):
             raise InternalError(
                 "ATL-WRK-003", "the task was given another input than it takes", place=port
             )
