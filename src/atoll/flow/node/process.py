@@ -80,7 +80,8 @@ def up(
         process = subprocess.Popen(  # noqa: S603 -- our own interpreter and folder
             command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
         )
-    _STARTED[:] = [*(child for child in _STARTED if child.poll() is None), process]
+    _collect()
+    _STARTED.append(process)
     tell(f"starting (log: {folder.log})")
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
@@ -132,7 +133,13 @@ def down(folder: NodeFolder, *, seconds: float = 60.0) -> bool:
             os.kill(pid, signal.SIGKILL)
             deadline = float("inf")
         time.sleep(_LOOK_SECONDS)
+    _collect()
     return True
+
+
+def _collect() -> None:
+    """Let go of the children that have ended."""
+    _STARTED[:] = [child for child in _STARTED if child.poll() is None]
 
 
 def default_folder() -> Path:
