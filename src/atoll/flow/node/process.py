@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from atoll.core.errors import AtollError, NetworkError
-from atoll.flow.node.folder import NodeFolder
+from atoll.flow.node.folder import NodeFolder, start_time
 from atoll.jobs.errors import ConflictError, EnvironmentFault, NotFoundError
 
 _LOOK_SECONDS = 0.05
@@ -126,9 +126,10 @@ def down(folder: NodeFolder, *, seconds: float = 60.0) -> bool:
     pid = folder.running()
     if pid is None:
         return False
+    begun = start_time(pid)
     os.kill(pid, signal.SIGTERM)
     deadline = time.monotonic() + seconds
-    while folder.running() == pid:
+    while begun is not None and start_time(pid) == begun:
         if time.monotonic() > deadline:
             os.kill(pid, signal.SIGKILL)
             deadline = float("inf")
