@@ -141,6 +141,37 @@ def test_a_lost_attempt_counts_in_full(house: House) -> None:
     assert used(policies) == Counts(runs=1, tree_nodes=28)
 
 
+def test_an_attempt_that_was_not_let_begin_costs_nothing(house: House) -> None:
+    house.grant(limits={"psi_runs": 1})
+    policies = house.policies
+    policies.consider("job-1", PSI, GUEST)
+    run_psi(policies, "job-1")
+    for attempt in (1, 2):
+        with pytest.raises(AtollError, match="ATL-POL-005"):
+            policies.begin("job-1", PSI, "match")
+        policies.ledger.charge("job-1", PSI, "match", attempt, None)
+    policies.ledger.settle("job-1")
+    with pytest.raises(AtollError, match="ATL-POL-014"):
+        policies.begin("job-1", PSI, "match")
+    policies.ledger.charge("job-1", PSI, "match", 3, None)
+    assert used(policies) == Counts(runs=1, psi_runs=1)
+
+
+def test_an_attempt_that_is_lost_after_a_refused_one_counts(house: House) -> None:
+    house.grant(limits={"psi_runs": 2})
+    policies = house.policies
+    policies.consider("job-1", PSI, GUEST)
+    policies.consider("job-2", PSI, GUEST)
+    run_psi(policies, "job-1")
+    with pytest.raises(AtollError, match="ATL-POL-005"):
+        policies.begin("job-1", PSI, "match")
+    policies.ledger.charge("job-1", PSI, "match", 1, None)
+    policies.ledger.settle("job-2")
+    policies.begin("job-1", PSI, "match")
+    policies.ledger.charge("job-1", PSI, "match", 2, None)
+    assert used(policies) == Counts(runs=1, psi_runs=2)
+
+
 def test_a_charge_is_taken_once_and_also_after_the_end(house: House) -> None:
     house.grant()
     policies = house.policies

@@ -105,6 +105,7 @@ def test_readers_and_the_writer_agree_while_jobs_run(house: House) -> None:
     def live(number: int) -> None:
         job = f"job-{number}"
         policies.consider(job, PLAN, GUEST)
+        policies.begin(job, PLAN, "match")
         policies.ledger.charge(job, PLAN, "match", 0, None if number % 2 else [])
         policies.ledger.settle(job)
 

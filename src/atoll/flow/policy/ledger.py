@@ -19,7 +19,17 @@ from atoll.flow.chain_table import ChainTable
 from atoll.flow.policy.counts import Counts, Usage
 from atoll.flow.policy.demand import RUN, Demand, demands
 from atoll.flow.policy.reckoning import reckon
-from atoll.flow.policy.tally import APPROVAL, CHARGE, KINDS, RESERVE, SETTLE, TASK, WHOLE, Tally
+from atoll.flow.policy.tally import (
+    APPROVAL,
+    CHARGE,
+    KINDS,
+    RESERVE,
+    SETTLE,
+    START,
+    TASK,
+    WHOLE,
+    Tally,
+)
 from atoll.flow.store.database import Database
 from atoll.flow.store.paging import MOST, Page
 from atoll.flow.store.schema import ledger
@@ -144,7 +154,7 @@ class DatabaseLedger:
         """Write what one attempt of a step revealed, and charge it. A second time does nothing.
 
         ``reveals`` are the task's disclosures (``Disclosures.to_list``); None where nobody knows,
-        as with a lost worker: then the step is charged in full.
+        as with a lost worker: then the step is charged in full, if it was begun at all.
         """
         told = None if reveals is None else [dict(line) for line in reveals]
         self._database.write(lambda c: self._charge(c, job, plan, step, attempt, told))
@@ -161,6 +171,8 @@ class DatabaseLedger:
         tally = self._follow(connection, self._writing)
         history = tally.jobs.get(job)
         if history is not None and attempt in history.attempts.get(step, ()):
+            return
+        if told is None and not (history is not None and history.running(step)):
             return
         common = {**_common(job, plan), "step": step, "attempt": attempt}
         lines: list[Entry] = [("reveal", {**common, **line}) for line in told or ()]
@@ -189,6 +201,10 @@ class DatabaseLedger:
             self.write(connection, [(APPROVAL, entry) for entry in fresh])
 
         self._database.write(work)
+
+    def start(self, connection: Connection, job: str, plan: Plan, step: str) -> None:
+        """Write inside a write that an attempt of a step begins."""
+        self.write(connection, [(START, {**_common(job, plan), "step": step})])
 
     def settle(self, job: str) -> None:
         """Close a job's account: what was reserved and not revealed is free again. Repeatable."""

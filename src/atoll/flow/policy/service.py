@@ -164,13 +164,13 @@ class Policies:
             if history is None or plan.digest() not in history.plans:
                 raise DeniedError("ATL-PLN-006", "this plan was not approved here", place=job)
             steps = self._uncovered_steps(tally, job, plan, step)
-            if not steps:
-                return
             if WHOLE in steps and history.used >= history.allowed:
                 raise DeniedError(RUNS, "the approved number of runs is used up", place=job)
-            held, runs = history.grants, history.allowed
-            self._check_caps(connection, tally, plan, steps, held)
-            self.ledger.reserve(connection, job, plan, runs=runs, grants=held, steps=steps)
+            if steps:
+                held, runs = history.grants, history.allowed
+                self._check_caps(connection, tally, plan, steps, held)
+                self.ledger.reserve(connection, job, plan, runs=runs, grants=held, steps=steps)
+            self.ledger.start(connection, job, plan, step)
 
         try:
             self._database.write(work)

@@ -14,8 +14,9 @@ from typing import Any, NamedTuple
 from atoll.flow.policy.counts import Counts, total
 from atoll.flow.policy.demand import Demand
 
-APPROVAL, RESERVE, TASK, CHARGE, SETTLE = "approval", "reserve", "task", "charge", "settle"
-KINDS = (APPROVAL, RESERVE, TASK, CHARGE, SETTLE)
+APPROVAL, RESERVE, START = "approval", "reserve", "start"
+TASK, CHARGE, SETTLE = "task", "charge", "settle"
+KINDS = (APPROVAL, RESERVE, START, TASK, CHARGE, SETTLE)
 WHOLE = ""  # the "step" under which a run itself is reserved
 
 
@@ -75,7 +76,12 @@ class History:
     used: int = 0
     grants: frozenset[str] = frozenset()
     plans: set[str] = field(default_factory=set)
+    starts: dict[str, int] = field(default_factory=dict)
     attempts: dict[str, set[int]] = field(default_factory=dict)
+
+    def running(self, step: str) -> bool:
+        """Say whether an attempt of a step was begun and has not been told to have ended."""
+        return self.starts.get(step, 0) > len(self.attempts.get(step, ()))
 
 
 class Tally:
@@ -103,6 +109,10 @@ class Tally:
             self._reserve(body)
         elif kind == APPROVAL:
             self.nonces[str(body["nonce"])] = str(body.get("run", ""))
+        elif kind == START:
+            # The file's ledger has lines of this kind too, perhaps without a run.
+            history, step = self.jobs.setdefault(str(body.get("run")), History()), str(body["step"])
+            history.starts[step] = history.starts.get(step, 0) + 1
         elif kind == TASK:
             history = self.jobs.setdefault(str(body["run"]), History())
             history.attempts.setdefault(str(body["step"]), set()).add(int(body["attempt"]))
