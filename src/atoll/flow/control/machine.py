@@ -32,7 +32,7 @@ from atoll.flow.control.events import (
     TaskReported,
     Tick,
 )
-from atoll.flow.control.facts import SECTIONS, End, Facts, Proposal
+from atoll.flow.control.facts import End, Facts, Proposal
 from atoll.flow.control.merging import merge, opening
 from atoll.flow.control.reading import read_proposal
 from atoll.flow.control.record import JobRecord
@@ -134,7 +134,6 @@ def _on_outrun(turn: Turn, event: Outrun) -> None:
     if event.version <= turn.record.version:
         return
     turn.tell(version=event.version)
-    turn.set(since=dict.fromkeys(SECTIONS, event.version + 1))
     turn.stop(OUTRUN, party=turn.record.party)
 
 

@@ -145,10 +145,10 @@ class Exchange:
             record = records.get(job)
             if record is None or self.peer not in record.job.parties:
                 continue
+            # What the peer holds beyond the own record cannot be told anew, only built upon.
+            self._known[job] = version
             if version > record.version:
                 ahead.append(job)
-            else:
-                self._known[job] = version
         return ahead
 
     def forget(self, job: str) -> None:
