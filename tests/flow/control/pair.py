@@ -100,6 +100,7 @@ class Node:
         self.done: list[control.Command] = []
         self.inbox: list[tuple[str, control.Event]] = []
         self.runs = 1
+        self.checked = True
         self.policy: Policy | None = None
         self.table_digest = "1" * 64
         self.store: dict[str, list[str]] = {}
@@ -114,8 +115,9 @@ class Node:
 
     def happen(self, job: str, event: control.Event) -> tuple[control.Command, ...]:
         record, commands = control.step(self.records.get(job), event, self.rules)
-        plain = record.to_plain()
-        assert JobRecord.from_plain(plain).to_plain() == plain
+        if self.checked:
+            plain = record.to_plain()
+            assert JobRecord.from_plain(plain).to_plain() == plain
         self.records[job] = record
         self.done += commands
         for command in commands:
