@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
+import sqlite3
 import tarfile
 import threading
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -214,6 +217,33 @@ def test_links_in_a_backup_are_refused(archive: Path) -> None:
         member.linkname = "/etc/passwd"
         tar.addfile(member)
     refused(archive, "ATL-STO-026")
+
+
+@pytest.mark.parametrize("what", ["code", "holes"])
+def test_a_database_with_more_or_less_than_ours(archive: Path, tmp_path: Path, what: str) -> None:
+    """A manifest is no signature: whoever made the file may have made it fit."""
+
+    def change(parts: dict[str, bytes]) -> None:
+        copy = tmp_path / "copy.db"
+        copy.write_bytes(parts["database/atoll.db"])
+        with closing(sqlite3.connect(copy)) as connection:
+            trigger = "CREATE TRIGGER t AFTER INSERT ON jobs BEGIN DELETE FROM audit; END"
+            connection.execute(trigger if what == "code" else "SELECT 1")
+            connection.commit()
+        data = bytearray(copy.read_bytes())
+        if what == "holes":
+            data[4096:20000] = bytes(20000 - 4096)
+        parts["database/atoll.db"] = bytes(data)
+        manifest = json.loads(parts["manifest.json"])
+        digest = hashlib.sha256(data).hexdigest()
+        manifest["files"]["database/atoll.db"] = {"bytes": len(data), "sha256": digest}
+        parts["manifest.json"] = json.dumps(manifest).encode()
+
+    rewrite(archive, change)
+    place = tmp_path / "place"
+    with pytest.raises(AtollError, match="ATL-STO-026"):
+        restore(archive, f"sqlite:///{place}/atoll.db", place / "artifacts")
+    assert not (place / "atoll.db").exists()
 
 
 @pytest.mark.parametrize(

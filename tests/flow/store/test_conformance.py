@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 import pytest
 
 from atoll.core.errors import UserError
@@ -13,6 +15,7 @@ from atoll.flow.store import (
     Database,
     DataRow,
     DataSets,
+    Events,
     InvitationRow,
     Jobs,
     Meta,
@@ -351,3 +354,28 @@ def test_what_one_database_would_refuse_none_takes(
     with pytest.raises(UserError, match="ATL-STO-011"):
         Jobs(database).create(job(1, **{column: value}))
     assert Jobs(database).find(job(1).id) is None
+
+
+UNFIT = ["nul\0", "\ud800", "x" * 10_000]
+
+
+@pytest.mark.parametrize("text", UNFIT)
+def test_what_cannot_be_is_not_found(database: Database, text: str) -> None:
+    """A name from outside that no row can have: nothing is found, or it is the asker's fault."""
+    jobs, models = Jobs(database), Models(database)
+    for ask in (
+        lambda: jobs.find(text),
+        lambda: jobs.by_key(text),
+        lambda: list(jobs.list(name=text, tag=text, party=text, states=[text])) or None,
+        lambda: DataSets(database).find(text),
+        lambda: models.find(text, 1),
+        lambda: models.find("m", 10**30),
+        lambda: models.find("m", -(10**30)),
+        lambda: Events(database).list(text, after=10**30) or None,
+        lambda: Tasks(database).get(text, text, 10**30),
+        lambda: Artifacts(database).find(text, text, text, 1 << 63),
+        lambda: Peers(database).use_invitation(text, 1.0),
+    ):
+        with suppress(UserError):
+            assert ask() is None
+    assert Jobs(database).counts() == {}

@@ -117,6 +117,16 @@ def test_hooks_run_after_the_commit(database: Database) -> None:
         database.read(lambda c: after_commit(c, lambda: None))
 
 
+def test_a_failing_hook_harms_nobody(database: Database, caplog: pytest.LogCaptureFixture) -> None:
+    def work(connection: Connection) -> int:
+        after_commit(connection, lambda: [][0])
+        return 7
+
+    assert database.write(work) == 7
+    assert database.write(lambda c: 8) == 8
+    assert "IndexError" in caplog.text
+
+
 def test_a_write_in_a_write_is_refused(database: Database) -> None:
     with pytest.raises(InternalError, match="ATL-STO-017"):
         database.write(lambda c: database.write(lambda d: None))
@@ -152,6 +162,23 @@ def test_who_waits_is_woken_by_the_commit(database: Database) -> None:
     thread.join(30)
     assert found == [1]
     assert events.wait(job(1).id, 1, 0.0) == ()
+
+
+def test_who_waits_is_let_go_when_it_closes(fresh_url: str) -> None:
+    database = Database.open(fresh_url)
+    Jobs(database).create(job(1))
+    events = Events(database)
+    threads = [threading.Thread(target=events.wait, args=(job(1).id, 0, 60)) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    while len(database.notifier) < 3:
+        threading.Event().wait(0.01)
+    database.close()
+    for thread in threads:
+        thread.join(10)
+        assert not thread.is_alive()
+    with pytest.raises(InternalError, match="ATL-STO-017"):
+        events.last(job(1).id)
 
 
 def test_opening_twice_is_refused(fresh_url: str) -> None:

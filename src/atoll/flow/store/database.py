@@ -10,7 +10,7 @@ from sqlalchemy import Connection, Engine
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import SQLAlchemyError
 
-from atoll.core.errors import InternalError
+from atoll.core.errors import InternalError, UserError
 from atoll.flow.store import engine as engines
 from atoll.flow.store import migrate
 from atoll.flow.store.faults import DAMAGED, translate
@@ -47,6 +47,7 @@ class Database:
         self._lock = lock
         self._writer: Writer | None = None
         self.notifier = Notifier()
+        self.closed = False
 
     @classmethod
     def open(
@@ -92,6 +93,8 @@ class Database:
 
     def read(self, function: Callable[[Connection], T]) -> T:
         """Run ``function`` on a snapshot of its own, in the caller's thread."""
+        if self.closed:
+            raise InternalError("ATL-STO-017", "the database is closed")
         try:
             with self._readers.connect() as connection:
                 return function(connection)
@@ -123,6 +126,8 @@ class Database:
         writer, self._writer = self._writer, None
         if writer is not None:
             writer.close()
+        self.closed = True
+        self.notifier.tell_all()
         self._readers.dispose()
         if self._writing is not None:
             self._writing.dispose()
@@ -146,11 +151,13 @@ class Database:
 
     def _check(self, *, dirty: bool) -> None:
         """See that a file is whole and writable: always a small one, a large one after a crash."""
-        if self.file is None or self._writing is None:
+        if self._writing is None:
             return
         try:
             with self._writing.begin() as connection:
-                if dirty or self.file.stat().st_size < _SMALL:
+                if self.file is None:
+                    _require_mariadb(connection)
+                elif dirty or self.file.stat().st_size < _SMALL:
                     _quick_check(connection, self.place)
         except SQLAlchemyError as error:
             raise translate(error, self.place) from error
@@ -159,6 +166,17 @@ class Database:
         """Read a whole SQLite database for damage. Errors: ATL-STO-006."""
         if self.file is not None:
             self.read(lambda connection: _quick_check(connection, self.place))
+
+
+def _require_mariadb(connection: Connection) -> None:
+    """Refuse MySQL, which lacks the collation by which our names compare. Errors: ATL-STO-001."""
+    if connection.dialect.name == "mysql" and not getattr(connection.dialect, "is_mariadb", False):
+        raise UserError(
+            "ATL-STO-001",
+            "MySQL itself is not supported",
+            place="database.url",
+            hint="use MariaDB 10.6 or newer, PostgreSQL, or SQLite",
+        )
 
 
 def _quick_check(connection: Connection, place: str) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
+from io import IOBase
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,7 @@ from sqlalchemy.exc import ArgumentError, InterfaceError, NoSuchModuleError
 from sqlalchemy.pool import QueuePool
 
 from atoll.core.errors import UserError
+from atoll.flow.store.values import refused, unfit
 from atoll.jobs.errors import ConflictError, EnvironmentFault
 
 DIALECTS = ("sqlite", "postgresql", "mysql", "mariadb")
@@ -83,11 +86,12 @@ def make_engine(
 
 def _patience(name: str) -> dict[str, Any]:
     if name == "postgresql":
-        return {"timeout": 30, "application_name": "atoll"}
+        return {"timeout": 60, "application_name": "atoll"}
     return {"connect_timeout": 10, "read_timeout": 60, "write_timeout": 60, "charset": "utf8mb4"}
 
 
 def _prepare(engine: Engine, name: str, *, writer: bool) -> None:
+    _check_values(engine)
     if name == "sqlite":
         _prepare_sqlite(engine, writer=writer)
     elif name == "postgresql":
@@ -103,13 +107,14 @@ def _prepare(engine: Engine, name: str, *, writer: bool) -> None:
 _SQLITE_SESSION = (
     "PRAGMA foreign_keys=ON",
     "PRAGMA trusted_schema=OFF",
-    "PRAGMA cache_size=-8000",
+    "PRAGMA cache_size=-2000",
 )
 _SQLITE_WRITER = (
     # Only a file without tables takes this; it lets prune give pages back.
     "PRAGMA auto_vacuum=INCREMENTAL",
     "PRAGMA journal_mode=WAL",
     "PRAGMA synchronous=FULL",
+    "PRAGMA journal_size_limit=67108864",
 )
 _SQLITE_READER = ("PRAGMA query_only=ON",)
 _POSTGRES_SESSION = ("SET TIME ZONE 'UTC'", "SET lock_timeout = '10s'")
@@ -163,7 +168,7 @@ def _on_connect(engine: Engine, *statements: str) -> None:
 def _name_broken_links(engine: Engine) -> None:
     """Have bare socket errors (pg8000 lets them through) count as lost connections."""
     dialect = engine.dialect
-    ask = dialect.do_ping
+    ask, end = dialect.do_ping, dialect.do_close
 
     def ping(connection: Any) -> bool:
         try:
@@ -171,15 +176,42 @@ def _name_broken_links(engine: Engine) -> None:
         except OSError:
             return False
 
+    def close(connection: Any) -> None:
+        # pg8000 lets its socket's file go unclosed where the farewell fails.
+        file = getattr(connection, "_sock", None)
+        with suppress(OSError, dialect.loaded_dbapi.Error):
+            end(connection)
+        if isinstance(file, IOBase):
+            with suppress(OSError):
+                file.close()
+
     def failed(context: ExceptionContext) -> None:
         error = context.original_exception
-        if isinstance(error, ConnectionError | TimeoutError):
+        if not isinstance(error, dialect.loaded_dbapi.Error):
+            # The driver was interrupted in the middle of a message: nobody may talk on there.
             context.is_disconnect = True
+        if isinstance(error, ConnectionError | TimeoutError):
             lost = InterfaceError("the connection broke", None, error, connection_invalidated=True)
             raise lost from error
 
     dialect.do_ping = ping  # type: ignore[assignment, method-assign]
+    dialect.do_close = close  # type: ignore[assignment, method-assign]
     event.listen(engine, "handle_error", failed)
+
+
+def _check_values(engine: Engine) -> None:
+    """Refuse, before a driver sees it, what one of the databases would not take."""
+
+    def about_to_run(
+        connection: Connection, cursor: Any, statement: str, values: Any, context: Any, many: bool
+    ) -> None:
+        for row in values if many else (values,):
+            for value in row.values() if isinstance(row, dict) else row or ():
+                fault = unfit(value)
+                if fault:
+                    raise refused("a value of a query", fault)
+
+    event.listen(engine, "before_cursor_execute", about_to_run)
 
 
 def _prepare_sqlite(engine: Engine, *, writer: bool) -> None:

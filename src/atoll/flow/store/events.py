@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from time import monotonic
 from typing import Any, ClassVar
 
 from sqlalchemy import Connection, func, select
@@ -94,8 +95,12 @@ class Events(Repository):
     ) -> tuple[EventRow, ...]:
         """Return events above ``after``; if there are none, wait for one at most ``timeout`` s."""
         news = threading.Event()
+        end = monotonic() + timeout
         with self.database.notifier.listening(job, news.set):
             found = self.list(job, after=after, limit=limit)
-            if not found and news.wait(timeout):
+            while not found and news.wait(max(end - monotonic(), 0.0)):
+                if self.database.closed:
+                    break
+                news.clear()
                 found = self.list(job, after=after, limit=limit)
         return found

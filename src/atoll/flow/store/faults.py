@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from sqlalchemy.exc import (
+    DataError,
     DBAPIError,
     IntegrityError,
     InterfaceError,
@@ -17,7 +18,7 @@ from sqlalchemy.exc import (
 )
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
-from atoll.core.errors import AtollError, InternalError
+from atoll.core.errors import AtollError, InternalError, UserError
 from atoll.jobs.errors import ConflictError, EnvironmentFault
 
 
@@ -79,6 +80,7 @@ BUSY_POOL = Fault(
     "ask again in a moment; if it lasts, a query hangs: see the log",
     retry=True,
 )
+UNFIT = Fault("ATL-STO-011", "a value does not fit what it is compared with or stored in", "")
 OTHER = Fault(
     "ATL-STO-016", "the database refused a statement of ours", "report it with the node's log"
 )
@@ -145,6 +147,8 @@ def fault_of(error: BaseException) -> Fault:
         return BUSY_POOL
     if isinstance(error, IntegrityError):
         return CONFLICT
+    if isinstance(error, DataError):
+        return UNFIT
     if isinstance(error, PendingRollbackError):
         return LOST
     if isinstance(error, DBAPIError):
@@ -160,7 +164,7 @@ def _fault_of_driver(error: DBAPIError) -> Fault:
     first = origin.args[0] if origin is not None and origin.args else None
     if isinstance(first, dict):
         state = str(first.get("C"))
-        known = CONFLICT if state.startswith("23") else _POSTGRES.get(state)
+        known = {"23": CONFLICT, "22": UNFIT}.get(state[:2]) or _POSTGRES.get(state)
     else:
         known = _MARIADB.get(first) if isinstance(first, int) else None
     if known is not None:
@@ -171,9 +175,15 @@ def _fault_of_driver(error: DBAPIError) -> Fault:
 
 def translate(error: SQLAlchemyError, place: str | None = None) -> AtollError:
     """Return the error of ours that stands for a database's. Errors: ATL-STO-001 to ATL-STO-016."""
-    fault = fault_of(error)
+    return error_of(fault_of(error), place)
+
+
+def error_of(fault: Fault, place: str | None) -> AtollError:
+    """Return the error of ours for a kind of failure."""
     if fault is CONFLICT:
         return ConflictError(fault.code, fault.message, place=place)
+    if fault is UNFIT:
+        return UserError(fault.code, fault.message, place=place)
     if fault is OTHER:
         return InternalError(fault.code, fault.message, place=place, hint=fault.hint)
     found = EnvironmentFault(fault.code, fault.message, place=place, hint=fault.hint)

@@ -30,6 +30,11 @@ class Notifier:
                 if not left:
                     del self._listeners[job]
 
+    def __len__(self) -> int:
+        """How many listen."""
+        with self._guard:
+            return sum(len(some) for some in self._listeners.values())
+
     def tell(self, job: str) -> None:
         """Wake all that wait for this job."""
         with self._guard:

@@ -12,6 +12,7 @@ from typing import Any, Generic, TypeVar
 from sqlalchemy import ColumnElement, Connection, Row, Select, and_, or_
 
 from atoll.core.errors import UserError
+from atoll.flow.store.values import unfit
 
 T = TypeVar("T")
 MOST = 200
@@ -53,9 +54,7 @@ def decode_cursor(text: str, kinds: Sequence[type]) -> list[Any]:
         wanted = (int, float) if kind is float else kind
         if isinstance(value, bool) or not isinstance(value, wanted):
             raise _bad_cursor()
-        if isinstance(value, int) and not -(1 << 63) <= value < 1 << 63:
-            raise _bad_cursor()
-        if isinstance(value, str) and ("\0" in value or not value.isprintable()):
+        if unfit(value):
             raise _bad_cursor()
     return values
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import fields
 from typing import Any, ClassVar, TypeVar, cast
@@ -11,12 +10,12 @@ from typing import Any, ClassVar, TypeVar, cast
 from sqlalchemy import Connection, Row, String, Table
 from sqlalchemy.dialects import mysql, postgresql, sqlite
 
-from atoll.core.errors import InternalError, UserError
+from atoll.core.errors import InternalError
 from atoll.flow.store.database import Database
+from atoll.flow.store.values import refused, unfit
 
 T = TypeVar("T")
 R = TypeVar("R")
-_INT64 = 1 << 63
 
 
 def to_json(value: Any) -> str:
@@ -36,23 +35,10 @@ def checked(table: Table, values: Mapping[str, Any]) -> dict[str, Any]:
         if column is None:
             raise InternalError("ATL-STO-016", "a column that does not exist", place=name)
         length = column.type.length if isinstance(column.type, String) else None
-        fault = _unfit(value, length)
+        fault = unfit(value, length)
         if fault:
-            raise UserError("ATL-STO-011", f"a value {fault}", place=f"{table.name}.{name}")
+            raise refused(f"{table.name}.{name}", fault)
     return dict(values)
-
-
-def _unfit(value: Any, length: int | None) -> str | None:
-    if isinstance(value, str):
-        if length is not None and len(value) > length:
-            return f"is longer than {length} characters"
-        if "\0" in value or any("\ud800" <= c <= "\udfff" for c in value):
-            return "has characters that no text may have"
-    elif isinstance(value, float) and not math.isfinite(value):
-        return "is no finite number"
-    elif isinstance(value, int) and not -_INT64 <= value < _INT64:
-        return "does not fit 64 bits"
-    return None
 
 
 def insert(connection: Connection, table: Table, *rows: Mapping[str, Any]) -> None:

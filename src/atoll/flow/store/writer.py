@@ -7,6 +7,7 @@ of its own, so that a failing one undoes nothing of its neighbours. A closure ma
 
 from __future__ import annotations
 
+import logging
 import queue
 import secrets
 import threading
@@ -22,9 +23,11 @@ from sqlalchemy.exc import SQLAlchemyError
 from atoll.core.errors import InternalError
 from atoll.flow.store import schema
 from atoll.flow.store.engine import SecondWriter
-from atoll.flow.store.faults import CONFLICT, fault_of, translate
+from atoll.flow.store.faults import CONFLICT, LOCKED, error_of, fault_of, translate
 
+_LOG = logging.getLogger(__name__)
 _BATCH = 64
+_MOST_WAITING = 20_000
 _HOOKS = "atoll.after_commit"
 MARK = "last write"
 _FIRST_PAUSE = 0.01
@@ -80,6 +83,8 @@ class Writer:
         with self._guard:
             if self._closed:
                 raise InternalError("ATL-STO-017", "the database is closed")
+            if self._queue.qsize() >= _MOST_WAITING:
+                raise error_of(LOCKED, self._place)
             self._queue.put(wish)
         return wish.future
 
@@ -175,7 +180,11 @@ class Writer:
             wish.future.set_exception(wish.error)
             return
         for hook in wish.hooks:
-            hook()
+            try:
+                hook()
+            except Exception:
+                # The transaction stands; and this thread serves everybody.
+                _LOG.exception("what was to follow a commit failed")
         wish.future.set_result(wish.result)
 
 
