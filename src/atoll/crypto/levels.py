@@ -6,5 +6,5 @@ import atoll_native
 
 
 def simd_level() -> str:
-    """Return the level in use: ``avx512``, ``avx2`` or ``portable``."""
+    """Return the level in use: ``avx512``, ``avx2`` or ``portable``. Source: CPUID."""
     return atoll_native.simd_level()

@@ -19,7 +19,6 @@ from atoll.jobs.plan import Plan
 
 _LOG = logging.getLogger(__name__)
 _VALIDITY_SECONDS = 7 * 86400.0
-RUNS = 1
 
 Make = Callable[[Moment], Event]
 
@@ -34,8 +33,10 @@ class Decider:
         wall: Callable[[], float],
         *,
         toys: bool = True,
+        runs: int = 1,
     ) -> None:
         self._toys = toys
+        self._runs = runs
         self._policies = policies
         self._identity = identity
         self._wall = wall
@@ -45,7 +46,9 @@ class Decider:
         """Decide by the policies and return the event that says so."""
         if self._toys and made_up(command.plan):
             return self.approval(record.party, command)
-        decision = self._policies.consider(record.id, command.plan, record.initiator, runs=RUNS)
+        decision = self._policies.consider(
+            record.id, command.plan, record.initiator, runs=self._runs
+        )
         if decision.kind == "approve":
             return self.approval(record.party, command)
         if decision.kind == "refuse":
@@ -62,7 +65,7 @@ class Decider:
             party,
             nonce=command.nonce,
             expires=int(self._wall() + _VALIDITY_SECONDS),
-            runs=RUNS,
+            runs=self._runs,
         )
         document = made.encode()
         signature = self._identity().sign(document)
@@ -72,7 +75,13 @@ class Decider:
         """Let a person approve what waits. Errors: those of ``Policies.approve``, ATL-NOD-023."""
         command = self._asked(record)
         self._policies.approve(
-            actor, record.id, command.plan, digest, record.initiator, submitter=submitter, runs=RUNS
+            actor,
+            record.id,
+            command.plan,
+            digest,
+            record.initiator,
+            submitter=submitter,
+            runs=self._runs,
         )
         self._waiting.pop(record.id, None)
         return self.approval(record.party, command)

@@ -150,6 +150,8 @@ def database_url(folder: NodeFolder, configuration: Configuration) -> str:
 
 
 def _database(folder: NodeFolder, configuration: Configuration) -> Iterator[Finding]:
+    from atoll.flow.access.audit import AuditLog
+    from atoll.flow.policy.ledger import DatabaseLedger
     from atoll.flow.store.database import Database
 
     try:
@@ -159,6 +161,25 @@ def _database(folder: NodeFolder, configuration: Configuration) -> Iterator[Find
         return
     with database:
         yield Finding("database", "ok", f"{database.dialect} at {database.place}")
+        party = identity_name(folder)
+        for name, verify in (
+            ("audit log", AuditLog(database).verify),
+            ("ledger", DatabaseLedger(database, party).verify),
+        ):
+            broken = verify()
+            if broken is None:
+                yield Finding(name, "ok", "every line follows from the one before")
+            else:
+                hint = "somebody changed it: restore a backup, and find out who"
+                yield Finding(name, "failed", f"line {broken} was changed", hint)
+
+
+def identity_name(folder: NodeFolder) -> str:
+    """Return the party of a folder, empty where it cannot be read."""
+    try:
+        return load_party(folder.root).party
+    except AtollError:
+        return ""
 
 
 def _partners(identity: Identity) -> Iterator[Finding]:

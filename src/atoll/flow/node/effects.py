@@ -320,7 +320,7 @@ class NodeEffects:
             try:
                 self.tasks.adopt(event)
             except AtollError as error:
-                event = failure_of(error, key)
+                event = failure_of(error, key, event.data)
         told = event.data.get("error") or {}
 
         def write(connection: Connection) -> None:

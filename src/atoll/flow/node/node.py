@@ -179,7 +179,8 @@ class Node:
         self.models = ModelService(
             self.database, self.files, self.identity, self.folder.run / "incoming"
         )
-        policy = PolicySettings(settings.policy.default, settings.policy.minimum_intersection)
+        chosen = settings.policy
+        policy = PolicySettings(chosen.default, chosen.minimum_intersection, chosen.own_jobs)
         self.policies = Policies(self.database, party, self.access, policy)
         self.decider = Decider(self.policies, self.identity, time.time, toys=settings.policy.toys)
         self.declarer = Declarer(self.identity, self.catalogue, self.data.tables)

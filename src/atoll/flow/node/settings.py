@@ -165,6 +165,15 @@ class PolicySection(Section):
     """What happens to a partner's job that no grant covers."""
 
     default: Literal["ask", "deny"] = _key("ask", "ask: a person decides; deny: it is refused")
+    own_jobs: Literal["approve", "ask"] = _key(
+        "approve", "ask: a second person here approves jobs that this party submits"
+    )
+    runs: int = _key(
+        3,
+        "how often an approved job may run: the first time, then retries and reruns",
+        ge=1,
+        le=100,
+    )
     toys: bool = _key(
         True, "partners' jobs over made-up tables alone (`atoll selftest`) need no approval"
     )

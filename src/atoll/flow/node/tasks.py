@@ -395,10 +395,13 @@ def split_origin(origin: str) -> tuple[str, str, int]:
     return parts[0], parts[1], int(parts[2])
 
 
-def failure_of(error: AtollError, spec: tuple[str, str, int]) -> TaskEvent:
-    """Return the event of a task that could not even start."""
+def failure_of(
+    error: AtollError, spec: tuple[str, str, int], told: Mapping[str, Any] | None = None
+) -> TaskEvent:
+    """Return the event of a task that could not start (nothing was revealed), or not be kept."""
     job, step, attempt = spec
-    return TaskEvent("failed", job, step, attempt, {"error": error.to_dict()})
+    known = {"reveals": []} if told is None else dict(told)
+    return TaskEvent("failed", job, step, attempt, {**known, "error": error.to_dict()})
 
 
 def summed(rows: list[Any]) -> tuple[int, int]:
