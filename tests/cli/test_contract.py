@@ -11,7 +11,7 @@ from typing import Any
 import jsonschema_rs
 import pytest
 
-from atoll.channel.identity import init_party
+from atoll.channel.identity import export_ca, init_party
 from atoll.cli import outputs
 from atoll.cli.main import COMMANDS, run
 from atoll.sdk import Client
@@ -112,6 +112,11 @@ def test_models_partners_and_components(node: Site, check: Check, tmp_path: Path
     check("party revoke", "shop", "--yes")
     init_party(tmp_path / "keys", "bank")
     check("party show", "--folder", str(tmp_path / "keys"))
+    authority = tmp_path / "mill.pem"
+    init_party(tmp_path / "mill", "mill")
+    authority.write_bytes(export_ca(tmp_path / "mill"))
+    check("party trust", "mill", str(authority), "--folder", str(tmp_path / "keys"))
+    check("party trust", "mill", str(authority), "--address", "mill.example:9000")
     check("component list")
     check("component show", "psi")
     check("component approve", "psi", "--digest", DIGEST)

@@ -252,6 +252,7 @@ COMMANDS: Mapping[str, Any] = {
     "party revoke": Done,
     "party rotate": views.Rotation,
     "party show": PartyFolder,
+    "party trust": views.PartyView,
     "restart": Started,
     "schema": Schemas,
     "selftest": views.Selftest,

@@ -33,7 +33,7 @@ _party = click.argument("party", shell_complete=completing.parties)
 def command() -> None:
     """Invite partners to a node, see and revoke them; make and show a party's keys.
 
-    init, export, trust and show work on the files of a --folder and ask no node.
+    init, export and show work on the files of a --folder and ask no node.
     """
 
 
@@ -59,16 +59,43 @@ def export(folder: Path) -> None:
 @command.command(name="trust")
 @click.argument("peer")
 @click.argument("file", type=click.Path(path_type=Path))
-@_FOLDER
 @click.option("--address", help="where the peer listens, host:port")
 @click.option("--replace", is_flag=True, help="pin it in place of the one that is pinned now")
-def trust_(peer: str, file: Path, folder: Path, address: str | None, replace: bool) -> None:
-    """Pin the authority in FILE as the only one that speaks for PEER."""
+@keyed
+@connected
+def trust_(
+    session: Session,
+    peer: str,
+    file: Path,
+    address: str | None,
+    replace: bool,
+    key: str | None,
+) -> None:
+    """Pin the authority in FILE as the only one that speaks for PEER.
+
+    Tells the node; in a --folder whose node does not run (or that has none) its files alone.
+    """
     if not file.is_file():
         raise NotFoundError("ATL-CLI-005", "there is no such file", place=str(file))
-    pinned = trust(folder, peer, file.read_bytes(), address, replace=replace)
-    say(f"{peer} is trusted through this authority alone; compare its fingerprint by telephone:")
-    give(fingerprint(pinned.ca))
+    authority = file.read_bytes()
+    if _rests(session):
+        pinned = trust(session.folder or Path(), peer, authority, address, replace=replace)
+        shown = {"party": peer, "address": address, "fingerprint": fingerprint(pinned.ca)}
+        session.show(shown, fingerprint(pinned.ca))
+    else:
+        text = authority.decode("utf-8", "replace")
+        view = session.client.parties.add(peer, text, address, key=key)
+        session.show(view, view.fingerprint or view.party)
+    session.say(f"{peer} is trusted through this authority alone; compare the fingerprint by phone")
+
+
+def _rests(session: Session) -> bool:
+    """Say whether a folder was named in which no node runs."""
+    if session.folder is None:
+        return False
+    from atoll.flow.node.folder import NodeFolder
+
+    return NodeFolder(session.folder).running() is None
 
 
 @command.command()
