@@ -88,6 +88,6 @@ def faults(operation: Any, answer: Any) -> list[str]:
     return found
 
 
-@pytest.mark.parametrize(("who", "count"), [("everybody", 4), ("viewer", 1)])
+@pytest.mark.parametrize(("who", "count"), [("everybody", 3), ("viewer", 1)])
 def test_no_generated_request_breaks_the_node(node_site: Site, who: str, count: int) -> None:
     assert cases(node_site, count, who) == []

@@ -9,7 +9,8 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import anyio
-from fastapi import FastAPI
+from fastapi import FastAPI, Request, Response
+from fastapi.responses import HTMLResponse
 from fastapi.routing import APIRoute
 from starlette.types import ASGIApp
 
@@ -17,6 +18,7 @@ from atoll import __version__
 from atoll.core.errors import InternalError
 from atoll.flow.access import PERMISSIONS
 from atoll.flow.access.audit import DONE, FAILED
+from atoll.flow.api import reference
 from atoll.flow.api.errors import add_handlers
 from atoll.flow.api.exchange import Exchange
 from atoll.flow.api.figures import Figures
@@ -40,7 +42,7 @@ def create_app(services: Services, settings: ApiSettings | None = None) -> FastA
         title="Atoll",
         version=__version__,
         openapi_url=f"{PREFIX}/openapi.json",
-        docs_url=f"{PREFIX}/docs" if chosen.documentation else None,
+        docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
         lifespan=_lifespan,
@@ -52,7 +54,9 @@ def create_app(services: Services, settings: ApiSettings | None = None) -> FastA
     app.state.stopping = threading.Event()
     for router in _ROUTERS:
         app.include_router(router)
-    check_table(app)
+    check_table()
+    if chosen.documentation:
+        app.add_route(f"{PREFIX}/docs", _documentation, methods=["GET"], include_in_schema=False)
     add_handlers(app)
     app.add_middleware(_middleware(services, chosen, app.state.figures))
     app.openapi = lambda: description(app)  # type: ignore[method-assign]
@@ -65,6 +69,11 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     yield
 
 
+async def _documentation(request: Request) -> Response:
+    text = reference.page(request.app.openapi())
+    return HTMLResponse(text, headers={"Content-Security-Policy": reference.POLICY})
+
+
 def places(app: FastAPI) -> set[str]:
     """Return ``METHOD /path`` of every route of our own."""
     schema = app.openapi()
@@ -75,7 +84,7 @@ def places(app: FastAPI) -> set[str]:
     }
 
 
-def check_table(app: FastAPI) -> None:
+def check_table() -> None:
     """Compare the routes with the table of permissions. Errors: ATL-API-009."""
     found = {
         f"{method} {route.path}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import traceback
 from collections.abc import Mapping
 from typing import Any
 
@@ -73,7 +74,9 @@ def answer(error: AtollError) -> JSONResponse:
 
 def fault(error: BaseException, request: str) -> JSONResponse:
     """Log what nobody expected and make the answer that says nothing of it."""
-    log.error("unexpected fault in request %s", request, exc_info=error)
+    # The text of a foreign error may hold data; where it happened does not.
+    frames = "".join(traceback.format_tb(error.__traceback__))
+    log.error("%s in request %s\n%s", type(error).__name__, request, frames)
     return answer(InternalError("ATL-INT-001", "a fault of ours"))
 
 

@@ -1,0 +1,72 @@
+"""Partners."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field
+
+from atoll.flow.api.views.base import LINES, Asked, Given, Line, PartyName
+
+
+class PartyRequest(Asked):
+    """A partner: its authority's certificate in PEM, and where it listens, if it does."""
+
+    party: PartyName
+    authority: Annotated[str, Field(min_length=1, max_length=16384, pattern=LINES)]
+    address: Line | None = None
+
+
+class PartyView(Given):
+    """A partner; ``fingerprint`` is for reading aloud."""
+
+    party: str
+    address: str | None = None
+    fingerprint: str = ""
+    added: float | None = None
+    revoked: float | None = None
+    seen: float | None = None
+    connected: bool | None = None
+
+
+class PartyPage(Given):
+    """A page of partners."""
+
+    items: tuple[PartyView, ...]
+    next: str | None = None
+
+
+class InvitationRequest(Asked):
+    """Who is invited."""
+
+    party: PartyName
+
+
+class Invitation(Given):
+    """A one-time code: shown once."""
+
+    party: str = ""
+    code: str
+    expires: float | None = None
+
+
+class AcceptRequest(Asked):
+    """A partner's one-time code."""
+
+    code: Annotated[str, Field(min_length=1, max_length=16384, pattern=LINES)]
+
+
+class Ping(Given):
+    """A partner's sign of life."""
+
+    party: str
+    reachable: bool = True
+    seconds: float = 0.0
+    version: str | None = None
+
+
+class Rotation(Given):
+    """The node's new certificate."""
+
+    fingerprint: str = ""
+    expires: float | None = None
