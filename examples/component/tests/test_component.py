@@ -8,7 +8,9 @@ import pytest
 from atoll_alignment import COMPONENT
 from atoll_alignment.digest import digest
 
+from atoll.components.catalogue import CATALOGUE
 from atoll.components.conformance import CHECKS, PARAMETERS, Case, Check, name_of, play
+from atoll.sdk import local
 from atoll.table import Table
 
 
@@ -61,3 +63,38 @@ def test_the_digest_depends_on_ids_order_and_session_alone() -> None:
     assert digest(whole, session) == digest(same, session)
     assert digest(whole, session) != digest(TURNED, session)
     assert digest(whole, session) != digest(whole, b"\1" * 32)
+
+
+def test_it_runs_in_a_whole_job_and_tells_what_the_plan_says() -> None:
+    """Two parties read, intersect and run the component, each with its own ledger."""
+    job = {
+        "name": "trial",
+        "parties": {"bank": "guest", "shop": "host"},
+        "steps": {
+            "rows": {
+                "component": "reader",
+                "parameters": {"tables": {"bank": "people", "shop": "people"}},
+            },
+            "common": {
+                "component": "psi",
+                "inputs": {"table": "rows.table"},
+                "parameters": {"protocol": "ideal"},
+            },
+            "check": {"component": COMPONENT.name, "inputs": {"table": "common.table"}},
+        },
+    }
+    people = {"bank": {"people": table(40, label=True)}, "shop": {"people": table(50)}}
+    catalogue = {**CATALOGUE, COMPONENT.name: COMPONENT}
+    with local({"bank": "guest", "shop": "host"}, people, catalogue=catalogue) as federation:
+        found = federation.run(job)
+    plan = found["bank"].plan
+    declared = {(entry["message"], entry["field"]) for entry in plan.reveals["check"]}
+    told = {
+        (line["message"], line["field"])
+        for party in found.values()
+        for line in party.reveals
+        if line["step"] == "check"
+    }
+    assert told == declared
+    for party in found.values():
+        assert party.outputs["check.outcome"]["aligned"]
