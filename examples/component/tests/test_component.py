@@ -25,7 +25,8 @@ def table(rows: int, *, label: bool = False, start: int = 0, id_column: str = "i
 
 def case(host: Table | None, *, code: str | None = None, **parameters: object) -> Case:
     """Return a run of a guest with ten rows and a host."""
-    inputs = {"bank": {"table": table(10, label=True)}, "shop": {"table": host}}
+    tables: dict[str, Table | None] = {"bank": table(10, label=True), "shop": host}
+    inputs = {party: {"table": held} for party, held in tables.items()}
     return Case(inputs, parameters, code=code)
 
 
