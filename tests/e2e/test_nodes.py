@@ -156,3 +156,20 @@ def test_events_tell_the_story_in_order(two: dict[str, TestNode], tmp_path: Path
         assert states[0] == "waiting"
         assert states.count("success") == 1
         assert states[-1] == "success"
+
+
+def test_a_person_approves_after_the_node_was_started_anew(tmp_path: Path) -> None:
+    with nodes(tmp_path, "bank", "shop") as made:
+        fill(made, tmp_path, grants=False)
+        with made["bank"].client() as bank, made["shop"].client() as shop:
+            job = bank.jobs.submit(small_job("bank", "shop", name="later"))
+            until(lambda: shop.jobs.get(job.id).state == "awaiting approval")
+        made["shop"].kill()
+        with made["shop"].start() as shop, made["bank"].client() as bank:
+            waiting = shop.jobs.get(job.id)
+            assert waiting.state == "awaiting approval"
+            waiting.approve(waiting.view.plan_digest)
+            assert bank.jobs.get(job.id).wait(LIMIT).state == "success"
+            again = bank.jobs.get(job.id).rerun("match")
+            assert again.wait(LIMIT).state == "success", (again.view, shop.jobs.get(job.id).view)
+            assert bank.jobs.get(job.id).view.steps["match"].attempt == 2

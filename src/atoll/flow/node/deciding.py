@@ -10,6 +10,7 @@ from atoll.channel.identity import Identity
 from atoll.components.toy import NAME as TOY
 from atoll.flow.access import Actor
 from atoll.flow.control import Decide, Decided, Event, JobRecord, Moment
+from atoll.flow.control.facts import approval_nonce
 from atoll.flow.planning import COIN_STEP
 from atoll.flow.policy.service import Policies
 from atoll.jobs import approval as approvals
@@ -40,7 +41,6 @@ class Decider:
         self._policies = policies
         self._identity = identity
         self._wall = wall
-        self._waiting: dict[str, Decide] = {}
 
     def decide(self, record: JobRecord, command: Decide) -> Make:
         """Decide by the policies and return the event that says so."""
@@ -55,7 +55,6 @@ class Decider:
             code = decision.code
             _LOG.info("job %s is refused: %s", record.id, "; ".join(decision.reasons))
             return lambda now: Decided(kind="refuse", now=now, code=code)
-        self._waiting[record.id] = command
         return lambda now: Decided(kind="queue", now=now)
 
     def approval(self, party: str, command: Decide) -> Make:
@@ -83,26 +82,25 @@ class Decider:
             submitter=submitter,
             runs=self._runs,
         )
-        self._waiting.pop(record.id, None)
         return self.approval(record.party, command)
 
     def refuse(self, record: JobRecord, reason: str, actor: Actor) -> Make:
         """Let a person refuse what waits. Errors: those of ``Policies.refuse``, ATL-NOD-023."""
         command = self._asked(record)
         self._policies.refuse(actor, record.id, command.plan.digest(), reason)
-        self._waiting.pop(record.id, None)
         return lambda now: Decided(kind="refuse", now=now, code="ATL-POL-016")
 
     def _asked(self, record: JobRecord) -> Decide:
-        found = self._waiting.get(record.id)
-        if found is None or not record.queued:
+        if record.plan is None or not record.queued:
             raise ConflictError(
                 "ATL-NOD-023",
                 "the job does not wait for an approval here",
                 place=record.id,
                 hint="see its state: atoll job show",
             )
-        return found
+        # What the machine asked, perhaps before this process began.
+        nonce = approval_nonce(record.id, record.proposal.nonce, record.party, record.run)
+        return Decide(plan=record.plan, nonce=nonce, run=record.run)
 
     def begin(self, record: JobRecord, step: str) -> None:
         """Cover one more attempt of a step, and write down what all agreed to before the first.
@@ -126,7 +124,6 @@ class Decider:
 
     def settle(self, job: str) -> None:
         """Close the account of a job that has ended."""
-        self._waiting.pop(job, None)
         self._policies.ledger.settle(job)
 
 

@@ -182,7 +182,9 @@ class Node:
         chosen = settings.policy
         policy = PolicySettings(chosen.default, chosen.minimum_intersection, chosen.own_jobs)
         self.policies = Policies(self.database, party, self.access, policy)
-        self.decider = Decider(self.policies, self.identity, time.time, toys=settings.policy.toys)
+        self.decider = Decider(
+            self.policies, self.identity, time.time, toys=chosen.toys, runs=chosen.runs
+        )
         self.declarer = Declarer(self.identity, self.catalogue, self.data.tables)
         self.effects = NodeEffects(
             self.database,

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ _LOOK_SECONDS = 0.05
 _TAIL_BYTES = 8192
 # Whoever started a node need not outlive it, but must collect it if it does.
 _STARTED: list[subprocess.Popen[bytes]] = []
+_STARTING = threading.Lock()
 
 
 @dataclass(frozen=True)
@@ -80,8 +82,7 @@ def up(
         process = subprocess.Popen(  # noqa: S603 -- our own interpreter and folder
             command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
         )
-    _collect()
-    _STARTED.append(process)
+    _collect(process)
     tell(f"starting (log: {folder.log})")
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
@@ -138,9 +139,10 @@ def down(folder: NodeFolder, *, seconds: float = 60.0) -> bool:
     return True
 
 
-def _collect() -> None:
-    """Let go of the children that have ended."""
-    _STARTED[:] = [child for child in _STARTED if child.poll() is None]
+def _collect(*more: subprocess.Popen[bytes]) -> None:
+    """Let go of the children that have ended, and hold these."""
+    with _STARTING:
+        _STARTED[:] = [child for child in (*_STARTED, *more) if child.poll() is None]
 
 
 def default_folder() -> Path:
