@@ -163,7 +163,7 @@ impl Kind {
             Kind::UnknownWorker => "the node's own gateway does not know this worker",
             Kind::NoAddress => "no address is known for the peer",
             Kind::CallRefused => "the peer refused the call",
-            Kind::Crowded => "too many calls of one party wait",
+            Kind::Crowded => "too much of one party is under way",
             Kind::NoAnswer => "nobody answered the call in time",
             Kind::CallBroken => "the connection broke before the answer came",
             Kind::OtherAuthority => "the enrolling server shows another authority",

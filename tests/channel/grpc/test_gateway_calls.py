@@ -114,20 +114,49 @@ def test_calls_do_not_wait_for_each_other() -> None:
         assert [text(future.result(LONG)) for future in asked] == [str(n) for n in range(count)]
 
 
-def test_more_than_a_partner_may_have_waiting_are_refused() -> None:
-    with nodes("shop", "bank") as (shop, bank), ThreadPoolExecutor(5) as pool:
-        body = bytes(15 << 20)
-        asked = [pool.submit(shop.gateway.call, "bank", "k", body, LONG) for _ in range(5)]
-        until(lambda: bank.gateway.counters()["refused"].get("ATL-NET-044"))
+def test_more_than_a_partner_may_have_waiting_is_refused() -> None:
+    body = bytes(15 << 20)
+    with nodes("shop", "bank") as (shop, bank), ThreadPoolExecutor(4) as pool:
+        asked, calls = [], []
         for _ in range(4):
-            call = bank.gateway.next_call(LONG)
+            asked.append(pool.submit(shop.gateway.call, "bank", "k", body, LONG))
+            calls.append(bank.gateway.next_call(LONG))
+        with refused_with("ATL-NET-044"):
+            shop.gateway.call("bank", "k", body, LONG)
+        assert bank.gateway.counters()["refused"] == {"ATL-NET-044": 1}
+        for call, future in zip(calls, asked, strict=True):
             assert call is not None
             assert bank.gateway.answer(call, b"")
-        outcomes = [future.exception(LONG) for future in asked]
-        codes = [e.peer_code for e in outcomes if isinstance(e, CallRefusedError)]
-        assert codes == ["ATL-NET-044"]
+            assert len(future.result(LONG)) == 0
         with served(bank.gateway, echo):
+            shop.gateway.call("bank", "k", body, LONG)
+
+
+def test_more_than_64_calls_of_a_partner_are_refused() -> None:
+    with nodes("shop", "bank") as (shop, bank), ThreadPoolExecutor(64) as pool:
+        asked = []
+        # One connection carries 32 at a time; another address makes another connection.
+        for _ in range(2):
+            asked += [pool.submit(shop.gateway.call, "bank", "k", b"", LONG) for _ in range(32)]
+            for _ in range(32):
+                assert bank.gateway.next_call(LONG) is not None
+            shop.knows(bank)
+        with refused_with("ATL-NET-044"):
             shop.gateway.call("bank", "k", b"", LONG)
+        bank.gateway.close()
+        assert all(future.exception(LONG) for future in asked)
+
+
+def test_more_than_a_partner_may_have_arriving_is_refused() -> None:
+    body = bytes(16 << 20)
+    with nodes("shop", "bank") as (shop, bank), ThreadPoolExecutor(16) as pool:
+        asked = [pool.submit(shop.gateway.call, "bank", "k", body, LONG) for _ in range(16)]
+        with served(bank.gateway, lambda call: b""):
+            outcomes = [future.exception(LONG) for future in asked]
+            assert len(shop.gateway.call("bank", "k", body, LONG)) == 0
+        codes = {e.peer_code for e in outcomes if isinstance(e, CallRefusedError)}
+        assert codes <= {"ATL-NET-044"}
+        assert all(e is None or isinstance(e, CallRefusedError) for e in outcomes)
 
 
 def test_nobody_answers() -> None:

@@ -7,6 +7,7 @@ import os
 import socket
 import ssl
 import subprocess
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
@@ -322,6 +323,18 @@ def test_a_partner_has_a_limit_of_streams() -> None:
         last = ask(shop)
         stack.enter_context(worker.take())
         assert heard(last) == ""
+
+
+def test_idle_strangers_keep_nobody_out() -> None:
+    with nodes("shop", "bank") as (shop, bank), ExitStack() as stack:
+        host, port = bank.address.rsplit(":", 1)
+        for _ in range(300):
+            stack.enter_context(socket.create_connection((host, int(port)), timeout=LONG))
+        begun = time.monotonic()
+        with served(bank.gateway, lambda call: bytes(call.body)):
+            assert text(shop.gateway.call("bank", "k", b"in", LONG)) == "in"
+        # Nobody waited for the limit of a handshake.
+        assert time.monotonic() - begun < bank.settings.handshake_seconds
 
 
 def test_a_closed_gateway_leaves_no_socket(tmp_path: Path) -> None:

@@ -2,11 +2,13 @@
 
 use bytes::Bytes;
 use http::Uri;
+use hyper::body::Incoming;
 use hyper::client::conn::http2::{self as client, SendRequest};
 use hyper::server::conn::http2 as server;
+use hyper::service::{Service as HyperService, service_fn};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use hyper_util::service::TowerToHyperService;
 use rustls::ClientConfig;
+use std::convert::Infallible;
 use std::error::Error;
 use std::pin::pin;
 use std::sync::Arc;
@@ -16,8 +18,10 @@ use tokio::sync::Mutex;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::{client as tls_client, server as tls_server};
 use tonic::body::Body;
-use tonic::{Request, Response, Status};
+use tonic::{Code, Request, Response, Status};
+use tower_service::Service;
 
+use super::arriving::Arriving;
 use super::calls;
 use super::gate::{Gate, Use};
 use crate::dial::Sender;
@@ -140,6 +144,11 @@ fn broken(kept: &Kept, status: &Status) -> Option<WireError> {
     if kept.meter.fault() == Some(Kind::CertificateRefused) {
         return Some(WireError::new(Kind::CertificateRefused));
     }
+    if status.code() == Code::ResourceExhausted {
+        let mut error = WireError::new(Kind::CallRefused);
+        error.peer_code = Some(Kind::Crowded.code().to_owned());
+        return Some(error);
+    }
     let mut source = status.source();
     while let Some(error) = source {
         if let Some(error) = error.downcast_ref::<hyper::Error>()
@@ -210,8 +219,7 @@ pub async fn serve(
         Err(kind) => return gate.note(kind),
     };
     let mut stopping = gate.stop.subscribe();
-    let desk = Desk { gate, party };
-    let service = NodeServer::new(desk).max_decoding_message_size(LETTER_BYTES);
+    let service = service(gate, party);
     let mut connection = pin!(
         server::Builder::new(TokioExecutor::new())
             .timer(TokioTimer::new())
@@ -223,7 +231,7 @@ pub async fn serve(
             .max_concurrent_streams(STREAMS)
             .keep_alive_interval(PULSE.0)
             .keep_alive_timeout(PULSE.1)
-            .serve_connection(TokioIo::new(stream), TowerToHyperService::new(service))
+            .serve_connection(TokioIo::new(stream), service)
     );
     tokio::select! {
         _ = &mut connection => return,
@@ -232,6 +240,31 @@ pub async fn serve(
     }
     connection.as_mut().graceful_shutdown();
     let _ = connection.await;
+}
+
+type Answering = std::pin::Pin<
+    Box<dyn Future<Output = std::result::Result<http::Response<Body>, Infallible>> + Send>,
+>;
+
+fn service(
+    gate: Arc<Gate>,
+    party: String,
+) -> impl HyperService<
+    http::Request<Incoming>,
+    Response = http::Response<Body>,
+    Error = Infallible,
+    Future = Answering,
+> {
+    let desk = Desk {
+        gate: gate.clone(),
+        party: party.clone(),
+    };
+    let server = NodeServer::new(desk).max_decoding_message_size(LETTER_BYTES);
+    service_fn(move |request: http::Request<Incoming>| -> Answering {
+        let counted = request.map(|body| Arriving::new(body, gate.clone(), party.clone()));
+        let mut server = server.clone();
+        Box::pin(async move { server.call(counted).await })
+    })
 }
 
 /// Takes the calls of one partner.

@@ -20,7 +20,7 @@ const RELAYS: usize = 256;
 /// How many connections for calls one partner may have open; a further one ends the oldest.
 const CONTROLS: usize = 2;
 /// How often it is looked whether certificates have expired meanwhile: clocks may jump.
-const CLOCK: Duration = Duration::from_secs(5);
+const CLOCK: Duration = Duration::from_secs(30);
 
 /// A gateway's time limits.
 #[derive(Clone, Debug)]
@@ -101,6 +101,8 @@ pub struct State {
     pub partners: HashMap<String, Partner>,
     /// Calls that wait.
     pub calls: Calls,
+    /// Bytes of calls that are still arriving, by partner.
+    pub arriving: HashMap<String, usize>,
     /// Counts by partner, also of former ones.
     pub counts: BTreeMap<String, PartnerCounts>,
     /// What was refused here, by code.
@@ -193,6 +195,7 @@ impl Gate {
                 partners: HashMap::new(),
                 registrations: BTreeMap::new(),
                 calls: Calls::default(),
+                arriving: HashMap::new(),
                 counts: BTreeMap::new(),
                 refused: BTreeMap::new(),
                 closed: false,

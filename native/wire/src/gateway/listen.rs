@@ -1,11 +1,12 @@
 //! The gateway's two doors: one TCP port for partners and strangers, one Unix socket for workers.
 
 use rustls::server::Acceptor;
+use std::collections::BTreeMap;
 use std::io;
-use std::sync::Arc;
-use std::time::Duration;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, SystemTime};
 use tokio::net::{TcpListener, TcpStream, UnixListener};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{Semaphore, oneshot};
 use tokio_rustls::LazyConfigAcceptor;
 use tokio_rustls::server::TlsStream;
 
@@ -14,9 +15,10 @@ use super::{control, enrol, relay};
 use crate::error::Kind;
 use crate::local;
 use crate::serve::farewell;
-use crate::site::HANDSHAKES;
 use crate::tls::{self, ENROL, HTTP2, RELAY};
 
+/// Connections in the handshake at one time.
+const HANDSHAKES: usize = 256;
 /// How long to wait when no connection can be accepted: too many open files, most likely.
 const PAUSE: Duration = Duration::from_millis(50);
 
@@ -33,15 +35,34 @@ pub async fn listen_locally(gate: Arc<Gate>, listener: UnixListener) {
     }
 }
 
+/// Connections in the handshake. Whoever is slow makes room for others.
+#[derive(Default)]
+struct Shaking {
+    cutters: BTreeMap<u64, oneshot::Sender<()>>,
+    numbers: u64,
+}
+
+impl Shaking {
+    fn begin(&mut self) -> (u64, oneshot::Receiver<()>) {
+        if self.cutters.len() >= HANDSHAKES {
+            self.cutters.pop_first();
+        }
+        let (cutter, cut) = oneshot::channel();
+        self.numbers += 1;
+        self.cutters.insert(self.numbers, cutter);
+        (self.numbers, cut)
+    }
+}
+
 /// Accepts partners and strangers.
 pub async fn listen(gate: Arc<Gate>, listener: TcpListener) {
-    let handshakes = Arc::new(Semaphore::new(HANDSHAKES));
+    let shaking = Arc::new(Mutex::new(Shaking::default()));
     let enrolments = Arc::new(Semaphore::new(enrol::AT_ONCE));
-    while let Ok(permit) = handshakes.clone().acquire_owned().await {
+    loop {
         match listener.accept().await {
             Ok((stream, _)) => {
                 let _ = stream.set_nodelay(true);
-                let accepted = accept(gate.clone(), stream, permit, enrolments.clone());
+                let accepted = accept(gate.clone(), stream, shaking.clone(), enrolments.clone());
                 drop(tokio::spawn(accepted));
             }
             Err(_) => tokio::time::sleep(PAUSE).await,
@@ -52,12 +73,19 @@ pub async fn listen(gate: Arc<Gate>, listener: TcpListener) {
 async fn accept(
     gate: Arc<Gate>,
     stream: TcpStream,
-    permit: OwnedSemaphorePermit,
+    shaking: Arc<Mutex<Shaking>>,
     enrolments: Arc<Semaphore>,
 ) {
     // What was trusted before the handshake may not be trusted after it.
     let epoch = gate.lock().epoch;
-    match tokio::time::timeout(gate.limits.handshake, shake(&gate, stream)).await {
+    let lock = || shaking.lock().unwrap_or_else(PoisonError::into_inner);
+    let (number, cut) = lock().begin();
+    let shaken = tokio::select! {
+        shaken = tokio::time::timeout(gate.limits.handshake, shake(&gate, stream)) => shaken,
+        _ = cut => return,
+    };
+    lock().cutters.remove(&number);
+    match shaken {
         Err(_) => {}
         Ok(Err((error, stream))) => {
             if let Some(kind) = tls::io_kind(&error) {
@@ -67,27 +95,34 @@ async fn accept(
                 farewell(stream).await;
             }
         }
-        Ok(Ok((stream, own_expires))) => {
-            drop(permit);
-            let protocol = stream.get_ref().1.alpn_protocol().map(<[u8]>::to_vec);
-            let chain = stream.get_ref().1.peer_certificates();
-            let leaf = chain.and_then(<[_]>::first);
-            let expires = leaf.map(|leaf| tls::expiry(leaf, own_expires));
-            match (protocol.as_deref(), tls::party_of(chain), expires) {
-                (Some(ENROL), None, _) => enrol::serve(gate, enrolments, stream).await,
-                (Some(RELAY), Some(party), Some(expires)) => {
-                    relay::arrive(gate, party, epoch, expires, stream).await;
-                }
-                (Some(HTTP2), Some(party), Some(expires)) => {
-                    control::serve(gate, party, epoch, expires, stream).await;
-                }
-                _ => gate.note(Kind::Handshake),
-            }
-        }
+        Ok(Ok((stream, own_expires))) => serve(gate, enrolments, stream, own_expires, epoch).await,
     }
 }
 
-type Shaken = Result<(TlsStream<TcpStream>, std::time::SystemTime), (io::Error, Option<TcpStream>)>;
+async fn serve(
+    gate: Arc<Gate>,
+    enrolments: Arc<Semaphore>,
+    stream: TlsStream<TcpStream>,
+    own_expires: SystemTime,
+    epoch: u64,
+) {
+    let protocol = stream.get_ref().1.alpn_protocol().map(<[u8]>::to_vec);
+    let chain = stream.get_ref().1.peer_certificates();
+    let leaf = chain.and_then(<[_]>::first);
+    let expires = leaf.map(|leaf| tls::expiry(leaf, own_expires));
+    match (protocol.as_deref(), tls::party_of(chain), expires) {
+        (Some(ENROL), None, None) => enrol::serve(gate, enrolments, stream).await,
+        (Some(RELAY), Some(party), Some(expires)) => {
+            relay::arrive(gate, party, epoch, expires, stream).await;
+        }
+        (Some(HTTP2), Some(party), Some(expires)) => {
+            control::serve(gate, party, epoch, expires, stream).await;
+        }
+        _ => gate.note(Kind::Handshake),
+    }
+}
+
+type Shaken = Result<(TlsStream<TcpStream>, SystemTime), (io::Error, Option<TcpStream>)>;
 
 /// Shakes hands with a partner, or with a stranger if that is what it says and strangers may come.
 async fn shake(gate: &Gate, stream: TcpStream) -> Shaken {

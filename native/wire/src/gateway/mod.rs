@@ -1,5 +1,6 @@
 //! A gateway: a node's one port towards its partners, driven from plain blocking threads.
 
+mod arriving;
 mod calls;
 mod control;
 mod enrol;
