@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
+import httpx
+import pyarrow as pa
 import pytest
+from pyarrow import parquet
 
 from atoll.core.errors import AtollError
 from atoll.sdk import Client
@@ -27,16 +31,22 @@ def registered(client: Client, model: str) -> bool:
     return any(found.id == model for found in client.models.list().items)
 
 
-def test_new_rows_are_scored_with_a_registered_model(
-    two: dict[str, TestNode], tmp_path: Path
-) -> None:
+@pytest.fixture(scope="module")
+def model(two: dict[str, TestNode]) -> str:
     with two["bank"].client() as bank, two["shop"].client() as shop:
         trained = bank.jobs.submit(training_job("bank", "shop", trees=3))
         trained.wait(LIMIT)
-        model = f"{trained.id}.boost"
+        name = f"{trained.id}.boost"
         for client in (bank, shop):
-            until(partial(registered, client, model))
-            assert client.models.get(model, 1).kind == "boosting.model"
+            until(partial(registered, client, name))
+            assert client.models.get(name, 1).kind == "boosting.model"
+    return name
+
+
+def test_new_rows_are_scored_with_a_registered_model(
+    two: dict[str, TestNode], model: str, tmp_path: Path
+) -> None:
+    with two["bank"].client() as bank, two["shop"].client() as shop:
         # New rows, with one column more and in another order: columns go by name.
         for number, client in enumerate((bank, shop)):
             guest = client is bank
@@ -53,11 +63,37 @@ def test_new_rows_are_scored_with_a_registered_model(
         kinds = {a.kind for a in bank.jobs.get(scored.id).artifacts().items}
         assert "scores" in kinds
         assert "scores" not in {a.kind for a in shop.jobs.get(scored.id).artifacts().items}
+        running = two["bank"].running
+        assert running is not None
+        downloads(running.url, running.token, scored.id)
 
 
-def test_an_archived_model_scores_nothing(two: dict[str, TestNode]) -> None:
+def downloads(url: str, token: str, job: str) -> None:
+    """Every form of an artifact holds the same; the seed stays."""
+    headers = {"Authorization": f"Bearer {token}"}
+    with httpx.Client(base_url=f"{url}/api/v1/jobs/{job}", headers=headers) as client:
+        scores = "/artifacts/prediction/scores"
+        text = client.get(scores)
+        assert text.headers["content-disposition"] == 'attachment; filename="scores.csv"'
+        lines = text.text.splitlines()
+        whole = parquet.read_table(io.BytesIO(client.get(f"{scores}?format=parquet").content))
+        arrow = pa.ipc.open_file(client.get(f"{scores}?format=arrow").content).read_all()
+        assert whole.num_rows == arrow.num_rows == len(lines) - 1 == 60
+        assert lines[0] == '"id","label","score"'
+        rows = client.get("/artifacts/model/table").text.splitlines()
+        assert rows[0] == '"id","x0","x1","x2","x3","y"'
+        part = client.get("/artifacts/model/model")
+        assert part.json()["kind"] == "boosting.guest"
+        assert client.get("/artifacts/prediction/file.scores.csv").content
+        seed = client.get("/artifacts/coin toss/seed")
+        assert seed.status_code == 404
+        assert client.get("/artifacts/prediction/nothing").status_code == 404
+
+
+def test_an_archived_model_scores_nothing(two: dict[str, TestNode], model: str) -> None:
+    tables = {"bank": "people", "shop": "people"}
     with two["bank"].client() as bank:
-        model = bank.models.list().items[0]
-        bank.models.stage(model.id, model.version, "archived")
+        bank.models.stage(model, 1, "archived")
         with pytest.raises(AtollError, match="archived"):
-            bank.models.predict_job(model.id, model.version, {"bank": "people", "shop": "people"})
+            bank.models.predict_job(model, 1, tables)
+        bank.models.stage(model, 1, "candidate")
