@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -38,20 +39,21 @@ class Pair:
                     patch.setenv(KILL_COMMIT, str(order_of(node)))
                     node.start(**settings).close()
 
-    def submit(self, job: Job | None = None, key: str | None = None, **options: object) -> str:
+    def submit(self, job: Job | None = None, key: str | None = None, **options: Any) -> str:
         """Submit a job at the bank and return its id. ``reuse`` is off unless said."""
         job = small_job("bank", "shop", name="drill") if job is None else job
         with self["bank"].client() as bank:
             return bank.jobs.submit(job, options={"reuse": False, **options}, key=key).id
 
-    def submit_surely(self, key: str) -> str:
-        """Submit a job although the node may die of it, once only."""
+    def submit_surely(self, key: str) -> tuple[str, bool]:
+        """Submit a job once although the node may die of it; say whether it did."""
         try:
-            return self.submit(key=key)
+            return self.submit(key=key), False
         except AtollError:
             until(lambda: self["bank"].folder.running() is None)
+            self.spare("bank")
             self.start("bank")
-            return self.submit(key=key)
+            return self.submit(key=key), True
 
     def die_at(self, victim: str, moment: str, count: int) -> None:
         """Tell a node to die before or after its commit of this number."""

@@ -19,6 +19,8 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, TestN
     made = nodes.make(root, "bank", "shop")
     try:
         for node in made.values():
+            # A start takes its time on a busy machine: no partner is lost over it.
+            node.settings["jobs.peer_seconds"] = "60"
             start_faulty(node)
         fill(made, root)
         yield made

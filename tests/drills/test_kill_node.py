@@ -17,8 +17,8 @@ FEW = [("bank", "after", 4), ("shop", "before", 6)]
 def kill_at(two: Pair, victim: str, moment: str, count: int) -> bool:
     """Run a job in which a node dies at its commit ``count``; say whether it came to that."""
     two.die_at(victim, moment, count)
-    job = two.submit_surely(key=f"{victim} {moment} {count}")
-    died = two.dead_or_done(victim, job)
+    job, died = two.submit_surely(key=f"{victim} {moment} {count}")
+    died = died or two.dead_or_done(victim, job)
     two.spare(victim)
     two.start(victim)
     two.well(job)

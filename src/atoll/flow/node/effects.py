@@ -9,7 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import Any, TypeVar
 
 from sqlalchemy import Connection
 
@@ -43,9 +43,14 @@ from atoll.flow.node.rows import JobRows
 from atoll.flow.node.tasks import Recorder, TaskRunner, failure_of
 from atoll.flow.store import Artifacts, Database, Events, Reuse
 from atoll.flow.work.told import TaskEvent
+from atoll.jobs.errors import EnvironmentFault
+
+T = TypeVar("T")
 
 _LOG = logging.getLogger(__name__)
 _PROGRESS_SECONDS = 0.25
+_PAUSE_SECONDS = 0.2
+_LONGEST_PAUSE_SECONDS = 5.0
 _THREADS = 8
 _CANCELLED = "ATL-JOB-001"
 
@@ -86,6 +91,7 @@ class NodeEffects:
         # One thread, so that what a task tells is written in the order in which it was told.
         self._telling = ThreadPoolExecutor(1, thread_name_prefix="telling")
         self._lock = threading.Lock()
+        self._closing = threading.Event()
         self._keys: dict[tuple[str, str, int], str] = {}
         self._starting: set[tuple[str, str, int]] = set()
         self._unwanted: set[tuple[str, str, int]] = set()
@@ -98,6 +104,7 @@ class NodeEffects:
 
     def close(self) -> None:
         """End the threads; what has not begun is dropped, a restart asks for it again."""
+        self._closing.set()
         self._pool.shutdown(wait=True, cancel_futures=True)
         self._telling.shutdown(wait=True, cancel_futures=False)
 
@@ -159,7 +166,7 @@ class NodeEffects:
         key = (record.id, command.step, command.attempt)
         failure: AtollError | None = None
         try:
-            self._decider.begin(record, command.step)
+            self._patiently(lambda: self._decider.begin(record, command.step))
             self.tasks.start(record, command.step, command.attempt)
         except Exception as error:
             _trace(error)
@@ -188,13 +195,25 @@ class NodeEffects:
     def _end_now(self, record: JobRecord, command: Ended) -> None:
         try:
             self.tasks.release(record.id)
-            self._decider.settle(record.id)
-            self._ended(record, command)
+            self._patiently(lambda: self._decider.settle(record.id))
+            self._patiently(lambda: self._ended(record, command))
             shutil.rmtree(self.tasks.outputs(record.id), ignore_errors=True)
         except Exception as error:
             _LOG.error("the end of job %s: %s", record.id, unexpected(error))
 
     # -- answers --------------------------------------------------------------------------------
+
+    def _patiently(self, work: Callable[[], T]) -> T:
+        """Do something again and again while only a full disk or the database is against it."""
+        pause = _PAUSE_SECONDS
+        while True:
+            try:
+                return work()
+            except EnvironmentFault as error:
+                _LOG.error("trying again: %s", error)
+                if self._closing.wait(pause):
+                    raise
+                pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
 
     def _answer(self, record: JobRecord, command: Command) -> None:
         try:
@@ -202,10 +221,10 @@ class NodeEffects:
                 case Declare():
                     self._declare(record, command)
                 case Decide():
-                    decided = self._decider.decide(record, command)
+                    decided = self._patiently(lambda: self._decider.decide(record, command))
                     self._control.event(record.id, decided)
                 case FindReusable(keys=keys):
-                    self._find(record, keys)
+                    self._patiently(lambda: self._find(record, keys))
                 case ReuseTask():
                     self._reuse(record, command)
         except Exception as error:
@@ -247,7 +266,7 @@ class NodeEffects:
             self._recorder.reused(connection, *key, command.origin)
 
         try:
-            self._database.write(work)
+            self._patiently(lambda: self._database.write(work))
         except AtollError as error:
             _LOG.warning("job %s: outputs cannot be used again: %s", record.id, error)
             self._report(key, "failed", "ATL-FLW-017", None)
@@ -316,19 +335,13 @@ class NodeEffects:
         self._told.pop(key, None)
         with self._lock:
             reuse = self._keys.pop(key, None)
-        if event.state == "success":
-            try:
-                self.tasks.adopt(event)
-            except AtollError as error:
-                event = failure_of(error, key, event.data)
+        event = self._charged(event)
         told = event.data.get("error") or {}
 
         def write(connection: Connection) -> None:
             self._recorder.ended(connection, event, reuse)
 
         job, step, attempt = key
-        # Before the next step may start: what was revealed is charged at once.
-        self._decider.charge(self._control.peek(job), step, attempt, event.data)
         self._control.event(
             job,
             lambda now: TaskReported(
@@ -341,6 +354,25 @@ class NodeEffects:
             ),
             write,
         )
+
+    def _charged(self, event: TaskEvent) -> TaskEvent:
+        """Take over what a task made, and charge what it revealed before the next may start."""
+        key = (event.job, event.step, event.attempt)
+        try:
+            if event.state == "success":
+                self.tasks.adopt(event)
+        except Exception as error:
+            _trace(error)
+            event = failure_of(unexpected(error), key, event.data)
+        try:
+            record = self._patiently(lambda: self._control.peek(event.job))
+            self._patiently(
+                lambda: self._decider.charge(record, event.step, event.attempt, event.data)
+            )
+        except Exception as error:
+            _trace(error)
+            event = failure_of(unexpected(error), key, event.data)
+        return event
 
 
 def _trace(error: Exception) -> None:

@@ -35,7 +35,7 @@ from atoll.flow.store import (
     Traffic,
     TrafficRow,
 )
-from atoll.flow.store.files import ArtifactFiles
+from atoll.flow.store.files import ArtifactFiles, explained
 from atoll.flow.work.handle import Worker
 from atoll.flow.work.pool import Pool
 from atoll.flow.work.specification import (
@@ -120,7 +120,8 @@ class TaskRunner:
     def outputs(self, job: str) -> Path:
         """Return where the workers of a job put what they made."""
         folder = self._place.folder.jobs / job / "outputs"
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with explained(str(folder)):
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         return folder
 
     def adopt(self, event: TaskEvent) -> None:
