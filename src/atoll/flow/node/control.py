@@ -30,12 +30,14 @@ from atoll.flow.control import (
     Outrun,
     Restarted,
     Rules,
+    StopAsked,
     SyncMessage,
     Tick,
     step,
 )
 from atoll.flow.node.faults import commit_fault
 from atoll.flow.store import Database
+from atoll.jobs.errors import EnvironmentFault
 
 T = TypeVar("T")
 Write = Callable[[Connection], None]
@@ -232,6 +234,7 @@ class Control:
                 self._commit(batch)
             except Exception:
                 _LOG.exception("the control thread could not write")
+                self._undo(batch)
             if self._closing and self._inbox.empty():
                 return
 
@@ -286,12 +289,20 @@ class Control:
             try:
                 self._database.write(write)
                 return
-            except AtollError as error:
+            except EnvironmentFault as error:
                 if self._closing:
                     raise
                 _LOG.error("the database cannot be written, trying again: %s", error)
                 time.sleep(pause)
                 pause = min(pause * 2, 5.0)
+
+    def _undo(self, batch: Batch) -> None:
+        """Go back to what the database holds: what could not be written did not happen."""
+        for job in batch.changed:
+            self.records.pop(job, None)
+            found = self._effects.load(job)
+            if found is not None:
+                self.records[job] = found
 
     def drop_settled(self) -> None:
         """Let go of ended jobs that every partner has heard of, or that are long over."""
@@ -321,6 +332,14 @@ def _tick(control: Control, batch: Batch) -> None:
         if record.end is None:
             control.move(job, Tick(now=control.now, heard=dict(control.heard)), batch)
     control.drop_settled()
+
+
+def end_jobs_of(control: Control, batch: Batch, *, peer: str) -> None:
+    """End the jobs with a party that is no partner any more."""
+    for job, record in list(control.records.items()):
+        if record.end is None and peer in record.peers:
+            now = control.now
+            control.move(job, StopAsked("stop", record.party, now, code="ATL-NOD-040"), batch)
 
 
 def _stopping() -> CancelledError:

@@ -9,6 +9,7 @@ import time
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -26,7 +27,7 @@ from atoll.flow.api.settings import ApiSettings
 from atoll.flow.control import Complain, Ended, JobRecord, QueueLimits, Rules
 from atoll.flow.node.admission import Slots
 from atoll.flow.node.configuration import Configuration
-from atoll.flow.node.control import KEEP_SECONDS, Control
+from atoll.flow.node.control import KEEP_SECONDS, Control, end_jobs_of
 from atoll.flow.node.data_service import DataService, DataSettings
 from atoll.flow.node.deciding import Decider
 from atoll.flow.node.declaring import Declarer
@@ -296,8 +297,11 @@ class Node:
         return SelfTest(self.jobs, self.parties, self.pool, self.database).run(parties, actor)
 
     def _partners_changed(self, identity: Identity) -> None:
+        gone = self._identity.peers.keys() - identity.peers.keys()
         self._identity = identity
         self.syncing.follow(identity)
+        for peer in gone:
+            self.control.post(partial(end_jobs_of, peer=peer))
 
     def _job_ended(self, record: JobRecord, command: Ended) -> None:
         _LOG.info("job %s ended: %s %s", record.id, command.state, command.code or "")
@@ -315,7 +319,7 @@ class Node:
 
     def start(self) -> str:
         """Take up what the database holds, serve, and return the API's URL."""
-        self.recorder.bury()
+        self._bury()
         self.control.start(self._jobs_at_hand())
         self._stack.callback(self.control.close)
         self.syncing.start()
@@ -333,6 +337,12 @@ class Node:
             self.gateway.address,
         )
         return server.url
+
+    def _bury(self) -> None:
+        """Write down as lost, and charge, what ran when the process before this one ended."""
+        for job, step, attempt in self.recorder.left():
+            self.decider.charge(self.rows.load(job), step, attempt, {})
+        self.recorder.bury()
 
     def _jobs_at_hand(self) -> Mapping[str, JobRecord]:
         """Return the jobs that live, and those whose end partners may not have heard of yet."""

@@ -6,7 +6,7 @@ import contextlib
 import hashlib
 import json
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -255,6 +255,10 @@ class Recorder:
         """A task was started."""
         row = TaskRow(job=job, step=step, attempt=attempt, state="running", started=self._wall())
         self._tasks.save(row, connection=connection)
+
+    def left(self) -> Sequence[tuple[str, str, int]]:
+        """Return what the database says to run: job, step, attempt."""
+        return self._tasks.open()
 
     def bury(self) -> None:
         """Write that whatever ran is lost: its workers ended with the process that had them."""

@@ -13,6 +13,7 @@ from atoll.flow.store.paging import Page, page
 from atoll.flow.store.statements import Record, Repository, build, checked, selected, upsert
 
 _T = schema.tasks
+_OPEN = ("waiting", "running")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,12 +67,16 @@ class Tasks(Repository):
         statement = statement.values(**checked(_T, changes))
         return self._write(lambda c: c.execute(statement).rowcount == 1, connection)
 
+    def open(self, *, connection: Connection | None = None) -> Sequence[tuple[str, str, int]]:
+        """Return job, step and attempt of all that wait or run."""
+        query = select(_T.c.job, _T.c.step, _T.c.attempt).where(_T.c.state.in_(_OPEN))
+        rows = self._read(lambda c: c.execute(query).all(), connection)
+        return [(row.job, row.step, row.attempt) for row in rows]
+
     def lose(self, now: float, code: str, *, connection: Connection | None = None) -> int:
         """Mark all that wait or run as lost (of a process that is no more); return how many."""
         statement = (
-            update(_T)
-            .where(_T.c.state.in_(("waiting", "running")))
-            .values(state="lost", ended=now, code=code)
+            update(_T).where(_T.c.state.in_(_OPEN)).values(state="lost", ended=now, code=code)
         )
         return self._write(lambda c: int(c.execute(statement).rowcount), connection)
 
