@@ -28,6 +28,7 @@ BRISK = {
     "gateway.heartbeat_seconds": "0.3",
     "gateway.connect_seconds": "10",
     "jobs.peer_seconds": "8",
+    "node.drain_seconds": "1",
 }
 
 

@@ -50,6 +50,7 @@ T = TypeVar("T")
 _LOG = logging.getLogger(__name__)
 _PROGRESS_SECONDS = 0.25
 _PAUSE_SECONDS = 0.2
+_LOOK_SECONDS = 0.05
 _LONGEST_PAUSE_SECONDS = 5.0
 _THREADS = 8
 _CANCELLED = "ATL-JOB-001"
@@ -92,6 +93,7 @@ class NodeEffects:
         self._telling = ThreadPoolExecutor(1, thread_name_prefix="telling")
         self._lock = threading.Lock()
         self._closing = threading.Event()
+        self._draining = False
         self._keys: dict[tuple[str, str, int], str] = {}
         self._starting: set[tuple[str, str, int]] = set()
         self._unwanted: set[tuple[str, str, int]] = set()
@@ -101,6 +103,15 @@ class NodeEffects:
         """Say whom to answer, and who runs tasks."""
         self._control = control
         self.tasks = tasks
+
+    def drain(self, seconds: float) -> None:
+        """Start no more tasks (after the next start of the node they count as lost), and give
+        those that run some time to end.
+        """
+        self._draining = True
+        deadline = time.monotonic() + seconds
+        while self.tasks.count() and time.monotonic() < deadline:
+            time.sleep(_LOOK_SECONDS)
 
     def close(self) -> None:
         """End the threads; what has not begun is dropped, a restart asks for it again."""
@@ -156,6 +167,8 @@ class NodeEffects:
         )
 
     def _start(self, record: JobRecord, command: StartTask) -> None:
+        if self._draining:
+            return
         key = (record.id, command.step, command.attempt)
         with self._lock:
             self._keys[key] = command.key

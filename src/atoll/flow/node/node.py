@@ -384,8 +384,9 @@ class Node:
         )
 
     def close(self) -> None:
-        """Stop in order: the API, partners, machines, workers, the database."""
+        """Let tasks end, then stop in order: the API, partners, machines, workers, the database."""
         self.status.set_ready(False)
+        self.effects.drain(self.settings.node.drain_seconds)
         self._stack.close()
 
     def __enter__(self) -> Self:

@@ -27,7 +27,7 @@ class NodeSection(Section):
         fate="WORK_MODE",
     )
     drain_seconds: float = _key(
-        30.0, "how long running tasks may go on once the node is told to stop", ge=0, le=3600
+        10.0, "how long running tasks may go on once the node is told to stop", ge=0, le=3600
     )
 
 
