@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 
 from atoll.flow import control
+from atoll.flow.control.facts import StepCommand
 from tests.flow.control.pair import JOB_ID, World, make_job
 from tests.flow.control.test_ending import stop
 from tests.flow.control.test_execution import begun, finish, running, wait
@@ -38,6 +39,23 @@ def test_no_task_starts_before_all_parties_are_admitted() -> None:
     freed(world, "post")
     world.rounds(12)
     assert world.ends() == {("success", None)}
+
+
+def test_a_host_does_not_start_on_the_initiators_word_that_all_are_admitted() -> None:
+    world = World(3)
+    blocked(world, "post")
+    world["bank"].submit(make_job(3))
+    world.rounds(8)
+    assert world["shop"].queue.holding
+    bank = world["bank"]
+    bank.forge(
+        slot=replace(bank.record.own.slot, started=1), commands={"coin toss": StepCommand(1)}
+    )
+    world.rounds(2)
+    assert not world["shop"].started()
+    freed(world, "post")
+    world.rounds(3)
+    assert world["shop"].started()
 
 
 def test_an_offer_that_is_not_taken_up_gives_all_slots_back_and_comes_again() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -150,8 +151,8 @@ def test_a_party_that_does_not_take_up_a_command_ends_the_job() -> None:
     bank = world["bank"]
     bank.report("read", "success")
     facts = {**bank.record.facts}
-    facts["shop"] = control.Facts(**{**vars(facts["shop"]), "tasks": own})
-    bank.records[JOB_ID] = control.JobRecord(**{**vars(bank.record), "facts": facts})
+    facts["shop"] = replace(facts["shop"], tasks=own)
+    bank.records[JOB_ID] = replace(bank.record, facts=facts)
     world.cut.add(frozenset({"bank", "shop"}))
     for _ in range(6):
         bank.heard["shop"] = bank.now.monotonic + 10.0
@@ -216,6 +217,18 @@ def test_a_record_from_a_backup_stops_the_job_instead_of_contradicting_itself() 
     world["shop"].restart()
     world.rounds(4)
     assert world.ends() == {("failed", "ATL-FLW-012")}
+
+
+def test_a_peer_that_claims_to_hold_what_was_never_published_is_not_believed() -> None:
+    world = World()
+    begun(world)
+    bank = world["bank"]
+    before = bank.record
+    bank.happen(JOB_ID, control.Outrun("shop", 1 << 50, bank.now))
+    assert bank.record.own == before.own
+    assert [fault.code for fault in bank.record.faults] == ["ATL-FLW-002"]
+    bank.happen(JOB_ID, control.Outrun("shop", bank.record.version, bank.now))
+    assert bank.record.own == before.own
 
 
 def test_facts_that_a_restored_peer_lost_are_sent_again() -> None:

@@ -259,6 +259,29 @@ def test_a_command_of_an_unknown_step_or_beyond_the_retries_is_ignored_and_noted
     assert world["shop"].started() == [("coin toss", 1)]
 
 
+def test_another_attempt_of_what_is_done_is_ignored_and_noted() -> None:
+    world = World()
+    begun(world, retries=9)
+    finish(world, "coin toss")
+    command(world, "coin toss", attempt=2)
+    assert blame(world) == ["commands.coin toss: done in this run"]
+    assert "coin toss" not in world["shop"].record.running
+
+
+def test_what_a_task_tells_is_brought_into_form_before_peers_read_it() -> None:
+    world = World()
+    begun(world)
+    shop = world["shop"]
+    text = "x" * 1000
+    event = control.TaskReported("coin toss", 1, "failed", shop.now, "KeyError: 'id'", text)
+    shop.happen(JOB_ID, event)
+    world.rounds(3)
+    found = control.view(world["bank"].record)
+    assert (found.state, found.code) == ("failed", "ATL-INT-001")
+    assert found.phase is not None
+    assert len(found.phase) == 128
+
+
 def test_a_lower_attempt_ends_the_job() -> None:
     world = World()
     begun(world, retries=3)

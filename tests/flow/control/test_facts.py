@@ -16,7 +16,7 @@ from atoll.core.errors import InternalError, PeerError, UserError
 from atoll.flow import control
 from atoll.flow.control.facts import SECTIONS, End, Facts, Slot, Stop, plain
 from atoll.flow.control.parsing import ELEMENTS, decoded, elements
-from atoll.flow.control.reading import read_section, section_limit, write_sections
+from atoll.flow.control.reading import read_section, section_limit
 from atoll.flow.control.sync import SYNC_BYTES, SyncMessage, Update
 from atoll.jobs.definition import parse_job
 from tests.flow.control.pair import JOB_ID, Node, World, make_job
@@ -54,17 +54,17 @@ def sections() -> dict[str, bytes]:
     """One good example of every section."""
     whole: dict[str, bytes] = {}
     for node in finished().nodes.values():
-        whole |= write_sections(node.record.own)
+        whole |= node.record.own.sections
     stop = Facts(JOB_ID, "bank", stop=Stop("stop", "ATL-FLW-008", "shop", "read"))
     refusal = Facts(JOB_ID, "bank", refusal=control.facts.Refusal("ATL-FLW-018", "approval"))
     end = Facts(JOB_ID, "bank", end=End("failed", "ATL-FLW-008", "shop", "read"))
-    return whole | write_sections(stop) | write_sections(refusal) | write_sections(end)
+    return whole | stop.sections | refusal.sections | end.sections
 
 
 def test_every_section_comes_back_as_it_went() -> None:
     assert sections().keys() == set(SECTIONS)
     for node in finished().nodes.values():
-        for name, data in write_sections(node.record.own).items():
+        for name, data in node.record.own.sections.items():
             assert read_section(name, data) == getattr(node.record.own, name)
 
 
@@ -273,7 +273,7 @@ def test_facts_of_strangers_and_of_unknown_jobs_are_refused() -> None:
 
 def test_a_hosts_proposal_of_another_partys_job_makes_it_no_initiator() -> None:
     target = halfway()["bank"]
-    proposal = write_sections(target.record.own)["proposal"]
+    proposal = target.record.own.sections["proposal"]
     version = target.record.held("shop")
     update = Update(JOB_ID, version, version + 1, {"proposal": proposal})
     event = control.FactsReceived("shop", update, target.now)

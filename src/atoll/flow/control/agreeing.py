@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from atoll.core.errors import AtollError, PeerError
 from atoll.flow.comparing import compare, compare_code, different
-from atoll.flow.control.codes import NO_PLAN
+from atoll.flow.control.codes import NO_PLAN, REFUSED
 from atoll.flow.control.commands import Decide, Declare
 from atoll.flow.control.events import Decided, Declared, DeclareFailed
 from atoll.flow.control.facts import (
@@ -15,6 +15,7 @@ from atoll.flow.control.facts import (
     approval_nonce,
     plain,
 )
+from atoll.flow.control.parsing import told_code
 from atoll.flow.control.record import Approved, JobRecord
 from atoll.flow.control.turn import Turn, halt
 from atoll.jobs import approval as approvals
@@ -181,7 +182,7 @@ def on_declare_failed(turn: Turn, event: DeclareFailed) -> None:
     turn.unask(DECLARE)
     if turn.record.own.declaration is None and turn.halted() is None:
         turn.set(place=event.place)
-        turn.tell(refusal=Refusal(event.code, "declaration"))
+        turn.tell(refusal=Refusal(told_code(event.code) or REFUSED, "declaration"))
 
 
 def on_decided(turn: Turn, event: Decided) -> None:
@@ -191,7 +192,7 @@ def on_decided(turn: Turn, event: Decided) -> None:
         return
     turn.set(queued=event.kind == "queue")
     if event.kind == "refuse":
-        turn.tell(refusal=Refusal(event.code or "ATL-FLW-018", "approval"))
+        turn.tell(refusal=Refusal(told_code(event.code) or REFUSED, "approval"))
     elif event.kind == "approve":
         signed = SignedApproval(event.document, event.signature, record.run)
         approved = check(turn, record.party, signed)

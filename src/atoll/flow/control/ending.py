@@ -11,6 +11,7 @@ from atoll.flow.control.codes import NO_ANSWER, PEER_LOST, STOPPED
 from atoll.flow.control.commands import Ended
 from atoll.flow.control.events import Moment, StopAsked
 from atoll.flow.control.facts import DONE, End, Stop
+from atoll.flow.control.parsing import told_code
 from atoll.flow.control.record import JobRecord
 from atoll.flow.control.scheduling import done_steps, tasks_of, verdict
 from atoll.flow.control.turn import Turn, halt, stopped
@@ -26,7 +27,13 @@ def follow_run(turn: Turn) -> None:
         return
     release(turn)
     turn.tell(run=record.lead.run, refusal=None, stop=None, end=None)
+    turn.set(earlier=attempts(record))
     turn.set(closed=False, queued=False, retried={}, lost={}, marks={}, place=None)
+
+
+def attempts(record: JobRecord) -> dict[str, int]:
+    """Return the latest own attempt of each step."""
+    return {step: task.attempt for step, task in record.own.tasks.items()}
 
 
 def conclude(turn: Turn) -> None:
@@ -45,8 +52,8 @@ def conclude(turn: Turn) -> None:
     release(turn)
     end = record.own.end
     turn.set(closed=True, queued=False, asked=frozenset(), marks={})
-    attempts = {step: command.attempt for step, command in record.lead.commands.items()}
-    turn.give(Ended(end.state, end.code, end.party, end.phase, attempts))
+    last = {step: command.attempt for step, command in record.lead.commands.items()}
+    turn.give(Ended(end.state, end.code, end.party, end.phase, last))
 
 
 def _echo(turn: Turn) -> None:
@@ -72,7 +79,7 @@ def _all_mine(record: JobRecord) -> bool:
 def on_stop(turn: Turn, event: StopAsked) -> None:
     """Ask all parties to end the run; nothing happens if it is ending anyhow."""
     if turn.halted() is None:
-        turn.tell(stop=Stop(event.kind, event.code or STOPPED))
+        turn.tell(stop=Stop(event.kind, told_code(event.code) or STOPPED))
 
 
 def waits_for_time(record: JobRecord) -> bool:
@@ -160,6 +167,7 @@ def ask_again(turn: Turn, anew: frozenset[str], now: Moment) -> None:
     slot = replace(record.own.slot, withdrawn=record.own.slot.offer)
     turn.tell(run=record.run + 1, commands=keep, slot=slot, refusal=None, stop=None, end=None)
     turn.set(closed=False, retried={}, lost={}, marks={}, place=None, fresh=frozenset(again))
+    turn.set(earlier=attempts(record))
 
 
 def not_now(reason: str, hint: str | None = None) -> UserError:

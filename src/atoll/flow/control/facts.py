@@ -37,6 +37,15 @@ DONE: frozenset[str] = frozenset({"success", "reused"})
 BROKEN: frozenset[str] = frozenset({"failed", "cancelled", "lost"})
 
 
+class Section:
+    """A value whose canonical bytes are made once: it is saved and sent many times."""
+
+    @functools.cached_property
+    def encoded(self) -> bytes:
+        """The canonical bytes."""
+        return codec.encode(plain(self))
+
+
 @dataclass(frozen=True)
 class Options:
     """How a job is to be run. Seconds are of the monotonic clock of each party.
@@ -55,7 +64,7 @@ class Options:
 
 
 @dataclass(frozen=True)
-class Proposal:
+class Proposal(Section):
     """What the initiator proposes; it never changes. ``nonce`` is 32 fresh bytes."""
 
     job: Job
@@ -78,7 +87,7 @@ class Proposal:
 
 
 @dataclass(frozen=True)
-class Declaration:
+class Declaration(Section):
     """What a party brings: its table facts by step, the code of its components, its certificate."""
 
     tables: Mapping[str, TableFacts]
@@ -87,7 +96,7 @@ class Declaration:
 
 
 @dataclass(frozen=True)
-class Refusal:
+class Refusal(Section):
     """A party does not take part. Peers learn the code and phase only."""
 
     code: str
@@ -95,7 +104,7 @@ class Refusal:
 
 
 @dataclass(frozen=True)
-class PlanFacts:
+class PlanFacts(Section):
     """The digest of the plan that a party made, and of each of its parts."""
 
     digest: str
@@ -103,7 +112,7 @@ class PlanFacts:
 
 
 @dataclass(frozen=True)
-class SignedApproval:
+class SignedApproval(Section):
     """An approval (``jobs.approval``) as it was signed; ``run`` is the first run it is for."""
 
     document: bytes
@@ -112,7 +121,7 @@ class SignedApproval:
 
 
 @dataclass(frozen=True)
-class Slot:
+class Slot(Section):
     """Offers are numbered. The initiator's ``offer`` is open until ``withdrawn`` or ``started``.
 
     A party tells the last offer that it ``admitted``, and the last one whose slot it ``released``
@@ -154,7 +163,7 @@ class TaskFact:
 
 
 @dataclass(frozen=True)
-class Stop:
+class Stop(Section):
     """A party wants the job to end: a person's ``cancel`` or a ``stop`` for a fault.
 
     ``party`` and ``phase`` say where the fault is, if that is known.
@@ -167,7 +176,7 @@ class Stop:
 
 
 @dataclass(frozen=True)
-class End:
+class End(Section):
     """How the job ended. The initiator's is the verdict; each other party's is its own end."""
 
     state: EndState
@@ -195,6 +204,16 @@ class Facts:
     tasks: Mapping[str, TaskFact] = field(default_factory=dict)
     stop: Stop | None = None
     end: End | None = None
+
+    @functools.cached_property
+    def sections(self) -> dict[str, bytes]:
+        """Every section that says something, as canonical bytes."""
+        found: dict[str, bytes] = {}
+        for name in SECTIONS:
+            value = getattr(self, name)
+            if value is not None and value != {} and value != Slot():
+                found[name] = encode_section(value)
+        return found
 
 
 SECTIONS = (
@@ -239,4 +258,4 @@ def plain(value: Any) -> Any:
 
 def encode_section(value: Any) -> bytes:
     """Return the canonical bytes of a section."""
-    return codec.encode(plain(value))
+    return value.encoded if isinstance(value, Section) else codec.encode(plain(value))

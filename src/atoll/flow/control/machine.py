@@ -41,6 +41,7 @@ from atoll.flow.control.turn import Turn
 from atoll.jobs.validation import near
 
 ROUNDS = 1000
+LEAP = 1 << 20
 
 
 def step(
@@ -132,6 +133,9 @@ def _on_facts(turn: Turn, event: FactsReceived) -> None:
 def _on_outrun(turn: Turn, event: Outrun) -> None:
     """The own record is older than what was published: nothing can be built on it."""
     if event.version <= turn.record.version:
+        return
+    if event.version > turn.record.version + LEAP:
+        turn.complain(event.party, "ATL-FLW-002", "held")
         return
     turn.tell(version=event.version)
     turn.stop(OUTRUN, party=turn.record.party)

@@ -13,6 +13,7 @@ CODE_FORM = re.compile(r"ATL-[A-Z]{3}-[0-9]{3}")
 JOB_ID = re.compile(r"[0-9]{14}-[0-9a-f]{8}")
 VERSIONS = 1 << 53
 ELEMENTS = 1 << 18
+PHASE_LETTERS = 128
 
 T = TypeVar("T")
 
@@ -22,6 +23,16 @@ def malformed(reason: str, party: str | None = None) -> PeerError:
     return PeerError(
         "ATL-FLW-001", f"what a party tells of a job has another form: {reason}", party=party
     )
+
+
+def told_code(code: str | None) -> str | None:
+    """Return an own code as peers may be told it: one of another form is our fault."""
+    return code if code is None or CODE_FORM.fullmatch(code) else "ATL-INT-001"
+
+
+def told_phase(phase: str | None) -> str | None:
+    """Return an own phase as peers may be told it: not empty, and not too long."""
+    return phase[:PHASE_LETTERS] if phase else None
 
 
 def decoded(data: bytes, limit: int) -> Any:

@@ -10,7 +10,6 @@ from pydantic import ValidationError
 
 from atoll.core.errors import AtollError, UserError
 from atoll.flow.control.facts import (
-    SECTIONS,
     TASK_STATES,
     Action,
     Declaration,
@@ -32,7 +31,15 @@ from atoll.flow.control.facts import (
     TaskState,
     encode_section,
 )
-from atoll.flow.control.parsing import CODE_FORM, JOB_ID, VERSIONS, Reader, decoded, malformed
+from atoll.flow.control.parsing import (
+    CODE_FORM,
+    JOB_ID,
+    PHASE_LETTERS,
+    VERSIONS,
+    Reader,
+    decoded,
+    malformed,
+)
 from atoll.flow.messages import CERTIFICATE_BYTES
 from atoll.flow.planning import COIN_STEP
 from atoll.jobs.approval import DOCUMENT_BYTES, NONCE_BYTES, SIGNATURE_BYTES
@@ -44,6 +51,7 @@ DECLARATION_BYTES = 4 << 20
 ATTEMPTS = 1 << 20
 ORIGINS = 8
 RUNS = 1 << 16
+RETRIES = 10
 
 _HEX = re.compile(r"[0-9a-f]{64}")
 _STEP = re.compile(r"[a-z][a-z0-9_-]{0,62}|" + COIN_STEP)
@@ -64,7 +72,7 @@ def read_options(value: Any) -> Options:
     if any(type(tag) is not str or not 1 <= len(tag) <= 64 for tag in tags):
         raise read.wrong("tags")
     options = Options(
-        retries=read.whole("retries", 0, 100),
+        retries=read.whole("retries", 0, RETRIES),
         step_rule=cast(StepRule, read.one_of("step_rule", _RULES)),
         priority=read.whole("priority", -100, 100),
         progress_seconds=read.number("progress_seconds", 1, 7 * 86400),
@@ -149,7 +157,7 @@ def _refusal(value: Any) -> Refusal:
 
 
 def _phase(read: Reader) -> str | None:
-    return read.optional("phase", lambda name: read.text(name, 128))
+    return read.optional("phase", lambda name: read.text(name, PHASE_LETTERS))
 
 
 def _party(read: Reader) -> str | None:
@@ -271,16 +279,6 @@ def read_section(name: str, data: bytes) -> Any:
 def section_limit(name: str) -> int:
     """Return how many bytes a section may have."""
     return _READ[name][0]
-
-
-def write_sections(facts: Facts) -> dict[str, bytes]:
-    """Return every section that says something, as bytes."""
-    found: dict[str, bytes] = {}
-    for name in SECTIONS:
-        value = getattr(facts, name)
-        if value is not None and (value != {} and value != Slot()):
-            found[name] = encode_section(value)
-    return found
 
 
 def read_facts(job: str, party: str, version: int, sections: Mapping[str, bytes]) -> Facts:

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from atoll.core.errors import AtollError, InternalError
 from atoll.flow.control.facts import End, Facts, Options, Proposal
-from atoll.flow.control.reading import read_facts, write_sections
+from atoll.flow.control.reading import read_facts
 from atoll.jobs.definition import Job
 from atoll.jobs.plan import Plan
 
@@ -48,7 +48,8 @@ class JobRecord:
     ``facts`` holds each party's document, the own one too; ``since`` the version at which each own
     section changed last; ``ticket`` the offer whose slot is asked for or ``holding``; ``running``
     the attempts of own tasks that are alive, ``killing`` those of them that are being ended;
-    ``fences`` the highest attempt ever commanded; ``asked`` what was already asked of the node.
+    ``fences`` the highest attempt ever commanded, ``earlier`` the own attempts of earlier runs;
+    ``asked`` what was already asked of the node.
     ``marks`` are monotonic moments; they are worth nothing after a restart and are not saved.
     """
 
@@ -67,6 +68,7 @@ class JobRecord:
     running: Mapping[str, int] = field(default_factory=dict)
     killing: frozenset[str] = frozenset()
     fences: Mapping[str, int] = field(default_factory=dict)
+    earlier: Mapping[str, int] = field(default_factory=dict)
     retried: Mapping[str, int] = field(default_factory=dict)
     lost: Mapping[str, int] = field(default_factory=dict)
     fresh: frozenset[str] = frozenset()
@@ -167,7 +169,7 @@ class JobRecord:
 
 
 _SIMPLE = ("queued", "begun", "ticket", "holding", "place", "closed")
-_MAPPINGS = ("since", "running", "fences", "retried", "lost")
+_MAPPINGS = ("since", "running", "fences", "earlier", "retried", "lost")
 
 
 def _broken(reason: str) -> InternalError:
@@ -175,7 +177,7 @@ def _broken(reason: str) -> InternalError:
 
 
 def _facts_to_plain(facts: Facts) -> dict[str, Any]:
-    sections = {n: base64.b64encode(d).decode("ascii") for n, d in write_sections(facts).items()}
+    sections = {n: base64.b64encode(d).decode("ascii") for n, d in facts.sections.items()}
     return {"version": facts.version, "sections": sections}
 
 

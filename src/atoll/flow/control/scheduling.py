@@ -5,12 +5,11 @@ from __future__ import annotations
 from atoll.flow.control.admission import going
 from atoll.flow.control.codes import LOST_TOO_OFTEN
 from atoll.flow.control.facts import BROKEN, DONE, End, StepCommand, TaskFact
+from atoll.flow.control.parsing import told_phase
 from atoll.flow.control.record import JobRecord
 from atoll.flow.control.reuse import candidate, choose
 from atoll.flow.control.rules import LOST_LIMIT, STEP_RULES, may_retry, ready_steps
 from atoll.flow.control.turn import Turn
-
-PHASE_LETTERS = 128
 
 
 def tasks_of(record: JobRecord, step: str) -> dict[str, TaskFact]:
@@ -131,4 +130,4 @@ def _give_up(turn: Turn, step: str, failed: dict[str, TaskFact]) -> None:
     party = min(failed)
     task = failed[party]
     phase = f"{step}: {task.phase}" if task.phase else step
-    verdict(turn, End("failed", task.code, party, phase[:PHASE_LETTERS]))
+    verdict(turn, End("failed", task.code, party, told_phase(phase)))

@@ -7,6 +7,7 @@ from atoll.flow.control.codes import EXPIRED, NO_PROGRESS, NODE_RESTARTED
 from atoll.flow.control.commands import KillTask, ReuseTask, StartTask
 from atoll.flow.control.events import TaskReported
 from atoll.flow.control.facts import BROKEN, DONE, StepCommand, TaskFact
+from atoll.flow.control.parsing import told_code, told_phase
 from atoll.flow.control.record import JobRecord
 from atoll.flow.control.reuse import reuse_key
 from atoll.flow.control.rules import LOST_LIMIT
@@ -74,6 +75,8 @@ def _wrong(record: JobRecord, step: str, command: StepCommand) -> str | None:
     budget = record.run * (1 + record.options.retries + LOST_LIMIT)
     if command.attempt > budget:
         return f"commands.{step}: an attempt beyond the allowed ones"
+    if _was_done(record, step):
+        return f"commands.{step}: done in this run"
     mine = record.approved.get(record.party)
     if mine is None or not mine.covers(record.run):
         return f"commands.{step}: before this party's approval"
@@ -93,6 +96,20 @@ def _wrong(record: JobRecord, step: str, command: StepCommand) -> str | None:
         if held is None or not fits or command.origin not in held.origins:
             return f"commands.{step}: outputs that this party does not hold"
     return None
+
+
+def _was_done(record: JobRecord, step: str) -> bool:
+    """Tell whether the last attempt of a step succeeded everywhere, in the present run.
+
+    Each attempt reveals something, so an initiator may not have one more than it needs.
+    """
+    own = record.own.tasks.get(step)
+    if own is None or own.attempt <= record.earlier.get(step, 0):
+        return False
+    told = [facts.tasks.get(step) for facts in record.facts.values()]
+    return len(told) == len(record.job.parties) and all(
+        task is not None and task.attempt == own.attempt and task.state in DONE for task in told
+    )
 
 
 def _still_approved(turn: Turn) -> bool:
@@ -142,7 +159,8 @@ def on_reported(turn: Turn, event: TaskReported) -> None:
     if killed and event.state not in DONE:
         _state(turn, event.step, TaskFact(event.attempt, "cancelled"))
     else:
-        fact = TaskFact(event.attempt, event.state, event.code, event.phase)
+        code, phase = told_code(event.code), told_phase(event.phase)
+        fact = TaskFact(event.attempt, event.state, code, phase)
         _state(turn, event.step, fact)
 
 

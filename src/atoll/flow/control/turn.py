@@ -10,6 +10,7 @@ from atoll.core.errors import AtollError
 from atoll.flow.control.commands import Command, Complain, Publish
 from atoll.flow.control.events import Moment
 from atoll.flow.control.facts import SECTIONS, End, EndState, Facts, Stop
+from atoll.flow.control.parsing import told_code, told_phase
 from atoll.flow.control.record import Fault, JobRecord
 from atoll.flow.control.rules import Rules
 
@@ -81,7 +82,7 @@ class Turn:
         """End the job for a fault: the initiator at once, the others by telling it."""
         if self.record.own.end is not None or self.record.own.stop is not None:
             return
-        self.tell(stop=Stop("stop", code, party, phase))
+        self.tell(stop=Stop("stop", told_code(code) or code, party, told_phase(phase)))
 
     def fail(self, error: AtollError) -> None:
         """End the job for an error; its place stays at home."""
