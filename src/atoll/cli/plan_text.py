@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from atoll.cli.talk import amount, table
+from atoll.flow.estimating import estimated_seconds, estimated_total
 from atoll.jobs.plan import Plan
 
 _SHOWN = 12
@@ -38,16 +39,20 @@ def _tables(plan: Plan) -> list[str]:
 
 
 def _steps(plan: Plan) -> list[str]:
-    rows = [("step", "how", "trust", "about")]
+    seconds = estimated_seconds(plan)
+    rows = [("step", "how", "trust", "about", "time")]
     rows += [
         (
             step,
             plan.implementations[step],
             plan.trust_models[step],
             amount(plan.estimated_bytes[step]),
+            f"{seconds[step]:.1f} s",
         )
         for step in plan.trust_models
     ]
+    whole = amount(sum(plan.estimated_bytes.values()))
+    rows.append(("total", "", "", whole, f"{estimated_total(plan):.1f} s"))
     lines = table(rows).split("\n")
     for step, values in plan.parameters.items():
         if values:

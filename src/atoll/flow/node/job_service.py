@@ -24,6 +24,7 @@ from atoll.flow.control import (
     read_options,
     view,
 )
+from atoll.flow.estimating import estimated_seconds
 from atoll.flow.node.control import Batch, Control
 from atoll.flow.node.deciding import Decider
 from atoll.flow.node.declaring import Declarer, Told, decode_told, encode_told
@@ -83,7 +84,7 @@ class JobService(JobReading):
         for party in sorted(job.parties.keys() - {identity.party}):
             told[party] = self._asked(party, job)
         plan = self._built(job, told)
-        return {"digest": plan.digest(), "agreed": False, "plan": plan.canonical()}
+        return _plan_view(plan, agreed=False)
 
     def _asked(self, party: str, job: Job) -> Told:
         body = codec.encode(job.canonical())
@@ -271,8 +272,16 @@ class JobService(JobReading):
                 hint="it is made once all parties have declared their tables",
             )
         agreed = all(p in record.approved for p in record.job.parties)
-        digest = record.plan.digest()
-        return {"digest": digest, "agreed": agreed, "plan": record.plan.canonical()}
+        return _plan_view(record.plan, agreed=agreed)
+
+
+def _plan_view(plan: Plan, *, agreed: bool) -> Mapping[str, Any]:
+    return {
+        "digest": plan.digest(),
+        "agreed": agreed,
+        "plan": plan.canonical(),
+        "seconds": estimated_seconds(plan),
+    }
 
 
 def _approvals(record: JobRecord) -> dict[str, Any]:

@@ -34,6 +34,7 @@ from atoll.flow.node.declaring import Declarer
 from atoll.flow.node.doctor import database_url
 from atoll.flow.node.effects import NodeEffects
 from atoll.flow.node.folder import NodeFolder
+from atoll.flow.node.housekeeping import Housekeeping
 from atoll.flow.node.job_reading import JobReading
 from atoll.flow.node.job_service import JobService
 from atoll.flow.node.model_service import ModelService
@@ -325,6 +326,9 @@ class Node:
         self.syncing.start()
         self._stack.callback(self.syncing.close)
         self._settle_accounts()
+        housekeeping = Housekeeping(self.database, self.files, self.folder.jobs, self._retention())
+        housekeeping.start()
+        self._stack.callback(housekeeping.close)
         server = Server(create_app(self.services, self._api_settings()), self._api_settings())
         server.start()
         self._stack.callback(server.stop)

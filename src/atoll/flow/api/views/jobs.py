@@ -55,11 +55,12 @@ class RefuseRequest(Asked):
 
 
 class PlanView(Given):
-    """A plan, its digest, and whether it is the agreed one or an estimate."""
+    """A plan, its digest, whether all have signed it, and about how many seconds each step takes."""
 
     digest: str | None = None
     agreed: bool = False
     plan: dict[str, JsonValue]
+    seconds: dict[str, float] = {}
 
 
 class JobRow(Given):
