@@ -19,7 +19,9 @@ from bench.harness import Options, complete, not_run
 AREAS = {
     "boosting": ("bench.boosting", True),
     "channel": ("bench.channel", False),
+    "cli": ("bench.cli", False),
     "curve": ("bench.curve", True),
+    "flow": ("bench.flow", False),
     "histogram": ("bench.histogram", True),
     "psi": ("bench.psi", True),
 }
