@@ -20,6 +20,7 @@ GRAPHS: list[dict[str, list[str]]] = [
 ]
 STEPS = 120
 CALM_ROUNDS = 400
+CUT_ROUNDS = 180
 
 
 class SimWorld:
@@ -232,7 +233,7 @@ class SimWorld:
         for node in self.nodes.values():
             if not node.up:
                 node.start()
-        for count in range(CALM_ROUNDS):
+        for count in range(CUT_ROUNDS if self.forever else CALM_ROUNDS):
             self.time(1.0 if count < CALM_ROUNDS // 4 else 5.0)
             for node in self.nodes.values():
                 node.person()
