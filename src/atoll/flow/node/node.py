@@ -308,8 +308,6 @@ class Node:
         _LOG.info("job %s ended: %s %s", record.id, command.state, command.code or "")
         if command.state == "success":
             self.models.record(record.id)
-        if command.state == "success":
-            self.models.record(record.id)
 
     def _complained(self, record: JobRecord, command: Complain) -> None:
         self.access.audit.refused(
@@ -341,6 +339,10 @@ class Node:
             self.gateway.address,
         )
         return server.url
+
+    def _retention(self) -> Retention:
+        chosen = self.settings.retention
+        return Retention(job_days=chosen.job_days, artifact_days=chosen.artifact_days)
 
     def _bury(self) -> None:
         """Write down as lost, and charge, what ran when the process before this one ended."""

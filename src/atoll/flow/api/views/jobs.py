@@ -55,12 +55,12 @@ class RefuseRequest(Asked):
 
 
 class PlanView(Given):
-    """A plan, its digest, whether all have signed it, and about how many seconds each step takes."""
+    """A plan, its digest, whether all signed it, and about how many seconds each step takes."""
 
     digest: str | None = None
     agreed: bool = False
     plan: dict[str, JsonValue]
-    seconds: dict[str, float] = {}
+    seconds: dict[str, float] = Field(default_factory=dict)
 
 
 class JobRow(Given):
