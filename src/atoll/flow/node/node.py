@@ -52,6 +52,7 @@ from atoll.flow.policy.ledger import DatabaseLedger
 from atoll.flow.policy.service import Policies
 from atoll.flow.store import Database, Jobs
 from atoll.flow.store.files import ArtifactFiles
+from atoll.flow.store.retention import Retention
 from atoll.flow.work.pool import Pool, PoolSettings
 from atoll.flow.work.specification import InputArtifact, TaskLimits
 from atoll.jobs.errors import EnvironmentFault
