@@ -55,12 +55,13 @@ def test_jobs(node: Site, check: Check, tmp_path: Path) -> None:
     assert check("job submit", str(file), "--tag", "t", "--idempotency-key", "k") == made
     job = made["id"]
     check("job list", "--state", "waiting", "--limit", "1")
-    check("job show", job)
+    check("job show", job, "--plan")
     check("job annotate", job, "--notes", "hm")
     check("job approve", job, "--digest", DIGEST)
     check("job log", job, "psi")
     check("job metrics", job, "psi")
     check("job report", job, "psi")
+    check("job report", job)
     check("job traffic", job)
     check("job artifacts", job)
     check("job get", job, "psi", "table", "--output", str(tmp_path / "t.bin"))
@@ -69,6 +70,7 @@ def test_jobs(node: Site, check: Check, tmp_path: Path) -> None:
     check("job watch", job, code=8)
     check("job retry", job)
     check("job rerun", job, "--from", "psi")
+    check("job rerun", job, "psi")
     check("job refuse", job, "--yes")
 
 
@@ -76,8 +78,8 @@ def test_tables(node: Site, check: Check, tmp_path: Path) -> None:
     file = tmp_path / "people.csv"
     file.write_text("id,x0\na,1\nb,2\n")
     check("data check", str(file))
-    check("data register", "people", str(file), "--upload")
-    check("data register", "loans", "/data/loans.csv", "--label", "y")
+    check("data register", "people", str(file))
+    check("data register", "loans", "/data/loans.csv", "--in-place")
     check("data check", "people", "--registered")
     check("data list", "--limit", "1")
     check("data show", "people")

@@ -54,7 +54,7 @@ def test_a_node_is_made_used_backed_up_and_restored(terminal: Terminal, tmp_path
     terminal.check("doctor")
     file = tmp_path / "people.csv"
     file.write_text("id,x0,y\na,1,0\nb,2,1\n")
-    register = ["people", str(file), "--upload", "--label", "y"]
+    register = ["people", str(file), "--label", "y"]
     assert terminal.check("data register", *register)["rows"] == 2
     assert terminal.check("data preview", "people")["rows"][0][0] == "a"
     assert terminal.check("whoami")["roles"]

@@ -60,7 +60,9 @@ def check(
 @click.option("--label", help="the label's column, if there is one")
 @click.option("--description", default="", help="what the table is")
 @click.option(
-    "--upload", is_flag=True, help="send the file from here (else it lies on the node's machine)"
+    "--in-place",
+    is_flag=True,
+    help="FILE lies on the node's machine, inside an allowed folder, and stays there",
 )
 @keyed
 @connected
@@ -71,21 +73,21 @@ def register(
     id_column: str,
     label: str | None,
     description: str,
-    upload: bool,
+    in_place: bool,
     key: str | None,
 ) -> None:
     """Register FILE at the node as the table NAME, after it was checked.
 
-    FILE lies on the node's machine, inside one of its allowed folders; with --upload it lies here
-    and is sent.
+    The file is sent to the node, which keeps a copy; with --in-place it lies there already, inside
+    one of the folders that data.folders allows, and only its place is noted.
     """
     tables = session.client.data
-    if upload:
-        view = tables.upload(name, file, id=id_column, label=label, description=description)
-    else:
+    if in_place:
         view = tables.register(
             name, file.absolute(), id=id_column, label=label, description=description, key=key
         )
+    else:
+        view = tables.upload(name, file, id=id_column, label=label, description=description)
     session.show(view, lambda: lines.data(view))
 
 

@@ -58,11 +58,20 @@ def show(session: Session, limit: int, after: str | None) -> None:
         session.say(f"more: --after {page.next}")
 
 
+_TOLD = ("step", "sender", "receiver", "partner", "approver", "elements", "count", "what", "table")
+
+
 def _about(body: Any) -> str:
+    """Return the words of a line that people want first, then the rest that is short."""
     if not isinstance(body, dict):
         return str(body)
-    shown = {k: v for k, v in body.items() if isinstance(v, str | int | float) and v != ""}
-    return ", ".join(f"{name} {str(value)[:60]}" for name, value in shown.items())
+    first = [name for name in _TOLD if body.get(name) not in (None, "")]
+    rest = [
+        name
+        for name, value in body.items()
+        if name not in first and isinstance(value, str | int | float) and len(str(value)) < 40
+    ]
+    return ", ".join(f"{name} {body[name]}" for name in [*first, *rest])
 
 
 def _show_file(session: Session, found: list[dict[str, Any]]) -> None:

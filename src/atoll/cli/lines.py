@@ -136,7 +136,7 @@ def report(found: Report) -> str:
 def _panel(panel: Panel) -> str:
     title = clean(panel.title)
     if isinstance(panel, KeyValuePanel):
-        return f"{title}\n{facts(*panel.values.items())}"
+        return f"{title}\n{facts(*((name, _figure(v)) for name, v in panel.values.items()))}"
     if isinstance(panel, TablePanel):
         shown = [[_figure(cell) for cell in line] for line in panel.rows[:_ROWS]]
         return f"{title}\n{rows(panel.columns, shown, 'no rows')}{_more(len(panel.rows))}"

@@ -221,7 +221,7 @@ COMMANDS: Mapping[str, Any] = {
     "job metrics": views.MetricList,
     "job plan": PlanMade | views.PlanView,
     "job refuse": views.JobView,
-    "job report": Report,
+    "job report": Report | dict[str, Report],
     "job rerun": views.JobView,
     "job retry": views.JobView,
     "job run": RunDone,

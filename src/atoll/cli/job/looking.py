@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -33,11 +34,15 @@ def list_(session: Session, **wanted: str | int | None) -> None:
 
 @click.command()
 @job_argument
+@click.option("--plan", "with_plan", is_flag=True, help="the plan, too (as JSON: job plan --of)")
 @connected
-def show(session: Session, job: str) -> None:
+def show(session: Session, job: str, with_plan: bool) -> None:
     """Show JOB: its state, what it waits for or why it failed, and its steps."""
     found = session.client.jobs.get(job)
     session.show(found.view, lambda: lines.job(found.view))
+    if with_plan and not session.as_json:
+        made = found.plan()
+        session.show(made, lambda: f"\n{lines.plan(made)}")
 
 
 @click.command()
@@ -82,25 +87,26 @@ def metrics(session: Session, job: str, step: str, attempt: int | None) -> None:
 @click.option(
     "--html",
     type=click.Path(path_type=Path, dir_okay=False),
-    help="draw the reports of the step, or of all steps, on a page that loads nothing",
+    help="draw them on a page that loads nothing",
 )
 @connected
 def report(
     session: Session, job: str, step: str | None, attempt: int | None, html: Path | None
 ) -> None:
-    """Print the report of a STEP of JOB; with --html, of all steps."""
-    found = session.client.jobs.get(job)
-    if html is None:
-        if step is None:
-            raise click.UsageError("name a STEP, or --html FILE for all of them")
-        one = found.report(step, attempt=attempt)
-        session.show(one, lambda: lines.report(one))
-        return
-    from atoll.board.export import write_html
+    """Print the report of a STEP of JOB, or those of all its steps; with --html, draw them.
 
+    As JSON: one report, or all of them by step.
+    """
+    found = session.client.jobs.get(job)
     reports = found.reports() if step is None else {step: found.report(step, attempt=attempt)}
-    write_html(list(reports.values()), html, title=found.name)
-    session.show({name: one.model_dump(mode="json") for name, one in reports.items()}, str(html))
+    if html is not None:
+        from atoll.board.export import write_html
+
+        write_html(list(reports.values()), html, title=found.name)
+        session.say(f"drawn: {html}")
+    whole: Any = reports if step is None else reports[step]
+    shown = "\n\n".join(lines.report(one) for one in reports.values()) or "no reports"
+    session.show(whole, str(html) if html is not None else shown)
 
 
 @click.command()

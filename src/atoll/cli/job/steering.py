@@ -34,13 +34,18 @@ def retry(session: Session, job: str, key: str | None, wait: bool) -> int:
 
 @click.command()
 @job_argument
-@click.option("--from", "step", help="the first step to run again", shell_complete=completing.steps)
+@click.argument("step", required=False, shell_complete=completing.steps)
+@click.option("--from", "first", help="the same as STEP", shell_complete=completing.steps)
 @keyed
 @wait_option
 @connected
-def rerun(session: Session, job: str, step: str | None, key: str | None, wait: bool) -> int:
-    """Run JOB again from a step on; without --from, from its first."""
-    return finish(session, session.client.jobs.get(job).rerun(step, key=key), wait)
+def rerun(
+    session: Session, job: str, step: str | None, first: str | None, key: str | None, wait: bool
+) -> int:
+    """Run JOB again from a STEP on; without one, from its first."""
+    if step and first and step != first:
+        raise click.UsageError("STEP and --from name different steps")
+    return finish(session, session.client.jobs.get(job).rerun(step or first, key=key), wait)
 
 
 @click.command()
