@@ -32,3 +32,14 @@ def page(document: dict[str, Any]) -> str:
         f"<p>The whole description: <a href='{PREFIX}/openapi.json'>openapi.json</a>.</p>"
         f"<table>{head}{''.join(rows)}</table></html>\n"
     )
+
+
+def table(document: dict[str, Any]) -> str:
+    """Return the addresses as a table in Markdown, for the reference page."""
+    lines = ["| request | what it does | permission |", "|---|---|---|"]
+    for path, methods in sorted(document["paths"].items()):
+        for method, operation in methods.items():
+            text = operation["description"].split("\n\n")[0].replace("\n", " ")
+            place = f"`{method.upper()} {path.removeprefix(PREFIX)}`"
+            lines.append(f"| {place} | {text} | {operation['x-permission']} |")
+    return "\n".join(lines) + "\n"
