@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 from atoll.channel.identity import Identity
@@ -15,7 +15,7 @@ from atoll.flow.planning import COIN_STEP
 from atoll.flow.policy.service import Policies
 from atoll.jobs import approval as approvals
 from atoll.jobs.approval import Approval
-from atoll.jobs.errors import ConflictError
+from atoll.jobs.errors import ConflictError, DeniedError
 from atoll.jobs.plan import Plan
 
 _LOG = logging.getLogger(__name__)
@@ -101,6 +101,22 @@ class Decider:
         # What the machine asked, perhaps before this process began.
         nonce = approval_nonce(record.id, record.proposal.nonce, record.party, record.run)
         return Decide(plan=record.plan, nonce=nonce, run=record.run)
+
+    def guard(self, partner: str, tables: Collection[str]) -> None:
+        """Refuse to tell a partner of tables where no grant names it and no person would be asked.
+
+        Errors: ATL-POL-001, the same whether there is such a table or not.
+        """
+        if self._policies.settings.default == "ask":
+            return
+        granted = self._policies.granted(partner, tables)
+        if set(tables) - granted:
+            raise DeniedError(
+                "ATL-POL-001",
+                "no live grant for this partner, and policy.default is deny",
+                party=partner,
+                hint="grant it: atoll data grant",
+            )
 
     def begin(self, record: JobRecord, step: str) -> None:
         """Cover one more attempt of a step, and write down what all agreed to before the first.

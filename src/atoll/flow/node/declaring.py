@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 
 from atoll.channel.identity import Identity
 from atoll.components.api import Catalogue, Tables
+from atoll.components.toy import NAME as TOY
 from atoll.core import codec
 from atoll.core.errors import PeerError, UserError
 from atoll.core.names import Role
@@ -35,7 +36,10 @@ class Declarer:
         identity: Callable[[], Identity],
         catalogue: Callable[[], Catalogue],
         tables: Callable[[], Tables],
+        guard: Callable[[str, Collection[str]], None] = lambda partner, tables: None,
     ) -> None:
+        """``guard`` raises if a partner may not even be told of these tables (by name)."""
+        self._guard = guard
         self._identity = identity
         self._catalogue = catalogue
         self._tables = tables
@@ -55,8 +59,11 @@ class Declarer:
             if party != identity.party:
                 identity.peer(party)
 
-    def declare(self, job: Job) -> Told:
-        """Return what the other parties are told. Errors: those of ``check`` and of the tables."""
+    def declare(self, job: Job, partner: str | None = None) -> Told:
+        """Return what the other parties are told; ``partner`` is who asks, if it is not we.
+
+        Errors: those of ``check``, of the tables, and of the guard.
+        """
         self.check(job)
         identity, catalogue, tables = self._identity(), self._catalogue(), self._tables()
         parameters = filled(job, catalogue, identity.party)
@@ -68,6 +75,9 @@ class Declarer:
                 facts = component.declare(identity.party, guest, parameters[step], tables)
                 if facts is not None:
                     found[step] = facts
+        if partner is not None:
+            own = {f.name for step, f in found.items() if job.steps[step].component != TOY}
+            self._guard(partner, own)
         return Told(found, component_facts(job, catalogue), identity.certificate)
 
 

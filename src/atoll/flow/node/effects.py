@@ -246,7 +246,8 @@ class NodeEffects:
 
     def _declare(self, record: JobRecord, command: Declare) -> None:
         try:
-            told = self._declarer.declare(command.job)
+            partner = None if record.drives else record.initiator
+            told = self._declarer.declare(command.job, partner)
         except Exception as error:
             _trace(error)
             known = unexpected(error)

@@ -108,7 +108,7 @@ class JobService(JobReading):
         job = parse_job(codec.decode(body, limit=1 << 20))
         if party not in job.parties:
             raise UserError("ATL-JOB-009", "the asking party does not take part", party=party)
-        return encode_told(self._declarer.declare(job))
+        return encode_told(self._declarer.declare(job, party))
 
     def _options(self, given: Mapping[str, Any]) -> Options:
         """Return the options with the node's own settings where nothing is said."""

@@ -188,7 +188,9 @@ class Node:
         self.decider = Decider(
             self.policies, self.identity, time.time, toys=chosen.toys, runs=chosen.runs
         )
-        self.declarer = Declarer(self.identity, self.catalogue, self.data.tables)
+        self.declarer = Declarer(
+            self.identity, self.catalogue, self.data.tables, self.decider.guard
+        )
         self.effects = NodeEffects(
             self.database,
             self.rows,

@@ -178,6 +178,12 @@ class Policies:
             self._access.audit.refused("system", "step.begin", job, code=error.code, step=step)
             raise
 
+    def granted(self, partner: str, tables: Iterable[str]) -> frozenset[str]:
+        """Return those of these tables on which a live grant names a partner."""
+        now = self._wall()
+        found = self._database.read(lambda c: repository.on_tables(c, tables, now))
+        return frozenset(grant.data for grant in found if matches(grant.partners, partner))
+
     def decisions(self, job: str) -> list[ApprovalRow]:
         """Return what was decided here on a job's plans, with reasons for this party's people."""
         return self._database.read(lambda connection: repository.decisions(connection, job))
