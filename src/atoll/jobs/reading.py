@@ -9,9 +9,9 @@ from typing import Any
 
 from atoll.core.errors import UserError
 from atoll.jobs.errors import NotFoundError
+from atoll.jobs.plain_yaml import read_yaml
 
 JOB_FILE_BYTES = 1 << 20
-_DEPTH = 64
 _YAML = {".yaml", ".yml"}
 
 
@@ -22,7 +22,7 @@ def read_plain(path: Path) -> Any:
     if path.stat().st_size > JOB_FILE_BYTES:
         raise UserError("ATL-JOB-003", "a job file has at most 1 MiB", place=str(path))
     try:
-        return _parse(path.read_text(encoding="utf-8"), path.suffix)
+        return parse_plain(path.read_text(encoding="utf-8"), path.suffix)
     except (ValueError, RecursionError) as error:
         reason = "not UTF-8" if isinstance(error, UnicodeDecodeError) else str(error)
         raise UserError(
@@ -33,12 +33,17 @@ def read_plain(path: Path) -> Any:
         ) from error
 
 
-def _parse(text: str, suffix: str) -> Any:
+def parse_plain(text: str, suffix: str) -> Any:
+    """Return the plain values of a text. Errors: ValueError, RecursionError."""
     if suffix == ".toml":
         return tomllib.loads(text)
     if suffix in _YAML:
-        return _yaml(text)
-    return json.loads(text, object_pairs_hook=_once)
+        return read_yaml(text)
+    return json.loads(text, object_pairs_hook=_once, parse_constant=_no_constant)
+
+
+def _no_constant(text: str) -> Any:
+    raise ValueError(f"{text} is not a number")
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -46,48 +51,3 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(found) != len(pairs):
         raise ValueError("a key occurs twice")
     return found
-
-
-def _yaml(text: str) -> Any:
-    # Few jobs are YAML, and every command line start would pay for the import.
-    import yaml
-
-    try:
-        _refuse_bombs(text)
-        _refuse_repeated(yaml.compose(text, Loader=yaml.CSafeLoader))
-        return yaml.load(text, Loader=yaml.CSafeLoader)
-    except yaml.MarkedYAMLError as error:
-        # The mark's own text quotes the file.
-        line = 0 if error.problem_mark is None else error.problem_mark.line + 1
-        raise ValueError(f"{error.problem or 'not YAML'} (line {line})") from error
-    except yaml.YAMLError as error:
-        raise ValueError("not YAML") from error
-
-
-def _refuse_bombs(text: str) -> None:
-    """Refuse aliases, which can grow a small file without bound, and deep nesting."""
-    import yaml
-
-    depth = 0
-    for event in yaml.parse(text, Loader=yaml.CSafeLoader):
-        if isinstance(event, yaml.AliasEvent):
-            raise ValueError("aliases are not taken")
-        depth += isinstance(event, yaml.CollectionStartEvent)
-        depth -= isinstance(event, yaml.CollectionEndEvent)
-        if depth > _DEPTH:
-            raise ValueError("it is nested too deeply")
-
-
-def _refuse_repeated(root: Any) -> None:
-    import yaml
-
-    waiting = [root]
-    while waiting:
-        node = waiting.pop()
-        if isinstance(node, yaml.SequenceNode):
-            waiting += node.value
-        elif isinstance(node, yaml.MappingNode):
-            keys = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
-            if len(keys) != len(node.value) or len(set(keys)) != len(keys):
-                raise ValueError("a key occurs twice or is no text")
-            waiting += [value for _, value in node.value]

@@ -20,6 +20,7 @@ from typing import Any
 
 from atoll.core.errors import UserError
 from atoll.core.names import Role
+from atoll.jobs import definition
 from atoll.jobs.definition import Job, Step, parse_job
 from atoll.jobs.schema import Port, Schema, Schemas
 from atoll.jobs.validation import fill, near, schema_of, validate
@@ -260,7 +261,7 @@ class Pipeline:
 
     @classmethod
     def load(cls, path: str | Path, schemas: Schemas | None = None) -> Pipeline:
-        """Read a job's file. Errors: ATL-JOB-003, ATL-SDK-004, ATL-SDK-005, those of ``to_job``."""
+        """Read a job's file. Errors: ATL-JOB-003, those of ``to_job``."""
         return cls.from_job(read_job(path), schemas)
 
     def __repr__(self) -> str:
@@ -376,7 +377,6 @@ def plain_job(job: Job) -> dict[str, Any]:
 def read_job(path: str | Path) -> Job:
     """Read a job from a YAML, JSON or TOML file; it is not checked against any catalogue.
 
-    Errors: ATL-JOB-003 not there or not a job, ATL-SDK-004 unknown ending, ATL-SDK-005 unreadable.
+    Errors: ATL-JOB-003 not there, unreadable, or not a job.
     """
-    place = Path(path)
-    return parse_job(documents.read_file(place), place=str(place))
+    return definition.read_job(Path(path))
