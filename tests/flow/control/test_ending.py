@@ -293,6 +293,23 @@ def test_a_rerun_makes_a_step_and_all_below_it_anew() -> None:
     assert world.ends() == {("success", None)}
 
 
+def test_a_hosts_stop_is_for_the_run_in_which_it_was_said() -> None:
+    world = World(3)
+    for node in world.nodes.values():
+        node.runs = 2
+    begun(world)
+    stop(world["shop"])
+    world.rounds(4)
+    assert {node.end[0] for node in world.nodes.values()} == {"cancelled"}
+    for node in world.nodes.values():
+        node.task = node.succeed
+    bank = world["bank"]
+    bank.happen(JOB_ID, control.RetryAsked(bank.now))
+    assert bank.record.end is None
+    world.rounds(12)
+    assert world.ends() == {("success", None)}
+
+
 def test_a_next_run_may_be_refused() -> None:
     world = World()
     ended(world)

@@ -141,6 +141,18 @@ def test_a_rerun_step_is_never_reused() -> None:
     assert did(world, "bank", control.StartTask) == ["read", "match", "count"]
 
 
+def test_a_rerun_step_that_was_reused_before_is_run() -> None:
+    world = World()
+    world["bank"].runs = world["shop"].runs = 3
+    twice(world)
+    bank = world["bank"]
+    assert did(world, "shop", control.ReuseTask) == ["read", "match", "count"]
+    bank.happen(SECOND, control.RerunAsked("read", bank.now))
+    world.rounds(12)
+    assert did(world, "shop", control.StartTask)[1:] == ["read", "match", "count"]
+    assert control.view(bank.records[SECOND]).state == "success"
+
+
 def test_the_key_depends_on_code_parameters_and_roles() -> None:
     world = World()
     world["bank"].submit(make_job())
