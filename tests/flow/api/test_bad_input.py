@@ -265,17 +265,21 @@ def test_uploads(client: httpx.Client, watch: Watch, name: str) -> None:
     assert error.get("hint")
 
 
-def test_an_upload_that_breaks_off(node_site: Site, watch: Watch) -> None:
+def test_an_upload_that_breaks_off(node_site: Site) -> None:
+    owner = node_site.person("carol", "data owner")
+    watch = Watch(node_site)
     where = urlsplit(node_site.server.url)
     head = (
         f"PUT {PREFIX}/data/half/content HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\n"
-        f"Authorization: Bearer {node_site.tokens['everybody']}\r\n\r\nid,x\r\n"
+        f"Authorization: Bearer {node_site.tokens[owner]}\r\n\r\nid,x\r\n"
     )
     with socket.create_connection((where.hostname, where.port), timeout=10) as connection:
         connection.sendall(head.encode())
     until = time.monotonic() + 10
-    while node_site.trace() != watch.before:
+    while node_site.trace() != watch.before or node_site.audited() == watch.lines:
         assert time.monotonic() < until
+    (line,) = node_site.node.access.audit.page(limit=1, newest_first=True).rows
+    assert (line["actor"], line["action"], line["outcome"]) == ("carol", "data.upload", "refused")
 
 
 def test_a_slow_sender_is_sent_away(node_site: Site, watch: Watch) -> None:

@@ -261,6 +261,14 @@ def test_a_secret_is_not_kept_to_be_told_again(client: httpx.Client) -> None:
     client.delete(f"/tokens/{made.json()['id']}").raise_for_status()
 
 
+def test_a_strangers_key_is_nobodys(node_site: Site) -> None:
+    body = {"user": "nobody", "password": "wrong"}
+    with node_site.client(None) as client:
+        for _ in range(2):
+            answer = client.post("/login", json=body, headers={"Idempotency-Key": "k"})
+            assert answer.status_code == 401
+
+
 def test_a_job_is_submitted_once(node_site: Site, client: httpx.Client) -> None:
     headers = {"Idempotency-Key": "job-1"}
     body = {"job": JOB, "tags": ["nightly"], "notes": "first\nsecond"}
@@ -402,22 +410,23 @@ def test_published_schemas_are_schemas(client: httpx.Client) -> None:
     jsonschema_rs.Draft202012Validator(job).validate(JOB)
 
 
-def test_changes_refusals_and_looks_at_rows_are_audited(
-    node_site: Site, client: httpx.Client
-) -> None:
+def test_changes_refusals_and_looks_at_rows_are_audited(node_site: Site) -> None:
+    owner = node_site.person("ann", "data owner")
+    looker = node_site.person("bob", "viewer")
     before = node_site.audited()
-    client.get("/data/people/preview", params={"rows": 2}).raise_for_status()
-    client.get("/data/people").raise_for_status()
-    assert client.delete("/data/nothing").status_code == 404
-    with node_site.client("viewer") as viewer:
+    with node_site.client(owner) as client:
+        client.get("/data/people/preview", params={"rows": 2}).raise_for_status()
+        client.get("/data/people").raise_for_status()
+        assert client.delete("/data/nothing").status_code == 404
+    with node_site.client(looker) as viewer:
         assert viewer.delete("/data/people").status_code == 403
     page = node_site.node.access.audit.page(limit=3, newest_first=True)
     told = [(line["actor"], line["action"], line["outcome"]) for line in reversed(page.rows)]
     assert node_site.audited() == before + 3
     assert told == [
-        ("everybody", "data.preview", "done"),
-        ("everybody", "data.delete", "refused"),
-        ("viewer", "data.write", "refused"),
+        ("ann", "data.preview", "done"),
+        ("ann", "data.delete", "refused"),
+        ("bob", "data.write", "refused"),
     ]
 
 

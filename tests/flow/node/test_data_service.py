@@ -80,7 +80,7 @@ def test_planning_needs_no_second_look(
     (folder / "bank.csv").write_text(ROWS)
     register(service, "bank", "bank.csv", label="y")
     monkeypatch.setattr("atoll.flow.node.data_look.ask", lambda *_: pytest.fail("looked again"))
-    monkeypatch.setattr("atoll.flow.node.data_tables.read", lambda *_, **__: pytest.fail("read"))
+    monkeypatch.setattr("atoll.table.read", lambda *_, **__: pytest.fail("read"))
     parameters = READER.parameters.model_validate({"tables": {"bank": "bank"}})
     assert READER.declare is not None
     facts = READER.declare("bank", "bank", parameters, service.tables())

@@ -11,11 +11,13 @@ import math
 from typing import Any, NoReturn
 
 from fastapi import Request
+from fastapi.concurrency import run_in_threadpool
 
 from atoll.flow.api.errors import malformed
 
 _LOW, _HIGH = -(1 << 63), (1 << 63) - 1
 DEPTH = 64
+_LONG = 64 << 10
 
 
 def parse(data: bytes) -> Any:
@@ -103,7 +105,10 @@ class StrictRequest(Request):
         kind = self.headers.get("content-type", "").partition(";")[0].strip().lower()
         if data and kind != "application/json":
             raise malformed("the body's type is not application/json")
-        self._value = parse(data) if data else None
+        if len(data) > _LONG:
+            self._value = await run_in_threadpool(parse, data)
+        else:
+            self._value = parse(data) if data else None
 
     async def json(self) -> Any:
         """Return the body's value."""

@@ -9,6 +9,7 @@ from atoll.flow.api.settings import PREFIX, ApiSettings
 
 _CONTENT = re.compile(re.escape(PREFIX) + r"/data/[^/]+/content")
 _NO_BODY = 4096
+_LOGIN = f"{PREFIX}/login"
 _IMPORT = f"{PREFIX}/models/import"
 
 
@@ -28,5 +29,8 @@ def bounds_of(method: str, path: str, settings: ApiSettings) -> Bounds:
         return Bounds(settings.upload_bytes, slow, slow)
     if method == "POST" and path == _IMPORT:
         return Bounds(settings.archive_bytes, slow, slow)
+    if path == _LOGIN:
+        # Anybody may send these, so they are small.
+        return Bounds(_NO_BODY, settings.stall_seconds, settings.request_seconds)
     largest = _NO_BODY if method in {"GET", "HEAD", "OPTIONS", "DELETE"} else settings.body_bytes
     return Bounds(largest, settings.body_seconds, settings.request_seconds)

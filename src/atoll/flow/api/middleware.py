@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 from fastapi.concurrency import run_in_threadpool
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from atoll.core.errors import AtollError
@@ -59,6 +60,8 @@ class Envelope:
         try:
             body.check_length(scope)
             await self._serve(scope, body, reply)
+        except ClientDisconnect:
+            await reply.refuse(_broken_off())
         except AtollError as error:
             await reply.refuse(error)
         except Exception as error:
@@ -94,6 +97,10 @@ class Envelope:
         self._late.discard(work)
         if not work.cancelled():
             work.exception()
+
+
+def _broken_off() -> AtollError:
+    return StatusError(408, "ATL-API-008", "the sender went away before the body was whole")
 
 
 def _late() -> AtollError:
@@ -168,7 +175,7 @@ class _Reply:
         self._audit = audit
         self.begun = asyncio.Event()
         self.closed = False
-        self._ended = False
+        self._noted = False
 
     async def send(self, message: Message) -> None:
         """Hand on a piece of the answer."""
@@ -176,18 +183,18 @@ class _Reply:
             return
         if message["type"] == "http.response.start":
             self._exchange.status = message["status"]
-            if not self.begun.is_set() and self._audited():
+            if self._audited():
+                self._noted = True
                 await run_in_threadpool(self._audit, self._exchange)
             message = {**message, "headers": [*message.get("headers", ()), *self._own(message)]}
             self.begun.set()
         else:
             self._exchange.sent += len(message.get("body", b""))
-            self._ended = not message.get("more_body", False)
         await self._send(message)
 
     def _audited(self) -> bool:
         exchange = self._exchange
-        if exchange.actor is None:
+        if exchange.actor is None or self._noted:
             return False
         return exchange.method not in _SAFE or exchange.status == 403 or exchange.place in WATCHED
 

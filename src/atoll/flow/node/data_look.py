@@ -15,7 +15,8 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, field
 from importlib.abc import MetaPathFinder
 from pathlib import Path
 from typing import Any
@@ -26,18 +27,29 @@ PROBLEMS = 100
 PREVIEW_BLOCK = 1 << 20
 _LINE = 64 << 20
 _SPARE = 2 << 30
+# So many files are looked at at once; the others wait.
+_GATE = threading.BoundedSemaphore(2)
 
 
 @dataclass(frozen=True)
 class LookLimits:
-    """What looking at one file may use: bytes of memory and seconds."""
+    """What looking at one file may use: bytes of memory (half of the machine's) and seconds."""
 
-    memory: int = 32 << 30
+    memory: int = field(default_factory=lambda: _memory() // 2)
     seconds: float = 3600.0
+
+
+def _memory() -> int:
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
 def ask(question: Mapping[str, Any], limits: LookLimits) -> dict[str, Any]:
     """Let a child look. Errors: ATL-DAT-108 it did not end well, and what it found."""
+    with _GATE:
+        return _understood(_asked(question, limits))
+
+
+def _asked(question: Mapping[str, Any], limits: LookLimits) -> bytes:
     whole = dict(question) | {"memory": limits.memory, "seconds": limits.seconds}
     command = [sys.executable, "-I", "-m", "atoll.flow.node.data_look"]
     child = subprocess.Popen(  # noqa: S603 -- our own interpreter and module
@@ -50,12 +62,11 @@ def ask(question: Mapping[str, Any], limits: LookLimits) -> dict[str, Any]:
     timer = threading.Timer(limits.seconds, child.kill)
     timer.start()
     try:
-        answer = _talk(child, json.dumps(whole).encode() + b"\n")
+        return _talk(child, json.dumps(whole).encode() + b"\n")
     finally:
         timer.cancel()
         child.kill()
         child.wait()
-    return _understood(answer)
 
 
 def _talk(child: subprocess.Popen[bytes], line: bytes) -> bytes:
@@ -177,6 +188,9 @@ def _without_folder(place: str | None, path: str) -> str | None:
 
 
 def _limit(memory: int, seconds: float) -> None:
+    # If memory runs out all the same, this process is the one to go.
+    with suppress(OSError), open("/proc/self/oom_score_adj", "w", encoding="ascii") as file:
+        file.write("1000")
     # Address space, since that is what Linux can bound; Arrow reserves some that it never uses.
     resource.setrlimit(resource.RLIMIT_AS, (memory + _SPARE, memory + _SPARE))
     resource.setrlimit(resource.RLIMIT_CPU, (int(seconds) * 4 + 1,) * 2)
