@@ -11,6 +11,9 @@ import pytest
 
 from atoll.cli.main import COMMANDS, run
 from atoll.cli.talk import amount, table
+from atoll.flow.api.settings import PREFIX
+from atoll.jobs.definition import Job
+from atoll.sdk import wire
 
 
 def atoll(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, str]:
@@ -50,7 +53,9 @@ def test_every_command_loads_and_has_help(name: str, capsys: pytest.CaptureFixtu
 def test_version(capsys: pytest.CaptureFixture[str]) -> None:
     code, out, _ = atoll(capsys, "--version")
     assert code == 0
-    assert re.fullmatch(r"atoll \d+\.\d+\.\d+\n", out)
+    assert re.fullmatch(r"atoll \d+\.\d+\.\d+\nHTTP API 1, job files 1\n", out)
+    assert Job.model_fields["version"].default == 1
+    assert wire.PREFIX == PREFIX == "/api/v1"
 
 
 def test_an_unknown_command_gets_a_near_match(capsys: pytest.CaptureFixture[str]) -> None:

@@ -37,6 +37,8 @@ COMMANDS = {
 }
 USAGE = 2
 COMPLETE = "_ATOLL_COMPLETE"
+# The versions of what programs speak; a test compares them with those that are spoken.
+API, JOBS = 1, 1
 _GROUPS = {
     "demo": "a first look",
     "init": "this machine's node",
@@ -90,7 +92,7 @@ def run(arguments: list[str]) -> int:
     if arguments[0] == "--version":
         from atoll import __version__
 
-        sys.stdout.write(f"atoll {__version__}\n")
+        sys.stdout.write(f"atoll {__version__}\nHTTP API {API}, job files {JOBS}\n")
         return 0
     name, rest = arguments[0], arguments[1:]
     if name not in COMMANDS:

@@ -126,10 +126,11 @@ def show(output: Output, folder: Path) -> None:
 
 @command.command()
 @click.argument("party")
+@keyed
 @connected
-def invite(session: Session, party: str) -> None:
+def invite(session: Session, party: str, key: str | None) -> None:
     """Make a one-time code with which PARTY can join; hand it over by a safe way."""
-    made = session.client.parties.invite(party)
+    made = session.client.parties.invite(party, key=key)
     session.show(made, made.code)
     until = f" until {lines.moment(made.expires)} UTC" if made.expires else ""
     session.say(f"the code works once, for {party} alone{until}; it is shown only now")

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from atoll.cli import lines
-from atoll.cli.options import Session, confirm, connected, paged, sure
+from atoll.cli.options import Session, confirm, connected, keyed, paged, sure
 
 
 @click.group()
@@ -24,12 +24,18 @@ def command() -> None:
     type=click.Path(path_type=Path, dir_okay=False),
     help="write the secret into this new file, readable by you alone",
 )
+@keyed
 @connected
 def new(
-    session: Session, name: str, scope: tuple[str, ...], days: float | None, output: Path | None
+    session: Session,
+    name: str,
+    scope: tuple[str, ...],
+    days: float | None,
+    output: Path | None,
+    key: str | None,
 ) -> None:
     """Make a token NAME; its secret is shown once."""
-    made = session.client.tokens.new(name, scopes=scope or None, days=days)
+    made = session.client.tokens.new(name, scopes=scope or None, days=days, key=key)
     if output is None:
         session.show(made, made.token)
     else:

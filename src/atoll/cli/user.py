@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from atoll.cli import completing, lines
-from atoll.cli.options import Session, confirm, connected, paged, secret, secret_file, sure
+from atoll.cli.options import Session, confirm, connected, keyed, paged, secret, secret_file, sure
 from atoll.flow.api import views
 
 _ROLES = ("viewer", "modeller", "data owner", "approver", "auditor", "administrator")
@@ -36,11 +36,14 @@ def _text(view: views.UserView) -> str:
 @click.argument("name")
 @_role
 @secret_file("--password-file", "the first password; else one is made and shown once")
+@keyed
 @connected
-def add(session: Session, name: str, roles: tuple[str, ...], secret_at: Path | None) -> None:
+def add(
+    session: Session, name: str, roles: tuple[str, ...], secret_at: Path | None, key: str | None
+) -> None:
     """Add the user NAME; the first password must be changed at the first login."""
     password = None if secret_at is None else secret(secret_at, "Password")
-    made = session.client.users.add(name, roles, password=password)
+    made = session.client.users.add(name, roles, password=password, key=key)
     session.show(made, made.password or _text(made))
     if made.password and not session.as_json:
         session.say(f"the password of {name} is shown once and must be changed at the first login")

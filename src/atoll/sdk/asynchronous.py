@@ -10,13 +10,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, TypeVar
 
-import httpx
-
 from atoll.sdk import async_resources as resources
 from atoll.sdk import flows, sse
 from atoll.sdk import target as wiring
 from atoll.sdk.drive import Done, Driver
 from atoll.sdk.flows import Flow, Lost
+from atoll.sdk.light import httpx
 from atoll.sdk.wire import JSON_BYTES, Answer, Call, Request, unexpected
 
 T = TypeVar("T")

@@ -18,12 +18,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, TypeVar
 
-import httpx
-
 from atoll.sdk import flows, resources, sse
 from atoll.sdk import target as wiring
 from atoll.sdk.drive import Done, Driver
 from atoll.sdk.flows import Flow, Lost
+from atoll.sdk.light import httpx
 from atoll.sdk.wire import JSON_BYTES, Answer, Call, Request, unexpected
 
 T = TypeVar("T")

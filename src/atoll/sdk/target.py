@@ -10,13 +10,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, Any
 
-import httpx
-
 from atoll import __version__
 from atoll.core.errors import NetworkError, UserError
 from atoll.jobs.errors import EnvironmentFault, NotFoundError
 from atoll.sdk.errors import TimedOutError
 from atoll.sdk.flows import Lost
+from atoll.sdk.light import httpx
 from atoll.sdk.profiles import check_token_travels, checked_url, loopback, read_profiles
 from atoll.sdk.wire import Request
 

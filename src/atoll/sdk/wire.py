@@ -38,6 +38,7 @@ class Request:
     accept: str = "application/json"
     key: str | None = None
     anonymous: bool = False
+    once: bool = False
 
     def url(self, base: str) -> str:
         """Return the whole address."""
@@ -74,6 +75,8 @@ class Request:
     @property
     def repeatable(self) -> bool:
         """Whether sending it twice does the same as sending it once."""
+        if self.once:
+            return False
         return self.method in ("GET", "PUT", "DELETE") or self.key is not None
 
 
@@ -169,7 +172,7 @@ def post(kind: type[M], *parts: str | int, body: Any = None, key: str | None = N
 
 def secret(kind: type[M], *parts: str | int, body: Any = None, key: str | None = None) -> Call[M]:
     """Return a call whose answer is a secret: the node does not keep it, so it is sent once."""
-    return Call(Request("POST", path(*parts), body=body or {}, key=key), kind)
+    return Call(Request("POST", path(*parts), body=body or {}, key=key, once=True), kind)
 
 
 def delete(*parts: str | int, **query: Any) -> Call[None]:

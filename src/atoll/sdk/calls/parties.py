@@ -24,9 +24,9 @@ def revoke(party: str) -> Call[None]:
     return delete("parties", party)
 
 
-def invite(party: str) -> Call[views.Invitation]:
-    """Make a one-time code for a partner; it is shown once."""
-    return secret(views.Invitation, "parties", "invitations", body={"party": party})
+def invite(party: str, *, key: str | None = None) -> Call[views.Invitation]:
+    """Make a one-time code for a partner; it is shown once, also where the ``key`` is repeated."""
+    return secret(views.Invitation, "parties", "invitations", body={"party": party}, key=key)
 
 
 def accept(code: str, *, key: str | None = None) -> Call[views.PartyView]:

@@ -34,10 +34,12 @@ def users(*, limit: int | None = None, after: str | None = None) -> Call[views.U
     return get(views.UserPage, "users", limit=limit, after=after)
 
 
-def add(name: str, roles: Sequence[str], *, password: str | None = None) -> Call[views.NewUser]:
+def add(
+    name: str, roles: Sequence[str], *, password: str | None = None, key: str | None = None
+) -> Call[views.NewUser]:
     """Make a user; without a password one is made and shown once."""
     body = given(name=name, roles=list(roles), password=password)
-    return secret(views.NewUser, "users", body=body)
+    return secret(views.NewUser, "users", body=body, key=key)
 
 
 def change(
@@ -63,11 +65,15 @@ def tokens(*, limit: int | None = None, after: str | None = None) -> Call[views.
 
 
 def token(
-    name: str, *, scopes: Sequence[str] | None = None, days: float | None = None
+    name: str,
+    *,
+    scopes: Sequence[str] | None = None,
+    days: float | None = None,
+    key: str | None = None,
 ) -> Call[views.NewToken]:
     """Make a token of one's own; its secret is shown once."""
     body = given(name=name, scopes=None if scopes is None else list(scopes), days=days)
-    return secret(views.NewToken, "tokens", body=body)
+    return secret(views.NewToken, "tokens", body=body, key=key)
 
 
 def revoke(token: str) -> Call[None]:
