@@ -88,7 +88,7 @@ def idle(tmp_path: Path) -> TestNode:
 
 
 @pytest.mark.parametrize(
-    ("key", "code"), [("gateway.listen", "ATL-NET-024"), ("http.port", "ATL-API-010")]
+    ("key", "code"), [("gateway.listen", "ATL-NET-024"), ("http.port", "ATL-API-016")]
 )
 def test_a_port_that_is_taken(idle: TestNode, key: str, code: str) -> None:
     with taken_port() as port:

@@ -266,10 +266,11 @@ class Control:
             changed = [(record, tuple(commands)) for record, commands in batch.changed.values()]
 
             def write(connection: Connection) -> None:
-                for record, commands in changed:
-                    self._effects.saved(connection, record, commands)
+                # What tasks told first: the next attempts start after it, and the sums hold it.
                 for one in batch.writes:
                     one(connection)
+                for record, commands in changed:
+                    self._effects.saved(connection, record, commands)
 
             if self._fault is not None and changed:
                 self._fault.before()
