@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+PEER_FAILED = "ATL-NET-004"
 STOPPED = "ATL-FLW-007"
 PEER_LOST = "ATL-FLW-008"
 NO_PROGRESS = "ATL-FLW-009"

@@ -79,7 +79,7 @@ def _all_mine(record: JobRecord) -> bool:
 def on_stop(turn: Turn, event: StopAsked) -> None:
     """Ask all parties to end the run; nothing happens if it is ending anyhow."""
     if turn.halted() is None:
-        turn.tell(stop=Stop(event.kind, told_code(event.code) or STOPPED))
+        turn.tell(stop=Stop(event.kind, told_code(event.code) or STOPPED, event.party))
 
 
 def waits_for_time(record: JobRecord) -> bool:

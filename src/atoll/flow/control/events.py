@@ -129,12 +129,16 @@ class Progressed:
 
 @dataclass(frozen=True)
 class StopAsked:
-    """A person (``cancel``) or this node itself (``stop``, with a code) ends the job."""
+    """A person (``cancel``) or this node itself (``stop``, with a code) ends the job.
+
+    ``party`` is whose fault it is, where that is another party.
+    """
 
     kind: StopKind
     by: str
     now: Moment
     code: str | None = None
+    party: str | None = None
 
 
 @dataclass(frozen=True)

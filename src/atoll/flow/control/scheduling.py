@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from atoll.flow.control.admission import going
-from atoll.flow.control.codes import LOST_TOO_OFTEN
+from atoll.flow.control.codes import LOST_TOO_OFTEN, PEER_FAILED
 from atoll.flow.control.facts import BROKEN, DONE, End, StepCommand, TaskFact
 from atoll.flow.control.parsing import told_phase
 from atoll.flow.control.record import JobRecord
@@ -127,7 +127,8 @@ def _again_failed(turn: Turn, step: str, failed: dict[str, TaskFact]) -> None:
 
 
 def _give_up(turn: Turn, step: str, failed: dict[str, TaskFact]) -> None:
-    party = min(failed)
+    # That a peer failed is what the others saw; why it did is what counts.
+    party = min(failed, key=lambda name: (failed[name].code == PEER_FAILED, name))
     task = failed[party]
     phase = f"{step}: {task.phase}" if task.phase else step
     verdict(turn, End("failed", task.code, party, told_phase(phase)))

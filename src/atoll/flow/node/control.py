@@ -343,6 +343,15 @@ def end_jobs_of(control: Control, batch: Batch, *, peer: str) -> None:
             control.move(job, StopAsked("stop", record.party, now, code="ATL-NOD-040"), batch)
 
 
+def end_refused(control: Control, batch: Batch, *, peer: str, code: str, since: float) -> None:
+    """End the jobs with a partner whose certificate did not hold for as long as they wait."""
+    now = control.now
+    for job, record in list(control.records.items()):
+        over = now.monotonic - since >= record.options.peer_seconds
+        if record.end is None and peer in record.peers and over:
+            control.move(job, StopAsked("stop", record.party, now, code, peer), batch)
+
+
 def _stopping() -> CancelledError:
     return CancelledError("ATL-NOD-021", "the node is stopping", hint="ask again once it is up")
 

@@ -180,7 +180,7 @@ class NodeEffects:
         failure: AtollError | None = None
         try:
             self._patiently(lambda: self._decider.begin(record, command.step))
-            self.tasks.start(record, command.step, command.attempt)
+            self._patiently(lambda: self.tasks.start(record, command.step, command.attempt))
         except Exception as error:
             _trace(error)
             failure = unexpected(error)
@@ -223,9 +223,9 @@ class NodeEffects:
             try:
                 return work()
             except EnvironmentFault as error:
-                _LOG.error("trying again: %s", error)
-                if self._closing.wait(pause):
+                if not error.code.startswith("ATL-STO-") or self._closing.wait(pause):
                     raise
+                _LOG.error("trying again: %s", error)
                 pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
 
     def _answer(self, record: JobRecord, command: Command) -> None:

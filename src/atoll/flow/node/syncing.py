@@ -17,12 +17,15 @@ from atoll.channel.grpc.gateway import Call, Gateway
 from atoll.channel.identity import Identity
 from atoll.core.errors import AtollError, PeerError
 from atoll.flow.control import SyncMessage, encode_sync, parse_sync
-from atoll.flow.node.control import Batch, Control, unexpected
+from atoll.flow.node.control import Batch, Control, end_refused, unexpected
 
 _LOG = logging.getLogger(__name__)
 _ANSWERING = 2
 _LISTEN_SECONDS = 1.0
 _PAUSES = (0.1, 0.3, 1.0, 2.0, 5.0)
+
+# Another authority, another name, expired, not valid yet, refused by the peer.
+_CERTIFICATE = frozenset(f"ATL-NET-{number:03}" for number in (11, 12, 13, 14, 16))
 
 Answer = Callable[[Call], bytes]
 
@@ -113,6 +116,7 @@ class Syncing:
             return
         failures = 0
         last = 0.0
+        refused: float | None = None
         while not line.ended:
             line.news.wait(self._sync_seconds if not failures else _pause(failures))
             if line.ended:
@@ -122,11 +126,20 @@ class Syncing:
                 due = time.monotonic() - last >= self._sync_seconds
                 if self._exchange(peer, due=due or failures > 0):
                     last = time.monotonic()
-                failures = 0
+                failures, refused = 0, None
             except AtollError as error:
                 failures += 1
+                refused = self._refused(peer, error.code, refused)
                 if failures in (1, 10) or failures % 100 == 0:
                     _LOG.warning("partner %s was not told: %s", peer, error)
+
+    def _refused(self, peer: str, code: str, since: float | None) -> float | None:
+        """Have jobs end whose partner is refused for its certificate, or refuses ours, for long."""
+        if code not in _CERTIFICATE:
+            return None
+        begun = time.monotonic() if since is None else since
+        self._control.post(partial(end_refused, peer=peer, code=code, since=begun))
+        return begun
 
     def _exchange(self, peer: str, *, due: bool) -> bool:
         """Tell a partner what is new, and take its answer, until there is nothing new."""
