@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from pydantic import BaseModel
 
@@ -14,7 +14,9 @@ from atoll.core.report import Report
 from atoll.core.reveal import Reveal
 from atoll.jobs.plan import TableFacts
 from atoll.jobs.schema import Port, Refusal, Schema
-from atoll.table import Table
+
+if TYPE_CHECKING:
+    from atoll.table import Table
 
 __all__ = [
     "Catalogue",

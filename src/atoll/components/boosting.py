@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from atoll.components.api import Component, Facts, Result, Task, Terms
 from atoll.components.scores import Scores
 from atoll.core.report import BarPanel, LinePanel, Panel, Report, Series, TablePanel
@@ -11,7 +13,9 @@ from atoll.learning.vertical.boosting import BoostingInputs, BoostingParameters,
 from atoll.models.boosting import Part, importance, part_to_bytes
 from atoll.models.boosting.scoring import probability
 from atoll.operators.histogram.api import CELL_BYTES
-from atoll.table import Table
+
+if TYPE_CHECKING:
+    from atoll.table import Table
 
 SHOWN = 30
 

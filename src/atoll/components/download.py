@@ -4,12 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import io
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-import pyarrow as pa
-import pyarrow.compute as pc
-import pyarrow.csv as arrow_csv
-import pyarrow.parquet as parquet
 from pydantic import Field
 
 from atoll.components.api import Component, Facts, Result, Task, Terms
@@ -19,7 +15,9 @@ from atoll.core.report import KeyValuePanel, Report
 from atoll.jobs.definition import Frozen
 from atoll.jobs.schema import PARTY_LOCAL, Port
 from atoll.learning.features.statistics import ColumnName
-from atoll.table import Table
+
+if TYPE_CHECKING:
+    from atoll.table import Table
 
 # What a spreadsheet takes for a formula, unless it is a plain number.
 _FORMULA = r"^[=+\-@\t\r\n|%]"
@@ -90,6 +88,8 @@ def _known(data: Any, columns: tuple[str, ...]) -> list[str]:
 
 def arrow_of(value: Table | Scores) -> Any:
     """Return a table or scores as an Arrow table, ids first and as text."""
+    import pyarrow as pa
+
     if isinstance(value, Scores):
         columns = {"label": pa.array(value.label), "score": pa.array(value.score)}
         return pa.table({"id": value.ids.cast(pa.string()), **columns})
@@ -100,6 +100,9 @@ def arrow_of(value: Table | Scores) -> Any:
 
 def to_csv(data: Any, *, escape: bool = True) -> bytes:
     """Return an Arrow table as CSV; missing values are empty fields, numbers keep every bit."""
+    import pyarrow as pa
+    import pyarrow.csv as arrow_csv
+
     if escape:
         columns = [_escaped(column) for column in data.columns]
         data = pa.table(columns, names=[_escaped_name(name) for name in data.column_names])
@@ -109,6 +112,9 @@ def to_csv(data: Any, *, escape: bool = True) -> bytes:
 
 
 def _escaped(column: Any) -> Any:
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
     if not pa.types.is_string(column.type):
         return column
     formula = pc.and_not(
@@ -118,12 +124,16 @@ def _escaped(column: Any) -> Any:
 
 
 def _escaped_name(name: str) -> str:
+    import pyarrow as pa
+
     (made,) = _escaped(pa.array([name])).to_pylist()
     return str(made)
 
 
 def to_parquet(data: Any) -> bytes:
     """Return an Arrow table as Parquet (zstd)."""
+    from pyarrow import parquet
+
     out = io.BytesIO()
     parquet.write_table(data, out, compression="zstd")
     return out.getvalue()

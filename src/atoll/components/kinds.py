@@ -13,7 +13,6 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from atoll.components.scores import Scores
-from atoll.table import Table
 
 DEPTH = 64
 _OWN = re.compile(r"[a-z][a-z0-9_-]{0,62}[.][a-z][a-z0-9_-]{0,62}")
@@ -41,8 +40,14 @@ def _bytes_or_json(value: Any) -> bool:
     return isinstance(value, bytes | memoryview) or json_like(value)
 
 
+def _is_table(value: Any) -> bool:
+    from atoll.table import Table
+
+    return isinstance(value, Table)
+
+
 KINDS: Mapping[str, Callable[[Any], bool]] = {
-    "table": lambda value: isinstance(value, Table),
+    "table": _is_table,
     "scores": lambda value: isinstance(value, Scores),
     "metrics": json_like,
     "statistics": json_like,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import Field
 
@@ -11,8 +11,10 @@ from atoll.core.errors import UserError
 from atoll.jobs.definition import PARTIES, Frozen
 from atoll.jobs.plan import TableFacts
 from atoll.jobs.schema import PARTY_LOCAL
-from atoll.table import Table
-from atoll.table.ids import ID_RULE
+from atoll.table.rule import ID_RULE
+
+if TYPE_CHECKING:
+    from atoll.table import Table
 
 Text = Annotated[str, Field(max_length=256)]
 

@@ -7,7 +7,7 @@ label, the guest draws in secret and tells the others which rows it kept.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -24,7 +24,9 @@ from atoll.core.reveal import Reveal
 from atoll.jobs.definition import Frozen
 from atoll.jobs.schema import Port
 from atoll.learning.features import sampling
-from atoll.table import Table
+
+if TYPE_CHECKING:
+    from atoll.table import Table
 
 _WHAT = "which rows the guest kept, drawn within the classes of its label (one bit a row)"
 _MOST = MESSAGE_BYTES - 1024

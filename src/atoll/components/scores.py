@@ -8,8 +8,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
-import pyarrow.csv as arrow_csv
 
 Floats = npt.NDArray[np.float64]
 
@@ -24,6 +22,9 @@ class Scores:
 
     def to_csv(self) -> bytes:
         """Return the columns id, label, score as CSV; scores keep every bit."""
+        import pyarrow as pa
+        import pyarrow.csv as arrow_csv
+
         whole = pa.table(
             {
                 "id": self.ids.cast(pa.string()),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 from atoll.components.api import Component, Facts, Result, Task, Terms
 from atoll.core.report import BarPanel, KeyValuePanel, Panel, Report, TablePanel
@@ -13,7 +14,9 @@ from atoll.learning.features.statistics import (
     StatisticsParameters,
     describe_table,
 )
-from atoll.table import Table
+
+if TYPE_CHECKING:
+    from atoll.table import Table
 
 SHOWN = 200
 _FIGURES = ("count", "missing", "mean", "std", "minimum", "median", "maximum", "distinct")

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import hashlib
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pyarrow as pa
 from pydantic import Field
 
 from atoll.components.api import Component, Facts, Result, Tables, Task, Terms
 from atoll.jobs.definition import Frozen
 from atoll.jobs.plan import TableFacts
-from atoll.table import Table
-from atoll.table.ids import ID_RULE
+from atoll.table.rule import ID_RULE
+
+if TYPE_CHECKING:
+    from atoll.table import Table
 
 NAME = "toy"
 
@@ -27,6 +29,10 @@ class ToyParameters(Frozen):
 
 def make(party: str, guest: str, parameters: ToyParameters) -> Table:
     """Return a party's made-up table; the guest's label depends on columns of all parties."""
+    import pyarrow as pa
+
+    from atoll.table import Table
+
     rows, columns = parameters.rows, parameters.columns
     is_guest = party == guest
     # A guest's rows begin at 0, the others' a quarter later.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from atoll.channel.party import Party
 from atoll.components.api import Component, Facts, Result, Task, Terms
@@ -13,7 +14,9 @@ from atoll.core.reveal import Reveal
 from atoll.jobs.definition import INPUTS
 from atoll.jobs.schema import Port
 from atoll.learning.features.union import UnionParameters, Unity, unite
-from atoll.table import Table
+
+if TYPE_CHECKING:
+    from atoll.table import Table
 
 _WHAT = "how many rows each of the sender's tables has, and how many the united one"
 

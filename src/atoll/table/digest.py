@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 
 from atoll.core import codec
 from atoll.table.engines import Engine
-from atoll.table.ids import ID_RULE
+from atoll.table.rule import ID_RULE
 
 
 def table_digest(partitions: Sequence[Any], schema: Any, label: str | None, engine: Engine) -> str:

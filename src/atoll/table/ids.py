@@ -19,8 +19,6 @@ from atoll.core.limits import ID_BYTES
 from atoll.table.hashing import repeated
 from atoll.table.problems import Problem, Sink
 
-ID_RULE = "id-rule/v1"
-
 _FLOAT_HINT = "export the id column as text or integer; 1 and 1.0 are different ids"
 
 

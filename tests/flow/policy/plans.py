@@ -13,7 +13,7 @@ from atoll.flow.planning import build
 from atoll.flow.policy import Grant, GrantLimits
 from atoll.jobs.definition import Job, Step
 from atoll.jobs.plan import Plan, TableFacts
-from atoll.table.ids import ID_RULE
+from atoll.table.rule import ID_RULE
 
 NOW = 1_000_000.0
 COLUMNS = ("age", "income", "debt")

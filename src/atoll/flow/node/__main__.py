@@ -18,7 +18,7 @@ from atoll.core.errors import AtollError
 from atoll.flow.node.configuration import load
 from atoll.flow.node.folder import NodeFolder
 from atoll.flow.node.process import check_folder
-from atoll.flow.worker import no_core_dumps
+from atoll.flow.own_process import no_core_dumps
 
 
 def main(arguments: list[str]) -> int:

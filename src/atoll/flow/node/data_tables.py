@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
-from atoll.table import Table, read
-from atoll.table.engines.local import default_engine
-
-_LAZY = frozenset({"_partitions", "_schema"})
+if TYPE_CHECKING:
+    from atoll.table import Table
 
 
 @dataclass(frozen=True)
@@ -26,9 +24,10 @@ class TableSource:
     columns: tuple[str, ...]
 
 
-class RecordedTable(Table):
-    """A table whose digest, size and columns are known; its rows are read when first used.
+class RecordedTable:
+    """What stands for a table whose digest, size and columns are known.
 
+    Whatever else is asked is asked of the table itself, which is read (and Arrow loaded) then.
     Errors: those of the readers, where rows are used.
     """
 
@@ -37,16 +36,24 @@ class RecordedTable(Table):
         self._source = source
         self.id_name = source.id
         self.label_name = source.label
-        self.engine = default_engine()
+        self._whole: Table | None = None
 
     def __getattr__(self, name: str) -> Any:
-        """Read the file when a row is needed."""
-        if name not in _LAZY:
+        """Answer for the table itself."""
+        if name.startswith("_"):
             raise AttributeError(name)
-        source = self._source
-        whole = read(source.path, id_column=source.id, label=source.label)
-        self._partitions, self._schema = whole.partitions, whole.schema
-        return getattr(self, name)
+        return getattr(self._read(), name)
+
+    def _read(self) -> Table:
+        from atoll.table import read
+
+        if self._whole is None:
+            source = self._source
+            self._whole = read(source.path, id_column=source.id, label=source.label)
+        return self._whole
+
+    def __len__(self) -> int:
+        return self._source.rows
 
     @property
     def num_rows(self) -> int:
@@ -84,4 +91,5 @@ class RegisteredTables:
         Errors: ATL-JOB-010 unknown, ATL-DAT-104 changed, ATL-DAT-105 its label is not asked for.
         """
         self._allow(name)
-        return RecordedTable(self._finder.source(name, id_column=id_column, label=label))
+        recorded = RecordedTable(self._finder.source(name, id_column=id_column, label=label))
+        return cast("Table", recorded)

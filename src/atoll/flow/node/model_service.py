@@ -34,7 +34,6 @@ from atoll.flow.store import (
     schema,
 )
 from atoll.flow.store.files import ArtifactFiles
-from atoll.flow.work.artifacts import load
 from atoll.jobs.definition import Job, parse_job
 from atoll.jobs.errors import ConflictError, NotFoundError
 from atoll.models.boosting.part import PART_BYTES
@@ -304,6 +303,9 @@ class ModelService:
             staged.unlink(missing_ok=True)
 
     def _import(self, staged: Path) -> Mapping[str, Any]:
+        # Its forms of tables bring Arrow in, which a node has no other use for.
+        from atoll.flow.work.artifacts import load
+
         part = staged.with_name(f"{secrets.token_hex(16)}.part")
         try:
             with staged.open("rb") as file, part.open("xb") as out:

@@ -8,7 +8,6 @@ from dataclasses import fields
 from typing import Any, ClassVar, TypeVar, cast
 
 from sqlalchemy import Connection, Row, String, Table
-from sqlalchemy.dialects import mysql, postgresql, sqlite
 
 from atoll.core.errors import InternalError
 from atoll.flow.store.database import Database
@@ -61,19 +60,32 @@ def upsert(
     changing = [name for name in rows[0] if name not in fixed]
     dialect = connection.dialect.name
     statement: Any
+    # One dialect is in use, so only that one is loaded.
     if dialect in ("mysql", "mariadb"):
+        from sqlalchemy.dialects import mysql
+
         statement = mysql.insert(table)
         # MariaDB has no "do nothing": setting a key to itself is that.
         names = changing or keys[:1]
         statement = statement.on_duplicate_key_update({n: statement.inserted[n] for n in names})
     else:
-        statement = sqlite.insert(table) if dialect == "sqlite" else postgresql.insert(table)
+        statement = _conflicting(dialect, table)
         if changing:
             replaced = {name: statement.excluded[name] for name in changing}
             statement = statement.on_conflict_do_update(index_elements=keys, set_=replaced)
         else:
             statement = statement.on_conflict_do_nothing(index_elements=keys)
     connection.execute(statement, [checked(table, row) for row in rows])
+
+
+def _conflicting(dialect: str, table: Table) -> Any:
+    if dialect == "sqlite":
+        from sqlalchemy.dialects import sqlite
+
+        return sqlite.insert(table)
+    from sqlalchemy.dialects import postgresql
+
+    return postgresql.insert(table)
 
 
 class Record:

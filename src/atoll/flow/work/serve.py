@@ -12,6 +12,7 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Mapping
+from importlib import import_module
 from typing import Any
 
 from atoll.channel.api import Transport
@@ -33,12 +34,16 @@ _READ_BYTES = 1 << 16
 _MESSAGE = 4096
 _PROGRESS_SECONDS = 0.1
 _TELL_SECONDS = 1.5
+# What components load where they use it, so that nodes do without; tasks must not wait for it.
+_USED = ("pyarrow.csv", "pyarrow.parquet", "atoll.table.table", "atoll.table.sources", "numpy.ma")
 
 
 def prepare() -> None:
-    """Do once what every task needs: no core files, private outputs, the digests of all code."""
+    """Do once what every task needs: no core files, private outputs, imports, digests of code."""
     no_core_dumps()
     os.umask(0o077)
+    for module in _USED:
+        import_module(module)
     for component in CATALOGUE.values():
         component_code(component)
 

@@ -8,7 +8,7 @@ taken about the mean in double precision, so that a large offset costs no digits
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -16,7 +16,9 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from atoll.core.errors import DataError, UserError
 from atoll.jobs.schema import PARTY_LOCAL
-from atoll.table import Table
+
+if TYPE_CHECKING:
+    from atoll.table import Table
 
 Floats = npt.NDArray[np.float64]
 ColumnName = Annotated[str, Field(max_length=256)]

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-import pyarrow as pa
 from pydantic import BaseModel, ConfigDict, Field
 
 from atoll.core.errors import DataError, UserError
-from atoll.table import Table
-from atoll.table.rows import lookup
+
+if TYPE_CHECKING:
+    from atoll.table import Table
 
 
 class UnionParameters(BaseModel):
@@ -44,6 +44,9 @@ def unite(tables: Sequence[Table], duplicates: Literal["error", "keep-first"]) -
     Parties whose tables hold the same ids in the same order get the same ids in the same order.
     Errors: ATL-CMP-030 other columns, ATL-CMP-031 an id occurs in two tables.
     """
+    from atoll.table import Table
+    from atoll.table.rows import lookup
+
     for number, table in enumerate(tables):
         _check_columns(table, tables[0], number)
     schema = _common_schema(tables)
@@ -84,6 +87,8 @@ def _check_columns(table: Table, model: Table, number: int) -> None:
 
 def _common_schema(tables: Sequence[Table]) -> Any:
     """Return the first table's schema, with fractions where any table has them."""
+    import pyarrow as pa
+
     model, fields = tables[0], []
     for field in model.schema:
         if field.name == model.id_name:
@@ -97,6 +102,8 @@ def _common_schema(tables: Sequence[Table]) -> Any:
 
 
 def _conform(table: Table, schema: Any, model: Table, number: int) -> Table:
+    from atoll.table import Table
+
     if table.id_name != model.id_name:
         table = table.rename({table.id_name: model.id_name})
     if table.schema == schema:
@@ -106,6 +113,8 @@ def _conform(table: Table, schema: Any, model: Table, number: int) -> Table:
 
 
 def _cast(part: Any, schema: Any, number: int) -> Any:
+    import pyarrow as pa
+
     columns = []
     for field, column in zip(schema, part.columns, strict=True):
         try:

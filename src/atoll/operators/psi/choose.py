@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-import pyarrow as pa
+from typing import TYPE_CHECKING
 
 from atoll.channel.party import Party
 from atoll.operators.psi import ideal, star
 from atoll.operators.psi.api import Implementation, PsiParameters, PsiResult
 from atoll.operators.psi.ecdh import party as ecdh
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 
 def choose(rows_guest: int, rows_host: int) -> Implementation:

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
-import pyarrow.compute as pc
 
 from atoll.channel.party import Party
 from atoll.core.errors import PeerError
@@ -18,6 +17,9 @@ from atoll.core.settings import require_insecure
 from atoll.operators.psi.api import PsiParameters, PsiResult
 from atoll.operators.psi.ids import OwnIds
 from atoll.operators.psi.pair import check_count, check_sets, peer_of
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 
 @dataclass(frozen=True)
@@ -52,6 +54,8 @@ def intersect(own: pa.Array, other: pa.Array) -> npt.NDArray[np.bool_]:
 
     Reveals: nothing; every implementation is held against it.
     """
+    import pyarrow.compute as pc
+
     found = pc.is_in(own, value_set=other)
     return np.asarray(found.to_numpy(zero_copy_only=False), dtype=np.bool_)
 
@@ -73,6 +77,8 @@ def run(party: Party, ids: pa.Array | pa.ChunkedArray, parameters: PsiParameters
 def _guest(
     party: Party, peer: str, own: OwnIds, parameters: PsiParameters
 ) -> tuple[int, npt.NDArray[np.int64]]:
+    import pyarrow as pa
+
     message = party.channel.receive(peer, "psi/ids", Ids)
     offsets = np.concatenate([[0], np.cumsum(message.lengths, dtype=np.int64)])
     if offsets[-1] != len(message.data):

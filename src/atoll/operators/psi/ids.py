@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
-import pyarrow.compute as pc
 
 from atoll.core.errors import DataError, UserError
 from atoll.core.limits import ID_BYTES, Limits
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 _SLICE = 1 << 20
 
@@ -20,6 +23,9 @@ class OwnIds:
     """
 
     def __init__(self, ids: pa.Array | pa.ChunkedArray, limits: Limits) -> None:
+        import pyarrow as pa
+        import pyarrow.compute as pc
+
         kind = ids.type
         if not (pa.types.is_binary(kind) or pa.types.is_large_binary(kind)):
             raise UserError("ATL-PSI-001", "ids must be an Arrow array of binary values")
@@ -39,6 +45,9 @@ class OwnIds:
         return len(self.array)
 
     def _refuse_repeated(self) -> None:
+        import pyarrow as pa
+        import pyarrow.compute as pc
+
         for start in range(0, len(self) - 1, _SLICE):
             rows = self.order[start : start + _SLICE + 1]
             ordered = self.array.take(pa.array(rows))
@@ -52,6 +61,8 @@ class OwnIds:
         self, rows: npt.NDArray[np.uint32]
     ) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]:
         """Return the bytes of these rows' ids, uint8, and where each begins, int64[n + 1]."""
+        import pyarrow as pa
+
         part = self.array.take(pa.array(rows))
         _, offsets, data = part.buffers()
         width = np.int64 if pa.types.is_large_binary(part.type) else np.int32
@@ -67,6 +78,8 @@ class OwnIds:
 
 
 def _whole(ids: pa.Array | pa.ChunkedArray) -> pa.Array:
+    import pyarrow as pa
+
     if isinstance(ids, pa.Array):
         return ids
     if ids.num_chunks == 1:

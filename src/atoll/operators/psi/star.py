@@ -13,10 +13,10 @@ import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
 
 from atoll.channel.lanes import together
 from atoll.channel.party import Party
@@ -32,6 +32,9 @@ from atoll.operators.psi.ecdh.messages import Links
 from atoll.operators.psi.ecdh.party import meet, receive_bitmaps
 from atoll.operators.psi.ids import OwnIds
 from atoll.operators.psi.pair import check_count
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 
 @dataclass(frozen=True)

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import TypeVar
-
-import pyarrow as pa
+from typing import TYPE_CHECKING, TypeVar
 
 from atoll.channel.party import Party
 from atoll.core.message import Message
@@ -14,6 +12,9 @@ from atoll.operators.psi.ecdh.core import Core, bitmaps, take_bitmaps
 from atoll.operators.psi.ecdh.messages import Bitmap, Hello, Points, Tags, Verdict
 from atoll.operators.psi.ids import OwnIds
 from atoll.operators.psi.pair import peer_of
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 M = TypeVar("M", bound=Message)
 
