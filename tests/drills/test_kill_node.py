@@ -42,3 +42,26 @@ def test_a_node_is_killed_at_every_commit(two: Pair, victim: str, moment: str) -
             break
         died += 1
     assert died >= 10
+
+
+def kill_both(two: Pair, count: int) -> None:
+    """Kill the bank at a commit, the shop with it, and start the shop first."""
+    two.die_at("bank", "after", count)
+    job, died = two.submit_surely(key=f"both {count}")
+    died = died or two.dead_or_done("bank", job)
+    two["shop"].kill()
+    two.spare("bank")
+    two.start("shop")
+    two.start("bank")
+    two.well(job)
+    assert died
+
+
+def test_both_nodes_are_killed(two: Pair) -> None:
+    kill_both(two, 10)
+
+
+@pytest.mark.drill
+@pytest.mark.parametrize("count", [2, 4, 7, 13, 16])
+def test_both_nodes_are_killed_at_some_commits(two: Pair, count: int) -> None:
+    kill_both(two, count)
