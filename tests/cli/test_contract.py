@@ -176,6 +176,14 @@ def test_an_error_is_json_too(node: Site, capsys: pytest.CaptureFixture[str]) ->
     assert "ATL-JOB-010" in said.err
 
 
+@pytest.mark.parametrize("words", [["job", "list", "--limit", "0"], ["job", "shwo", "x"]])
+def test_a_wrong_option_is_json_too(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert run([*words, "--json"]) == 2
+    value = json.loads(capsys.readouterr().out)
+    jsonschema_rs.validate(outputs.schema("error"), value)
+    assert value["error"]["code"] == "ATL-CLI-027"
+
+
 def test_the_audit_log_of_a_node_that_was_changed_is_refused(
     node: Site, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -6,6 +6,7 @@ import os
 import pty
 import re
 import select
+import signal
 import subprocess
 import sys
 import threading
@@ -215,6 +216,27 @@ def test_watching_on_a_terminal_draws_a_picture(node: Site) -> None:
     os.close(main)
     assert b"shop waiting" in shown
     assert b"\x1b[3" not in shown
+
+
+def test_whoever_watches_may_leave_and_the_job_goes_on(node: Site) -> None:
+    with Client(node.url, token=node.token) as client:
+        job = client.jobs.submit(make_job())
+    with subprocess.Popen(
+        [sys.executable, "-m", "atoll", "job", "watch", job.id],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=environment(node),
+        text=True,
+        # A shell that runs this in the background lets it ignore the signal.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    ) as process:
+        assert process.stdout is not None
+        assert "waiting" in process.stdout.readline()
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert "Traceback" not in err
+    assert node.played.jobs.jobs[job.id].view["state"] == "waiting"
 
 
 def read_some(descriptor: int) -> bytes:

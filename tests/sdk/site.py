@@ -475,8 +475,9 @@ def digest_of(job: Job) -> str:
 
 
 @contextmanager
-def site(folder: Path, port: int = 0) -> Iterator[Site]:
+def site(folder: Path, port: int = 0, **settings: Any) -> Iterator[Site]:
     """Serve a node in this process."""
+    chosen = ApiSettings(port=port, drain_seconds=1.0, **settings)
     database = Database.open(f"sqlite:///{folder / 'atoll.db'}")
     try:
         # Cheap hashes: these tests are not about them.
@@ -490,8 +491,8 @@ def site(folder: Path, port: int = 0) -> Iterator[Site]:
         token, _ = access.login("admin", PASSWORD)
         played = Played(access, DatabaseLedger(database, "bank"))
         played.jobs.folder = folder
-        app = create_app(played, ApiSettings(port=port, drain_seconds=1.0))
-        with Server(app, ApiSettings(port=port, drain_seconds=1.0)) as server:
+        app = create_app(played, chosen)
+        with Server(app, chosen) as server:
             yield Site(server.url, token, played, server, app)
     finally:
         database.close()

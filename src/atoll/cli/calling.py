@@ -12,7 +12,7 @@ import click
 
 from atoll.cli import talk
 from atoll.cli.talk import give_json, show_error
-from atoll.core.errors import AtollError, InternalError
+from atoll.core.errors import AtollError, InternalError, UserError
 
 INTERRUPTED = 128 + signal.SIGINT
 
@@ -32,6 +32,8 @@ def call(module: str, name: str, arguments: list[str]) -> int:
         error.show()
         return 2
     except click.ClickException as error:
+        if "--json" in arguments:
+            give_json({"error": _usage(error).to_dict()})
         error.show()
         return error.exit_code
     except (KeyboardInterrupt, click.Abort):
@@ -50,6 +52,10 @@ def call(module: str, name: str, arguments: list[str]) -> int:
             hint="run with ATOLL_TRACEBACK=1 to see where, and report it",
         )
         return _failed(unexpected, arguments)
+
+
+def _usage(error: click.ClickException) -> AtollError:
+    return UserError("ATL-CLI-027", error.format_message(), hint="--help has the options")
 
 
 def _failed(error: AtollError, arguments: list[str]) -> int:

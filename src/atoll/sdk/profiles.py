@@ -21,7 +21,7 @@ from atoll.jobs.errors import DeniedError, NotFoundError
 from atoll.jobs.validation import near
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}")
-_LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
+_LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1", "0.0.0.0", "::"})  # noqa: S104 -- names
 
 
 @dataclass(frozen=True)

@@ -25,12 +25,17 @@ CHUNK = 1 << 20
 
 @dataclass(frozen=True)
 class Target:
-    """A node's address, and the token that is shown to it."""
+    """A node's address, and the token that is shown to it.
+
+    ``ca`` is a file with the authority of its HTTPS certificate (PEM); where ``pinned``, it is the
+    very certificate, and the node's name does not matter.
+    """
 
     url: str
     token: str | None = None
     ca: str | None = None
     plain: bool = False
+    pinned: bool = False
 
     def __repr__(self) -> str:
         return f"Target({self.url!r}, token={'<token>' if self.token else None})"
@@ -85,7 +90,12 @@ def of_folder(folder: Path) -> Target:
     from atoll.flow.node.process import require
 
     found = require(NodeFolder(folder))
-    return Target(found.url, found.token)
+    if not found.url.startswith("https://"):
+        return Target(found.url, found.token)
+    from atoll.flow.node.configuration import load
+
+    certificate = load(folder).settings.http.certificate
+    return Target(found.url, found.token, ca=str(certificate) or None, pinned=True)
 
 
 def options(target: Target, timeout: float) -> dict[str, Any]:
@@ -106,7 +116,11 @@ def _verification(target: Target) -> Any:
     import ssl
 
     try:
-        return ssl.create_default_context(cafile=target.ca)
+        context = ssl.create_default_context(cafile=target.ca)
+        if target.pinned:
+            context.check_hostname = False
+            context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+        return context
     except (OSError, ssl.SSLError) as error:
         raise NotFoundError(
             "ATL-SDK-025", "the authority's certificate cannot be read", place=target.ca

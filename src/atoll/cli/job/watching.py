@@ -37,7 +37,8 @@ class StepPicture:
 
     def seconds(self, now: float) -> float | None:
         """Return how long it has run, or ran."""
-        return None if self.begun is None else (self.ended or now) - self.begun
+        # The node's clock may be ahead of ours.
+        return None if self.begun is None else max((self.ended or now) - self.begun, 0.0)
 
 
 @dataclass
