@@ -133,18 +133,34 @@ def test_more_than_a_partner_may_have_waiting_is_refused() -> None:
 
 
 def test_more_than_64_calls_of_a_partner_are_refused() -> None:
-    with nodes("shop", "bank") as (shop, bank), ThreadPoolExecutor(64) as pool:
-        asked = []
-        # One connection carries 32 at a time; another address makes another connection.
-        for _ in range(2):
-            asked += [pool.submit(shop.gateway.call, "bank", "k", b"", LONG) for _ in range(32)]
-            for _ in range(32):
-                assert bank.gateway.next_call(LONG) is not None
-            shop.knows(bank)
+    with nodes("shop", "bank", "mill") as (shop, bank, mill), ThreadPoolExecutor(65) as pool:
+        asked = [pool.submit(shop.gateway.call, "bank", "k", b"", LONG) for _ in range(64)]
+        calls = [bank.gateway.next_call(LONG) for _ in range(64)]
         with refused_with("ATL-NET-044"):
             shop.gateway.call("bank", "k", b"", LONG)
-        bank.gateway.close()
-        assert all(future.exception(LONG) for future in asked)
+        # Another partner's calls have their own place.
+        asked.append(pool.submit(mill.gateway.call, "bank", "k", b"", LONG))
+        calls.append(bank.gateway.next_call(LONG))
+        for call in calls:
+            assert call is not None
+            assert bank.gateway.answer(call, b"done")
+        assert all(text(future.result(LONG)) == "done" for future in asked)
+
+
+def test_a_third_connection_for_calls_ends_the_first() -> None:
+    with nodes("shop", "bank") as (shop, bank), ThreadPoolExecutor(3) as pool:
+        asked, calls = [], []
+        for _ in range(3):
+            asked.append(pool.submit(shop.gateway.call, "bank", "k", b"", LONG))
+            calls.append(bank.gateway.next_call(LONG))
+            # Another entry for the peer, and so another connection for the next call.
+            shop.knows(bank)
+        with refused("ATL-NET-046"):
+            asked[0].result(LONG)
+        for call, future in zip(calls[1:], asked[1:], strict=True):
+            assert call is not None
+            assert bank.gateway.answer(call, b"done")
+            assert text(future.result(LONG)) == "done"
 
 
 def test_more_than_a_partner_may_have_arriving_is_refused() -> None:

@@ -36,8 +36,9 @@ use crate::site::{HEADERS, HTTP_FRAME};
 use crate::tls;
 use crate::word::is_code;
 
-/// Calls that one connection carries at a time.
-const STREAMS: u32 = 32;
+/// Calls that one connection carries at a time: more than may wait, so that who asks for more is
+/// told so. Their bodies are counted as they arrive.
+const STREAMS: u32 = 128;
 /// Bytes that one call, and one connection, may have in flight.
 const WINDOWS: (u32, u32) = (1 << 20, 4 << 20);
 /// Bytes that HTTP/2 may hold before it asks for no more.
