@@ -100,7 +100,7 @@ class Node:
         self.done: list[control.Command] = []
         self.inbox: list[tuple[str, control.Event]] = []
         self.runs = 1
-        self.checked = True
+        self.checked = False
         self.policy: Policy | None = None
         self.table_digest = "1" * 64
         self.store: dict[str, list[str]] = {}

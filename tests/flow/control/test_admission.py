@@ -142,8 +142,6 @@ def test_a_start_under_an_offer_that_the_host_left_ends_the_job() -> None:
 
 def test_jobs_with_opposite_initiators_and_one_slot_each_all_end() -> None:
     world = World(3, ONE)
-    for node in world.nodes.values():
-        node.checked = False
     ids = {}
     for at, party in enumerate(("bank", "shop", "post", "bank", "shop", "post")):
         job_id = f"20300102030405-{at:08x}"

@@ -330,7 +330,6 @@ def test_large_syncs_come_in_parts() -> None:
     wide = make_job().model_dump(mode="json")
     wide["steps"]["read"]["parameters"] = {"text": "x" * 900_000}
     job = parse_job(wide)
-    bank.checked = False
     for job_id in jobs:
         bank.submit(job, job_id)
     exchange = bank.exchanges["shop"]

@@ -11,6 +11,8 @@ from tests.flow.control.pair import JOB_ID, World, make_job
 @pytest.mark.parametrize("parties", [2, 3])
 def test_a_job_runs_from_submit_to_success(parties: int) -> None:
     world = World(parties)
+    for node in world.nodes.values():
+        node.checked = True
     world["bank"].submit(make_job(parties))
     world.rounds(12)
     for node in world.nodes.values():

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from atoll.flow import control
 from atoll.flow.control import JobRecord, Moment, Rules
 from atoll.flow.control.facts import TaskState
+from atoll.flow.control.rules import LOST_LIMIT
 from atoll.jobs.plan import ComponentFacts
 from tests.flow.control.pair import KEYS, approve, build, check_key, raw, table
 
@@ -75,6 +76,8 @@ class Truth:
                 at = record.lead.commands[before].attempt
                 done = (other, job, before, at) in self.succeeded
                 assert done, f"{task} before {before}/{at} of {other}"
+        budget = record.run * (1 + record.options.retries + LOST_LIMIT)
+        assert attempt <= budget, f"{task} is one attempt too many"
         self.starts.add(task)
         self.alive[party, job, step] = attempt
 
@@ -128,7 +131,8 @@ class SimNode:
             plain = record.to_plain()
             self.records[job] = JobRecord.from_plain(plain)
             assert self.records[job].to_plain() == plain
-        for job in list(self.records):
+        # Those that hold slots first, or their slots would be given to others meanwhile.
+        for job in sorted(self.records, key=lambda job: not self.records[job].holding):
             self.happen(job, control.Restarted(self.now))
 
     def die(self) -> None:
@@ -312,6 +316,9 @@ class SimNode:
         for entry in granted:
             self.truth.admitted[entry.job, self.party].add(entry.offer)
             self.happen(entry.job, control.Admitted(entry.offer, self.now))
+        for role in ("initiator", "host"):
+            held = [entry for entry in self.queue.holding.values() if entry.role == role]
+            assert len(held) <= 1, f"{self.party} gave more slots as {role} than it has"
 
     def pass_time(self, seconds: float) -> None:
         """Let time pass and tick every open job."""

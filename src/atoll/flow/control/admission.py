@@ -35,13 +35,17 @@ def all_admitted(record: JobRecord, offer: int) -> bool:
     return all(admitted_by(record, party, offer) for party in hosts)
 
 
-def going(record: JobRecord) -> bool:
-    """Tell whether the run has started: the offer is, all hold their slots, all approved."""
+def is_started(record: JobRecord) -> bool:
+    """Tell whether the initiator says that the run has started."""
     slot = record.lead.slot
-    offer = open_offer(slot)
-    started = bool(offer) and slot.started == offer and record.lead.run == record.run
+    return 0 < open_offer(slot) == slot.started and record.lead.run == record.run
+
+
+def going(record: JobRecord) -> bool:
+    """Tell whether the run goes on rightly: it has started, all hold their slots, all approved."""
+    offer = open_offer(record.lead.slot)
     return (
-        started
+        is_started(record)
         and record.holding
         and record.ticket == offer
         and all_admitted(record, offer)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from atoll.core.errors import UserError
-from atoll.flow.control.admission import going, release
+from atoll.flow.control.admission import is_started, release
 from atoll.flow.control.codes import NO_ANSWER, PEER_LOST, STOPPED
 from atoll.flow.control.commands import Ended
 from atoll.flow.control.events import Moment, StopAsked
@@ -96,7 +96,7 @@ def tick(turn: Turn, heard: Mapping[str, float]) -> None:
     if record.closed:
         return
     if turn.halted() is None:
-        if going(record):
+        if is_started(record):
             turn.mark("watch")
             _watch(turn, heard)
             _unanswered(turn)

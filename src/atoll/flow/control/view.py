@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from atoll.flow.control.admission import admitted_by, open_offer
+from atoll.flow.control.admission import admitted_by, is_started, open_offer
 from atoll.flow.control.facts import BROKEN, DONE, End
 from atoll.flow.control.record import JobRecord
 from atoll.flow.control.scheduling import done_steps, tasks_of
@@ -55,7 +55,7 @@ def _state(record: JobRecord) -> tuple[str, str | None]:
         return ("running", "stopping") if record.begun == record.run else ("waiting", "stopping")
     if record.queued:
         return "awaiting approval", "approval here"
-    if open_offer(record.lead.slot) and record.lead.slot.started == record.lead.slot.offer:
+    if is_started(record):
         return "running", None
     return "waiting", _reason(record)
 
