@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from concurrent.futures import Future
 from typing import TypeVar
@@ -21,6 +22,7 @@ from atoll.jobs.errors import ConflictError, EnvironmentFault
 
 T = TypeVar("T")
 _SMALL = 64 << 20
+_LAST_READERS_SECONDS = 5.0
 
 
 class Database:
@@ -48,6 +50,8 @@ class Database:
         self._writer: Writer | None = None
         self.notifier = Notifier()
         self.closed = False
+        self._guard = threading.Condition()
+        self._reading = 0
 
     @classmethod
     def open(
@@ -93,13 +97,19 @@ class Database:
 
     def read(self, function: Callable[[Connection], T]) -> T:
         """Run ``function`` on a snapshot of its own, in the caller's thread."""
-        if self.closed:
-            raise InternalError("ATL-STO-017", "the database is closed")
+        with self._guard:
+            if self.closed:
+                raise InternalError("ATL-STO-017", "the database is closed")
+            self._reading += 1
         try:
             with self._readers.connect() as connection:
                 return function(connection)
         except SQLAlchemyError as error:
             raise translate(error, self.place) from error
+        finally:
+            with self._guard:
+                self._reading -= 1
+                self._guard.notify_all()
 
     def write(self, function: Callable[[Connection], T]) -> T:
         """Run ``function`` inside a transaction on the writer's thread; return when committed."""
@@ -126,8 +136,11 @@ class Database:
         writer, self._writer = self._writer, None
         if writer is not None:
             writer.close()
-        self.closed = True
-        self.notifier.tell_all()
+        with self._guard:
+            self.closed = True
+            self.notifier.tell_all()
+            # A connection that comes back after the pool is emptied would stay open.
+            self._guard.wait_for(lambda: self._reading == 0, _LAST_READERS_SECONDS)
         self._readers.dispose()
         if self._writing is not None:
             self._writing.dispose()

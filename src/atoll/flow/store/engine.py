@@ -13,7 +13,7 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, InterfaceError, NoSuchModuleError
 from sqlalchemy.pool import QueuePool
 
-from atoll.core.errors import UserError
+from atoll.core.errors import AtollError, UserError
 from atoll.flow.store.values import refused, unfit
 from atoll.jobs.errors import ConflictError, EnvironmentFault
 
@@ -187,7 +187,7 @@ def _name_broken_links(engine: Engine) -> None:
 
     def failed(context: ExceptionContext) -> None:
         error = context.original_exception
-        if not isinstance(error, dialect.loaded_dbapi.Error):
+        if not isinstance(error, dialect.loaded_dbapi.Error | AtollError):
             # The driver was interrupted in the middle of a message: nobody may talk on there.
             context.is_disconnect = True
         if isinstance(error, ConnectionError | TimeoutError):
