@@ -136,7 +136,10 @@ class Node:
         self.packages = Packages(self.database, self.access)
         self.gateway = keep(self._gateway())
         self.pool = keep(self._pool())
+        self._make_tables()
+        self._make_policies()
         self._make_machines()
+        self._make_partners()
         self._make_services()
 
     def _access_settings(self) -> AccessSettings:
@@ -165,32 +168,33 @@ class Node:
             )
         )
 
-    def _make_machines(self) -> None:
-        settings, party = self.settings, self._identity.party
-        limits = QueueLimits(settings.jobs.as_initiator, settings.jobs.as_host)
-        self.rows = JobRows(self.database, party, time.time)
-        self.recorder = Recorder(self.database, self.folder.jobs, time.time)
-        self.slots = Slots(limits, settings.queue.rule, self._owner_of)
-        self.data = DataService(
-            self.database,
-            self.access,
-            self.folder.data,
-            DataSettings(
-                settings.data.folders, settings.http.upload_bytes, settings.data.preview_rows
-            ),
+    def _make_tables(self) -> None:
+        settings = self.settings
+        chosen = DataSettings(
+            settings.data.folders, settings.http.upload_bytes, settings.data.preview_rows
         )
+        self.data = DataService(self.database, self.access, self.folder.data, chosen)
         self.models = ModelService(
             self.database, self.files, self.identity, self.folder.run / "incoming"
         )
-        chosen = settings.policy
+
+    def _make_policies(self) -> None:
+        chosen = self.settings.policy
         policy = PolicySettings(chosen.default, chosen.minimum_intersection, chosen.own_jobs)
-        self.policies = Policies(self.database, party, self.access, policy)
+        self.policies = Policies(self.database, self._identity.party, self.access, policy)
         self.decider = Decider(
             self.policies, self.identity, time.time, toys=chosen.toys, runs=chosen.runs
         )
         self.declarer = Declarer(
             self.identity, self.catalogue, self.data.tables, self.decider.guard
         )
+
+    def _make_machines(self) -> None:
+        settings, party = self.settings, self._identity.party
+        limits = QueueLimits(settings.jobs.as_initiator, settings.jobs.as_host)
+        self.rows = JobRows(self.database, party, time.time)
+        self.recorder = Recorder(self.database, self.folder.jobs, time.time)
+        self.slots = Slots(limits, settings.queue.rule, self._owner_of)
         self.effects = NodeEffects(
             self.database,
             self.rows,
@@ -207,7 +211,10 @@ class Node:
             party, self._public_key, lambda *told: build(told[0], self.catalogue(), *told[1:])
         )
         self.control = Control(self.database, rules, self.effects)
-        place = Place(
+        self.effects.attach(self.control, TaskRunner(self._place(), self.effects.heard))
+
+    def _place(self) -> Place:
+        return Place(
             self.folder,
             self.database,
             self.files,
@@ -219,7 +226,6 @@ class Node:
             self._registered,
             time.time,
         )
-        self.effects.attach(self.control, TaskRunner(place, self.effects.heard))
 
     def _registered(self, model: str, version: int) -> InputArtifact:
         kind, digest, _ = self.models.part(model, version)
@@ -242,32 +248,15 @@ class Node:
         found = Jobs(self.database).find(job)
         return found.owner if found is not None else None
 
-    def _make_services(self) -> None:
-        settings = self.settings
+    def _make_partners(self) -> None:
+        chosen = self.settings.gateway
         self.parties = PartyService(
             self.folder.root,
             self.database,
             self.gateway,
-            advertise=settings.gateway.advertise,
-            call_seconds=settings.gateway.call_seconds,
+            advertise=chosen.advertise,
+            call_seconds=chosen.call_seconds,
             changed=self._partners_changed,
-        )
-        self.jobs = JobService(
-            JobReading(self.database, self.files, self.recorder),
-            self.control,
-            self.declarer,
-            self.decider,
-            self.rows,
-            self.gateway,
-            self.identity,
-            settings.jobs,
-            catalogue=self.catalogue,
-            call_seconds=settings.gateway.call_seconds,
-        )
-        incoming = self.folder.artifacts / "incoming"
-        self.models = ModelService(self.database, self.files, self.identity, incoming)
-        self.status = StatusService(
-            self.database, self.pool, self.slots, self.gateway, self.identity, self._selftest
         )
         answers = {
             "ping": lambda call: self.parties.answer_ping(),
@@ -279,8 +268,25 @@ class Node:
             self.control,
             self.identity,
             answers,
-            call_seconds=settings.gateway.call_seconds,
-            sync_seconds=settings.gateway.sync_seconds,
+            call_seconds=chosen.call_seconds,
+            sync_seconds=chosen.sync_seconds,
+        )
+
+    def _make_services(self) -> None:
+        self.jobs = JobService(
+            JobReading(self.database, self.files, self.recorder),
+            self.control,
+            self.declarer,
+            self.decider,
+            self.rows,
+            self.gateway,
+            self.identity,
+            self.settings.jobs,
+            catalogue=self.catalogue,
+            call_seconds=self.settings.gateway.call_seconds,
+        )
+        self.status = StatusService(
+            self.database, self.pool, self.slots, self.gateway, self.identity, self._selftest
         )
         self.services = NodeServices(
             self.jobs,
