@@ -10,8 +10,8 @@ from cryptography.hazmat.primitives.asymmetric import ed25519
 
 from atoll.components.api import Result, Task, Terms
 from atoll.core.errors import AtollError
-from atoll.flow.ledger import Ledger
 from atoll.flow.approving import only
+from atoll.flow.ledger import Ledger
 from atoll.flow.tables import HeldTables
 from atoll.jobs.definition import parse_job
 from atoll.jobs.errors import DeniedError

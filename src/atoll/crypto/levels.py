@@ -6,5 +6,8 @@ import atoll_native
 
 
 def simd_level() -> str:
-    """Return the level in use: ``avx512``, ``avx2`` or ``portable``. Source: CPUID."""
+    """Return the level in use: ``avx512``, ``avx2`` or ``portable``.
+
+    Source: https://www.felixcloutier.com/x86/cpuid (what the processor says of itself).
+    """
     return atoll_native.simd_level()
