@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -45,8 +46,9 @@ class Pair:
         with self["bank"].client() as bank:
             return bank.jobs.submit(job, options={"reuse": False, **options}, key=key).id
 
-    def submit_surely(self, key: str) -> tuple[str, bool]:
+    def submit_surely(self) -> tuple[str, bool]:
         """Submit a job once although the node may die of it; say whether it did."""
+        key = secrets.token_hex(8)
         try:
             return self.submit(key=key), False
         except AtollError:

@@ -17,7 +17,7 @@ FEW = [("bank", "after", 4), ("shop", "before", 6)]
 def kill_at(two: Pair, victim: str, moment: str, count: int) -> bool:
     """Run a job in which a node dies at its commit ``count``; say whether it came to that."""
     two.die_at(victim, moment, count)
-    job, died = two.submit_surely(key=f"{victim} {moment} {count}")
+    job, died = two.submit_surely()
     died = died or two.dead_or_done(victim, job)
     two.spare(victim)
     two.start(victim)
@@ -47,7 +47,7 @@ def test_a_node_is_killed_at_every_commit(two: Pair, victim: str, moment: str) -
 def kill_both(two: Pair, count: int) -> None:
     """Kill the bank at a commit, the shop with it, and start the shop first."""
     two.die_at("bank", "after", count)
-    job, died = two.submit_surely(key=f"both {count}")
+    job, died = two.submit_surely()
     died = died or two.dead_or_done("bank", job)
     two["shop"].kill()
     two.spare("bank")
