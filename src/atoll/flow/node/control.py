@@ -67,6 +67,10 @@ class Effects(Protocol):
         """Return a job that is not at hand, from the database."""
         ...
 
+    def check_open(self, partner: str, unfinished: int) -> None:
+        """Refuse a partner's new job if it has too many unfinished ones. Errors: ATL-FLW-016."""
+        ...
+
     def wake(self, peers: tuple[str, ...]) -> None:
         """Have these partners told soon."""
         ...
@@ -205,6 +209,9 @@ class Control:
             self.move(job, Outrun(party=peer, version=version, now=self.now), batch)
         for update in message.updates:
             try:
+                if self.record(update.job) is None:
+                    mine = [r for r in self.records.values() if r.initiator == peer]
+                    self._effects.check_open(peer, sum(r.end is None for r in mine))
                 self.move(update.job, FactsReceived(peer, update, self.now), batch)
             except AtollError as error:
                 _LOG.warning("facts of %s were refused: %s", peer, error)

@@ -125,6 +125,10 @@ class NodeEffects:
         """Return a job from the database."""
         return self._rows.load(job)
 
+    def check_open(self, partner: str, unfinished: int) -> None:
+        """Refuse a partner's new job if it has too many unfinished ones. Errors: ATL-FLW-016."""
+        self._slots.check_partner(partner, unfinished)
+
     def wake(self, peers: tuple[str, ...]) -> None:
         """Have these partners told soon."""
         self._wake(peers)
