@@ -85,7 +85,7 @@ class Pair:
             return False
 
     def well(self, *jobs: str, success: bool = True) -> None:
-        """Check these jobs and the nodes, and that another job runs."""
+        """Check these jobs and the nodes."""
         check(self.made, *jobs, success=success)
 
     def still_works(self) -> None:

@@ -76,10 +76,10 @@ def read_only(folder: Path) -> Iterator[None]:
         finally:
             subprocess.run(["umount", "--lazy", str(folder)], check=True)
         return
-    closed = [folder, *(path for path in folder.rglob("*") if path.is_dir())]
-    modes = [path.stat().st_mode for path in closed]
-    for path in closed:
-        path.chmod(0o500)
+    closed = [folder, *folder.rglob("*")]
+    modes = [path.stat().st_mode & 0o777 for path in closed]
+    for path, mode in zip(closed, modes, strict=True):
+        path.chmod(mode & 0o555)
     try:
         yield
     finally:

@@ -1,9 +1,14 @@
-"""A full disk: under the workers' outputs, under the whole node, and of one file's size."""
+"""A full disk, under the workers' outputs and under the whole node.
+
+Real disks need the right to mount; without it a bound on the size of files takes their place, at
+which writes fail in the same places.
+"""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
@@ -16,9 +21,9 @@ from tests.e2e.nodes import fill, training_job, until
 
 MIB = 1 << 20
 SHORT = 3.0
-needs_mounts = pytest.mark.skipif(
-    not may_mount(), reason="needs the right to mount: test_a_bound_on_files covers it"
-)
+NO_BYTES = 64
+FEW_BYTES = 4096
+WAYS = ["disk", "bound"] if may_mount() else ["bound"]
 
 
 @pytest.fixture(scope="module")
@@ -27,61 +32,71 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
     root: Path = tmp_path_factory.mktemp("disk")
     shop = root / "shop"
     shop.mkdir(mode=0o700)
-    with small_disk(shop, 32 * MIB):
+    with ExitStack() as stack:
+        stack.enter_context(small_disk(shop, 32 * MIB))
         made = nodes.make(root, "bank", "shop")
         made["shop"].folder.make()
-        with small_disk(made["shop"].folder.jobs, 4 * MIB):
-            for node in made.values():
-                node.settings["jobs.peer_seconds"] = "60"
-            two = Pair(made)
-            try:
-                two.start()
-                fill(made, root)
-                yield two
-            finally:
-                for node in made.values():
-                    node.stop()
+        stack.enter_context(small_disk(made["shop"].folder.jobs, 4 * MIB))
+        for node in made.values():
+            node.settings["jobs.peer_seconds"] = "60"
+            stack.callback(node.stop)
+        pair = Pair(made)
+        pair.start()
+        fill(made, root)
+        yield pair
 
 
-def running(two: Pair) -> str:
-    job = two.submit(training_job("bank", "shop", trees=20))
-    with two["bank"].client() as bank:
-        until(lambda: bank.jobs.get(job).view.steps["boost"].state == "running")
-    return job
+@pytest.fixture(params=WAYS)
+def way(request: pytest.FixtureRequest) -> tuple[str, Pair]:
+    """Name each way to be out of room, with the nodes for it."""
+    nodes_for_it: Pair = request.getfixturevalue("small" if request.param == "disk" else "two")
+    return request.param, nodes_for_it
+
+
+@contextmanager
+def no_room_for_outputs(how: str, pair: Pair) -> Iterator[None]:
+    shop = pair["shop"]
+    with ExitStack() as stack:
+        if how == "disk":
+            stack.enter_context(full(shop.folder.jobs))
+        else:
+            with shop.client() as client:
+                until(lambda: any(w["state"] == "warm" for w in client.status()["workers"]))
+            for worker in shop.workers():
+                stack.enter_context(bounded_files(worker, NO_BYTES))
+        yield
+
+
+@contextmanager
+def no_room_for_the_node(how: str, pair: Pair) -> Iterator[None]:
+    folder = pair["shop"].folder
+    pid = folder.running()
+    assert pid is not None
+    with full(folder.root) if how == "disk" else bounded_files(pid, FEW_BYTES):
+        yield
 
 
 @pytest.mark.drill
-@needs_mounts
-def test_no_room_for_outputs_fails_the_job_with_its_code(small: Pair) -> None:
-    with full(small["shop"].folder.jobs):
-        job = small.submit()
-        state, code = same_end(small.made, job)
-        assert (state, code) == ("failed", "ATL-WRK-009")
-        with small["bank"].client() as bank:
+def test_no_room_for_outputs_fails_the_job_with_its_code(way: tuple[str, Pair]) -> None:
+    how, pair = way
+    with no_room_for_outputs(how, pair):
+        job = pair.submit()
+        assert same_end(pair.made, job) == ("failed", "ATL-WRK-009")
+        with pair["bank"].client() as bank:
             assert bank.jobs.get(job).view.party == "shop"
-    check(small.made, job, success=False)
-    small.still_works()
+    check(pair.made, job, success=False)
+    pair.still_works()
 
 
 @pytest.mark.drill
-@needs_mounts
-def test_a_node_without_room_for_its_database_goes_on_once_there_is_some(small: Pair) -> None:
-    job = running(small)
-    with full(small["shop"].folder.root):
+def test_a_node_without_room_goes_on_once_there_is_some(way: tuple[str, Pair]) -> None:
+    how, pair = way
+    job = pair.submit(training_job("bank", "shop", trees=20))
+    with pair["bank"].client() as bank:
+        until(lambda: bank.jobs.get(job).view.steps["boost"].state == "running")
+    with no_room_for_the_node(how, pair):
         time.sleep(SHORT)
     # Outputs that came meanwhile could not be kept.
-    assert same_end(small.made, job) in (("success", ""), ("failed", "ATL-STO-004"))
-    check(small.made, job, success=False)
-    small.still_works()
-
-
-@pytest.mark.drill
-def test_a_bound_on_files(two: Pair) -> None:
-    """Where nobody may mount: writes beyond a size fail as they do on a full disk."""
-    pid = two["shop"].folder.running()
-    assert pid is not None
-    job = running(two)
-    with bounded_files(pid, 4096):
-        time.sleep(SHORT)
-    two.well(job)
-    two.still_works()
+    assert same_end(pair.made, job) in (("success", ""), ("failed", "ATL-STO-004"))
+    check(pair.made, job, success=False)
+    pair.still_works()
