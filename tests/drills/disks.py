@@ -63,6 +63,13 @@ def bounded_files(pid: int, size: int) -> Iterator[None]:
             resource.prlimit(pid, resource.RLIMIT_FSIZE, (soft, hard))
 
 
+def unbounded_files(pid: int) -> None:
+    """Let a process write files as large as it may."""
+    with suppress(ProcessLookupError):
+        _, hard = resource.prlimit(pid, resource.RLIMIT_FSIZE)
+        resource.prlimit(pid, resource.RLIMIT_FSIZE, (hard, hard))
+
+
 @contextmanager
 def read_only(folder: Path) -> Iterator[None]:
     """Close a folder (or file) to writing for a while: by rights, for root by a mount."""

@@ -15,7 +15,7 @@ import pytest
 
 from tests.drills.acts import Pair
 from tests.drills.checks import check, same_end
-from tests.drills.disks import bounded_files, full, may_mount, small_disk
+from tests.drills.disks import bounded_files, full, may_mount, small_disk, unbounded_files
 from tests.e2e import nodes
 from tests.e2e.nodes import fill, training_job, until
 
@@ -74,6 +74,9 @@ def no_room_for_the_node(how: str, pair: Pair) -> Iterator[None]:
     assert pid is not None
     with full(folder.root) if how == "disk" else bounded_files(pid, FEW_BYTES):
         yield
+    for worker in pair["shop"].workers():
+        # Those that were started meanwhile have the bound, too.
+        unbounded_files(worker)
 
 
 @pytest.mark.drill

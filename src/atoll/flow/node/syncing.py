@@ -144,9 +144,14 @@ class Syncing:
     def _exchange(self, peer: str, *, due: bool) -> bool:
         """Tell a partner what is new, and take its answer, until there is nothing new."""
         spoke = False
+        told: list[tuple[str, int]] = []
         while not self._closing.is_set():
             message = self._control.ask(partial(_message, peer=peer, due=due and not spoke))
             if message is None:
+                return spoke
+            former, told = told, [(update.job, update.version) for update in message.updates]
+            if told and told == former:
+                # It does not take these in (a job that it pruned, perhaps): later once more.
                 return spoke
             body = encode_sync(message)
             answer = parse_sync(bytes(self._gateway.call(peer, "sync", body, self._call_seconds)))
