@@ -121,7 +121,8 @@ class Control:
     def start(self, records: Mapping[str, JobRecord]) -> None:
         """Take up the jobs that the database holds, and begin."""
         self.records.update(records)
-        for job in records:
+        # Whoever held a slot gets it back before others ask for it.
+        for job in sorted(records, key=lambda name: not records[name].holding):
             self._inbox.put(_event(job, lambda now: Restarted(now=now)))
         self._thread.start()
 

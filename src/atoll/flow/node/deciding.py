@@ -52,10 +52,10 @@ class Decider:
         if decision.kind == "approve":
             return self.approval(record.party, command)
         if decision.kind == "refuse":
-            code = decision.code
+            code, run = decision.code, command.run
             _LOG.info("job %s is refused: %s", record.id, "; ".join(decision.reasons))
-            return lambda now: Decided(kind="refuse", now=now, code=code)
-        return lambda now: Decided(kind="queue", now=now)
+            return lambda now: Decided(kind="refuse", now=now, code=code, run=run)
+        return lambda now: Decided(kind="queue", now=now, run=command.run)
 
     def approval(self, party: str, command: Decide) -> Make:
         """Sign a plan and return the event that carries the signature."""
@@ -68,7 +68,10 @@ class Decider:
         )
         document = made.encode()
         signature = self._identity().sign(document)
-        return lambda now: Decided(kind="approve", now=now, document=document, signature=signature)
+        run = command.run
+        return lambda now: Decided(
+            kind="approve", now=now, document=document, signature=signature, run=run
+        )
 
     def approve(self, record: JobRecord, digest: str, actor: Actor, submitter: str) -> Make:
         """Let a person approve what waits. Errors: those of ``Policies.approve``, ATL-NOD-023."""
@@ -88,7 +91,8 @@ class Decider:
         """Let a person refuse what waits. Errors: those of ``Policies.refuse``, ATL-NOD-023."""
         command = self._asked(record)
         self._policies.refuse(actor, record.id, command.plan.digest(), reason)
-        return lambda now: Decided(kind="refuse", now=now, code="ATL-POL-016")
+        run = command.run
+        return lambda now: Decided(kind="refuse", now=now, code="ATL-POL-016", run=run)
 
     def _asked(self, record: JobRecord) -> Decide:
         if record.plan is None or not record.queued:
