@@ -83,6 +83,7 @@ class Batch:
     changed: dict[str, tuple[JobRecord, list[Command]]] = field(default_factory=dict)
     writes: list[Write] = field(default_factory=list)
     after: list[Callable[[], None]] = field(default_factory=list)
+    failed: list[Callable[[AtollError], None]] = field(default_factory=list)
 
 
 Item = Callable[["Control", Batch], None]
@@ -110,6 +111,7 @@ class Control:
         self._monotonic = monotonic
         self._inbox: queue.SimpleQueue[Item] = queue.SimpleQueue()
         self._closing = False
+        self._trouble: AtollError | None = None
         self._kept: dict[str, float] = {}
         self._probed: dict[str, int] = {}
         self._next_tick = 0.0
@@ -137,7 +139,7 @@ class Control:
     def ask(self, work: Callable[[Control, Batch], T], timeout: float = 30.0) -> T:
         """Run ``work`` on the control thread and return its result once it is committed.
 
-        Errors: whatever it raises; ATL-NOD-021 the node is stopping.
+        Errors: whatever it raises, or the database; ATL-NOD-021 the node is stopping.
         """
         future: Future[T] = Future()
 
@@ -148,6 +150,7 @@ class Control:
                 future.set_exception(error)
                 return
             batch.after.append(lambda: future.set_result(result))
+            batch.failed.append(future.set_exception)
 
         if self._closing:
             raise _stopping()
@@ -155,7 +158,7 @@ class Control:
         try:
             return future.result(timeout)
         except TimeoutError:
-            raise _stopping() from None
+            raise self._trouble or _stopping() from None
 
     def peek(self, job: str) -> JobRecord | None:
         """Return a job as it is now, from memory or the database; records never change."""
@@ -240,9 +243,11 @@ class Control:
             self._gather(batch)
             try:
                 self._commit(batch)
-            except Exception:
+            except Exception as error:
                 _LOG.exception("the control thread could not write")
                 self._undo(batch)
+                for fail in batch.failed:
+                    fail(unexpected(error))
             if self._closing and self._inbox.empty():
                 return
 
@@ -297,10 +302,12 @@ class Control:
         while True:
             try:
                 self._database.write(write)
+                self._trouble = None
                 return
             except EnvironmentFault as error:
                 if self._closing:
                     raise
+                self._trouble = error
                 _LOG.error("the database cannot be written, trying again: %s", error)
                 time.sleep(pause)
                 pause = min(pause * 2, 5.0)

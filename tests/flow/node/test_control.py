@@ -1,0 +1,81 @@
+"""The control thread when its database does not take what it writes."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+from sqlalchemy import Connection
+
+from atoll.flow.control import Command, JobRecord
+from atoll.flow.node.control import Batch, Control
+from atoll.flow.store import Database, Meta
+from atoll.jobs.errors import ConflictError, EnvironmentFault
+
+
+class Nothing:
+    """Effects of a node without jobs."""
+
+    def carry_out(self, record: JobRecord, command: Command) -> None:
+        raise AssertionError
+
+    def saved(
+        self, connection: Connection, record: JobRecord, commands: tuple[Command, ...]
+    ) -> None:
+        raise AssertionError
+
+    def load(self, job: str) -> JobRecord | None:
+        return None
+
+    def check_open(self, partner: str, unfinished: int) -> None:
+        raise AssertionError
+
+    def wake(self, peers: tuple[str, ...]) -> None:
+        raise AssertionError
+
+
+@pytest.fixture
+def database(tmp_path: Path) -> Iterator[Database]:
+    with Database.open(f"sqlite:///{tmp_path}/atoll.db", retry_seconds=0.1) as made:
+        yield made
+
+
+@pytest.fixture
+def control(database: Database) -> Iterator[Control]:
+    made = Control(database, cast(Any, None), Nothing())
+    made.start({})
+    yield made
+    made.close()
+
+
+def test_who_waits_for_a_write_that_cannot_be_done_is_told(control: Control) -> None:
+    def refuse(connection: Connection) -> None:
+        raise ConflictError("ATL-STO-012", "a row like this exists already")
+
+    def broken(control: Control, batch: Batch) -> None:
+        batch.writes.append(refuse)
+
+    with pytest.raises(ConflictError, match="ATL-STO-012"):
+        control.ask(broken)
+    assert control.ask(lambda control, batch: 7) == 7
+
+
+def test_a_lock_is_waited_out_and_named_meanwhile(control: Control, database: Database) -> None:
+    def note(connection: Connection) -> None:
+        Meta(database).set("noted", "yes", connection=connection)
+
+    def work(control: Control, batch: Batch) -> None:
+        batch.writes.append(note)
+
+    assert database.file is not None
+    with closing(sqlite3.connect(database.file, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(EnvironmentFault, match="ATL-STO-002"):
+            control.ask(work, timeout=2.0)
+        other.execute("ROLLBACK")
+    control.ask(work)
+    assert Meta(database).get("noted") == "yes"
