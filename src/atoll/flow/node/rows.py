@@ -28,6 +28,14 @@ class Submission:
     key: str | None = None
 
 
+@dataclass(frozen=True)
+class _Shown:
+    """What the row of a job shows; ``plan`` is the digest of the plan that it holds."""
+
+    view: JobView
+    plan: str | None
+
+
 class JobRows:
     """The job rows of a node. ``save`` runs on the database's writer, everything else anywhere."""
 
@@ -37,7 +45,7 @@ class JobRows:
         self._traffic = Traffic(database)
         self._party = party
         self._wall = wall
-        self._shown: OrderedDict[str, JobView] = OrderedDict()
+        self._shown: OrderedDict[str, _Shown] = OrderedDict()
         self._said: dict[str, Submission] = {}
         self._reasons: dict[str, AtollError] = {}
 
@@ -58,17 +66,19 @@ class JobRows:
 
     def save(self, connection: Connection, record: JobRecord) -> None:
         """Write a job's row and the events of what changed since the last time."""
-        seen = view(record)
+        # To make a plan's digest anew takes longer than all the rest of this.
+        plan = record.own.plan.digest if record.plan and record.own.plan else None
+        seen = _Shown(view(record), plan)
         former = self._former(connection, record.id)
         if former is None:
             self._create(connection, record, seen)
         else:
             self._update(connection, record, seen, former)
-        self._tell(connection, record, seen, former)
+        self._tell(connection, record, seen.view, former.view if former else None)
         # The transaction may be rolled back and tried again: only its commit counts.
         after_commit(connection, lambda: self._remember(record.id, seen))
 
-    def _remember(self, job: str, seen: JobView) -> None:
+    def _remember(self, job: str, seen: _Shown) -> None:
         self._said.pop(job, None)
         self._shown[job] = seen
         self._shown.move_to_end(job)
@@ -76,18 +86,19 @@ class JobRows:
             gone, _ = self._shown.popitem(last=False)
             self._reasons.pop(gone, None)
 
-    def _former(self, connection: Connection, job: str) -> JobView | None:
+    def _former(self, connection: Connection, job: str) -> _Shown | None:
         """Return what was shown of a job last, None if it is new."""
         found = self._shown.get(job)
         if found is None:
             row = self._jobs.find(job, connection=connection)
             if row is not None and row.machine is not None:
-                found = view(JobRecord.from_plain(row.machine))
+                seen = view(JobRecord.from_plain(row.machine))
+                found = _Shown(seen, row.plan_digest if row.plan is not None else None)
         return found
 
-    def _create(self, connection: Connection, record: JobRecord, seen: JobView) -> None:
+    def _create(self, connection: Connection, record: JobRecord, shown: _Shown) -> None:
         said = self._said.get(record.id, Submission())
-        job = record.job
+        job, seen = record.job, shown.view
         row = JobRow(
             id=record.id,
             name=job.name,
@@ -98,7 +109,8 @@ class JobRows:
             reason=seen.reason,
             code=seen.code,
             priority=record.options.priority,
-            plan_digest=record.plan.digest() if record.plan else None,
+            plan=record.plan.canonical() if record.plan and shown.plan else None,
+            plan_digest=shown.plan,
             created=record.created,
             updated=self._wall(),
             tags=list(said.tags or record.options.tags),
@@ -110,9 +122,9 @@ class JobRows:
         self._jobs.create(row, sorted(job.parties), connection=connection)
 
     def _update(
-        self, connection: Connection, record: JobRecord, seen: JobView, former: JobView
+        self, connection: Connection, record: JobRecord, shown: _Shown, before: _Shown
     ) -> None:
-        now = self._wall()
+        now, seen, former = self._wall(), shown.view, before.view
         changes: dict[str, Any] = {
             "state": seen.state,
             "reason": seen.reason,
@@ -120,9 +132,9 @@ class JobRows:
             "updated": now,
             "machine": record.to_plain(),
         }
-        if record.plan is not None and former.reason != seen.reason:
+        if record.plan is not None and shown.plan not in (None, before.plan):
             changes["plan"] = record.plan.canonical()
-            changes["plan_digest"] = record.plan.digest()
+            changes["plan_digest"] = shown.plan
         if seen.state == "running" and former.state != "running":
             changes |= {"started": now, "ended": None}
         if seen.state in ENDED and former.state not in ENDED:
