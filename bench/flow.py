@@ -44,7 +44,8 @@ IDLE_SECONDS = 20.0
 QUEUED, DRAINED = 1000, 100
 LISTED, KNOWN, LISTS = 100, 10_000, 30
 _PATIENCE = 120.0
-_LOOK_SECONDS = 0.02
+# Rarely, for to answer costs a node processor time, too.
+_LOOK_SECONDS = 0.25
 
 
 def run(options: Options) -> Iterator[dict[str, Any]]:
