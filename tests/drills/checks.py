@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import itertools
-import os
 import socket
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
@@ -163,4 +162,3 @@ def nothing_runs(node: TestNode) -> None:
 
     until(lambda: not alive(), ORPHAN_SECONDS)
     assert node.folder.running() is None
-    assert os.access(node.folder.root, os.W_OK)

@@ -1,45 +1,22 @@
-"""Certificates that have ended or not begun, are rotated, and trust that is withdrawn."""
+"""Certificates that are rotated or end while nodes run, and trust that is withdrawn."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import timedelta
-from pathlib import Path
 
 import pytest
 
 from atoll.channel.identity import export_ca, renew
 from atoll.channel.identity.certificates import NODE_LIFE, present
-from atoll.core.errors import AtollError
 from tests.drills.acts import Pair
-from tests.drills.checks import PEER_LOST, check, nothing_runs, same_end, wait_ended
+from tests.drills.checks import PEER_LOST, check, same_end, wait_ended
 from tests.e2e import nodes
-from tests.e2e.nodes import TestNode, fill, training_job, until
+from tests.e2e.nodes import fill, training_job, until
 
 REVOKED = "ATL-NOD-040"
 # A node needs some time to start; then the certificate's last seconds run out.
 LAST_SECONDS = 40.0
-
-
-@pytest.fixture
-def idle(tmp_path: Path) -> TestNode:
-    return nodes.make(tmp_path, "bank")["bank"]
-
-
-@pytest.mark.parametrize(
-    ("moved", "code"),
-    [(-NODE_LIFE - timedelta(days=1), "ATL-PTY-009"), (timedelta(days=2), "ATL-PTY-010")],
-)
-def test_a_node_whose_own_certificate_does_not_hold(
-    idle: TestNode, moved: timedelta, code: str
-) -> None:
-    renew(idle.folder.root, now=present() + moved)
-    with pytest.raises(AtollError, match=code):
-        idle.start()
-    nothing_runs(idle)
-    renew(idle.folder.root)
-    idle.start().close()
-    idle.stop()
 
 
 @pytest.fixture(scope="module")

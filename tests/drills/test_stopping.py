@@ -1,26 +1,19 @@
-"""Orderly ends, double starts, old locks, ports that are taken, folders that cannot be written."""
+"""Orderly ends, double starts and old locks."""
 
 from __future__ import annotations
 
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
 
 import pytest
 
-from atoll.core.errors import AtollError
 from atoll.flow.node.folder import start_time
 from tests.drills.acts import Pair
 from tests.drills.checks import nothing_runs
-from tests.drills.disks import read_only
-from tests.e2e import nodes
 from tests.e2e.nodes import TestNode, training_job, until
 
 DRAIN_SECONDS = 30.0
@@ -56,7 +49,7 @@ def test_a_second_node_in_a_folder_is_refused(two: Pair) -> None:
         assert shop.status()["ready"]
 
 
-@pytest.mark.parametrize("owner", ["dead", "another"])
+@pytest.mark.parametrize("owner", ["another", pytest.param("dead", marks=pytest.mark.drill)])
 def test_the_lock_of_a_dead_node_is_taken_over(two: Pair, owner: str) -> None:
     """Also where its process number belongs to somebody else by now."""
     two["shop"].kill()
@@ -68,53 +61,3 @@ def test_the_lock_of_a_dead_node_is_taken_over(two: Pair, owner: str) -> None:
     assert two["shop"].folder.running() is None
     two.start("shop")
     two.still_works()
-
-
-def anywhere(node: TestNode) -> tuple[str, str]:
-    """Return flags for ports that are free."""
-    return "--set=http.port=0", f"--set=gateway.listen=127.0.0.1:{node.port}"
-
-
-@contextmanager
-def taken_port() -> Iterator[int]:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        yield int(server.getsockname()[1])
-
-
-@pytest.fixture
-def idle(tmp_path: Path) -> TestNode:
-    """A node that was never started."""
-    return nodes.make(tmp_path, "bank")["bank"]
-
-
-@pytest.mark.parametrize(
-    ("key", "code"), [("gateway.listen", "ATL-NET-024"), ("http.port", "ATL-API-016")]
-)
-def test_a_port_that_is_taken(idle: TestNode, key: str, code: str) -> None:
-    with taken_port() as port:
-        value = f"127.0.0.1:{port}" if key == "gateway.listen" else str(port)
-        with pytest.raises(AtollError, match=code):
-            idle.start(**{key: value})
-    nothing_runs(idle)
-    idle.start().close()
-    idle.stop()
-
-
-def test_a_folder_that_cannot_be_written(idle: TestNode) -> None:
-    idle.start().close()
-    idle.stop()
-    with read_only(idle.folder.root):
-        done = node_process(idle, *anywhere(idle))
-        assert (done.returncode, "ATL-NOD-002" in done.stderr) == (10, True), done.stderr
-    idle.start().close()
-    idle.stop()
-
-
-def test_a_database_that_cannot_be_written(idle: TestNode) -> None:
-    idle.start().close()
-    idle.stop()
-    with read_only(idle.folder.database):
-        done = node_process(idle, *anywhere(idle))
-        assert (done.returncode, "ATL-STO-005" in done.stderr) == (10, True), done.stderr
-    idle.start().close()
-    idle.stop()
