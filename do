@@ -87,7 +87,7 @@ prepare() {
     else
         note "building .venv from uv.lock and native/ (minutes at the first time)"
     fi
-    "$uv" sync --locked --project "$root" --quiet ||
+    "$uv" sync --locked --compile-bytecode --project "$root" --quiet ||
         fail "the environment could not be built; the lines above say why."
 }
 
