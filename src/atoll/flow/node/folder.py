@@ -11,7 +11,7 @@ import fcntl
 import json
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -114,6 +114,13 @@ class NodeFolder:
             for path in self.sockets.iterdir():
                 path.unlink(missing_ok=True)
 
+    def _leave_sockets(self) -> None:
+        """Remove the sockets' folder where it lies elsewhere than in the node's own."""
+        if self.sockets.parent != self.run:
+            with suppress(OSError):
+                self.clear()
+                self.sockets.rmdir()
+
     @contextmanager
     def _usable(self) -> Iterator[None]:
         try:
@@ -153,6 +160,7 @@ class NodeFolder:
                 yield
             finally:
                 self.http.unlink(missing_ok=True)
+                self._leave_sockets()
                 os.ftruncate(descriptor, 0)
         finally:
             os.close(descriptor)
