@@ -6,9 +6,10 @@ which writes fail in the same places.
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -17,12 +18,13 @@ from tests.drills.acts import Pair
 from tests.drills.checks import check, same_end
 from tests.drills.disks import bounded_files, full, may_mount, small_disk, unbounded_files
 from tests.e2e import nodes
-from tests.e2e.nodes import fill, training_job, until
+from tests.e2e.nodes import TestNode, fill, training_job, until
 
 MIB = 1 << 20
 SHORT = 3.0
 NO_BYTES = 64
 FEW_BYTES = 4096
+LOOK_SECONDS = 0.02
 WAYS = ["disk", "bound"] if may_mount() else ["bound"]
 
 
@@ -54,6 +56,29 @@ def way(request: pytest.FixtureRequest) -> tuple[str, Pair]:
 
 
 @contextmanager
+def bounded_workers(node: TestNode) -> Iterator[None]:
+    """Bound the files of all workers of a node, of those to come as well."""
+    over = threading.Event()
+
+    def bound() -> None:
+        with ExitStack() as stack:
+            known: set[int] = set()
+            while not over.wait(LOOK_SECONDS):
+                for worker in set(node.workers()) - known:
+                    known.add(worker)
+                    stack.enter_context(suppress(ProcessLookupError))
+                    stack.enter_context(bounded_files(worker, NO_BYTES))
+
+    thread = threading.Thread(target=bound)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
+
+
+@contextmanager
 def no_room_for_outputs(how: str, pair: Pair) -> Iterator[None]:
     shop = pair["shop"]
     with ExitStack() as stack:
@@ -62,8 +87,7 @@ def no_room_for_outputs(how: str, pair: Pair) -> Iterator[None]:
         else:
             with shop.client() as client:
                 until(lambda: any(w["state"] == "warm" for w in client.status()["workers"]))
-            for worker in shop.workers():
-                stack.enter_context(bounded_files(worker, NO_BYTES))
+            stack.enter_context(bounded_workers(shop))
         yield
 
 
