@@ -48,6 +48,8 @@ _BATCH = 256
 # An ended job stays at hand for a while, so that every partner hears how it ended.
 KEEP_SECONDS = 600.0
 PROBES = 64
+# Trying again cannot help: a row of ours that does not fit.
+_FINAL = frozenset({"ATL-STO-012"})
 
 
 class Effects(Protocol):
@@ -304,8 +306,8 @@ class Control:
                 self._database.write(write)
                 self._trouble = None
                 return
-            except EnvironmentFault as error:
-                if self._closing:
+            except AtollError as error:
+                if self._closing or error.code in _FINAL:
                     raise
                 self._trouble = error
                 _LOG.error("the database cannot be written, trying again: %s", error)
@@ -316,9 +318,19 @@ class Control:
         """Go back to what the database holds: what could not be written did not happen."""
         for job in batch.changed:
             self.records.pop(job, None)
-            found = self._effects.load(job)
+            found = self._loaded(job)
             if found is not None:
                 self.records[job] = found
+
+    def _loaded(self, job: str) -> JobRecord | None:
+        while True:
+            try:
+                return self._effects.load(job)
+            except EnvironmentFault as error:
+                if self._closing:
+                    return None
+                _LOG.error("the database cannot be read, trying again: %s", error)
+                time.sleep(_TICK_SECONDS)
 
     def drop_settled(self) -> None:
         """Let go of ended jobs that every partner has heard of, or that are long over."""
