@@ -104,7 +104,7 @@ class Database:
         try:
             with self._readers.connect() as connection:
                 return function(connection)
-        except SQLAlchemyError as error:
+        except (SQLAlchemyError, OSError) as error:
             raise translate(error, self.place) from error
         finally:
             with self._guard:

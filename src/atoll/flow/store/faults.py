@@ -149,7 +149,8 @@ def fault_of(error: BaseException) -> Fault:
         return CONFLICT
     if isinstance(error, DataError):
         return UNFIT
-    if isinstance(error, PendingRollbackError):
+    if isinstance(error, PendingRollbackError | OSError):
+        # A driver may let the bare error of its socket through, as when it gives a connection back.
         return LOST
     if isinstance(error, DBAPIError):
         return _fault_of_driver(error)
@@ -173,7 +174,7 @@ def _fault_of_driver(error: DBAPIError) -> Fault:
     return LOST if lost or isinstance(origin, OSError) else OTHER
 
 
-def translate(error: SQLAlchemyError, place: str | None = None) -> AtollError:
+def translate(error: SQLAlchemyError | OSError, place: str | None = None) -> AtollError:
     """Return the error of ours that stands for a database's. Errors: ATL-STO-001 to ATL-STO-016."""
     return error_of(fault_of(error), place)
 

@@ -145,7 +145,7 @@ class Writer:
                 # After a lost connection the server may hold its lock for a moment more.
                 if time.monotonic() > deadline:
                     raise
-            except SQLAlchemyError as error:
+            except (SQLAlchemyError, OSError) as error:
                 fault = fault_of(error)
                 if len(batch) > 1 and not fault.lost:
                     raise _Apart from error
