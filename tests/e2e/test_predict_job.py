@@ -90,6 +90,25 @@ def downloads(url: str, token: str, job: str) -> None:
         assert client.get("/artifacts/prediction/nothing").status_code == 404
 
 
+def test_rows_are_scored_before_anybody_knows_their_labels(
+    two: dict[str, TestNode], model: str, tmp_path: Path
+) -> None:
+    with two["bank"].client() as bank, two["shop"].client() as shop:
+        for number, client in enumerate((bank, shop)):
+            file = tmp_path / f"{number}.csv"
+            file.write_bytes(table(9 + number, 50, 4, label=False, first=10 * number))
+            client.data.upload("unknown", file)
+        shop.data.grant("unknown", partners=["bank"], automatic=True, **EVERYTHING)
+        job = bank.models.predict_job(model, 1, {"bank": "unknown", "shop": "unknown"})
+        scored = bank.jobs.submit(job)
+        assert scored.wait(LIMIT).state == "success"
+        target = tmp_path / "scores.csv"
+        scored.download("prediction", "scores", target)
+        lines = target.read_text().splitlines()
+        assert lines[0] == '"id","score"'
+        assert len(lines) == 51
+
+
 def test_an_archived_model_scores_nothing(two: dict[str, TestNode], model: str) -> None:
     tables = {"bank": "people", "shop": "people"}
     with two["bank"].client() as bank:

@@ -91,8 +91,7 @@ def arrow_of(value: Table | Scores) -> Any:
     import pyarrow as pa
 
     if isinstance(value, Scores):
-        columns = {"label": pa.array(value.label), "score": pa.array(value.score)}
-        return pa.table({"id": value.ids.cast(pa.string()), **columns})
+        return value.to_arrow()
     whole = value.to_arrow()
     at = whole.schema.get_field_index(value.id_name)
     return whole.set_column(at, value.id_name, whole.column(at).cast(pa.string()))

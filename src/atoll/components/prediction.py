@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from atoll.components.api import Component, Facts, Result, Task, Terms
 from atoll.components.scores import Scores
 from atoll.core.errors import InternalError
@@ -22,7 +24,10 @@ def run(task: Task, parameters: PredictionParameters) -> Result:
         return Result()
     if found is None:
         raise InternalError("ATL-INT-001", "the guest got no scores")
-    scores = Scores(table.ids(), table.label(), found)
+    # New rows are scored before anybody knows how they turn out.
+    known = table.label_name is not None
+    label = table.label() if known else np.full(table.num_rows, np.nan)
+    scores = Scores(table.ids(), label, found)
     return Result({"scores": scores}, {"scores.csv": scores.to_csv()})
 
 

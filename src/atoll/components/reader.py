@@ -31,7 +31,11 @@ class ReaderParameters(Frozen):
         description="the column with the row ids, at every party",
         json_schema_extra=PARTY_LOCAL,
     )
-    label: str = Field(default="y", max_length=256, description="the label's column at the guest")
+    label: str = Field(
+        default="y",
+        max_length=256,
+        description="the label's column at the guest; empty: it has none",
+    )
 
 
 def _open(party: str, role_has_label: bool, parameters: ReaderParameters, tables: Tables) -> Table:
@@ -43,7 +47,7 @@ def _open(party: str, role_has_label: bool, parameters: ReaderParameters, tables
             party=party,
             place="parameters.tables",
         )
-    label = parameters.label if role_has_label else None
+    label = (parameters.label or None) if role_has_label else None
     return tables.open(name, id_column=parameters.id, label=label)
 
 

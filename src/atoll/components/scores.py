@@ -14,24 +14,28 @@ Floats = npt.NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Scores:
-    """Probabilities of label 1, float64[rows], with the rows' ids (Arrow binary) and labels."""
+    """Probabilities of label 1, float64[rows], with the rows' ids (Arrow binary) and labels.
+
+    Labels are NaN where they are not known.
+    """
 
     ids: Any
     label: Floats
     score: Floats
 
-    def to_csv(self) -> bytes:
-        """Return the columns id, label, score as CSV; scores keep every bit."""
+    def to_arrow(self) -> Any:
+        """Return the columns id (text), label (if known) and score as an Arrow table."""
         import pyarrow as pa
+
+        columns = {"id": self.ids.cast(pa.string())}
+        if not np.isnan(self.label).any():
+            columns["label"] = pa.array(self.label)
+        return pa.table(columns | {"score": pa.array(self.score)})
+
+    def to_csv(self) -> bytes:
+        """Return the columns id, label (if known), score as CSV; scores keep every bit."""
         import pyarrow.csv as arrow_csv
 
-        whole = pa.table(
-            {
-                "id": self.ids.cast(pa.string()),
-                "label": pa.array(self.label),
-                "score": pa.array(self.score),
-            }
-        )
         out = io.BytesIO()
-        arrow_csv.write_csv(whole, out)
+        arrow_csv.write_csv(self.to_arrow(), out)
         return out.getvalue()

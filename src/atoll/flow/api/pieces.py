@@ -31,6 +31,6 @@ def pieces(content: Content, form: str) -> Iterator[bytes]:
 def _batches(value: Table | Scores) -> Sequence[Any]:
     if isinstance(value, Table):
         return value.partitions
-    columns = {"id": value.ids, "label": pa.array(value.label), "score": pa.array(value.score)}
-    whole = pa.table(columns)
+    whole = value.to_arrow()
+    whole = whole.set_column(0, "id", value.ids)
     return whole.to_batches() or [pa.RecordBatch.from_pylist([], schema=whole.schema)]

@@ -23,10 +23,18 @@ _ROWS = ("train", "table", "tables.0")
 
 
 def predict_job(
-    graph: Job, step: str, kind: str, model: str, version: int, tables: Mapping[str, str]
+    graph: Job,
+    step: str,
+    kind: str,
+    model: str,
+    version: int,
+    tables: Mapping[str, str],
+    label: str | None = None,
 ) -> Job:
     """Return the job that scores ``tables`` (by party) with the model of a training step.
 
+    ``label`` is the label's column in the guest's table, empty if it has none; None: that of the
+    training.
     Errors: ATL-REG-009 the model's kind or graph has no prediction, or tables do not fit.
     """
     _check_tables(graph, tables)
@@ -35,7 +43,7 @@ def predict_job(
         raise _none(f"models of kind {kind!r} have no prediction")
     steps: dict[str, Step] = {}
     rows = _rows_of(graph, graph.steps[step])
-    source = _take(graph, rows, tables, steps)
+    source = _take(graph, rows, tables, steps, label)
     steps[MODEL_STEP] = Step(
         component=REGISTERED_MODEL.name,
         inputs={"table": source},
@@ -75,19 +83,27 @@ def _rows_of(graph: Job, step: Step) -> str:
     raise _none("a step before the training takes no rows")
 
 
-def _take(graph: Job, source: str, tables: Mapping[str, str], steps: dict[str, Step]) -> str:
+def _take(
+    graph: Job,
+    source: str,
+    tables: Mapping[str, str],
+    steps: dict[str, Step],
+    label: str | None,
+) -> str:
     """Take over the steps behind an output; return the output that stands for it."""
     name, _, output = source.partition(".")
     step = graph.steps.get(name)
     if step is None:
         raise _none("the graph of its training is damaged")
     if step.component not in DEPLOYABLE:
-        return _take(graph, _rows_of(graph, step), tables, steps)
-    inputs = {port: _take(graph, at, tables, steps) for port, at in step.inputs.items()}
+        return _take(graph, _rows_of(graph, step), tables, steps, label)
+    inputs = {port: _take(graph, at, tables, steps, label) for port, at in step.inputs.items()}
     name = name if name not in {MODEL_STEP, PREDICTION_STEP} else f"{name}-rows"
     parameters: dict[str, Any] = dict(step.parameters)
     if step.component == READER:
         parameters["tables"] = dict(tables)
+        if label is not None:
+            parameters["label"] = label
     steps[name] = Step(
         component=step.component, inputs=inputs, parameters=parameters, overrides=step.overrides
     )

@@ -15,6 +15,7 @@ from sqlalchemy import Connection, exists, select
 
 from atoll.channel.identity import Identity
 from atoll.core import codec
+from atoll.core.names import Role
 from atoll.flow.api.services import Page
 from atoll.flow.node.data_staging import receive, sweep
 from atoll.flow.node.model_archive import Manifest, PartFacts, copy_part, open_archive, pieces
@@ -24,6 +25,7 @@ from atoll.flow.store import (
     ArtifactRow,
     Artifacts,
     Database,
+    DataSets,
     JobRow,
     Jobs,
     Meta,
@@ -388,7 +390,16 @@ class ModelService:
         row = self._find(model, version)
         self.part(model, version)
         graph = self._graph(row)
-        return predict_job(graph, row.step or "", row.kind, model, version, tables)
+        label = self._label(graph, tables)
+        return predict_job(graph, row.step or "", row.kind, model, version, tables, label)
+
+    def _label(self, graph: Job, tables: Mapping[str, str]) -> str | None:
+        """Return the label's column of the guest's table, empty for none; None: not here."""
+        party = self._identity().party
+        if graph.parties.get(party) != Role.GUEST or party not in tables:
+            return None
+        found = DataSets(self._database).find(tables[party])
+        return None if found is None else found.label or ""
 
     def _graph(self, row: ModelRow) -> Job:
         graph = row.lineage.get("graph")
