@@ -89,11 +89,13 @@ class Node:
 
 
 @contextmanager
-def nodes(*parties: str | Identity, settings: GatewaySettings = BRISK) -> Iterator[list[Node]]:
+def nodes(
+    *parties: str | Identity, settings: GatewaySettings = BRISK, place: str | None = None
+) -> Iterator[list[Node]]:
     """Start nodes that trust and can dial each other; names get fresh identities."""
     fresh = identities(*(party for party in parties if isinstance(party, str)))
     who = [fresh[party] if isinstance(party, str) else party for party in parties]
-    with tempfile.TemporaryDirectory() as name, contextlib.ExitStack() as stack:
+    with tempfile.TemporaryDirectory(dir=place) as name, contextlib.ExitStack() as stack:
         made = [Node(identity, Path(name), settings) for identity in who]
         for node in made:
             stack.callback(node.close)

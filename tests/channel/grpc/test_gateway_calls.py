@@ -337,6 +337,7 @@ def test_closing_ends_whoever_waits() -> None:
         assert asking.exception(LONG) is not None
 
 
+@pytest.mark.usefixtures("interruptible")
 def test_an_interrupt_ends_a_waiting_call() -> None:
     with nodes("shop", "bank") as (shop, bank):
         waits: list[tuple[object, ...]] = [

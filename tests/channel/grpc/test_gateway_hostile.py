@@ -196,7 +196,9 @@ def test_another_user_is_refused() -> None:
         "line.connect(sys.argv[1]); line.sendall(bytes.fromhex(sys.argv[2]));"
         "sys.stdout.write(repr(line.recv(64)))"
     )
-    with nodes("shop", "bank") as (shop, bank), workers(shop, bank) as (ours, theirs):
+    # The tests' own temporary folder may be closed to other users as it is.
+    made = nodes("shop", "bank", place="/tmp")
+    with made as (shop, bank), workers(shop, bank) as (ours, theirs):
         greet(ours, theirs)
         knock = word(message("job", shop.tokens["job"], "bank"))
         shop.folder.chmod(0o755)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -253,14 +252,6 @@ def test_cancel_ends_waiting_calls() -> None:
         shop.cancel()
         with refused("ATL-NET-023"):
             waiting.result(LONG)
-
-
-@pytest.fixture
-def interruptible() -> Iterator[None]:
-    """Whoever started the tests in the background may have made them deaf to SIGINT."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
 
 
 @pytest.mark.usefixtures("interruptible")

@@ -156,10 +156,12 @@ def mariadb() -> Iterator[Server]:
     with _folder(user) as folder:
         data = f"--datadir={folder / 'data'}"
         install = [str(programs.install), "--no-defaults", data, "--skip-test-db"]
-        install.append("--auth-root-authentication-method=normal")
+        # The tests' own temporary folder is closed to this user.
+        install += ["--auth-root-authentication-method=normal", f"--tmpdir={folder}"]
         _run(_as(user, *install), folder)
         path = folder / "sock"
-        options = ["--skip-networking", f"--socket={path}", "--performance-schema=OFF"]
+        options = ["--skip-networking", f"--socket={path}", f"--tmpdir={folder}"]
+        options.append("--performance-schema=OFF")
         options += ["--innodb-flush-log-at-trx-commit=0", "--innodb-buffer-pool-size=24M"]
         options += ["--innodb-log-file-size=16M", f"--pid-file={folder / 'pid'}", "--skip-log-bin"]
         command = _as(user, str(programs.server), "--no-defaults", data, *options, death="KILL")
