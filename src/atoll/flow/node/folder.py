@@ -111,7 +111,8 @@ class NodeFolder:
     def clear(self) -> None:
         """Remove the sockets of a node that was killed; only with the lock. Errors: ATL-NOD-002."""
         with self._usable():
-            for path in self.sockets.iterdir():
+            sockets = self.sockets
+            for path in sockets.iterdir() if sockets.is_dir() else ():
                 path.unlink(missing_ok=True)
 
     def _leave_sockets(self) -> None:
