@@ -176,6 +176,7 @@ def gone(folder: Path, seconds: float = 60.0) -> bool:
 LONG = ("--rows", "20000", "--trees", "400")
 
 
+@pytest.mark.usefixtures("interruptible")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupted_demo_leaves_nothing(tmp_path: Path, number: signal.Signals) -> None:
     with Running(tmp_path, LONG) as running:
