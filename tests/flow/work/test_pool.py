@@ -190,6 +190,20 @@ def test_a_task_that_is_deaf_is_killed_after_the_grace(tmp_path: Path) -> None:
         assert gone(pid)
 
 
+@pytest.mark.parametrize("act", ["wait", "hang"])
+def test_a_worker_that_is_terminated_says_so_before_it_ends(
+    shared: Pool, tmp_path: Path, act: str
+) -> None:
+    os.mkfifo(tmp_path / "path")
+    worker, ear = begin(shared, tmp_path, act)
+    ear.wait("progress")
+    assert worker.pid is not None
+    os.kill(worker.pid, signal.SIGTERM)
+    event = ear.end()
+    assert (event.kind, event.state) == ("failed", "cancelled")
+    assert event.data["error"]["code"] == "ATL-JOB-001"
+
+
 def test_a_worker_that_dies_by_itself_is_lost_and_its_children_die(
     shared: Pool, tmp_path: Path
 ) -> None:

@@ -107,6 +107,8 @@ class Running:
         self.execution: Execution | None = None
         self.asked = False
         self.over = threading.Event()
+        self.told = threading.Event()
+        self._end = threading.Lock()
 
     @property
     def name(self) -> list[Any]:
@@ -121,11 +123,19 @@ class Running:
         if wake is not None:
             wake()
 
+    def may_tell_end(self) -> bool:
+        """Say whether its end is still to be told; whoever asks first tells it."""
+        return self._end.acquire(blocking=False)
+
     def give_up(self) -> None:
         """Tell the peers in its place, if it is too busy to hear."""
         if self.transport is not None and not self.over.is_set():
             phase = self.execution.phase if self.execution else "start"
             self.transport.abort("ATL-JOB-001", phase)
+
+
+def _cancelled() -> CancelledError:
+    return CancelledError("ATL-JOB-001", "the job was cancelled")
 
 
 class Server:
@@ -175,8 +185,9 @@ class Server:
         running = self._running
         if running is not None:
             running.stop()
-            if not running.over.wait(_TELL_SECONDS):
+            if not running.told.wait(_TELL_SECONDS):
                 running.give_up()
+                self._tell_end(running, "failed", self._failure(running, _cancelled()))
         return 128 + number
 
     def _read(self) -> bool:
@@ -229,8 +240,16 @@ class Server:
                 running, InternalError("ATL-INT-001", f"an unexpected {type(error).__name__}")
             )
         finally:
+            # What hears of the end may send the next task at once.
             running.over.set()
-        self._voice.tell(event, running.name, fields)
+        self._tell_end(running, event, fields)
+
+    def _tell_end(self, running: Running, event: str, fields: Mapping[str, Any]) -> None:
+        if running.may_tell_end():
+            self._voice.tell(event, running.name, fields)
+            running.told.set()
+        else:
+            running.told.wait(_TELL_SECONDS)
 
     def _failure(self, running: Running, error: AtollError) -> dict[str, Any]:
         if os.environ.get("ATOLL_TRACEBACK") == "1":
@@ -239,7 +258,7 @@ class Server:
         if running.execution is None and running.transport is not None:
             running.transport.abort(error.code, "start")
         if running.asked and not isinstance(error, CancelledError):
-            error = CancelledError("ATL-JOB-001", "the job was cancelled")
+            error = _cancelled()
         located = error.located(party=running.spec.party, phase="start")
         return {"error": located.to_dict(), **used}
 
