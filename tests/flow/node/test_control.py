@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+import threading
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -11,10 +12,16 @@ from typing import Any, cast
 import pytest
 from sqlalchemy import Connection
 
-from atoll.flow.control import Command, JobRecord
+from atoll.flow.control import Command, Ended, JobRecord, StopAsked, view
 from atoll.flow.node.control import Batch, Control
 from atoll.flow.store import Database, Meta
 from atoll.jobs.errors import ConflictError, EnvironmentFault
+from tests.flow.control import pair
+
+
+def refuse(connection: Connection) -> None:
+    """Write what can never be written."""
+    raise ConflictError("ATL-STO-012", "a row like this exists already")
 
 
 class Nothing:
@@ -38,6 +45,26 @@ class Nothing:
         raise AssertionError
 
 
+class OneJob(Nothing):
+    """Effects of a node with one job, whose rows are a record in memory."""
+
+    def __init__(self, record: JobRecord) -> None:
+        self.written = record
+        self.ended = threading.Event()
+
+    def carry_out(self, record: JobRecord, command: Command) -> None:
+        if isinstance(command, Ended):
+            self.ended.set()
+
+    def saved(
+        self, connection: Connection, record: JobRecord, commands: tuple[Command, ...]
+    ) -> None:
+        self.written = record
+
+    def load(self, job: str) -> JobRecord | None:
+        return self.written
+
+
 @pytest.fixture
 def database(tmp_path: Path) -> Iterator[Database]:
     with Database.open(f"sqlite:///{tmp_path}/atoll.db", retry_seconds=0.1) as made:
@@ -53,9 +80,6 @@ def control(database: Database) -> Iterator[Control]:
 
 
 def test_who_waits_for_a_write_that_cannot_be_done_is_told(control: Control) -> None:
-    def refuse(connection: Connection) -> None:
-        raise ConflictError("ATL-STO-012", "a row like this exists already")
-
     def broken(control: Control, batch: Batch) -> None:
         batch.writes.append(refuse)
 
@@ -79,3 +103,18 @@ def test_a_lock_is_waited_out_and_named_meanwhile(control: Control, database: Da
         other.execute("ROLLBACK")
     control.ask(work)
     assert Meta(database).get("noted") == "yes"
+
+
+def test_a_job_whose_event_cannot_be_written_ends_with_the_code(database: Database) -> None:
+    node = pair.Node("bank")
+    node.submit(pair.make_job())
+    effects = OneJob(node.record)
+    control = Control(database, node.rules, effects)
+    control.start({})
+    try:
+        control.event(pair.JOB_ID, lambda now: StopAsked("cancel", "bank", now), refuse)
+        assert effects.ended.wait(10.0)
+    finally:
+        control.close()
+    found = view(effects.written)
+    assert (found.state, found.code) == ("failed", "ATL-STO-012")

@@ -116,6 +116,7 @@ class Control:
         self._trouble: AtollError | None = None
         self._kept: dict[str, float] = {}
         self._probed: dict[str, int] = {}
+        self._given_up: set[str] = set()
         self._next_tick = 0.0
         self._fault = commit_fault()
         self._thread = threading.Thread(target=self._live, name="control", daemon=True)
@@ -247,9 +248,10 @@ class Control:
                 self._commit(batch)
             except Exception as error:
                 _LOG.exception("the control thread could not write")
-                self._undo(batch)
+                known = unexpected(error)
+                self._undo(batch, known.code)
                 for fail in batch.failed:
-                    fail(unexpected(error))
+                    fail(known)
             if self._closing and self._inbox.empty():
                 return
 
@@ -314,13 +316,24 @@ class Control:
                 time.sleep(pause)
                 pause = min(pause * 2, 5.0)
 
-    def _undo(self, batch: Batch) -> None:
-        """Go back to what the database holds: what could not be written did not happen."""
+    def _undo(self, batch: Batch, code: str) -> None:
+        """Go back to what the database holds: what could not be written did not happen.
+
+        A job that lost an event would wait for it, so it is stopped; that is tried once.
+        """
         for job in batch.changed:
             self.records.pop(job, None)
             found = self._loaded(job)
-            if found is not None:
-                self.records[job] = found
+            if found is None:
+                continue
+            self.records[job] = found
+            if found.end is None and job not in self._given_up:
+                self._given_up.add(job)
+                self.stop(job, found.party, code)
+
+    def stop(self, job: str, party: str, code: str) -> None:
+        """Have a job stopped by this node because of a fault of its own."""
+        self.event(job, lambda now: StopAsked("stop", party, now, code=code))
 
     def _loaded(self, job: str) -> JobRecord | None:
         while True:
@@ -343,6 +356,7 @@ class Control:
             settled = all(self.exchange(peer).settled(record) for peer in record.peers)
             if (settled and now - since > _TICK_SECONDS) or now - since > KEEP_SECONDS:
                 del self.records[job], self._kept[job]
+                self._given_up.discard(job)
                 for peer in record.peers:
                     self.exchange(peer).forget(job)
 

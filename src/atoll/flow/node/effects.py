@@ -246,7 +246,11 @@ class NodeEffects:
                     self._reuse(record, command)
         except Exception as error:
             _trace(error)
-            _LOG.error("job %s: %s", record.id, unexpected(error))
+            known = unexpected(error)
+            _LOG.error("job %s: %s", record.id, known)
+            # Without an answer the job would wait; a node that is closing asks again at its start.
+            if not self._closing.is_set():
+                self._control.stop(record.id, record.party, known.code)
 
     def _declare(self, record: JobRecord, command: Declare) -> None:
         try:
