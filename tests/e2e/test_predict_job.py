@@ -31,12 +31,26 @@ def registered(client: Client, model: str) -> bool:
     return any(found.id == model for found in client.models.list().items)
 
 
+def followed(bank: Client, shop: Client, job: str) -> None:
+    """The guest alone sees the loss of each tree; both have a log of their own."""
+    seen = [p for p in bank.jobs.get(job).metrics("boost").items if p.name == "log_loss.train"]
+    assert [point.number for point in seen] == [1, 2, 3]
+    losses = [point.value for point in seen]
+    assert losses == sorted(losses, reverse=True)
+    assert not shop.jobs.get(job).metrics("boost").items
+    for client in (bank, shop):
+        told = [line.message for line in client.jobs.get(job).log("boost").items]
+        assert any(line.startswith("step boost, attempt 1") for line in told)
+        assert any(line.startswith("done in ") for line in told)
+
+
 @pytest.fixture(scope="module")
 def model(two: dict[str, TestNode]) -> str:
     with two["bank"].client() as bank, two["shop"].client() as shop:
         trained = bank.jobs.submit(training_job("bank", "shop", trees=3))
         trained.wait(LIMIT)
         name = f"{trained.id}.boost"
+        followed(bank, shop, trained.id)
         for client in (bank, shop):
             until(partial(registered, client, name))
             assert client.models.get(name, 1).kind == "boosting.model"

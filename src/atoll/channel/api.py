@@ -198,7 +198,12 @@ class Channel:
 
 
 Progress = Callable[[str, int, int], None]
+Metric = Callable[[str, float, int], None]
 
 
 def no_progress(phase: str, done: int, total: int) -> None:
     """Report progress to nobody."""
+
+
+def no_metric(name: str, value: float, number: int) -> None:
+    """Report a metric to nobody."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from dataclasses import dataclass, field, replace
 
-from atoll.channel.api import Channel, Progress, no_progress
+from atoll.channel.api import Channel, Metric, Progress, no_metric, no_progress
 from atoll.core.clock import Clock, SystemClock
 from atoll.core.errors import CancelledError, UserError
 from atoll.core.limits import Limits
@@ -36,6 +36,8 @@ class Party:
     ``roles`` maps every party of the job, this one included, to its role. ``session`` is the
     32-byte session id that all parties derived from the job hash, step, attempt and fresh nonces;
     it enters every hash, key and tag. ``public_rng`` comes from the joint coin toss.
+    ``metric`` takes name, value and number (of the tree, round or epoch) of a point that this
+    party's own node shows while the work goes on; no peer is told.
     """
 
     name: str
@@ -47,6 +49,7 @@ class Party:
     clock: Clock = field(default_factory=SystemClock)
     limits: Limits = field(default_factory=Limits)
     progress: Progress = no_progress
+    metric: Metric = no_metric
     cancel: Cancel = field(default_factory=Cancel)
 
     @property

@@ -50,6 +50,7 @@ def _swap(task: Task, parameters: Parameters) -> Result:
     party = task.party
     rows = task.inputs["table"].num_rows
     party.progress("swap", 0, 1)
+    party.metric("rows", rows, 1)
     total = rows
     for peer in sorted(party.roles.keys() - {party.name}):
         party.channel.send(peer, "number", Number(rows))

@@ -135,6 +135,23 @@ def test_a_result_tells_outputs_use_traffic_and_reveals(places: dict[str, little
     phases = [fields["phase"] for event, fields in heard.events if event == "phase"]
     assert phases[0] == "hello"
     assert phases[-1] == "finish"
+    points = [fields for event, fields in heard.events if event == "metric"]
+    assert {"name": "rows", "value": 9.0, "number": 1} in points
+
+
+def test_a_log_tells_what_went_in_and_came_out(
+    places: dict[str, little.Node], caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "atoll.task")
+    swap(places).check()
+    told = "\n".join(caplog.messages)
+    assert "step swap, attempt 0: swap 1 with shop" in told
+    assert "input table: 9 rows, 1 columns" in told
+    assert "output sum.txt: 3 bytes, digest " in told
+    caplog.clear()
+    assert not swap(places, {"shop": {"parameters": {"fail": "shop"}}}).results
+    assert any("ended in phase swap: ATL-INT-001" in line for line in caplog.messages)
+    assert "with a value in it" not in caplog.text
 
 
 def test_everybody_draws_from_the_tossed_seed_and_sessions_differ(

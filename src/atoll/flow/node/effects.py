@@ -8,7 +8,7 @@ import shutil
 import threading
 import time
 from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, TypeVar
 
 from sqlalchemy import Connection
@@ -326,11 +326,10 @@ class NodeEffects:
         if event.kind == "log":
             self._recorder.log(event)
             return
-        if event.kind == "traffic":
-            self._database.write(lambda c: self._recorder.traffic(c, event))
-            return
-        if event.kind == "metric":
-            self._database.write(lambda c: self._recorder.metric(c, event))
+        if event.kind in ("traffic", "metric"):
+            # Not waited for, so that many share a commit; the end of the task is written after.
+            keep = self._recorder.traffic if event.kind == "traffic" else self._recorder.metric
+            self._database.submit(lambda c: keep(c, event)).add_done_callback(_complain)
             return
         now = time.monotonic()
         last = event.data.get("done") == event.data.get("total")
@@ -338,7 +337,7 @@ class NodeEffects:
             if now - self._told.get(key, 0.0) < _PROGRESS_SECONDS:
                 return
             self._told[key] = now
-        self._database.submit(lambda c: self._append(c, event))
+        self._database.submit(lambda c: self._append(c, event)).add_done_callback(_complain)
         self._control.event(event.job, lambda moment: Progressed(now=moment))
 
     def _append(self, connection: Connection, event: TaskEvent) -> None:
@@ -395,6 +394,12 @@ class NodeEffects:
             _trace(error)
             event = failure_of(unexpected(error), key, event.data)
         return event
+
+
+def _complain(written: Future[None]) -> None:
+    error = None if written.cancelled() else written.exception()
+    if isinstance(error, Exception):
+        _LOG.error("what a task told was not written: %s", unexpected(error))
 
 
 def _trace(error: Exception) -> None:

@@ -5,6 +5,7 @@ On any error the peers are told code and phase, and nothing is written.
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -43,12 +44,16 @@ from atoll.flow.work.messages import NONCE_BYTES, Hello
 from atoll.flow.work.specification import TaskSpec
 from atoll.operators import coin_toss
 from atoll.operators.coin_toss.api import SEED_BYTES
+from atoll.table import Table
 
 HELLO_TASK = "flow.hello"
 HELLO_PHASE = "hello"
 _TOSS_SOURCES = ("atoll.operators.coin_toss",)
 _TRAFFIC_SECONDS = 1.0
 _METRICS = 200
+_POINTS = 100_000
+
+_LOG = logging.getLogger("atoll.task")
 
 
 @dataclass(frozen=True)
@@ -75,6 +80,7 @@ class Execution:
         self._disclosures = Disclosures()
         self._use = Use()
         self._told = time.monotonic()
+        self._points = 0
 
     def run(self) -> dict[str, Any]:
         """Run the task and return its result (see ``TaskEvent``).
@@ -86,6 +92,7 @@ class Execution:
         except Exception as error:
             known = self._known(error)
             self._around.transport.abort(known.code, known.phase or self.phase)
+            _LOG.error("ended in phase %s: %s", known.phase or self.phase, known)
             raise known from error
 
     def used(self) -> dict[str, Any]:
@@ -107,6 +114,14 @@ class Execution:
         spec, around = self.spec, self._around
         around.memory.begin(spec.job_id)
         component = self._component()
+        _LOG.info(
+            "step %s, attempt %d: %s %s with %s",
+            spec.step,
+            spec.attempt,
+            component.name if component else COIN_TASK,
+            component.version if component else "",
+            ", ".join(sorted(spec.job.parties.keys() - {spec.party})) or "nobody",
+        )
         self._enter(HELLO_PHASE)
         session = self._hello(component)
         self._enter(spec.step)
@@ -120,11 +135,14 @@ class Execution:
             staging.publish()
         finally:
             staging.discard()
-        return {**written, **self.used()}
+        used = self.used()
+        _log_end(written, used)
+        return {**written, **used}
 
     def _enter(self, phase: str) -> None:
         self._around.cancel.check()
         self.phase = phase
+        _LOG.info("phase %s", phase)
         self._around.events("phase", phase=phase)
 
     def _component(self) -> Component | None:
@@ -196,6 +214,7 @@ class Execution:
             clock=around.clock,
             limits=around.limits,
             progress=self._progress,
+            metric=self._metric,
             cancel=around.cancel,
         )
 
@@ -206,6 +225,13 @@ class Execution:
             self._told = now
             around.events("traffic", traffic=traffic(self._counters))
 
+    def _metric(self, name: str, value: float, number: int) -> None:
+        self._points += 1
+        if self._points <= _POINTS:
+            self._around.events("metric", name=name, value=float(value), number=number)
+        elif self._points == _POINTS + 1:
+            _LOG.warning("only the first %d points of metrics are kept", _POINTS)
+
     def _toss(self, session: bytes) -> Result:
         # Until the coins are tossed nobody may draw on shared randomness.
         party = self._party(COIN_TASK, session, PublicRandom(b""))
@@ -215,6 +241,8 @@ class Execution:
     def _call(self, component: Component, session: bytes) -> Result:
         spec, around = self.spec, self._around
         inputs = gather(spec, component.inputs, around.memory)
+        for port, value in inputs.items():
+            _LOG.info("input %s: %s", port, _shape(value))
         parameters = self._parameters(component)
         party = self._party(spec.step, session, self._public())
         task = Task(spec.step, party, inputs, ApprovedTables(spec.tables))
@@ -277,6 +305,27 @@ def _figures(name: str, value: Any) -> Any:
             yield from _figures(f"{name}.{key}" if name else str(key), inner)
     elif isinstance(value, int | float) and not isinstance(value, bool):
         yield name, float(value)
+
+
+def _shape(value: Any) -> str:
+    """Say of what size an input is, where it has one."""
+    if isinstance(value, Table):
+        return f"{value.num_rows} rows, {len(value.columns)} columns"
+    return type(value).__name__
+
+
+def _log_end(written: Mapping[str, Any], used: Mapping[str, Any]) -> None:
+    for name, kept in (written["outputs"] | written["files"]).items():
+        _LOG.info("output %s: %d bytes, digest %s", name, kept["bytes"], kept["digest"])
+    sent = sum(row["bytes_sent"] for row in used["traffic"])
+    received = sum(row["bytes_received"] for row in used["traffic"])
+    _LOG.info(
+        "done in %.3f s (%.3f s of processor time): %d bytes sent, %d received",
+        used["seconds"],
+        used["cpu_seconds"],
+        sent,
+        received,
+    )
 
 
 def _not_mine(place: str) -> InternalError:

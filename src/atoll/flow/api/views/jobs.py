@@ -151,7 +151,7 @@ class Log(Given):
 
 
 class Metric(Given):
-    """A figure of an attempt; ``number`` counts the same name."""
+    """A figure of an attempt; ``number`` is its tree, round or epoch, 0 for a last figure."""
 
     name: str
     number: int = 0

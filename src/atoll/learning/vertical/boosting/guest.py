@@ -182,10 +182,14 @@ class GuestTrainer:
 
     def _record(self, tree: _Tree, margin: Floats, loss: float | None, seconds: float) -> None:
         names = (self._party.name, *self._party.hosts)
+        fitted = log_loss(margin, self._label)
+        self._party.metric("log_loss.train", fitted, tree.number + 1)
+        if loss is not None:
+            self._party.metric("log_loss.validation", loss, tree.number + 1)
         self._history.trees.append(
             TreeRecord(
                 tree.number,
-                log_loss(margin, self._label),
+                fitted,
                 loss,
                 {names[owner]: count for owner, count in sorted(tree.new_splits.items())},
                 tree.refused,
