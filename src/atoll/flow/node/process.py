@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import signal
 import subprocess
@@ -143,6 +144,16 @@ def _collect(*more: subprocess.Popen[bytes]) -> None:
     """Let go of the children that have ended, and hold these."""
     with _STARTING:
         _STARTED[:] = [child for child in (*_STARTED, *more) if child.poll() is None]
+
+
+def _let_go() -> None:
+    """Nodes outlive whoever started them: nobody is to be warned of that."""
+    _collect()
+    for child in _STARTED:
+        child.returncode = 0
+
+
+atexit.register(_let_go)
 
 
 def default_folder() -> Path:
