@@ -9,11 +9,15 @@ from typing import Any
 
 import pytest
 
-from atoll.core.errors import AtollError
+from atoll.core.errors import AtollError, NetworkError
 from atoll.flow.node.faults import KILL_COMMIT
 from atoll.jobs.definition import Job
+from atoll.jobs.errors import NotFoundError
+from atoll.sdk.calls import jobs as calls
 from tests.drills.checks import ENDED, check, wait_ended
 from tests.e2e.nodes import TestNode, small_job, until
+
+NOBODYS = "20000101000000-00000000"
 
 
 def order_of(node: TestNode) -> Path:
@@ -62,8 +66,18 @@ class Pair:
         order_of(self[victim]).write_text(f"{moment} {count}")
 
     def spare(self, victim: str) -> None:
-        """Take that back."""
+        """Take that back; afterwards the node is dead, or it lives on."""
         order_of(self[victim]).unlink(missing_ok=True)
+        if self[victim].folder.running() is None:
+            return
+        try:
+            # Answered by the thread that commits, so what it was at is over.
+            with self[victim].client() as client:
+                client.send(calls.stop(NOBODYS))
+        except NetworkError:
+            until(lambda: self[victim].folder.running() is None)
+        except NotFoundError:
+            pass
 
     def dead_or_done(self, victim: str, job: str) -> bool:
         """Wait until the node died or the job ended there; say whether it died."""

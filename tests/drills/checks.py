@@ -62,7 +62,7 @@ def check(made: dict[str, TestNode], *jobs: str, success: bool = True) -> None:
     for job in jobs:
         check_once(made, job)
     for node in made.values():
-        until(lambda node=node: not orphans(node, jobs), ORPHAN_SECONDS)  # type: ignore[misc]
+        no_orphans(node, jobs)
 
 
 def check_once(made: dict[str, TestNode], job: str) -> None:
@@ -131,6 +131,20 @@ def orphans(node: TestNode, jobs: Iterable[str]) -> list[str]:
     found += [f"outputs of {job}" for job in jobs if (folder.jobs / job / "outputs").exists()]
     found += [f"incoming {path}" for path in (folder.artifacts / "incoming").glob("*")]
     return found
+
+
+def no_orphans(node: TestNode, jobs: Iterable[str]) -> None:
+    """Check that in 30 seconds nothing of these ended jobs is left."""
+    found = list[str]()
+
+    def clear() -> bool:
+        found[:] = orphans(node, jobs)
+        return not found
+
+    try:
+        until(clear, ORPHAN_SECONDS)
+    except AssertionError:
+        raise AssertionError(f"left at {node.party} after 30 s: {found}") from None
 
 
 def stale_sockets(folder: NodeFolder) -> list[Any]:
