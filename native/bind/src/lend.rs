@@ -43,13 +43,22 @@ pub fn blocking<T: Send>(
     call: impl FnOnce(&mut dyn FnMut() -> bool) -> T + Send,
 ) -> PyResult<T> {
     let mut signal = None;
+    let mut ending = false;
     let result = py.detach(|| {
-        call(&mut || {
+        let result = call(&mut || {
             if signal.is_none() {
-                signal = Python::attach(|py| py.check_signals()).err();
+                match Python::try_attach(|py| py.check_signals()) {
+                    Some(checked) => signal = checked.err(),
+                    None => ending = true,
+                }
             }
-            signal.is_some()
-        })
+            signal.is_some() || ending
+        });
+        // An interpreter that ends takes no thread back; by now this one holds nothing.
+        while ending {
+            std::thread::park();
+        }
+        result
     });
     signal.map_or(Ok(result), Err)
 }

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import os
 
-from pydantic import Field
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from collections.abc import Mapping
+from typing import Self
 
-from atoll.core.errors import InternalError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from atoll.core.errors import InternalError, UserError
+
+_PREFIX = "ATOLL_"
 
 
-class Settings(BaseSettings):
+class Settings(BaseModel):
     """Process-wide settings; every field is an environment variable ``ATOLL_<NAME>``."""
 
-    model_config = SettingsConfigDict(
-        env_prefix="ATOLL_", env_nested_delimiter="__", extra="ignore", frozen=True
-    )
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
     silence_seconds: float = Field(
         default=30.0, gt=0, description="a peer silent for so long is lost"
@@ -30,6 +32,19 @@ class Settings(BaseSettings):
         default=600.0, gt=0, description="how long to wait for one message"
     )
     threads: int = Field(default=0, ge=0, description="threads for kernels; 0 means all cores")
+
+    @classmethod
+    def of_environment(cls, environment: Mapping[str, str] | None = None) -> Self:
+        """Return what the environment says. Errors: ATL-SET-011 a value that cannot be used."""
+        given = os.environ if environment is None else environment
+        named = {name: _PREFIX + name.upper() for name in cls.model_fields}
+        said = {name: given[key] for name, key in named.items() if key in given}
+        try:
+            return cls.model_validate(said)
+        except ValidationError as error:
+            wrong = error.errors(include_url=False, include_input=False)[0]
+            place = named.get(str(wrong["loc"][0]), "")
+            raise UserError("ATL-SET-011", wrong["msg"], place=place) from error
 
 
 def insecure_allowed() -> bool:

@@ -43,6 +43,6 @@ def connect(specification: Specification) -> Connection:
         sorted(parties.keys() - {identity.party}),
         listen=specification.listen,
         addresses=addresses,
-        settings=WireSettings.of(Settings()),
+        settings=WireSettings.of(Settings.of_environment()),
     )
     return Connection(identity, transport, transport.address)

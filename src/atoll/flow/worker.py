@@ -46,7 +46,7 @@ def make_run(
     cancel: Cancel,
 ) -> Run:
     """Put together what the runner needs from a specification and an open connection."""
-    settings = Settings()
+    settings = Settings.of_environment()
     limits = Limits(
         receive_seconds=settings.receive_seconds,
         silence_seconds=settings.silence_seconds,

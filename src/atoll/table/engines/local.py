@@ -21,7 +21,7 @@ class LocalEngine:
     def __init__(self, threads: int = 0) -> None:
         if threads < 0:
             raise UserError("ATL-TAB-028", "the number of threads cannot be negative")
-        self.threads = threads or Settings().threads or os.cpu_count() or 1
+        self.threads = threads or Settings.of_environment().threads or os.cpu_count() or 1
         self._pool: ThreadPoolExecutor | None = None
         self._lock = threading.Lock()
         self._inside = threading.local()
