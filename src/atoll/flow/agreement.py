@@ -137,7 +137,7 @@ def agree(position: Position, channel: Channel) -> Agreement:
     for peer in peers:
         answer = channel.receive(peer, "approval", SignedApproval)
         agreed[peer] = _checked(position, plan, peer, answer, keys[peer])
-    position.ledger.extend([("approval", _line(entry)) for entry in agreed.values()])
+    position.ledger.extend([("approval", entry.to_line()) for entry in agreed.values()])
     return Agreement(plan, {party: entry.nonce for party, entry in agreed.items()})
 
 
@@ -157,18 +157,6 @@ def _checked(
     if used:
         raise DeniedError("ATL-PLN-004", "the approval was used before", party=peer)
     return entry
-
-
-def _line(entry: Approval) -> dict[str, Any]:
-    return {
-        "job": entry.job,
-        "plan": entry.plan,
-        "approver": entry.approver,
-        "role": entry.role,
-        "nonce": entry.nonce.hex(),
-        "expires": entry.expires,
-        "runs": entry.runs,
-    }
 
 
 def _mapping(peer: str, data: bytes) -> dict[str, Any]:

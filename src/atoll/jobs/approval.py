@@ -48,6 +48,11 @@ class Approval:
         """Return the bytes that are signed."""
         return codec.encode([TYPE, asdict(self)])
 
+    def to_line(self) -> dict[str, Any]:
+        """Return what a ledger keeps of it: all but the keys, in plain types."""
+        line = {name: value for name, value in asdict(self).items() if name != "keys"}
+        return line | {"nonce": self.nonce.hex()}
+
     @classmethod
     def decode(cls, data: bytes) -> Approval:
         """Read the signed bytes. Errors: ATL-PLN-002 if they are not an approval."""

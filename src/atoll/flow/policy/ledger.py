@@ -189,7 +189,7 @@ class DatabaseLedger:
 
         Errors: ATL-PLN-004 an approval that another job used.
         """
-        entries = [{"run": job, **_approval(entry)} for entry in agreed]
+        entries = [{"run": job, **entry.to_line()} for entry in agreed]
 
         def work(connection: Connection) -> None:
             known = self._follow(connection, self._writing).nonces
@@ -256,18 +256,6 @@ def _whose(demand: Demand, partner: str, step: str, counts: Counts) -> dict[str,
         "digest": demand.digest,
         "partner": partner,
         "counts": counts.plain(),
-    }
-
-
-def _approval(entry: Approval) -> dict[str, Any]:
-    return {
-        "job": entry.job,
-        "plan": entry.plan,
-        "approver": entry.approver,
-        "role": entry.role,
-        "nonce": entry.nonce.hex(),
-        "expires": entry.expires,
-        "runs": entry.runs,
     }
 
 
