@@ -203,10 +203,16 @@ def secret(file: Path | None, question: str, *, twice: bool = False) -> str:
         raise UserError(
             "ATL-CLI-021",
             "nobody is at the terminal to be asked",
-            hint="name a file, or - for standard input",
+            hint=f"name a file, or - for standard input, with {_file_options()}",
         )
     found: str = click.prompt(question, hide_input=True, confirmation_prompt=twice, err=True)
     return found
+
+
+def _file_options() -> str:
+    """Name the options of the present command that take the file of a secret."""
+    known = [name for option in click.get_current_context().command.params for name in option.opts]
+    return " or ".join(name for name in known if name.endswith("-file"))
 
 
 def _secret_of(file: Path) -> str:

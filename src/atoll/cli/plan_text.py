@@ -54,7 +54,8 @@ def _steps(plan: Plan) -> list[str]:
     whole = amount(sum(plan.estimated_bytes.values()))
     rows.append(("total", "", "", whole, f"{estimated_total(plan):.1f} s"))
     lines = table(rows).split("\n")
-    for step, values in plan.parameters.items():
+    for step in plan.trust_models:
+        values = plan.parameters.get(step)
         if values:
             said = ", ".join(f"{name} {value}" for name, value in values.items())
             lines.append(f"  {step}: {said}")

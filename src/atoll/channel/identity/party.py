@@ -69,7 +69,7 @@ class Identity:
                 "ATL-PTY-012",
                 "no authority is pinned for this party",
                 party=party,
-                hint="exchange authority certificates, then: atoll party trust",
+                hint="become partners: atoll party invite, or atoll party trust with its authority",
             )
         return found
 

@@ -149,13 +149,18 @@ class JobRows:
     def _tell(
         self, connection: Connection, record: JobRecord, seen: JobView, former: JobView | None
     ) -> None:
-        if former is None or (seen.state, seen.reason) != (former.state, former.reason):
+        moved = former is None or (seen.state, seen.reason) != (former.state, former.reason)
+        over = seen.state in ENDED
+        # The end comes last: who follows a job goes away with it.
+        if moved and not over:
             self._append(connection, record.id, "state", None, None, self._state(record, seen))
         steps: Mapping[str, Any] = former.steps if former is not None else {}
         for name, entry in seen.steps.items():
             if entry.state != "waiting" and steps.get(name) != entry:
                 data = {"state": entry.state, "own": entry.own, "peers": dict(entry.peers)}
                 self._append(connection, record.id, "step", name, entry.attempt, data)
+        if moved and over:
+            self._append(connection, record.id, "state", None, None, self._state(record, seen))
 
     def _state(self, record: JobRecord, seen: JobView) -> dict[str, Any]:
         data = {
