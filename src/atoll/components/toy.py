@@ -9,6 +9,7 @@ import numpy as np
 from pydantic import Field
 
 from atoll.components.api import Component, Facts, Result, Tables, Task, Terms
+from atoll.core import codec
 from atoll.jobs.definition import Frozen
 from atoll.jobs.plan import TableFacts
 from atoll.table.rule import ID_RULE
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from atoll.table import Table
 
 NAME = "toy"
+LABEL = "y"
 
 
 class ToyParameters(Frozen):
@@ -25,6 +27,10 @@ class ToyParameters(Frozen):
     rows: int = Field(200, ge=8, le=100_000, description="rows at each party")
     columns: int = Field(3, ge=1, le=100, description="feature columns at each party")
     seed: int = Field(1, ge=0, lt=1 << 32, description="what everything is made from; no secret")
+
+
+def _columns(party: str, parameters: ToyParameters) -> tuple[str, ...]:
+    return tuple(f"{party}-{at}" for at in range(parameters.columns))
 
 
 def make(party: str, guest: str, parameters: ToyParameters) -> Table:
@@ -43,9 +49,10 @@ def make(party: str, guest: str, parameters: ToyParameters) -> Table:
     values[:, 0] += shared
     arrays = {"id": pa.array([f"toy-{at:06d}" for at in range(first, first + rows)])}
     if is_guest:
-        arrays["y"] = pa.array((shared > 0).astype(np.int64))
-    arrays |= {f"{party}-{at}": pa.array(values[:, at]) for at in range(columns)}
-    label = "y" if is_guest else None
+        arrays[LABEL] = pa.array((shared > 0).astype(np.int64))
+    names = _columns(party, parameters)
+    arrays |= {name: pa.array(values[:, at]) for at, name in enumerate(names)}
+    label = LABEL if is_guest else None
     return Table.from_arrow(pa.table(arrays), id_column="id", label=label)
 
 
@@ -55,14 +62,17 @@ def run(task: Task, parameters: ToyParameters) -> Result:
 
 
 def declare(party: str, guest: str, parameters: ToyParameters, tables: Tables) -> TableFacts | None:
-    """Return the facts of the table that this party will make up."""
-    table = make(party, guest, parameters)
+    """Return the facts of the table that this party will make up; it is not made for that.
+
+    The digest is of all that the table follows from.
+    """
+    source = ["atoll/toy/v1", party, party == guest, parameters.model_dump()]
     return TableFacts(
         name=NAME,
-        digest=table.digest(),
-        rows=table.num_rows,
-        columns=table.columns,
-        label=table.label_name,
+        digest=codec.digest(source),
+        rows=parameters.rows,
+        columns=_columns(party, parameters),
+        label=LABEL if party == guest else None,
         id_rule=ID_RULE,
     )
 

@@ -1,0 +1,36 @@
+"""What is said of a made-up table before it is made is true of it."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+import pytest
+
+from atoll.components.toy import LABEL, TOY, ToyParameters, make
+
+TABLES = cast(Any, None)
+
+
+@pytest.mark.parametrize("party", ["bank", "shop"])
+@pytest.mark.parametrize(("rows", "columns"), [(8, 1), (50, 7)])
+def test_the_facts_are_those_of_the_table(party: str, rows: int, columns: int) -> None:
+    parameters = ToyParameters(rows=rows, columns=columns, seed=3)
+    assert TOY.declare is not None
+    facts = TOY.declare(party, "bank", parameters, TABLES)
+    table = make(party, "bank", parameters)
+    assert facts is not None
+    assert (facts.rows, facts.columns) == (table.num_rows, table.columns)
+    assert facts.label == table.label_name == (LABEL if party == "bank" else None)
+
+
+def test_another_table_has_another_digest() -> None:
+    assert TOY.declare is not None
+    base = ToyParameters.model_validate({})
+    found = set()
+    for party in ("bank", "shop"):
+        for guest in ("bank", "shop"):
+            for change in ({}, {"seed": 2}, {"rows": 201}, {"columns": 4}):
+                facts = TOY.declare(party, guest, base.model_copy(update=change), TABLES)
+                assert facts is not None
+                found.add(facts.digest)
+    assert len(found) == 16
