@@ -9,12 +9,21 @@ import signal
 from atoll.channel.api import Transport
 from atoll.core.settings import require_insecure
 
+_FILES = 65_536
 KILL_AT = "ATOLL_FAULT_KILL_AT"
 
 
 def no_core_dumps() -> None:
     """Forbid core files: they would hold secrets."""
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+
+
+def many_files() -> None:
+    """Allow as many open files as the system lets us: each task that is relayed takes four."""
+    soft, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = _FILES if most == resource.RLIM_INFINITY else min(most, _FILES)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, most))
 
 
 def perhaps_faulty(transport: Transport) -> Transport:

@@ -18,12 +18,13 @@ from atoll.core.errors import AtollError
 from atoll.flow.node.configuration import load
 from atoll.flow.node.folder import NodeFolder
 from atoll.flow.node.process import check_folder
-from atoll.flow.own_process import no_core_dumps
+from atoll.flow.own_process import many_files, no_core_dumps
 
 
 def main(arguments: list[str]) -> int:
     """Run a node and return its exit code."""
     no_core_dumps()
+    many_files()
     if not arguments:
         sys.stderr.write("usage: python -m atoll.flow.node FOLDER [--set=KEY=VALUE …]\n")
         return 2
