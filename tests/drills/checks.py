@@ -65,11 +65,18 @@ def check(made: dict[str, TestNode], *jobs: str, success: bool = True) -> None:
         no_orphans(node, jobs)
 
 
+def stored(node: TestNode) -> Database:
+    """Open what a node has written, wherever that is."""
+    return Database.open_reading(
+        node.settings.get("database.url", f"sqlite:///{node.folder.database}")
+    )
+
+
 def check_once(made: dict[str, TestNode], job: str) -> None:
     """Check that no step succeeded at all parties in more than one attempt."""
     done: Counter[tuple[str, int]] = Counter()
     for node in made.values():
-        with Database.open_reading(f"sqlite:///{node.folder.database}") as database:
+        with stored(node) as database:
             rows = _rows(database, schema.tasks, job)
         done.update((row.step, row.attempt) for row in rows if row.state in DONE)
     everywhere = Counter(step for (step, _), count in done.items() if count == len(made))
@@ -78,7 +85,7 @@ def check_once(made: dict[str, TestNode], job: str) -> None:
 
 def check_store(node: TestNode, jobs: Iterable[str]) -> None:
     """Check one node's database: nothing twice, nothing open, whole chains."""
-    with Database.open_reading(f"sqlite:///{node.folder.database}") as database:
+    with stored(node) as database:
         assert AuditLog(database).verify() is None
         assert DatabaseLedger(database, node.party).verify() is None
         for job in jobs:

@@ -64,21 +64,25 @@ def test_a_job_that_comes_during_a_lock_waits(two: Pair, who: str) -> None:
 @pytest.fixture(scope="module")
 def server() -> Iterator[Server]:
     try:
-        with postgres() as made:
+        with postgres(durable=True) as made:
             yield made
     except MissingServer as missing:
         pytest.skip(f"needs a server: {missing} is not installed")
 
 
 @pytest.mark.drill
-def test_a_database_server_starts_anew_while_a_job_runs(server: Server, tmp_path: Path) -> None:
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGQUIT], ids=["in order", "crash"])
+def test_a_database_server_starts_anew_while_a_job_runs(
+    server: Server, tmp_path: Path, how: signal.Signals
+) -> None:
+    name = f"shop{int(how)}"
     first = server.url.format(name="postgres").replace("postgresql:", "postgresql+pg8000:", 1)
     engine = create_engine(first, isolation_level="AUTOCOMMIT")
     with engine.connect() as connection:
-        connection.exec_driver_sql("CREATE DATABASE shop")
+        connection.exec_driver_sql(f"CREATE DATABASE {name}")
     engine.dispose()
     made = nodes.make(tmp_path, "bank", "shop")
-    made["shop"].settings["database.url"] = server.url.format(name="shop")
+    made["shop"].settings["database.url"] = server.url.format(name=name)
     for node in made.values():
         node.settings["jobs.peer_seconds"] = "60"
     two = Pair(made)
@@ -88,8 +92,7 @@ def test_a_database_server_starts_anew_while_a_job_runs(server: Server, tmp_path
         job = two.submit(training_job("bank", "shop", trees=30))
         with made["bank"].client() as bank:
             until(lambda: bank.jobs.get(job).view.steps["boost"].state == "running")
-        # In order: it does not synchronise, so its crash would lose what was committed.
-        server.stop(signal.SIGINT)
+        server.stop(how)
         time.sleep(SHORT)
         server.start()
         two.well(job)

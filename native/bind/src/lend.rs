@@ -54,9 +54,11 @@ pub fn blocking<T: Send>(
             }
             signal.is_some() || ending
         });
-        // An interpreter that ends takes no thread back; by now this one holds nothing.
-        while ending {
-            std::thread::park();
+        if ending {
+            // An interpreter that ends takes no thread back; by now this one holds nothing.
+            loop {
+                std::thread::park();
+            }
         }
         result
     });

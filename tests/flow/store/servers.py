@@ -112,9 +112,12 @@ def _run(command: Sequence[str], folder: Path) -> None:
         raise RuntimeError(f"{command}: {done.stdout[-1000:]}{done.stderr[-2000:]}")
 
 
+_DURABLE = ("fsync", "full_page_writes", "synchronous_commit")
+
+
 @contextlib.contextmanager
-def postgres() -> Iterator[Server]:
-    """Run a PostgreSQL server on a Unix socket."""
+def postgres(*, durable: bool = False) -> Iterator[Server]:
+    """Run a PostgreSQL server on a Unix socket; a durable one survives a crash."""
     programs = find_postgres()
     if programs is None:
         raise MissingServer("PostgreSQL")
@@ -125,10 +128,8 @@ def postgres() -> Iterator[Server]:
         _run(
             _as(user, *start, "--encoding", "UTF8", "--locale", "C", "--username", "atoll"), folder
         )
-        options = {
-            "fsync": "off",
-            "full_page_writes": "off",
-            "synchronous_commit": "off",
+        quick = {} if durable else dict.fromkeys(_DURABLE, "off")
+        options = quick | {
             "listen_addresses": "",
             "unix_socket_directories": str(folder),
             "max_connections": "60",
