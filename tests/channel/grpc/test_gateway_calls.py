@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import signal
+import subprocess
+import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -351,6 +353,29 @@ def test_an_interrupt_ends_a_waiting_call() -> None:
             with pytest.raises(KeyboardInterrupt):
                 wait(*arguments)
             alarm.join()
+
+
+LEAVING = """
+import sys, tempfile, threading, time
+from pathlib import Path
+from atoll.channel.grpc import Gateway
+from tests.channel.grpc.world import identities
+
+class Slow:
+    def __del__(self, sleep=time.sleep):
+        sleep(1.0)
+
+with tempfile.TemporaryDirectory() as folder:
+    gateway = Gateway(identities("shop")["shop"], Path(folder) / "gate")
+    threading.Thread(target=gateway.next_call, args=(600.0,), daemon=True).start()
+slow = Slow()
+"""
+
+
+def test_an_interpreter_ends_while_a_thread_waits() -> None:
+    command = [sys.executable, "-c", LEAVING]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=LONG, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_bodies_are_read_only_views() -> None:
