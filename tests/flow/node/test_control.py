@@ -13,7 +13,7 @@ import pytest
 from sqlalchemy import Connection
 
 from atoll.flow.control import Command, Ended, JobRecord, StopAsked, view
-from atoll.flow.node.control import Batch, Control
+from atoll.flow.node.control import Batch, Control, Item, Write
 from atoll.flow.store import Database, Meta
 from atoll.jobs.errors import ConflictError, EnvironmentFault
 from tests.flow.control import pair
@@ -86,6 +86,38 @@ def test_who_waits_for_a_write_that_cannot_be_done_is_told(control: Control) -> 
     with pytest.raises(ConflictError, match="ATL-STO-012"):
         control.ask(broken)
     assert control.ask(lambda control, batch: 7) == 7
+
+
+def test_what_cannot_be_written_takes_nothing_else_along(
+    control: Control, database: Database
+) -> None:
+    """All of it comes in one transaction: the thread is held up until it is queued."""
+    begun, go = threading.Event(), threading.Event()
+    told: list[str] = []
+
+    def hold(control: Control, batch: Batch) -> None:
+        begun.set()
+        assert go.wait(10.0)
+
+    def item(name: str, write: Write) -> Item:
+        def work(control: Control, batch: Batch) -> None:
+            batch.writes.append(write)
+            batch.after.append(lambda: told.append(name))
+            batch.failed.append(lambda error: told.append(error.code))
+
+        return work
+
+    def note(name: str) -> Item:
+        return item(name, lambda c: Meta(database).set(name, "yes", connection=c))
+
+    control.post(hold)
+    assert begun.wait(10.0)
+    for work in (note("a"), item("broken", refuse), note("b")):
+        control.post(work)
+    go.set()
+    assert control.ask(lambda control, batch: 7) == 7
+    assert told == ["a", "ATL-STO-012", "b"]
+    assert Meta(database).get("a") == Meta(database).get("b") == "yes"
 
 
 def test_a_lock_is_waited_out_and_named_meanwhile(control: Control, database: Database) -> None:

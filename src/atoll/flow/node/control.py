@@ -12,7 +12,7 @@ import logging
 import queue
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Protocol, TypeVar
@@ -147,6 +147,8 @@ class Control:
         future: Future[T] = Future()
 
         def item(control: Control, batch: Batch) -> None:
+            if future.done():
+                return
             try:
                 result = work(control, batch)
             except Exception as error:
@@ -242,20 +244,31 @@ class Control:
 
     def _live(self) -> None:
         while True:
-            batch = Batch()
-            self._gather(batch)
-            try:
-                self._commit(batch)
-            except Exception as error:
-                _LOG.exception("the control thread could not write")
-                known = unexpected(error)
-                self._undo(batch, known.code)
-                for fail in batch.failed:
-                    fail(known)
+            items = self._gather()
+            if not self._done(items):
+                # One of them cannot be written; the others shall not suffer for it.
+                for item in items:
+                    self._done([item], last=True)
             if self._closing and self._inbox.empty():
                 return
 
-    def _gather(self, batch: Batch) -> None:
+    def _done(self, items: Sequence[Item], *, last: bool = False) -> bool:
+        """Do these things in one transaction; say whether it was written."""
+        batch = Batch()
+        for item in items:
+            self._run(item, batch)
+        try:
+            self._commit(batch)
+        except Exception as error:
+            known = unexpected(error)
+            self._undo(batch)
+            if last:
+                _LOG.exception("the control thread could not write")
+                self._give_up(batch, known)
+            return False
+        return True
+
+    def _gather(self) -> list[Item]:
         wait = max(self._next_tick - self._monotonic(), 0.0)
         items: list[Item] = []
         try:
@@ -264,11 +277,10 @@ class Control:
                 items.append(self._inbox.get_nowait())
         except queue.Empty:
             pass
-        for item in items:
-            self._run(item, batch)
         if self._monotonic() >= self._next_tick:
             self._next_tick = self._monotonic() + _TICK_SECONDS
-            self._run(_tick, batch)
+            items.append(_tick)
+        return items
 
     def _run(self, item: Item, batch: Batch) -> None:
         try:
@@ -316,20 +328,23 @@ class Control:
                 time.sleep(pause)
                 pause = min(pause * 2, 5.0)
 
-    def _undo(self, batch: Batch, code: str) -> None:
-        """Go back to what the database holds: what could not be written did not happen.
-
-        A job that lost an event would wait for it, so it is stopped; that is tried once.
-        """
+    def _undo(self, batch: Batch) -> None:
+        """Go back to what the database holds: what could not be written did not happen."""
         for job in batch.changed:
             self.records.pop(job, None)
             found = self._loaded(job)
-            if found is None:
-                continue
-            self.records[job] = found
-            if found.end is None and job not in self._given_up:
+            if found is not None:
+                self.records[job] = found
+
+    def _give_up(self, batch: Batch, error: AtollError) -> None:
+        """Tell who waits. A job that lost an event would wait, too: stop it; that is tried once."""
+        for fail in batch.failed:
+            fail(error)
+        for job in batch.changed:
+            record = self.records.get(job)
+            if record is not None and record.end is None and job not in self._given_up:
                 self._given_up.add(job)
-                self.stop(job, found.party, code)
+                self.stop(job, record.party, error.code)
 
     def stop(self, job: str, party: str, code: str) -> None:
         """Have a job stopped by this node because of a fault of its own."""
