@@ -50,7 +50,8 @@ def python_step(arguments: list[str], folder: str, *, drill: bool) -> Step:
     kind = ["-m", "drill", "--hypothesis-profile", "drill"] if drill else []
     workers = [] if any(a.startswith(("-n", "--pdb")) for a in arguments) else ["-n", "2"]
     command = [sys.executable, "-m", "pytest", *kind, *workers, "--dist", "worksteal"]
-    environment = os.environ | {"TMPDIR": folder}
+    # Nodes in deep folders put their sockets into the latter; some are killed and leave them.
+    environment = os.environ | {"TMPDIR": folder, "XDG_RUNTIME_DIR": folder}
     return Step("python", [*command, *arguments], environment=environment)
 
 
