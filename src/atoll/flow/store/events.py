@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from time import monotonic
 from typing import Any, ClassVar
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, bindparam, func, select
 
 from atoll.flow.store import schema
 from atoll.flow.store.paging import checked_limit
@@ -16,6 +16,7 @@ from atoll.flow.store.statements import Record, Repository, build, insert, selec
 from atoll.flow.store.writer import after_commit
 
 _T = schema.events
+_LAST = select(func.max(_T.c.number)).where(_T.c.job == bindparam("of"))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,8 +51,7 @@ class Events(Repository):
         """Add an event and return its number."""
 
         def work(c: Connection) -> int:
-            last = select(func.max(_T.c.number)).where(_T.c.job == job)
-            number = (c.execute(last).scalar_one() or 0) + 1
+            number = (c.execute(_LAST, {"of": job}).scalar_one() or 0) + 1
             row = EventRow(
                 job=job,
                 number=number,
@@ -87,8 +87,7 @@ class Events(Repository):
 
     def last(self, job: str, *, connection: Connection | None = None) -> int:
         """Return the number of the newest event of a job, 0 if there is none."""
-        query = select(func.max(_T.c.number)).where(_T.c.job == job)
-        return self._read(lambda c: c.execute(query).scalar_one() or 0, connection)
+        return self._read(lambda c: c.execute(_LAST, {"of": job}).scalar_one() or 0, connection)
 
     def wait(
         self, job: str, after: int, timeout: float, *, limit: int = 200

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any, ClassVar
 
-from sqlalchemy import Connection, Select, exists, func, select, update
+from sqlalchemy import Connection, Select, exists, func, select
 
 from atoll.flow.store import schema
 from atoll.flow.store.paging import Page, every, page
@@ -18,6 +18,7 @@ from atoll.flow.store.statements import (
     insert,
     selected,
     to_json,
+    updating,
     upsert,
 )
 from atoll.jobs.errors import NotFoundError
@@ -110,8 +111,8 @@ class Jobs(Repository):
         }
 
         def work(c: Connection) -> None:
-            statement = update(_T).where(_T.c.id == job).values(**checked(_T, values))
-            if c.execute(statement).rowcount == 0:
+            statement = updating(_T, tuple(values))
+            if c.execute(statement, {**checked(_T, values), "row_key": job}).rowcount == 0:
                 raise _missing(job)
             if "tags" in changes:
                 _label(c, job, changes["tags"], None)

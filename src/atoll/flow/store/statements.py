@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import fields
 from typing import Any, ClassVar, TypeVar, cast
 
-from sqlalchemy import Connection, Row, String, Table
+from sqlalchemy import Connection, Row, String, Table, bindparam
 
 from atoll.core.errors import InternalError
 from atoll.flow.store.database import Database
@@ -43,7 +44,13 @@ def checked(table: Table, values: Mapping[str, Any]) -> dict[str, Any]:
 def insert(connection: Connection, table: Table, *rows: Mapping[str, Any]) -> None:
     """Insert rows. Errors: ATL-STO-011, ATL-STO-012 exists already."""
     if rows:
-        connection.execute(table.insert(), [checked(table, row) for row in rows])
+        connection.execute(_inserting(table), [checked(table, row) for row in rows])
+
+
+@functools.cache
+def _inserting(table: Table) -> Any:
+    """Make the statement once: with it goes the key under which its compiled form is kept."""
+    return table.insert()
 
 
 def upsert(
@@ -55,10 +62,17 @@ def upsert(
     """Insert rows, or replace what stands under the same primary key, but for columns ``keep``."""
     if not rows:
         return
+    statement = _replacing(table, connection.dialect.name, tuple(rows[0]), tuple(keep))
+    connection.execute(statement, [checked(table, row) for row in rows])
+
+
+@functools.cache
+def _replacing(
+    table: Table, dialect: str, names_given: tuple[str, ...], keep: tuple[str, ...]
+) -> Any:
     keys = [column.name for column in table.primary_key.columns]
     fixed = {*keys, *keep}
-    changing = [name for name in rows[0] if name not in fixed]
-    dialect = connection.dialect.name
+    changing = [name for name in names_given if name not in fixed]
     statement: Any
     # One dialect is in use, so only that one is loaded.
     if dialect in ("mysql", "mariadb"):
@@ -75,7 +89,15 @@ def upsert(
             statement = statement.on_conflict_do_update(index_elements=keys, set_=replaced)
         else:
             statement = statement.on_conflict_do_nothing(index_elements=keys)
-    connection.execute(statement, [checked(table, row) for row in rows])
+    return statement
+
+
+@functools.cache
+def updating(table: Table, columns: tuple[str, ...]) -> Any:
+    """Return the update of columns of the row whose only key is bound as ``row_key``."""
+    (key,) = table.primary_key.columns
+    new: dict[str, Any] = {name: bindparam(name) for name in columns}
+    return table.update().where(key == bindparam("row_key")).values(new)
 
 
 def _conflicting(dialect: str, table: Table) -> Any:

@@ -1,8 +1,9 @@
 """The writer: one thread that owns the only writing connection, and a queue of closures.
 
-Closures that wait together are committed together (one ``fsync`` for many), each behind a savepoint
-of its own, so that a failing one undoes nothing of its neighbours. A closure may run more than once
-(a lock, a lost connection): it must change nothing but the database.
+Closures that wait together are committed together (one ``fsync`` for many). If one of them fails,
+all are done again, each behind a savepoint of its own, so that it undoes nothing of its neighbours;
+and if that fails too, one by one. So a closure may run more than once (a failing neighbour, a lock,
+a lost connection): it must change nothing but the database.
 """
 
 from __future__ import annotations
@@ -116,31 +117,31 @@ class Writer:
 
     def _serve(self, batch: list[_Wish]) -> None:
         live = [wish for wish in batch if wish.future.set_running_or_notify_cancel()]
-        try:
-            self._settle(live)
-        except _Apart:
+        if live and not self._served(live) and not self._served(live, savepoints=True):
             for wish in live:
-                self._serve_one(wish)
-        except BaseException as error:
-            for wish in live:
-                wish.error = error
+                self._served([wish])
         for wish in live:
             self._answer(wish)
 
-    def _serve_one(self, wish: _Wish) -> None:
+    def _served(self, batch: list[_Wish], *, savepoints: bool = False) -> bool:
+        """Commit these closures; say whether each now has its result or its error."""
         try:
-            self._settle([wish])
+            self._settle(batch, savepoints=savepoints)
+        except _Apart:
+            return False
         except BaseException as error:
-            wish.error = error
+            for wish in batch:
+                wish.error = error
+        return True
 
-    def _settle(self, batch: list[_Wish]) -> None:
+    def _settle(self, batch: list[_Wish], *, savepoints: bool) -> None:
         """Commit these closures together, trying again while that may help."""
         deadline = time.monotonic() + self._retry_seconds
         pause = _FIRST_PAUSE
         marks: set[str] = set()
         while True:
             try:
-                self._transaction(batch, marks)
+                self._transaction(batch, marks, savepoints=savepoints)
             except SecondWriter:
                 # After a lost connection the server may hold its lock for a moment more.
                 if time.monotonic() > deadline:
@@ -151,13 +152,17 @@ class Writer:
                     raise _Apart from error
                 if not fault.retry or time.monotonic() > deadline:
                     raise translate(error, self._place) from error
+            except Exception as error:
+                if len(batch) > 1:
+                    raise _Apart from error
+                raise
             else:
                 self.commits += 1
                 return
             time.sleep(pause)
             pause = min(2 * pause, _LONGEST_PAUSE)
 
-    def _transaction(self, batch: list[_Wish], marks: set[str]) -> None:
+    def _transaction(self, batch: list[_Wish], marks: set[str], *, savepoints: bool) -> None:
         with self._engine.begin() as connection:
             if marks and _last_mark(connection) in marks:
                 # The connection was lost after the server had committed: it is done already.
@@ -166,7 +171,7 @@ class Writer:
                 wish.hooks, wish.error = [], None
                 connection.info[_HOOKS] = wish.hooks
                 try:
-                    _run(connection, wish, savepoint=len(batch) > 1)
+                    _run(connection, wish, savepoint=savepoints)
                 finally:
                     connection.info.pop(_HOOKS, None)
             if self._marks:
@@ -189,7 +194,7 @@ class Writer:
 
 
 class _Apart(Exception):
-    """The closures of this batch must be tried one by one."""
+    """The closures of this batch cannot be done together in this way."""
 
 
 def _run(connection: Connection, wish: _Wish, *, savepoint: bool) -> None:
