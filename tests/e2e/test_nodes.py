@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from atoll.core.errors import AtollError
+from atoll.flow.planning import TOLD
 from atoll.jobs.errors import NotFoundError
 from atoll.sdk import Client
 from tests.e2e.nodes import TestNode, fill, nodes, small_job, training_job, until
@@ -61,6 +62,35 @@ def test_the_plan_beforehand_is_the_plan_that_is_signed(two: dict[str, TestNode]
         submitted = bank.jobs.submit(job)
         submitted.wait(LIMIT)
         assert bank.jobs.get(submitted.id).plan().digest == foreseen.digest
+
+
+def told(client: Client) -> list[dict[str, object]]:
+    """Return the ledger's lines about own tables that a partner was told of."""
+    lines = [line.body for line in client.ledger.all() if line.kind == "reveal"]
+    return [body for body in lines if isinstance(body, dict) and body["step"] == "agreement"]
+
+
+def test_what_the_agreement_tells_is_in_the_ledger_and_counted(two: dict[str, TestNode]) -> None:
+    job = small_job("bank", "shop", name="told")
+    with two["bank"].client() as bank, two["shop"].client() as shop:
+        before = {id(client): len(told(client)) for client in (bank, shop)}
+        bank.jobs.plan(job)
+        bank.jobs.plan(job)
+        # Who asks for a plan is told, and tells nothing itself; the same twice counts once.
+        assert (len(told(bank)), len(told(shop))) == (before[id(bank)], before[id(shop)] + 1)
+        submitted = bank.jobs.submit(job)
+        assert submitted.wait(LIMIT).state == "success"
+        until(partial(ended, shop, submitted.id, "success"))
+        for client, partner in ((bank, "shop"), (shop, "bank")):
+            (line,) = [body for body in told(client) if body["run"] == submitted.id]
+            assert (line["receiver"], line["what"]) == (partner, TOLD.what)
+            assert isinstance(line["elements"], int)
+            assert line["elements"] > 100
+            (row,) = [
+                t for t in client.jobs.get(submitted.id).traffic().items if t.step == "agreement"
+            ]
+            assert row.peer == partner
+            assert min(row.bytes_sent, row.bytes_received) > line["elements"] // 2
 
 
 def test_an_unchanged_step_is_used_again(two: dict[str, TestNode]) -> None:

@@ -18,7 +18,7 @@ from atoll.operators import coin_toss
 
 AGREEMENT_STEP = "agreement"
 COIN_STEP = "coin toss"
-_TOLD = Reveal(
+TOLD = Reveal(
     "everyone",
     "flow.declaration",
     "tables",
@@ -112,7 +112,7 @@ def build(
 
 def _reveals(terms: Mapping[str, Terms], toss: str) -> dict[str, tuple[dict[str, str], ...]]:
     """Return what each step tells whom; the two steps that every job has come first."""
-    whole = {AGREEMENT_STEP: (_TOLD,), COIN_STEP: coin_toss.REVEALS[toss]}
+    whole = {AGREEMENT_STEP: (TOLD,), COIN_STEP: coin_toss.REVEALS[toss]}
     whole |= {name: term.reveals for name, term in terms.items()}
     return {name: tuple(entry.to_dict() for entry in told) for name, told in whole.items()}
 

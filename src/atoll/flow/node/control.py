@@ -36,6 +36,7 @@ from atoll.flow.control import (
     step,
 )
 from atoll.flow.node.faults import commit_fault
+from atoll.flow.node.spoken import Spoken
 from atoll.flow.store import Database
 from atoll.jobs.errors import EnvironmentFault
 
@@ -117,6 +118,7 @@ class Control:
         self._kept: dict[str, float] = {}
         self._probed: dict[str, int] = {}
         self._given_up: set[str] = set()
+        self.spoken = Spoken()
         self._next_tick = 0.0
         self._fault = commit_fault()
         self._thread = threading.Thread(target=self._live, name="control", daemon=True)
@@ -222,6 +224,7 @@ class Control:
                     mine = [r for r in self.records.values() if r.initiator == peer]
                     self._effects.check_open(peer, sum(r.end is None for r in mine))
                 self.move(update.job, FactsReceived(peer, update, self.now), batch)
+                self.spoken.heard(peer, update)
             except AtollError as error:
                 _LOG.warning("facts of %s were refused: %s", peer, error)
 
@@ -372,6 +375,7 @@ class Control:
             if (settled and now - since > _TICK_SECONDS) or now - since > KEEP_SECONDS:
                 del self.records[job], self._kept[job]
                 self._given_up.discard(job)
+                self.spoken.forget(job)
                 for peer in record.peers:
                     self.exchange(peer).forget(job)
 

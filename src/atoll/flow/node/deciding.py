@@ -8,13 +8,16 @@ from typing import Any
 
 from atoll.channel.identity import Identity
 from atoll.components.toy import NAME as TOY
+from atoll.core import codec
 from atoll.flow.access import Actor
 from atoll.flow.control import Decide, Decided, Event, JobRecord, Moment
 from atoll.flow.control.facts import approval_nonce
+from atoll.flow.node.declaring import Told
 from atoll.flow.planning import COIN_STEP
 from atoll.flow.policy.service import Policies
 from atoll.jobs import approval as approvals
 from atoll.jobs.approval import Approval
+from atoll.jobs.definition import Job
 from atoll.jobs.errors import ConflictError, DeniedError
 from atoll.jobs.plan import Plan
 
@@ -105,6 +108,14 @@ class Decider:
         # What the machine asked, perhaps before this process began.
         nonce = approval_nonce(record.id, record.proposal.nonce, record.party, record.run)
         return Decide(plan=record.plan, nonce=nonce, run=record.run)
+
+    def told(self, run: str, job: Job, told: Told, partners: Collection[str] | None = None) -> None:
+        """Write down that partners (all of the job's) are told of own tables."""
+        tables = {step: facts.model_dump(mode="json") for step, facts in told.tables.items()}
+        if tables:
+            size = len(codec.encode(tables))
+            peers = job.parties.keys() - {self._identity().party}
+            self._policies.ledger.declared(run, job, size, partners or peers)
 
     def guard(self, partner: str, tables: Collection[str]) -> None:
         """Refuse to tell a partner of tables where no grant names it and no person would be asked.

@@ -42,6 +42,7 @@ from atoll.flow.node.declaring import Declarer
 from atoll.flow.node.rows import JobRows
 from atoll.flow.node.tasks import Recorder, TaskRunner, failure_of
 from atoll.flow.store import Artifacts, Database, Events, Reuse
+from atoll.flow.store.writer import after_commit
 from atoll.flow.work.told import TaskEvent
 from atoll.jobs.errors import EnvironmentFault
 
@@ -137,6 +138,11 @@ class NodeEffects:
         self, connection: Connection, record: JobRecord, commands: tuple[Command, ...]
     ) -> None:
         """Write a job's row, its new events, and the tasks that are about to start."""
+        if any(isinstance(command, Ended) for command in commands):
+            spoken = self._control.spoken
+            self._recorder.spoken(connection, spoken.rows(record.id))
+            # The control thread, to which the counts belong, waits for this commit.
+            after_commit(connection, lambda: spoken.forget(record.id))
         self._rows.save(connection, record)
         for command in commands:
             if isinstance(command, StartTask):
@@ -256,6 +262,7 @@ class NodeEffects:
         try:
             partner = None if record.drives else record.initiator
             told = self._declarer.declare(command.job, partner)
+            self._patiently(lambda: self._decider.told(record.id, command.job, told))
         except Exception as error:
             _trace(error)
             known = unexpected(error)

@@ -212,6 +212,7 @@ def _message(control: Control, batch: Batch, *, peer: str, due: bool) -> SyncMes
         if not (due and live):
             return None
     message = exchange.message(shared)
+    control.spoken.told(peer, message.updates)
     if due:
         # What a partner's node forgot, or never heard, comes to light.
         message = replace(message, held={**control.probes(peer), **message.held})

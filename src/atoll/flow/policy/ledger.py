@@ -16,6 +16,7 @@ from typing import Any
 from sqlalchemy import Connection, select
 
 from atoll.flow.chain_table import ChainTable
+from atoll.flow.planning import AGREEMENT_STEP, TOLD
 from atoll.flow.policy.counts import Counts, Usage
 from atoll.flow.policy.demand import RUN, Demand, demands
 from atoll.flow.policy.reckoning import reckon
@@ -34,6 +35,7 @@ from atoll.flow.store.database import Database
 from atoll.flow.store.paging import MOST, Page
 from atoll.flow.store.schema import ledger
 from atoll.jobs.approval import Approval
+from atoll.jobs.definition import Job
 from atoll.jobs.errors import DeniedError
 from atoll.jobs.plan import Plan
 
@@ -183,6 +185,22 @@ class DatabaseLedger:
                 counts = reckon(plan, step, told, partner)
                 lines.append((CHARGE, {**common, **_whose(demand, partner, step, counts)}))
         self.write(connection, lines)
+
+    def declared(self, run: str, job: Job, size: int, partners: Iterable[str]) -> None:
+        """Write that partners were told of own tables, in so many bytes. Repeatable for a run."""
+        common = {"run": run, "job": job.digest(), "plan": "", "step": AGREEMENT_STEP, "attempt": 0}
+        told = {name: TOLD.to_dict()[name] for name in ("message", "field", "what")}
+        lines: list[Entry] = [
+            ("reveal", {**common, "receiver": partner, **told, "elements": size})
+            for partner in sorted(partners)
+        ]
+
+        def work(connection: Connection) -> None:
+            history = self._follow(connection, self._writing).jobs.get(run)
+            if history is None or AGREEMENT_STEP not in history.attempts:
+                self.write(connection, [*lines, (TASK, {**common, "known": True})])
+
+        self._database.write(work)
 
     def accept(self, job: str, agreed: Iterable[Approval]) -> None:
         """Write down the approvals of all parties before the first step. Repeatable for a job.

@@ -106,6 +106,21 @@ class Traffic(Repository):
         values = [row.values() for row in rows]
         self._write(lambda c: upsert(c, _T, *values), connection)
 
+    def add(self, rows: Iterable[TrafficRow], *, connection: Connection) -> None:
+        """Add to the counters of these tags."""
+        summed = [self._added(row, connection) for row in rows]
+        if summed:
+            self.save(summed, connection=connection)
+
+    def _added(self, row: TrafficRow, connection: Connection) -> TrafficRow:
+        key = (_T.c.job, _T.c.step, _T.c.attempt, _T.c.peer, _T.c.task, _T.c.tag)
+        same = [column == getattr(row, column.name) for column in key]
+        found = connection.execute(select(*(_T.c[name] for name in _SUMS)).where(*same)).first()
+        if found is None:
+            return row
+        sums = {name: getattr(row, name) + value for name, value in found._mapping.items()}
+        return replace(row, **sums)
+
     def list(
         self,
         job: str,
