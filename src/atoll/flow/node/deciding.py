@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 from collections.abc import Callable, Collection, Mapping
 from typing import Any
@@ -109,13 +110,22 @@ class Decider:
         nonce = approval_nonce(record.id, record.proposal.nonce, record.party, record.run)
         return Decide(plan=record.plan, nonce=nonce, run=record.run)
 
-    def told(self, run: str, job: Job, told: Told, partners: Collection[str] | None = None) -> None:
-        """Write down that partners (all of the job's) are told of own tables."""
-        tables = {step: facts.model_dump(mode="json") for step, facts in told.tables.items()}
-        if tables:
-            size = len(codec.encode(tables))
+    def told(self, run: str, job: Job, told: Told) -> None:
+        """Write down that the job's other parties are told of own tables."""
+        if told.tables:
             peers = job.parties.keys() - {self._identity().party}
-            self._policies.ledger.declared(run, job, size, partners or peers)
+            self._policies.ledger.declared(run, job, len(_tables(told)), peers)
+
+    def told_for_plan(self, job: Job, told: Told, partner: str) -> None:
+        """Write down that a partner that asks for a plan is told of own tables.
+
+        The same again tells nothing new, whatever job it is asked for: so the ledger grows by what
+        there is to tell, not by how often somebody asks.
+        """
+        if told.tables:
+            tables = _tables(told)
+            run = f"plan for {partner} {hashlib.sha256(tables).hexdigest()[:16]}"
+            self._policies.ledger.declared(run, job, len(tables), {partner})
 
     def guard(self, partner: str, tables: Collection[str]) -> None:
         """Refuse to tell a partner of tables where no grant names it and no person would be asked.
@@ -156,6 +166,11 @@ class Decider:
     def settle(self, job: str) -> None:
         """Close the account of a job that has ended."""
         self._policies.ledger.settle(job)
+
+
+def _tables(told: Told) -> bytes:
+    facts = (table.model_dump(mode="json") for table in told.tables.values())
+    return codec.encode(sorted(facts, key=codec.digest))
 
 
 def made_up(plan: Plan) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import secrets
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -110,11 +109,8 @@ class JobService(JobReading):
         if party not in job.parties:
             raise UserError("ATL-JOB-009", "the asking party does not take part", party=party)
         told = self._declarer.declare(job, party)
-        whole = encode_told(told)
-        # The same answer again tells nothing new.
-        digest = hashlib.sha256(whole + job.digest().encode()).hexdigest()
-        self._decider.told(f"plan for {party} {digest[:16]}", job, told, {party})
-        return whole
+        self._decider.told_for_plan(job, told, party)
+        return encode_told(told)
 
     def _options(self, given: Mapping[str, Any]) -> Options:
         """Return the options with the node's own settings where nothing is said."""
