@@ -151,6 +151,10 @@ class Exchange:
                 ahead.append(job)
         return ahead
 
+    def owe(self, job: str) -> None:
+        """Note that what is held of a job is to be told, as after its facts were taken in."""
+        self._owed.add(job)
+
     def forget(self, job: str) -> None:
         """Drop a job that is not kept any longer."""
         self._known.pop(job, None)

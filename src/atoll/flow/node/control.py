@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Protocol, TypeVar
 
 from sqlalchemy import Connection
@@ -33,6 +34,7 @@ from atoll.flow.control import (
     StopAsked,
     SyncMessage,
     Tick,
+    Update,
     step,
 )
 from atoll.flow.node.faults import commit_fault
@@ -212,21 +214,27 @@ class Control:
         return self.exchanges.setdefault(peer, Exchange(peer))
 
     def take(self, peer: str, message: SyncMessage, batch: Batch) -> None:
-        """Take in what a partner's node said."""
+        """Take in what a partner's node said; the facts in it follow, before what is asked next."""
         self.heard[peer] = self._monotonic()
         self._fetch(peer, message)
         for job in self.exchange(peer).received(message, self.records):
             version = message.held[job]
             self.move(job, Outrun(party=peer, version=version, now=self.now), batch)
         for update in message.updates:
-            try:
-                if self.record(update.job) is None:
-                    mine = [r for r in self.records.values() if r.initiator == peer]
-                    self._effects.check_open(peer, sum(r.end is None for r in mine))
-                self.move(update.job, FactsReceived(peer, update, self.now), batch)
-                self.spoken.heard(peer, update)
-            except AtollError as error:
-                _LOG.warning("facts of %s were refused: %s", peer, error)
+            # Each for itself, so that one that cannot be written holds no other up.
+            self._inbox.put(partial(_hear, peer=peer, update=update))
+
+    def hear(self, peer: str, update: Update, batch: Batch) -> None:
+        """Take in a partner's facts of one job."""
+        try:
+            if self.record(update.job) is None:
+                mine = [r for r in self.records.values() if r.initiator == peer]
+                self._effects.check_open(peer, sum(r.end is None for r in mine))
+            self.move(update.job, FactsReceived(peer, update, self.now), batch)
+            self.spoken.heard(peer, update)
+        except AtollError as error:
+            _LOG.warning("facts of %s were refused: %s", peer, error)
+        self.exchange(peer).owe(update.job)
 
     def _fetch(self, peer: str, message: SyncMessage) -> None:
         """Have at hand what a partner asks about: it may have missed how a job ended here."""
@@ -386,6 +394,10 @@ def _event(job: str, make: Callable[[Moment], Event], writes: tuple[Write, ...] 
         control.move(job, make(control.now), batch)
 
     return item
+
+
+def _hear(control: Control, batch: Batch, *, peer: str, update: Update) -> None:
+    control.hear(peer, update, batch)
 
 
 def _tick(control: Control, batch: Batch) -> None:

@@ -7,7 +7,7 @@ import logging
 import shutil
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, TypeVar
 
@@ -41,7 +41,7 @@ from atoll.flow.node.deciding import Decider
 from atoll.flow.node.declaring import Declarer
 from atoll.flow.node.rows import JobRows
 from atoll.flow.node.tasks import Recorder, TaskRunner, failure_of
-from atoll.flow.store import Artifacts, Database, Events, Reuse
+from atoll.flow.store import Artifacts, Database, Events, Reuse, TrafficRow
 from atoll.flow.store.writer import after_commit
 from atoll.flow.work.told import TaskEvent
 from atoll.jobs.errors import EnvironmentFault
@@ -138,12 +138,13 @@ class NodeEffects:
         self, connection: Connection, record: JobRecord, commands: tuple[Command, ...]
     ) -> None:
         """Write a job's row, its new events, and the tasks that are about to start."""
+        spoken: Sequence[TrafficRow] = ()
         if any(isinstance(command, Ended) for command in commands):
-            spoken = self._control.spoken
-            self._recorder.spoken(connection, spoken.rows(record.id))
+            counted = self._control.spoken
+            spoken = counted.rows(record.id)
             # The control thread, to which the counts belong, waits for this commit.
-            after_commit(connection, lambda: spoken.forget(record.id))
-        self._rows.save(connection, record)
+            after_commit(connection, lambda: counted.forget(record.id))
+        self._rows.save(connection, record, spoken)
         for command in commands:
             if isinstance(command, StartTask):
                 self._recorder.began(connection, record.id, command.step, command.attempt)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +11,7 @@ from sqlalchemy import Connection
 
 from atoll.core.errors import AtollError
 from atoll.flow.control import JobRecord, JobView, view
-from atoll.flow.store import Database, Events, JobRow, Jobs, Traffic, after_commit
+from atoll.flow.store import Database, Events, JobRow, Jobs, Traffic, TrafficRow, after_commit
 
 LIVE = ("awaiting approval", "waiting", "running")
 _SHOWN = 2048
@@ -64,15 +64,23 @@ class JobRows:
             return None
         return JobRecord.from_plain(row.machine)
 
-    def save(self, connection: Connection, record: JobRecord) -> None:
-        """Write a job's row and the events of what changed since the last time."""
+    def save(
+        self, connection: Connection, record: JobRecord, spoken: Sequence[TrafficRow] = ()
+    ) -> None:
+        """Write a job's row and the events of what changed since the last time.
+
+        ``spoken`` is added to the job's traffic.
+        """
         # To make a plan's digest anew takes longer than all the rest of this.
         plan = record.own.plan.digest if record.plan and record.own.plan else None
         seen = _Shown(view(record), plan)
         former = self._former(connection, record.id)
         if former is None:
             self._create(connection, record, seen)
+            self._traffic.add(spoken, connection=connection)
         else:
+            # Before the sums of a job that ends are made.
+            self._traffic.add(spoken, connection=connection)
             self._update(connection, record, seen, former)
         self._tell(connection, record, seen.view, former.view if former else None)
         # The transaction may be rolled back and tried again: only its commit counts.
@@ -113,6 +121,7 @@ class JobRows:
             plan_digest=shown.plan,
             created=record.created,
             updated=self._wall(),
+            ended=self._wall() if seen.state in ENDED else None,
             tags=list(said.tags or record.options.tags),
             notes=said.notes,
             idempotency_key=said.key,

@@ -366,10 +366,6 @@ class Recorder:
         if rows:
             self._traffic.save(rows, connection=connection)
 
-    def spoken(self, connection: Connection, rows: Sequence[TrafficRow]) -> None:
-        """Add what the nodes told each other of a job."""
-        self._traffic.add(rows, connection=connection)
-
     def metric(self, connection: Connection, event: TaskEvent) -> None:
         """Add a point of a metric."""
         row = MetricRow(
