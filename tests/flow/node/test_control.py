@@ -12,7 +12,7 @@ from typing import Any, cast
 import pytest
 from sqlalchemy import Connection
 
-from atoll.flow.control import Command, Ended, JobRecord, StopAsked, view
+from atoll.flow.control import Command, Ended, JobRecord, StopAsked, parse_sync, view
 from atoll.flow.node.control import Batch, Control, Item, Write
 from atoll.flow.store import Database, Meta
 from atoll.jobs.errors import ConflictError, EnvironmentFault
@@ -150,3 +150,44 @@ def test_a_job_whose_event_cannot_be_written_ends_with_the_code(database: Databa
         control.close()
     found = view(effects.written)
     assert (found.state, found.code) == ("failed", "ATL-STO-012")
+
+
+class Refusing(Nothing):
+    """Effects of a node whose database takes no row of one job."""
+
+    def __init__(self, refused: str) -> None:
+        self.refused = refused
+        self.written: set[str] = set()
+
+    def carry_out(self, record: JobRecord, command: Command) -> None:
+        pass
+
+    def saved(
+        self, connection: Connection, record: JobRecord, commands: tuple[Command, ...]
+    ) -> None:
+        if record.id == self.refused:
+            refuse(connection)
+        self.written.add(record.id)
+
+    def check_open(self, partner: str, unfinished: int) -> None:
+        pass
+
+
+def test_a_job_that_cannot_be_written_holds_no_other_of_its_partner_up(database: Database) -> None:
+    bank, shop = pair.Node("bank"), pair.Node("shop")
+    names = [f"20261122100000-0000000{at}" for at in range(3)]
+    for name in names:
+        bank.submit(pair.make_job(), name)
+    effects = Refusing(names[1])
+    control = Control(database, shop.rules, effects)
+    control.start({})
+    try:
+        message = parse_sync(bank.say("shop"))
+        control.ask(lambda control, batch: control.take("bank", message, batch))
+        held = control.ask(
+            lambda control, batch: dict(control.exchange("bank").message(control.records).held)
+        )
+    finally:
+        control.close()
+    assert effects.written == {names[0], names[2]}
+    assert [held[name] > 0 for name in names] == [True, False, True]
