@@ -27,7 +27,7 @@ from atoll.flow.api.app import create_app
 from atoll.flow.api.protocol import PatientProtocol
 from atoll.flow.api.server import Server
 from atoll.flow.api.settings import PREFIX, ApiSettings
-from atoll.flow.node.data_service import DataService
+from atoll.flow.node.data.service import DataService
 from atoll.jobs.errors import EnvironmentFault
 from tests.flow.api.site import JOB, LIMITS, Site
 
@@ -449,7 +449,7 @@ def test_an_upload_is_checked_previewed_and_deleted(client: httpx.Client) -> Non
 
 
 def test_a_large_upload_takes_little_memory(node_site: Site, tmp_path: Path) -> None:
-    from atoll.flow.node.data_service import DataSettings
+    from atoll.flow.node.data.service import DataSettings
     from atoll.flow.node.plain_services import own_memory
 
     folder = tmp_path / "data"

@@ -13,7 +13,7 @@ import pytest
 from sqlalchemy import Connection
 
 from atoll.flow.control import Command, Ended, JobRecord, StopAsked, parse_sync, view
-from atoll.flow.node.control import Batch, Control, Item, Write
+from atoll.flow.node.jobs.control import Batch, Control, Item, Write
 from atoll.flow.store import Database, Meta
 from atoll.jobs.errors import ConflictError, EnvironmentFault
 from tests.flow.control import pair

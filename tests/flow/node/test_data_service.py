@@ -15,8 +15,8 @@ from pyarrow import parquet
 from atoll.components.reader import READER
 from atoll.core.errors import AtollError, DataError, UserError
 from atoll.flow.access import Access, Actor, local_actor
-from atoll.flow.node.data_look import LookLimits
-from atoll.flow.node.data_service import DataService, DataSettings
+from atoll.flow.node.data.look import LookLimits
+from atoll.flow.node.data.service import DataService, DataSettings
 from atoll.flow.policy.grants import GrantTerms
 from atoll.flow.store import Database, JobRow, Jobs
 from atoll.jobs.errors import ConflictError, DeniedError, EnvironmentFault, NotFoundError
@@ -79,7 +79,7 @@ def test_planning_needs_no_second_look(
 ) -> None:
     (folder / "bank.csv").write_text(ROWS)
     register(service, "bank", "bank.csv", label="y")
-    monkeypatch.setattr("atoll.flow.node.data_look.ask", lambda *_: pytest.fail("looked again"))
+    monkeypatch.setattr("atoll.flow.node.data.look.ask", lambda *_: pytest.fail("looked again"))
     monkeypatch.setattr("atoll.table.read", lambda *_, **__: pytest.fail("read"))
     parameters = READER.parameters.model_validate({"tables": {"bank": "bank"}})
     assert READER.declare is not None
@@ -249,7 +249,7 @@ def test_too_large_empty_and_aborted_uploads_leave_nothing(
 def test_a_look_beyond_its_limits_ends_without_harm(
     database: Database, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("atoll.flow.node.data_look._SPARE", 0)
+    monkeypatch.setattr("atoll.flow.node.data.look._SPARE", 0)
     (folder / "bank.csv").write_text(ROWS)
     for look in (LookLimits(seconds=0.01), LookLimits(memory=-(2 << 30) + (64 << 20))):
         made = DataService(database, Access(database), folder, DataSettings(look=look))

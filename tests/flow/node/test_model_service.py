@@ -12,8 +12,8 @@ import pytest
 from atoll.channel.identity import Identity, export_ca, init_party, load_party, trust
 from atoll.components.catalogue import CATALOGUE
 from atoll.core.errors import AtollError, PeerError, UserError
-from atoll.flow.node.model_predicting import predict_job
-from atoll.flow.node.model_service import ModelService
+from atoll.flow.node.models.predicting import predict_job
+from atoll.flow.node.models.service import ModelService
 from atoll.flow.planning import schemas
 from atoll.flow.store import ArtifactRow, Artifacts, Database, JobRow, Jobs
 from atoll.flow.store.files import ArtifactFiles

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from atoll.flow.node.control import unexpected
+from atoll.flow.node.jobs.control import unexpected
 from atoll.flow.store import Database
 from atoll.flow.store.files import ArtifactFiles
 from atoll.flow.store.retention import PruneReport, Retention, prune

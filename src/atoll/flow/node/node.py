@@ -25,27 +25,27 @@ from atoll.flow.api.app import create_app
 from atoll.flow.api.server import Server, is_loopback
 from atoll.flow.api.settings import ApiSettings
 from atoll.flow.control import Complain, Ended, JobRecord, QueueLimits, Rules
-from atoll.flow.node.admission import Slots
 from atoll.flow.node.configuration import Configuration
-from atoll.flow.node.control import KEEP_SECONDS, Control, end_jobs_of
-from atoll.flow.node.data_service import DataService, DataSettings
-from atoll.flow.node.deciding import Decider
-from atoll.flow.node.declaring import Declarer
+from atoll.flow.node.data.service import DataService, DataSettings
 from atoll.flow.node.doctor import database_url
-from atoll.flow.node.effects import NodeEffects
 from atoll.flow.node.folder import NodeFolder
 from atoll.flow.node.housekeeping import Housekeeping
-from atoll.flow.node.job_reading import JobReading
-from atoll.flow.node.job_service import JobService
-from atoll.flow.node.model_service import ModelService
+from atoll.flow.node.jobs.admission import Slots
+from atoll.flow.node.jobs.control import KEEP_SECONDS, Control, end_jobs_of
+from atoll.flow.node.jobs.deciding import Decider
+from atoll.flow.node.jobs.declaring import Declarer
+from atoll.flow.node.jobs.effects import NodeEffects
+from atoll.flow.node.jobs.reading import JobReading
+from atoll.flow.node.jobs.rows import ENDED, LIVE, JobRows
+from atoll.flow.node.jobs.service import JobService
+from atoll.flow.node.jobs.syncing import Syncing
+from atoll.flow.node.jobs.tasks import Place, Recorder, TaskRunner
+from atoll.flow.node.models.service import ModelService
 from atoll.flow.node.packages import Packages
-from atoll.flow.node.party_service import PartyService
+from atoll.flow.node.partners.service import PartyService
 from atoll.flow.node.plain_services import SettingsService, StatusService
-from atoll.flow.node.rows import ENDED, LIVE, JobRows
 from atoll.flow.node.selftest import SelfTest
 from atoll.flow.node.settings import NodeSettings
-from atoll.flow.node.syncing import Syncing
-from atoll.flow.node.tasks import Place, Recorder, TaskRunner
 from atoll.flow.planning import build
 from atoll.flow.policy.decision import PolicySettings
 from atoll.flow.policy.ledger import DatabaseLedger

@@ -11,9 +11,9 @@ from atoll import __version__
 from atoll.channel.grpc.gateway import Gateway
 from atoll.channel.identity import Identity
 from atoll.flow.access import Actor
-from atoll.flow.node.admission import Slots
 from atoll.flow.node.configuration import Configuration
 from atoll.flow.node.doctor import certificates
+from atoll.flow.node.jobs.admission import Slots
 from atoll.flow.store import Database, Jobs
 from atoll.flow.work.pool import Pool
 

@@ -8,10 +8,10 @@ from typing import Any
 
 from atoll.core.errors import AtollError, NetworkError
 from atoll.flow.access import Actor
-from atoll.flow.node.control import unexpected
-from atoll.flow.node.job_service import JobService
-from atoll.flow.node.party_service import PartyService
-from atoll.flow.node.rows import ENDED
+from atoll.flow.node.jobs.control import unexpected
+from atoll.flow.node.jobs.rows import ENDED
+from atoll.flow.node.jobs.service import JobService
+from atoll.flow.node.partners.service import PartyService
 from atoll.flow.store import Database, Meta
 from atoll.flow.work.pool import Pool
 from atoll.jobs.definition import Job, parse_job

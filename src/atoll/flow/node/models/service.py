@@ -17,10 +17,10 @@ from atoll.channel.identity import Identity
 from atoll.core import codec
 from atoll.core.names import Role
 from atoll.flow.api.services import Page
-from atoll.flow.node.data_staging import receive, sweep
-from atoll.flow.node.model_archive import Manifest, PartFacts, copy_part, open_archive, pieces
-from atoll.flow.node.model_predicting import predict_job
-from atoll.flow.node.model_renaming import checked, renamed_job, renamed_part
+from atoll.flow.node.data.staging import receive, sweep
+from atoll.flow.node.models.archive import Manifest, PartFacts, copy_part, open_archive, pieces
+from atoll.flow.node.models.predicting import predict_job
+from atoll.flow.node.models.renaming import checked, renamed_job, renamed_part
 from atoll.flow.store import (
     ArtifactRow,
     Artifacts,

@@ -1,7 +1,7 @@
 """Looks at a file of rows in a process of its own, with bounded memory, and tells what is in it.
 
 A file comes from outside: what it says of itself may lie, and a parser may be led astray. The
-child (``python -m atoll.flow.node.data_look``) reads one JSON line on its input, writes one JSON
+child (``python -m atoll.flow.node.data.look``) reads one JSON line on its input, writes one JSON
 line, and ends at once when the parent is gone.
 """
 
@@ -51,7 +51,7 @@ def ask(question: Mapping[str, Any], limits: LookLimits) -> dict[str, Any]:
 
 def _asked(question: Mapping[str, Any], limits: LookLimits) -> bytes:
     whole = dict(question) | {"memory": limits.memory, "seconds": limits.seconds}
-    command = [sys.executable, "-I", "-m", "atoll.flow.node.data_look"]
+    command = [sys.executable, "-I", "-m", "atoll.flow.node.data.look"]
     child = subprocess.Popen(  # noqa: S603 -- our own interpreter and module
         command,
         stdin=subprocess.PIPE,
@@ -148,7 +148,7 @@ def same(path: str) -> dict[str, Any]:
 
 def preview(path: str, id_column: str, label: str | None, rows: int) -> dict[str, Any]:
     """Return the first rows, text escaped as in an export; little of the file is read."""
-    from atoll.flow.node.data_head import head
+    from atoll.flow.node.data.head import head
     from atoll.flow.table_export import escaped, escaped_batch
 
     batch = escaped_batch(head(path, id_column, label, rows))

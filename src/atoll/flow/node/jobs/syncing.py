@@ -17,7 +17,7 @@ from atoll.channel.grpc.gateway import Call, Gateway
 from atoll.channel.identity import Identity
 from atoll.core.errors import AtollError, PeerError
 from atoll.flow.control import SyncMessage, encode_sync, parse_sync
-from atoll.flow.node.control import Batch, Control, end_refused, unexpected
+from atoll.flow.node.jobs.control import Batch, Control, end_refused, unexpected
 
 _LOG = logging.getLogger(__name__)
 _ANSWERING = 2

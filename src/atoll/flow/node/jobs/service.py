@@ -25,11 +25,11 @@ from atoll.flow.control import (
     view,
 )
 from atoll.flow.estimating import estimated_seconds
-from atoll.flow.node.control import Batch, Control
-from atoll.flow.node.deciding import Decider
-from atoll.flow.node.declaring import Declarer, Told, decode_told, encode_told
-from atoll.flow.node.job_reading import JobReading
-from atoll.flow.node.rows import JobRows, Submission
+from atoll.flow.node.jobs.control import Batch, Control
+from atoll.flow.node.jobs.deciding import Decider
+from atoll.flow.node.jobs.declaring import Declarer, Told, decode_told, encode_told
+from atoll.flow.node.jobs.reading import JobReading
+from atoll.flow.node.jobs.rows import JobRows, Submission
 from atoll.flow.node.settings import JobsSection
 from atoll.flow.planning import build
 from atoll.flow.store import JobRow

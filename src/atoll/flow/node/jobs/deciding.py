@@ -13,7 +13,7 @@ from atoll.core import codec
 from atoll.flow.access import Actor
 from atoll.flow.control import Decide, Decided, Event, JobRecord, Moment
 from atoll.flow.control.facts import approval_nonce
-from atoll.flow.node.declaring import Told
+from atoll.flow.node.jobs.declaring import Told
 from atoll.flow.planning import COIN_STEP
 from atoll.flow.policy.service import Policies
 from atoll.jobs import approval as approvals

@@ -20,7 +20,7 @@ from atoll.core import codec
 from atoll.core.errors import AtollError, NetworkError, PeerError, UserError
 from atoll.flow.access.actors import Actor
 from atoll.flow.api.services import Page
-from atoll.flow.node.invitations import BODY_BYTES, Invitations, read_code
+from atoll.flow.node.partners.invitations import BODY_BYTES, Invitations, read_code
 from atoll.flow.store import schema
 from atoll.flow.store.database import Database
 from atoll.jobs.errors import NotFoundError

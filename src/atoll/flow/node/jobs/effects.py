@@ -35,12 +35,12 @@ from atoll.flow.control import (
     StartTask,
     TaskReported,
 )
-from atoll.flow.node.admission import Slots
-from atoll.flow.node.control import Control, unexpected
-from atoll.flow.node.deciding import Decider
-from atoll.flow.node.declaring import Declarer
-from atoll.flow.node.rows import JobRows
-from atoll.flow.node.tasks import Recorder, TaskRunner, failure_of
+from atoll.flow.node.jobs.admission import Slots
+from atoll.flow.node.jobs.control import Control, unexpected
+from atoll.flow.node.jobs.deciding import Decider
+from atoll.flow.node.jobs.declaring import Declarer
+from atoll.flow.node.jobs.rows import JobRows
+from atoll.flow.node.jobs.tasks import Recorder, TaskRunner, failure_of
 from atoll.flow.store import Artifacts, Database, Events, Reuse, TrafficRow
 from atoll.flow.store.writer import after_commit
 from atoll.flow.work.told import TaskEvent

@@ -8,7 +8,7 @@ from typing import Any
 
 from atoll.flow.access import Actor
 from atoll.flow.api.services import Content, Page
-from atoll.flow.node.tasks import REPORT, Recorder
+from atoll.flow.node.jobs.tasks import REPORT, Recorder
 from atoll.flow.store import (
     Artifacts,
     Database,

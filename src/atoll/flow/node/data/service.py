@@ -16,11 +16,11 @@ from sqlalchemy import Connection, select
 
 from atoll.flow.access import Access, Actor
 from atoll.flow.api.services import Page
-from atoll.flow.node import data_look
-from atoll.flow.node.data_look import LookLimits
-from atoll.flow.node.data_paths import AllowedFolders, Stamp, table_name
-from atoll.flow.node.data_staging import FOLDER, receive, sweep
-from atoll.flow.node.data_tables import RegisteredTables, TableSource
+from atoll.flow.node.data import look
+from atoll.flow.node.data.look import LookLimits
+from atoll.flow.node.data.paths import AllowedFolders, Stamp, table_name
+from atoll.flow.node.data.staging import FOLDER, receive, sweep
+from atoll.flow.node.data.tables import RegisteredTables, TableSource
 from atoll.flow.policy.grants import Grant, GrantTerms
 from atoll.flow.policy.repository import Grants, on_tables
 from atoll.flow.store import Database, DataRow, DataSets, Meta
@@ -180,7 +180,7 @@ class DataService:
 
     def _admit(self, file: Path, id_column: str, label: str | None) -> dict[str, Any]:
         question = {"do": "admit", "path": str(file), "id_column": id_column, "label": label}
-        return data_look.ask(question, self._settings.look)
+        return look.ask(question, self._settings.look)
 
     def _row(
         self,
@@ -222,12 +222,12 @@ class DataService:
         row = self._rows.get(name)
         most = min(rows, self._settings.preview_rows)
         question = self._question("preview", row) | {"rows": most}
-        return {"name": name, **data_look.ask(question, self._settings.look)}
+        return {"name": name, **look.ask(question, self._settings.look)}
 
     def check(self, name: str) -> Mapping[str, Any]:
         """Look a table's file over again; ``changed`` says if it is not what was registered."""
         row = self._rows.get(name)
-        report = data_look.ask(self._question("check", row), self._settings.look)
+        report = look.ask(self._question("check", row), self._settings.look)
         return {**report, "file": Path(row.path).name, "changed": not self._unchanged(row)}
 
     def _question(self, work: str, row: DataRow) -> dict[str, Any]:
@@ -301,7 +301,7 @@ class DataService:
         if stamp == notes.stamp:
             return True
         question = {"do": "same", "path": str(path)}
-        if data_look.ask(question, self._settings.look)["file"] != notes.file:
+        if look.ask(question, self._settings.look)["file"] != notes.file:
             return False
         self._note(row.name, dataclasses.replace(notes, stamp=stamp))
         return True
@@ -314,7 +314,7 @@ class DataService:
         if known is not None:
             return known
         question = {"do": "facts", "path": str(path), "id_column": id_column, "label": label}
-        found = data_look.ask(question, self._settings.look)
+        found = look.ask(question, self._settings.look)
         self._note(row.name, dataclasses.replace(notes, facts={**notes.facts, key: found}))
         return found
 

@@ -37,8 +37,8 @@ from atoll.flow.control import (
     Update,
     step,
 )
-from atoll.flow.node.faults import commit_fault
-from atoll.flow.node.spoken import Spoken
+from atoll.flow.node.jobs.faults import commit_fault
+from atoll.flow.node.jobs.spoken import Spoken
 from atoll.flow.store import Database
 from atoll.jobs.errors import EnvironmentFault
 

@@ -1,0 +1,1 @@
+"""A node's tables: registered, checked in a process of its own, found for jobs."""

@@ -1,0 +1,1 @@
+"""A node's models: registry, signed archives, predict jobs."""

@@ -1,0 +1,1 @@
+"""A node's partners: one-time codes, trust, certificates."""
