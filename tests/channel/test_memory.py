@@ -8,11 +8,12 @@ import pytest
 
 from atoll.channel.faulty import Fault
 from atoll.channel.lanes import together
+from atoll.channel.memory import MemoryNetwork
 from atoll.channel.party import Party
 from atoll.channel.record import RecordTransport
 from atoll.core.errors import AtollError, NetworkError, PeerError, UserError
 from atoll.core.message import Message, blob, integer
-from atoll.core.names import Role
+from atoll.core.names import Role, Scope
 from atoll.sim.world import run
 
 ROLES = {"bank": Role.GUEST, "shop": Role.HOST}
@@ -182,3 +183,15 @@ def test_the_ideal_world_is_refused_outside_tests(monkeypatch: pytest.MonkeyPatc
     with pytest.raises(AtollError) as caught:
         run(ROLES, ping)
     assert caught.value.code == "ATL-SET-001"
+
+
+def test_what_a_party_sent_before_it_failed_is_heard_first() -> None:
+    network = MemoryNetwork(tuple(ROLES))
+    bank, shop = network.transport("bank"), network.transport("shop")
+    scope = Scope("job", "task", 0)
+    shop.send("bank", scope, "tag", b"last words", 1.0)
+    shop.abort("ATL-TOS-002", "toss")
+    assert bytes(bank.receive("shop", scope, "tag", 1.0)) == b"last words"
+    with pytest.raises(PeerError, match="ATL-NET-004") as caught:
+        bank.receive("shop", scope, "tag", 1.0)
+    assert caught.value.phase == "toss"

@@ -114,12 +114,13 @@ class MemoryNetwork:
         deadline = self.clock.now() + timeout
 
         def ready() -> tuple[str, Buffer] | None:
-            for sender in senders:
-                self.check(sender)
+            # As on a wire: what a peer sent before it failed comes before its failure.
             for key in keys:
                 queue = self._queues.get(key)
                 if queue:
                     return key[0], queue.popleft()
+            for sender in senders:
+                self.check(sender)
             self._raise_if_hopeless(senders, deadline)
             return None
 
