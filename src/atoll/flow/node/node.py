@@ -5,6 +5,7 @@ from __future__ import annotations
 import hmac
 import logging
 import secrets
+import shutil
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
@@ -328,6 +329,7 @@ class Node:
     def start(self) -> str:
         """Take up what the database holds, serve, and return the API's URL."""
         self._bury()
+        self._sweep()
         self.control.start(self._jobs_at_hand())
         self._stack.callback(self.control.close)
         self.syncing.start()
@@ -358,6 +360,14 @@ class Node:
         for job, step, attempt in self.recorder.left():
             self.decider.charge(self.rows.load(job), step, attempt, {})
         self.recorder.bury()
+
+    def _sweep(self) -> None:
+        """Remove what workers of ended jobs left when the process before this one was killed."""
+        jobs = Jobs(self.database)
+        for outputs in self.folder.jobs.glob("*/outputs"):
+            row = jobs.find(outputs.parent.name)
+            if row is None or row.state in ENDED:
+                shutil.rmtree(outputs, ignore_errors=True)
 
     def _jobs_at_hand(self) -> Mapping[str, JobRecord]:
         """Return the jobs that live, and those whose end partners may not have heard of yet."""

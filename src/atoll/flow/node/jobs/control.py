@@ -277,6 +277,7 @@ class Control:
                 _LOG.exception("the control thread could not write")
                 self._give_up(batch, known)
             return False
+        self._follow(batch)
         return True
 
     def _gather(self) -> list[Item]:
@@ -317,9 +318,15 @@ class Control:
             self._write(write)
             if self._fault is not None and changed:
                 self._fault.after()
-            for record, commands in changed:
-                for command in commands:
+
+    def _follow(self, batch: Batch) -> None:
+        """Do what follows a commit: it stands, whatever comes of this."""
+        for record, commands in batch.changed.values():
+            for command in commands:
+                try:
                     self._effects.carry_out(record, command)
+                except Exception:
+                    _LOG.exception("job %s: %s failed", record.id, type(command).__name__)
         for done in batch.after:
             done()
 

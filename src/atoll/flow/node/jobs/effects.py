@@ -221,9 +221,10 @@ class NodeEffects:
             self.tasks.release(record.id)
             self._patiently(lambda: self._decider.settle(record.id))
             self._patiently(lambda: self._ended(record, command))
-            shutil.rmtree(self.tasks.outputs(record.id), ignore_errors=True)
         except Exception as error:
             _LOG.error("the end of job %s: %s", record.id, unexpected(error))
+        finally:
+            shutil.rmtree(self.tasks.outputs(record.id), ignore_errors=True)
 
     # -- answers --------------------------------------------------------------------------------
 

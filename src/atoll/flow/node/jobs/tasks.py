@@ -118,8 +118,11 @@ class TaskRunner:
         self._place.pool.release_job(job)
 
     def outputs(self, job: str) -> Path:
-        """Return where the workers of a job put what they made."""
-        folder = self._place.folder.jobs / job / "outputs"
+        """Return where the workers of a job put what they made; it need not be there."""
+        return self._place.folder.jobs / job / "outputs"
+
+    def _made(self, job: str) -> Path:
+        folder = self.outputs(job)
         with explained(str(folder)):
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         return folder
@@ -187,7 +190,7 @@ class TaskRunner:
                 },
             ),
             limits=place.limits,
-            outputs_folder=self.outputs(record.id),
+            outputs_folder=self._made(record.id),
             approved=dict(place.approved()),
         )
 
