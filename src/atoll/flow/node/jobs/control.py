@@ -328,7 +328,10 @@ class Control:
                 except Exception:
                     _LOG.exception("job %s: %s failed", record.id, type(command).__name__)
         for done in batch.after:
-            done()
+            try:
+                done()
+            except Exception:
+                _LOG.exception("an answer could not be given")
 
     def _write(self, write: Write) -> None:
         """Write until it is written: nothing may have effect that the database does not hold."""
