@@ -216,3 +216,18 @@ def test_a_person_approves_after_the_node_was_started_anew(tmp_path: Path) -> No
             again = bank.jobs.get(job.id).rerun("match")
             assert again.wait(LIMIT).state == "success", (again.view, shop.jobs.get(job.id).view)
             assert bank.jobs.get(job.id).view.steps["match"].attempt == 2
+
+
+def test_a_start_clears_what_workers_of_ended_jobs_left(tmp_path: Path) -> None:
+    with nodes(tmp_path, "bank", "shop") as made:
+        fill(made, tmp_path)
+        with made["bank"].client() as bank:
+            done = bank.jobs.submit(small_job("bank", "shop", name="done")).wait(LIMIT).id
+        made["bank"].kill()
+        folder = made["bank"].folder.jobs
+        left = [folder / name / "outputs" for name in (done, "20000101000000-00000000")]
+        for outputs in left:
+            outputs.mkdir(parents=True, exist_ok=True)
+            (outputs / "half").write_bytes(b"x")
+        made["bank"].start().close()
+        assert not any(outputs.exists() for outputs in left)
