@@ -307,7 +307,12 @@ def test_waiting_ends_with_its_time(client: Client) -> None:
 
 
 def test_another_program_is_not_taken_for_a_node() -> None:
-    answers = [b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi", b"HTTP/1.1 302 F\r\n\r\n"]
+    # Said to close: otherwise the second request may be written to the connection as it goes.
+    closing = b"Connection: close\r\n\r\n"
+    answers = [
+        b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n" + closing + b"hi",
+        b"HTTP/1.1 302 F\r\n" + closing,
+    ]
     listener = socket.create_server(("127.0.0.1", 0))
 
     def serve() -> None:
