@@ -110,8 +110,23 @@ def bank(make: Make) -> Node:
     return node
 
 
-def keep(node: Node, data: bytes) -> None:
+def make_part(node: Node, data: bytes, attempt: int) -> None:
+    """Write down what an attempt made, as a node does before the job's end."""
     stored = node.files.put(data)
+    artifact = ArtifactRow(
+        job=JOB,
+        step="train",
+        attempt=attempt,
+        name="model",
+        kind="boosting.model",
+        digest=stored.digest,
+        bytes=stored.bytes,
+        created=1.0,
+    )
+    Artifacts(node.database).save(artifact)
+
+
+def keep(node: Node, data: bytes) -> None:
     plan = {
         "parameters": {"train": {"trees": 3}},
         "tables": {"bank": {"read": {"digest": "a" * 64}}, "shop": {"read": {"digest": "b" * 64}}},
@@ -129,17 +144,7 @@ def keep(node: Node, data: bytes) -> None:
         plan_digest="c" * 64,
     )
     Jobs(node.database).create(row, ("bank", "shop"))
-    artifact = ArtifactRow(
-        job=JOB,
-        step="train",
-        attempt=0,
-        name="model",
-        kind="boosting.model",
-        digest=stored.digest,
-        bytes=stored.bytes,
-        created=1.0,
-    )
-    Artifacts(node.database).save(artifact)
+    make_part(node, data, 0)
     assert list(node.models.record(JOB)) == [MODEL]
 
 
@@ -167,6 +172,17 @@ def test_a_model_is_recorded_once_with_where_it_comes_from(bank: Node) -> None:
     assert view["parameters_digest"]
     with pytest.raises(NotFoundError, match="ATL-REG-001"):
         bank.models.get(MODEL, 2)
+
+
+def test_a_model_that_a_node_had_no_time_to_record_is_recorded_at_its_start(bank: Node) -> None:
+    make_part(bank, part_to_bytes(GUEST.model_copy(update={"base_margin": 0.25})), 1)
+    for _ in range(2):
+        models = ModelService(
+            bank.database, bank.files, lambda: bank.identity, bank.folder / "incoming"
+        )
+        page = models.list(stage=None, limit=10, after=None)
+        assert sorted((row["id"], row["version"]) for row in page.rows) == [(MODEL, 1), (MODEL, 2)]
+        assert models.get(MODEL, 2)["lineage"]["attempt"] == 1
 
 
 def test_stages_services_and_the_way_back(bank: Node) -> None:

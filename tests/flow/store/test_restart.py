@@ -23,11 +23,21 @@ def test_what_ran_is_lost_once(database: Database) -> None:
 
 def test_jobs_that_ended_last(database: Database) -> None:
     jobs = Jobs(database)
-    assert jobs.ended_last(60.0) == []
+    assert jobs.ended_last(60.0, 2000.0) == []
     for number, ended in ((1, 1000.0), (2, 1950.0), (3, 2000.0), (4, None)):
         jobs.create(job(number))
         changes = {"machine": {"number": number}, "ended": ended}
         jobs.update(job(number).id, changes)
-    found = jobs.ended_last(60.0)
+    for now in (2000.0, 9000.0):
+        found = jobs.ended_last(60.0, now)
+        assert [machine["number"] for _, machine in found] == [3, 2]
+    assert len(jobs.ended_last(60.0, 2000.0, most=1)) == 1
+
+
+def test_a_job_that_ended_while_the_clock_was_wrong_hides_no_other(database: Database) -> None:
+    jobs = Jobs(database)
+    for number, ended in ((1, 1000.0), (2, 1990.0), (3, 5600.0)):
+        jobs.create(job(number))
+        jobs.update(job(number).id, {"machine": {"number": number}, "ended": ended})
+    found = jobs.ended_last(60.0, 2000.0)
     assert [machine["number"] for _, machine in found] == [3, 2]
-    assert len(jobs.ended_last(60.0, most=1)) == 1

@@ -113,13 +113,17 @@ class Complain:
 
 @dataclass(frozen=True)
 class Ended:
-    """The run has ended at this node: nothing of it runs here any more."""
+    """The run has ended at this node: nothing of it runs here any more.
+
+    Told ``again`` after a restart, since nobody knows how far its first telling came.
+    """
 
     state: EndState
     code: str | None = None
     party: str | None = None
     phase: str | None = None
     steps: Mapping[str, int] = field(default_factory=dict)
+    again: bool = False
 
 
 Command = (

@@ -173,7 +173,7 @@ def _on_restarted(turn: Turn, event: Restarted) -> None:
     if record.closed:
         if record.own.end is not None:
             end = record.own.end
-            turn.give(Ended(end.state, end.code, end.party, end.phase))
+            turn.give(Ended(end.state, end.code, end.party, end.phase, again=True))
         return
     tasks.on_restarted(turn)
     if record.ticket:

@@ -315,7 +315,8 @@ class Node:
             self.control.post(partial(end_jobs_of, peer=peer))
 
     def _job_ended(self, record: JobRecord, command: Ended) -> None:
-        _LOG.info("job %s ended: %s %s", record.id, command.state, command.code or "")
+        level = logging.DEBUG if command.again else logging.INFO
+        _LOG.log(level, "job %s ended: %s %s", record.id, command.state, command.code or "")
         if command.state == "success":
             self.models.record(record.id)
 
@@ -373,7 +374,8 @@ class Node:
         """Return the jobs that live, and those whose end partners may not have heard of yet."""
         found: dict[str, JobRecord] = {}
         jobs = Jobs(self.database)
-        for job, machine in (*jobs.machines(LIVE), *jobs.ended_last(KEEP_SECONDS)):
+        ended = jobs.ended_last(KEEP_SECONDS, time.time())
+        for job, machine in (*jobs.machines(LIVE), *ended):
             try:
                 found[job] = JobRecord.from_plain(machine)
             except AtollError as error:

@@ -181,12 +181,19 @@ class Jobs(Repository):
 
         return ((one.id, one.machine) for one in every(fetch))
 
-    def ended_last(self, seconds: float, *, most: int = 1000) -> Sequence[tuple[str, Any]]:
-        """Return (id, machine) of jobs that ended at most so long before the last that did."""
-        last = select(func.max(_T.c.ended)).scalar_subquery()
+    def ended_last(
+        self, seconds: float, now: float, *, most: int = 1000
+    ) -> Sequence[tuple[str, Any]]:
+        """Return (id, machine) of jobs that ended at most so long before the last that did.
+
+        If the clock was set forward when that one ended, and back since: so long before ``now``.
+        """
+        last = self.database.read(lambda c: c.execute(select(func.max(_T.c.ended))).scalar())
+        if last is None:
+            return []
         query: Select[Any] = (
             select(_T.c.id, _T.c.machine)
-            .where(_T.c.ended >= last - seconds, _T.c.machine.is_not(None))
+            .where(_T.c.ended >= min(last, now) - seconds, _T.c.machine.is_not(None))
             .order_by(_T.c.ended.desc())
             .limit(most)
         )

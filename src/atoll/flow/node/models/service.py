@@ -91,13 +91,20 @@ class ModelService:
         return [self._record(row, artifact) for artifact in newest.values()]
 
     def _forgotten(self) -> Sequence[str]:
-        """Return the jobs that made models and ended when nobody could register them."""
+        """Return the jobs of which a model, perhaps an attempt's that counts no more, is not kept.
+
+        They ended when nobody could register it.
+        """
         made, jobs = schema.artifacts, schema.jobs
         query = (
             select(made.c.job)
             .join(jobs, jobs.c.id == made.c.job)
             .where(made.c.kind.endswith(MODEL), jobs.c.state == "success")
-            .where(~exists().where(schema.models.c.job == made.c.job))
+            .where(
+                ~exists().where(
+                    schema.models.c.job == made.c.job, schema.models.c.digest == made.c.digest
+                )
+            )
             .distinct()
         )
         return self._database.read(lambda c: c.execute(query).scalars().all())
@@ -106,8 +113,7 @@ class ModelService:
         name = model_id(job.id, artifact.step, artifact.name)
 
         def work(connection: Connection) -> None:
-            known = self._models.find(name, connection=connection)
-            if known is not None and known.digest == artifact.digest:
+            if self._version_of(name, artifact.digest, connection) is not None:
                 return
             version = self._models.next_version(name, connection=connection)
             row = self._row(job, artifact, name, version)
@@ -115,6 +121,11 @@ class ModelService:
 
         self._database.write(work)
         return name
+
+    def _version_of(self, model: str, digest: str, connection: Connection) -> int | None:
+        """Return which version of a model is this very part, None if none is."""
+        rows = every(lambda at: self._models.list(model=model, after=at, connection=connection))
+        return next((row.version for row in rows if row.digest == digest), None)
 
     def _row(self, job: JobRow, artifact: ArtifactRow, name: str, version: int) -> ModelRow:
         plan = job.plan or {}
@@ -336,15 +347,11 @@ class ModelService:
 
     def _add(self, row: ModelRow, connection: Connection) -> ModelRow:
         """Add a version: its own number if that is free, else the next one."""
-        for known in every(
-            lambda at: self._models.list(model=row.id, after=at, connection=connection)
-        ):
-            if known.digest == row.digest:
-                raise ConflictError(
-                    "ATL-REG-007",
-                    f"this part is here already as version {known.version}",
-                    place=row.id,
-                )
+        known = self._version_of(row.id, row.digest, connection)
+        if known is not None:
+            raise ConflictError(
+                "ATL-REG-007", f"this part is here already as version {known}", place=row.id
+            )
         if self._models.find(row.id, row.version, connection=connection) is not None:
             version = self._models.next_version(row.id, connection=connection)
             row = replace(row, version=version)
