@@ -152,6 +152,49 @@ def test_a_job_whose_event_cannot_be_written_ends_with_the_code(database: Databa
     assert (found.state, found.code) == ("failed", "ATL-STO-012")
 
 
+class Stumbling(OneJob):
+    """Effects that fail at all commands but a job's end."""
+
+    def __init__(self, record: JobRecord) -> None:
+        super().__init__(record)
+        self.stumbled = 0
+        self.writes = 0
+
+    def carry_out(self, record: JobRecord, command: Command) -> None:
+        super().carry_out(record, command)
+        if not isinstance(command, Ended):
+            self.stumbled += 1
+            raise RuntimeError("on purpose")
+
+    def saved(
+        self, connection: Connection, record: JobRecord, commands: tuple[Command, ...]
+    ) -> None:
+        super().saved(connection, record, commands)
+        self.writes += 1
+
+
+def test_what_follows_a_commit_undoes_nothing_of_it(database: Database) -> None:
+    node = pair.Node("bank")
+    node.submit(pair.make_job())
+    effects = Stumbling(node.record)
+    control = Control(database, node.rules, effects)
+    control.start({})
+
+    def stumble() -> None:
+        raise RuntimeError("on purpose")
+
+    try:
+        control.post(lambda control, batch: batch.after.append(stumble))
+        control.event(pair.JOB_ID, lambda now: StopAsked("cancel", "bank", now))
+        assert effects.ended.wait(10.0)
+        assert control.ask(lambda control, batch: 7) == 7
+    finally:
+        control.close()
+    assert effects.stumbled > 0
+    assert effects.writes == 1
+    assert view(effects.written).state == "cancelled"
+
+
 class Refusing(Nothing):
     """Effects of a node whose database takes no row of one job."""
 
