@@ -131,6 +131,10 @@ class SimNode:
             plain = record.to_plain()
             self.records[job] = JobRecord.from_plain(plain)
             assert self.records[job].to_plain() == plain
+            end = self.records[job].end
+            if end is not None:
+                # As a node's start goes on with what ended jobs have left.
+                self.ends[job].append(control.Ended(end.state, end.code, end.party, end.phase))
         # Those that hold slots first, or their slots would be given to others meanwhile.
         for job in sorted(self.records, key=lambda job: not self.records[job].holding):
             self.happen(job, control.Restarted(self.now))

@@ -115,7 +115,7 @@ class Complain:
 class Ended:
     """The run has ended at this node: nothing of it runs here any more.
 
-    Told ``again`` after a restart, since nobody knows how far its first telling came.
+    Told once: a node that was killed before it was done with this goes on at its start.
     """
 
     state: EndState
@@ -123,7 +123,6 @@ class Ended:
     party: str | None = None
     phase: str | None = None
     steps: Mapping[str, int] = field(default_factory=dict)
-    again: bool = False
 
 
 Command = (

@@ -12,7 +12,7 @@ from typing import Any
 from atoll.core.errors import InternalError, PeerError
 from atoll.flow.control import admission, agreeing, ending, reuse, scheduling, tasks
 from atoll.flow.control.codes import OUTRUN
-from atoll.flow.control.commands import Command, Ended
+from atoll.flow.control.commands import Command
 from atoll.flow.control.events import (
     Admitted,
     Decided,
@@ -169,12 +169,9 @@ def _on_tick(turn: Turn, event: Tick) -> None:
 
 def _on_restarted(turn: Turn, event: Restarted) -> None:
     record = turn.record
-    turn.set(marks={}, asked=frozenset())
     if record.closed:
-        if record.own.end is not None:
-            end = record.own.end
-            turn.give(Ended(end.state, end.code, end.party, end.phase, again=True))
         return
+    turn.set(marks={}, asked=frozenset())
     tasks.on_restarted(turn)
     if record.ticket:
         admission.ask(turn, record.ticket, held=record.holding)

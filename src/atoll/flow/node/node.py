@@ -315,8 +315,7 @@ class Node:
             self.control.post(partial(end_jobs_of, peer=peer))
 
     def _job_ended(self, record: JobRecord, command: Ended) -> None:
-        level = logging.DEBUG if command.again else logging.INFO
-        _LOG.log(level, "job %s ended: %s %s", record.id, command.state, command.code or "")
+        _LOG.info("job %s ended: %s %s", record.id, command.state, command.code or "")
         if command.state == "success":
             self.models.record(record.id)
 
@@ -330,12 +329,11 @@ class Node:
     def start(self) -> str:
         """Take up what the database holds, serve, and return the API's URL."""
         self._bury()
-        self._sweep()
+        self._finish_ended()
         self.control.start(self._jobs_at_hand())
         self._stack.callback(self.control.close)
         self.syncing.start()
         self._stack.callback(self.syncing.close)
-        self._settle_accounts()
         housekeeping = Housekeeping(self.database, self.files, self.folder.jobs, self._retention())
         housekeeping.start()
         self._stack.callback(housekeeping.close)
@@ -362,12 +360,22 @@ class Node:
             self.decider.charge(self.rows.load(job), step, attempt, {})
         self.recorder.bury()
 
-    def _sweep(self) -> None:
-        """Remove what workers of ended jobs left when the process before this one was killed."""
+    def _finish_ended(self) -> None:
+        """Do for jobs that ended what the process before this one was killed before it had done.
+
+        Their models are registered when the registry is opened.
+        """
         jobs = Jobs(self.database)
+
+        def over(job: str) -> bool:
+            row = jobs.find(job)
+            return row is None or row.state in ENDED
+
+        for job in self.policies.ledger.open_jobs():
+            if over(job):
+                self.policies.ledger.settle(job)
         for outputs in self.folder.jobs.glob("*/outputs"):
-            row = jobs.find(outputs.parent.name)
-            if row is None or row.state in ENDED:
+            if over(outputs.parent.name):
                 shutil.rmtree(outputs, ignore_errors=True)
 
     def _jobs_at_hand(self) -> Mapping[str, JobRecord]:
@@ -381,14 +389,6 @@ class Node:
             except AtollError as error:
                 _LOG.error("job %s cannot be taken up: %s", job, error)
         return found
-
-    def _settle_accounts(self) -> None:
-        """Close the accounts of jobs that ended while nobody could write it down."""
-        jobs = Jobs(self.database)
-        for job in self.policies.ledger.open_jobs():
-            row = jobs.find(job)
-            if row is None or row.state in ENDED:
-                self.policies.ledger.settle(job)
 
     def _api_settings(self) -> ApiSettings:
         chosen = self.settings.http
