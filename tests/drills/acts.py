@@ -61,8 +61,8 @@ class Pair:
             self.start("bank")
             return self.submit(key=key), True
 
-    def die_at(self, victim: str, moment: str, count: int) -> None:
-        """Tell a node to die before or after its commit of this number."""
+    def die_at(self, victim: str, moment: str, count: int | str) -> None:
+        """Tell a node to die before or after its commit of this number, or after a job's end."""
         order_of(self[victim]).write_text(f"{moment} {count}")
 
     def spare(self, victim: str) -> None:

@@ -6,7 +6,10 @@ import itertools
 
 import pytest
 
+from atoll.flow.policy.ledger import DatabaseLedger
 from tests.drills.acts import Pair
+from tests.drills.checks import JOB_SECONDS, stored
+from tests.e2e.nodes import training_job, until
 
 PARTIES = ["bank", "shop"]
 MOMENTS = ["before", "after"]
@@ -28,6 +31,22 @@ def kill_at(two: Pair, victim: str, moment: str, count: int) -> bool:
 @pytest.mark.parametrize(("victim", "moment", "count"), FEW)
 def test_a_node_is_killed_in_the_middle(two: Pair, victim: str, moment: str, count: int) -> None:
     assert kill_at(two, victim, moment, count)
+
+
+@pytest.mark.parametrize("victim", PARTIES)
+def test_what_a_job_leaves_is_finished_by_a_node_killed_at_its_end(two: Pair, victim: str) -> None:
+    two.die_at(victim, "after", "end")
+    job = two.submit(training_job("bank", "shop", trees=2))
+    until(lambda: two[victim].folder.running() is None, JOB_SECONDS)
+    left = two[victim].folder.jobs / job / "outputs"
+    assert list(left.iterdir()), "the node came further than it should"
+    two.spare(victim)
+    two.start(victim)
+    two.well(job)
+    with two[victim].client() as client:
+        assert client.models.get(f"{job}.boost", 1).stage == "candidate"
+    with stored(two[victim]) as database:
+        assert DatabaseLedger(database, victim).open_jobs() == []
 
 
 @pytest.mark.drill

@@ -23,6 +23,7 @@ from sqlalchemy import Connection
 from atoll.core.errors import AtollError, CancelledError, InternalError
 from atoll.flow.control import (
     Command,
+    Ended,
     Event,
     Exchange,
     FactsReceived,
@@ -317,7 +318,8 @@ class Control:
                 self._fault.before()
             self._write(write)
             if self._fault is not None and changed:
-                self._fault.after()
+                told = (command for _, commands in changed for command in commands)
+                self._fault.after(end=any(isinstance(command, Ended) for command in told))
 
     def _follow(self, batch: Batch) -> None:
         """Do what follows a commit: it stands, whatever comes of this."""

@@ -1,7 +1,8 @@
 """For drills, with ``ATOLL_INSECURE_SIMULATION``: the node's process dies at a commit of its jobs.
 
 ``ATOLL_FAULT_KILL_COMMIT`` names a file. Once it holds ``before N`` or ``after N``, the process is
-killed right before or right after its N-th commit from then on that changes a job.
+killed right before or right after its N-th commit from then on that changes a job; with
+``after end`` right after the commit that ends one.
 """
 
 from __future__ import annotations
@@ -34,13 +35,19 @@ class CommitFault:
         self._count += 1
         self._strike("before")
 
-    def after(self) -> None:
-        """A commit was made; nothing has had effect yet."""
+    def after(self, *, end: bool) -> None:
+        """A commit was made, perhaps of a job's end; nothing has had effect yet."""
         self._strike("after")
+        if end and self._given == "after end":
+            _die()
 
     def _strike(self, moment: str) -> None:
         if self._given == f"{moment} {self._count}":
-            os.kill(os.getpid(), signal.SIGKILL)
+            _die()
+
+
+def _die() -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
 
 
 def commit_fault() -> CommitFault | None:
