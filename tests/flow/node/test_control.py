@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 from typing import Any, cast
@@ -16,6 +17,7 @@ from atoll.flow.control import Command, Ended, JobRecord, StopAsked, parse_sync,
 from atoll.flow.node.jobs.control import Batch, Control, Item, Write
 from atoll.flow.store import Database, Meta
 from atoll.jobs.errors import ConflictError, EnvironmentFault
+from tests.e2e.nodes import until
 from tests.flow.control import pair
 
 
@@ -118,6 +120,38 @@ def test_what_cannot_be_written_takes_nothing_else_along(
     assert control.ask(lambda control, batch: 7) == 7
     assert told == ["a", "ATL-STO-012", "b"]
     assert Meta(database).get("a") == Meta(database).get("b") == "yes"
+
+
+def test_a_look_is_taken_once_and_sees_what_is_committed(
+    control: Control, database: Database
+) -> None:
+    begun, go = threading.Event(), threading.Event()
+    looks: list[str | None] = []
+
+    def hold(control: Control, batch: Batch) -> None:
+        begun.set()
+        assert go.wait(10.0)
+
+    def broken(control: Control, batch: Batch) -> None:
+        batch.writes.append(refuse)
+
+    def note(control: Control, batch: Batch) -> None:
+        batch.writes.append(lambda c: Meta(database).set("a", "yes", connection=c))
+
+    def look(control: Control) -> int:
+        looks.append(Meta(database).get("a"))
+        return 7
+
+    control.post(hold)
+    assert begun.wait(10.0)
+    for work in (note, broken):
+        control.post(work)
+    with ThreadPoolExecutor(1) as pool:
+        seen = pool.submit(control.see, look)
+        until(lambda: control._inbox.qsize() == 3)
+        go.set()
+        assert seen.result(10.0) == 7
+    assert looks == ["yes"]
 
 
 def test_a_lock_is_waited_out_and_named_meanwhile(control: Control, database: Database) -> None:

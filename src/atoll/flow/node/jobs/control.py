@@ -162,6 +162,27 @@ class Control:
             batch.after.append(lambda: future.set_result(result))
             batch.failed.append(future.set_exception)
 
+        return self._answer_of(item, future, timeout)
+
+    def see(self, work: Callable[[Control], T], timeout: float = 30.0) -> T:
+        """Run ``work`` once, after all that came before is committed, and return its result.
+
+        It changes no job. Errors: as ``ask``.
+        """
+        future: Future[T] = Future()
+
+        def look() -> None:
+            try:
+                future.set_result(work(self))
+            except Exception as error:
+                future.set_exception(error)
+
+        def item(control: Control, batch: Batch) -> None:
+            batch.after.append(look)
+
+        return self._answer_of(item, future, timeout)
+
+    def _answer_of(self, item: Item, future: Future[T], timeout: float) -> T:
         if self._closing:
             raise _stopping()
         self._inbox.put(item)

@@ -146,7 +146,7 @@ class Syncing:
         spoke = False
         told: list[tuple[str, int]] = []
         while not self._closing.is_set():
-            message = self._control.ask(partial(_message, peer=peer, due=due and not spoke))
+            message = self._control.see(partial(_message, peer=peer, due=due and not spoke))
             if message is None:
                 return spoke
             former, told = told, [(update.job, update.version) for update in message.updates]
@@ -195,7 +195,7 @@ class Syncing:
 
         # Acknowledged is only what the database holds, so the answer is made afterwards.
         self._control.ask(partial(_take, peer=call.party, said=said), self._call_seconds)
-        message = self._control.ask(partial(_message, peer=call.party, due=True))
+        message = self._control.see(partial(_message, peer=call.party, due=True))
         return encode_sync(message or SyncMessage())
 
 
@@ -203,7 +203,7 @@ def _take(control: Control, batch: Batch, *, peer: str, said: SyncMessage) -> No
     control.take(peer, said, batch)
 
 
-def _message(control: Control, batch: Batch, *, peer: str, due: bool) -> SyncMessage | None:
+def _message(control: Control, *, peer: str, due: bool) -> SyncMessage | None:
     """Return what to tell a partner; None if that is nothing and no sign of life is due."""
     exchange = control.exchange(peer)
     shared = {j: r for j, r in control.records.items() if peer in r.job.parties}
