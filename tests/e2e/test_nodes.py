@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 
@@ -11,8 +13,9 @@ import pytest
 from atoll.core.errors import AtollError
 from atoll.flow.planning import TOLD
 from atoll.jobs.errors import NotFoundError
-from atoll.sdk import Client
+from atoll.sdk import AsyncClient, Client
 from tests.e2e.nodes import TestNode, fill, nodes, small_job, training_job, until
+from tests.e2e.ports import free_port
 
 LIMIT = 60.0
 
@@ -231,3 +234,41 @@ def test_a_start_clears_what_workers_of_ended_jobs_left(tmp_path: Path) -> None:
             (outputs / "half").write_bytes(b"x")
         made["bank"].start().close()
         assert not any(outputs.exists() for outputs in left)
+
+
+@pytest.mark.parametrize("fixed", [True, False], ids=["same port", "another port"])
+def test_a_client_of_a_folder_follows_its_node_over_a_restart(tmp_path: Path, fixed: bool) -> None:
+    with nodes(tmp_path, "bank", "shop") as made:
+        fill(made, tmp_path, grants=False)
+        port = {"http.port": str(free_port())} if fixed else {}
+        made["bank"].stop()
+        made["bank"].start(**port).close()
+        folder = made["bank"].folder.root
+        with Client(folder=folder) as bank, made["shop"].client() as shop:
+            job = bank.jobs.submit(small_job("bank", "shop", name="followed"))
+            until(lambda: state_of(shop, job.id) == "awaiting approval")
+            with ThreadPoolExecutor(1) as pool:
+                told = pool.submit(lambda: list(job.stream()))
+                made["bank"].kill()
+                made["bank"].start(**port).close()
+                waiting = shop.jobs.get(job.id)
+                waiting.approve(waiting.view.plan_digest)
+                events = told.result(LIMIT)
+        assert [event.number for event in events] == list(range(1, len(events) + 1))
+        assert events[-1].data["state"] == "success"
+
+
+def test_an_asynchronous_client_of_a_folder_finds_its_node_again(tmp_path: Path) -> None:
+    async def look(node: TestNode, **port: str) -> None:
+        async with AsyncClient(folder=node.folder.root) as client:
+            await client.status()
+            await asyncio.to_thread(node.stop)
+            (await asyncio.to_thread(partial(node.start, **port))).close()
+            assert (await client.status())["party"] == "bank"
+
+    with nodes(tmp_path, "bank") as made:
+        port = {"http.port": str(free_port())}
+        made["bank"].stop()
+        made["bank"].start(**port).close()
+        asyncio.run(look(made["bank"], **port))
+        asyncio.run(look(made["bank"]))

@@ -475,24 +475,30 @@ def digest_of(job: Job) -> str:
 
 
 @contextmanager
-def site(folder: Path, port: int = 0, **settings: Any) -> Iterator[Site]:
-    """Serve a node in this process."""
+def site(
+    folder: Path, port: int = 0, *, former: Site | None = None, **settings: Any
+) -> Iterator[Site]:
+    """Serve a node in this process, perhaps with the database and jobs of one that has ended."""
     chosen = ApiSettings(port=port, drain_seconds=1.0, **settings)
     database = Database.open(f"sqlite:///{folder / 'atoll.db'}")
     try:
         # Cheap hashes: these tests are not about them.
         passwords = Passwords(time_cost=1, memory_kib=8, parallelism=1)
         access = Access(database, AccessSettings(), passwords=passwords)
-        first = access.bootstrap()
-        assert first is not None
-        token, _ = access.login("admin", first)
-        actor = access.authenticate(token)
-        access.change_password(actor, first, PASSWORD)
-        token, _ = access.login("admin", PASSWORD)
-        played = Played(access, DatabaseLedger(database, "bank"))
+        token = former.token if former is not None else _token(access)
+        jobs = former.played.jobs if former is not None else Jobs()
+        played = Played(access, DatabaseLedger(database, "bank"), jobs)
         played.jobs.folder = folder
         app = create_app(played, chosen)
         with Server(app, chosen) as server:
             yield Site(server.url, token, played, server, app)
     finally:
         database.close()
+
+
+def _token(access: Access) -> str:
+    first = access.bootstrap()
+    assert first is not None
+    token, _ = access.login("admin", first)
+    access.change_password(access.authenticate(token), first, PASSWORD)
+    return access.login("admin", PASSWORD)[0]

@@ -275,10 +275,7 @@ def test_a_node_that_restarts_is_waited_for(tmp_path: Path) -> None:
         thread.start()
         played.jobs.tell(job.id, "progress", "psi", done=1)
         first.server.stop()
-    (tmp_path / "again").mkdir()
-    with site(tmp_path / "again", port) as second:
-        client.target = Client(second.url, token=second.token).target
-        second.played.jobs.jobs = played.jobs.jobs
+    with site(tmp_path, port, former=first) as second:
         second.played.jobs.move(job.id, "success")
         thread.join(30)
         assert not thread.is_alive()

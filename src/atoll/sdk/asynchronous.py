@@ -96,7 +96,7 @@ class AsyncClient:
         if request.content is not None:
             content = _pieces(stack.enter_context(wiring.open_content(request.content)))
         with wiring.told(self.target):
-            return await stack.enter_async_context(
+            response = await stack.enter_async_context(
                 self._http.stream(
                     request.method,
                     request.url(self.target.url),
@@ -105,6 +105,8 @@ class AsyncClient:
                     timeout=wiring.timeout_for(request, self._timeout, stream=stream),
                 )
             )
+        wiring.check_known(self.target, response.status_code)
+        return response
 
     async def whole(self, response: httpx.Response) -> Answer:
         """Read an answer. Errors: ``Lost``, ATL-SDK-010 too large."""
@@ -148,6 +150,7 @@ async def _next(driver: Driver[T], opened: _Opened) -> Done[T] | flows.Emit:
         try:
             driver.reply = await opened.perform(effect)
         except Lost as lost:
+            opened.renew()
             driver.problem = lost
 
 
@@ -164,6 +167,10 @@ class _Opened:
         """Close the stream, if one is open."""
         await self._stack.aclose()
         self._response = self._lines = None
+
+    def renew(self) -> None:
+        """Look where the node is now, after a request was lost."""
+        self._client.target = wiring.renewed(self._client.target)
 
     async def perform(self, effect: flows.Effect) -> Any:
         """Do what a flow asks for and return the result. Errors: ``Lost``."""

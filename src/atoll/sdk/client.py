@@ -96,6 +96,7 @@ class Client:
                 try:
                     driver.reply = opened.perform(effect)
                 except Lost as lost:
+                    self.target = wiring.renewed(self.target)
                     driver.problem = lost
         finally:
             driver.close()
@@ -113,7 +114,7 @@ class Client:
         if request.content is not None:
             content = stack.enter_context(wiring.open_content(request.content))
         with wiring.told(self.target):
-            return stack.enter_context(
+            response = stack.enter_context(
                 self._http.stream(
                     request.method,
                     request.url(self.target.url),
@@ -122,6 +123,8 @@ class Client:
                     timeout=wiring.timeout_for(request, self._timeout, stream=stream),
                 )
             )
+        wiring.check_known(self.target, response.status_code)
+        return response
 
     def whole(self, response: httpx.Response) -> Answer:
         """Read an answer. Errors: ``Lost``, ATL-SDK-010 too large."""

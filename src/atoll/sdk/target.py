@@ -21,6 +21,7 @@ from atoll.sdk.wire import Request
 
 CONNECT_SECONDS = 10.0
 CHUNK = 1 << 20
+UNAUTHENTICATED = 401
 
 
 @dataclass(frozen=True)
@@ -28,7 +29,8 @@ class Target:
     """A node's address, and the token that is shown to it.
 
     ``ca`` is a file with the authority of its HTTPS certificate (PEM); where ``pinned``, it is the
-    very certificate, and the node's name does not matter.
+    very certificate, and the node's name does not matter. ``folder`` is that of a node on this
+    machine, of which address and token (unless ``given``) change when it starts anew.
     """
 
     url: str
@@ -36,6 +38,8 @@ class Target:
     ca: str | None = None
     plain: bool = False
     pinned: bool = False
+    folder: Path | None = None
+    given: bool = False
 
     def __repr__(self) -> str:
         return f"Target({self.url!r}, token={'<token>' if self.token else None})"
@@ -65,7 +69,7 @@ def resolve(
         target = Target(checked_url(url), token)
     elif folder is not None:
         found = of_folder(Path(folder))
-        return replace(found, token=token or found.token)
+        return replace(found, token=token, given=True) if token else found
     else:
         chosen = read_profiles().get(profile)
         target = Target(checked_url(chosen.url), token or chosen.token, chosen.ca, chosen.plain)
@@ -91,11 +95,31 @@ def of_folder(folder: Path) -> Target:
 
     found = require(NodeFolder(folder))
     if not found.url.startswith("https://"):
-        return Target(found.url, found.token)
+        return Target(found.url, found.token, folder=folder)
     from atoll.flow.node.configuration import load
 
     certificate = load(folder).settings.http.certificate
-    return Target(found.url, found.token, ca=str(certificate) or None, pinned=True)
+    ca = str(certificate) or None
+    return Target(found.url, found.token, ca=ca, pinned=True, folder=folder)
+
+
+def renewed(target: Target) -> Target:
+    """Return where a node of this machine is now; the same as long as it is not up again."""
+    if target.folder is None:
+        return target
+    from atoll.flow.node.folder import NodeFolder
+    from atoll.flow.node.process import find
+
+    found = find(NodeFolder(target.folder))
+    if found is None:
+        return target
+    return replace(target, url=found.url, token=target.token if target.given else found.token)
+
+
+def check_known(target: Target, status: int) -> None:
+    """Have a request sent again of which the token is that of a process before this one."""
+    if status == UNAUTHENTICATED and renewed(target) != target:
+        raise Lost(unreached(target, "it was started anew"), unsent=True)
 
 
 def options(target: Target, timeout: float) -> dict[str, Any]:
