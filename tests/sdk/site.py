@@ -480,8 +480,7 @@ def site(
 ) -> Iterator[Site]:
     """Serve a node in this process, perhaps with the database and jobs of one that has ended."""
     chosen = ApiSettings(port=port, drain_seconds=1.0, **settings)
-    database = Database.open(f"sqlite:///{folder / 'atoll.db'}")
-    try:
+    with Database.open(f"sqlite:///{folder / 'atoll.db'}") as database:
         # Cheap hashes: these tests are not about them.
         passwords = Passwords(time_cost=1, memory_kib=8, parallelism=1)
         access = Access(database, AccessSettings(), passwords=passwords)
@@ -492,13 +491,10 @@ def site(
         app = create_app(played, chosen)
         with Server(app, chosen) as server:
             yield Site(server.url, token, played, server, app)
-    finally:
-        database.close()
 
 
 def _token(access: Access) -> str:
-    first = access.bootstrap()
-    assert first is not None
+    first = access.bootstrap() or ""
     token, _ = access.login("admin", first)
     access.change_password(access.authenticate(token), first, PASSWORD)
     return access.login("admin", PASSWORD)[0]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import signal
 import tempfile
 import threading
 import time
@@ -143,6 +144,16 @@ def served(gateway: Gateway, work: Callable[[Call], bytes]) -> Iterator[None]:
     finally:
         stop.set()
         thread.join()
+
+
+def interrupted(wait: Callable[..., object], *arguments: object) -> None:
+    """Call what waits, and send this process an interrupt meanwhile."""
+    alarm = threading.Timer(0.2, signal.raise_signal, [signal.SIGINT])
+    alarm.start()
+    try:
+        wait(*arguments)
+    finally:
+        alarm.join()
 
 
 def until(condition: Callable[[], object]) -> None:

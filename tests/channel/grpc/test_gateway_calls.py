@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import signal
 import subprocess
 import sys
-import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
@@ -17,7 +15,7 @@ import pytest
 from atoll.channel.api import Buffer
 from atoll.channel.grpc import Call, CallRefusedError
 from atoll.core.errors import AtollError, CancelledError, NetworkError, UserError
-from tests.channel.grpc.nodes import BRISK, Node, nodes, served, until
+from tests.channel.grpc.nodes import BRISK, Node, interrupted, nodes, served, until
 from tests.channel.grpc.proxy import Proxy
 from tests.channel.grpc.world import LONG, Authority, refused, text
 
@@ -342,17 +340,10 @@ def test_closing_ends_whoever_waits() -> None:
 @pytest.mark.usefixtures("interruptible")
 def test_an_interrupt_ends_a_waiting_call() -> None:
     with nodes("shop", "bank") as (shop, bank):
-        waits: list[tuple[object, ...]] = [
-            (bank.gateway.next_call, LONG),
-            (shop.gateway.call, "bank", "k", b"", LONG),
-        ]
-        for wait, *arguments in waits:
-            alarm = threading.Timer(0.2, signal.raise_signal, [signal.SIGINT])
-            alarm.start()
-            assert callable(wait)
-            with pytest.raises(KeyboardInterrupt):
-                wait(*arguments)
-            alarm.join()
+        with pytest.raises(KeyboardInterrupt):
+            interrupted(bank.gateway.next_call, LONG)
+        with pytest.raises(KeyboardInterrupt):
+            interrupted(shop.gateway.call, "bank", "k", b"", LONG)
 
 
 LEAVING = """

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import signal
-import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -18,6 +16,7 @@ from atoll.core.errors import AtollError, CancelledError, NetworkError, PeerErro
 from atoll.core.limits import MESSAGE_BYTES
 from atoll.core.message import Message, blob
 from atoll.core.names import Scope
+from tests.channel.grpc.nodes import interrupted
 from tests.channel.grpc.world import CALM, LONG, SCOPE, identities, pair, refused, text
 
 
@@ -256,12 +255,8 @@ def test_cancel_ends_waiting_calls() -> None:
 
 @pytest.mark.usefixtures("interruptible")
 def test_an_interrupt_ends_a_waiting_call() -> None:
-    with pair() as (shop, _):
-        alarm = threading.Timer(0.2, signal.raise_signal, [signal.SIGINT])
-        alarm.start()
-        with pytest.raises(KeyboardInterrupt):
-            shop.receive("bank", SCOPE, "t", LONG)
-        alarm.join()
+    with pair() as (shop, _), pytest.raises(KeyboardInterrupt):
+        interrupted(shop.receive, "bank", SCOPE, "t", LONG)
 
 
 def test_a_taken_port_is_refused_with_a_code() -> None:
