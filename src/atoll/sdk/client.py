@@ -110,20 +110,22 @@ class Client:
 
     def open(self, request: Request, stack: ExitStack, *, stream: bool) -> httpx.Response:
         """Send one request; its answer's body stays open with ``stack``. Errors: ``Lost``."""
+        # Another thread may find the node elsewhere meanwhile: this request is about this target.
+        target = self.target
         content: Any = request.payload()
         if request.content is not None:
             content = stack.enter_context(wiring.open_content(request.content))
-        with wiring.told(self.target):
+        with wiring.told(target):
             response = stack.enter_context(
                 self._http.stream(
                     request.method,
-                    request.url(self.target.url),
-                    headers=request.headers(self.target.token),
+                    request.url(target.url),
+                    headers=request.headers(target.token),
                     content=content,
                     timeout=wiring.timeout_for(request, self._timeout, stream=stream),
                 )
             )
-        wiring.check_known(self.target, response.status_code)
+        wiring.check_known(target, response.status_code)
         return response
 
     def whole(self, response: httpx.Response) -> Answer:

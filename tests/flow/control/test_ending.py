@@ -47,6 +47,18 @@ def test_a_stop_after_the_end_changes_nothing() -> None:
     assert world.ends() == {("success", None)}
 
 
+def test_a_restart_tells_no_end_again() -> None:
+    world = World()
+    world["bank"].submit(make_job())
+    world.rounds(12)
+    for node in world.nodes.values():
+        before = [*node.done]
+        node.restart()
+        assert any(isinstance(command, control.Ended) for command in before)
+        assert node.done == before
+        assert node.end == ("success", None, None)
+
+
 def cut_off(world: World, seconds: float, step: float = 1.0) -> None:
     pair = frozenset({"bank", "shop"})
     world.cut.add(pair)

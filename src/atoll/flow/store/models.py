@@ -63,6 +63,14 @@ class Models(Repository):
         row = self._read(lambda c: c.execute(query).one_or_none(), connection)
         return None if row is None else build(ModelRow)(row)
 
+    def version_of(
+        self, model: str, digest: str, *, connection: Connection | None = None
+    ) -> int | None:
+        """Return which version of a model is this very part, None if none is."""
+        query = select(func.min(_T.c.version)).where(_T.c.id == model, _T.c.digest == digest)
+        found: int | None = self._read(lambda c: c.execute(query).scalar_one(), connection)
+        return found
+
     def next_version(self, model: str, *, connection: Connection | None = None) -> int:
         """Return the number after the newest version, 1 for a new model."""
         query = select(func.max(_T.c.version)).where(_T.c.id == model)

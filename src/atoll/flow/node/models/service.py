@@ -113,7 +113,8 @@ class ModelService:
         name = model_id(job.id, artifact.step, artifact.name)
 
         def work(connection: Connection) -> None:
-            if self._version_of(name, artifact.digest, connection) is not None:
+            known = self._models.version_of(name, artifact.digest, connection=connection)
+            if known is not None:
                 return
             version = self._models.next_version(name, connection=connection)
             row = self._row(job, artifact, name, version)
@@ -121,11 +122,6 @@ class ModelService:
 
         self._database.write(work)
         return name
-
-    def _version_of(self, model: str, digest: str, connection: Connection) -> int | None:
-        """Return which version of a model is this very part, None if none is."""
-        rows = every(lambda at: self._models.list(model=model, after=at, connection=connection))
-        return next((row.version for row in rows if row.digest == digest), None)
 
     def _row(self, job: JobRow, artifact: ArtifactRow, name: str, version: int) -> ModelRow:
         plan = job.plan or {}
@@ -347,7 +343,7 @@ class ModelService:
 
     def _add(self, row: ModelRow, connection: Connection) -> ModelRow:
         """Add a version: its own number if that is free, else the next one."""
-        known = self._version_of(row.id, row.digest, connection)
+        known = self._models.version_of(row.id, row.digest, connection=connection)
         if known is not None:
             raise ConflictError(
                 "ATL-REG-007", f"this part is here already as version {known}", place=row.id
