@@ -186,6 +186,34 @@ def test_a_job_whose_event_cannot_be_written_ends_with_the_code(database: Databa
     assert (found.state, found.code) == ("failed", "ATL-STO-012")
 
 
+def test_others_see_of_a_job_what_is_committed(database: Database) -> None:
+    """Else a job would be over for them before its outputs are there, or though they never are."""
+    node = pair.Node("bank")
+    node.submit(pair.make_job())
+    effects = OneJob(node.record)
+    control = Control(database, node.rules, effects)
+    control.start({pair.JOB_ID: node.record})
+    begun, go = threading.Event(), threading.Event()
+
+    def hold(connection: Connection) -> None:
+        begun.set()
+        assert go.wait(10.0)
+
+    try:
+        control.event(pair.JOB_ID, lambda now: StopAsked("cancel", "bank", now), hold)
+        assert begun.wait(10.0)
+        moved, seen = control.records[pair.JOB_ID], control.peek(pair.JOB_ID)
+        go.set()
+        assert effects.ended.wait(10.0)
+        assert view(moved).state == "cancelled"
+        assert seen is not None
+        assert view(seen).state == "waiting"
+        assert control.peek(pair.JOB_ID) is moved
+    finally:
+        go.set()
+        control.close()
+
+
 class Stumbling(OneJob):
     """Effects that fail at all commands but a job's end."""
 

@@ -111,6 +111,8 @@ class Control:
         self.records: dict[str, JobRecord] = {}
         self.exchanges: dict[str, Exchange] = {}
         self.heard: dict[str, float] = {}
+        # What other threads may see: never more than the database holds.
+        self._committed: dict[str, JobRecord] = {}
         self._database = database
         self._effects = effects
         self._wall = wall
@@ -131,6 +133,7 @@ class Control:
     def start(self, records: Mapping[str, JobRecord]) -> None:
         """Take up the jobs that the database holds, and begin."""
         self.records.update(records)
+        self._committed.update(records)
         # Whoever held a slot gets it back before others ask for it.
         for job in sorted(records, key=lambda name: not records[name].holding):
             self._inbox.put(_event(job, lambda now: Restarted(now=now)))
@@ -192,8 +195,8 @@ class Control:
             raise self._trouble or _stopping() from None
 
     def peek(self, job: str) -> JobRecord | None:
-        """Return a job as it is now, from memory or the database; records never change."""
-        return self.records.get(job) or self._effects.load(job)
+        """Return a job as it was committed last; records never change."""
+        return self._committed.get(job) or self._effects.load(job)
 
     def close(self) -> None:
         """Finish what is in the queue and end."""
@@ -214,6 +217,7 @@ class Control:
         found = self.records.get(job) or self._effects.load(job)
         if found is not None:
             self.records[job] = found
+            self._committed.setdefault(job, found)
         return found
 
     def move(self, job: str, event: Event, batch: Batch) -> JobRecord:
@@ -224,6 +228,8 @@ class Control:
         if commands or record != former:
             _, before = batch.changed.get(job, (record, []))
             batch.changed[job] = (record, [*before, *commands])
+        elif job not in batch.changed:
+            self._committed[job] = record
         self.records[job] = record
         if record.end is not None:
             self._kept[job] = self._monotonic()
@@ -264,7 +270,7 @@ class Control:
         for job in missing[:PROBES]:
             found = self._effects.load(job)
             if found is not None and peer in found.peers:
-                self.records[job] = found
+                self.records[job] = self._committed[job] = found
                 self._kept[job] = self._monotonic()
 
     def probes(self, peer: str) -> Mapping[str, int]:
@@ -299,6 +305,8 @@ class Control:
                 _LOG.exception("the control thread could not write")
                 self._give_up(batch, known)
             return False
+        for job, (record, _) in batch.changed.items():
+            self._committed[job] = record
         self._follow(batch)
         return True
 
@@ -378,7 +386,7 @@ class Control:
             self.records.pop(job, None)
             found = self._loaded(job)
             if found is not None:
-                self.records[job] = found
+                self.records[job] = self._committed[job] = found
 
     def _give_up(self, batch: Batch, error: AtollError) -> None:
         """Tell who waits. A job that lost an event would wait, too: stop it; that is tried once."""
@@ -415,6 +423,7 @@ class Control:
             settled = all(self.exchange(peer).settled(record) for peer in record.peers)
             if (settled and now - since > _TICK_SECONDS) or now - since > KEEP_SECONDS:
                 del self.records[job], self._kept[job]
+                self._committed.pop(job, None)
                 self._given_up.discard(job)
                 self.spoken.forget(job)
                 for peer in record.peers:

@@ -211,8 +211,9 @@ class JobService(JobReading):
 
     def get(self, job: str) -> Mapping[str, Any]:
         """Return a job with its steps as they are now."""
-        row = self.jobs.get(job)
+        # The state first: who sees a job's end sees all that came with it.
         record = self._control.peek(job)
+        row = self.jobs.get(job)
         whole = self.row_view(row) | {
             "notes": row.notes or "",
             "updated": row.updated,
