@@ -10,7 +10,6 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
-from sqlalchemy import create_engine
 
 from tests.drills.acts import Pair
 from tests.e2e import nodes
@@ -75,14 +74,8 @@ def server() -> Iterator[Server]:
 def test_a_database_server_starts_anew_while_a_job_runs(
     server: Server, tmp_path: Path, how: signal.Signals
 ) -> None:
-    name = f"shop{int(how)}"
-    first = server.url.format(name="postgres").replace("postgresql:", "postgresql+pg8000:", 1)
-    engine = create_engine(first, isolation_level="AUTOCOMMIT")
-    with engine.connect() as connection:
-        connection.exec_driver_sql(f"CREATE DATABASE {name}")
-    engine.dispose()
     made = nodes.make(tmp_path, "bank", "shop")
-    made["shop"].settings["database.url"] = server.url.format(name=name)
+    made["shop"].settings["database.url"] = server.create(f"shop{int(how)}")
     for node in made.values():
         node.settings["jobs.peer_seconds"] = "60"
     two = Pair(made)

@@ -8,7 +8,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
-from sqlalchemy import Connection, create_engine
+from sqlalchemy import Connection
 
 from atoll.flow.store import Database, schema
 from tests.flow.store.servers import MissingServer, Server, mariadb, postgres
@@ -35,17 +35,9 @@ def servers() -> Iterator[Callable[[str], Server]]:
         yield server
 
 
-def create(server: Server, kind: str) -> str:
+def create(server: Server) -> str:
     """Make a new, empty database on a server; return its address."""
-    name = f"t{next(_numbers)}"
-    first = {"postgresql": "postgres", "mariadb": "mysql"}[kind]
-    driver = {"postgresql": "postgresql+pg8000", "mariadb": "mysql+pymysql"}[kind]
-    url = server.url.format(name=first).replace(server.url.partition("://")[0], driver, 1)
-    engine = create_engine(url, isolation_level="AUTOCOMMIT")
-    with engine.connect() as connection:
-        connection.exec_driver_sql(f"CREATE DATABASE {name}")
-    engine.dispose()
-    return server.url.format(name=name)
+    return server.create(f"t{next(_numbers)}")
 
 
 @pytest.fixture(params=KINDS)
@@ -57,7 +49,7 @@ def kind(request: pytest.FixtureRequest) -> str:
 @pytest.fixture
 def fresh_url(kind: str, tmp_path: Path, servers: Callable[[str], Server]) -> str:
     """Return the address of a new, empty database."""
-    return f"sqlite:///{tmp_path}/atoll.db" if kind == "sqlite" else create(servers(kind), kind)
+    return f"sqlite:///{tmp_path}/atoll.db" if kind == "sqlite" else create(servers(kind))
 
 
 @pytest.fixture(scope="session")
@@ -68,7 +60,7 @@ def kept(servers: Callable[[str], Server]) -> Iterator[Callable[[str], Database]
 
         def database(kind: str) -> Database:
             if kind not in opened:
-                url = create(servers(kind), kind)
+                url = create(servers(kind))
                 opened[kind] = stack.enter_context(Database.open(url))
             return opened[kind]
 

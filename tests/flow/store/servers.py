@@ -19,6 +19,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from sqlalchemy import Engine, create_engine
+from sqlalchemy.pool import NullPool
+
 from tools.databases import find_mariadb, find_postgres
 
 START_SECONDS = 60.0
@@ -30,14 +33,17 @@ class MissingServer(Exception):
 
 @dataclass
 class Server:
-    """A running server; ``url`` has a place for the database's name."""
+    """A running server; ``url`` has a place for the database's name, ``first`` is always there."""
 
     name: str
     command: Sequence[str]
     folder: Path
     socket: Path
     url: str
+    driver: str
+    first: str
     stop_signal: signal.Signals
+    state: Path | None = None
     process: subprocess.Popen[bytes] | None = field(default=None)
 
     def start(self) -> None:
@@ -54,6 +60,17 @@ class Server:
                 raise RuntimeError(f"{self.name} does not start:\n{said[-2000:]}")
             time.sleep(0.05)
 
+    def engine(self) -> Engine:
+        """Return what speaks to it as its administrator, each statement for itself."""
+        url = self.url.format(name=self.first).replace(self.url.partition(":")[0], self.driver, 1)
+        return create_engine(url, isolation_level="AUTOCOMMIT", poolclass=NullPool)
+
+    def create(self, name: str) -> str:
+        """Make a new, empty database; return its address."""
+        with self.engine().connect() as connection:
+            connection.exec_driver_sql(f"CREATE DATABASE {name}")
+        return self.url.format(name=name)
+
     def _answers(self) -> bool:
         with socket.socket(socket.AF_UNIX) as probe:
             probe.settimeout(1)
@@ -61,7 +78,8 @@ class Server:
                 probe.connect(str(self.socket))
             except OSError:
                 return False
-            return True
+        # PostgreSQL listens before it lets anybody in; its lock file says when it does.
+        return self.state is None or self.state.read_text().rstrip().endswith("\nready")
 
     def stop(self, number: signal.Signals | None = None) -> None:
         """End it and wait."""
@@ -139,7 +157,11 @@ def postgres(*, durable: bool = False) -> Iterator[Server]:
         command = _as(user, str(programs / "postgres"), "-D", data, *flags, death="QUIT")
         path = folder / ".s.PGSQL.5432"
         url = f"postgresql://atoll@/{{name}}?unix_sock={path}"
-        server = Server("PostgreSQL", command, folder, path, url, signal.SIGQUIT)
+        driver = "postgresql+pg8000"
+        server = Server(
+            "PostgreSQL", command, folder, path, url, driver, "postgres", signal.SIGQUIT
+        )
+        server.state = folder / "data" / "postmaster.pid"
         server.start()
         try:
             yield server
@@ -167,7 +189,8 @@ def mariadb() -> Iterator[Server]:
         options += ["--innodb-log-file-size=16M", f"--pid-file={folder / 'pid'}", "--skip-log-bin"]
         command = _as(user, str(programs.server), "--no-defaults", data, *options, death="KILL")
         url = f"mysql://root@localhost/{{name}}?unix_socket={path}"
-        server = Server("MariaDB", command, folder, path, url, signal.SIGKILL)
+        driver = "mysql+pymysql"
+        server = Server("MariaDB", command, folder, path, url, driver, "mysql", signal.SIGKILL)
         server.start()
         try:
             yield server

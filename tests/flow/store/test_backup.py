@@ -89,7 +89,7 @@ def test_there_and_back(
     assert (made.artifacts, made.missing) == (3, ())
     assert made.path.stat().st_mode & 0o777 == 0o600
     new = tmp_path / "new"
-    url = f"sqlite:///{new}/atoll.db" if target == "sqlite" else create(servers(target), target)
+    url = f"sqlite:///{new}/atoll.db" if target == "sqlite" else create(servers(target))
     report = restore(made.path, url, new / "artifacts", settings=new)
     assert (report.created, report.artifacts, report.settings) == (5.0, 3, ("atoll.toml",))
     with Database.open(url) as restored:
@@ -278,6 +278,6 @@ def test_a_full_target_is_not_touched(archive: Path, tmp_path: Path) -> None:
 def test_a_copy_of_a_file_does_not_go_to_a_server(
     archive: Path, tmp_path: Path, servers: Callable[[str], Server]
 ) -> None:
-    url = create(servers("postgresql"), "postgresql")
+    url = create(servers("postgresql"))
     with pytest.raises(UserError, match="ATL-STO-027"):
         restore(archive, url, tmp_path / "elsewhere" / "artifacts")
