@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import wait
+from types import SimpleNamespace
 
 import pytest
 from sqlalchemy import Connection, select
 
 from atoll.core.errors import InternalError
-from atoll.flow.store import Database, Events, Jobs, Meta, after_commit, schema
+from atoll.flow.store import Database, Events, Jobs, Meta, after_commit, engine, schema
 from atoll.flow.store.migrate import HEAD, current
 from atoll.jobs.errors import ConflictError, EnvironmentFault
 from tests.flow.store.samples import job
@@ -193,6 +195,24 @@ def test_opening_twice_is_refused(fresh_url: str) -> None:
     with Database.open(fresh_url) as again:
         assert Meta(again).get("a") == "1"
         assert again.read(current) == HEAD
+
+
+@pytest.mark.parametrize("kind", ["postgresql", "mariadb"])
+def test_the_lock_of_one_who_goes_is_waited_for(
+    fresh_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A server notices a moment later that a node is gone, when the next has started already."""
+    former = Database.open(fresh_url)
+
+    def sleep(seconds: float) -> None:
+        former.close()
+        time.sleep(seconds)
+
+    patient = SimpleNamespace(monotonic=time.monotonic, sleep=sleep)
+    monkeypatch.setattr(engine, "time", patient)
+    with Database.open(fresh_url) as database:
+        Meta(database).set("a", "1")
+    assert former.closed
 
 
 def test_nothing_is_written_after_closing(fresh_url: str) -> None:

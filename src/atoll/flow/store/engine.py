@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from contextlib import suppress
 from io import IOBase
 from pathlib import Path
@@ -26,6 +27,7 @@ _DRIVERS = {
 }
 _EXTRAS = {"postgresql": "postgres", "mysql": "mysql", "mariadb": "mysql"}
 _BUSY_SECONDS = 2.0
+_PAUSE_SECONDS = 0.05
 
 
 def parse(url: str) -> URL:
@@ -80,7 +82,7 @@ def make_engine(
             f"the driver for {name} is not installed",
             hint=f"pip install 'atoll[{_EXTRAS.get(name, name)}]'",
         ) from error
-    _prepare(engine, name, writer=writer)
+    _prepare(engine, name, writer=writer, busy_seconds=busy_seconds)
     return engine
 
 
@@ -90,7 +92,7 @@ def _patience(name: str) -> dict[str, Any]:
     return {"connect_timeout": 10, "read_timeout": 60, "write_timeout": 60, "charset": "utf8mb4"}
 
 
-def _prepare(engine: Engine, name: str, *, writer: bool) -> None:
+def _prepare(engine: Engine, name: str, *, writer: bool, busy_seconds: float) -> None:
     _check_values(engine)
     if name == "sqlite":
         _prepare_sqlite(engine, writer=writer)
@@ -101,7 +103,8 @@ def _prepare(engine: Engine, name: str, *, writer: bool) -> None:
     if name != "sqlite":
         _name_broken_links(engine)
     if writer and name != "sqlite":
-        _lock_on_connect(engine, _POSTGRES_LOCK if name == "postgresql" else _MARIADB_LOCK)
+        lock = _POSTGRES_LOCK if name == "postgresql" else _MARIADB_LOCK
+        _lock_on_connect(engine, lock, busy_seconds)
 
 
 _SQLITE_SESSION = (
@@ -135,13 +138,20 @@ class SecondWriter(ConflictError):
     """Another process has the writer's lock on a database server."""
 
 
-def _lock_on_connect(engine: Engine, statement: str) -> None:
-    def connected(connection: Any, record: Any) -> None:
+def _lock_on_connect(engine: Engine, statement: str, seconds: float) -> None:
+    def attempt(connection: Any) -> bool:
         cursor = connection.cursor()
         cursor.execute(statement)
-        taken = cursor.fetchone()[0]
+        taken = bool(cursor.fetchone()[0])
         cursor.close()
         connection.commit()
+        return taken
+
+    def connected(connection: Any, record: Any) -> None:
+        # The server lets go of a closed connection's lock a moment after it was closed.
+        until = time.monotonic() + seconds
+        while not (taken := attempt(connection)) and time.monotonic() < until:
+            time.sleep(_PAUSE_SECONDS)
         if not taken:
             connection.close()
             raise SecondWriter(
