@@ -33,7 +33,11 @@ class MissingServer(Exception):
 
 @dataclass
 class Server:
-    """A running server; ``url`` has a place for the database's name, ``first`` is always there."""
+    """A running server; ``url`` has a place for the database's name.
+
+    ``first`` is a database that is always there, ``state`` a file that ends in "ready" once all are
+    let in, for a server that listens before that.
+    """
 
     name: str
     command: Sequence[str]
@@ -78,7 +82,6 @@ class Server:
                 probe.connect(str(self.socket))
             except OSError:
                 return False
-        # PostgreSQL listens before it lets anybody in; its lock file says when it does.
         return self.state is None or self.state.read_text().rstrip().endswith("\nready")
 
     def stop(self, number: signal.Signals | None = None) -> None:
@@ -157,11 +160,17 @@ def postgres(*, durable: bool = False) -> Iterator[Server]:
         command = _as(user, str(programs / "postgres"), "-D", data, *flags, death="QUIT")
         path = folder / ".s.PGSQL.5432"
         url = f"postgresql://atoll@/{{name}}?unix_sock={path}"
-        driver = "postgresql+pg8000"
         server = Server(
-            "PostgreSQL", command, folder, path, url, driver, "postgres", signal.SIGQUIT
+            name="PostgreSQL",
+            command=command,
+            folder=folder,
+            socket=path,
+            url=url,
+            driver="postgresql+pg8000",
+            first="postgres",
+            stop_signal=signal.SIGQUIT,
+            state=folder / "data" / "postmaster.pid",
         )
-        server.state = folder / "data" / "postmaster.pid"
         server.start()
         try:
             yield server
@@ -189,8 +198,16 @@ def mariadb() -> Iterator[Server]:
         options += ["--innodb-log-file-size=16M", f"--pid-file={folder / 'pid'}", "--skip-log-bin"]
         command = _as(user, str(programs.server), "--no-defaults", data, *options, death="KILL")
         url = f"mysql://root@localhost/{{name}}?unix_socket={path}"
-        driver = "mysql+pymysql"
-        server = Server("MariaDB", command, folder, path, url, driver, "mysql", signal.SIGKILL)
+        server = Server(
+            name="MariaDB",
+            command=command,
+            folder=folder,
+            socket=path,
+            url=url,
+            driver="mysql+pymysql",
+            first="mysql",
+            stop_signal=signal.SIGKILL,
+        )
         server.start()
         try:
             yield server

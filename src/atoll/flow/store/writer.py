@@ -143,7 +143,7 @@ class Writer:
             try:
                 self._transaction(batch, marks, savepoints=savepoints)
             except SecondWriter:
-                # After a lost connection the server may hold its lock for a moment more.
+                # A server may hold a lost connection's lock for longer than the engine waits.
                 if time.monotonic() > deadline:
                     raise
             except (SQLAlchemyError, OSError) as error:
