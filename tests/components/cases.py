@@ -16,6 +16,7 @@ from atoll.flow.tables import HeldTables
 from atoll.table import Table
 
 ROWS = 60
+AGREED = "a" * 64
 THREE: Mapping[str, Role] = {"bank": Role.GUEST, "mill": Role.HOST, "shop": Role.HOST}
 
 
@@ -28,7 +29,8 @@ def table(name: str, *, rows: int = ROWS, start: int = 0, label: bool = False) -
     columns = {f"{name}{at}": pa.array(rng.normal(size=rows)) for at in range(3)}
     if label:
         columns["y"] = pa.array((np.arange(rows) % 3 == 0).astype(float))
-    return Table.from_columns(ids(rows, start), columns, label="y" if label else None)
+    made = Table.from_columns(ids(rows, start), columns, label="y" if label else None)
+    return made.with_alignment(AGREED)
 
 
 def both(port: str = "table", rows: int = ROWS) -> dict[str, dict[str, Any]]:
@@ -51,6 +53,18 @@ def several(starts: Sequence[int], *, shop_starts: Sequence[int] | None = None) 
             for at, start in enumerate(shop_starts or starts)
         },
     }
+
+
+def unaligned(port: str = "table") -> dict[str, dict[str, Any]]:
+    """Return tables whose rows nobody agreed on, at one party."""
+    made = both(port)
+    return {**made, "shop": {port: made["shop"][port].with_alignment(None)}}
+
+
+def elsewhere(port: str = "table") -> dict[str, dict[str, Any]]:
+    """Return tables whose rows were agreed on in two places."""
+    made = both(port)
+    return {**made, "shop": {port: made["shop"][port].with_alignment("b" * 64)}}
 
 
 def none(port: str = "table") -> dict[str, dict[str, Any]]:
@@ -78,7 +92,6 @@ CASES: dict[str, list[Case]] = {
         Case(several([0, 20, 40])),
         Case(several([0])),
         Case(several([0, 10]), {"duplicates": "keep-first"}),
-        Case(several([0, 20]), {"check": "none"}),
         Case({"bank": several([0, 20])["bank"], "shop": {"tables.0": None, "tables.1": None}}),
         Case(several([0, 10]), code="ATL-CMP-031"),
         Case(
@@ -86,13 +99,7 @@ CASES: dict[str, list[Case]] = {
             code="ATL-CMP-032",
         ),
         Case(
-            several([0, 20], shop_starts=[0, 5]),
-            {"duplicates": "keep-first"},
-            code="ATL-CMP-033",
-        ),
-        Case(
             {"bank": {"tables.0": table("b"), "tables.1": table("c", start=90)}, "shop": {}},
-            {"check": "none"},
             code="ATL-CMP-030",
         ),
     ],
@@ -121,6 +128,8 @@ CASES: dict[str, list[Case]] = {
             {"method": "stratified", "fraction": 0.5},
             code="ATL-CMP-043",
         ),
+        Case(unaligned(), {"fraction": 0.5}, code="ATL-PLN-008"),
+        Case(elsewhere(), {"fraction": 0.5}, code="ATL-CMP-060"),
         Case(both(), {}, code=PARAMETERS),
         Case(both(), {"fraction": 0.5, "count": 3}, code=PARAMETERS),
         Case(both(), {"shares": SHARES}, code=PARAMETERS),
@@ -136,7 +145,10 @@ CASES: dict[str, list[Case]] = {
     "split": [
         Case(both()),
         Case(both(), {"seed": 3}),
+        Case(none()),
         Case(both(rows=1), code="ATL-JOB-014"),
+        Case(unaligned(), code="ATL-PLN-008"),
+        Case(elsewhere(), code="ATL-CMP-060"),
     ],
     "reader": [
         Case(

@@ -80,7 +80,7 @@ def _describe(facts: Facts, parameters: Parameters) -> Terms:
             Reveal("everyone", "faulty.rows", "rows", "1", "the sender's number of rows"),
             Reveal("everyone", "faulty.rows", "secret", "1", "a digit"),
         ),
-        owners={"rows": tuple(facts.roles)},
+        outputs={"rows": facts.everyone("toy.rows")},
     )
 
 
@@ -124,7 +124,7 @@ def _another_size(facts: Facts, parameters: Parameters) -> Terms:
 
 
 def _nobody(facts: Facts, parameters: Parameters) -> Terms:
-    return replace(_describe(facts, parameters), owners={})
+    return replace(_describe(facts, parameters), outputs={})
 
 
 def _random(task: Task, parameters: Parameters) -> Result:
@@ -172,7 +172,7 @@ class Unbounded(Parameters):
         ({"describe": _hides_one}, "was sent, but not declared"),
         ({"describe": _too_much}, "was declared, but not sent"),
         ({"describe": _another_size}, "1 elements sent, 2 declared"),
-        ({"describe": _nobody}, "owners do not say so"),
+        ({"describe": _nobody}, "the plan does not say so"),
         ({"run": _random}, "is not declared"),
         ({"run": _clock}, "differ between runs"),
         ({"run": _crash}, "expected ATL-CMP-020"),

@@ -19,15 +19,15 @@ from atoll.components.api import Task
 from atoll.components.catalogue import CATALOGUE
 from atoll.components.download import DOWNLOAD, arrow_of, to_csv
 from atoll.components.sample import SAMPLE, Kept, SampleParameters
+from atoll.components.split import SPLIT
 from atoll.components.trial import Case, NoTables, play
-from atoll.components.union import UNION, Counts
+from atoll.components.union import UNION
 from atoll.core.errors import AtollError
 from atoll.core.names import Role
 from atoll.flow.ledger import Ledger
 from atoll.flow.runner import Outcome, run
 from atoll.flow.tables import HeldTables
 from atoll.jobs.definition import Job, parse_job
-from atoll.learning.features.union import UnionParameters
 from atoll.sim import world
 from atoll.table import Table
 from tests.components.cases import both, several, table
@@ -228,20 +228,12 @@ def test_a_host_refuses_a_sample_that_does_not_fit(bits: Any) -> None:
     assert error.code == "ATL-CMP-043"
 
 
-@pytest.mark.parametrize("rows", [[20, 20, 39], [20, 40], [20, 20, 40, 80], [1 << 63] * 3])
-def test_other_counts_end_the_union(rows: list[int]) -> None:
-    def guest(party: Party) -> None:
-        party.channel.send("shop", "counts", Counts(np.array(rows, dtype=np.uint64)))
-        party.channel.receive("shop", "counts", Counts)
-
-    def host(party: Party) -> Any:
-        task = Task("union", party, several([0, 20])["shop"], NoTables())
-        return UNION.run(task, UnionParameters())
-
-    lived = world.run(toy.PARTIES, {"bank": guest, "shop": host})
-    error = lived.errors["shop"]
-    assert isinstance(error, AtollError)
-    assert error.code == "ATL-CMP-033"
+def test_unions_of_other_sizes_do_not_line_up() -> None:
+    tables = several([0, 20], shop_starts=[0, 5])
+    made = play(UNION, Case(tables, {"duplicates": "keep-first"})).check().results
+    whole = {party: {"table": result.outputs["table"]} for party, result in made.items()}
+    told = {error.code for error in play(SPLIT, Case(whole)).errors.values()}  # type: ignore[attr-defined]
+    assert told == {"ATL-CMP-060"}
 
 
 def test_three_parties_keep_the_same_sample() -> None:

@@ -16,9 +16,11 @@ TABLES = cast(Any, None)
 def test_the_facts_are_those_of_the_table(party: str, rows: int, columns: int) -> None:
     parameters = ToyParameters(rows=rows, columns=columns, seed=3)
     assert TOY.declare is not None
-    facts = TOY.declare(party, "bank", parameters, TABLES)
+    declared = TOY.declare(party, "bank", parameters, TABLES)
     table = make(party, "bank", parameters)
-    assert facts is not None
+    assert declared is not None
+    facts = declared.facts
+    assert declared.label == table.label_facts()
     assert (facts.rows, facts.columns) == (table.num_rows, table.columns)
     assert facts.label == table.label_name == (LABEL if party == "bank" else None)
 
@@ -30,7 +32,7 @@ def test_another_table_has_another_digest() -> None:
     for party in ("bank", "shop"):
         for guest in ("bank", "shop"):
             for change in ({}, {"seed": 2}, {"rows": 201}, {"columns": 4}):
-                facts = TOY.declare(party, guest, base.model_copy(update=change), TABLES)
-                assert facts is not None
-                found.add(facts.digest)
+                declared = TOY.declare(party, guest, base.model_copy(update=change), TABLES)
+                assert declared is not None
+                found.add(declared.facts.digest)
     assert len(found) == 16

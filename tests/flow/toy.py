@@ -65,7 +65,7 @@ def _describe(facts: Facts, parameters: Parameters) -> Terms:
         trust_model="federated",
         reveals=(Reveal("guest", "toy.amount", "value", f"{parameters.rounds}", rows),),
         estimated_bytes=100,
-        owners={"total": tuple(facts.roles)},
+        outputs={"total": facts.everyone("number")},
         warnings=("mind the gap",),
     )
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from pydantic import BaseModel
 
 from atoll.channel.party import Party
+from atoll.core import codec
 from atoll.core.names import Role
 from atoll.core.report import Report
 from atoll.core.reveal import Reveal
@@ -17,18 +18,22 @@ from atoll.jobs.schema import Port, Refusal, Schema
 
 if TYPE_CHECKING:
     from atoll.table import Table
+    from atoll.table.labels import LabelFacts
 
 __all__ = [
+    "ArtifactFacts",
     "Catalogue",
     "Component",
     "Facts",
     "KnownComponents",
     "Origin",
+    "OwnFacts",
     "Port",
     "Report",
     "Result",
     "Reveal",
     "Role",
+    "TableDeclaration",
     "Tables",
     "Task",
     "Terms",
@@ -52,6 +57,18 @@ class Task:
     inputs: Mapping[str, Any]
     tables: Tables
 
+    def agreed(self, table: Table, output: str, *sources: Table) -> Table:
+        """Return a table whose rows are the same, in the same order, at all parties of this step.
+
+        The caller vouches for it: all parties chose these rows alike, from ``sources`` (if any)
+        whose rows were agreed on before; if those were not, the result is not either.
+        """
+        parents = [source.alignment for source in sources]
+        if None in parents:
+            return table.with_alignment(None)
+        made = ["atoll/alignment/v1", self.party.session, output, table.num_rows, parents]
+        return table.with_alignment(codec.digest(made))
+
     def several(self, port: str) -> list[Any]:
         """Return the inputs of a port that takes many, in the order of their numbers."""
         named = {key: value for key, value in self.inputs.items() if key.partition(".")[0] == port}
@@ -68,16 +85,38 @@ class Result:
 
 
 @dataclass(frozen=True)
-class Facts:
-    """What is known of a step before it runs; ``tables`` are those that its rows come from.
+class ArtifactFacts:
+    """What a plan knows of an artifact at one party before it is there.
 
-    ``inputs`` are the step's connected inputs, numbered where there are several (``tables.0``).
+    ``rows`` is the most that it may have (0: not known), ``columns`` are its features (a model's:
+    those of its training; None: not known), ``label`` is the label's column if it has one.
+    ``aligned``: the parties agreed on its rows. ``sources`` are the steps that bring the rows in.
+    """
+
+    kind: str
+    rows: int = 0
+    columns: tuple[str, ...] | None = None
+    label: str | None = None
+    aligned: bool = False
+    sources: tuple[str, ...] = ()
+
+
+# What each party has, by its name; a party that is not named has nothing.
+ByParty = Mapping[str, ArtifactFacts]
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What is known of a step before it runs.
+
+    ``inputs`` are the connected inputs, numbered where there are several (``tables.0``), and what
+    each party has there; ``tables`` are those that the step itself brings in, where it is known.
     """
 
     step: str
     roles: Mapping[str, Role]
-    tables: Mapping[str, TableFacts]
-    inputs: tuple[str, ...] = ()
+    inputs: Mapping[str, ByParty] = field(default_factory=dict)
+    tables: Mapping[str, TableFacts] = field(default_factory=dict)
 
     @property
     def guest(self) -> str:
@@ -89,31 +128,80 @@ class Facts:
         """The feature providers, in the order of their names."""
         return tuple(sorted(name for name, role in self.roles.items() if role == Role.HOST))
 
+    def input(self, party: str) -> ArtifactFacts | None:
+        """Return a party's first table among the inputs, else the first that it has there."""
+        found = [held[party] for held in self.inputs.values() if party in held]
+        tables = [facts for facts in found if facts.kind == "table"]
+        return next(iter([*tables, *found]), None)
+
     def rows(self, party: str) -> int:
-        """Return the rows of a party's table."""
-        return self.tables[party].rows
+        """Return the most rows of that input; 0 if it is not known."""
+        found = self.input(party)
+        return 0 if found is None else found.rows
+
+    def least_rows(self) -> int:
+        """Return the fewest of the parties' most rows, of those that are known; 0 if none is."""
+        return min((rows for party in self.roles if (rows := self.rows(party))), default=0)
 
     def width(self, party: str) -> int:
-        """Return the number of feature columns of a party's table."""
-        return len(self.tables[party].columns)
+        """Return the number of feature columns of that input; 0 if it is not known."""
+        found = self.input(party)
+        return 0 if found is None else len(found.columns or ())
+
+    def everyone(self, kind: str) -> dict[str, ArtifactFacts]:
+        """Return facts for every party: an artifact of which only the kind is known."""
+        return {party: ArtifactFacts(kind) for party in sorted(self.roles)}
+
+
+@dataclass(frozen=True)
+class OwnFacts:
+    """What one party knows of a step before it runs, for its own planning: nothing is sent.
+
+    ``inputs`` are by port what the party has there, ``labels`` by port the labels of the tables
+    that those rows come from. ``part`` returns the party's own part of a registered model.
+    """
+
+    step: str
+    party: str
+    roles: Mapping[str, Role]
+    inputs: Mapping[str, ArtifactFacts]
+    labels: Mapping[str, tuple[LabelFacts, ...]]
+    part: Callable[[str, int], Any]
+
+
+@dataclass(frozen=True)
+class TableDeclaration:
+    """A table that a step brings in: what all parties are told of it, and what its owner knows."""
+
+    facts: TableFacts
+    label: LabelFacts | None = None
 
 
 @dataclass(frozen=True)
 class Terms:
-    """What a step adds to the plan that the parties sign."""
+    """What a step adds to the plan that the parties sign.
+
+    ``outputs`` say which parties get each output, and what is known of it.
+    """
 
     implementation: str = "local"
     trust_model: str = "local"
     reveals: tuple[Reveal, ...] = ()
     minimums: Mapping[str, int] = field(default_factory=dict)
     estimated_bytes: int = 0
-    owners: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    outputs: Mapping[str, ByParty] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
+
+    @property
+    def owners(self) -> dict[str, tuple[str, ...]]:
+        """The parties that keep each output."""
+        return {output: tuple(sorted(held)) for output, held in self.outputs.items()}
 
 
 Entry = Callable[[Task, Any], Result]
-Declare = Callable[[str, str, Any, Tables], TableFacts | None]
+Declare = Callable[[str, str, Any, Tables], TableDeclaration | None]
 Describe = Callable[[Facts, Any], Terms]
+Check = Callable[[OwnFacts, Any], None]
 
 
 @dataclass(frozen=True)
@@ -130,8 +218,11 @@ class Component:
     """An algorithm as a step of a job.
 
     ``sources`` are the packages whose code it runs: their files enter the plan as one digest.
-    ``declare`` is for components that bring in a table: given the party, the guest, parameters
-    and tables, it tells that table's facts. ``origin`` is set for components of others.
+    ``describe`` says for the plan what is revealed and what comes out; it raises a ``UserError``
+    for what cannot run. ``declare`` is for components that bring in a table: given the party, the
+    guest, parameters and tables, it returns that table's facts. ``check`` refuses, with the party's
+    own parameters and knowledge, what only that party can see. ``origin`` is set for components of
+    others.
     """
 
     name: str
@@ -144,6 +235,7 @@ class Component:
     outputs: Mapping[str, str] = field(default_factory=dict)
     roles: frozenset[Role] = frozenset({Role.GUEST, Role.HOST})
     declare: Declare | None = None
+    check: Check | None = None
     origin: Origin | None = None
 
     def schema(self) -> Schema:

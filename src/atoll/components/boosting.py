@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from atoll.components.api import Component, Facts, Result, Task, Terms
+from atoll.components.api import ArtifactFacts, Component, Facts, OwnFacts, Result, Task, Terms
 from atoll.components.scores import Scores
+from atoll.core.errors import UserError
 from atoll.core.report import BarPanel, LinePanel, Panel, Report, Series, TablePanel
+from atoll.core.settings import require_insecure
 from atoll.jobs.schema import Port, Purpose
 from atoll.learning.vertical import boosting
 from atoll.learning.vertical.boosting import BoostingInputs, BoostingParameters, TrainingResult
@@ -94,7 +96,7 @@ def importance_panel(part: Part) -> BarPanel:
 
 def _estimate(facts: Facts, parameters: BoostingParameters) -> int:
     """Return about how many bytes all parties send: rows out, cut sums back."""
-    rows = min(facts.rows(party) for party in facts.roles)
+    rows = facts.least_rows()
     nodes = 1 << (parameters.depth - 1)
     cuts = sum(facts.width(host) for host in facts.hosts) * parameters.bins
     per_tree = len(facts.hosts) * rows * CELL_BYTES + nodes * cuts * CELL_BYTES
@@ -102,18 +104,38 @@ def _estimate(facts: Facts, parameters: BoostingParameters) -> int:
 
 
 def describe(facts: Facts, parameters: BoostingParameters) -> Terms:
-    """Say what training reveals, about how much it sends, and what that is worth to an attacker."""
-    rows = min(facts.rows(party) for party in facts.roles)
-    everyone = tuple(facts.roles)
+    """Say what training reveals, about how much it sends, and what that is worth to an attacker.
+
+    Errors: ATL-BST-001 and ATL-BST-003, for what cannot be trained.
+    """
+    rows, train = facts.least_rows(), facts.inputs["train"]
+    boosting.check_plan(parameters, rows, validated="validation" in facts.inputs)
+    for party, held_out in facts.inputs.get("validation", {}).items():
+        known = train[party].columns
+        if known is not None and held_out.columns is not None:
+            missing = [name for name in known if name not in held_out.columns]
+            if missing:
+                raise UserError("ATL-MOD-003", f"missing {missing}", party=party)
+    models = {
+        party: ArtifactFacts("boosting.model", columns=t.columns) for party, t in train.items()
+    }
+    own = train[facts.guest]
+    scores = ArtifactFacts("scores", own.rows, label=own.label, sources=own.sources)
     return Terms(
         implementation=f"boosting.federated.{parameters.implementation}",
         trust_model="federated",
         reveals=boosting.reveals(parameters.implementation),
         minimums={"group": parameters.minimum_rows, "leaf": parameters.leaf_rows},
         estimated_bytes=_estimate(facts, parameters),
-        owners={"model": everyone, "scores": (facts.guest,)},
+        outputs={"model": models, "scores": {facts.guest: scores}},
         warnings=tuple(boosting.plan_warnings(parameters, rows)),
     )
+
+
+def check(own: OwnFacts, parameters: BoostingParameters) -> None:
+    """Refuse what only tests may run. Errors: ATL-SET-001."""
+    if parameters.implementation == "ideal":
+        require_insecure("the ideal histogram")
 
 
 BOOSTING = Component(
@@ -122,6 +144,7 @@ BOOSTING = Component(
     parameters=BoostingParameters,
     run=run,
     describe=describe,
+    check=check,
     sources=(
         "atoll.learning.vertical.boosting",
         "atoll.learning.features",
@@ -130,8 +153,17 @@ BOOSTING = Component(
         "atoll.crypto",
     ),
     inputs={
-        "train": Port("table", purpose=Purpose.TRAIN),
-        "validation": Port("table", optional=True, purpose=Purpose.VALIDATE),
+        "train": Port(
+            "table", purpose=Purpose.TRAIN, everywhere=True, aligned=True, label="binary"
+        ),
+        "validation": Port(
+            "table",
+            optional=True,
+            purpose=Purpose.VALIDATE,
+            everywhere=True,
+            aligned=True,
+            label="binary",
+        ),
     },
     outputs={"model": "boosting.model", "scores": "scores"},
 )

@@ -20,8 +20,9 @@ from typing import Any
 from pydantic import BaseModel
 
 from atoll.components import kinds
-from atoll.components.api import Component, Result
-from atoll.components.trial import Case, Trial, parameters_of, play
+from atoll.components.api import ArtifactFacts, Component, Result
+from atoll.components.scores import Scores
+from atoll.components.trial import Case, Trial, artifact_facts, parameters_of, play
 from atoll.core.errors import AtollError, InternalError, UserError
 from atoll.core.message import message_class
 from atoll.core.names import Role
@@ -134,9 +135,24 @@ def runs_and_keeps_to_its_outputs(component: Component, cases: Sequence[Case]) -
         trial = _played(component, case)
         for party, result in trial.results.items():
             _check_result(component, party, result)
-            for output in result.outputs:
-                named = trial.terms.owners.get(output, ())
-                _require(party in named, f"{party} keeps {output}, but owners do not say so")
+            for output, value in result.outputs.items():
+                held = trial.terms.outputs.get(output, {})
+                _require(party in held, f"{party} gets {output}, but the plan does not say so")
+                _check_facts(f"{output} of {party}", held[party], value)
+
+
+def _check_facts(output: str, said: ArtifactFacts, value: Any) -> None:
+    """What the plan says of an output holds of it; what it does not know is not asked."""
+    found = artifact_facts(said.kind, value)
+    if isinstance(value, Table | Scores):
+        _require(not said.rows or found.rows <= said.rows, f"{output} has too many rows")
+        _require(
+            bool(found.label) == bool(said.label), f"the plan is wrong on the label of {output}"
+        )
+    if isinstance(value, Table):
+        _require(found.aligned == said.aligned, f"the plan is wrong on the alignment of {output}")
+    if said.columns is not None and found.columns is not None:
+        _require(found.columns == said.columns, f"the plan is wrong on the columns of {output}")
 
 
 def _check_result(component: Component, party: str, result: Result) -> None:

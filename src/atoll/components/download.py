@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
 
-from atoll.components.api import Component, Facts, Result, Task, Terms
+from atoll.components.api import Component, Facts, OwnFacts, Result, Task, Terms
 from atoll.components.scores import Scores
 from atoll.core.errors import UserError
 from atoll.core.report import KeyValuePanel, Report
 from atoll.jobs.definition import Frozen
 from atoll.jobs.schema import PARTY_LOCAL, Port
+from atoll.jobs.validation import near
 from atoll.learning.features.statistics import ColumnName
 
 if TYPE_CHECKING:
@@ -82,8 +83,13 @@ def run(task: Task, parameters: DownloadParameters) -> Result:
 def _known(data: Any, columns: tuple[str, ...]) -> list[str]:
     for name in columns:
         if name not in data.column_names[1:]:
-            raise UserError("ATL-CMP-050", f"there is no column {name!r} to write", place="columns")
+            raise _no_column(name, near(name, data.column_names[1:]))
     return list(dict.fromkeys(columns))
+
+
+def _no_column(name: str, hint: str) -> UserError:
+    message = f"there is no column {name!r} to write"
+    return UserError("ATL-CMP-050", message, place="columns", hint=hint)
 
 
 def arrow_of(value: Table | Scores) -> Any:
@@ -143,12 +149,29 @@ def describe(facts: Facts, parameters: DownloadParameters) -> Terms:
     return Terms()
 
 
+def check(own: OwnFacts, parameters: DownloadParameters) -> None:
+    """Refuse columns that this party does not have. Errors: ATL-CMP-050."""
+    found = own.inputs.get("table")
+    if found is None or parameters.columns is None or not parameters.write:
+        return
+    if found.kind == "scores":
+        known: tuple[str, ...] = ("label", "score") if found.label else ("score",)
+    elif found.columns is None:
+        return
+    else:
+        known = (*found.columns, *((found.label,) if found.label else ()))
+    for name in parameters.columns:
+        if name not in known:
+            raise _no_column(name, near(name, known)).located(party=own.party)
+
+
 DOWNLOAD = Component(
     name="download",
     version="1",
     parameters=DownloadParameters,
     run=run,
     describe=describe,
+    check=check,
     sources=("atoll.table",),
     inputs={"table": Port("table", alternatives=("scores",))},
 )

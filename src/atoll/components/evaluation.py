@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import Field
 
-from atoll.components.api import Component, Facts, Result, Task, Terms
+from atoll.components.api import ArtifactFacts, Component, Facts, Result, Task, Terms
 from atoll.jobs.definition import Frozen
 from atoll.jobs.schema import Port
 from atoll.learning.evaluation import evaluate
@@ -36,8 +36,9 @@ def run(task: Task, parameters: EvaluationParameters) -> Result:
 
 
 def describe(facts: Facts, parameters: EvaluationParameters) -> Terms:
-    """Nothing leaves the guest."""
-    return Terms(owners={"metrics": (facts.guest,)})
+    """Nothing leaves the party that holds the scores."""
+    held = facts.inputs["scores"]
+    return Terms(outputs={"metrics": {party: ArtifactFacts("metrics") for party in held}})
 
 
 EVALUATION = Component(
@@ -47,6 +48,9 @@ EVALUATION = Component(
     run=run,
     describe=describe,
     sources=("atoll.learning.evaluation",),
-    inputs={"scores": Port("scores"), "train": Port("scores", optional=True)},
+    inputs={
+        "scores": Port("scores", label="binary"),
+        "train": Port("scores", optional=True, label="binary"),
+    },
     outputs={"metrics": "metrics"},
 )

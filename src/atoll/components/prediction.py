@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from atoll.components.api import Component, Facts, Result, Task, Terms
+from atoll.components.api import ArtifactFacts, Component, Facts, Result, Task, Terms
 from atoll.components.scores import Scores
-from atoll.core.errors import InternalError
+from atoll.core.errors import InternalError, UserError
 from atoll.jobs.definition import Frozen
 from atoll.jobs.schema import Port, Purpose
 from atoll.models.boosting import SCORE_REVEALS, score
@@ -32,13 +32,24 @@ def run(task: Task, parameters: PredictionParameters) -> Result:
 
 
 def describe(facts: Facts, parameters: PredictionParameters) -> Terms:
-    """Say what joint scoring reveals: a bit for each row and split of a host."""
+    """Say what joint scoring reveals: a bit for each row and split of a host.
+
+    Errors: ATL-MOD-003 a party's table lacks columns of its model.
+    """
+    for party, model in facts.inputs["model"].items():
+        table = facts.inputs["table"][party]
+        if model.columns is not None and table.columns is not None:
+            missing = [name for name in model.columns if name not in table.columns]
+            if missing:
+                raise UserError("ATL-MOD-003", f"missing {missing}", party=party)
+    rows = facts.inputs["table"][facts.guest]
+    scores = ArtifactFacts("scores", rows.rows, label=rows.label, sources=rows.sources)
     return Terms(
         implementation="boosting.score",
         trust_model="federated",
         reveals=SCORE_REVEALS,
-        estimated_bytes=min(facts.rows(party) for party in facts.roles) * 16,
-        owners={"scores": (facts.guest,)},
+        estimated_bytes=facts.least_rows() * 16,
+        outputs={"scores": {facts.guest: scores}},
     )
 
 
@@ -50,8 +61,8 @@ PREDICTION = Component(
     describe=describe,
     sources=("atoll.models.boosting",),
     inputs={
-        "model": Port("boosting.model", purpose=Purpose.MODEL),
-        "table": Port("table", purpose=Purpose.TEST),
+        "model": Port("boosting.model", purpose=Purpose.MODEL, everywhere=True),
+        "table": Port("table", purpose=Purpose.TEST, everywhere=True, aligned=True),
     },
     outputs={"scores": "scores"},
 )

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from atoll.components.api import Component, Facts, Result, Task, Terms
+from dataclasses import replace
+
+from atoll.components.api import Component, Facts, OwnFacts, Result, Task, Terms
 from atoll.core.report import KeyValuePanel, Report
+from atoll.core.settings import require_insecure
 from atoll.jobs.schema import Port
 from atoll.operators import psi
 from atoll.operators.psi import PsiParameters, star
+from atoll.operators.psi.pair import too_small
 
 
 def run(task: Task, parameters: PsiParameters) -> Result:
@@ -15,12 +19,22 @@ def run(task: Task, parameters: PsiParameters) -> Result:
     found = psi.run(task.party, table.ids(), parameters)
     panel = KeyValuePanel(title="Rows", values={"own": table.num_rows, "in common": found.count})
     report = Report(title="Intersection", panels=(panel,))
-    outputs = {} if found.indices is None else {"table": table.take(found.indices)}
-    return Result(outputs, report=report)
+    if found.indices is None:
+        return Result(report=report)
+    return Result({"table": task.agreed(table.take(found.indices), "table")}, report=report)
 
 
 def describe(facts: Facts, parameters: PsiParameters) -> Terms:
-    """Say what the intersection reveals and about how much it sends."""
+    """Say what the intersection reveals and about how much it sends.
+
+    Errors: ATL-PSI-001 not with so many hosts, ATL-PSI-003 a table below the minimum.
+    """
+    many = len(facts.hosts) > 1
+    if many:
+        star.check(parameters)
+    for party in facts.roles:
+        if 0 < facts.rows(party) < parameters.minimum_intersection:
+            raise too_small(party)
     guest, hosts = facts.rows(facts.guest), [facts.rows(host) for host in facts.hosts]
     estimate = 0
     for rows in hosts:
@@ -34,11 +48,15 @@ def describe(facts: Facts, parameters: PsiParameters) -> Terms:
         }
         cost = psi.cost(parameters).estimate(sizes)
         estimate += cost["guest_to_host"] + cost["host_to_guest"]
-    entitled = tuple(name for name, role in facts.roles.items() if parameters.entitles(role))
+    most = facts.least_rows()
+    common = {
+        name: replace(facts.inputs["table"][name], rows=most, aligned=True)
+        for name, role in facts.roles.items()
+        if parameters.entitles(role)
+    }
     warnings = ["semi-honest: a party that makes up ids learns whether the other holds them"]
     if parameters.protocol == "ideal":
         warnings.append("the ideal protocol sends every id in the clear: tests only")
-    many = len(hosts) > 1
     if many:
         warnings.append("with several hosts the guest learns which ids each single host has")
     return Terms(
@@ -47,9 +65,15 @@ def describe(facts: Facts, parameters: PsiParameters) -> Terms:
         reveals=star.reveals(parameters) if many else psi.reveals(parameters),
         minimums={"intersection": parameters.minimum_intersection},
         estimated_bytes=estimate,
-        owners={"table": entitled},
+        outputs={"table": common},
         warnings=tuple(warnings),
     )
+
+
+def check(own: OwnFacts, parameters: PsiParameters) -> None:
+    """Refuse what only tests may run. Errors: ATL-SET-001."""
+    if parameters.protocol == "ideal":
+        require_insecure("the ideal intersection")
 
 
 PSI = Component(
@@ -58,7 +82,8 @@ PSI = Component(
     parameters=PsiParameters,
     run=run,
     describe=describe,
+    check=check,
     sources=("atoll.operators.psi", "atoll.crypto"),
-    inputs={"table": Port("table")},
+    inputs={"table": Port("table", everywhere=True)},
     outputs={"table": "table"},
 )

@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field
 
-from atoll.components.api import Component, Facts, Result, Tables, Task, Terms
+from atoll.components.api import (
+    ArtifactFacts,
+    Component,
+    Facts,
+    Result,
+    TableDeclaration,
+    Tables,
+    Task,
+    Terms,
+)
 from atoll.core.errors import UserError
 from atoll.jobs.definition import PARTIES, Frozen
 from atoll.jobs.plan import TableFacts
@@ -36,33 +45,44 @@ class ReaderParameters(Frozen):
         max_length=256,
         description="the label's column at the guest; empty: it has none",
     )
+    aligned: bool = Field(
+        default=False,
+        description="state that all tables hold the same rows in the same order already; "
+        "only the number of rows is compared",
+    )
 
 
 def _open(party: str, role_has_label: bool, parameters: ReaderParameters, tables: Tables) -> Table:
     name = parameters.tables.get(party)
     if name is None:
-        raise UserError(
-            "ATL-JOB-006",
-            "the reader names no table of this party",
-            party=party,
-            place="parameters.tables",
-        )
+        raise _names_none(party)
     label = (parameters.label or None) if role_has_label else None
     return tables.open(name, id_column=parameters.id, label=label)
+
+
+def _names_none(party: str) -> UserError:
+    return UserError(
+        "ATL-JOB-006",
+        "the reader names no table of this party",
+        party=party,
+        place="parameters.tables",
+    )
 
 
 def run(task: Task, parameters: ReaderParameters) -> Result:
     """Read this party's table."""
     party = task.party
-    return Result({"table": _open(party.name, party.name == party.guest, parameters, task.tables)})
+    table = _open(party.name, party.name == party.guest, parameters, task.tables)
+    made = task.agreed(table, "table") if parameters.aligned else table.with_alignment(None)
+    return Result({"table": made})
 
 
 def declare(
     party: str, guest: str, parameters: ReaderParameters, tables: Tables
-) -> TableFacts | None:
-    """Return what the other parties are told of this party's table."""
+) -> TableDeclaration | None:
+    """Return what the other parties are told of this party's table, and its label's classes."""
     table = _open(party, party == guest, parameters, tables)
-    return TableFacts(
+    facts = TableFacts(
         name=parameters.tables[party],
         digest=table.digest(),
         rows=table.num_rows,
@@ -70,11 +90,47 @@ def declare(
         label=table.label_name,
         id_rule=ID_RULE,
     )
+    return TableDeclaration(facts, table.label_facts())
 
 
-def describe(facts: Facts, parameters: Any) -> Terms:
+def brought(facts: Facts, label: str | None, *, aligned: bool = False) -> dict[str, ArtifactFacts]:
+    """Return what each party has of a step that brings tables in; the label is the guest's."""
+    made = {}
+    for party in sorted(facts.roles):
+        known = facts.tables.get(party)
+        made[party] = ArtifactFacts(
+            "table",
+            rows=0 if known is None else known.rows,
+            columns=None if known is None else known.columns,
+            label=label if party == facts.guest else None,
+            aligned=aligned,
+            sources=(facts.step,),
+        )
+    return made
+
+
+def describe(facts: Facts, parameters: ReaderParameters) -> Terms:
     """Nothing leaves a party here; the facts of its table are told in the agreement."""
-    return Terms(owners={"table": tuple(sorted(facts.roles))})
+    for party in sorted(facts.roles):
+        if party not in parameters.tables:
+            raise _names_none(party)
+    outputs = {"table": brought(facts, parameters.label or None, aligned=parameters.aligned)}
+    if not parameters.aligned:
+        return Terms(outputs=outputs)
+    rows = {party: known.rows for party, known in facts.tables.items()}
+    if len(set(rows.values())) > 1:
+        raise UserError(
+            "ATL-PLN-010",
+            "the tables are said to hold the same rows, but have different numbers of them: "
+            + ", ".join(f"{party} {count}" for party, count in sorted(rows.items())),
+            place=f"steps.{facts.step}.parameters.aligned",
+            hint="leave aligned out, and let an intersection find the common rows",
+        )
+    warning = (
+        "the tables are taken to hold the same rows in the same order, as the job states; nothing "
+        "compares their ids, and rows of different people would be joined if it is wrong"
+    )
+    return Terms(outputs=outputs, warnings=(warning,))
 
 
 READER = Component(

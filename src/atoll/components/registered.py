@@ -5,12 +5,17 @@ Columns are taken by name and in the order of the training, never by position.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import replace
+
 from pydantic import Field
 
-from atoll.components.api import Component, Facts, Result, Task, Terms
+from atoll.components.api import Component, Facts, OwnFacts, Result, Task, Terms
 from atoll.core.errors import UserError
+from atoll.core.names import Role
 from atoll.jobs.definition import Frozen
 from atoll.jobs.schema import Port, Purpose
+from atoll.models.boosting import GuestPart, Part
 
 PART = "part"
 
@@ -40,20 +45,57 @@ def run(task: Task, parameters: RegisteredModelParameters) -> Result:
             place=parameters.model,
             hint="registered models are held by nodes; submit the job to one",
         )
-    if part.party != task.party.name:
-        raise UserError(
-            "ATL-REG-010",
-            "the registered part belongs to another party",
-            place=parameters.model,
-            hint="migrate the model to this party's id",
-        )
+    _check_owner(part, task.party.name, parameters.model)
     return Result({"model": part, "table": table.select(part.columns)})
 
 
+def _check_owner(part: Part, party: str, model: str) -> None:
+    if part.party != party:
+        raise UserError(
+            "ATL-REG-010",
+            "the registered part belongs to another party",
+            place=model,
+            hint="migrate the model to this party's id",
+        )
+
+
+def _fits(part: Part, roles: Mapping[str, Role]) -> bool:
+    """Tell whether a part was trained in this role, with those of these parties that it knows."""
+    guests = {name for name, role in roles.items() if role == Role.GUEST}
+    if isinstance(part, GuestPart):
+        return guests == {part.party} and set(part.hosts) == roles.keys() - guests
+    return part.party not in guests and guests == {part.guest}
+
+
 def describe(facts: Facts, parameters: RegisteredModelParameters) -> Terms:
-    """Nothing is sent."""
-    everyone = tuple(facts.roles)
-    return Terms(owners={"model": everyone, "table": everyone})
+    """Nothing is sent; which columns a model has is known to the party that holds its part."""
+    table = {party: replace(held, columns=None) for party, held in facts.inputs["table"].items()}
+    held = facts.inputs.get(PART) or facts.everyone("boosting.model")
+    return Terms(outputs={"model": held, "table": table})
+
+
+def check(own: OwnFacts, parameters: RegisteredModelParameters) -> None:
+    """Hold this party's part of the model against its table and the other parties.
+
+    Errors: ATL-REG-… no such model here, ATL-REG-010 another party's, ATL-MOD-002 trained with
+    other parties, ATL-MOD-003 a column of the training is missing.
+    """
+    if PART in own.inputs:
+        return
+    part = own.part(parameters.model, parameters.version)
+    _check_owner(part, own.party, parameters.model)
+    if not _fits(part, own.roles):
+        raise UserError(
+            "ATL-MOD-002",
+            "the model was trained with other parties or roles",
+            place=parameters.model,
+            hint="name the parties of its training, each in the role that it had",
+        )
+    table = own.inputs["table"]
+    if table.columns is not None:
+        missing = [name for name in part.columns if name not in table.columns]
+        if missing:
+            raise UserError("ATL-MOD-003", f"missing {missing}", party=own.party)
 
 
 REGISTERED_MODEL = Component(
@@ -62,10 +104,11 @@ REGISTERED_MODEL = Component(
     parameters=RegisteredModelParameters,
     run=run,
     describe=describe,
+    check=check,
     sources=("atoll.components.registered", "atoll.models.boosting"),
     inputs={
-        "table": Port("table", purpose=Purpose.TEST),
-        PART: Port("boosting.model", optional=True, purpose=Purpose.MODEL),
+        "table": Port("table", purpose=Purpose.TEST, everywhere=True),
+        PART: Port("boosting.model", optional=True, purpose=Purpose.MODEL, everywhere=True),
     },
     outputs={"model": "boosting.model", "table": "table"},
 )

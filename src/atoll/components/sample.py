@@ -6,7 +6,7 @@ label, the guest draws in secret and tells the others which rows it kept.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
@@ -14,7 +14,7 @@ import numpy.typing as npt
 from pydantic import Field, model_validator
 
 from atoll.channel.party import Party
-from atoll.components.api import Component, Facts, Result, Task, Terms
+from atoll.components.api import ArtifactFacts, Component, Facts, OwnFacts, Result, Task, Terms
 from atoll.core.errors import DataError, PeerError, UserError
 from atoll.core.limits import MESSAGE_BYTES
 from atoll.core.message import Message, array
@@ -83,8 +83,12 @@ def run(task: Task, parameters: SampleParameters) -> Result:
         chosen = None if table is None else _random(task, table.num_rows, parameters)
     if table is None or chosen is None:
         return Result()
-    kept = table.take(chosen)
+    kept = task.agreed(table.take(chosen), "table", table)
     return Result({"table": kept}, report=_report(table, kept))
+
+
+def _no_label() -> DataError:
+    return DataError("ATL-CMP-042", "a stratified sample needs the guest's labelled table")
 
 
 def _random(task: Task, rows: int, parameters: SampleParameters) -> npt.NDArray[np.int64]:
@@ -99,7 +103,7 @@ def _stratified(
     if party.name != party.guest:
         return _hear(party, table)
     if table is None or table.label_name is None:
-        raise DataError("ATL-CMP-042", "a stratified sample needs the guest's labelled table")
+        raise _no_label()
     if table.num_rows > 8 * _MOST:
         raise UserError("ATL-CMP-040", "the table is too large for a stratified sample")
     chosen = sampling.stratified(
@@ -151,10 +155,23 @@ def _report(table: Table, kept: Table) -> Report:
 
 
 def describe(facts: Facts, parameters: SampleParameters) -> Terms:
-    """At random nothing is sent; stratified, the guest tells which rows it kept."""
-    owners = {"table": tuple(sorted(facts.roles))}
+    """At random nothing is sent; stratified, the guest tells which rows it kept.
+
+    Errors: ATL-CMP-040 larger than the table, ATL-CMP-042 stratified without the guest's label.
+    """
+    table = facts.inputs["table"]
+    most = facts.least_rows()
+    if most and parameters.count is not None:
+        sampling.size_of(most, None, parameters.count)
+    kept = {
+        "table": {
+            party: replace(held, rows=_most(held, parameters)) for party, held in table.items()
+        }
+    }
     if parameters.method == "random":
-        return Terms(owners=owners)
+        return Terms(outputs=kept)
+    if facts.guest not in table or table[facts.guest].label is None:
+        raise _no_label()
     size = "ceil_div(rows_guest, 8)"
     others = [role for role in (Role.HOST,) if role in facts.roles.values()]
     warnings = (
@@ -170,9 +187,26 @@ def describe(facts: Facts, parameters: SampleParameters) -> Terms:
         trust_model="federated",
         reveals=tuple(Reveal(role.value, Kept.kind, "bits", size, _WHAT) for role in others),
         estimated_bytes=(len(facts.roles) - 1) * -(-facts.rows(facts.guest) // 8),
-        owners=owners,
+        outputs=kept,
         warnings=tuple(warnings),
     )
+
+
+def _most(held: ArtifactFacts, parameters: SampleParameters) -> int:
+    """Return the most rows that are kept of a table with at most so many."""
+    if parameters.count is not None:
+        return parameters.count
+    return held.rows
+
+
+def check(own: OwnFacts, parameters: SampleParameters) -> None:
+    """Refuse what the guest's label does not allow. Errors: ATL-CMP-041."""
+    if parameters.method == "stratified":
+        for label in own.labels.get("table", ()):
+            if label.more:
+                raise sampling.too_many_classes()
+            if parameters.shares:
+                sampling.check_shares(label.classes, {s.label for s in parameters.shares})
 
 
 SAMPLE = Component(
@@ -181,7 +215,8 @@ SAMPLE = Component(
     parameters=SampleParameters,
     run=run,
     describe=describe,
+    check=check,
     sources=("atoll.learning.features.sampling",),
-    inputs={"table": Port("table")},
+    inputs={"table": Port("table", aligned=True)},
     outputs={"table": "table"},
 )

@@ -27,25 +27,32 @@ class SplitParameters(Frozen):
 
 
 def run(task: Task, parameters: SplitParameters) -> Result:
-    """Split an aligned table. Errors: ATL-JOB-014 fewer than two rows."""
+    """Split an aligned table; a party without one does nothing. Errors: ATL-JOB-014."""
     table = task.inputs["table"]
+    if table is None:
+        return Result()
     rows = table.num_rows
     if rows < 2:
-        raise DataError("ATL-JOB-014", "too few rows to hold some out")
+        raise _too_few()
     held = min(max(round(rows * parameters.fraction), 1), rows - 1)
     public = task.party.public_rng
     if parameters.seed is not None:
         public = PublicRandom(b"atoll/split/v1" + parameters.seed.to_bytes(8, "big"))
     order = public.generator(task.step, 0, "split").permutation(rows)
-    return Result(
-        {"train": table.take(np.sort(order[held:])), "test": table.take(np.sort(order[:held]))}
-    )
+    chosen = {"train": np.sort(order[held:]), "test": np.sort(order[:held])}
+    return Result({n: task.agreed(table.take(at), n, table) for n, at in chosen.items()})
+
+
+def _too_few() -> DataError:
+    return DataError("ATL-JOB-014", "too few rows to hold some out", hint="two rows are the least")
 
 
 def describe(facts: Facts, parameters: SplitParameters) -> Terms:
-    """Nothing is sent: every party draws alike."""
-    everyone = tuple(facts.roles)
-    return Terms(owners={"train": everyone, "test": everyone})
+    """Nothing is sent: every party draws alike. Errors: ATL-JOB-014 fewer than two rows."""
+    if facts.least_rows() == 1:
+        raise _too_few()
+    table = facts.inputs["table"]
+    return Terms(outputs={"train": table, "test": table})
 
 
 SPLIT = Component(
@@ -55,6 +62,6 @@ SPLIT = Component(
     run=run,
     describe=describe,
     sources=("atoll.components.split",),
-    inputs={"table": Port("table")},
+    inputs={"table": Port("table", aligned=True)},
     outputs={"train": "table", "test": "table"},
 )

@@ -6,9 +6,19 @@ import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from atoll.components.api import Component, Facts, Result, Task, Terms
+from atoll.components.api import (
+    ArtifactFacts,
+    Component,
+    Facts,
+    OwnFacts,
+    Result,
+    Task,
+    Terms,
+)
+from atoll.core.errors import UserError
 from atoll.core.report import BarPanel, KeyValuePanel, Panel, Report, TablePanel
 from atoll.jobs.schema import Port
+from atoll.jobs.validation import near
 from atoll.learning.features.statistics import (
     ColumnStatistics,
     StatisticsParameters,
@@ -79,7 +89,24 @@ def _line(name: str, column: ColumnStatistics) -> tuple[float | int | str | None
 
 def describe(facts: Facts, parameters: StatisticsParameters) -> Terms:
     """Nothing leaves a party; each keeps what its own columns say."""
-    return Terms(owners={"statistics": tuple(sorted(facts.roles))})
+    held = facts.inputs["table"]
+    return Terms(outputs={"statistics": {party: ArtifactFacts("statistics") for party in held}})
+
+
+def check(own: OwnFacts, parameters: StatisticsParameters) -> None:
+    """Refuse columns that this party's table has not. Errors: ATL-TAB-002, ATL-CMP-021."""
+    table = own.inputs.get("table")
+    if table is not None and table.columns is not None and parameters.columns is not None:
+        known = [*table.columns, *([table.label] if table.label else [])]
+        for name in parameters.columns:
+            if name not in known:
+                raise UserError(
+                    "ATL-TAB-002",
+                    f"there is no column {name!r} to describe",
+                    party=own.party,
+                    place=f"steps.{own.step}.parameters.columns",
+                    hint=near(name, known),
+                )
 
 
 STATISTICS = Component(
@@ -88,6 +115,7 @@ STATISTICS = Component(
     parameters=StatisticsParameters,
     run=run,
     describe=describe,
+    check=check,
     sources=("atoll.learning.features.statistics",),
     inputs={"table": Port("table")},
     outputs={"statistics": "statistics"},

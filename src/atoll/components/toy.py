@@ -6,12 +6,23 @@ import hashlib
 from typing import TYPE_CHECKING
 
 import numpy as np
+import numpy.typing as npt
 from pydantic import Field
 
-from atoll.components.api import Component, Facts, Result, Tables, Task, Terms
+from atoll.components.api import (
+    Component,
+    Facts,
+    Result,
+    TableDeclaration,
+    Tables,
+    Task,
+    Terms,
+)
+from atoll.components.reader import brought
 from atoll.core import codec
 from atoll.jobs.definition import Frozen
 from atoll.jobs.plan import TableFacts
+from atoll.table.labels import LabelFacts
 from atoll.table.rule import ID_RULE
 
 if TYPE_CHECKING:
@@ -33,6 +44,16 @@ def _columns(party: str, parameters: ToyParameters) -> tuple[str, ...]:
     return tuple(f"{party}-{at}" for at in range(parameters.columns))
 
 
+def _shared(first: int, parameters: ToyParameters) -> npt.NDArray[np.float64]:
+    """Return what the columns of all parties hang on, float64[rows], from row ``first`` on."""
+    drawn = np.random.default_rng(parameters.seed).normal(size=2 * parameters.rows)
+    return drawn[first : first + parameters.rows]
+
+
+def _label(shared: npt.NDArray[np.float64]) -> npt.NDArray[np.int64]:
+    return (shared > 0).astype(np.int64)
+
+
 def make(party: str, guest: str, parameters: ToyParameters) -> Table:
     """Return a party's made-up table; the guest's label depends on columns of all parties."""
     import pyarrow as pa
@@ -43,13 +64,13 @@ def make(party: str, guest: str, parameters: ToyParameters) -> Table:
     is_guest = party == guest
     # A guest's rows begin at 0, the others' a quarter later.
     first = 0 if is_guest else rows // 4
-    shared = np.random.default_rng(parameters.seed).normal(size=2 * rows)[first : first + rows]
+    shared = _shared(first, parameters)
     own = hashlib.sha256(f"{parameters.seed}/{party}".encode()).digest()
     values = np.random.default_rng(int.from_bytes(own[:8], "big")).normal(size=(rows, columns))
     values[:, 0] += shared
     arrays = {"id": pa.array([f"toy-{at:06d}" for at in range(first, first + rows)])}
     if is_guest:
-        arrays[LABEL] = pa.array((shared > 0).astype(np.int64))
+        arrays[LABEL] = pa.array(_label(shared))
     names = _columns(party, parameters)
     arrays |= {name: pa.array(values[:, at]) for at, name in enumerate(names)}
     label = LABEL if is_guest else None
@@ -61,13 +82,15 @@ def run(task: Task, parameters: ToyParameters) -> Result:
     return Result({"table": make(task.party.name, task.party.guest, parameters)})
 
 
-def declare(party: str, guest: str, parameters: ToyParameters, tables: Tables) -> TableFacts | None:
+def declare(
+    party: str, guest: str, parameters: ToyParameters, tables: Tables
+) -> TableDeclaration | None:
     """Return the facts of the table that this party will make up; it is not made for that.
 
     The digest is of all that the table follows from.
     """
     source = ["atoll/toy/v1", party, party == guest, parameters.model_dump()]
-    return TableFacts(
+    facts = TableFacts(
         name=NAME,
         digest=codec.digest(source),
         rows=parameters.rows,
@@ -75,11 +98,15 @@ def declare(party: str, guest: str, parameters: ToyParameters, tables: Tables) -
         label=LABEL if party == guest else None,
         id_rule=ID_RULE,
     )
+    if party != guest:
+        return TableDeclaration(facts)
+    values = _label(_shared(0, parameters)).astype(np.float64)
+    return TableDeclaration(facts, LabelFacts.of(values, LABEL))
 
 
 def describe(facts: Facts, parameters: ToyParameters) -> Terms:
     """Nothing leaves a party here, and nothing in the table is anybody's."""
-    return Terms(owners={"table": tuple(sorted(facts.roles))})
+    return Terms(outputs={"table": brought(facts, LABEL)})
 
 
 TOY = Component(

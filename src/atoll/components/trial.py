@@ -8,12 +8,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 from pydantic import BaseModel
 
 from atoll.channel.api import Channel
 from atoll.channel.memory import MemoryNetwork, failure_code
 from atoll.channel.party import Party
-from atoll.components.api import Component, Facts, Result, Tables, Task, Terms
+from atoll.components.alignment import check_inputs
+from atoll.components.api import ArtifactFacts, Component, Facts, Result, Tables, Task, Terms
+from atoll.components.scores import Scores
 from atoll.core.errors import AtollError
 from atoll.core.limits import Limits
 from atoll.core.names import Role, Scope
@@ -21,7 +24,7 @@ from atoll.core.random import PublicRandom, SecretRandom
 from atoll.core.settings import require_insecure
 from atoll.jobs.errors import NotFoundError
 from atoll.jobs.plan import TableFacts
-from atoll.table import ID_RULE, Table
+from atoll.table import Table
 
 ROLES: Mapping[str, Role] = {"bank": Role.GUEST, "shop": Role.HOST}
 STEP = "trial"
@@ -96,24 +99,47 @@ def parameters_of(component: Component, case: Case) -> dict[str, BaseModel]:
     }
 
 
-def facts_of(case: Case) -> Facts:
-    """Return what a plan would know of the case: the size and columns of each party's table."""
-    tables = {party: table_facts(case.inputs.get(party, {})) for party in case.roles}
+def facts_of(component: Component, case: Case) -> Facts:
+    """Return what a plan would know of the case's inputs, and of the tables that it brings in."""
     named = sorted({port for inputs in case.inputs.values() for port in inputs})
-    return Facts(STEP, dict(case.roles), tables, tuple(named))
+    inputs = {
+        port: {
+            party: artifact_facts(_kind(component, port), held[port])
+            for party, held in case.inputs.items()
+            if held.get(port) is not None
+        }
+        for port in named
+    }
+    return Facts(STEP, dict(case.roles), inputs, _declared(component, case))
 
 
-def table_facts(inputs: Mapping[str, Any]) -> TableFacts:
-    """Return the facts of the first table among inputs; those of an empty one if there is none."""
-    table = next((value for value in inputs.values() if isinstance(value, Table)), None)
-    return TableFacts(
-        name=STEP,
-        digest="" if table is None else table.digest(),
-        rows=0 if table is None else table.num_rows,
-        columns=() if table is None else table.columns,
-        label=None if table is None else table.label_name,
-        id_rule=ID_RULE,
-    )
+def _kind(component: Component, name: str) -> str:
+    port = component.inputs.get(name.partition(".")[0])
+    return "" if port is None else port.kind
+
+
+def _declared(component: Component, case: Case) -> dict[str, TableFacts]:
+    if component.declare is None:
+        return {}
+    guest = next(name for name, role in case.roles.items() if role == Role.GUEST)
+    found = {}
+    for party, parameters in parameters_of(component, case).items():
+        made = component.declare(party, guest, parameters, case.tables.get(party, NoTables()))
+        if made is not None:
+            found[party] = made.facts
+    return found
+
+
+def artifact_facts(kind: str, value: Any) -> ArtifactFacts:
+    """Return what a plan would say of a value that is there."""
+    if isinstance(value, Table):
+        aligned = value.alignment is not None
+        return ArtifactFacts("table", value.num_rows, value.columns, value.label_name, aligned)
+    if isinstance(value, Scores):
+        label = None if np.isnan(value.label).any() else "label"
+        return ArtifactFacts("scores", len(value.score), label=label)
+    columns = getattr(value, "columns", None)
+    return ArtifactFacts(kind, columns=columns if isinstance(columns, tuple) else None)
 
 
 def play(component: Component, case: Case, *, seed: int = 1) -> Trial:
@@ -139,7 +165,11 @@ def play(component: Component, case: Case, *, seed: int = 1) -> Trial:
         thread.join()
     common = component.parameters.model_validate(dict(case.parameters))
     sent = [line for channel in stage.channels.values() for line in channel.disclosures.to_list()]
-    terms = component.describe(facts_of(case), common)
+    try:
+        terms = component.describe(facts_of(component, case), common)
+    except AtollError as error:
+        # What a plan refuses is tried all the same: whoever runs a step checks it again.
+        terms, stage.errors["plan"] = Terms(), error
     return Trial(terms, stage.results, stage.errors, tuple(sent))
 
 
@@ -163,6 +193,7 @@ def _live(
 ) -> None:
     transport = task.party.channel.transport
     try:
+        check_inputs(component, task)
         stage.results[task.party.name] = component.run(task, parameters)
         transport.close()
     except BaseException as error:

@@ -1,60 +1,35 @@
-"""Puts each party's tables with the same columns one below the other."""
+"""Puts each party's tables with the same columns one below the other; nothing is sent."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from atoll.channel.party import Party
-from atoll.components.api import Component, Facts, Result, Task, Terms
-from atoll.core.errors import DataError, PeerError
-from atoll.core.message import Message, array
+from atoll.components.api import ArtifactFacts, Component, Facts, Result, Task, Terms
+from atoll.core.errors import DataError
 from atoll.core.report import KeyValuePanel, Report
-from atoll.core.reveal import Reveal
-from atoll.jobs.definition import INPUTS
 from atoll.jobs.schema import Port
-from atoll.learning.features.union import UnionParameters, Unity, unite
+from atoll.learning.features.union import UnionParameters, Unity, check_columns, unite
 
 if TYPE_CHECKING:
     from atoll.table import Table
 
-_WHAT = "how many rows each of the sender's tables has, and how many the united one"
-
-
-@dataclass(frozen=True)
-class Counts(Message, kind="union.counts", version=1):
-    """The rows of each table and of the united one; zeros from a party without tables."""
-
-    rows: object = array("u8", (None,), INPUTS + 1, reveals=_WHAT)
-
 
 def run(task: Task, parameters: UnionParameters) -> Result:
-    """Unite this party's tables and compare the counts. Errors: ATL-CMP-030 to ATL-CMP-033."""
+    """Unite this party's tables; aligned ones give an aligned one. Errors: ATL-CMP-030 to 032."""
     given = task.several("tables")
     tables: list[Table] = [table for table in given if table is not None]
-    if tables and len(tables) < len(given):
-        raise DataError("ATL-CMP-032", "this party has only some of the tables to unite")
-    made = unite(tables, parameters.duplicates) if tables else None
-    if parameters.check == "counts":
-        counts = [0] * (len(given) + 1) if made is None else [*made.rows, made.table.num_rows]
-        _compare(task.party, counts)
-    return Result() if made is None else Result({"table": made.table}, report=_report(made))
+    if not tables:
+        return Result()
+    if len(tables) < len(given):
+        raise _only_some()
+    made = unite(tables, parameters.duplicates)
+    return Result({"table": task.agreed(made.table, "table", *tables)}, report=_report(made))
 
 
-def _compare(party: Party, mine: list[int]) -> None:
-    peers = sorted(name for name in party.roles if name != party.name)
-    for peer in peers:
-        party.channel.send(peer, "counts", Counts(mine))
-    for peer in peers:
-        theirs = party.channel.receive(peer, "counts", Counts).rows
-        said = [int(count) for count in theirs]  # type: ignore[attr-defined]
-        if any(mine) and any(said) and said != mine:
-            raise PeerError(
-                "ATL-CMP-033",
-                "the parties' united tables have different numbers of rows",
-                party=peer,
-                hint="unite tables that were aligned by an intersection, or set check to none",
-            )
+def _only_some(party: str | None = None) -> DataError:
+    message = "this party has only some of the tables to unite"
+    return DataError("ATL-CMP-032", message, party=party)
 
 
 def _report(made: Unity) -> Report:
@@ -66,24 +41,41 @@ def _report(made: Unity) -> Report:
 
 
 def describe(facts: Facts, parameters: UnionParameters) -> Terms:
-    """Say that counts are compared, where they are."""
-    owners = {"table": tuple(sorted(facts.roles))}
-    if parameters.check == "none":
-        warning = "row counts are not compared: rows stay aligned only if all inputs were"
-        return Terms(owners=owners, warnings=(warning,))
-    peers = len(facts.roles) - 1
-    return Terms(
-        implementation="union.counts",
-        trust_model="federated",
-        reveals=(Reveal("everyone", Counts.kind, "rows", f"{len(facts.inputs)} + 1", _WHAT),),
-        estimated_bytes=peers * len(facts.roles) * 64,
-        owners=owners,
+    """Nothing leaves a party. Errors: ATL-CMP-030 other columns, ATL-CMP-032 some tables only."""
+    made = {}
+    for party in sorted(facts.roles):
+        tables = [held[party] for held in facts.inputs.values() if party in held]
+        if tables and len(tables) < len(facts.inputs):
+            raise _only_some(party)
+        if tables:
+            _check_columns(party, tables)
+            made[party] = _united(tables)
+    return Terms(outputs={"table": made})
+
+
+def _check_columns(party: str, tables: Sequence[ArtifactFacts]) -> None:
+    first = tables[0]
+    for number, table in enumerate(tables):
+        if first.columns is not None and table.columns is not None:
+            labels = (first.label, table.label)
+            check_columns(first.columns, table.columns, labels, number, party)
+
+
+def _united(tables: Sequence[ArtifactFacts]) -> ArtifactFacts:
+    known = all(table.rows for table in tables)
+    return ArtifactFacts(
+        "table",
+        rows=sum(table.rows for table in tables) if known else 0,
+        columns=tables[0].columns,
+        label=tables[0].label,
+        aligned=all(table.aligned for table in tables),
+        sources=tuple(dict.fromkeys(source for table in tables for source in table.sources)),
     )
 
 
 UNION = Component(
     name="union",
-    version="1",
+    version="2",
     parameters=UnionParameters,
     run=run,
     describe=describe,

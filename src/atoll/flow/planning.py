@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from typing import Any, NoReturn
 
 from pydantic import BaseModel, JsonValue
 
-from atoll.components.api import Catalogue, Facts, KnownComponents, Terms
-from atoll.core.errors import PeerError
+from atoll.components.api import Catalogue, KnownComponents, TableDeclaration, Tables, Terms
+from atoll.core.errors import UserError
+from atoll.core.names import Role
 from atoll.core.reveal import Reveal
 from atoll.flow.code import component_code
+from atoll.flow.inference import Declared, check_own, check_structure, infer
 from atoll.jobs.definition import Job
-from atoll.jobs.plan import ComponentFacts, Plan, TableFacts
+from atoll.jobs.plan import ComponentFacts, Plan
 from atoll.jobs.schema import KnownSchemas, Schemas
-from atoll.jobs.validation import fill, order, plain, schema_of
+from atoll.jobs.validation import fill, order, plain, schema_of, validate
 from atoll.operators import coin_toss
 
 AGREEMENT_STEP = "agreement"
 COIN_STEP = "coin toss"
+# Returns a party's own part of a registered model, by its id and version.
+Part = Callable[[str, int], Any]
 TOLD = Reveal(
     "everyone",
     "flow.declaration",
@@ -25,8 +30,6 @@ TOLD = Reveal(
     "bytes",
     "the name, digest, row count, column names and id rule of each table (in bytes)",
 )
-
-Declared = Mapping[str, Mapping[str, TableFacts]]
 
 
 def schemas(catalogue: Catalogue) -> Schemas:
@@ -76,21 +79,10 @@ def build(
     """Make the plan; all parties make the same one from the same declarations.
 
     ``declared`` holds the table facts by party and step, ``certificates`` the public-key hash of
-    each party. Errors: ATL-PLN-005 if a party declared no table where one is needed.
+    each party. Errors: those of ``infer``, for what cannot run.
     """
     parameters = filled(job, catalogue)
-    terms = {
-        name: catalogue[job.steps[name].component].describe(
-            Facts(
-                name,
-                job.parties,
-                _upstream(job, name, declared),
-                tuple(sorted(job.steps[name].inputs)),
-            ),
-            parameters[name],
-        )
-        for name in order(job)
-    }
+    terms = infer(job, catalogue, parameters, declared).terms
     toss = coin_toss.choose(len(job.parties))
     return Plan(
         job=job,
@@ -125,20 +117,41 @@ def _owners(terms: Mapping[str, Terms]) -> dict[str, tuple[str, ...]]:
     }
 
 
-def _upstream(job: Job, name: str, declared: Declared) -> dict[str, TableFacts]:
-    """Return each party's table among the sources of a step (the step itself, if it reads one)."""
-    reached, waiting = set[str](), [name]
-    while waiting:
-        step = waiting.pop()
-        reached.add(step)
-        waiting += job.steps[step].sources() - reached
-    found: dict[str, TableFacts] = {}
-    for party in job.parties:
-        mine = declared.get(party, {})
-        steps = sorted(reached & mine.keys())
-        if not steps:
-            raise PeerError(
-                "ATL-PLN-005", "a party declared no table for a step that needs one", party=party
-            ).located(phase=name)
-        found[party] = mine[steps[0]]
+def check(job: Job, catalogue: Catalogue) -> tuple[str, ...]:
+    """Check a whole job without any table; return its steps in order.
+
+    Errors: those of ``validate``, and of ``infer`` for what cannot run whatever the tables hold.
+    """
+    steps = validate(job, schemas(catalogue))
+    check_structure(job, catalogue, filled(job, catalogue))
+    return steps
+
+
+def declare(
+    job: Job, catalogue: Catalogue, party: str, tables: Tables, part: Part
+) -> dict[str, TableDeclaration]:
+    """Return what a party declares, by step, once it has checked what it alone can see.
+
+    Errors: those of its tables, and of ``check_own``.
+    """
+    own = filled(job, catalogue, party)
+    guest = next(name for name, role in job.parties.items() if role == Role.GUEST)
+    found: dict[str, TableDeclaration] = {}
+    for step in order(job):
+        component = catalogue[job.steps[step].component]
+        if component.declare is not None:
+            made = component.declare(party, guest, own[step], tables)
+            if made is not None:
+                found[step] = made
+    check_own(job, catalogue, party, (filled(job, catalogue), own), found, part)
     return found
+
+
+def no_registry(model: str, version: int) -> NoReturn:
+    """Refuse a registered model where no node holds one. Errors: ATL-REG-010."""
+    raise UserError(
+        "ATL-REG-010",
+        "there is no part of this model here",
+        place=model,
+        hint="registered models are held by nodes; submit the job to one",
+    )

@@ -16,10 +16,11 @@ from pydantic import BaseModel
 
 from atoll.channel.api import Channel, Counters, Transport
 from atoll.channel.party import Cancel, Party
+from atoll.components.alignment import check_inputs
 from atoll.components.api import Catalogue, Result, Tables, Task
 from atoll.core.clock import Clock, SystemClock
 from atoll.core.limits import Limits
-from atoll.core.names import Role, Scope
+from atoll.core.names import Scope
 from atoll.core.random import PublicRandom, SecretRandom
 from atoll.core.report import Report
 from atoll.flow import agreement
@@ -27,7 +28,7 @@ from atoll.flow.agreement import Agreement, Credentials, Position
 from atoll.flow.events import Events, silent
 from atoll.flow.ledger import Ledger
 from atoll.flow.outputs import Outputs
-from atoll.flow.planning import AGREEMENT_STEP, COIN_STEP, filled, schemas
+from atoll.flow.planning import AGREEMENT_STEP, COIN_STEP, check, declare, filled, no_registry
 from atoll.flow.session import session_id
 from atoll.flow.steps import (
     COIN_TASK,
@@ -40,7 +41,6 @@ from atoll.flow.steps import (
 )
 from atoll.jobs.definition import Job
 from atoll.jobs.plan import Plan, TableFacts
-from atoll.jobs.validation import order, validate
 from atoll.operators import coin_toss
 
 PLAN_TASK = "flow.plan"
@@ -110,7 +110,7 @@ class Runner:
             raise known from error
 
     def _plan(self) -> Plan:
-        validate(self.run.job, schemas(self.run.catalogue))
+        check(self.run.job, self.run.catalogue)
         self._enter(AGREEMENT_STEP)
         channel = self._channel(PLAN_TASK)
         try:
@@ -122,7 +122,7 @@ class Runner:
 
     def _execute(self) -> Outcome:
         run = self.run
-        steps = validate(run.job, schemas(run.catalogue))
+        steps = check(run.job, run.catalogue)
         self._enter(AGREEMENT_STEP)
         channel = self._channel(agreement.TASK)
         try:
@@ -156,12 +156,17 @@ class Runner:
             run.party,
             run.job,
             run.catalogue,
-            declare(run),
+            self._declared(),
             run.credentials,
             run.approve,
             self._ledger,
             run.wall,
         )
+
+    def _declared(self) -> dict[str, TableFacts]:
+        run = self.run
+        found = declare(run.job, run.catalogue, run.party, run.tables, no_registry)
+        return {step: declared.facts for step, declared in found.items()}
 
     def _channel(self, task: str) -> Channel:
         run = self.run
@@ -215,7 +220,9 @@ class Runner:
         party = self._party(step, step, agreed, public)
         begun = time.monotonic()
         try:
-            result = component.run(Task(step, party, self._inputs(step), run.tables), parameters)
+            task = Task(step, party, self._inputs(step), run.tables)
+            check_inputs(component, task)
+            result = component.run(task, parameters)
         finally:
             self._record(step, name, party.channel)
         self._seconds[step] = time.monotonic() - begun
@@ -246,20 +253,6 @@ class Runner:
         outputs.add_json(
             "", "run.json", {"seconds": self._seconds, "traffic": traffic(self._counters)}
         )
-
-
-def declare(run: Run) -> dict[str, TableFacts]:
-    """Return the facts of the tables that this party brings, by step. Errors: of its tables."""
-    parameters = filled(run.job, run.catalogue, run.party)
-    guest = next(name for name, role in run.job.parties.items() if role == Role.GUEST)
-    found: dict[str, TableFacts] = {}
-    for step in order(run.job):
-        component = run.catalogue[run.job.steps[step].component]
-        if component.declare is not None:
-            facts = component.declare(run.party, guest, parameters[step], run.tables)
-            if facts is not None:
-                found[step] = facts
-    return found
 
 
 def _keep(step: str, result: Result, outputs: Outputs) -> None:

@@ -22,6 +22,7 @@ __all__ = [
     "INPUTS",
     "JOB_FILE_BYTES",
     "PARTIES",
+    "RESERVED",
     "STEPS",
     "Frozen",
     "Job",
@@ -31,6 +32,8 @@ __all__ = [
 ]
 
 _NAME = re.compile(r"[a-z][a-z0-9_-]{0,62}")
+# What every job does besides its steps, under these names in plans, ledgers, logs and errors.
+RESERVED = frozenset({"agreement", "coin-toss", "coin_toss", "finish", "hello", "start"})
 
 
 def _name(text: str) -> str:
@@ -102,7 +105,8 @@ class Job(Frozen):
     @classmethod
     def _step_names(cls, value: dict[str, Step]) -> dict[str, Step]:
         for step in value:
-            _name(step)
+            if _name(step) in RESERVED:
+                raise ValueError(f"{step!r} is reserved: what every job does has this name")
         return value
 
     @field_validator("parties")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel
 
@@ -32,7 +32,9 @@ class Port:
     """An input of a component: the kinds of artifact that it takes, and whether it must be there.
 
     A kind takes itself and what ends in it: ``model`` takes ``boosting.model``. ``alternatives``
-    are further kinds, ``many`` admits several sources (``port.0``, ``port.1``, …).
+    are further kinds, ``many`` admits several sources (``port.0``, ``port.1``, …). ``everywhere``
+    asks that each party has one; ``aligned`` that the parties which do agreed on its rows;
+    ``label`` that the guest's has a label, or one with the classes 0 and 1.
     """
 
     kind: str
@@ -40,6 +42,9 @@ class Port:
     alternatives: tuple[str, ...] = ()
     purpose: Purpose = Purpose.DATA
     many: bool = False
+    everywhere: bool = False
+    aligned: bool = False
+    label: Literal["", "any", "binary"] = ""
 
     @property
     def kinds(self) -> tuple[str, ...]:

@@ -17,11 +17,10 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from atoll.components.api import Component, Facts, Result, Task, Terms
+from atoll.components.api import ArtifactFacts, Component, Facts, Result, Task, Terms
 from atoll.components.catalogue import CATALOGUE
 from atoll.core.errors import DataError, UserError
 from atoll.jobs.definition import Frozen
-from atoll.jobs.schema import Port
 from atoll.learning.vertical.boosting import BoostingParameters
 from atoll.sdk.federation import Federation
 from atoll.sdk.frames import as_table
@@ -44,7 +43,11 @@ def _holding(parts: Mapping[str, Any]) -> Component:
         return Result({"model": parts[task.party.name]})
 
     def describe(facts: Facts, parameters: _Nothing) -> Terms:
-        return Terms(owners={"model": tuple(facts.roles)})
+        held = {
+            party: ArtifactFacts("boosting.model", columns=parts[party].columns)
+            for party in facts.roles
+        }
+        return Terms(outputs={"model": held})
 
     return Component(
         name="held",
@@ -53,8 +56,6 @@ def _holding(parts: Mapping[str, Any]) -> Component:
         run=run,
         describe=describe,
         sources=("atoll.models.boosting",),
-        # A plan asks of every step which tables it rests on.
-        inputs={"table": Port("table")},
         outputs={"model": "boosting.model"},
     )
 
@@ -229,7 +230,13 @@ class VerticalBoostingClassifier:
             hosts = [party for party in roles if party != guest]
             schemas = {name: component.schema() for name, component in catalogue.items()}
             p = Pipeline("estimator", guest=guest, host=hosts, schemas=schemas)
-            rows = p.reader(tables=dict.fromkeys(roles, _TABLE), id=self.id, label=self.label).table
+            # The columns of one table are aligned by construction.
+            rows = p.reader(
+                tables=dict.fromkeys(roles, _TABLE),
+                id=self.id,
+                label=self.label,
+                aligned=not self._intersects,
+            ).table
             if self._intersects:
                 protocol = "ideal" if self.implementation == "ideal" else "ecdh"
                 rows = p.psi(
@@ -243,7 +250,7 @@ class VerticalBoostingClassifier:
         p.boosting(train=rows, **given)
 
     def _scoring(self, p: Pipeline, rows: Any) -> None:
-        p.prediction(model=p.held(rows).model, table=rows)
+        p.prediction(model=p.held().model, table=rows)
 
     def _shares(self, X: Any) -> dict[str, Any]:  # noqa: N803
         """Return each party's columns as an Arrow table with an id column."""

@@ -16,6 +16,7 @@ from atoll.table.digest import table_digest
 from atoll.table.engines import Engine
 from atoll.table.engines.local import default_engine
 from atoll.table.ingest import PARTITION_ROWS, Layout, intake
+from atoll.table.labels import LabelFacts
 from atoll.table.problems import raise_first
 
 if TYPE_CHECKING:
@@ -33,6 +34,11 @@ class Table:
     value is null in Arrow and NaN in a matrix. ``columns`` names the features alone, so that a
     label is never taken for one. Make tables with ``from_arrow`` and its like or with the readers
     of ``atoll.table.sources``.
+
+    ``alignment`` names where the order of the rows was agreed on by the parties: equal names mean
+    the same rows in the same order at all of them; None that nobody agreed. What chooses or moves
+    rows loses it (``with_alignment`` sets it anew). ``first_row`` numbers the first row as the file
+    it was read from does.
     """
 
     def __init__(
@@ -41,6 +47,9 @@ class Table:
         id_name: str,
         label_name: str | None = None,
         engine: Engine | None = None,
+        *,
+        alignment: str | None = None,
+        first_row: int = 1,
     ) -> None:
         """Wrap partitions that were checked before: one schema, the id column first."""
         if not partitions:
@@ -52,6 +61,8 @@ class Table:
         self.id_name = id_name
         self.label_name = label_name
         self.engine: Engine = engine or default_engine()
+        self.alignment = alignment
+        self.first_row = first_row
 
     # -- making -------------------------------------------------------------------------------
 
@@ -182,8 +193,17 @@ class Table:
             raise DataError("ATL-TAB-002", "the table has no label", hint="name it when reading")
         return self.matrix([chosen], missing=False)[:, 0]
 
+    def label_facts(self) -> LabelFacts | None:
+        """Return the classes of the label and their first rows; None without a label."""
+        if self.label_name is None:
+            return None
+        return LabelFacts.of(self.label(), self.label_name, self.first_row)
+
     def digest(self) -> str:
-        """Return the SHA-256 of the content (hexadecimal): the same for any partitioning."""
+        """Return the SHA-256 of the content (hexadecimal), the same for any partitioning.
+
+        ``alignment`` is no part of it.
+        """
         return table_digest(self._partitions, self._schema, self.label_name, self.engine)
 
     def head(self, count: int = 10) -> Table:
@@ -198,7 +218,13 @@ class Table:
         kept = [self.id_name, *(name for name in names if name not in self._own)]
         if self.label_name:
             kept.append(self.label_name)
-        return self._like([part.select(kept) for part in self._partitions])
+        return self._same_rows([part.select(kept) for part in self._partitions])
+
+    def with_alignment(self, alignment: str | None) -> Table:
+        """Return these rows as agreed on where ``alignment`` says, or (None) by nobody."""
+        return Table(
+            self._partitions, self.id_name, self.label_name, self.engine, alignment=alignment
+        )
 
     def rename(self, names: Mapping[str, str]) -> Table:
         """Rename columns, old name to new. Errors: ATL-TAB-002, ATL-TAB-019 two of one name."""
@@ -207,27 +233,30 @@ class Table:
         rows.refuse_collision(renamed)
         label = names.get(self.label_name, self.label_name) if self.label_name else None
         parts = [part.rename_columns(renamed) for part in self._partitions]
-        return Table(parts, names.get(self.id_name, self.id_name), label, self.engine)
+        id_name = names.get(self.id_name, self.id_name)
+        return Table(parts, id_name, label, self.engine, alignment=self.alignment)
 
     def without_label(self) -> Table:
         """Leave the label column out."""
         kept = [self.id_name, *self.columns]
         parts = [part.select(kept) for part in self._partitions]
-        return Table(parts, self.id_name, None, self.engine)
+        return Table(parts, self.id_name, None, self.engine, alignment=self.alignment)
 
     # -- partitions ---------------------------------------------------------------------------
 
     def map_partitions(self, function: Callable[[Any], Any]) -> Table:
         """Apply ``function`` (record batch to record batch) to each partition, in parallel.
 
-        The result is checked like any table: ids may be left out, but not made twice. Errors:
-        those of ``from_arrow``.
+        The result is checked like any table: ids may be left out, but not made twice. It stays
+        aligned if every partition keeps its ids in their order. Errors: those of ``from_arrow``.
         """
         made = self.engine.map(function, self._partitions)
         names = made[0].schema.names
         label = self.label_name if self.label_name in names else None
         parts = intake(made, Layout(self.id_name, label), Limits(), raise_first())
-        return Table(parts, self.id_name, label, self.engine)
+        table = Table(parts, self.id_name, label, self.engine)
+        kept = self.alignment is not None and table.ids().equals(self.ids())
+        return table.with_alignment(self.alignment) if kept else table
 
     def reduce(self, function: Callable[[Any], T], combine: Callable[[T, T], T]) -> T:
         """Apply ``function`` to each partition, then ``combine`` results from first to last."""
@@ -242,7 +271,7 @@ class Table:
         if size < 1:
             raise UserError("ATL-TAB-021", "a partition has at least one row")
         merged = rows.rebatch(self.to_arrow(), size)
-        return self._like(merged)
+        return self._same_rows(merged)
 
     # -- rows ---------------------------------------------------------------------------------
 
@@ -328,6 +357,9 @@ class Table:
 
     def _like(self, partitions: Iterable[Any]) -> Table:
         return Table(list(partitions), self.id_name, self.label_name, self.engine)
+
+    def _same_rows(self, partitions: Iterable[Any]) -> Table:
+        return self._like(partitions).with_alignment(self.alignment)
 
     def _require(self, names: Sequence[str]) -> None:
         Layout(self.id_name, None, tuple(names)).chosen(self._schema.names, raise_first())

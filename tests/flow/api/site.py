@@ -43,7 +43,11 @@ JOB = {
             "component": "reader",
             "parameters": {"tables": {"bank": "people", "shop": "people"}},
         },
-        "match": {"component": "psi", "inputs": {"table": "read.table"}},
+        "match": {
+            "component": "psi",
+            "inputs": {"table": "read.table"},
+            "parameters": {"minimum_intersection": 0},
+        },
     },
 }
 

@@ -66,6 +66,16 @@ def only_psi(**parameters: Any) -> Plan:
     return plan_of({"read": chosen["read"], "match": match}, name="match")
 
 
+def strange(implementation: str = "magic.v1", **changes: Any) -> Plan:
+    """Return the plan of a component that is not ours, however it names its implementation."""
+    plan = only_psi()
+    step = plan.job.steps["match"].model_copy(update={"component": "magic"})
+    steps = {**plan.job.steps, "match": step}
+    job = plan.job.model_copy(update={"steps": steps})
+    named = {**plan.implementations, "match": implementation}
+    return plan.model_copy(update={"job": job, "implementations": named, **changes})
+
+
 def grant(identifier: str = "a" * 16, **terms: Any) -> Grant:
     """Return a grant that covers all of ``plan_of()`` at the host, but for what ``terms`` say."""
     limits = terms.pop("limits", {})

@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import pytest
+
 from atoll.flow.policy import Counts, demands
 from atoll.jobs.definition import Step
-from tests.flow.policy.plans import COLUMNS, GUEST, HOST, OTHER, facts, only_psi, plan_of, steps
+from tests.flow.policy.plans import COLUMNS, GUEST, HOST, OTHER, facts, plan_of, steps, strange
 
 
 def test_a_plan_asks_for_columns_components_and_counts() -> None:
@@ -57,18 +59,17 @@ def test_one_table_that_is_read_twice_counts_each_step_once() -> None:
     assert asked["baskets"].columns == (*COLUMNS, "other")
 
 
-def test_a_step_that_no_unit_counts_is_named() -> None:
-    plan = only_psi()
-    strange = plan.model_copy(update={"implementations": {"match": "magic.v1"}})
-    assert demands(strange, HOST)["baskets"].uncounted == {"match"}
-    assert demands(strange, HOST)["baskets"].covered() == {"match": Counts()}
+@pytest.mark.parametrize("name", ["magic.v1", "sample.x", "sample", "boosting.score", "psi.ecdh"])
+def test_a_step_that_no_unit_counts_is_named(name: str) -> None:
+    asked = demands(strange(name), HOST)["baskets"]
+    assert asked.uncounted == {"match"}
+    assert asked.covered() == {"match": Counts()}
 
 
 def test_reveals_of_a_plain_size_are_opened_sums() -> None:
-    plan = only_psi()
     told = {"receiver": "guest", "message": "means", "field": "sums", "size": "3 * 4", "what": "…"}
-    changed = {"implementations": {"match": "means.open"}, "reveals": {"match": (told, told)}}
-    asked = demands(plan.model_copy(update=changed), HOST)["baskets"]
+    plan = strange("means.open", reveals={"match": (told, told)})
+    asked = demands(plan, HOST)["baskets"]
     assert asked.counts == Counts(runs=1, opened_sums=24)
 
 

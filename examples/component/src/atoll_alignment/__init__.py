@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from atoll.components.api import Component, Facts, Port, Result, Reveal, Role, Task, Terms
 from atoll_alignment import roles
 from atoll_alignment.messages import ALIGNED, DIGEST, DIGEST_BYTES, ROWS, Rows, Verdict
@@ -18,7 +20,11 @@ def run(task: Task, parameters: Parameters) -> Result:
 
 def describe(facts: Facts, parameters: Parameters) -> Terms:
     """Say for the plan what leaves each party; the suite compares it with what is sent."""
-    everyone = tuple(sorted(facts.roles))
+    # Compared digests are as good as an intersection: the rows are agreed on from here on.
+    table = {
+        party: replace(held, aligned=parameters.refuse or held.aligned)
+        for party, held in facts.inputs["table"].items()
+    }
     warnings = () if parameters.refuse else ("rows that are not aligned pass, too",)
     return Terms(
         implementation="alignment.digest",
@@ -30,7 +36,7 @@ def describe(facts: Facts, parameters: Parameters) -> Terms:
         ),
         minimums={"rows": parameters.minimum_rows},
         estimated_bytes=len(facts.hosts) * 250,
-        owners={"table": everyone, "outcome": everyone},
+        outputs={"table": table, "outcome": facts.everyone("alignment.outcome")},
         warnings=warnings,
     )
 

@@ -50,6 +50,7 @@ def _outcome(task: Task, aligned: bool, rows: int, parameters: Parameters) -> Re
         raise refusal("too few rows are left", place="inputs.table")
     panel = KeyValuePanel(title="Rows", values={"rows": rows, "aligned": str(aligned)})
     outputs = {"outcome": {"version": 1, "rows": rows, "aligned": aligned}}
-    if task.inputs["table"] is not None:
-        outputs["table"] = task.inputs["table"]
+    table = task.inputs["table"]
+    if table is not None:
+        outputs["table"] = task.agreed(table, "table") if parameters.refuse else table
     return Result(outputs, report=Report(title="Alignment", panels=(panel,)))

@@ -35,6 +35,17 @@ class Decide:
 
 
 @dataclass(frozen=True)
+class Explain:
+    """Keep why the job fails here: what a person of this party is shown, and nobody else."""
+
+    code: str
+    message: str
+    party: str | None = None
+    place: str | None = None
+    hint: str | None = None
+
+
+@dataclass(frozen=True)
 class FindReusable:
     """Look up which earlier outputs are held for keys (by step): answer ``ReusableFound``.
 
@@ -128,6 +139,7 @@ class Ended:
 Command = (
     Declare
     | Decide
+    | Explain
     | FindReusable
     | Enqueue
     | Release

@@ -1,8 +1,10 @@
 """When the outputs of an earlier job serve again: equal keys, and the same origin everywhere.
 
 A step's outputs are named by where they were made: ``job/step/attempt``. Its key is a digest of
-the component's code, the parameters, the implementation, who takes part as what, the tables that
-it reads, and the origins of its inputs, so equal keys mean equal inputs at all parties.
+all that its tasks read: name, component and code, implementation, the parameters of each party,
+who takes part as what, the tables that it brings in, the origins of its inputs, and the job's seed.
+So equal keys mean equal inputs at all parties. What a node alone adds (its part of a registered
+model) it enters into the key of its own look-up.
 """
 
 from __future__ import annotations
@@ -40,11 +42,14 @@ def reuse_key(record: JobRecord, step: str) -> str | None:
         inputs[port] = [made, output]
     return codec.digest(
         [
-            "atoll/reuse/v1",
+            "atoll/reuse/v2",
+            step,
             definition.component,
             plain(plan.components[definition.component]),
             plan.parameters.get(step, {}),
+            plan.party_parameters.get(step, {}),
             plan.implementations.get(step, ""),
+            record.job.canonical().get("seed"),
             {party: role.value for party, role in record.job.parties.items()},
             {p: plain(t[step]) for p, t in plan.tables.items() if step in t},
             inputs,

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from atoll.core.errors import AtollError
-from atoll.flow.control.commands import Command, Complain, Publish
+from atoll.flow.control.commands import Command, Complain, Explain, Publish
 from atoll.flow.control.events import Moment
 from atoll.flow.control.facts import SECTIONS, End, EndState, Facts, Stop
 from atoll.flow.control.parsing import told_code, told_phase
@@ -85,7 +85,9 @@ class Turn:
         self.tell(stop=Stop("stop", told_code(code) or code, party, told_phase(phase)))
 
     def fail(self, error: AtollError) -> None:
-        """End the job for an error; its place stays at home."""
+        """End the job for an error; its message, place and hint stay at home."""
+        if self.record.own.end is None and self.record.own.stop is None:
+            self.give(Explain(error.code, error.message, error.party, error.place, error.hint))
         self.set(place=self.record.place or error.place)
         self.stop(error.code, party=error.party, phase=error.phase)
 

@@ -187,7 +187,7 @@ class Node:
             self.policies, self.identity, time.time, toys=chosen.toys, runs=chosen.runs
         )
         self.declarer = Declarer(
-            self.identity, self.catalogue, self.data.tables, self.decider.guard
+            self.identity, self.catalogue, self.data.tables, self.decider.guard, self._part
         )
 
     def _make_machines(self) -> None:
@@ -231,6 +231,12 @@ class Node:
     def _registered(self, model: str, version: int) -> InputArtifact:
         kind, digest, _ = self.models.part(model, version)
         return InputArtifact(kind=kind, digest=digest, path=self.files.path(digest))
+
+    def _part(self, model: str, version: int) -> Any:
+        from atoll.flow.work.artifacts import load
+
+        found = self._registered(model, version)
+        return load(found.kind, found.path, found.digest)
 
     def _public_key(self, party: str, certificate: bytes) -> Any:
         return self._identity.public_key(party, certificate)

@@ -131,17 +131,17 @@ def _minimums(plan: Plan, steps: list[str]) -> Iterator[tuple[str, str, int]]:
 def planned(plan: Plan, step: str) -> Counts | None:
     """Return how much one run of a step reveals at most; None if no unit counts it.
 
-    By the implementation that the plan names; an implementation that is not known here is counted
-    by its reveals where their sizes are plain numbers.
+    By the name of its component, which no installed package can take; the name of an implementation
+    is anybody's to choose. Other components are counted by their reveals where the sizes of these
+    are plain numbers.
     """
-    implementation = plan.implementations.get(step, "")
-    family = implementation.partition(".")[0]
+    component = plan.job.steps[step].component if step in plan.job.steps else ""
     epsilon = Counts(epsilon=float(_most(plan, step, "epsilon")))
-    if implementation in _BY_RUNS or family in _BY_RUNS:
+    if component in _BY_RUNS:
         return epsilon
-    if family == "psi":
+    if component == "psi":
         return epsilon + Counts(psi_runs=1)
-    if family == "boosting":
+    if component == "boosting":
         trees = int(_most(plan, step, "trees"))
         return epsilon + Counts(tree_nodes=trees * nodes_of_tree(plan, step))
     sums = _fixed_size(plan, step)
@@ -156,7 +156,7 @@ def nodes_of_tree(plan: Plan, step: str) -> int:
 
 
 # What these reveal belongs to the rows of one run (who is scored, who is sampled): runs count it.
-_BY_RUNS = frozenset({"boosting.score", "sample"})
+_BY_RUNS = frozenset({"prediction", "sample"})
 
 
 def _most(plan: Plan, step: str, name: str) -> float:

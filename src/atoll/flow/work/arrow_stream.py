@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import struct
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,6 +19,7 @@ from atoll.table import Table
 _FORM = b"atoll"
 _META_BYTES = 1 << 16
 _SCORES = ("id", "label", "score")
+_ALIGNMENT = re.compile("[0-9a-f]{64}")
 
 
 class Damaged(ValueError):
@@ -25,15 +27,19 @@ class Damaged(ValueError):
 
 
 def write_table(table: Table, path: Path) -> None:
-    """Write a table with the names of its id and label columns."""
+    """Write a table with the names of its id and label columns, and its alignment if it has one."""
     about = {"form": "atoll/table/v1", "id": table.id_name, "label": table.label_name}
+    if table.alignment is not None:
+        about["alignment"] = table.alignment
     _write(table.schema, table.partitions, about, path)
 
 
 def read_table(data: Any) -> Table:
     """Return the table of a buffer, over the same memory. Errors: Damaged."""
-    about, batches = _read(data, "atoll/table/v1", {"id", "label"})
-    id_name, label = about["id"], about["label"]
+    about, batches = _read(data, "atoll/table/v1", {"id", "label"}, {"alignment"})
+    id_name, label, alignment = about["id"], about["label"], about.get("alignment")
+    if not (alignment is None or (type(alignment) is str and _ALIGNMENT.fullmatch(alignment))):
+        raise Damaged("an alignment that is none")
     if not batches or type(id_name) is not str or not isinstance(label, str | None):
         raise Damaged("no partition, or no id column")
     schema = batches[0].schema
@@ -48,7 +54,7 @@ def read_table(data: Any) -> Table:
     _check_types(schema)
     if any(batch.column(0).null_count for batch in batches):
         raise Damaged("an id is missing")
-    return Table(batches, id_name, label)
+    return Table(batches, id_name, label, alignment=alignment)
 
 
 def _check_types(schema: Any) -> None:
@@ -106,7 +112,9 @@ def _write(schema: Any, batches: Any, about: dict[str, Any], path: Path) -> None
             writer.write_batch(batch)
 
 
-def _read(data: Any, form: str, fields: set[str]) -> tuple[dict[str, Any], list[Any]]:
+def _read(
+    data: Any, form: str, fields: set[str], optional: frozenset[str] | set[str] = frozenset()
+) -> tuple[dict[str, Any], list[Any]]:
     try:
         messages = pa.ipc.MessageReader.open_stream(pa.BufferReader(data))
         first = messages.read_next_message()
@@ -116,7 +124,9 @@ def _read(data: Any, form: str, fields: set[str]) -> tuple[dict[str, Any], list[
         if set(schema.metadata or {}) != {_FORM}:
             raise Damaged("no form")
         about = json.loads(schema.metadata[_FORM])
-        if type(about) is not dict or about.keys() != fields | {"form"} or about["form"] != form:
+        if type(about) is not dict or about.keys() - optional != fields | {"form"}:
+            raise Damaged("other fields")
+        if about["form"] != form:
             raise Damaged("another form")
         bare = schema.remove_metadata()
         return about, list(_batches(messages, bare))

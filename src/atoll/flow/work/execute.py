@@ -15,6 +15,7 @@ from pydantic import BaseModel
 
 from atoll.channel.api import Channel, Counters, Transport
 from atoll.channel.party import Cancel, Party
+from atoll.components.alignment import check_inputs
 from atoll.components.api import Catalogue, Component, Result, Task
 from atoll.core.clock import Clock, SystemClock
 from atoll.core.errors import AtollError, CancelledError, InternalError, PeerError
@@ -246,6 +247,7 @@ class Execution:
         parameters = self._parameters(component)
         party = self._party(spec.step, session, self._public())
         task = Task(spec.step, party, inputs, ApprovedTables(spec.tables))
+        check_inputs(component, task)
         result = component.run(task, parameters)
         check_outputs(component, result)
         return result

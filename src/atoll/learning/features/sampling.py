@@ -5,7 +5,7 @@ Positions come back ascending, so that a sampled table keeps the order of its ro
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Container, Iterable, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -54,11 +54,7 @@ def stratified(
     """
     classes, member, sizes = np.unique(label, return_inverse=True, return_counts=True)
     if len(classes) > CLASSES:
-        raise DataError(
-            "ATL-CMP-041",
-            f"the label has more than {CLASSES} classes",
-            hint="sample at random instead",
-        )
+        raise too_many_classes()
     if shares:
         wanted = _by_share(classes, sizes, dict(shares))
     elif count is not None:
@@ -73,14 +69,28 @@ def stratified(
     return np.sort(grouped[rank < np.repeat(wanted, sizes)])
 
 
-def _by_share(classes: Floats, sizes: Integers, shares: dict[float, float]) -> Integers:
-    if set(classes.tolist()) - shares.keys():
+def too_many_classes() -> DataError:
+    """Return the refusal of a label with too many classes."""
+    return DataError(
+        "ATL-CMP-041",
+        f"the label has more than {CLASSES} classes",
+        hint="sample at random instead",
+    )
+
+
+def check_shares(classes: Iterable[float], shares: Container[float]) -> None:
+    """Refuse shares that leave a class out. Errors: ATL-CMP-041."""
+    if any(value not in shares for value in classes):
         raise DataError(
             "ATL-CMP-041",
             "a class of the label has no share",
             place="parameters.shares",
             hint="give every class a share; 0 leaves it out",
         )
+
+
+def _by_share(classes: Floats, sizes: Integers, shares: dict[float, float]) -> Integers:
+    check_shares(classes.tolist(), shares)
     share = np.array([shares[value] for value in classes.tolist()])
     wanted: Integers = np.rint(sizes * share).astype(np.int64)
     return wanted

@@ -23,10 +23,6 @@ class UnionParameters(BaseModel):
     duplicates: Literal["error", "keep-first"] = Field(
         default="error", description="an id in several tables: refuse it, or keep its first row"
     )
-    check: Literal["counts", "none"] = Field(
-        default="counts",
-        description="compare numbers of rows with the other parties, so that rows stay aligned",
-    )
 
 
 @dataclass(frozen=True)
@@ -47,8 +43,10 @@ def unite(tables: Sequence[Table], duplicates: Literal["error", "keep-first"]) -
     from atoll.table import Table
     from atoll.table.rows import lookup
 
+    first = tables[0]
     for number, table in enumerate(tables):
-        _check_columns(table, tables[0], number)
+        labels = (first.label_name, table.label_name)
+        check_columns(first.columns, table.columns, labels, number)
     schema = _common_schema(tables)
     whole, left_out = _conform(tables[0], schema, tables[0], 0), 0
     for number, table in enumerate(tables[1:], 1):
@@ -70,16 +68,24 @@ def unite(tables: Sequence[Table], duplicates: Literal["error", "keep-first"]) -
     return Unity(whole, tuple(table.num_rows for table in tables), left_out)
 
 
-def _check_columns(table: Table, model: Table, number: int) -> None:
-    same_label = table.label_name == model.label_name
-    if same_label and set(table.columns) == set(model.columns):
+def check_columns(
+    model: Sequence[str],
+    given: Sequence[str],
+    labels: tuple[str | None, str | None],
+    number: int,
+    party: str | None = None,
+) -> None:
+    """Compare columns and labels of the first table and of another. Errors: ATL-CMP-030."""
+    same_label = labels[0] == labels[1]
+    if same_label and set(given) == set(model):
         return
-    absent = sorted(set(model.columns) - set(table.columns))[:5]
-    extra = sorted(set(table.columns) - set(model.columns))[:5]
+    absent = sorted(set(model) - set(given))[:5]
+    extra = sorted(set(given) - set(model))[:5]
     hint = f"absent: {', '.join(absent) or 'none'}; too many: {', '.join(extra) or 'none'}"
     raise UserError(
         "ATL-CMP-030",
         "the tables have different columns",
+        party=party,
         place=f"tables.{number}",
         hint=hint if same_label else f"{hint}; the labels differ",
     )

@@ -28,11 +28,17 @@ def agreement(session: bytes, parameters: PsiParameters) -> bytes:
 def check_sets(parameters: PsiParameters, rows: int, peer_rows: int) -> None:
     """Refuse sets that are themselves smaller than the minimum. Errors: ATL-PSI-003."""
     if min(rows, peer_rows) < parameters.minimum_intersection:
-        raise UserError(
-            "ATL-PSI-003",
-            "a party holds fewer ids than the smallest intersection that is allowed",
-            hint="both sets must hold at least minimum_intersection ids",
-        )
+        raise too_small()
+
+
+def too_small(party: str | None = None) -> UserError:
+    """Return the refusal of a set that is smaller than the minimum."""
+    return UserError(
+        "ATL-PSI-003",
+        "a party holds fewer ids than the smallest intersection that is allowed",
+        party=party,
+        hint="both sets must hold at least minimum_intersection ids",
+    )
 
 
 def check_count(accepted: bool) -> None:

@@ -70,14 +70,19 @@ def reveals(parameters: PsiParameters) -> tuple[Reveal, ...]:
     return tuple(found)
 
 
+def check(parameters: PsiParameters) -> None:
+    """Refuse what a star cannot do. Reveals: nothing. Errors: ATL-PSI-001."""
+    if parameters.protocol != "ecdh" or parameters.receivers not in ("both", "guest"):
+        raise UserError("ATL-PSI-001", "with many hosts: ecdh, for both or for the guest")
+
+
 def run(party: Party, ids: pa.Array | pa.ChunkedArray, parameters: PsiParameters) -> PsiResult:
     """Intersect the binary ids of one guest and all hosts; int64[count] rows, aligned at all.
 
     Reveals: pairwise sizes, counts and, to the guest, pairwise ids; the joint rows to ``both``.
     Errors: ATL-PSI-001 to 010, ATL-CRV-001 to 003. Semi-honest.
     """
-    if parameters.protocol != "ecdh" or parameters.receivers not in ("both", "guest"):
-        raise UserError("ATL-PSI-001", "with many hosts: ecdh, for both or for the guest")
+    check(parameters)
     own = OwnIds(ids, party.limits)
     if party.role == Role.HOST:
         return _host(_pair(party.at(party.name), party.name), own, parameters)

@@ -258,7 +258,8 @@ def read_csv(
             door.add(parse(block, reader.header, [id_column, *taken], id_column, delimiter, sink))
     if reader.header:
         door.layout.chosen(reader.header, sink)
-    return Table(door.finish(), id_column, label, engine)
+    # The header is row 1.
+    return Table(door.finish(), id_column, label, engine, first_row=2)
 
 
 def write_csv(table: Table, path: str | os.PathLike[str]) -> None:

@@ -98,11 +98,13 @@ def _understood(answer: bytes) -> dict[str, Any]:
 
 
 def facts(path: str, id_column: str, label: str | None) -> dict[str, Any]:
-    """Read a table and return its digest, rows and features."""
+    """Read a table and return its digest, rows, features and the classes of its label."""
     from atoll.table import read
 
     table = read(path, id_column=id_column, label=label)
+    classes = table.label_facts()
     return {
+        "classes": None if classes is None else classes.to_dict(),
         "digest": table.digest(),
         "rows": table.num_rows,
         "columns": list(table.columns),

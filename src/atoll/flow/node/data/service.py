@@ -27,6 +27,7 @@ from atoll.flow.store import Database, DataRow, DataSets, Meta
 from atoll.flow.store.schema import jobs
 from atoll.jobs.errors import ConflictError, NotFoundError
 from atoll.jobs.validation import near
+from atoll.table.labels import LabelFacts
 
 LIVE = ("awaiting approval", "waiting", "running")
 UPLOADS = "uploads"
@@ -284,6 +285,7 @@ class DataService:
             digest=found["digest"],
             rows=found["rows"],
             columns=tuple(found["columns"]),
+            classes=None if found["classes"] is None else LabelFacts.from_dict(found["classes"]),
         )
 
     def _unknown(self, name: str) -> NotFoundError:
@@ -311,7 +313,8 @@ class DataService:
     ) -> Mapping[str, Any]:
         notes, key = self._notes(row.name), _key(id_column, label)
         known = notes.facts.get(key)
-        if known is not None:
+        # What an earlier version noted says nothing of classes.
+        if known is not None and "classes" in known:
             return known
         question = {"do": "facts", "path": str(path), "id_column": id_column, "label": label}
         found = look.ask(question, self._settings.look)
@@ -427,7 +430,7 @@ def _mentions(value: Any, name: str) -> bool:
 
 
 def _notes(found: Mapping[str, Any], stamp: Stamp, id_column: str, *, uploaded: bool) -> _Notes:
-    kept = {name: found[name] for name in ("digest", "rows", "columns", "label")}
+    kept = {name: found[name] for name in ("digest", "rows", "columns", "label", "classes")}
     return _Notes(found["file"], stamp, uploaded, {_key(id_column, found["label"]): kept})
 
 

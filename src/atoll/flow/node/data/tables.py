@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol, cast
 
 if TYPE_CHECKING:
     from atoll.table import Table
+    from atoll.table.labels import LabelFacts
 
 
 @dataclass(frozen=True)
@@ -22,6 +23,7 @@ class TableSource:
     digest: str
     rows: int
     columns: tuple[str, ...]
+    classes: LabelFacts | None = None
 
 
 class RecordedTable:
@@ -64,6 +66,10 @@ class RecordedTable:
     def columns(self) -> tuple[str, ...]:
         """The names of the features, in order."""
         return self._source.columns
+
+    def label_facts(self) -> LabelFacts | None:
+        """Return the label's classes and their first rows."""
+        return self._source.classes
 
     def digest(self) -> str:
         """Return the content hash that was recorded."""

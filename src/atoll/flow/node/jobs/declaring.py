@@ -10,11 +10,10 @@ from atoll.components.api import Catalogue, Tables
 from atoll.components.toy import NAME as TOY
 from atoll.core import codec
 from atoll.core.errors import PeerError, UserError
-from atoll.core.names import Role
-from atoll.flow.planning import component_facts, filled, schemas
+from atoll.flow import planning
+from atoll.flow.planning import Part, component_facts, no_registry
 from atoll.jobs.definition import Job
 from atoll.jobs.plan import ComponentFacts, TableFacts
-from atoll.jobs.validation import order, validate
 
 DECLARATION_BYTES = 8 << 20
 
@@ -37,17 +36,22 @@ class Declarer:
         catalogue: Callable[[], Catalogue],
         tables: Callable[[], Tables],
         guard: Callable[[str, Collection[str]], None] = lambda partner, tables: None,
+        part: Part = no_registry,
     ) -> None:
-        """``guard`` raises if a partner may not even be told of these tables (by name)."""
+        """``guard`` raises if a partner may not even be told of these tables (by name).
+
+        ``part`` returns the own part of a registered model.
+        """
         self._guard = guard
+        self._part = part
         self._identity = identity
         self._catalogue = catalogue
         self._tables = tables
 
     def check(self, job: Job) -> None:
-        """Check a job without opening a table. Errors: those of ``validate``, ATL-PTY-012."""
+        """Check a job without opening a table. Errors: those of ``planning.check``, ATL-PTY-012."""
         identity = self._identity()
-        validate(job, schemas(self._catalogue()))
+        planning.check(job, self._catalogue())
         if identity.party not in job.parties:
             raise UserError(
                 "ATL-JOB-009",
@@ -65,16 +69,9 @@ class Declarer:
         Errors: those of ``check``, of the tables, and of the guard.
         """
         self.check(job)
-        identity, catalogue, tables = self._identity(), self._catalogue(), self._tables()
-        parameters = filled(job, catalogue, identity.party)
-        guest = next(name for name, role in job.parties.items() if role == Role.GUEST)
-        found: dict[str, TableFacts] = {}
-        for step in order(job):
-            component = catalogue[job.steps[step].component]
-            if component.declare is not None:
-                facts = component.declare(identity.party, guest, parameters[step], tables)
-                if facts is not None:
-                    found[step] = facts
+        identity, catalogue = self._identity(), self._catalogue()
+        made = planning.declare(job, catalogue, identity.party, self._tables(), self._part)
+        found = {step: declared.facts for step, declared in made.items()}
         if partner is not None:
             own = {f.name for step, f in found.items() if job.steps[step].component != TOY}
             self._guard(partner, own)

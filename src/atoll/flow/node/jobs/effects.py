@@ -24,6 +24,7 @@ from atoll.flow.control import (
     DeclareFailed,
     Ended,
     Enqueue,
+    Explain,
     FindReusable,
     JobRecord,
     KillTask,
@@ -44,7 +45,7 @@ from atoll.flow.node.jobs.tasks import Recorder, TaskRunner, failure_of
 from atoll.flow.store import Artifacts, Database, Events, Reuse, TrafficRow
 from atoll.flow.store.writer import after_commit
 from atoll.flow.work.told import TaskEvent
-from atoll.jobs.errors import EnvironmentFault
+from atoll.jobs.errors import EnvironmentFault, NotFoundError
 
 T = TypeVar("T")
 
@@ -138,6 +139,9 @@ class NodeEffects:
         self, connection: Connection, record: JobRecord, commands: tuple[Command, ...]
     ) -> None:
         """Write a job's row, its new events, and the tasks that are about to start."""
+        for command in commands:
+            if isinstance(command, Explain):
+                self._rows.explain(record.id, _explained(command))
         spoken: Sequence[TrafficRow] = ()
         if any(isinstance(command, Ended) for command in commands):
             counted = self._control.spoken
@@ -164,6 +168,8 @@ class NodeEffects:
                 self._kill(record, command)
             case Complain():
                 self._complained(record, command)
+            case Explain():
+                pass  # Written with the job's row.
             case Ended():
                 self._end(record, command)
             case _:
@@ -182,7 +188,6 @@ class NodeEffects:
             return
         key = (record.id, command.step, command.attempt)
         with self._lock:
-            self._keys[key] = command.key
             self._starting.add(key)
         self._pool.submit(self._start_now, record, command)
 
@@ -191,6 +196,9 @@ class NodeEffects:
         failure: AtollError | None = None
         try:
             self._patiently(lambda: self._decider.begin(record, command.step))
+            own_key = self._patiently(lambda: self.tasks.own_key(record, command.step, command.key))
+            with self._lock:
+                self._keys[key] = own_key
             self._patiently(lambda: self.tasks.start(record, command.step, command.attempt))
         except Exception as error:
             _trace(error)
@@ -283,8 +291,12 @@ class NodeEffects:
         reuse, artifacts = Reuse(self._database), Artifacts(self._database)
         origins: dict[str, tuple[str, ...]] = {}
         for name, key in keys.items():
-            found = reuse.find(key)
             origins[name] = ()
+            try:
+                found = reuse.find(self.tasks.own_key(record, name, key))
+            except NotFoundError:
+                # What the step would read here is gone; running it will say so.
+                continue
             if found is not None and artifacts.list(found[0], step=found[1]).rows:
                 job, step, attempt = found
                 origins[name] = (f"{job}/{step}/{attempt}",)
@@ -403,6 +415,16 @@ class NodeEffects:
             _trace(error)
             event = failure_of(unexpected(error), key, event.data)
         return event
+
+
+def _explained(command: Explain) -> AtollError:
+    return AtollError(
+        command.code,
+        command.message,
+        party=command.party,
+        place=command.place,
+        hint=command.hint,
+    )
 
 
 def _complain(written: Future[None]) -> None:

@@ -17,6 +17,7 @@ from atoll.channel.grpc.gateway import Gateway as WireGateway
 from atoll.channel.grpc.gateway import new_token
 from atoll.channel.identity import Identity
 from atoll.components.registered import PART, REGISTERED_MODEL, RegisteredModelParameters
+from atoll.core import codec
 from atoll.core.errors import AtollError, InternalError
 from atoll.flow.control.codes import NODE_RESTARTED
 from atoll.flow.control.record import JobRecord
@@ -103,6 +104,25 @@ class TaskRunner:
         with self._lock:
             self._running[key] = _Running(worker, label, socket)
         worker.submit(spec, self._heard)
+
+    def own_key(self, record: JobRecord, step: str, key: str) -> str:
+        """Return the key of a step's outputs here: with what this node itself hands in.
+
+        Errors: those of the registry if the part of a model is gone.
+        """
+        part = self._registered_part(record, step)
+        return key if part is None else codec.digest(["atoll/reuse-own/v1", key, part.digest])
+
+    def _registered_part(self, record: JobRecord, step: str) -> InputArtifact | None:
+        """Return the part that the node hands to a step which names a registered model."""
+        definition = record.job.steps.get(step)
+        if definition is None or definition.component != REGISTERED_MODEL.name:
+            return None
+        if PART in definition.inputs:
+            return None
+        told = self._parameters(record, step)
+        chosen = RegisteredModelParameters.model_validate(dict(told))
+        return self._place.registered(chosen.model, chosen.version)
 
     def kill(self, job: str, step: str, attempt: int) -> bool:
         """Ask a task to end; its end is told as an event. False if there is none."""
@@ -204,11 +224,8 @@ class TaskRunner:
             if row is not None:
                 path = self._place.files.path(row.digest)
                 found[port] = InputArtifact(kind=row.kind, digest=row.digest, path=path)
-        if record.job.steps[step].component == REGISTERED_MODEL.name and PART not in found:
-            told = self._parameters(record, step)
-            chosen = RegisteredModelParameters.model_validate(dict(told))
-            found[PART] = self._place.registered(chosen.model, chosen.version)
-        return found
+        part = self._registered_part(record, step)
+        return found if part is None else {**found, PART: part}
 
     def _tables(self, record: JobRecord, step: str) -> dict[str, OwnTable]:
         plan = record.plan

@@ -9,6 +9,7 @@ from atoll.learning.vertical.boosting.api import (
     TreeRecord,
     reveals,
 )
+from atoll.learning.vertical.boosting.checks import check_plan
 from atoll.learning.vertical.boosting.parameters import BoostingParameters
 from atoll.learning.vertical.boosting.train import predict, train
 from atoll.learning.vertical.boosting.warnings import plan_warnings
@@ -21,6 +22,7 @@ __all__ = [
     "TrainingHistory",
     "TrainingResult",
     "TreeRecord",
+    "check_plan",
     "plan_warnings",
     "predict",
     "reveals",

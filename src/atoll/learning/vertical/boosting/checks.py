@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from atoll.core.errors import PeerError, UserError
+from atoll.learning.vertical.boosting.loss import scale_bits
 from atoll.learning.vertical.boosting.parameters import BoostingParameters
 from atoll.operators.histogram import NodeBound
 
@@ -80,4 +81,21 @@ def check_announced(
     if any(abs(a - b) > s for a, b, s in zip(sums, announced, slack, strict=True)):
         raise PeerError(
             "ATL-BST-007", "the announced left rows do not have the sums of their cut", party=host
+        )
+
+
+def check_plan(parameters: BoostingParameters, rows: int, *, validated: bool) -> None:
+    """Refuse what cannot be trained on at most so many rows (0: not known), before it is agreed.
+
+    Errors: ATL-BST-001 early stopping without ``validated`` rows, or a scale that overflows;
+    ATL-BST-003 noise beyond the sampler: fewer rows mean a finer scale, so the finest counts.
+    """
+    if parameters.early_stopping_rounds and not validated:
+        raise UserError("ATL-BST-001", "early stopping needs validation rows")
+    noise_sigmas(parameters, parameters.scale_bits or scale_bits(1))
+    if parameters.scale_bits and rows and parameters.scale_bits > scale_bits(rows):
+        raise UserError(
+            "ATL-BST-001",
+            f"scale_bits may be at most {scale_bits(rows)} at up to {rows} rows",
+            hint="leave it out: the scale then follows from the number of rows",
         )

@@ -1,0 +1,103 @@
+"""Before a step runs: each party has what it needs, and rows that must line up were agreed on.
+
+Where its plan could not be seen through, a step would otherwise train on rows of different people.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from atoll.components.api import Component, Task
+from atoll.core.errors import PeerError, UserError
+from atoll.core.message import Message, items, text
+from atoll.jobs.definition import INPUTS
+from atoll.jobs.schema import Port
+
+TAG = "alignment"
+
+
+@dataclass(frozen=True)
+class Alignments(Message, kind="table.alignments", version=1):
+    """Where the rows of each input that needs it were agreed on; empty where there is no table."""
+
+    tokens: tuple[str, ...] = items(
+        text(64, opaque="a digest of the session in which all parties agreed on the rows"), INPUTS
+    )
+
+
+def check_inputs(component: Component, task: Task) -> None:
+    """Check the inputs of a step here, and compare alignments with all other parties.
+
+    Errors: ATL-PLN-007 an input is not there, ATL-PLN-008 nobody agreed on its rows, ATL-CMP-060
+    another party's rows were agreed on elsewhere.
+    """
+    party = task.party
+    tokens: dict[str, str] = {}
+    for name, port, value in _inputs(component, task):
+        if value is None and port.everywhere:
+            raise absent(task.step, name, port.kind, party.name)
+        if port.aligned:
+            tokens[name] = _token(task, name, value)
+    peers = sorted(party.roles.keys() - {party.name})
+    if not tokens:
+        return
+    for peer in peers:
+        party.channel.send(peer, TAG, Alignments(tuple(tokens.values())))
+    for peer in peers:
+        said = party.channel.receive(peer, TAG, Alignments).tokens
+        _compare(task, tokens, said, peer)
+
+
+def _inputs(component: Component, task: Task) -> Iterator[tuple[str, Port, Any]]:
+    for name in sorted(task.inputs):
+        port = component.inputs.get(name.partition(".")[0])
+        if port is not None:
+            yield name, port, task.inputs[name]
+
+
+def _token(task: Task, name: str, table: Any) -> str:
+    if table is None:
+        return ""
+    if table.alignment is None:
+        raise unaligned(task.step, name, task.party.name)
+    return str(table.alignment)
+
+
+def _compare(task: Task, tokens: dict[str, str], said: tuple[str, ...], peer: str) -> None:
+    if len(said) != len(tokens):
+        raise PeerError("ATL-CMP-060", "the peer compares other inputs", party=peer)
+    for (name, mine), theirs in zip(tokens.items(), said, strict=True):
+        if mine and theirs and mine != theirs:
+            raise UserError(
+                "ATL-CMP-060",
+                "the rows of this table and of the other party's were not agreed on together",
+                party=peer,
+                place=f"steps.{task.step}.inputs.{name}",
+                hint="take the rows of all parties from one intersection and the same steps after",
+            )
+
+
+def absent(step: str, name: str, kind: str, party: str, source: str | None = None) -> UserError:
+    """Return the error of a party that gets nothing where each party needs something."""
+    where = f": {source} gives it nothing" if source else ""
+    return UserError(
+        "ATL-PLN-007",
+        f"this party gets no {kind} here{where}",
+        party=party,
+        place=f"steps.{step}.inputs.{name}",
+        hint="each party needs one; an intersection for one side alone leaves the other without",
+    )
+
+
+def unaligned(step: str, name: str, party: str | None = None) -> UserError:
+    """Return the error of a table whose rows the parties never agreed on."""
+    return UserError(
+        "ATL-PLN-008",
+        "the parties never agreed on the rows of this table, so they need not line up",
+        party=party,
+        place=f"steps.{step}.inputs.{name}",
+        hint="intersect before (psi); if all tables hold the same rows in the same order, "
+        "say so: the reader's parameter aligned",
+    )

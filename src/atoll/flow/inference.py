@@ -1,0 +1,160 @@
+"""What a plan knows of each artifact before it is there, and what cannot run. Pure functions.
+
+From the sources down, each component says what comes out at which party. Every party does so with
+what all of them declared, and alone before, with what it knows of its own tables.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import BaseModel
+
+from atoll.components.alignment import absent, unaligned
+from atoll.components.api import (
+    ByParty,
+    Catalogue,
+    Component,
+    Facts,
+    OwnFacts,
+    TableDeclaration,
+    Terms,
+)
+from atoll.core.errors import DataError, InternalError, PeerError, UserError
+from atoll.jobs.definition import Job, Step
+from atoll.jobs.plan import TableFacts
+from atoll.jobs.validation import order
+
+Declared = Mapping[str, Mapping[str, TableFacts]]
+Parameters = Mapping[str, BaseModel]
+# What a component of others may raise where it reckons with sizes that are not known yet.
+_UNFORESEEN = (ArithmeticError, LookupError, TypeError, ValueError)
+
+
+@dataclass(frozen=True)
+class Inference:
+    """What each step says for the plan, and what it was told, in the order of the steps."""
+
+    facts: Mapping[str, Facts]
+    terms: Mapping[str, Terms]
+
+
+def infer(job: Job, catalogue: Catalogue, parameters: Parameters, declared: Declared) -> Inference:
+    """Describe every step with what all parties declared.
+
+    Errors: ATL-PLN-005 a table was not declared, ATL-PLN-007 a party would get no input,
+    ATL-PLN-008 rows that nobody agreed on, ATL-PLN-009 no label, those of the components.
+    """
+    for name, step in job.steps.items():
+        if catalogue[step.component].declare is not None:
+            for party in job.parties:
+                if name not in declared.get(party, {}):
+                    raise PeerError(
+                        "ATL-PLN-005",
+                        "a party declared no table for a step that needs one",
+                        party=party,
+                        phase=name,
+                    )
+    return _infer(job, catalogue, parameters, declared)
+
+
+def _infer(job: Job, catalogue: Catalogue, parameters: Parameters, declared: Declared) -> Inference:
+    known: dict[str, ByParty] = {}
+    facts: dict[str, Facts] = {}
+    terms: dict[str, Terms] = {}
+    for name in order(job):
+        step = job.steps[name]
+        component = catalogue[step.component]
+        inputs = {port: known[source] for port, source in sorted(step.inputs.items())}
+        tables = {party: told[name] for party, told in declared.items() if name in told}
+        facts[name] = Facts(name, job.parties, inputs, tables)
+        _check_ports(component, step, facts[name])
+        terms[name] = component.describe(facts[name], parameters[name])
+        known |= _outputs(name, component, terms[name], job)
+    return Inference(facts, terms)
+
+
+def _outputs(name: str, component: Component, terms: Terms, job: Job) -> dict[str, ByParty]:
+    unknown = terms.outputs.keys() - component.outputs.keys()
+    strangers = {party for held in terms.outputs.values() for party in held} - job.parties.keys()
+    if unknown or strangers:
+        raise InternalError("ATL-INT-001", f"{component.name} describes what it does not give out")
+    return {f"{name}.{output}": terms.outputs.get(output, {}) for output in component.outputs}
+
+
+def _check_ports(component: Component, step: Step, facts: Facts) -> None:
+    for name, held in facts.inputs.items():
+        port = component.inputs[name.partition(".")[0]]
+        if port.everywhere:
+            for party in sorted(facts.roles.keys() - held.keys()):
+                raise absent(facts.step, name, port.kind, party, step.inputs[name])
+        if port.aligned and not all(entry.aligned for entry in held.values()):
+            raise unaligned(facts.step, name)
+        if port.label and facts.guest in held and held[facts.guest].label is None:
+            raise UserError(
+                "ATL-PLN-009",
+                "the rows have no label here",
+                party=facts.guest,
+                place=f"steps.{facts.step}.inputs.{name}",
+                hint="name the label's column in the reader, or leave this step out",
+            )
+
+
+def check_structure(job: Job, catalogue: Catalogue, parameters: Parameters) -> None:
+    """Refuse what cannot run whatever the tables hold. Errors: those of ``infer``."""
+    try:
+        _infer(job, catalogue, parameters, {})
+    except _UNFORESEEN:
+        return
+
+
+def check_own(
+    job: Job,
+    catalogue: Catalogue,
+    party: str,
+    parameters: tuple[Parameters, Parameters],
+    tables: Mapping[str, TableDeclaration],
+    part: Callable[[str, int], Any],
+) -> None:
+    """Refuse what this party can see to be wrong with its own tables, parameters and models.
+
+    ``parameters`` are the common ones and the party's; ``part`` returns its part of a registered
+    model. Errors: ATL-PLN-009 labels, those of ``infer`` and of the components' own checks.
+    """
+    common, own = parameters
+    try:
+        made = _infer(job, catalogue, common, {party: {n: t.facts for n, t in tables.items()}})
+    except _UNFORESEEN:
+        return
+    for name, facts in made.facts.items():
+        component = catalogue[job.steps[name].component]
+        inputs = {port: held[party] for port, held in facts.inputs.items() if party in held}
+        brought = {
+            port: [tables[source] for source in entry.sources if source in tables]
+            for port, entry in inputs.items()
+        }
+        for port, found in brought.items():
+            if component.inputs[port.partition(".")[0]].label == "binary":
+                _check_labels(name, port, party, found)
+        labels = {
+            port: tuple(table.label for table in found if table.label is not None)
+            for port, found in brought.items()
+        }
+        seen = OwnFacts(name, party, job.parties, inputs, labels, part)
+        if component.check is not None:
+            component.check(seen, own[name])
+
+
+def _check_labels(step: str, port: str, party: str, tables: list[TableDeclaration]) -> None:
+    for table in tables:
+        row = None if table.label is None else table.label.other_than(0.0, 1.0)
+        if table.label is not None and row is not None:
+            raise DataError(
+                "ATL-PLN-009",
+                "a label is neither 0 nor 1",
+                party=party,
+                place=f"row {row} of table {table.facts.name!r}, column {table.label.column!r}",
+                hint=f"steps.{step}.inputs.{port} needs the classes 0 and 1: map them in the file",
+            )
