@@ -14,7 +14,7 @@ from atoll.core.errors import AtollError
 from atoll.flow.planning import TOLD
 from atoll.jobs.errors import NotFoundError
 from atoll.sdk import AsyncClient, Client
-from tests.e2e.nodes import TestNode, fill, nodes, small_job, training_job, until
+from tests.e2e.nodes import TestNode, fill, nodes, small_job, table, training_job, until
 from tests.e2e.ports import free_port
 
 LIMIT = 60.0
@@ -111,6 +111,74 @@ def test_an_unchanged_step_is_used_again(two: dict[str, TestNode]) -> None:
         assert bank.jobs.get(second.id).report("sum").panels
 
 
+def with_own(name: str, *, columns: list[str], write: bool) -> dict[str, object]:
+    """Return the small job with a download; both steps differ at the bank."""
+    plain = small_job("bank", "shop", name=name).canonical()
+    plain["steps"]["sum"]["overrides"] = {"bank": {"columns": columns}}
+    plain["steps"]["file"] = {
+        "component": "download",
+        "inputs": {"table": "match.table"},
+        "overrides": {"bank": {"write": write}},
+    }
+    return plain
+
+
+def test_what_a_party_changed_for_itself_is_not_used_again(two: dict[str, TestNode]) -> None:
+    with two["bank"].client() as bank:
+        shown: list[set[str]] = []
+        for columns, write in ((["x0"], True), (["x1"], True), (["x1"], False)):
+            job = bank.jobs.submit(with_own("own", columns=columns, write=write))
+            assert job.wait(LIMIT).state == "success"
+            (panel,) = [p for p in job.report("sum").panels if p.title == "Columns"]
+            assert [row[0] for row in panel.rows] == columns
+            names = {artifact.name for artifact in job.artifacts().items}
+            assert ("file.table.csv" in names) == write
+            steps = bank.jobs.get(job.id).view.steps
+            shown.append({name for name, step in steps.items() if step.state == "reused"})
+        assert shown[1:] == [{"read", "match", "file"}, {"read", "match", "sum"}]
+
+
+def test_labels_are_looked_at_before_anybody_agrees(
+    two: dict[str, TestNode], tmp_path: Path
+) -> None:
+    lines = table(3, 40, 2, label=True).decode().splitlines()
+    cells = [line.split(",") for line in lines]
+    at = cells[0].index("y")
+    for row in cells[1:]:
+        row[at] = "-1" if float(row[at]) == 0 else "1"
+    (tmp_path / "signed.csv").write_text("\n".join(",".join(row) for row in cells))
+    plain = training_job("bank", "shop", name="signed").canonical()
+    plain["steps"]["read"]["parameters"]["tables"]["bank"] = "signed"
+    first = next(number for number, row in enumerate(cells, 1) if row[at] == "-1")
+    with two["bank"].client() as bank, two["shop"].client() as shop:
+        bank.data.upload("signed", tmp_path / "signed.csv", label="y")
+        job = bank.jobs.submit(plain)
+        until(lambda: state_of(bank, job.id) in ("failed", "refused"))
+        seen, there = bank.jobs.get(job.id).view, shop.jobs.get(job.id).view
+        assert (seen.code, seen.party) == ("ATL-PLN-009", "bank")
+        assert "neither 0 nor 1" in str(seen.message)
+        (end,) = [e for e in job.stream() if e.data.get("code") == "ATL-PLN-009"]
+        assert end.data["place"] == f"row {first} of table 'signed', column 'y'"
+        assert (there.code, there.message) == ("ATL-PLN-009", None)
+
+
+def test_a_plan_that_cannot_run_is_refused_with_its_reason(two: dict[str, TestNode]) -> None:
+    unaligned = training_job("bank", "shop", name="unaligned").canonical()
+    unaligned["steps"]["boost"]["inputs"]["train"] = "read.table"
+    large = small_job("bank", "shop", name="large", minimum_intersection=100_000)
+    with two["bank"].client() as bank, two["shop"].client() as shop:
+        # What no table can mend is refused at once, what the tables show when the plan is made.
+        with refused("ATL-PLN-008"):
+            bank.jobs.submit(unaligned)
+        with refused("ATL-PSI-003"):
+            bank.jobs.plan(large)
+        job = bank.jobs.submit(large)
+        until(lambda: state_of(bank, job.id) in ("failed", "refused"))
+        assert bank.jobs.get(job.id).view.code == "ATL-PSI-003"
+        assert "fewer ids" in str(bank.jobs.get(job.id).view.message)
+        until(lambda: state_of(shop, job.id) in ("failed", "refused"))
+
+
 @pytest.mark.parametrize("who", ["bank", "shop"])
 def test_either_party_cancels_a_running_job(two: dict[str, TestNode], who: str) -> None:
     with two["bank"].client() as bank, two[who].client() as canceller:
@@ -163,11 +231,10 @@ def test_a_table_that_a_party_lacks_ends_the_job_with_code_and_party(
 
 def test_a_failing_step_tells_its_code_on_both_sides(two: dict[str, TestNode]) -> None:
     with two["bank"].client() as bank, two["shop"].client() as shop:
-        job = bank.jobs.submit(small_job("bank", "shop", name="few", minimum_intersection=100_000))
+        job = bank.jobs.submit(small_job("bank", "shop", name="few", minimum_intersection=395))
         for client in (bank, shop):
             until(partial(ended, client, job.id, "failed"))
-        assert bank.jobs.get(job.id).view.code
-        assert shop.jobs.get(job.id).view.code
+            assert client.jobs.get(job.id).view.code == "ATL-PSI-004"
 
 
 def test_the_same_key_submits_once(two: dict[str, TestNode]) -> None:

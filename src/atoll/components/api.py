@@ -168,6 +168,13 @@ class OwnFacts:
     labels: Mapping[str, tuple[LabelFacts, ...]]
     part: Callable[[str, int], Any]
 
+    def classes(self, port: str) -> frozenset[float] | None:
+        """Return the classes of a port's labels, those of all its tables; None if not known."""
+        found = self.labels.get(port, ())
+        if not found or any(label.more for label in found):
+            return None
+        return frozenset(value for label in found for value in label.classes)
+
 
 @dataclass(frozen=True)
 class TableDeclaration:

@@ -133,7 +133,10 @@ def describe(facts: Facts, parameters: BoostingParameters) -> Terms:
 
 
 def check(own: OwnFacts, parameters: BoostingParameters) -> None:
-    """Refuse what only tests may run. Errors: ATL-SET-001."""
+    """Refuse what only tests may run, and labels of one class. Errors: ATL-SET-001, ATL-BST-010."""
+    classes = own.classes("train")
+    if classes is not None and len(classes) == 1:
+        raise boosting.one_class().located(party=own.party)
     if parameters.implementation == "ideal":
         require_insecure("the ideal histogram")
 

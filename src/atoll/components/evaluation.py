@@ -7,10 +7,10 @@ from typing import Any
 
 from pydantic import Field
 
-from atoll.components.api import ArtifactFacts, Component, Facts, Result, Task, Terms
+from atoll.components.api import ArtifactFacts, Component, Facts, OwnFacts, Result, Task, Terms
 from atoll.jobs.definition import Frozen
 from atoll.jobs.schema import Port
-from atoll.learning.evaluation import evaluate
+from atoll.learning.evaluation import evaluate, one_class
 
 
 class EvaluationParameters(Frozen):
@@ -41,12 +41,21 @@ def describe(facts: Facts, parameters: EvaluationParameters) -> Terms:
     return Terms(outputs={"metrics": {party: ArtifactFacts("metrics") for party in held}})
 
 
+def check(own: OwnFacts, parameters: EvaluationParameters) -> None:
+    """Refuse labels of one class. Errors: ATL-EVA-004."""
+    for port in own.inputs:
+        classes = own.classes(port)
+        if classes is not None and len(classes) == 1:
+            raise one_class().located(party=own.party)
+
+
 EVALUATION = Component(
     name="evaluation",
     version="1",
     parameters=EvaluationParameters,
     run=run,
     describe=describe,
+    check=check,
     sources=("atoll.learning.evaluation",),
     inputs={
         "scores": Port("scores", label="binary"),

@@ -21,6 +21,7 @@ from atoll.flow.policy.grants import GrantTerms
 from atoll.flow.store import Database, JobRow, Jobs
 from atoll.jobs.errors import ConflictError, DeniedError, EnvironmentFault, NotFoundError
 from atoll.table import read
+from atoll.table.labels import LabelFacts
 
 ROWS = "id,x,y\na,1,0\nb,2,1\nc,3,1\n"
 BY: Actor = local_actor()
@@ -83,9 +84,12 @@ def test_planning_needs_no_second_look(
     monkeypatch.setattr("atoll.table.read", lambda *_, **__: pytest.fail("read"))
     parameters = READER.parameters.model_validate({"tables": {"bank": "bank"}})
     assert READER.declare is not None
-    facts = READER.declare("bank", "bank", parameters, service.tables())
-    assert facts is not None
+    declared = READER.declare("bank", "bank", parameters, service.tables())
+    assert declared is not None
+    facts, label = declared.facts, declared.label
     assert (facts.rows, facts.columns, facts.label) == (3, ("x",), "y")
+    # The header is row 1.
+    assert label == LabelFacts("y", (0.0, 1.0), (2, 3))
 
 
 def test_rows_are_read_when_they_are_used(service: DataService, folder: Path) -> None:

@@ -4,7 +4,17 @@ import pytest
 
 from atoll.flow.policy import Counts, demands
 from atoll.jobs.definition import Step
-from tests.flow.policy.plans import COLUMNS, GUEST, HOST, OTHER, facts, plan_of, steps, strange
+from tests.flow.policy.plans import (
+    COLUMNS,
+    GUEST,
+    HOST,
+    OTHER,
+    facts,
+    only_psi,
+    plan_of,
+    steps,
+    strange,
+)
 
 
 def test_a_plan_asks_for_columns_components_and_counts() -> None:

@@ -75,11 +75,7 @@ def curves_of(positive: Flags, scores: Floats) -> Curves:
     """Count over checked labels and scores. Errors: ATL-EVA-004 only one class is there."""
     rows, positives = len(positive), int(np.count_nonzero(positive))
     if positives in (0, rows):
-        raise DataError(
-            "ATL-EVA-004",
-            "all labels are of one class, so AUC and curves are not defined",
-            hint="evaluate on rows of both classes",
-        )
+        raise one_class()
     order = np.argsort(scores)[::-1]
     ranked = scores[order]
     last = np.append(np.flatnonzero(np.diff(ranked)), rows - 1)
@@ -92,6 +88,15 @@ def curves_of(positive: Flags, scores: Floats) -> Curves:
         true_positive_rate=hits / positives,
         fraction=taken / rows,
         precision=precision,
+    )
+
+
+def one_class() -> DataError:
+    """Return the refusal of labels that are all the same."""
+    return DataError(
+        "ATL-EVA-004",
+        "all labels are of one class, so AUC and curves are not defined",
+        hint="evaluate on rows of both classes",
     )
 
 

@@ -32,7 +32,7 @@ def check_sets(parameters: PsiParameters, rows: int, peer_rows: int) -> None:
 
 
 def too_small(party: str | None = None) -> UserError:
-    """Return the refusal of a set that is smaller than the minimum."""
+    """Return the refusal of a set that is smaller than the minimum. Reveals: nothing."""
     return UserError(
         "ATL-PSI-003",
         "a party holds fewer ids than the smallest intersection that is allowed",

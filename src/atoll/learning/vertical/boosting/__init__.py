@@ -7,6 +7,7 @@ from atoll.learning.vertical.boosting.api import (
     TrainingHistory,
     TrainingResult,
     TreeRecord,
+    one_class,
     reveals,
 )
 from atoll.learning.vertical.boosting.checks import check_plan
@@ -23,6 +24,7 @@ __all__ = [
     "TrainingResult",
     "TreeRecord",
     "check_plan",
+    "one_class",
     "plan_warnings",
     "predict",
     "reveals",

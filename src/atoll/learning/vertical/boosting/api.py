@@ -14,7 +14,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from atoll.core.errors import UserError
+from atoll.core.errors import DataError, UserError
 from atoll.core.message import Message
 from atoll.core.names import Role
 from atoll.core.reveal import Reveal
@@ -170,7 +170,7 @@ COST = Cost(
 
 
 def check_inputs(inputs: BoostingInputs, *, labelled: bool) -> None:
-    """Refuse what cannot be trained on. Errors: ATL-BST-001."""
+    """Refuse what cannot be trained on. Errors: ATL-BST-001, ATL-BST-010 one class only."""
     _check_shape(inputs)
     if labelled:
         _check_label(inputs)
@@ -197,11 +197,18 @@ def _check_zero_one(inputs: BoostingInputs) -> Floats:
         raise UserError("ATL-BST-001", "the guest needs one label for each row")
     wrong = np.flatnonzero(~((label == 0.0) | (label == 1.0)))
     if wrong.size:
-        raise UserError("ATL-BST-001", "a label is neither 0 nor 1", place=f"row {int(wrong[0])}")
+        raise UserError(
+            "ATL-BST-001", "a label is neither 0 nor 1", place=f"row {int(wrong[0]) + 1}"
+        )
     return label
 
 
 def _check_label(inputs: BoostingInputs) -> None:
     label = _check_zero_one(inputs)
     if not 0.0 < float(label.mean()) < 1.0:
-        raise UserError("ATL-BST-001", "all labels are the same: there is nothing to learn")
+        raise one_class()
+
+
+def one_class() -> DataError:
+    """Return the refusal of labels that are all the same."""
+    return DataError("ATL-BST-010", "all labels are the same: there is nothing to learn")
