@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from atoll.components.api import Component, Facts, Result, Task, Terms
 from atoll.components.scores import Scores
+from atoll.components.unused import unused_panels
 from atoll.core.report import BarPanel, LinePanel, Panel, Report, Series, TablePanel
 from atoll.jobs.schema import Port, Purpose
 from atoll.learning.vertical import boosting
@@ -34,7 +35,8 @@ def run(task: Task, parameters: BoostingParameters) -> Result:
     """Train together with the other parties."""
     party, table = task.party, task.inputs["train"]
     guest = party.name == party.guest
-    inputs = inputs_of(table, guest, task.inputs.get("validation"))
+    validation = task.inputs.get("validation")
+    inputs = inputs_of(table, guest, validation)
     trained = boosting.train(party, inputs, parameters)
     outputs: dict[str, object] = {"model": trained.part}
     files = {"model.json": part_to_bytes(trained.part)}
@@ -42,11 +44,18 @@ def run(task: Task, parameters: BoostingParameters) -> Result:
         scores = Scores(table.ids(), table.label(), probability(trained.history.margin))
         outputs["scores"] = scores
         files["scores.csv"] = scores.to_csv()
-    return Result(outputs, files, report(trained))
+    return Result(outputs, files, report(trained, _unused(table, validation)))
 
 
-def report(trained: TrainingResult) -> Report:
-    """Return the report of a training: losses, importance, the trees in figures."""
+def _unused(table: Table, validation: Table | None) -> tuple[Panel, ...]:
+    """Return what to say of the validation rows' columns that the training rows lack."""
+    more = () if validation is None else validation.columns
+    extra = tuple(name for name in more if name not in table.columns)
+    return unused_panels(extra, "the validation rows")
+
+
+def report(trained: TrainingResult, more: tuple[Panel, ...] = ()) -> Report:
+    """Return the report of a training: losses, importance, the trees in figures, then ``more``."""
     history = trained.history
     panels: list[Panel] = []
     losses = [
@@ -74,7 +83,7 @@ def report(trained: TrainingResult) -> Report:
             ),
         )
     )
-    return Report(title="Vertical boosting", panels=tuple(panels))
+    return Report(title="Vertical boosting", panels=(*panels, *more))
 
 
 def importance_panel(part: Part) -> BarPanel:

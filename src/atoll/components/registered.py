@@ -8,9 +8,11 @@ from __future__ import annotations
 from pydantic import Field
 
 from atoll.components.api import Component, Facts, Result, Task, Terms
+from atoll.components.unused import unused_report
 from atoll.core.errors import UserError
 from atoll.jobs.definition import Frozen
 from atoll.jobs.schema import Port, Purpose
+from atoll.models.boosting import match_columns
 
 PART = "part"
 
@@ -29,8 +31,8 @@ class RegisteredModelParameters(Frozen):
 def run(task: Task, parameters: RegisteredModelParameters) -> Result:
     """Hand on the part that the node took from its registry.
 
-    Errors: ATL-REG-010 no registry here, or the part is another party's; ATL-TAB-002 a column of
-    the training is missing.
+    Errors: ATL-REG-010 no registry here, or the part is another party's; ATL-MOD-003 columns
+    of the model are missing.
     """
     part, table = task.inputs.get(PART), task.inputs["table"]
     if part is None:
@@ -47,7 +49,9 @@ def run(task: Task, parameters: RegisteredModelParameters) -> Result:
             place=parameters.model,
             hint="migrate the model to this party's id",
         )
-    return Result({"model": part, "table": table.select(part.columns)})
+    unused = match_columns(part.columns, table.columns).unused
+    outputs = {"model": part, "table": table.select(part.columns)}
+    return Result(outputs, report=unused_report("Model", unused))
 
 
 def describe(facts: Facts, parameters: RegisteredModelParameters) -> Terms:
