@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from atoll.core.errors import UserError
 from atoll.core.names import Role
-from atoll.models.boosting import HostPart, Part, match_columns, score
+from atoll.models.boosting import GuestPart, HostPart, Part, match_columns, score
 from atoll.sim import world
-from tests.models.test_boosting_part import GuestPart, by_hand, models
+from tests.models.test_boosting_part import by_hand, models
 
 names = st.lists(st.text(min_size=1, max_size=6), unique=True, max_size=12)
 

@@ -148,7 +148,7 @@ def test_arrays_have_the_width_of_the_training() -> None:
     array = data.to_numpy()
     model = VerticalBoostingClassifier(**QUICK).fit(array, y)
     for wrong in (array[:, :3], np.column_stack([array, array[:, 0]])):
-        error = refused("ATL-SDK-032", lambda wrong=wrong: model.predict(wrong))
+        error = refused("ATL-SDK-032", functools.partial(model.predict, wrong))
         assert error.message.startswith("the model was fitted on 4 columns, not ")
 
 
