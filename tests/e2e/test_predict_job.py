@@ -123,6 +123,51 @@ def test_rows_are_scored_before_anybody_knows_their_labels(
         assert len(lines) == 51
 
 
+def turned(client: Client, name: str, file: Path, **names: str) -> None:
+    """Register shop's training rows with the columns turned around and perhaps renamed."""
+    lines = table(1, 400, 4, label=False, first=10).decode().splitlines()
+    cells = [[line.split(",")[0], *reversed(line.split(",")[1:])] for line in lines]
+    cells[0] = [names.get(cell, cell) for cell in cells[0]]
+    file.write_text("\n".join(",".join(row) for row in cells))
+    client.data.upload(name, file)
+    client.data.grant(name, partners=["bank"], automatic=True, **EVERYTHING)
+
+
+def test_columns_in_another_order_give_the_same_scores(
+    two: dict[str, TestNode], model: str, tmp_path: Path
+) -> None:
+    with two["bank"].client() as bank, two["shop"].client() as shop:
+        turned(shop, "turned", tmp_path / "turned.csv")
+        found = []
+        for name in ("people", "turned"):
+            job = bank.models.predict_job(model, 1, {"bank": "people", "shop": name})
+            scored = bank.jobs.submit(job).wait(LIMIT).check()
+            scored.download("prediction", "scores", tmp_path / f"{name}.scores")
+            found.append((tmp_path / f"{name}.scores").read_text())
+        assert found[0] == found[1]
+        assert found[0].count("\n") == 401
+
+
+def test_a_renamed_column_is_named_at_its_party_and_a_code_to_the_others(
+    two: dict[str, TestNode], model: str, tmp_path: Path
+) -> None:
+    with two["bank"].client() as bank, two["shop"].client() as shop:
+        turned(shop, "renamed", tmp_path / "renamed.csv", x11="x11_2024")
+        job = bank.models.predict_job(model, 1, {"bank": "people", "shop": "renamed"})
+        id = bank.jobs.submit(job).wait(LIMIT).id
+        until(lambda: shop.jobs.get(id).state == "failed")
+        seen, there = bank.jobs.get(id).view, shop.jobs.get(id).view
+        assert (seen.state, seen.code, seen.party) == ("failed", "ATL-MOD-003", "shop")
+        # Names of columns are told in the plan, but not what is wrong with them.
+        told = seen.model_dump(exclude={"job"})
+        assert "x11" not in str(told)
+        assert (there.code, there.party) == ("ATL-MOD-003", "shop")
+        assert there.message == "columns of the model are missing: 'x11'"
+        assert "'x11_2024'" in str(there.hint)
+        assert [line for line in shop.jobs.get(id).log("model").items if "x11" in line.message]
+        assert not [line for line in bank.jobs.get(id).log("model").items if "x11" in line.message]
+
+
 def test_an_archived_model_scores_nothing(two: dict[str, TestNode], model: str) -> None:
     tables = {"bank": "people", "shop": "people"}
     with two["bank"].client() as bank:

@@ -108,6 +108,11 @@ def by_hand(part: GuestPart, hosts: dict[str, HostPart], rows: dict[str, Floats]
     return scoring.probability(np.array(out))
 
 
+def scored(party: Party, part: Part, features: Floats) -> Floats | None:
+    """Score features that stand in the part's own order."""
+    return score(party, part, features, part.columns)
+
+
 @given(models(), st.integers(1, 30), st.integers(0, 1 << 30))
 def test_joint_scoring_is_what_walking_by_hand_gives(
     model: tuple[GuestPart, dict[str, HostPart]], rows: int, seed: int
@@ -119,7 +124,7 @@ def test_joint_scoring_is_what_walking_by_hand_gives(
         features[rng.random((rows, 2)) < 0.2] = np.nan
     parts: dict[str, Part] = {"bank": guest, **hosts}
     roles = {name: Role.HOST if name in hosts else Role.GUEST for name in parts}
-    done = world.run(roles, lambda p: score(p, parts[p.name], tables[p.name])).check()
+    done = world.run(roles, lambda p: scored(p, parts[p.name], tables[p.name])).check()
     np.testing.assert_array_equal(done.results["bank"], by_hand(guest, hosts, tables))
     assert all(done.results[host] is None for host in hosts)
 
@@ -153,7 +158,7 @@ def test_one_round_however_many_rows_and_declared_reveals(monkeypatch: pytest.Mo
     column = np.random.default_rng(0).normal(size=(rows, 1)) * 2
     tables = {"bank": np.empty((rows, 0)), "shop": column}
     roles = {"bank": Role.GUEST, "shop": Role.HOST}
-    done = world.run(roles, lambda p: score(p, parts[p.name], tables[p.name])).check()
+    done = world.run(roles, lambda p: scored(p, parts[p.name], tables[p.name])).check()
     expected = scoring.probability(np.where(column[:, 0] < 2.0, -1.0, 1.0))
     np.testing.assert_array_equal(done.results["bank"], expected)
     assert done.channels["bank"].counters.total().rounds == 1
@@ -236,15 +241,24 @@ def test_what_is_no_tree_is_refused(left: tuple[int, ...], right: tuple[int, ...
 
 
 def _wrong_party(party: Party) -> Any:
-    return score(party, GOOD.model_copy(update={"party": "telco"}), np.zeros((2, 1)))
+    return score(party, GOOD.model_copy(update={"party": "telco"}), np.zeros((2, 1)), ("a",))
 
 
 def _wrong_columns(party: Party) -> Any:
-    return score(party, GOOD, np.zeros((2, 3)))
+    return score(party, GOOD, np.zeros((2, 3)), ("b", "c", "d"))
+
+
+def _names_too_few(party: Party) -> Any:
+    return score(party, GOOD, np.zeros((2, 3)), ("a", "b"))
 
 
 @pytest.mark.parametrize(
-    ("entry", "code"), [(_wrong_party, "ATL-MOD-002"), (_wrong_columns, "ATL-MOD-003")]
+    ("entry", "code"),
+    [
+        (_wrong_party, "ATL-MOD-002"),
+        (_wrong_columns, "ATL-MOD-003"),
+        (_names_too_few, "ATL-MOD-003"),
+    ],
 )
 def test_scoring_checks_the_part_first(entry: Callable[[Party], Any], code: str) -> None:
     done = world.run(

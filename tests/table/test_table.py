@@ -90,6 +90,29 @@ def test_join_union_subtract() -> None:
         SMALL.join(make(["q"], z=[1]))
 
 
+def test_union_matches_columns_by_name() -> None:
+    first = Table.from_columns(["a"], {"x": [1.0], "y": [0], "z": [5.0]}, label="y")
+    other = Table.from_columns(
+        ["b", "a"], {"z": [6.0, 7.0], "y": [1, 1], "x": [2.0, 3.0]}, label="y"
+    )
+    both = first.union(other)
+    assert (both.columns, both.label().tolist()) == (("x", "z"), [0.0, 1.0])
+    assert both.matrix().tolist() == [[1.0, 5.0], [2.0, 6.0]]
+    for wrong, said in (
+        (other.rename({"z": "q"}), "absent 'z'; too many 'q'"),
+        (make(["b"], x=[1], z=[6.0], y=[1]), "of another type 'x'"),
+    ):
+        with refused("ATL-TAB-021") as error:
+            first.union(wrong)
+        assert error.value.message == f"the tables have different columns: {said}"
+    for relabelled in (
+        make(["b"], x=[2.0], y=[1], z=[6.0]),
+        Table.from_columns(["b"], {"x": [2.0], "y": [1], "z": [6.0]}, label="z"),
+    ):
+        with refused("ATL-TAB-021"):
+            first.union(relabelled)
+
+
 def test_rename_and_unknown_names() -> None:
     renamed = SMALL.rename({"x": "height", "id": "person"})
     assert (renamed.columns, renamed.id_name) == (("height", "y"), "person")

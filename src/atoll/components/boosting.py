@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from atoll.components.api import ArtifactFacts, Component, Facts, OwnFacts, Result, Task, Terms
+from atoll.components.columns import expect_columns
 from atoll.components.scores import Scores
-from atoll.core.errors import UserError
+from atoll.components.unused import unused_panels
 from atoll.core.report import BarPanel, LinePanel, Panel, Report, Series, TablePanel
 from atoll.core.settings import require_insecure
 from atoll.jobs.schema import Port, Purpose
@@ -36,7 +37,8 @@ def run(task: Task, parameters: BoostingParameters) -> Result:
     """Train together with the other parties."""
     party, table = task.party, task.inputs["train"]
     guest = party.name == party.guest
-    inputs = inputs_of(table, guest, task.inputs.get("validation"))
+    validation = task.inputs.get("validation")
+    inputs = inputs_of(table, guest, validation)
     trained = boosting.train(party, inputs, parameters)
     outputs: dict[str, object] = {"model": trained.part}
     files = {"model.json": part_to_bytes(trained.part)}
@@ -44,11 +46,18 @@ def run(task: Task, parameters: BoostingParameters) -> Result:
         scores = Scores(table.ids(), table.label(), probability(trained.history.margin))
         outputs["scores"] = scores
         files["scores.csv"] = scores.to_csv()
-    return Result(outputs, files, report(trained))
+    return Result(outputs, files, report(trained, _unused(table, validation)))
 
 
-def report(trained: TrainingResult) -> Report:
-    """Return the report of a training: losses, importance, the trees in figures."""
+def _unused(table: Table, validation: Table | None) -> tuple[Panel, ...]:
+    """Return what to say of the validation rows' columns that the training rows lack."""
+    more = () if validation is None else validation.columns
+    extra = tuple(name for name in more if name not in table.columns)
+    return unused_panels(extra, "the validation rows")
+
+
+def report(trained: TrainingResult, more: tuple[Panel, ...] = ()) -> Report:
+    """Return the report of a training: losses, importance, the trees in figures, then ``more``."""
     history = trained.history
     panels: list[Panel] = []
     losses = [
@@ -76,7 +85,7 @@ def report(trained: TrainingResult) -> Report:
             ),
         )
     )
-    return Report(title="Vertical boosting", panels=tuple(panels))
+    return Report(title="Vertical boosting", panels=(*panels, *more))
 
 
 def importance_panel(part: Part) -> BarPanel:
@@ -111,11 +120,7 @@ def describe(facts: Facts, parameters: BoostingParameters) -> Terms:
     rows, train = facts.least_rows(), facts.inputs["train"]
     boosting.check_plan(parameters, rows, validated="validation" in facts.inputs)
     for party, held_out in facts.inputs.get("validation", {}).items():
-        known = train[party].columns
-        if known is not None and held_out.columns is not None:
-            missing = [name for name in known if name not in held_out.columns]
-            if missing:
-                raise UserError("ATL-MOD-003", f"missing {missing}", party=party)
+        expect_columns(train[party], held_out, party, "the validation rows")
     models = {
         party: ArtifactFacts("boosting.model", columns=t.columns) for party, t in train.items()
     }

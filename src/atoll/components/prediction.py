@@ -5,11 +5,13 @@ from __future__ import annotations
 import numpy as np
 
 from atoll.components.api import ArtifactFacts, Component, Facts, Result, Task, Terms
+from atoll.components.columns import expect_columns
 from atoll.components.scores import Scores
-from atoll.core.errors import InternalError, UserError
+from atoll.components.unused import unused_report
+from atoll.core.errors import InternalError
 from atoll.jobs.definition import Frozen
 from atoll.jobs.schema import Port, Purpose
-from atoll.models.boosting import SCORE_REVEALS, score
+from atoll.models.boosting import SCORE_REVEALS, match_columns, score
 
 
 class PredictionParameters(Frozen):
@@ -17,18 +19,23 @@ class PredictionParameters(Frozen):
 
 
 def run(task: Task, parameters: PredictionParameters) -> Result:
-    """Score an aligned table together."""
-    party, table = task.party, task.inputs["table"]
-    found = score(party, task.inputs["model"], table.matrix())
+    """Score an aligned table together; its columns are found by name.
+
+    Errors: ATL-MOD-003 columns of the model are missing, those of ``models.boosting.score``.
+    """
+    party, table, part = task.party, task.inputs["table"], task.inputs["model"]
+    unused = match_columns(part.columns, table.columns).unused
+    report = unused_report("Prediction", unused)
+    found = score(party, part, table.matrix(part.columns), part.columns)
     if party.name != party.guest:
-        return Result()
+        return Result(report=report)
     if found is None:
         raise InternalError("ATL-INT-001", "the guest got no scores")
     # New rows are scored before anybody knows how they turn out.
     known = table.label_name is not None
     label = table.label() if known else np.full(table.num_rows, np.nan)
     scores = Scores(table.ids(), label, found)
-    return Result({"scores": scores}, {"scores.csv": scores.to_csv()})
+    return Result({"scores": scores}, {"scores.csv": scores.to_csv()}, report)
 
 
 def describe(facts: Facts, parameters: PredictionParameters) -> Terms:
@@ -37,11 +44,7 @@ def describe(facts: Facts, parameters: PredictionParameters) -> Terms:
     Errors: ATL-MOD-003 a party's table lacks columns of its model.
     """
     for party, model in facts.inputs["model"].items():
-        table = facts.inputs["table"][party]
-        if model.columns is not None and table.columns is not None:
-            missing = [name for name in model.columns if name not in table.columns]
-            if missing:
-                raise UserError("ATL-MOD-003", f"missing {missing}", party=party)
+        expect_columns(model, facts.inputs["table"][party], party, f"steps.{facts.step}")
     rows = facts.inputs["table"][facts.guest]
     scores = ArtifactFacts("scores", rows.rows, label=rows.label, sources=rows.sources)
     return Terms(

@@ -10,12 +10,22 @@ from dataclasses import replace
 
 from pydantic import Field
 
-from atoll.components.api import Component, Facts, OwnFacts, Result, Task, Terms
+from atoll.components.api import (
+    ArtifactFacts,
+    Component,
+    Facts,
+    OwnFacts,
+    Result,
+    Task,
+    Terms,
+)
+from atoll.components.columns import expect_columns
+from atoll.components.unused import unused_report
 from atoll.core.errors import UserError
 from atoll.core.names import Role
 from atoll.jobs.definition import Frozen
 from atoll.jobs.schema import Port, Purpose
-from atoll.models.boosting import GuestPart, Part
+from atoll.models.boosting import GuestPart, Part, match_columns
 
 PART = "part"
 
@@ -34,8 +44,8 @@ class RegisteredModelParameters(Frozen):
 def run(task: Task, parameters: RegisteredModelParameters) -> Result:
     """Hand on the part that the node took from its registry.
 
-    Errors: ATL-REG-010 no registry here, or the part is another party's; ATL-TAB-002 a column of
-    the training is missing.
+    Errors: ATL-REG-010 no registry here, or the part is another party's; ATL-MOD-003 columns
+    of the model are missing.
     """
     part, table = task.inputs.get(PART), task.inputs["table"]
     if part is None:
@@ -46,7 +56,9 @@ def run(task: Task, parameters: RegisteredModelParameters) -> Result:
             hint="registered models are held by nodes; submit the job to one",
         )
     _check_owner(part, task.party.name, parameters.model)
-    return Result({"model": part, "table": table.select(part.columns)})
+    unused = match_columns(part.columns, table.columns).unused
+    outputs = {"model": part, "table": table.select(part.columns)}
+    return Result(outputs, report=unused_report("Model", unused))
 
 
 def _check_owner(part: Part, party: str, model: str) -> None:
@@ -91,11 +103,8 @@ def check(own: OwnFacts, parameters: RegisteredModelParameters) -> None:
             place=parameters.model,
             hint="name the parties of its training, each in the role that it had",
         )
-    table = own.inputs["table"]
-    if table.columns is not None:
-        missing = [name for name in part.columns if name not in table.columns]
-        if missing:
-            raise UserError("ATL-MOD-003", f"missing {missing}", party=own.party)
+    model = ArtifactFacts("boosting.model", columns=part.columns)
+    expect_columns(model, own.inputs["table"], own.party, f"steps.{own.step}")
 
 
 REGISTERED_MODEL = Component(

@@ -10,7 +10,8 @@ needed; where it is installed, ``clone``, ``cross_val_score`` and pipelines work
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping
+import os
+from collections.abc import Mapping, Sequence
 from typing import Any, Self
 
 import numpy as np
@@ -19,13 +20,14 @@ import pyarrow as pa
 
 from atoll.components.api import ArtifactFacts, Component, Facts, Result, Task, Terms
 from atoll.components.catalogue import CATALOGUE
-from atoll.core.errors import DataError, UserError
+from atoll.core.errors import AtollError, DataError, UserError
 from atoll.jobs.definition import Frozen
 from atoll.learning.vertical.boosting import BoostingParameters
+from atoll.models.boosting import listed, match_columns
 from atoll.sdk.federation import Federation
-from atoll.sdk.frames import as_table
+from atoll.sdk.frames import NamedColumns, as_table, is_frame
 from atoll.sdk.pipeline import Pipeline
-from atoll.table import Table
+from atoll.table import Table, read
 
 Floats = npt.NDArray[np.float64]
 _TABLE, _ID, _LABEL = "rows", "id", "y"
@@ -69,12 +71,18 @@ class VerticalBoostingClassifier:
 
     ``columns`` maps each column (a name, or a position in an array) to its party and is for one
     table; without it the first half of the columns is the guest's. ``guest`` holds the label (else
-    the first party). ``id`` and ``label`` name columns of per-party tables. ``intersect`` lets the
-    parties find their common rows first (else only per-party tables do). All further parameters
-    are those of the component ``boosting``; ``implementation="ideal"`` is fast and hides nothing.
+    the first party). ``id`` and ``label`` name columns of per-party tables, whose parties find
+    their common rows first. All further parameters are those of the component ``boosting``;
+    ``implementation="ideal"`` is fast and hides nothing.
+
+    Columns go by name. Which party holds which is settled by ``fit``; ``predict`` and its like look
+    each one up by its name at that party, in any order. Columns that the model does not know are
+    left out, missing ones are named in the error. An array has only positions: a model that was
+    fitted on arrays takes arrays of the same width and nothing else, any other model takes none.
 
     After ``fit``: ``classes_``, ``plan_`` (what was agreed), ``reveals_`` (what each party told),
-    ``reports_``, ``parts_`` (each party's part of the model), ``n_features_in_``.
+    ``reports_``, ``parts_`` (each party's part of the model, with its ``columns``),
+    ``n_features_in_`` and, of one table whose columns are named by text, ``feature_names_in_``.
     """
 
     _estimator_type = "classifier"
@@ -164,7 +172,8 @@ class VerticalBoostingClassifier:
         Per-party tables have an id column; ``y`` may be left out where the guest's has the label.
         Errors: ATL-SDK-032 columns, parties or labels that do not fit; those of the job.
         """
-        frames = self._shares(X)
+        columns = None if isinstance(X, Mapping) else _one_table(X)
+        frames = self._tables(X) if columns is None else self._shared(columns, is_frame(X))
         guest = self._guest_of(frames)
         labelled = self._with_label(frames[guest], y)
         values = labelled.column(self.label).to_numpy()
@@ -174,32 +183,27 @@ class VerticalBoostingClassifier:
         codes = (values == self.classes_[1]).astype(np.float64)
         at = labelled.schema.get_field_index(self.label)
         tables = {**frames, guest: labelled.set_column(at, self.label, pa.array(codes))}
-        done = self._run(tables, guest, self._training)
+        done = self._run(tables, guest, self._training, align=columns is None)
         self.guest_ = guest
         self.parts_ = {party: found.outputs["boosting.model"] for party, found in done.items()}
         self.plan_ = done[guest].plan
         self.reports_ = dict(done[guest].reports)
         self.reveals_ = {party: found.reveals for party, found in done.items()}
-        self.n_features_in_ = sum(frame.num_columns - 1 for frame in frames.values())
-        if not isinstance(X, Mapping) and hasattr(X, "columns"):
-            self.feature_names_in_ = np.array([str(name) for name in X.columns], dtype=object)
+        self._keep_names(columns, columns is None or is_frame(X))
         return self
 
     def predict_proba(self, X: Any) -> Floats:  # noqa: N803
         """Return the probabilities of both classes, float64[rows, 2], by the guest's rows.
 
-        Rows of per-party tables that the others do not hold get NaN. Errors: as ``fit``.
+        Rows of per-party tables that the others do not hold get NaN. Errors: ATL-SDK-033 not
+        fitted, ATL-MOD-003 columns of the model are missing; as ``fit``.
         """
         if not self.__sklearn_is_fitted__():
             raise _NotFitted("ATL-SDK-033", "fit comes first")
-        frames = self._shares(X)
-        guest = self._guest_of(frames)
-        if guest != self.guest_ or frames.keys() != self.parts_.keys():
-            raise UserError("ATL-SDK-032", "the model was trained with other parties")
+        frames, guest = self._known(X), self.guest_
         # The label is not known; the reader of the guest's table wants a column all the same.
-        zeros = np.zeros(frames[guest].num_rows)
-        tables = {**frames, guest: self._with_label(frames[guest], zeros, replace=True)}
-        done = self._run(tables, guest, self._scoring)
+        tables = {**frames, guest: self._with_label(frames[guest], np.zeros(len(frames[guest])))}
+        done = self._run(tables, guest, self._scoring, align=isinstance(X, Mapping))
         scores = done[guest].outputs["prediction.scores"]
         place = {row: at for at, row in enumerate(scores.ids.to_pylist())}
         ids = as_table(tables[guest], id_column=self.id, label=self.label).ids().to_pylist()
@@ -220,7 +224,7 @@ class VerticalBoostingClassifier:
 
     # -- inside ---------------------------------------------------------------------------------
 
-    def _run(self, tables: Mapping[str, Any], guest: str, build: Any) -> Any:
+    def _run(self, tables: Mapping[str, Any], guest: str, build: Any, *, align: bool) -> Any:
         roles = {party: "guest" if party == guest else "host" for party in tables}
         catalogue = dict(CATALOGUE)
         if build == self._scoring:
@@ -235,9 +239,9 @@ class VerticalBoostingClassifier:
                 tables=dict.fromkeys(roles, _TABLE),
                 id=self.id,
                 label=self.label,
-                aligned=not self._intersects,
+                aligned=not align,
             ).table
-            if self._intersects:
+            if align:
                 protocol = "ideal" if self.implementation == "ideal" else "ecdh"
                 rows = p.psi(
                     rows, protocol=protocol, minimum_intersection=self.minimum_intersection
@@ -252,42 +256,119 @@ class VerticalBoostingClassifier:
     def _scoring(self, p: Pipeline, rows: Any) -> None:
         p.prediction(model=p.held().model, table=rows)
 
-    def _shares(self, X: Any) -> dict[str, Any]:  # noqa: N803
-        """Return each party's columns as an Arrow table with an id column."""
-        self._intersects = isinstance(X, Mapping)
-        if isinstance(X, Mapping):
-            if len(X) < 2:
-                raise UserError("ATL-SDK-032", "a federation has at least two parties")
-            return {party: self._arrow(frame) for party, frame in X.items()}
-        whole = _one_table(X)
-        owner = self._owner(whole.column_names, _keys(X, whole))
+    def _tables(self, X: Mapping[str, Any]) -> dict[str, Any]:  # noqa: N803
+        """Return the parties' own tables, whole, as Arrow with an id column."""
+        if len(X) < 2:
+            raise UserError("ATL-SDK-032", "a federation has at least two parties")
+        guest = self._guest_of(X)
+        return {party: self._own(X[party], party, party == guest) for party in X}
+
+    def _own(self, frame: Any, party: str, guest: bool, part: Sequence[str] | None = None) -> Any:
+        """Return a party's own table as Arrow: all of it, or its id and the columns of a part."""
+        try:
+            if isinstance(frame, str | os.PathLike):
+                frame = read(frame, id_column=self.id)
+            columns = NamedColumns(frame)
+            names = columns.names
+            label = self.label if guest and self.label in names else None
+            if part is not None:
+                match_columns(part, [name for name in names if name not in (self.id, label)])
+                names, label = (*(name for name in names if name == self.id), *part), None
+            return as_table(columns.select(names), id_column=self.id, label=label).to_arrow()
+        except AtollError as error:
+            error.located(party=party)
+            raise
+
+    def _shared(self, columns: NamedColumns, named: bool) -> dict[str, Any]:
+        """Return each party's columns of one table, by ``columns`` or half and half."""
+        names = columns.names
+        keys: Sequence[Any] = names if named else range(len(names))
+        owner = dict(zip(names, self._owners(keys), strict=True))
+        if self.id in owner:
+            raise UserError(
+                "ATL-SDK-032",
+                f"a column is called {self.id!r}, as the rows' ids are",
+                hint="leave it out, or set the parameter id to another name",
+            )
+        shares: dict[str, list[str]] = {}
+        for name, party in owner.items():
+            shares.setdefault(party, []).append(name)
+        return self._numbered(columns, shares)
+
+    def _numbered(
+        self, columns: NamedColumns, shares: Mapping[str, Sequence[str]]
+    ) -> dict[str, Any]:
+        """Return each party's share of one table as Arrow; the rows' numbers are their ids."""
+        whole = columns.select([name for names in shares.values() for name in names])
         ids = pa.array([str(at) for at in range(whole.num_rows)])
         return {
-            party: whole.select(
-                [name for name in whole.column_names if owner[name] == party]
-            ).add_column(0, self.id, ids)
-            for party in dict.fromkeys(owner.values())
+            party: whole.select(list(names)).add_column(0, self.id, ids)
+            for party, names in shares.items()
         }
 
-    def _arrow(self, frame: Any) -> Any:
-        label = self.label if self.label in _columns(frame) else None
-        return as_table(frame, id_column=self.id, label=label).to_arrow()
+    def _known(self, X: Any) -> dict[str, Any]:  # noqa: N803
+        """Return each party's columns of the model: by name, in an array by position."""
+        shares = {party: part.columns for party, part in self.parts_.items()}
+        if (isinstance(X, Mapping) or is_frame(X)) != self._named:
+            raise UserError(
+                "ATL-SDK-032",
+                "the model was fitted on columns with names, and an array has none"
+                if self._named
+                else "the model was fitted on an array, whose columns have no names",
+                hint="positions and names cannot be compared: fit and predict on the same kind",
+            )
+        if isinstance(X, Mapping):
+            _same_parties(shares, X)
+            return {
+                party: self._own(X[party], party, party == self.guest_, names)
+                for party, names in shares.items()
+            }
+        columns = _one_table(X)
+        if not self._named and len(columns.names) != self.n_features_in_:
+            raise DataError(
+                "ATL-SDK-032",
+                f"the model was fitted on {self.n_features_in_} columns, not {len(columns.names)}",
+            )
+        wanted = [name for names in shares.values() for name in names]
+        if len(set(wanted)) != len(wanted):
+            raise UserError(
+                "ATL-SDK-032",
+                "several parties have a column of the same name",
+                hint="give a table per party",
+            )
+        match_columns(wanted, columns.names)
+        return self._numbered(columns, shares)
 
-    def _owner(self, names: list[str], keys: list[Any]) -> dict[str, str]:
+    def _keep_names(self, columns: NamedColumns | None, named: bool) -> None:
+        """Note what the model was fitted on; ``columns`` are those of one table."""
+        known = {name for part in self.parts_.values() for name in part.columns}
+        self._named = named
+        self.n_features_in_ = sum(len(part.columns) for part in self.parts_.values())
+        if columns is not None and named and columns.textual:
+            names = [name for name in columns.names if name in known]
+            self.feature_names_in_ = np.array(names, dtype=object)
+        elif hasattr(self, "feature_names_in_"):
+            del self.feature_names_in_
+
+    def _owners(self, keys: Sequence[Any]) -> list[str]:
+        """Return the party of each column, by its name or position."""
         if self.columns is None:
-            half = (len(names) + 1) // 2
-            if half == len(names):
+            half = (len(keys) + 1) // 2
+            if half == len(keys):
                 raise DataError("ATL-SDK-032", "needs at least two columns, one for each party")
-            return {name: "guest" if at < half else "host" for at, name in enumerate(names)}
-        unowned = [key for key in keys if key not in self.columns]
+            return ["guest" if at < half else "host" for at in range(len(keys))]
+        # Numbers may name a frame's columns; these are text here.
+        named = not isinstance(keys, range)
+        owner = {str(key) if named else key: party for key, party in self.columns.items()}
+        unowned = [key for key in keys if key not in owner]
         if unowned:
             raise UserError(
-                "ATL-SDK-032", f"columns without a party: {unowned[:5]}", place="columns"
+                "ATL-SDK-032", f"columns without a party: {listed(unowned)}", place="columns"
             )
-        owner = {name: self.columns[key] for name, key in zip(names, keys, strict=True)}
-        if len(set(owner.values())) < 2:
+        found = [owner[key] for key in keys]
+        if len(set(found)) < 2:
             raise UserError("ATL-SDK-032", "all columns belong to one party", place="columns")
-        return owner
+        return found
 
     def _guest_of(self, frames: Mapping[str, Any]) -> str:
         guest = self.guest or next(iter(frames))
@@ -295,17 +376,15 @@ class VerticalBoostingClassifier:
             raise UserError("ATL-SDK-032", "the guest has no columns", party=guest, place="guest")
         return guest
 
-    def _with_label(self, frame: Any, y: Any, *, replace: bool = False) -> Any:
+    def _with_label(self, frame: Any, y: Any) -> Any:
         """Return the guest's table with its label column."""
         known = self.label in frame.column_names
         if y is None:
             if not known:
                 raise DataError("ATL-SDK-032", "there is no label", place=self.label)
             return frame
-        if known and not replace:
-            raise DataError("ATL-SDK-032", "the label is given twice", place=self.label)
         if known:
-            frame = frame.drop_columns([self.label])
+            raise DataError("ATL-SDK-032", "the label is given twice", place=self.label)
         values = pa.array(np.asarray(y).ravel())
         if len(values) != frame.num_rows:
             raise DataError(
@@ -314,29 +393,26 @@ class VerticalBoostingClassifier:
         return frame.append_column(self.label, values)
 
 
-def _columns(frame: Any) -> list[str]:
-    if isinstance(frame, Table):
-        return [frame.id_name, *frame.columns, *([frame.label_name] if frame.label_name else [])]
-    names = getattr(frame, "column_names", None)
-    return [str(name) for name in (frame.columns if names is None else names)]
+def _same_parties(known: Mapping[str, Any], given: Mapping[str, Any]) -> None:
+    if known.keys() != given.keys():
+        raise UserError(
+            "ATL-SDK-032",
+            "the model was trained with other parties",
+            hint=f"it has parts of {', '.join(known)}; there are tables of {', '.join(given)}",
+        )
 
 
-def _one_table(X: Any) -> Any:  # noqa: N803
-    """Return one table of all columns as Arrow: from a frame, or an array of two dimensions."""
-    if isinstance(X, pa.Table):
-        return X
-    if hasattr(X, "__arrow_c_stream__") or hasattr(X, "to_arrow"):
-        home = type(X).__module__.partition(".")[0]
-        if home == "pandas":
-            return pa.Table.from_pandas(X, preserve_index=False)
-        return X.to_arrow() if hasattr(X, "to_arrow") else pa.table(X)
-    values = np.asarray(X, dtype=np.float64)
+def _one_table(X: Any) -> NamedColumns:  # noqa: N803
+    """Return the columns of one table: a frame's by name, an array's as x0, x1, …"""
+    if isinstance(X, Table):
+        return NamedColumns(X.to_arrow().select(list(X.columns)))
+    if is_frame(X):
+        return NamedColumns(X)
+    try:
+        values = np.asarray(X, dtype=np.float64)
+    except (TypeError, ValueError):
+        # NumPy's own words quote the value.
+        raise DataError("ATL-SDK-032", "an array holds numbers alone") from None
     if values.ndim != 2:
         raise DataError("ATL-SDK-032", "needs a table of rows and columns: two dimensions")
-    return pa.table({f"x{at}": values[:, at] for at in range(values.shape[1])})
-
-
-def _keys(X: Any, whole: Any) -> list[Any]:  # noqa: N803
-    """Return what ``columns`` calls each column: its name, or its position in an array."""
-    named = hasattr(X, "columns") or isinstance(X, pa.Table)
-    return list(whole.column_names) if named else list(range(whole.num_columns))
+    return NamedColumns(pa.table({f"x{at}": values[:, at] for at in range(values.shape[1])}))

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from atoll.core.errors import UserError
 from atoll.jobs.errors import NotFoundError
 from atoll.jobs.validation import near
-from atoll.table import Table, read
+from atoll.table import Table, convert, read
+from atoll.table.ingest import check_names
+from atoll.table.problems import raise_first
 
 
 def as_table(data: Any, *, id_column: str = "id", label: str | None = None) -> Table:
@@ -44,6 +46,67 @@ def _retold(table: Table, id_column: str, label: str | None) -> Table:
     if table.id_name == id_column and table.label_name == label:
         return table
     return Table.from_arrow(table.to_arrow(), id_column=id_column, label=label)
+
+
+class NamedColumns:
+    """The columns of a frame by name; their values are not looked at yet.
+
+    ``names`` are the names as text; ``textual`` tells whether they were text before.
+    """
+
+    def __init__(self, data: Any) -> None:
+        """Take in a pandas or polars frame, Arrow, or a ``Table`` with its id and label.
+
+        Errors: ATL-SDK-031 another kind of thing, ATL-TAB-011 two columns of one name.
+        """
+        self._data = data if is_pandas(data) else _arrow(data)
+        names = list(data.columns) if is_pandas(data) else self._data.column_names
+        self.names = tuple(str(name) for name in names)
+        self.textual = all(isinstance(name, str) for name in names)
+        check_names(self.names, raise_first())
+
+    def select(self, names: Sequence[str]) -> Any:
+        """Return these columns as an Arrow table, in this order.
+
+        Errors: ATL-TAB-016 a pandas column of things of several types.
+        """
+        if not is_pandas(self._data):
+            return self._data.select(list(names))
+        chosen = set(names)
+        kept = [name in chosen for name in self.names]
+        return convert.from_pandas(self._data.loc[:, kept]).select(list(names))
+
+
+def is_frame(data: Any) -> bool:
+    """Tell whether data has columns with names: arrays and series have none.
+
+    So has a frame of a library that we cannot read; it must not be taken for an array.
+    """
+    kind = type(data)
+    streamed = hasattr(kind, "__arrow_c_stream__") and hasattr(kind, "schema")
+    return hasattr(kind, "columns") or streamed
+
+
+def is_pandas(data: Any) -> bool:
+    """Tell whether data is a pandas frame."""
+    return type(data).__module__.partition(".")[0] == "pandas" and hasattr(data, "columns")
+
+
+def _arrow(data: Any) -> Any:
+    import pyarrow as pa
+
+    if isinstance(data, pa.Table):
+        return data
+    streamed = hasattr(data, "__arrow_c_stream__")
+    if is_frame(data) and (streamed or hasattr(data, "to_arrow")):
+        made = data.to_arrow() if hasattr(data, "to_arrow") else pa.table(data)
+        if isinstance(made, pa.Table):
+            return made
+    raise UserError(
+        "ATL-SDK-031",
+        f"cannot make a table of {type(data).__name__}",
+        hint="give a pandas or polars frame, an Arrow table, or an atoll Table",
+    )
 
 
 class FrameTables:

@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from atoll.core.errors import UserError
+from atoll.core.errors import DataError, UserError
+from atoll.table.ingest import check_names
+from atoll.table.problems import raise_first
 
 if TYPE_CHECKING:
     import polars
@@ -23,6 +25,33 @@ def batches(data: Any) -> Any:
     if isinstance(data, list | tuple) and all(isinstance(one, pa.RecordBatch) for one in data):
         return data
     raise UserError("ATL-TAB-021", f"cannot make a table of {type(data).__name__}")
+
+
+def from_pandas(frame: Any) -> Any:
+    """Turn a pandas frame into an Arrow table; its index is left out.
+
+    Errors: ATL-TAB-011 two columns of one name, ATL-TAB-016 a column of things of several types.
+    """
+    check_names([str(name) for name in frame.columns], raise_first())
+    try:
+        return pa.Table.from_pandas(frame, preserve_index=False)
+    except (pa.ArrowException, TypeError, ValueError, OverflowError):
+        # Arrow's own words quote the value, so they go no further.
+        place = next((f"column {name!r}" for name in frame.columns if not _fits(frame[name])), None)
+        raise DataError(
+            "ATL-TAB-016",
+            "a column's values are of several types, or of one that Arrow does not know",
+            place=place,
+            hint="features are numbers: encode it, or leave it out",
+        ) from None
+
+
+def _fits(column: Any) -> bool:
+    try:
+        pa.array(column, from_pandas=True)
+    except (pa.ArrowException, TypeError, ValueError, OverflowError):
+        return False
+    return True
 
 
 def with_text_ids(table: Any, id_name: str) -> Any:

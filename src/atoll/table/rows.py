@@ -29,6 +29,27 @@ def refuse_collision(names: Sequence[str]) -> None:
         seen.add(name)
 
 
+def same_columns(schema: Any, other: Any) -> list[str]:
+    """Return the names of two Arrow schemas with the same columns, in the first one's order.
+
+    Errors: ATL-TAB-021 a name or a type differs.
+    """
+    mine, theirs = (dict(zip(one.names, one.types, strict=True)) for one in (schema, other))
+    wrong = {
+        "absent": [name for name in mine if name not in theirs],
+        "too many": [name for name in theirs if name not in mine],
+        "of another type": [name for name in mine if theirs.get(name, mine[name]) != mine[name]],
+    }
+    said = [f"{how} {', '.join(map(repr, names[:5]))}" for how, names in wrong.items() if names]
+    if said:
+        raise UserError(
+            "ATL-TAB-021",
+            f"the tables have different columns: {'; '.join(said)}",
+            hint="select, rename and cast until names and types agree",
+        )
+    return list(schema.names)
+
+
 def _empty() -> DataError:
     return DataError("ATL-TAB-017", "no row is left", hint="look at the ids or the filter")
 

@@ -103,8 +103,7 @@ class Table:
     @classmethod
     def from_pandas(cls, frame: Any, *, id_column: str = "id", label: str | None = None) -> Table:
         """Take in a pandas frame; its index is left out. Errors: those of ``from_arrow``."""
-        data = pa.Table.from_pandas(frame, preserve_index=False)
-        return cls.from_arrow(data, id_column=id_column, label=label)
+        return cls.from_arrow(convert.from_pandas(frame), id_column=id_column, label=label)
 
     @classmethod
     def from_polars(
@@ -318,18 +317,18 @@ class Table:
         return Table(parts, self.id_name, label, self.engine)
 
     def union(self, other: Table) -> Table:
-        """Return these rows, then the other's rows with new ids. Errors: ATL-TAB-021 columns."""
-        theirs = other.schema
-        if self._schema != theirs or self.label_name != other.label_name:
-            raise UserError(
-                "ATL-TAB-021",
-                "the tables have different columns",
-                hint="select and rename until names, order and types agree",
-            )
+        """Return these rows, then the other's rows with new ids; columns go by name.
+
+        Errors: ATL-TAB-021 the other has other columns or types, id or label.
+        """
+        names = rows.same_columns(self._schema, other.schema)
+        if self._own != other._own or self.label_name != other.label_name:
+            raise UserError("ATL-TAB-021", "the tables have another id or label column")
         fresh = rows.lookup(self.ids(), other.ids()) < 0
         if not fresh.any():
             return self
-        return self._like([*self._partitions, *other.filter(fresh).partitions])
+        theirs = [part.select(names) for part in other.filter(fresh).partitions]
+        return self._like([*self._partitions, *theirs])
 
     def subtract_by_key(self, other: Table) -> Table:
         """Return the rows whose id the other table does not hold. Errors: ATL-TAB-017 none."""

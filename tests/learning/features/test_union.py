@@ -60,6 +60,42 @@ def test_columns_are_put_in_order_and_widened() -> None:
     assert pa.types.is_integer(made.schema.field("a").type)
 
 
+@given(st.permutations(["a", "b", "y"]), st.permutations(["a", "b", "y"]), st.booleans())
+def test_columns_and_labels_go_by_name(first: list[str], second: list[str], whole: bool) -> None:
+    def made(key: str, order: list[str], start: int, id_column: str = "id") -> Table:
+        kind = pa.int32() if whole and start else pa.float32()
+        values = {"a": start + 1, "b": start + 2, "y": start}
+        columns = {name: pa.array([values[name]], kind) for name in order}
+        return Table.from_columns(pa.array([key]), columns, id_column=id_column, label="y")
+
+    tables = [made("1", first, 0), made("2", second, 10, "key"), made("3", first, 20)]
+    found = unite(tables, "error").table
+    assert (found.id_name, found.label_name) == ("id", "y")
+    assert found.columns == tables[0].columns
+    assert found.matrix(["a", "b"]).tolist() == [[1, 2], [11, 12], [21, 22]]
+    assert found.label().tolist() == [0, 10, 20]
+    assert names(found) == ["1", "2", "3"]
+
+
+def test_a_label_is_no_column_of_another_table() -> None:
+    """A table whose label is a feature elsewhere is refused, whichever comes first."""
+    columns = {"a": pa.array([1.0]), "y": pa.array([1.0])}
+    labelled = Table.from_columns(pa.array(["1"]), columns, label="y")
+    plain = Table.from_columns(pa.array(["2"]), columns)
+    turned = Table.from_columns(pa.array(["3"]), columns, label="a")
+    for other in (plain, turned):
+        for tables in ([labelled, other], [other, labelled]):
+            error = refused(tables, "error")
+            assert error.code == "ATL-CMP-030"
+            assert str(error.hint).endswith("; the labels differ")
+
+
+def test_ids_are_no_column_of_another_table() -> None:
+    first = Table.from_columns(pa.array(["1"]), {"key": pa.array([1.0])})
+    other = Table.from_columns(pa.array(["2"]), {"id": pa.array([1.0])}, id_column="key")
+    assert refused([first, other], "error").hint == "absent: key; too many: id"
+
+
 def refused(tables: list[Table], duplicates: Literal["error", "keep-first"]) -> AtollError:
     with pytest.raises(AtollError) as caught:
         unite(tables, duplicates)

@@ -78,7 +78,7 @@ def play(
     def entry(party: Party) -> Any:
         mine = inputs[party.name]
         trained = train(party, mine, parameters)
-        return trained, predict(party, trained.part, mine.features)
+        return trained, predict(party, trained.part, mine.features, mine.names)
 
     done = world.run(roles(tuple(inputs)), entry, seed=seed).check()
     names = list(inputs)

@@ -1,5 +1,6 @@
 """Boosted trees of several parties: parts as data, importance, joint scoring."""
 
+from atoll.models.boosting.columns import ColumnMatch, listed, match_columns
 from atoll.models.boosting.part import (
     GuestPart,
     HostPart,
@@ -15,6 +16,7 @@ from atoll.models.boosting.scoring import SCORE_REVEALS, score
 
 __all__ = [
     "SCORE_REVEALS",
+    "ColumnMatch",
     "GuestPart",
     "HostPart",
     "Importance",
@@ -22,6 +24,8 @@ __all__ = [
     "Split",
     "Tree",
     "importance",
+    "listed",
+    "match_columns",
     "part_from_bytes",
     "part_to_bytes",
     "score",

@@ -5,6 +5,8 @@ One round per call, whatever the number of rows: hosts stream batches, the guest
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import numpy.typing as npt
 
@@ -12,6 +14,7 @@ from atoll.channel.party import Party
 from atoll.core.errors import PeerError, UserError
 from atoll.core.names import Role
 from atoll.core.reveal import Reveal
+from atoll.models.boosting.columns import ColumnMatch, match_columns
 from atoll.models.boosting.messages import BATCH_ROWS, ScoreBits, ScoreStart
 from atoll.models.boosting.part import GUEST, LEAF, GuestPart, HostPart, Part, Split, Tree
 
@@ -89,24 +92,26 @@ def unpack_rows(data: bytes, splits: int, rows: int) -> Bools:
     return bits[:, :rows].view(np.bool_)
 
 
-def score(party: Party, part: Part, features: Floats) -> Floats | None:
+def score(party: Party, part: Part, features: Floats, names: Sequence[str]) -> Floats | None:
     """Score aligned rows together: the guest gets float64[rows] probabilities, hosts None.
 
-    ``features`` is float64[rows, columns] in the order of the part's columns, NaN for missing.
+    ``features`` is float64[rows, names], NaN for missing; ``names`` are those of its columns, in
+    any order and more than the part's columns if need be.
     Reveals: ``SCORE_REVEALS``, to the guest only; a host learns the number of rows.
-    Errors: ATL-MOD-002 parts of different models, ATL-MOD-003 other columns, ATL-MOD-004.
+    Errors: ATL-MOD-002 parts of different models, ATL-MOD-003 columns missing, ATL-MOD-004.
     """
-    if features.ndim != 2 or features.shape[1] != len(part.columns):
-        raise UserError("ATL-MOD-003", f"the part was trained on {len(part.columns)} columns")
     if part.party != party.name:
         raise UserError("ATL-MOD-002", "this part belongs to another party")
+    if features.ndim != 2 or features.shape[1] != len(names):
+        raise UserError("ATL-MOD-003", "each column of the features needs a name")
+    match = match_columns(part.columns, names)
     if isinstance(part, GuestPart):
-        return _guest(party, part, features)
-    _host(party, part, features)
+        return _guest(party, part, features, match)
+    _host(party, part, features, match)
     return None
 
 
-def _guest(party: Party, part: GuestPart, features: Floats) -> Floats:
+def _guest(party: Party, part: GuestPart, features: Floats, match: ColumnMatch) -> Floats:
     if set(part.hosts) != set(party.hosts):
         raise UserError("ATL-MOD-002", "the model was trained with other hosts")
     rows = features.shape[0]
@@ -116,7 +121,7 @@ def _guest(party: Party, part: GuestPart, features: Floats) -> Floats:
     for batch, begin in enumerate(range(0, rows, BATCH_ROWS)):
         party.cancel.check()
         end = min(rows, begin + BATCH_ROWS)
-        blocks = [goes_left(part.splits, features[begin:end])]
+        blocks = [goes_left(part.splits, match.take(features[begin:end]))]
         for host, splits in zip(part.hosts, part.host_splits, strict=True):
             blocks.append(_receive(party, host, batch, splits, end - begin))
         out[begin:end] = margins(part, np.concatenate(blocks))
@@ -138,7 +143,7 @@ def _pieces(splits: int, rows: int) -> list[int]:
     return [min(most, splits - begin) for begin in range(0, splits, most)]
 
 
-def _host(party: Party, part: HostPart, features: Floats) -> None:
+def _host(party: Party, part: HostPart, features: Floats, match: ColumnMatch) -> None:
     start = party.channel.receive(part.guest, "score", ScoreStart)
     if start.model != part.model or start.splits != len(part.splits):
         raise PeerError("ATL-MOD-002", "the guest scores with a part of another model")
@@ -146,7 +151,7 @@ def _host(party: Party, part: HostPart, features: Floats) -> None:
         raise PeerError("ATL-MOD-003", "the parties hold different numbers of rows to score")
     for batch, begin in enumerate(range(0, start.rows, BATCH_ROWS)):
         party.cancel.check()
-        block = features[begin : begin + BATCH_ROWS]
+        block = match.take(features[begin : begin + BATCH_ROWS])
         first = 0
         for size in _pieces(start.splits, block.shape[0]):
             bits = goes_left(part.splits[first : first + size], block)

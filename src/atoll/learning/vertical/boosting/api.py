@@ -8,7 +8,7 @@ what that is worth to an attacker.
 from __future__ import annotations
 
 from collections import defaultdict
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -19,7 +19,7 @@ from atoll.core.message import Message
 from atoll.core.names import Role
 from atoll.core.reveal import Reveal
 from atoll.learning.vertical.boosting import messages
-from atoll.models.boosting import Part
+from atoll.models.boosting import Part, match_columns
 from atoll.operators import histogram
 from atoll.operators.cost import Cost
 from atoll.operators.histogram.api import CHUNK_CELLS, CHUNK_ROWS
@@ -33,7 +33,8 @@ class BoostingInputs:
     """One party's rows, aligned with the other parties' row by row.
 
     ``features`` is float64[rows, columns] with NaN for missing; ``label`` float64[rows] of 0 and 1
-    at the guest, None at hosts; ``validation`` holds further rows for early stopping.
+    at the guest, None at hosts; ``validation`` holds further rows for early stopping, whose columns
+    are found by their names.
     """
 
     features: Floats
@@ -169,18 +170,24 @@ COST = Cost(
 )
 
 
-def check_inputs(inputs: BoostingInputs, *, labelled: bool) -> None:
-    """Refuse what cannot be trained on. Errors: ATL-BST-001, ATL-BST-010 one class only."""
+def check_inputs(inputs: BoostingInputs, *, labelled: bool) -> BoostingInputs:
+    """Refuse what cannot be trained on; return the inputs as they are trained on.
+
+    The validation rows then have the training's columns in the training's order. Errors:
+    ATL-BST-001, ATL-BST-010 one class only, ATL-MOD-003 the validation rows lack columns.
+    """
     _check_shape(inputs)
     if labelled:
         _check_label(inputs)
-    if inputs.validation is not None:
-        other = inputs.validation
-        _check_shape(other)
-        if other.names != inputs.names:
-            raise UserError("ATL-BST-001", "the validation rows have other columns")
-        if labelled:
-            _check_zero_one(other)
+    other = inputs.validation
+    if other is None:
+        return inputs
+    _check_shape(other)
+    if labelled:
+        _check_zero_one(other)
+    match = match_columns(inputs.names, other.names, place="the validation rows")
+    matched = replace(other, features=match.take(other.features), names=inputs.names)
+    return replace(inputs, validation=matched)
 
 
 def _check_shape(inputs: BoostingInputs) -> None:

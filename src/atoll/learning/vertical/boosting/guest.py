@@ -105,7 +105,7 @@ class GuestTrainer:
     def __init__(
         self, party: Party, inputs: BoostingInputs, parameters: BoostingParameters
     ) -> None:
-        check_inputs(inputs, labelled=True)
+        inputs = check_inputs(inputs, labelled=True)
         if parameters.early_stopping_rounds and inputs.validation is None:
             raise UserError("ATL-BST-001", "early stopping needs validation rows")
         self._party = party

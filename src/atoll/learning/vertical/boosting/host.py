@@ -103,7 +103,7 @@ class HostTrainer:
     def __init__(
         self, party: Party, inputs: BoostingInputs, parameters: BoostingParameters
     ) -> None:
-        check_inputs(inputs, labelled=False)
+        inputs = check_inputs(inputs, labelled=False)
         self._party = party
         self._inputs = inputs
         self._parameters = parameters

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import numpy.typing as npt
 
@@ -31,10 +33,11 @@ def train(party: Party, inputs: BoostingInputs, parameters: BoostingParameters) 
 
 
 def predict(
-    party: Party, part: Part, features: npt.NDArray[np.float64]
+    party: Party, part: Part, features: npt.NDArray[np.float64], names: Sequence[str]
 ) -> npt.NDArray[np.float64] | None:
     """Score aligned rows: float64[rows] probabilities at the guest, None at hosts.
 
-    See ``models.boosting.score`` for what is revealed and the errors.
+    ``features`` is float64[rows, names]; the part's columns are found by ``names``. See
+    ``models.boosting.score`` for what is revealed and the errors.
     """
-    return score(party, part, features)
+    return score(party, part, features, names)
