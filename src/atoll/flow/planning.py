@@ -91,7 +91,7 @@ def build(
         )
         for name in order(job)
     }
-    toss = coin_toss.choose(len(job.parties))
+    toss = coin_toss.choose(len(job.parties), job.seed)
     return Plan(
         job=job,
         parameters={name: dict(plain(value)) for name, value in parameters.items()},
@@ -105,7 +105,10 @@ def build(
         certificates=dict(certificates),
         estimated_bytes={name: term.estimated_bytes for name, term in terms.items()},
         owners=_owners(terms),
-        warnings=tuple(f"{name}: {text}" for name, term in terms.items() for text in term.warnings),
+        warnings=(
+            *(f"{COIN_STEP}: {text}" for text in coin_toss.warnings(job.seed)),
+            *(f"{name}: {text}" for name, term in terms.items() for text in term.warnings),
+        ),
         party_parameters=_by_party(job, catalogue),
     )
 

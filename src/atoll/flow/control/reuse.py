@@ -2,7 +2,8 @@
 
 A step's outputs are named by where they were made: ``job/step/attempt``. Its key is a digest of
 the component's code, the parameters, the implementation, who takes part as what, the tables that
-it reads, and the origins of its inputs, so equal keys mean equal inputs at all parties.
+it reads, and the origins of its inputs, so equal keys mean equal inputs at all parties. With a
+fixed seed the seed and the step's name are part of it, since what is drawn follows from both.
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ def reuse_key(record: JobRecord, step: str) -> str | None:
         inputs[port] = [made, output]
     return codec.digest(
         [
-            "atoll/reuse/v1",
+            "atoll/reuse/v2",
             definition.component,
             plain(plan.components[definition.component]),
             plan.parameters.get(step, {}),
@@ -48,6 +49,7 @@ def reuse_key(record: JobRecord, step: str) -> str | None:
             {party: role.value for party, role in record.job.parties.items()},
             {p: plain(t[step]) for p, t in plan.tables.items() if step in t},
             inputs,
+            None if record.job.seed is None else [record.job.seed, step],
         ]
     )
 
