@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -136,7 +137,8 @@ def test_a_fixed_seed_follows_from_the_number_and_nothing_is_sent(
 
 def test_a_number_and_a_toss_exclude_each_other(conformance: Conformance) -> None:
     for implementation, number in (("fixed", None), ("commit", 7), ("ideal", 7)):
-        world = run(PAIR, lambda p, i=implementation, n=number: coin_toss.run(p, i, n))
+        chosen = partial(coin_toss.run, implementation=implementation, number=number)
+        world = run(PAIR, chosen)
         assert conformance.code(world, "bank") == conformance.code(world, "shop") == "ATL-TOS-003"
     assert (coin_toss.choose(2), coin_toss.choose(2, 0)) == ("commit", "fixed")
 

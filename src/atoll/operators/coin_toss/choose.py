@@ -20,9 +20,9 @@ def choose(parties: int, number: int | None = None) -> Implementation:
 def run(party: Party, implementation: str = "commit", number: int | None = None) -> bytes:
     """Toss a 32-byte seed with all parties of the job; everyone gets the same bytes.
 
-    ``number`` is for ``fixed``, which sends nothing. Reveals: the seed, to all parties. Errors:
-    ATL-TOS-001 a value that was not committed to, ATL-TOS-002 parties saw different commitments,
-    ATL-TOS-003 unknown implementation, or one that does not fit ``number``.
+    ``number`` is for ``fixed``, which sends nothing. Reveals: the seed, to all parties.
+    Errors: ATL-TOS-001 a value that was not committed to, ATL-TOS-002 parties saw different
+    commitments, ATL-TOS-003 unknown implementation, or one that does not fit ``number``.
     """
     if (implementation == "fixed") != (number is not None):
         raise UserError("ATL-TOS-003", "a seed is fixed if and only if the job has a number for it")

@@ -57,7 +57,7 @@ def slot_seed(
     public = party.public_rng.derive(step, "boosting/slots")
     whole = encode([party.name, list(names), list(codes.shape), parameters, public])
     found = hashlib.sha256(b"atoll/boosting-slot-seed/v1" + len(whole).to_bytes(8, "big") + whole)
-    found.update(np.ascontiguousarray(codes))
+    found.update(codes.tobytes())
     return found.digest()
 
 
