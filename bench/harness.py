@@ -63,8 +63,12 @@ def commit() -> str | None:
 
 @functools.cache
 def machine() -> dict[str, Any]:
-    """Return the cores that may be used, the lanes in use and the processor's name."""
-    return {"cores": len(os.sched_getaffinity(0)), "lanes": lanes(), "processor": _processor()}
+    """Return the cores that may be used, the lanes in use and the processor.
+
+    ``family`` and ``model`` are the numbers of x86 processors, since a cloud may call all of them
+    "AMD EPYC": family 25 is Zen 3 (model 1) or Zen 4 (models 17, 160), family 26 Zen 5.
+    """
+    return {"cores": len(os.sched_getaffinity(0)), "lanes": lanes(), **_processor()}
 
 
 def lanes() -> str | None:
@@ -75,13 +79,22 @@ def lanes() -> str | None:
     return None if current is None else str(current())
 
 
-def _processor() -> str:
+def _processor() -> dict[str, Any]:
     information = Path("/proc/cpuinfo")
-    if information.exists():
-        for line in information.read_text().splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    return platform.processor() or platform.machine()
+    return processor(information.read_text() if information.exists() else "")
+
+
+def processor(information: str) -> dict[str, Any]:
+    """Return name, family and model of the first processor of a ``/proc/cpuinfo``, where told."""
+    first = information.split("\n\n", 1)[0]
+    told = {
+        key.strip(): value.strip()
+        for key, _, value in (line.partition(":") for line in first.splitlines())
+    }
+    name = told.get("model name") or platform.processor() or platform.machine()
+    numbers = (told.get(key, "") for key in ("cpu family", "model"))
+    family, model = (int(text) if text.isdecimal() else None for text in numbers)
+    return {"processor": name, "family": family, "model": model}
 
 
 def not_run(area: str) -> Iterator[dict[str, Any]]:

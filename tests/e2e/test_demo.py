@@ -14,11 +14,15 @@ from typing import Any
 
 import pytest
 
+from atoll.cli.demo import data
+from atoll.cli.demo.federation import TABLE
+from atoll.cli.demo.setting import make_job
 from atoll.flow.node.folder import NodeFolder
 from atoll.flow.node.process import down, find
 from atoll.flow.policy.ledger import DatabaseLedger
 from atoll.flow.store import Database
-from atoll.sdk import Client
+from atoll.sdk import Client, local
+from atoll.sdk.federation import PartyOutcome
 
 ATOLL = [sys.executable, "-m", "atoll.cli.main"]
 MODELS = {"guest", "federated", "centralised"}
@@ -34,6 +38,15 @@ def demo(folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
         cwd=folder,
         timeout=280,
     )
+
+
+def again_in_one_process() -> PartyOutcome:
+    """Run the demo's job once more with its default options, without nodes."""
+    shares = data.make("breast", 0, (0, 0), 7)
+    boosting = {"trees": 20, "depth": 3, "bins": 32, "minimum_rows": 20}
+    tables = {data.GUEST: {TABLE: shares.guest}, data.HOST: {TABLE: shares.host}}
+    with local({data.GUEST: "guest", data.HOST: "host"}, tables) as federation:
+        return federation.run(make_job(boosting, 7))[data.GUEST]
 
 
 def test_the_demo_prints_one_json_object_and_keeps_its_promises(tmp_path: Path) -> None:
@@ -58,6 +71,8 @@ def test_the_demo_prints_one_json_object_and_keeps_its_promises(tmp_path: Path) 
         steps = {line["step"] for line in result["reveals"][party]}
         assert {"psi", "boosting"} <= steps
     assert any("linear equations" in text for text in result["warnings"])
+    assert any("seed 7 fixes" in text for text in result["warnings"])
+    assert not [line for line in result["reveals"]["host"] if line["step"] == "coin toss"]
     page = Path(result["report"]).read_text()
     assert page.startswith("<!DOCTYPE html>")
     for title in ("ROC curve", "KS curve", "Importance"):
@@ -72,6 +87,13 @@ def test_the_demo_prints_one_json_object_and_keeps_its_promises(tmp_path: Path) 
         assert "people.csv" in [path.name for path in (kept / party / "data").iterdir()]
         assert not list((kept / party).rglob(f"*{other}*.csv"))
         assert NodeFolder(kept / party).running() is None
+    # Another run, with other keys and folders, gives the same scores and figures to the last digit.
+    again = again_in_one_process()
+    for step in ("boosting", "prediction"):
+        scores = kept / "outputs" / "guest-bank" / step / "scores.csv"
+        assert scores.read_bytes() == again.files[f"{step}/scores.csv"]
+    for key, part in (("auc", "test"), ("auc_train", "train")):
+        assert result[key]["federated"] == again.metrics[f"evaluation.{part}.auc"]
 
 
 def test_without_a_folder_only_the_report_stays(tmp_path: Path) -> None:

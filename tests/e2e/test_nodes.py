@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from atoll.core.errors import AtollError
+from atoll.core.report import TablePanel
 from atoll.flow.planning import TOLD
 from atoll.jobs.errors import NotFoundError
 from atoll.sdk import AsyncClient, Client
@@ -129,7 +130,7 @@ def test_what_a_party_changed_for_itself_is_not_used_again(two: dict[str, TestNo
         for columns, write in ((["x0"], True), (["x1"], True), (["x1"], False)):
             job = bank.jobs.submit(with_own("own", columns=columns, write=write))
             assert job.wait(LIMIT).state == "success"
-            (panel,) = [p for p in job.report("sum").panels if p.title == "Columns"]
+            (panel,) = [p for p in job.report("sum").panels if isinstance(p, TablePanel)]
             assert [row[0] for row in panel.rows] == columns
             names = {artifact.name for artifact in job.artifacts().items}
             assert ("file.table.csv" in names) == write

@@ -12,6 +12,8 @@ from atoll.components.api import Result, Task, Terms
 from atoll.core.errors import AtollError
 from atoll.flow.approving import only
 from atoll.flow.ledger import Ledger
+from atoll.flow.planning import COIN_STEP
+from atoll.flow.steps import COIN_TASK
 from atoll.flow.tables import HeldTables
 from atoll.jobs.definition import parse_job
 from atoll.jobs.errors import DeniedError
@@ -76,6 +78,45 @@ def test_steps_get_sessions_of_their_own_and_a_common_seed(tmp_path: Path) -> No
     toy.play(tmp_path, changes={"bank": changed, "shop": changed}).check()
     assert seen["bank", "swap"][0] != before["bank", "swap"][0]
     assert seen["bank", "swap"][1] != before["bank", "swap"][1]
+
+
+def test_a_job_with_a_seed_tosses_no_coins_and_draws_the_same_in_every_run(tmp_path: Path) -> None:
+    seen: list[tuple[bool, int, bytes]] = []
+
+    def look(task: Task, parameters: toy.Parameters) -> Result:
+        party = task.party
+        draw = int(party.public_rng.generator(task.step, 0, "test").integers(1 << 62))
+        seen.append((party.public_rng.fixed, draw, party.session))
+        return toy.SWAP.run(task, parameters)
+
+    def draws(seed: int | None, **parameters: Any) -> set[tuple[bool, int]]:
+        seen.clear()
+        job = toy.job(**parameters).model_copy(update={"seed": seed})
+        changed = {"catalogue": {**toy.CATALOGUE, "swap": replace(toy.SWAP, run=look)}, "job": job}
+        bank = (
+            toy.play(tmp_path, changes={"bank": changed, "shop": changed}).check().results["bank"]
+        )
+        counted = json.loads((bank.folder / "run.json").read_text())["traffic"]
+        tossed = any(line["task"] == COIN_TASK for line in counted)
+        toss = bank.plan.implementations[COIN_STEP]
+        told = [text for text in bank.plan.warnings if text.startswith("coin toss: ")]
+        assert (toss, tossed) == (("commit", True) if seed is None else ("fixed", False))
+        assert bool(bank.plan.reveals[COIN_STEP]) == tossed
+        assert [f"seed {seed}" in text for text in told] == ([] if seed is None else [True])
+        return {(fixed, draw) for fixed, draw, _ in seen}
+
+    first = draws(7)
+    sessions = {session for *_, session in seen}
+    assert len(first) == 1
+    assert draws(7) == first
+    assert sessions.isdisjoint(session for *_, session in seen)
+    # The draws depend on the seed and the step, not on what else is changed.
+    assert draws(7, rounds=5) == first
+    assert draws(8) != first
+    assert {fixed for fixed, _ in first} == {True}
+    tossed = draws(None)
+    assert {fixed for fixed, _ in tossed} == {False}
+    assert draws(None) != tossed
 
 
 def other_facts(*_: Any) -> Terms:

@@ -77,6 +77,24 @@ def test_any_change_changes_the_digest_and_names_its_part() -> None:
     assert changed == {"job.parties"}
 
 
+def test_a_seed_is_part_of_what_is_signed() -> None:
+    plain, seeded, other = (parse_job(job(**more)) for more in ({}, {"seed": 7}, {"seed": 8}))
+    assert plain.seed is None
+    assert parse_job(job(seed=None)).digest() == plain.digest()
+    assert len({plain.digest(), seeded.digest(), other.digest()}) == 3
+    assert parse_job(seeded.canonical()) == seeded
+    changed = {name for name, value in seeded.parts().items() if other.parts()[name] != value}
+    assert changed == {"job.seed"}
+    assert parse_job(job(seed=(1 << 63) - 1)).seed == (1 << 63) - 1
+
+
+@pytest.mark.parametrize("seed", [-1, 1 << 63, True, "7", 7.0])
+def test_a_seed_is_a_whole_number_of_63_bits(seed: Any) -> None:
+    with pytest.raises(UserError) as caught:
+        parse_job(job(seed=seed))
+    assert (caught.value.code, caught.value.place) == ("ATL-JOB-003", "seed")
+
+
 def test_defaults_are_filled_in() -> None:
     step = parse_job(job()).steps["train"]
     assert fill("train", step, SCHEMAS["boosting"]).model_dump() == {"trees": 5, "rate": 0.3}

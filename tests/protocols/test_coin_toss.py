@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -114,6 +116,37 @@ def test_a_fault_at_any_message_ends_all(kind: Any) -> None:
         world = run(THREE, coin_toss.run, faults={"shop": [Fault(kind, at)]})
         assert {"bank", "mill"} <= set(world.errors), (kind, at)
         assert set(world.results) | set(world.errors) == set(THREE)
+
+
+def test_a_fixed_seed_follows_from_the_number_and_nothing_is_sent(
+    conformance: Conformance,
+) -> None:
+    def seeds(number: int) -> set[bytes]:
+        chosen = coin_toss.choose(3, number)
+        world = run(THREE, lambda party: coin_toss.run(party, chosen, number)).check()
+        conformance.check_cost(world, coin_toss.COSTS["fixed"], {})
+        conformance.check_reveals(world, coin_toss.REVEALS["fixed"], {})
+        return set(world.results.values())
+
+    # A list of two texts and a small number in canonical msgpack.
+    whole = b"\x93\xb2atoll/coin-toss/v1\xa5fixed\x07"
+    assert seeds(7) == {hashlib.sha256(whole).digest()}
+    assert seeds(7) != seeds(8)
+    assert len(seeds(0) | seeds((1 << 63) - 1)) == 2
+
+
+def test_a_number_and_a_toss_exclude_each_other(conformance: Conformance) -> None:
+    for implementation, number in (("fixed", None), ("commit", 7), ("ideal", 7)):
+        chosen = partial(coin_toss.run, implementation=implementation, number=number)
+        world = run(PAIR, chosen)
+        assert conformance.code(world, "bank") == conformance.code(world, "shop") == "ATL-TOS-003"
+    assert (coin_toss.choose(2), coin_toss.choose(2, 0)) == ("commit", "fixed")
+
+
+def test_a_plan_warns_of_a_fixed_seed_alone() -> None:
+    assert coin_toss.warnings(None) == ()
+    (text,) = coin_toss.warnings(0)
+    assert "seed 0" in text
 
 
 def test_unknown_names_are_refused(conformance: Conformance) -> None:

@@ -93,6 +93,31 @@ def test_a_file_gives_the_same_job_back(tmp_path: Path, ending: str) -> None:
     assert read_job(path) == credit().to_job()
 
 
+@pytest.mark.parametrize("seed", [None, 0, 7, (1 << 63) - 1])
+def test_a_seed_is_kept_and_left_out_where_there_is_none(tmp_path: Path, seed: int | None) -> None:
+    p = Pipeline("credit", guest="bank", host="shop", seed=seed)
+    p.psi(p.reader(tables={"bank": "loans", "shop": "visits"}))
+    job = p.to_job()
+    assert (p.seed, job.seed) == (seed, seed)
+    assert Pipeline.from_job(job).to_job() == job
+    for form in ("yaml", "json"):
+        assert Pipeline.from_text(p.to_text(form), form).to_job() == job
+        assert ("seed" in p.to_text(form)) == (seed is not None)
+    p.save(tmp_path / "job.yaml")
+    assert read_job(tmp_path / "job.yaml") == job
+    (tmp_path / "job.toml").write_text(
+        'name = "credit"\nseed = 5\n[parties]\nbank = "guest"\nshop = "host"\n'
+        '[steps.reader]\ncomponent = "reader"\n'
+    )
+    assert read_job(tmp_path / "job.toml").seed == 5
+
+
+def test_a_seed_out_of_bounds_is_refused() -> None:
+    p = Pipeline("credit", guest="bank", host="shop", seed=-1)
+    p.reader(tables={"bank": "loans", "shop": "visits"})
+    assert refused(p.to_job).code == "ATL-JOB-003"
+
+
 def test_a_loaded_pipeline_goes_on() -> None:
     p = Pipeline.from_text(credit().to_text())
     p.evaluation(p.step("boosting").scores, name="again")

@@ -43,6 +43,7 @@ def test_json_lines_have_every_field(
     assert list(first) == [*harness.FIELDS, "commit", "machine"]
     assert first["params"] == {"rows": 7}
     assert first["bytes"] is None
+    assert list(first["machine"]) == ["cores", "lanes", "processor", "family", "model"]
     assert first["machine"]["cores"] >= 1
     assert "AVX-512" in last["not_run"]
     assert last["params"] == {"lanes": "avx512"}
@@ -57,6 +58,15 @@ def test_the_table_shows_what_was_measured(
     assert out[0].startswith("psi.sample")
     assert "seconds 0.25" in out[0]
     assert "bytes" not in out[0]
+
+
+def test_a_processor_is_told_by_its_numbers() -> None:
+    x86 = "processor\t: {0}\ncpu family\t: 26\nmodel\t\t: 2\nmodel name\t: AMD EPYC\n\n"
+    text = x86.format(0) + x86.replace("26", "25").format(1)
+    assert harness.processor(text) == {"processor": "AMD EPYC", "family": 26, "model": 2}
+    other = harness.processor("processor\t: 0\nBogoMIPS\t: 50.00\n\n")
+    assert (other["family"], other["model"]) == (None, None)
+    assert other["processor"]
 
 
 def test_an_unknown_area_is_refused(

@@ -1,7 +1,8 @@
 """Keeps a sample of aligned rows: the same rows at every party.
 
-At random, everyone draws alike from the joint coin toss and nothing is sent. Stratified by the
-label, the guest draws in secret and tells the others which rows it kept.
+At random, everyone draws alike from the joint coin toss (or the job's seed) and nothing is sent.
+Stratified by the label, the guest draws in secret and tells the others which rows it kept; this
+draw is fresh in every run, also in those of a job with a seed.
 """
 
 from __future__ import annotations

@@ -22,7 +22,7 @@ class SplitParameters(Frozen):
         default=None,
         ge=0,
         lt=1 << 63,
-        description="repeats a choice; empty: drawn from the joint coin toss",
+        description="repeats this choice; empty: drawn from the joint coin toss or the job's seed",
     )
 
 

@@ -1,4 +1,4 @@
-"""Random sources: secret from the operating system, public from a jointly tossed seed."""
+"""Random sources: secret from the operating system, public from the job's common seed."""
 
 from __future__ import annotations
 
@@ -57,13 +57,28 @@ class SecretRandom:
 
 
 class PublicRandom:
-    """Choices that all parties may know, derived from the jointly tossed job seed."""
+    """Choices that all parties may know, derived from the job's common seed.
 
-    def __init__(self, seed: bytes) -> None:
+    The seed is tossed jointly, or it follows from a number in the job (``fixed``): then every run
+    of the job has the same, and whoever wrote the job chose it.
+    """
+
+    def __init__(self, seed: bytes, *, fixed: bool = False) -> None:
         self._seed = seed
+        self._fixed = fixed
+
+    @property
+    def fixed(self) -> bool:
+        """Whether the seed follows from a number in the job and repeats from run to run."""
+        return self._fixed
 
     def generator(self, step: str, round_: int, purpose: str) -> np.random.Generator:
         """Return the generator that every party derives alike for this step, round and purpose."""
         context = f"atoll/public-random/v1\0{step}\0{round_}\0{purpose}".encode()
         digest = hashlib.sha256(context + b"\0" + self._seed).digest()
         return np.random.Generator(np.random.Philox(key=int.from_bytes(digest[:16], "big")))
+
+    def derive(self, step: str, purpose: str) -> bytes:
+        """Return 32 public bytes that every party derives alike for this step and purpose."""
+        context = f"atoll/public-bytes/v1\0{step}\0{purpose}".encode()
+        return hashlib.sha256(context + b"\0" + self._seed).digest()

@@ -83,7 +83,7 @@ def build(
     """
     parameters = filled(job, catalogue)
     terms = infer(job, catalogue, parameters, declared).terms
-    toss = coin_toss.choose(len(job.parties))
+    toss = coin_toss.choose(len(job.parties), job.seed)
     return Plan(
         job=job,
         parameters={name: dict(plain(value)) for name, value in parameters.items()},
@@ -97,7 +97,10 @@ def build(
         certificates=dict(certificates),
         estimated_bytes={name: term.estimated_bytes for name, term in terms.items()},
         owners=_owners(terms),
-        warnings=tuple(f"{name}: {text}" for name, term in terms.items() for text in term.warnings),
+        warnings=(
+            *(f"{COIN_STEP}: {text}" for text in coin_toss.warnings(job.seed)),
+            *(f"{name}: {text}" for name, term in terms.items() for text in term.warnings),
+        ),
         party_parameters=_by_party(job, catalogue),
     )
 

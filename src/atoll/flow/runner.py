@@ -199,10 +199,11 @@ class Runner:
         # Until the coins are tossed nobody may draw on shared randomness.
         party = self._party(COIN_STEP, COIN_TASK, agreed, PublicRandom(b""))
         try:
-            seed = coin_toss.run(party, agreed.plan.implementations[COIN_STEP])
+            chosen = agreed.plan.implementations[COIN_STEP]
+            seed = coin_toss.run(party, chosen, self.run.job.seed)
         finally:
             self._record(COIN_STEP, name, party.channel)
-        return job_random(seed)
+        return job_random(seed, fixed=self.run.job.seed is not None)
 
     def _step(
         self,

@@ -16,9 +16,12 @@ COIN_TASK = "flow.coin-toss"
 LAST_TASK = "flow.last"
 
 
-def job_random(seed: bytes) -> PublicRandom:
-    """Return the choices that all parties may know, from the seed that they tossed."""
-    return PublicRandom(hashlib.sha256(b"atoll/job-seed/v1" + seed).digest())
+def job_random(seed: bytes, *, fixed: bool) -> PublicRandom:
+    """Return the choices that all parties may know, from the seed of the step "coin toss".
+
+    ``fixed``: it was not tossed but follows from the job's number.
+    """
+    return PublicRandom(hashlib.sha256(b"atoll/job-seed/v1" + seed).digest(), fixed=fixed)
 
 
 def located(error: Exception, party: str, phase: str) -> AtollError:

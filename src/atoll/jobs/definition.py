@@ -17,6 +17,7 @@ STEPS = 256
 PARTIES = 64
 INPUTS = 64
 NAME_CHARACTERS = 200
+SEED_BITS = 63
 
 __all__ = [
     "INPUTS",
@@ -89,12 +90,24 @@ class Step(Frozen):
 
 
 class Job(Frozen):
-    """What is to be done by whom. Equal jobs have equal digests."""
+    """What is to be done by whom. Equal jobs have equal digests.
+
+    With a ``seed`` no coins are tossed: whatever is public at random follows from the number.
+    """
 
     version: Literal[1] = 1
     name: Annotated[str, Field(description="lower-case letters, digits, - and _")]
     parties: Annotated[dict[str, Role], Field(min_length=2, max_length=PARTIES)]
     steps: Annotated[dict[str, Step], Field(min_length=1, max_length=STEPS)]
+    seed: Annotated[
+        int | None,
+        Field(
+            strict=True,
+            ge=0,
+            lt=1 << SEED_BITS,
+            description="repeats what is public at random; empty: the parties toss coins",
+        ),
+    ] = None
 
     @field_validator("name")
     @classmethod

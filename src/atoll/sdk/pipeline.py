@@ -96,8 +96,9 @@ class _MissingComponent(UserError, AttributeError):
 class Pipeline:
     """Builds a job step by step.
 
-    ``guest`` holds the label; ``host`` and ``arbiter`` take one party or several; ``schemas`` are
-    those of the installed catalogue unless given. Errors: ATL-JOB-003 a name that is none.
+    ``guest`` holds the label; ``host`` and ``arbiter`` take one party or several; ``seed`` repeats
+    the public randomness from run to run (else coins are tossed); ``schemas`` are those of the
+    installed catalogue unless given. Errors: ATL-JOB-003 a name that is none.
     """
 
     def __init__(
@@ -107,10 +108,12 @@ class Pipeline:
         guest: str,
         host: Parties = None,
         arbiter: Parties = None,
+        seed: int | None = None,
         schemas: Schemas | None = None,
     ) -> None:
         self._schemas = _installed() if schemas is None else schemas
         self._name = name
+        self._seed = seed
         self._parties = {guest: Role.GUEST.value}
         for role, parties in ((Role.HOST, host), (Role.ARBITER, arbiter)):
             for party in _listed(parties):
@@ -131,6 +134,11 @@ class Pipeline:
     def parties(self) -> Mapping[str, str]:
         """Each party's role."""
         return dict(self._parties)
+
+    @property
+    def seed(self) -> int | None:
+        """The job's seed, None where coins are tossed."""
+        return self._seed
 
     @property
     def steps(self) -> tuple[str, ...]:
@@ -220,7 +228,8 @@ class Pipeline:
 
     def to_job(self) -> Job:
         """Return the job, checked as a whole. Errors: ATL-JOB-002 to ATL-JOB-009."""
-        job = parse_job({"name": self._name, "parties": self._parties, "steps": self._steps})
+        whole = {"name": self._name, "parties": self._parties, "steps": self._steps}
+        job = parse_job({**whole, "seed": self._seed})
         validate(job, self._schemas)
         return job
 
@@ -232,6 +241,7 @@ class Pipeline:
         made = cls.__new__(cls)
         made._schemas = known
         made._name = job.name
+        made._seed = job.seed
         made._parties = {party: role.value for party, role in job.parties.items()}
         made._steps = {name: plain_step(step) for name, step in job.steps.items()}
         return made
@@ -371,6 +381,8 @@ def plain_job(job: Job) -> dict[str, Any]:
     """Return a job as plain values without what is empty: the form for files."""
     whole = job.model_dump(mode="json")
     whole["steps"] = {name: plain_step(step) for name, step in job.steps.items()}
+    if job.seed is None:
+        del whole["seed"]
     return whole
 
 

@@ -153,6 +153,33 @@ def test_a_rerun_step_that_was_reused_before_is_run() -> None:
     assert control.view(bank.records[SECOND]).state == "success"
 
 
+@pytest.mark.parametrize(
+    ("first", "second", "reused"), [(7, 7, True), (7, 8, False), (7, None, False), (None, 7, False)]
+)
+def test_what_another_seed_drew_is_not_reused(
+    first: int | None, second: int | None, reused: bool
+) -> None:
+    world = World()
+    world["bank"].submit(make_job().model_copy(update={"seed": first}))
+    world.rounds(12)
+    world["bank"].submit(make_job().model_copy(update={"seed": second}), SECOND)
+    world.rounds(16, 1.0)
+    assert did(world, "bank", control.ReuseTask) == (["read", "match", "count"] if reused else [])
+    assert control.view(world["bank"].records[SECOND]).state == "success"
+
+
+def test_with_a_seed_the_key_tells_steps_of_other_names_apart() -> None:
+    keys = {}
+    for seed in (None, 7):
+        world = World()
+        job = make_job(steps={"one": [], "two": []}).model_copy(update={"seed": seed})
+        world["bank"].submit(job)
+        world.rounds(12)
+        record = world["bank"].record
+        keys[seed] = {control.reuse.reuse_key(record, step) for step in ("one", "two")}
+    assert (len(keys[None]), len(keys[7])) == (1, 2)
+
+
 def test_the_key_depends_on_code_parameters_and_roles() -> None:
     world = World()
     world["bank"].submit(make_job())

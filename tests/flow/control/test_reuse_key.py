@@ -10,11 +10,11 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from atoll.flow import control
 from atoll.flow.control import Options
 from atoll.flow.control.facts import Facts, Proposal, StepCommand
 from atoll.flow.control.record import JobRecord
 from atoll.flow.control.reuse import reuse_key
+from atoll.flow.planning import COIN_STEP
 from atoll.flow.work.specification import TaskSpec
 from atoll.jobs.definition import parse_job
 from atoll.jobs.plan import Plan
@@ -170,7 +170,7 @@ def test_every_field_of_a_task_is_accounted_for() -> None:
 
 def test_the_coin_toss_is_never_reused() -> None:
     record = record_of({**_BASE, "seed": 3})
-    assert reuse_key(record, control.facts.COIN_STEP) is None
+    assert reuse_key(record, COIN_STEP) is None
 
 
 _BASE: dict[str, Any] = {

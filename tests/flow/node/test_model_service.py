@@ -13,6 +13,7 @@ from atoll.channel.identity import Identity, export_ca, init_party, load_party, 
 from atoll.components.catalogue import CATALOGUE
 from atoll.core.errors import AtollError, PeerError, UserError
 from atoll.flow.node.models.predicting import predict_job
+from atoll.flow.node.models.renaming import renamed_job
 from atoll.flow.node.models.service import ModelService
 from atoll.flow.planning import schemas
 from atoll.flow.store import ArtifactRow, Artifacts, Database, JobRow, Jobs
@@ -286,6 +287,12 @@ def test_other_party_ids_come_into_part_and_graph(bank: Node) -> None:
             bank.models.migrate(MODEL, 1, wrong)
 
 
+def test_a_renamed_graph_keeps_its_seed() -> None:
+    seeded = GRAPH.model_copy(update={"seed": 7})
+    assert renamed_job(seeded, {"shop": "store"}).seed == 7
+    assert renamed_job(GRAPH, {"shop": "store"}).seed is None
+
+
 def test_a_hosts_part_is_renamed_too(make: Make) -> None:
     shop = make("shop")
     part = HostPart(model="0" * 32, party="shop", guest="bank", columns=("x",), splits=())
@@ -305,6 +312,9 @@ def test_a_predict_job_takes_only_what_prediction_needs(bank: Node) -> None:
     assert job.steps["model"].inputs == {"table": "align.table"}
     assert job.steps["prediction"].inputs == {"model": "model.model", "table": "model.table"}
     assert validate(job, schemas(CATALOGUE))[-1] == "prediction"
+    seeded = GRAPH.model_copy(update={"seed": 7})
+    again = predict_job(seeded, "train", "boosting.model", MODEL, 1, {"bank": "x", "shop": "y"})
+    assert again.seed is None
     for tables in ({"bank": "x"}, {"bank": "x", "shop": "y", "other": "z"}):
         with pytest.raises(UserError, match="ATL-REG-009"):
             bank.models.predict_job(MODEL, 1, tables)

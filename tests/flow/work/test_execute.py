@@ -17,6 +17,7 @@ from atoll.core.errors import AtollError
 from atoll.core.random import SecretRandom
 from atoll.flow import agreement, runner
 from atoll.flow.planning import COIN_STEP
+from atoll.flow.steps import COIN_TASK
 from atoll.flow.work import execute as execution
 from atoll.flow.work.artifacts import PARTIAL, codec_of
 from atoll.jobs.definition import parse_job
@@ -75,6 +76,36 @@ def test_a_job_task_by_task_gives_the_same_bits_as_in_one_run(
             assert files == dict(result.files)
             assert ("report_digest" in at.results[step]) == (result.report is not None)
     assert not list(tmp_path.rglob(f"{PARTIAL}*"))
+
+
+def test_with_a_fixed_seed_both_ways_give_the_same_rows_trees_and_scores(tmp_path: Path) -> None:
+    job, brought = main_job.job().model_copy(update={"seed": 7}), main_job.tables()
+    whole = main_job.play(tmp_path / "whole", job, brought).check()
+    places = little.nodes(tmp_path / "tasks", held(brought))
+    little.play_job(job, places)
+    for party, at in places.items():
+        toss = at.results[COIN_STEP]
+        assert toss["reveals"] == []
+        assert COIN_TASK not in {row["task"] for row in toss["traffic"]}
+        expected = whole.results[party].results
+        for step in ("split", "boosting", "prediction"):
+            for name, value in expected[step].outputs.items():
+                found = at.value(step, name)
+                if name == "model":
+                    # A model's id is that of its session.
+                    assert found.model != value.model
+                    found = found.model_copy(update={"model": value.model})
+                same(found, value)
+
+
+def test_a_seed_that_the_plan_would_toss_is_refused(tmp_path: Path) -> None:
+    job = little.small_job().model_copy(update={"seed": 7})
+    places = little.nodes(tmp_path, little.small_tables())
+    specs = {
+        party: at.spec(job, COIN_STEP, little.SMALL, implementation="commit")
+        for party, at in places.items()
+    }
+    assert "ATL-TOS-003" in codes(little.play(specs, little.SMALL)).values()
 
 
 def same(found: Any, expected: Any) -> None:

@@ -49,7 +49,7 @@ def reuse_key(record: JobRecord, step: str) -> str | None:
             plan.parameters.get(step, {}),
             plan.party_parameters.get(step, {}),
             plan.implementations.get(step, ""),
-            record.job.canonical().get("seed"),
+            record.job.seed,
             {party: role.value for party, role in record.job.parties.items()},
             {p: plain(t[step]) for p, t in plan.tables.items() if step in t},
             inputs,

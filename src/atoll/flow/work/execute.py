@@ -236,8 +236,9 @@ class Execution:
     def _toss(self, session: bytes) -> Result:
         # Until the coins are tossed nobody may draw on shared randomness.
         party = self._party(COIN_TASK, session, PublicRandom(b""))
-        chosen = self.spec.implementation or coin_toss.choose(len(party.roles))
-        return Result({"seed": coin_toss.run(party, chosen)})
+        number = self.spec.job.seed
+        chosen = self.spec.implementation or coin_toss.choose(len(party.roles), number)
+        return Result({"seed": coin_toss.run(party, chosen, number)})
 
     def _call(self, component: Component, session: bytes) -> Result:
         spec, around = self.spec, self._around
@@ -263,7 +264,7 @@ class Execution:
         if path is None:
             raise _not_mine("seed_path")
         named = path.name if len(path.name) == 2 * SEED_BYTES else None
-        return job_random(load("seed", path, named))
+        return job_random(load("seed", path, named), fixed=self.spec.job.seed is not None)
 
     def _stage(
         self, component: Component | None, result: Result, staging: Staging

@@ -49,8 +49,9 @@ def stratified(
 
     ``shares`` holds (class, fraction) and then names every class; else each class keeps
     ``fraction`` of its rows, or ``count`` rows are spread like the classes (largest remainders).
-    Secret randomness: with a public order the gaps between chosen rows would tell labels. Errors:
-    ATL-CMP-041 too many classes or a class without a share, ATL-CMP-040.
+    Secret randomness: with a public order the gaps between chosen rows would tell labels; so a
+    job's seed does not repeat it. Errors: ATL-CMP-041 too many classes or a class without a
+    share, ATL-CMP-040.
     """
     classes, member, sizes = np.unique(label, return_inverse=True, return_counts=True)
     if len(classes) > CLASSES:

@@ -1,6 +1,6 @@
 """A random seed that no party could choose alone."""
 
-from atoll.operators.coin_toss.api import COSTS, REVEALS
+from atoll.operators.coin_toss.api import COSTS, REVEALS, warnings
 from atoll.operators.coin_toss.choose import choose, run
 
-__all__ = ["COSTS", "REVEALS", "choose", "run"]
+__all__ = ["COSTS", "REVEALS", "choose", "run", "warnings"]

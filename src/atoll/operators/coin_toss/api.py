@@ -7,6 +7,9 @@
 A dishonest party can end the toss after it has seen the result (no protocol of this kind prevents
 that), but it cannot steer it. Committing to different values towards different parties is caught:
 each opening carries a hash of all commitments seen.
+
+``fixed`` tosses nothing: the seed is a hash of a number in the job, which whoever wrote the job
+chose, and repeats from run to run.
 """
 
 from __future__ import annotations
@@ -16,7 +19,7 @@ from typing import Literal
 from atoll.core.reveal import Reveal
 from atoll.operators.cost import Cost
 
-Implementation = Literal["ideal", "commit"]
+Implementation = Literal["ideal", "commit", "fixed"]
 
 SEED_BYTES = 32
 
@@ -32,10 +35,25 @@ REVEALS: dict[str, tuple[Reveal, ...]] = {
             "the sender's part of the public seed",
         ),
     ),
+    "fixed": (),
 }
 
 # Between two parties; every pair of parties costs the same.
 COSTS: dict[str, Cost] = {
     "ideal": Cost(rounds="0", guest_to_host="32", host_to_guest="0", messages="1"),
     "commit": Cost(rounds="2", guest_to_host="128", host_to_guest="128", messages="4"),
+    "fixed": Cost(rounds="0", guest_to_host="0", host_to_guest="0", messages="0"),
 }
+
+
+def warnings(number: int | None) -> tuple[str, ...]:
+    """Return what a plan must say where a number (0 … 2^63 - 1) stands in for the coins."""
+    if number is None:
+        return ()
+    return (
+        f"no coins are tossed: the job's seed {number} fixes the public randomness. Whoever wrote "
+        "the job chose it, and could try many: which rows are held out, which rows and columns a "
+        "tree or a sample takes. With the same data and parameters the splits, the samples and "
+        "the secret order of each host's cuts repeat from run to run, so that the guest can link "
+        "the cuts of several runs.",
+    )

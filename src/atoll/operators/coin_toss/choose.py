@@ -4,23 +4,31 @@ from __future__ import annotations
 
 from atoll.channel.party import Party
 from atoll.core.errors import UserError
-from atoll.operators.coin_toss import ideal
+from atoll.operators.coin_toss import fixed, ideal
 from atoll.operators.coin_toss.api import Implementation
 from atoll.operators.coin_toss.commit import party as commit
 
 
-def choose(parties: int) -> Implementation:
-    """Return the implementation for so many parties: commit and reveal. Reveals: nothing."""
-    return "commit"
+def choose(parties: int, number: int | None = None) -> Implementation:
+    """Return the implementation for so many parties and the job's seed. Reveals: nothing.
+
+    Commit and reveal, unless the job fixes the seed by a ``number``.
+    """
+    return "commit" if number is None else "fixed"
 
 
-def run(party: Party, implementation: str = "commit") -> bytes:
+def run(party: Party, implementation: str = "commit", number: int | None = None) -> bytes:
     """Toss a 32-byte seed with all parties of the job; everyone gets the same bytes.
 
-    Reveals: the seed, to all parties. Errors: ATL-TOS-001 a value that was not committed to,
-    ATL-TOS-002 parties saw different commitments, ATL-TOS-003 unknown implementation.
+    ``number`` is for ``fixed``, which sends nothing. Reveals: the seed, to all parties.
+    Errors: ATL-TOS-001 a value that was not committed to, ATL-TOS-002 parties saw different
+    commitments, ATL-TOS-003 unknown implementation, or one that does not fit ``number``.
     """
+    if (implementation == "fixed") != (number is not None):
+        raise UserError("ATL-TOS-003", "a seed is fixed if and only if the job has a number for it")
     match implementation:
+        case "fixed" if number is not None:
+            return fixed.run(number)
         case "commit":
             return commit.run(party)
         case "ideal":

@@ -34,7 +34,8 @@ def predict_job(
     """Return the job that scores ``tables`` (by party) with the model of a training step.
 
     ``label`` is the label's column in the guest's table, empty if it has none; None: that of the
-    training.
+    training. It has no seed, whatever the graph has: scoring draws nothing that is public, and what
+    a reader, an intersection and a model give does not depend on the coins.
     Errors: ATL-REG-009 the model's kind or graph has no prediction, or tables do not fit.
     """
     _check_tables(graph, tables)

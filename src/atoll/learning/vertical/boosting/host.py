@@ -45,7 +45,12 @@ from atoll.learning.vertical.boosting.messages import (
     Validation,
 )
 from atoll.learning.vertical.boosting.parameters import BoostingParameters
-from atoll.learning.vertical.boosting.sampling import sample_columns, sample_rows, slot_order
+from atoll.learning.vertical.boosting.sampling import (
+    sample_columns,
+    sample_rows,
+    slot_order,
+    slot_seed,
+)
 from atoll.models.boosting import HostPart, Split
 from atoll.models.boosting.scoring import goes_left as compare
 from atoll.models.boosting.scoring import pack_rows
@@ -109,10 +114,12 @@ class HostTrainer:
         self._parameters = parameters
         self._rows = inputs.features.shape[0]
         self._step = party.channel.scope.task
-        # Drawn first and once, so that a seeded test can draw the same.
-        self._seed = party.secret_rng.bytes(32)
         self._binning = fit(inputs.features, parameters.bins)
         self._rows_first = self._binning.encode(inputs.features)
+        # Drawn before all other secrets and once, so that a seeded test can draw the same.
+        self._seed = slot_seed(
+            party, self._step, inputs.names, self._rows_first, parameters.digest()
+        )
         self._codes = np.ascontiguousarray(self._rows_first.T)
         self._has_missing = (self._codes == self._binning.missing).any(axis=1)
         scale = parameters.scale_bits or scale_bits(self._rows)

@@ -1,4 +1,7 @@
-"""Rows and columns of each tree: drawn from the joint coin toss, so that nobody chooses them."""
+"""What is random about each tree: public samples of rows and columns, each host's order of cuts.
+
+Samples are drawn from the joint coin toss, so that nobody chooses them, unless the job fixes it.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,8 @@ import hashlib
 import numpy as np
 import numpy.typing as npt
 
+from atoll.channel.party import Party
+from atoll.core.codec import encode
 from atoll.core.random import PublicRandom
 
 
@@ -34,10 +39,32 @@ def _sample(
     return np.sort(rng.choice(count, size, replace=False, shuffle=False)).astype(np.uint32)
 
 
+def slot_seed(
+    party: Party,
+    step: str,
+    names: tuple[str, ...],
+    codes: npt.NDArray[np.uint8],
+    parameters: bytes,
+) -> bytes:
+    """Return the 32 secret bytes behind a host's orders of cuts (``slot_order``).
+
+    From the operating system; but where the public randomness is fixed, a hash of it, of the
+    ``parameters``' digest and of the host's ``names`` and binned columns uint8[rows, columns]. Then
+    they repeat with the data, and only who knows all of these bins can compute them.
+    """
+    if not party.public_rng.fixed:
+        return party.secret_rng.bytes(32)
+    public = party.public_rng.derive(step, "boosting/slots")
+    whole = encode([party.name, list(names), list(codes.shape), parameters, public])
+    found = hashlib.sha256(b"atoll/boosting-slot-seed/v1" + len(whole).to_bytes(8, "big") + whole)
+    found.update(codes.tobytes())
+    return found.digest()
+
+
 def slot_order(seed: bytes, tree: int, count: int) -> npt.NDArray[np.int64]:
     """Return a host's secret permutation of its candidate cuts in one tree.
 
-    ``seed`` is 32 secret bytes of this attempt; the keys that are sorted come from SHAKE-256.
+    ``seed`` is what ``slot_seed`` gave; the keys that are sorted come from SHAKE-256.
     """
     context = b"atoll/boosting-slots/v1" + seed + tree.to_bytes(8, "big")
     keys = np.frombuffer(hashlib.shake_256(context).digest(8 * count), dtype="<u8")
