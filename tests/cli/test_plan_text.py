@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from atoll.cli import lines
 from atoll.cli.plan_text import plan_lines
 from atoll.components.catalogue import CATALOGUE
@@ -12,10 +14,11 @@ from atoll.flow.planning import build
 from atoll.jobs.definition import parse_job
 from atoll.jobs.plan import Plan, TableFacts
 
-OWN = {"bank": {"label": True}, "shop": {"columns": ["s0"], "quantiles": [0.5, 0.9]}}
+Overrides = dict[str, dict[str, Any]]
+OWN: Overrides = {"bank": {"label": True}, "shop": {"columns": ["s0"], "quantiles": [0.5, 0.9]}}
 
 
-def make_plan(overrides: dict[str, dict[str, Any]], *, label: str = "y") -> Plan:
+def make_plan(overrides: Overrides, *, label: str = "y") -> Plan:
     job = parse_job(
         {
             "name": "sums",
@@ -67,10 +70,9 @@ def test_a_party_s_own_parameters_stand_below_those_of_all() -> None:
     assert own == ["    shop: id customer"]
 
 
-def test_parties_without_any_difference_are_not_named() -> None:
-    for overrides in ({}, {"bank": {}}, {"shop": {"quantiles": [0.5]}}):
-        shown = parameters_of(plan_lines(make_plan(overrides)), "statistics")
-        assert len(shown) == 1
+@pytest.mark.parametrize("overrides", [{}, {"bank": {}}, {"shop": {"quantiles": [0.5]}}])
+def test_parties_without_any_difference_are_not_named(overrides: Overrides) -> None:
+    assert len(parameters_of(plan_lines(make_plan(overrides)), "statistics")) == 1
 
 
 def test_a_node_s_answer_is_shown_in_the_same_way() -> None:

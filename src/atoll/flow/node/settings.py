@@ -123,7 +123,12 @@ class JobsSection(Section):
         "parallel", "which ready steps of a job start", fate="task_parallelism"
     )
     retries: int = _key(
-        1, "how often a step that lost its peer or worker is tried again", ge=0, le=20
+        1,
+        "further tries of a step, in each run, after network trouble or where no worker is free, "
+        "for jobs submitted here; lost workers and restarted nodes cost none of them: those have "
+        "five further tries in any case",
+        ge=0,
+        le=20,
     )
     progress_seconds: float = _key(
         3600.0, "a job without any progress for so long fails", gt=0, fate="JOB_DEFAULT_TIMEOUT"
