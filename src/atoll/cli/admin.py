@@ -137,6 +137,7 @@ def _revision(url: str) -> str | None:
 @command.command()
 @click.option("--job-days", type=click.FloatRange(0), help="ended jobs older than this go")
 @click.option("--artifact-days", type=click.FloatRange(0), help="outputs older than this go")
+@click.option("--log-days", type=click.FloatRange(0), help="logs of steps older than this go")
 @click.option("--jobs", type=click.IntRange(0), help="keep so many ended jobs, the newest")
 @sure
 @folder_option
@@ -145,11 +146,12 @@ def prune(
     output: Output,
     job_days: float | None,
     artifact_days: float | None,
+    log_days: float | None,
     jobs: int | None,
     yes: bool,
     folder: Path | None,
 ) -> None:
-    """Remove old jobs and outputs, by the node's settings unless said here.
+    """Remove old jobs, outputs and logs, by the node's settings unless said here.
 
     Jobs that run and published models always stay. The node does this by itself while it runs.
     """
@@ -163,6 +165,7 @@ def prune(
     policy = Retention(
         job_days=float(kept.job_days) if job_days is None else job_days,
         artifact_days=float(kept.artifact_days) if artifact_days is None else artifact_days,
+        log_days=float(kept.log_days) if log_days is None else log_days,
         jobs=jobs,
     )
     confirm("Remove what the settings do not keep?", yes)
@@ -173,8 +176,9 @@ def prune(
     whole = {
         "jobs": found.jobs,
         "artifacts": found.artifacts,
+        "logs": found.logs,
         "files": found.files.files,
         "bytes": found.files.bytes,
     }
-    told = f"{len(found.jobs)} jobs, {found.artifacts} artifacts, {amount(found.files.bytes)}"
-    output.show(whole, f"removed {told}")
+    told = f"{len(found.jobs)} jobs, {found.artifacts} artifacts, {found.logs} logs"
+    output.show(whole, f"removed {told}, {amount(found.files.bytes)} of outputs")

@@ -141,6 +141,7 @@ class Pruned(Printed):
 
     jobs: tuple[str, ...]
     artifacts: int
+    logs: int
     files: int
     bytes: int
 

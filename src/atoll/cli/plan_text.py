@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
+from pydantic import JsonValue
+
+from atoll.cli.lines import clean
 from atoll.cli.talk import amount, table
 from atoll.flow.estimating import estimated_seconds, estimated_total
 from atoll.jobs.plan import Plan
@@ -10,8 +15,8 @@ _SHOWN = 12
 
 
 def plan_lines(plan: Plan) -> list[str]:
-    """Return a plan as lines of text."""
-    return [
+    """Return a plan as lines of text; what partners wrote cannot move the cursor."""
+    lines = [
         f"job {plan.job.name}, plan {plan.digest()}",
         "",
         *_tables(plan),
@@ -23,6 +28,7 @@ def plan_lines(plan: Plan) -> list[str]:
         "",
         *(f"warning: {text}" for text in plan.warnings),
     ]
+    return [clean(line) for line in lines]
 
 
 def _tables(plan: Plan) -> list[str]:
@@ -55,12 +61,24 @@ def _steps(plan: Plan) -> list[str]:
     rows.append(("total", "", "", whole, f"{estimated_total(plan):.1f} s"))
     lines = table(rows).split("\n")
     for step in plan.trust_models:
-        values = plan.parameters.get(step)
-        if values:
-            said = ", ".join(f"{name} {value}" for name, value in values.items())
-            lines.append(f"  {step}: {said}")
+        lines += _parameters(plan, step)
     lines += [f"  {output} stays with {', '.join(who)}" for output, who in plan.owners.items()]
     return lines
+
+
+def _parameters(plan: Plan, step: str) -> list[str]:
+    """Return the parameters of a step, then by party those that differ there."""
+    common = plan.parameters.get(step, {})
+    lines = []
+    for party, values in sorted(plan.party_parameters.get(step, {}).items()):
+        own = {n: v for n, v in values.items() if n not in common or common[n] != v}
+        if own:
+            lines.append(f"    {party}: {_said(own)}")
+    return [f"  {step}: {_said(common)}".rstrip(), *lines] if common or lines else []
+
+
+def _said(values: Mapping[str, JsonValue]) -> str:
+    return ", ".join(f"{name} {value}" for name, value in values.items())
 
 
 def _reveals(plan: Plan) -> list[str]:

@@ -1,13 +1,16 @@
-"""Settings: precedence, near matches, bounds, and what needs an extra."""
+"""Settings: precedence, near matches, bounds, and what is left of removed ones."""
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 
 from atoll.core.errors import AtollError
 from atoll.flow.node.configuration import keys, load, reference, variable
+from atoll.flow.node.doctor import examine
+from atoll.flow.node.folder import NodeFolder
 
 
 def refused(code: str) -> pytest.RaisesExc[AtollError]:
@@ -49,14 +52,50 @@ def test_a_value_out_of_bounds_is_refused_with_its_place(tmp_path: Path, text: s
     assert "atoll.toml" in str(caught.value.place)
 
 
-@pytest.mark.parametrize(
-    ("key", "value"),
-    [("discovery.kind", "zookeeper"), ("queue.kind", "redis"), ("node.mode", "cluster")],
-)
-def test_what_needs_an_extra_says_so(key: str, value: str) -> None:
-    with refused("ATL-SET-012") as caught:
-        load(flags={key: value}, environment={})
-    assert "single node" in str(caught.value.hint)
+REMOVED = {
+    "node.mode": ("standalone", "cluster"),
+    "discovery.kind": ("static", "zookeeper"),
+    "discovery.hosts": ("", "zoo:2181"),
+    "queue.kind": ("embedded", "redis"),
+    "queue.redis_url": ("", "redis://queue:6379"),
+    "queue.redis_database": (0, 3),
+}
+
+
+def test_a_file_that_an_earlier_version_made_still_serves(tmp_path: Path) -> None:
+    (tmp_path / "atoll.toml").write_text(
+        '[node]\n# mode = "standalone"\n\n[http]\nport = 1\n\n[discovery]\n'
+        '# kind = "static"\n# hosts = ""\n\n[queue]\n# kind = "embedded"\n'
+    )
+    found = load(tmp_path, environment={})
+    assert found.origins.keys() == {"http.port"}
+    assert found.outdated == ()
+
+
+@pytest.mark.parametrize("key", REMOVED)
+def test_a_removed_setting_is_pointed_out_or_refused(tmp_path: Path, key: str) -> None:
+    assert key not in keys()
+    section, _, name = key.partition(".")
+    usual, other = REMOVED[key]
+    file = tmp_path / "atoll.toml"
+    file.write_text(f"[{section}]\n{name} = {json.dumps(usual)}\n")
+    assert load(tmp_path, environment={}).outdated == (f"{key}: file (atoll.toml)",)
+    settings = next(finding for finding in examine(NodeFolder(tmp_path)) if key in finding.message)
+    assert (settings.name, settings.state) == ("settings", "warning")
+    given = load(environment={variable(key): str(usual)})
+    assert given.outdated == (f"{key}: environment ({variable(key)})",)
+    assert (given.settings, given.origins) == (load(environment={}).settings, {})
+    file.write_text(f"[{section}]\n{name} = {json.dumps(other)}\n")
+    for refuse in (
+        lambda: load(tmp_path, environment={}),
+        lambda: load(environment={variable(key): str(other)}),
+        lambda: load(flags={key: str(other)}, environment={}),
+        lambda: load(environment={}).explain(key),
+    ):
+        with refused("ATL-SET-010") as caught:
+            refuse()
+        assert "was removed" in caught.value.message
+        assert caught.value.hint == "take it out"
 
 
 def test_a_password_comes_from_the_environment_and_is_not_shown(tmp_path: Path) -> None:

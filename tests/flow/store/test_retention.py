@@ -110,6 +110,29 @@ def test_outputs_may_go_before_their_jobs(database: Database, files: ArtifactFil
     assert Reuse(database).find("7") is not None
 
 
+def test_old_logs_go_and_their_jobs_stay(
+    database: Database, files: ArtifactFiles, tmp_path: Path
+) -> None:
+    fill(database, files)
+    folders, outside = tmp_path / "jobs", tmp_path / "outside"
+    for number in (1, 7):
+        logs = folders / job(number).id / "logs"
+        logs.mkdir(parents=True)
+        for name, day in (("psi.1.jsonl", 69), ("psi.2.jsonl", 71)):
+            (logs / name).write_text("{}\n")
+            os.utime(logs / name, (day * DAY, day * DAY))
+    (outside / "logs").mkdir(parents=True)
+    (outside / "logs" / "psi.1.jsonl").touch()
+    os.utime(outside / "logs" / "psi.1.jsonl", (0, 0))
+    (folders / "link").symlink_to(outside)
+    assert prune(database, files, Retention(), NOW, job_folders=folders).logs == 0
+    report = prune(database, files, Retention(log_days=30), NOW, job_folders=folders)
+    assert (report.jobs, report.artifacts, report.logs) == ((), 0, 2)
+    left_over = {path.relative_to(folders).as_posix() for path in folders.glob("*-*/logs/*")}
+    assert left_over == {f"{job(n).id}/logs/psi.2.jsonl" for n in (1, 7)}
+    assert (outside / "logs" / "psi.1.jsonl").exists()
+
+
 def test_a_job_id_leads_to_no_other_folder(sqlite: Database, tmp_path: Path) -> None:
     outside = tmp_path / "outside"
     outside.mkdir()

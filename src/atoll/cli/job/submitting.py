@@ -16,7 +16,12 @@ from atoll.cli.options import Session, connected, keyed
 @click.option("--tag", multiple=True, help="a word to find the job by; may be repeated")
 @click.option("--notes", default="", help="a text to remember")
 @click.option("--priority", type=click.IntRange(-100, 100), help="higher ones go first (0)")
-@click.option("--retries", type=click.IntRange(0, 20), help="tries more for a step that failed")
+@click.option(
+    "--retries",
+    type=click.IntRange(0, 20),
+    help="further tries of a step after network trouble (else the node's jobs.retries); lost "
+    "workers and restarted nodes have five of their own in any case",
+)
 @click.option(
     "--step-rule",
     type=click.Choice(["parallel", "serial", "cost_first"]),

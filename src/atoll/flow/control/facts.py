@@ -50,8 +50,8 @@ class Section:
 class Options:
     """How a job is to be run. Seconds are of the monotonic clock of each party.
 
-    ``retries`` per step and run, ``progress_seconds`` without progress end a task,
-    ``peer_seconds`` of silence make a party lost.
+    ``retries`` per step and run, not counting lost workers and nodes (``rules.LOST_LIMIT``),
+    ``progress_seconds`` without progress end a task, ``peer_seconds`` of silence make a party lost.
     """
 
     retries: int = 1

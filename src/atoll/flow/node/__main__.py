@@ -17,8 +17,11 @@ from types import FrameType
 from atoll.core.errors import AtollError
 from atoll.flow.node.configuration import load
 from atoll.flow.node.folder import NodeFolder
+from atoll.flow.node.log_lines import begin_log
 from atoll.flow.node.process import check_folder
 from atoll.flow.own_process import many_files, no_core_dumps
+
+_LOG = logging.getLogger("atoll.flow.node")
 
 
 def main(arguments: list[str]) -> int:
@@ -38,7 +41,9 @@ def main(arguments: list[str]) -> int:
     try:
         check_folder(folder)
         configuration = load(folder.root, flags=flags)
-        _log(configuration.settings.log.level)
+        begin_log(configuration.settings.log)
+        for line in configuration.outdated:
+            _LOG.warning("no setting any more, and without effect: %s", line)
         with folder.locked():
             # Heavy imports only once it is clear that this process is to be the node.
             from atoll.flow.node.node import Node
@@ -46,7 +51,7 @@ def main(arguments: list[str]) -> int:
             with Node(folder, configuration) as node:
                 node.start()
                 stopping.wait()
-                logging.getLogger(__name__).info("stopping")
+                _LOG.info("stopping")
         return 0
     except AtollError as error:
         if os.environ.get("ATOLL_TRACEBACK") == "1":
@@ -73,12 +78,6 @@ def _follow_input(stopping: threading.Event) -> None:
     while os.read(0, 4096):
         pass
     stopping.set()
-
-
-def _log(level: str) -> None:
-    logging.basicConfig(
-        level=level.upper(), format="%(asctime)s %(levelname)s %(name)s %(message)s", force=True
-    )
 
 
 if __name__ == "__main__":

@@ -15,7 +15,6 @@ from pydantic.fields import FieldInfo
 
 from atoll.core.errors import UserError
 from atoll.flow.node.settings import NodeSettings, Section
-from atoll.jobs.errors import EnvironmentFault
 from atoll.jobs.validation import near
 
 FILE = "atoll.toml"
@@ -24,6 +23,15 @@ PREFIX = "ATOLL_"
 # Variables of the same prefix that are not a node's settings.
 _OTHERS = {"NATIVE"}
 _SECRET = ("password", "secret", "token")
+# Settings of earlier versions that never had an effect: their default, and what every node does.
+_REMOVED: Mapping[str, tuple[str, str]] = {
+    "node.mode": ("standalone", "tables and workers are on the node's machine"),
+    "discovery.kind": ("static", "partners are found at the addresses given with them"),
+    "discovery.hosts": ("", "partners are found at the addresses given with them"),
+    "queue.kind": ("embedded", "the queue is in the node's database"),
+    "queue.redis_url": ("", "the queue is in the node's database"),
+    "queue.redis_database": ("0", "the queue is in the node's database"),
+}
 
 
 @dataclass(frozen=True)
@@ -41,10 +49,14 @@ class Explained:
 
 @dataclass(frozen=True)
 class Configuration:
-    """A node's settings and the origin of each key that is not at its default."""
+    """A node's settings and the origin of each key that is not at its default.
+
+    ``outdated`` names, with their origin, removed settings that were given their former default.
+    """
 
     settings: NodeSettings
     origins: Mapping[str, str]
+    outdated: tuple[str, ...] = ()
 
     def explain(self, key: str) -> Explained:
         """Return one key's story. Errors: ATL-SET-010 unknown key."""
@@ -95,6 +107,13 @@ def _field(key: str) -> tuple[str, FieldInfo]:
 
 
 def _unknown(key: str, place: str) -> UserError:
+    if key in _REMOVED:
+        return UserError(
+            "ATL-SET-010",
+            f"the setting {key!r} was removed: {_REMOVED[key][1]}",
+            place=place or key,
+            hint="take it out",
+        )
     return UserError(
         "ATL-SET-010", f"there is no setting {key!r}", place=place or key, hint=near(key, keys())
     )
@@ -109,10 +128,12 @@ def load(
     """Read the settings of a node's folder.
 
     ``flags`` are keys as ``section.name`` from the command line. Errors: ATL-SET-010 unknown key,
-    ATL-SET-011 a value out of bounds or an unreadable file, ATL-SET-012 what needs an extra.
+    or a removed one that asks for what no node does, ATL-SET-011 a value out of bounds or an
+    unreadable file.
     """
     values: dict[str, Any] = {}
     origins: dict[str, str] = {}
+    outdated: list[str] = []
     where = os.environ if environment is None else environment
     for origin, found in (
         ("file", _from_file(folder)),
@@ -120,13 +141,18 @@ def load(
         ("flag", dict(flags or {})),
     ):
         for key, value in found.items():
+            place = {"file": FILE, "environment": variable(key), "flag": "the command line"}
+            said = f"{origin} ({place[origin]})"
+            if key in _REMOVED:
+                # An upgrade must not stop a node for a line that says what it does anyway.
+                if str(value) != _REMOVED[key][0]:
+                    raise _unknown(key, said)
+                outdated.append(f"{key}: {said}")
+                continue
             _field(key)
             values[key] = value
-            place = {"file": FILE, "environment": variable(key), "flag": "the command line"}
-            origins[key] = f"{origin} ({place[origin]})"
-    settings = _made(values, origins, where)
-    _refuse_extras(settings, origins)
-    return Configuration(settings, origins)
+            origins[key] = said
+    return Configuration(_made(values, origins, where), origins, tuple(outdated))
 
 
 def _from_file(folder: Path | None) -> dict[str, Any]:
@@ -157,8 +183,7 @@ def _from_environment(environment: Mapping[str, str]) -> dict[str, Any]:
         if not name.startswith(PREFIX) or not mark or section in _OTHERS:
             continue
         key = f"{section.lower()}.{key.lower()}"
-        _, field = _field(key)
-        found[key] = _read_text(text, field)
+        found[key] = text if key in _REMOVED else _read_text(text, _field(key)[1])
     return found
 
 
@@ -201,24 +226,6 @@ def _filled(key: str, value: Any, environment: Mapping[str, str]) -> Any:
     if not end or name not in environment:
         raise UserError("ATL-SET-011", f"the variable {name!r} is not set", place=key)
     return head + environment[name] + str(_filled(key, tail, environment))
-
-
-def _refuse_extras(settings: NodeSettings, origins: Mapping[str, str]) -> None:
-    asked = {
-        "discovery.kind": (settings.discovery.kind == "zookeeper", "zookeeper", "static"),
-        "queue.kind": (settings.queue.kind == "redis", "redis", "embedded"),
-        "node.mode": (settings.node.mode == "cluster", "ray", "standalone"),
-    }
-    for key, (chosen, extra, default) in asked.items():
-        if chosen:
-            raise EnvironmentFault(
-                "ATL-SET-012",
-                f"{key} = {extra!r} needs an extra that this version does not have yet"
-                if extra != "ray"
-                else "cluster mode needs an extra that this version does not have yet",
-                place=origins.get(key, key),
-                hint=f"a single node needs none: leave {key} at {default!r}",
-            )
 
 
 def _shown(key: str, value: Any) -> Any:

@@ -43,6 +43,9 @@ def examine(folder: NodeFolder) -> list[Finding]:
         found.append(
             Finding("settings", "ok", f"{len(configuration.origins)} of them are not defaults")
         )
+        for line in configuration.outdated:
+            text = f"no setting any more, and without effect: {line}"
+            found.append(Finding("settings", "warning", text, "take it out"))
     except AtollError as error:
         found.append(_failed("settings", error))
     try:

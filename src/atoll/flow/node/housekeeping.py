@@ -52,8 +52,13 @@ class Housekeeping:
         found = prune(
             self._database, self._files, self._retention, self._wall(), job_folders=self._jobs
         )
-        if found.jobs or found.artifacts:
-            _LOG.info("pruned %d jobs and %d outputs", len(found.jobs), found.artifacts)
+        if found.jobs or found.artifacts or found.logs:
+            _LOG.info(
+                "pruned %d jobs, %d outputs and %d logs",
+                len(found.jobs),
+                found.artifacts,
+                found.logs,
+            )
         return found
 
     def _live(self) -> None:

@@ -358,7 +358,11 @@ class Node:
 
     def _retention(self) -> Retention:
         chosen = self.settings.retention
-        return Retention(job_days=chosen.job_days, artifact_days=chosen.artifact_days)
+        return Retention(
+            job_days=chosen.job_days,
+            artifact_days=chosen.artifact_days,
+            log_days=chosen.log_days,
+        )
 
     def _bury(self) -> None:
         """Write down as lost, and charge, what ran when the process before this one ended."""

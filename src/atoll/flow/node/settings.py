@@ -21,11 +21,6 @@ class Section(BaseModel):
 class NodeSection(Section):
     """How this node works as a whole."""
 
-    mode: Literal["standalone", "cluster"] = _key(
-        "standalone",
-        "standalone: tables and workers on this machine; cluster: needs an engine extra",
-        fate="WORK_MODE",
-    )
     drain_seconds: float = _key(
         10.0, "how long running tasks may go on once the node is told to stop", ge=0, le=3600
     )
@@ -41,7 +36,12 @@ class HttpSection(Section):
     plain: bool = _key(False, "allow plain HTTP beyond loopback, behind a proxy that adds TLS")
     body_bytes: int = _key(8 << 20, "the largest JSON body", ge=1024, le=1 << 30)
     upload_bytes: int = _key(16 << 30, "the largest table that may be uploaded", ge=1024)
-    request_seconds: float = _key(60.0, "how long one request may take", gt=0, le=86400)
+    request_seconds: float = _key(
+        60.0,
+        "how long an answer may take to begin, once the request is there; uploads have six hours",
+        gt=0,
+        le=86400,
+    )
 
 
 class GatewaySection(Section):
@@ -94,32 +94,12 @@ class AccessSection(Section):
     token_days: int = _key(365, "the longest life of an API token", ge=1, le=3650)
 
 
-class DiscoverySection(Section):
-    """How partners and services are found."""
-
-    kind: Literal["static", "zookeeper"] = _key(
-        "static",
-        "static: the addresses given with each partner; zookeeper: a named extra",
-        fate="USE_CONFIGURATION_CENTER, CHECK_NODES_IDENTITY",
-    )
-    hosts: str = _key("", "host:port, … of the ZooKeeper ensemble", fate="ZOOKEEPER_HOSTS")
-
-
 class QueueSection(Section):
     """Where waiting jobs stand."""
 
-    kind: Literal["embedded", "redis"] = _key(
-        "embedded",
-        "embedded: in the node's database; redis: a named extra",
-        fate="in-process queue",
-    )
     rule: Literal["first_come", "fair_share", "priority"] = _key(
         "first_come", "which waiting job is next"
     )
-    redis_url: str = _key(
-        "", "redis://host:port of an external queue", fate="REDIS.host, REDIS.port"
-    )
-    redis_database: int = _key(0, "the database index in Redis", ge=0, le=1023, fate="REDIS.db")
 
 
 class JobsSection(Section):
@@ -143,13 +123,23 @@ class JobsSection(Section):
         "parallel", "which ready steps of a job start", fate="task_parallelism"
     )
     retries: int = _key(
-        1, "how often a step that lost its peer or worker is tried again", ge=0, le=20
+        1,
+        "further tries of a step, in each run, after network trouble or where no worker is free, "
+        "for jobs submitted here; lost workers and restarted nodes cost none of them: those have "
+        "five further tries in any case",
+        ge=0,
+        le=20,
     )
     progress_seconds: float = _key(
         3600.0, "a job without any progress for so long fails", gt=0, fate="JOB_DEFAULT_TIMEOUT"
     )
     peer_seconds: float = _key(60.0, "a partner's node silent for so long is lost", gt=0, le=86400)
-    waiting: int = _key(10_000, "how many jobs may wait", ge=1, le=1_000_000)
+    waiting: int = _key(
+        10_000,
+        "no job can be submitted here while so many, own and partners', have not ended",
+        ge=1,
+        le=1_000_000,
+    )
 
 
 class WorkersSection(Section):
@@ -187,7 +177,7 @@ class RetentionSection(Section):
 
     job_days: int = _key(365, "ended jobs older than this are pruned", ge=1)
     artifact_days: int = _key(30, "outputs older than this are pruned (not published models)", ge=1)
-    log_days: int = _key(30, "logs older than this are pruned", ge=1)
+    log_days: int = _key(30, "logs of steps older than this are pruned", ge=1)
 
 
 class DataSection(Section):
@@ -203,7 +193,7 @@ class LogSection(Section):
     """What the node says."""
 
     level: Literal["debug", "info", "warning", "error"] = _key("info", "how much is logged")
-    format: Literal["json", "text"] = _key("json", "JSON lines, or text for people")
+    format: Literal["json", "text"] = _key("text", "text for people, or JSON lines")
 
 
 class NodeSettings(Section):
@@ -214,7 +204,6 @@ class NodeSettings(Section):
     gateway: GatewaySection = GatewaySection()
     database: DatabaseSection = DatabaseSection()
     access: AccessSection = AccessSection()
-    discovery: DiscoverySection = DiscoverySection()
     queue: QueueSection = QueueSection()
     jobs: JobsSection = JobsSection()
     workers: WorkersSection = WorkersSection()

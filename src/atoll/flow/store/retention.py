@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ _A = schema.artifacts
 _BATCH = 50
 _PAGES = 1000
 DAY = 86_400.0
+LOGS = "logs"
 ENDED = ("success", "failed", "cancelled", "refused")
 
 
@@ -28,7 +30,8 @@ class Retention:
     """A policy: None means without a bound.
 
     ``job_days``: how long an ended job is kept; ``jobs``: how many ended jobs are kept at most,
-    the newest; ``artifact_days``: how long the outputs of an ended job are kept;
+    the newest; ``artifact_days``: how long the outputs of an ended job are kept; ``log_days``: how
+    long the log of a step's attempt is kept after its last line;
     ``keep_published``: jobs with a published artifact, or of which a model comes, stay;
     ``grace_seconds``: files younger than this are kept, since their row may not be written yet.
     """
@@ -36,6 +39,7 @@ class Retention:
     job_days: float | None = None
     jobs: int | None = None
     artifact_days: float | None = None
+    log_days: float | None = None
     keep_published: bool = True
     grace_seconds: float = 3600.0
 
@@ -46,6 +50,7 @@ class PruneReport:
 
     jobs: tuple[str, ...] = ()
     artifacts: int = 0
+    logs: int = 0
     files: Pruned = field(default_factory=lambda: Pruned(0, 0))
 
 
@@ -60,13 +65,14 @@ def prune(
     """Remove what the policy does not keep, a few jobs per transaction; jobs that run always stay.
 
     ``now`` is the wall time in seconds since 1970; below ``job_folders`` the folder of each removed
-    job goes, too. Errors: ATL-STO-002 to ATL-STO-005, ATL-STO-024.
+    job goes, too, and old logs. Errors: ATL-STO-002 to ATL-STO-005, ATL-STO-024.
     """
     removed: list[str] = []
     for condition in _old_jobs(database, policy, now):
         removed += _remove_jobs(database, condition, policy)
     for job in removed:
         _remove_folder(job_folders, job)
+    logs = _remove_logs(job_folders, policy, now)
     artifacts = _remove_artifacts(database, policy, now)
     pruned = Pruned(0, 0)
     if files is not None:
@@ -75,7 +81,7 @@ def prune(
         pruned = files.prune(keep, now - policy.grace_seconds)
     if removed or artifacts:
         _give_back(database)
-    return PruneReport(tuple(removed), artifacts, pruned)
+    return PruneReport(tuple(removed), artifacts, logs, pruned)
 
 
 def _old_jobs(database: Database, policy: Retention, now: float) -> Sequence[ColumnElement[bool]]:
@@ -153,6 +159,22 @@ def _remove_folder(parent: Path | None, job: str) -> None:
     folder = parent / job
     if folder.is_dir() and not folder.is_symlink():
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _remove_logs(parent: Path | None, policy: Retention, now: float) -> int:
+    """Remove the logs that were last written too long ago, and return how many."""
+    if parent is None or policy.log_days is None:
+        return 0
+    count = 0
+    for path in parent.glob(f"*/{LOGS}/*.jsonl"):
+        if path.parent.is_symlink() or path.parent.parent.is_symlink():
+            continue
+        # Its job may be removed at the same moment.
+        with suppress(FileNotFoundError):
+            if path.lstat().st_mtime < now - policy.log_days * DAY:
+                path.unlink()
+                count += 1
+    return count
 
 
 def _give_back(database: Database) -> None:

@@ -37,6 +37,7 @@ from atoll.flow.store import (
     TrafficRow,
 )
 from atoll.flow.store.files import ArtifactFiles, explained
+from atoll.flow.store.retention import LOGS
 from atoll.flow.work.handle import Worker
 from atoll.flow.work.pool import Pool
 from atoll.flow.work.specification import (
@@ -401,7 +402,7 @@ class Recorder:
 
     def log_path(self, job: str, step: str, attempt: int) -> Path:
         """Return where the log of an attempt lies."""
-        return self._folder / job / "logs" / f"{step.replace(' ', '_')}.{attempt}.jsonl"
+        return self._folder / job / LOGS / f"{step.replace(' ', '_')}.{attempt}.jsonl"
 
     def log(self, event: TaskEvent) -> None:
         """Add a line to the attempt's log file."""
