@@ -80,9 +80,15 @@ def _fits(part: Part, roles: Mapping[str, Role]) -> bool:
 
 
 def describe(facts: Facts, parameters: RegisteredModelParameters) -> Terms:
-    """Nothing is sent; which columns a model has is known to the party that holds its part."""
-    table = {party: replace(held, columns=None) for party, held in facts.inputs["table"].items()}
+    """Nothing is sent; the columns of a registered model are known to its holders alone.
+
+    Errors: ATL-MOD-003 a party's table lacks columns of a part that comes from this very job.
+    """
     held = facts.inputs.get(PART) or facts.everyone("boosting.model")
+    table = {}
+    for party, rows in facts.inputs["table"].items():
+        expect_columns(held[party], rows, party, f"steps.{facts.step}")
+        table[party] = replace(rows, columns=held[party].columns)
     return Terms(outputs={"model": held, "table": table})
 
 
