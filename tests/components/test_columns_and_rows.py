@@ -194,6 +194,7 @@ def check(scenario: Scenario, played: Played) -> None:
     outcomes.check_cells(found, given)
     outcomes.check_orders(played)
     outcomes.check_scores(played, given)
+    outcomes.check_losses(played, found, given)
     outcomes.check_metrics(played)
     if scenario.trains:
         outcomes.check_parts(played, "people")
