@@ -11,7 +11,7 @@ from typing import Any
 
 from atoll.components.registered import REGISTERED_MODEL
 from atoll.core.errors import UserError
-from atoll.jobs.definition import Job, Step
+from atoll.jobs.definition import RESERVED, Job, Step
 from atoll.jobs.validation import near
 
 DEPLOYABLE = frozenset({"reader", "psi"})
@@ -99,7 +99,7 @@ def _take(
     if step.component not in DEPLOYABLE:
         return _take(graph, _rows_of(graph, step), tables, steps, label)
     inputs = {port: _take(graph, at, tables, steps, label) for port, at in step.inputs.items()}
-    name = name if name not in {MODEL_STEP, PREDICTION_STEP} else f"{name}-rows"
+    name = name if name not in {MODEL_STEP, PREDICTION_STEP, *RESERVED} else f"{name}-rows"
     parameters: dict[str, Any] = dict(step.parameters)
     if step.component == READER:
         parameters["tables"] = dict(tables)
