@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -230,6 +231,18 @@ def test_labels_of_other_classes_are_found_where_they_lie(label: Any) -> None:
         declare("bank", {"psi": PSI, "boost": BOOST}, label)
     declare("bank", {"psi": PSI, "look": step("statistics", table="psi.table")}, label)
     declare("shop", {"psi": PSI, "boost": BOOST})
+
+
+def test_classes_that_a_sample_leaves_out_are_no_hindrance() -> None:
+    for share, code in ((0, None), (0.5, "ATL-PLN-009")):
+        shares = [{"label": at, "fraction": share if at == 2 else 1} for at in range(3)]
+        steps = {
+            "psi": PSI,
+            "some": step("sample", table="psi.table", method="stratified", shares=shares),
+            "boost": step("boosting", train="some.table"),
+        }
+        with refused("ATL-PLN-011", code) if code else contextlib.nullcontext():
+            declare("bank", steps, np.arange(60) % 3)
 
 
 def test_one_class_alone_is_refused_beforehand() -> None:
