@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from atoll.cli import lines as cli_lines
 from atoll.core.errors import AtollError
 from atoll.core.report import TablePanel
 from atoll.flow.planning import TOLD
@@ -160,7 +161,12 @@ def test_labels_are_looked_at_before_anybody_agrees(
         assert "neither 0 nor 1 (ATL-PLN-009)" in str(seen.message)
         (end,) = [e for e in job.stream() if e.data.get("code") == "ATL-PLN-011"]
         assert end.data["place"] == f"row {first} of table 'signed', column 'y'"
-        assert (there.code, there.message) == ("ATL-PLN-011", None)
+        # Whoever looks at the job later sees where, too.
+        assert seen.place == end.data["place"]
+        assert end.data["place"] in cli_lines.job(seen)
+        with pytest.raises(AtollError, match=f"row {first} of table 'signed'"):
+            job.refresh().check()
+        assert (there.code, there.message, there.place) == ("ATL-PLN-011", None, None)
 
 
 def with_shares(*labels: float) -> dict[str, object]:

@@ -47,6 +47,30 @@ def opened() -> Federation:
     )
 
 
+def test_each_job_reads_its_tables_as_they_are_by_then(tmp_path: Path) -> None:
+    mine, theirs = (pd.DataFrame(half) for half in data())
+    file = tmp_path / "people.csv"
+    mine.to_csv(file, index=False)
+    p = Pipeline("look", guest="bank", host="shop")
+    p.statistics(p.reader(tables={"bank": "people", "shop": "people"}))
+    parties = ("bank", "shop")
+
+    def means(federation: Federation) -> list[float]:
+        done = federation.run(p)
+        found = [done[party].outputs["statistics.statistics"]["columns"][0] for party in parties]
+        return [column["mean"] for column in found]
+
+    with local(PARTIES, {"bank": {"people": file}, "shop": {"people": theirs}}) as federation:
+        before = means(federation)
+        first = federation.plan(p)
+        mine.assign(g0=mine["g0"] + 10).to_csv(file, index=False)
+        theirs["h0"] += 10
+        assert means(federation) == pytest.approx([value + 10 for value in before])
+        again = federation.plan(p)
+    for party in parties:
+        assert again.tables[party]["reader"].digest != first.tables[party]["reader"].digest
+
+
 def test_a_pipeline_runs_and_each_party_has_its_own() -> None:
     with opened() as federation:
         done = federation.run(pipeline())

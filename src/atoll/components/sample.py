@@ -164,9 +164,14 @@ def describe(facts: Facts, parameters: SampleParameters) -> Terms:
     most = facts.least_rows()
     if most and parameters.count is not None:
         sampling.size_of(most, None, parameters.count)
+    # Where classes are left out, the labels of the sources say too much of what is kept.
+    whole = all(share.fraction for share in parameters.shares)
     kept = {
         "table": {
-            party: replace(held, rows=_most(held, parameters)) for party, held in table.items()
+            party: replace(
+                held, rows=_most(held, parameters), sources=held.sources if whole else ()
+            )
+            for party, held in table.items()
         }
     }
     if parameters.method == "random":

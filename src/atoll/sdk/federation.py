@@ -239,7 +239,7 @@ class Federation:
             catalogue=self._catalogue,
             transport=party.channel.transport,
             credentials=_Keys(party.name, self._keys),
-            tables=self._tables[party.name],
+            tables=self._tables[party.name].anew(),
             folder=folder,
             approve=everything,
             limits=party.limits,

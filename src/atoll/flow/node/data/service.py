@@ -248,9 +248,12 @@ class DataService:
 
     # -- using --------------------------------------------------------------------------------
 
-    def tables(self) -> RegisteredTables:
-        """Return the registered tables as a job's planning opens them."""
-        return RegisteredTables(self)
+    def tables(self, allow: Callable[[str], None] = lambda name: None) -> RegisteredTables:
+        """Return the registered tables as a job's planning opens them.
+
+        ``allow`` raises if one may not even be looked for.
+        """
+        return RegisteredTables(self, allow)
 
     def source(self, name: str, *, id_column: str, label: str | None) -> TableSource:
         """Return where a table is and its facts, from memory if the file is as it was.
