@@ -6,7 +6,8 @@ what all of them declared, and alone before, with what it knows of its own table
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,7 +23,7 @@ from atoll.components.api import (
     TableDeclaration,
     Terms,
 )
-from atoll.core.errors import DataError, InternalError, PeerError, UserError
+from atoll.core.errors import AtollError, DataError, InternalError, PeerError, UserError
 from atoll.jobs.definition import Job, Step
 from atoll.jobs.plan import TableFacts
 from atoll.jobs.validation import order
@@ -71,9 +72,28 @@ def _infer(job: Job, catalogue: Catalogue, parameters: Parameters, declared: Dec
         tables = {party: told[name] for party, told in declared.items() if name in told}
         facts[name] = Facts(name, job.parties, inputs, tables)
         _check_ports(component, step, facts[name])
-        terms[name] = component.describe(facts[name], parameters[name])
+        with placed(name, component):
+            terms[name] = component.describe(facts[name], parameters[name])
         known |= _outputs(name, component, terms[name], job)
     return Inference(facts, terms)
+
+
+@contextmanager
+def placed(step: str, component: Component) -> Iterator[None]:
+    """Say in the place of an error which step of the job it is about."""
+    try:
+        yield
+    except AtollError as error:
+        first = (error.place or "").partition(".")[0]
+        if error.place is None:
+            error.place = f"steps.{step}"
+        elif first in component.inputs:
+            error.place = f"steps.{step}.inputs.{error.place}"
+        elif first in component.parameters.model_fields:
+            error.place = f"steps.{step}.parameters.{error.place}"
+        elif first == "parameters":
+            error.place = f"steps.{step}.{error.place}"
+        raise
 
 
 def _outputs(name: str, component: Component, terms: Terms, job: Job) -> dict[str, ByParty]:
@@ -144,7 +164,8 @@ def check_own(
         }
         seen = OwnFacts(name, party, job.parties, inputs, labels, part)
         if component.check is not None:
-            component.check(seen, own[name])
+            with placed(name, component):
+                component.check(seen, own[name])
 
 
 def _check_labels(step: str, port: str, party: str, tables: list[TableDeclaration]) -> None:
