@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pytest
 
@@ -35,3 +36,106 @@ def test_a_refusal_of_one_party_says_which_step_it_is_about() -> None:
     tables = FrameTables({"people": pa.table({"id": ["a", "b"]})})
     with refused("ATL-TAB-002", "at steps.reader "):
         planning.declare(job_of({}, id="key"), CATALOGUE, "shop", tables, planning.no_registry)
+
+
+
+def test_a_model_of_a_step_needs_its_columns() -> None:
+    steps = {
+        "psi": PSI,
+        "boost": BOOST,
+        "toy": {"component": "toy"},
+        "toys": step("psi", table="toy.table"),
+        "model": {
+            "component": "model",
+            "parameters": {"model": "m"},
+            "inputs": {"table": "psi.table", "part": "boost.model"},
+        },
+        "look": step("statistics", table="model.table", columns=["shop9"]),
+    }
+    with refused("ATL-TAB-002", "steps.look"):
+        declare("shop", steps)
+    del steps["look"]
+    declare("shop", steps)
+    steps["model"]["inputs"]["table"] = "toys.table"
+    with refused("ATL-MOD-003", "'shop0'", "steps.model", "party shop"):
+        declare("shop", steps)
+
+
+def shares(**kept: float) -> dict[str, Any]:
+    named = [{"label": float(name[1:]), "fraction": share} for name, share in kept.items()]
+    return step("sample", table="psi.table", method="stratified", shares=named)
+
+
+TRAIN = step("boosting", train="sample.table")
+SCORED = {
+    "boost": BOOST,
+    "score": step("prediction", model="boost.model", table="sample.table"),
+    "it": step("evaluation", scores="score.scores"),
+}
+# 60 rows: 54 of class 0, 4 of class 1, 2 of class 2.
+RARE = np.array([0] * 54 + [1] * 4 + [2] * 2)
+
+
+@pytest.mark.parametrize(
+    ("code", "sample", "more"),
+    [
+        # No row of class 1 is left, by a share of none or by rounding.
+        ("ATL-BST-010", shares(c0=1.0, c1=0.0), {"it": TRAIN}),
+        ("ATL-BST-010", shares(c0=1.0, c1=0.05), {"it": TRAIN}),
+        ("ATL-EVA-004", shares(c0=0.0, c1=1.0), SCORED),
+        ("ATL-CMP-040", shares(c0=0.001, c1=0.05), {}),
+        # Six rows of class 1 are left at most.
+        ("ATL-PSI-003", shares(c0=0.0, c1=1.0), {"it": step("psi", table="sample.table")}),
+    ],
+)
+def test_classes_and_rows_are_followed_through_samples(
+    code: str, sample: Mapping[str, Any], more: Mapping[str, Any]
+) -> None:
+    label = np.minimum(RARE, 1)
+    with refused(code, "steps"):
+        declare("bank", {"psi": PSI, "sample": sample, **more}, label)
+    declare("shop", {"psi": PSI, "sample": shares(c0=1.0, c1=1.0), **more})
+    declare("bank", {"psi": PSI, "sample": shares(c0=1.0, c1=1.0), **more}, label)
+
+
+def test_a_sample_may_leave_a_third_class_out() -> None:
+    steps = {"psi": PSI, "sample": shares(c0=1.0, c1=1.0, c2=0.0), "it": TRAIN}
+    declare("bank", steps, RARE)
+    steps["sample"] = shares(c0=1.0, c1=1.0, c2=0.5)
+    with refused("ATL-PLN-009", "row 59 of table 'people'"):
+        declare("bank", steps, RARE)
+
+
+@pytest.mark.parametrize(
+    ("code", "made"),
+    [
+        ("ATL-CMP-040", {"it": shares(c0=0.0, c1=0.0)}),
+        ("ATL-BST-010", {"sample": step("sample", table="psi.table", count=1), "it": TRAIN}),
+        ("ATL-EVA-004", {"sample": step("sample", table="psi.table", count=1), **SCORED}),
+        (
+            "ATL-JOB-014",
+            {
+                "sample": step("sample", table="psi.table", count=2),
+                "half": step("split", table="sample.table"),
+                "it": step("split", table="half.test"),
+            },
+        ),
+        (
+            "ATL-PSI-003",
+            {
+                "half": step("split", table="psi.table", fraction=0.19),
+                "it": step("psi", table="half.test", minimum_intersection=20),
+            },
+        ),
+        (
+            "ATL-PSI-003",
+            {
+                "sample": step("sample", table="psi.table", fraction=0.19),
+                "it": step("psi", table="sample.table", minimum_intersection=20),
+            },
+        ),
+    ],
+)
+def test_rows_are_followed_through_splits_and_samples(code: str, made: Mapping[str, Any]) -> None:
+    with refused(code, "steps.it"):
+        plan({"psi": PSI, **made})

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 from pydantic import BaseModel
@@ -84,6 +84,10 @@ class Result:
     report: Report | None = None
 
 
+# Values of a label, each once, and the most rows that each may have.
+Classes = tuple[tuple[float, int], ...]
+
+
 @dataclass(frozen=True)
 class ArtifactFacts:
     """What a plan knows of an artifact at one party before it is there.
@@ -91,6 +95,8 @@ class ArtifactFacts:
     ``rows`` is the most that it may have (0: not known), ``columns`` are its features (a model's:
     those of its training; None: not known), ``label`` is the label's column if it has one.
     ``aligned``: the parties agreed on its rows. ``sources`` are the steps that bring the rows in.
+    ``classes`` are those that its label may have, with the most rows of each: known to the party
+    whose label it is, in its own planning alone.
     """
 
     kind: str
@@ -99,6 +105,21 @@ class ArtifactFacts:
     label: str | None = None
     aligned: bool = False
     sources: tuple[str, ...] = ()
+    classes: Classes | None = None
+
+    def within(self, rows: int, classes: Classes | None = None) -> ArtifactFacts:
+        """Return what is known of some of these rows: at most ``rows`` (0: not known) are left.
+
+        ``classes`` take the place of its own, where they are known.
+        """
+        known = self.classes if classes is None else classes
+        sizes = [count for count in (self.rows, rows) if count]
+        if known is not None:
+            sizes.append(sum(count for _, count in known))
+        most = min(sizes, default=0)
+        if known is not None:
+            known = tuple((value, min(count, most)) for value, count in known)
+        return replace(self, rows=most, classes=known)
 
 
 # What each party has, by its name; a party that is not named has nothing.
@@ -111,12 +132,14 @@ class Facts:
 
     ``inputs`` are the connected inputs, numbered where there are several (``tables.0``), and what
     each party has there; ``tables`` are those that the step itself brings in, where it is known.
+    ``labels`` are what a party knows of their labels in its own planning, and empty in the common.
     """
 
     step: str
     roles: Mapping[str, Role]
     inputs: Mapping[str, ByParty] = field(default_factory=dict)
     tables: Mapping[str, TableFacts] = field(default_factory=dict)
+    labels: Mapping[str, LabelFacts] = field(default_factory=dict)
 
     @property
     def guest(self) -> str:
@@ -169,11 +192,9 @@ class OwnFacts:
     part: Callable[[str, int], Any]
 
     def classes(self, port: str) -> frozenset[float] | None:
-        """Return the classes of a port's labels, those of all its tables; None if not known."""
-        found = self.labels.get(port, ())
-        if not found or any(label.more for label in found):
-            return None
-        return frozenset(value for label in found for value in label.classes)
+        """Return the classes that a port's label may have; None if not known."""
+        found = self.inputs[port].classes if port in self.inputs else None
+        return None if found is None else frozenset(value for value, _ in found)
 
 
 @dataclass(frozen=True)

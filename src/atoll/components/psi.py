@@ -56,7 +56,7 @@ def describe(facts: Facts, parameters: PsiParameters) -> Terms:
         estimate += cost["guest_to_host"] + cost["host_to_guest"]
     most = facts.least_rows()
     common = {
-        name: replace(facts.inputs["table"][name], rows=most, aligned=True)
+        name: replace(facts.inputs["table"][name].within(most), aligned=True)
         for name, role in facts.roles.items()
         if parameters.entitles(role)
     }

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from atoll.components.api import ArtifactFacts, Component, Facts, Result, Task, Terms
+from atoll.components.api import ArtifactFacts, Classes, Component, Facts, Result, Task, Terms
 from atoll.core.errors import DataError
 from atoll.core.report import KeyValuePanel, Report
 from atoll.jobs.schema import Port
@@ -70,7 +70,18 @@ def _united(tables: Sequence[ArtifactFacts]) -> ArtifactFacts:
         label=tables[0].label,
         aligned=all(table.aligned for table in tables),
         sources=tuple(dict.fromkeys(source for table in tables for source in table.sources)),
+        classes=_classes(tables),
     )
+
+
+def _classes(tables: Sequence[ArtifactFacts]) -> Classes | None:
+    found: dict[float, int] = {}
+    for table in tables:
+        if table.classes is None:
+            return None
+        for value, count in table.classes:
+            found[value] = found.get(value, 0) + count
+    return tuple(sorted(found.items()))
 
 
 UNION = Component(

@@ -9,12 +9,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel
 
 from atoll.components.alignment import absent, unaligned
 from atoll.components.api import (
+    ArtifactFacts,
     ByParty,
     Catalogue,
     Component,
@@ -27,6 +28,9 @@ from atoll.core.errors import AtollError, DataError, InternalError, PeerError, U
 from atoll.jobs.definition import Job, Step
 from atoll.jobs.plan import TableFacts
 from atoll.jobs.validation import order
+
+if TYPE_CHECKING:
+    from atoll.table.labels import LabelFacts
 
 Declared = Mapping[str, Mapping[str, TableFacts]]
 Parameters = Mapping[str, BaseModel]
@@ -61,7 +65,21 @@ def infer(job: Job, catalogue: Catalogue, parameters: Parameters, declared: Decl
     return _infer(job, catalogue, parameters, declared)
 
 
-def _infer(job: Job, catalogue: Catalogue, parameters: Parameters, declared: Declared) -> Inference:
+def _known(
+    party: str, tables: Mapping[str, TableDeclaration]
+) -> tuple[Declared, Mapping[str, Mapping[str, LabelFacts]]]:
+    """Return what one party knows of the tables that its steps bring in, and of their labels."""
+    labels = {name: {party: t.label} for name, t in tables.items() if t.label is not None}
+    return {party: {name: table.facts for name, table in tables.items()}}, labels
+
+
+def _infer(
+    job: Job,
+    catalogue: Catalogue,
+    parameters: Parameters,
+    declared: Declared,
+    labels: Mapping[str, Mapping[str, LabelFacts]] | None = None,
+) -> Inference:
     known: dict[str, ByParty] = {}
     facts: dict[str, Facts] = {}
     terms: dict[str, Terms] = {}
@@ -70,7 +88,7 @@ def _infer(job: Job, catalogue: Catalogue, parameters: Parameters, declared: Dec
         component = catalogue[step.component]
         inputs = {port: known[source] for port, source in sorted(step.inputs.items())}
         tables = {party: told[name] for party, told in declared.items() if name in told}
-        facts[name] = Facts(name, job.parties, inputs, tables)
+        facts[name] = Facts(name, job.parties, inputs, tables, (labels or {}).get(name, {}))
         _check_ports(component, step, facts[name])
         with placed(name, component):
             terms[name] = component.describe(facts[name], parameters[name])
@@ -145,7 +163,7 @@ def check_own(
     """
     common, own = parameters
     try:
-        made = _infer(job, catalogue, common, {party: {n: t.facts for n, t in tables.items()}})
+        made = _infer(job, catalogue, common, *_known(party, tables))
     except _UNFORESEEN:
         return
     for name, facts in made.facts.items():
@@ -157,7 +175,7 @@ def check_own(
         }
         for port, found in brought.items():
             if component.inputs[port.partition(".")[0]].label == "binary":
-                _check_labels(name, port, party, found)
+                _check_labels(name, port, inputs[port], party, found)
         labels = {
             port: tuple(table.label for table in found if table.label is not None)
             for port, found in brought.items()
@@ -168,10 +186,16 @@ def check_own(
                 component.check(seen, own[name])
 
 
-def _check_labels(step: str, port: str, party: str, tables: list[TableDeclaration]) -> None:
+def _check_labels(
+    step: str, port: str, held: ArtifactFacts, party: str, tables: list[TableDeclaration]
+) -> None:
     for table in tables:
-        row = None if table.label is None else table.label.other_than(0.0, 1.0)
-        if table.label is not None and row is not None:
+        if table.label is None:
+            continue
+        # A sample may have left classes out.
+        classes = table.label.classes if held.classes is None else [v for v, _ in held.classes]
+        row = table.label.first_row({value for value in classes if value not in (0.0, 1.0)})
+        if row is not None:
             raise DataError(
                 "ATL-PLN-009",
                 "a label is neither 0 nor 1",
