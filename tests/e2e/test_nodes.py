@@ -15,7 +15,7 @@ from atoll.core.report import TablePanel
 from atoll.flow.planning import TOLD
 from atoll.jobs.errors import NotFoundError
 from atoll.sdk import AsyncClient, Client
-from tests.e2e.nodes import TestNode, fill, nodes, small_job, table, training_job, until
+from tests.e2e.nodes import EVERYTHING, TestNode, fill, nodes, small_job, table, training_job, until
 from tests.e2e.ports import free_port
 
 LIMIT = 60.0
@@ -156,11 +156,39 @@ def test_labels_are_looked_at_before_anybody_agrees(
         job = bank.jobs.submit(plain)
         until(lambda: state_of(bank, job.id) in ("failed", "refused"))
         seen, there = bank.jobs.get(job.id).view, shop.jobs.get(job.id).view
-        assert (seen.code, seen.party) == ("ATL-PLN-009", "bank")
-        assert "neither 0 nor 1" in str(seen.message)
-        (end,) = [e for e in job.stream() if e.data.get("code") == "ATL-PLN-009"]
+        assert (seen.code, seen.party) == ("ATL-PLN-011", "bank")
+        assert "neither 0 nor 1 (ATL-PLN-009)" in str(seen.message)
+        (end,) = [e for e in job.stream() if e.data.get("code") == "ATL-PLN-011"]
         assert end.data["place"] == f"row {first} of table 'signed', column 'y'"
-        assert (there.code, there.message) == ("ATL-PLN-009", None)
+        assert (there.code, there.message) == ("ATL-PLN-011", None)
+
+
+def with_shares(*labels: float) -> dict[str, object]:
+    """Return a job of the shop that samples the bank's labels."""
+    plain = small_job("bank", "shop", name="probe").canonical()
+    shares = [{"label": label, "fraction": 0.5} for label in labels]
+    plain["steps"]["sum"] = {
+        "component": "sample",
+        "inputs": {"table": "match.table"},
+        "parameters": {"method": "stratified", "shares": shares},
+    }
+    return plain
+
+
+def test_a_partner_without_a_grant_learns_nothing_of_labels(two: dict[str, TestNode]) -> None:
+    """Whether shares name every class would answer questions about the bank's labels."""
+    with two["bank"].client() as bank, two["shop"].client() as shop:
+        plans = [shop.jobs.plan(with_shares(*labels)) for labels in ((0.0, 1.0), (7.0,))]
+        assert all(found.digest for found in plans)
+        probes = [shop.jobs.submit(with_shares(*labels)) for labels in ((0.0, 1.0), (7.0,))]
+        for probe in probes:
+            until(partial(ended, bank, probe.id, "awaiting approval"))
+            until(partial(ended, shop, probe.id, "waiting"))
+        wrong = bank.jobs.get(probes[1].id)
+        with refused("ATL-PLN-011"):
+            wrong.approve(wrong.view.plan_digest)
+        for probe in probes:
+            bank.jobs.get(probe.id).refuse(reason="no")
 
 
 def test_a_plan_that_cannot_run_is_refused_with_its_reason(two: dict[str, TestNode]) -> None:
@@ -230,9 +258,17 @@ def test_a_table_that_a_party_lacks_ends_the_job_with_code_and_party(
         assert "nothing" in str(there.message)
 
 
-def test_a_failing_step_tells_its_code_on_both_sides(two: dict[str, TestNode]) -> None:
+def test_a_failing_step_tells_its_code_on_both_sides(
+    two: dict[str, TestNode], tmp_path: Path
+) -> None:
+    file = tmp_path / "others.csv"
+    file.write_bytes(table(5, 50, 2, label=False).replace(b"\nu", b"\nv"))
+    plain = small_job("bank", "shop", name="few").canonical()
+    plain["steps"]["read"]["parameters"]["tables"]["shop"] = "others"
     with two["bank"].client() as bank, two["shop"].client() as shop:
-        job = bank.jobs.submit(small_job("bank", "shop", name="few", minimum_intersection=395))
+        shop.data.upload("others", file)
+        shop.data.grant("others", partners=["bank"], automatic=True, **EVERYTHING)
+        job = bank.jobs.submit(plain)
         for client in (bank, shop):
             until(partial(ended, client, job.id, "failed"))
             assert client.jobs.get(job.id).view.code == "ATL-PSI-004"

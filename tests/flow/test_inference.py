@@ -214,7 +214,9 @@ def declare(party: str, steps: Steps, label: Any = None, **reader: Any) -> Any:
     table = Table.from_columns(ids, columns, label=None if label is None else "y")
     tables = HeldTables({"people": table})
     job = job_of(steps, **reader)
-    return planning.declare(job, CATALOGUE, party, tables, planning.no_registry)
+    made = planning.declare(job, CATALOGUE, party, tables)
+    planning.verify(job, CATALOGUE, party, made, planning.no_registry)
+    return made
 
 
 @pytest.mark.parametrize(
@@ -222,7 +224,9 @@ def declare(party: str, steps: Steps, label: Any = None, **reader: Any) -> Any:
 )
 def test_labels_of_other_classes_are_found_where_they_lie(label: Any) -> None:
     first = int(np.flatnonzero(~np.isin(label, (0, 1)))[0]) + 1
-    with refused("ATL-PLN-009", f"row {first} of table 'people'", "column 'y'", "bank"):
+    with refused(
+        "ATL-PLN-011", "ATL-PLN-009", f"row {first} of table 'people'", "column 'y'", "bank"
+    ):
         declare("bank", {"psi": PSI, "boost": BOOST}, label)
     declare("bank", {"psi": PSI, "look": step("statistics", table="psi.table")}, label)
     declare("shop", {"psi": PSI, "boost": BOOST})
@@ -233,18 +237,18 @@ def test_one_class_alone_is_refused_beforehand() -> None:
         {"boost": BOOST},
         {"split": SPLIT, "boost": step("boosting", train="split.train")},
     ):
-        with refused("ATL-BST-010", "bank"):
+        with refused("ATL-PLN-011", "ATL-BST-010", "bank"):
             declare("bank", {"psi": PSI, **steps}, np.ones(60))
 
 
 def test_columns_of_own_parameters_are_looked_up_beforehand() -> None:
     own = {"shop": {"columns": ["shop9"]}}
     steps = {"psi": PSI, "look": step("statistics", table="psi.table", overrides=own)}
-    with refused("ATL-TAB-002", "shop9", "look"):
+    with refused("ATL-PLN-011", "ATL-TAB-002", "shop9", "look"):
         declare("shop", steps)
     declare("bank", steps, np.arange(60) % 2)
     files = {"psi": PSI, "file": step("download", table="psi.table", overrides=own)}
-    with refused("ATL-CMP-050", "shop9"):
+    with refused("ATL-PLN-011", "ATL-CMP-050", "shop9"):
         declare("shop", files)
 
 
@@ -254,7 +258,7 @@ def test_shares_name_every_class() -> None:
         "psi": PSI,
         "it": step("sample", table="psi.table", method="stratified", shares=shares),
     }
-    with refused("ATL-CMP-041"):
+    with refused("ATL-PLN-011", "ATL-CMP-041"):
         declare("bank", steps, np.arange(60) % 2)
     declare("bank", steps, np.ones(60))
 
@@ -275,7 +279,7 @@ def test_the_ideal_is_refused_outside_tests(steps: Steps, monkeypatch: pytest.Mo
 
 def test_a_registered_model_needs_a_registry() -> None:
     model = {**step("model", table="psi.table"), "parameters": {"model": "m"}}
-    with refused("ATL-REG-010"):
+    with refused("ATL-PLN-011", "ATL-REG-010"):
         declare("shop", {"psi": PSI, "model": model})
 
 

@@ -21,6 +21,9 @@ The steps that a job may name. This page is made from the catalogue; `python -m
 atoll.components.page` prints it anew, and a test compares the two. [Jobs](jobs.md) says how steps
 are put together, and [Writing a component](../guide/components.md) how to add one of your own.
 
+"At each party" asks that all of them have the input, "aligned" that the parties agreed on its rows
+(an intersection, or the reader's `aligned`), "labelled" that the guest's has a label.
+
 Each party may set the parameters marked "own" for itself (`overrides` of a step); all others are
 part of what the parties agree on.
 """
@@ -54,6 +57,8 @@ def _inputs(component: Component) -> str:
 def _port(port: Port) -> str:
     words = [" or ".join(port.kinds)]
     words += ["several"] * port.many + ["optional"] * port.optional
+    words += ["at each party"] * port.everywhere + ["aligned"] * port.aligned
+    words += {"any": ["labelled"], "binary": ["labelled 0 and 1"]}.get(port.label, [])
     if port.purpose is not Purpose.DATA:
         words.append(f"to {port.purpose.value}" if _is_verb(port.purpose) else port.purpose.value)
     return ", ".join(words)

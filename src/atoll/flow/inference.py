@@ -159,13 +159,35 @@ def check_own(
     """Refuse what this party can see to be wrong with its own tables, parameters and models.
 
     ``parameters`` are the common ones and the party's; ``part`` returns its part of a registered
-    model. Errors: ATL-PLN-009 labels, those of ``infer`` and of the components' own checks.
+    model. Errors: those of ``infer``; ATL-PLN-011 what hangs on private facts, whatever it is: the
+    code is told to partners, the message is for the own people.
     """
     common, own = parameters
     try:
         made = _infer(job, catalogue, common, *_known(party, tables))
     except _UNFORESEEN:
         return
+    try:
+        _check_private(job, catalogue, party, made, own, tables, part)
+    except UserError as error:
+        raise DataError(
+            "ATL-PLN-011",
+            f"{error.message} ({error.code})",
+            party=party,
+            place=error.place,
+            hint=error.hint,
+        ) from error
+
+
+def _check_private(
+    job: Job,
+    catalogue: Catalogue,
+    party: str,
+    made: Inference,
+    own: Parameters,
+    tables: Mapping[str, TableDeclaration],
+    part: Callable[[str, int], Any],
+) -> None:
     for name, facts in made.facts.items():
         component = catalogue[job.steps[name].component]
         inputs = {port: held[party] for port, held in facts.inputs.items() if party in held}

@@ -131,12 +131,9 @@ def check(job: Job, catalogue: Catalogue) -> tuple[str, ...]:
 
 
 def declare(
-    job: Job, catalogue: Catalogue, party: str, tables: Tables, part: Part
+    job: Job, catalogue: Catalogue, party: str, tables: Tables
 ) -> dict[str, TableDeclaration]:
-    """Return what a party declares, by step, once it has checked what it alone can see.
-
-    Errors: those of its tables, and of ``check_own``.
-    """
+    """Return what a party declares, by step. Errors: those of its tables."""
     own = filled(job, catalogue, party)
     guest = next(name for name, role in job.parties.items() if role == Role.GUEST)
     found: dict[str, TableDeclaration] = {}
@@ -147,8 +144,23 @@ def declare(
                 made = component.declare(party, guest, own[step], tables)
             if made is not None:
                 found[step] = made
-    check_own(job, catalogue, party, (filled(job, catalogue), own), found, part)
     return found
+
+
+def verify(
+    job: Job,
+    catalogue: Catalogue,
+    party: str,
+    declared: Mapping[str, TableDeclaration],
+    part: Part,
+) -> None:
+    """Check what a party alone can see of a job that it is about to agree to.
+
+    Whether this fails says something of private facts, so a partner hears of it only where it was
+    let so far. Errors: those of ``check_own``.
+    """
+    parameters = (filled(job, catalogue), filled(job, catalogue, party))
+    check_own(job, catalogue, party, parameters, declared, part)
 
 
 def no_registry(model: str, version: int) -> NoReturn:

@@ -28,7 +28,15 @@ from atoll.flow.agreement import Agreement, Credentials, Position
 from atoll.flow.events import Events, silent
 from atoll.flow.ledger import Ledger
 from atoll.flow.outputs import Outputs
-from atoll.flow.planning import AGREEMENT_STEP, COIN_STEP, check, declare, filled, no_registry
+from atoll.flow.planning import (
+    AGREEMENT_STEP,
+    COIN_STEP,
+    check,
+    declare,
+    filled,
+    no_registry,
+    verify,
+)
 from atoll.flow.session import session_id
 from atoll.flow.steps import (
     COIN_TASK,
@@ -165,7 +173,8 @@ class Runner:
 
     def _declared(self) -> dict[str, TableFacts]:
         run = self.run
-        found = declare(run.job, run.catalogue, run.party, run.tables, no_registry)
+        found = declare(run.job, run.catalogue, run.party, run.tables)
+        verify(run.job, run.catalogue, run.party, found, no_registry)
         return {step: declared.facts for step, declared in found.items()}
 
     def _channel(self, task: str) -> Channel:

@@ -169,11 +169,11 @@ def test_every_field_of_a_task_is_accounted_for() -> None:
 
 
 def test_the_coin_toss_is_never_reused() -> None:
-    record = record_of({**_BASE, "seed": 3})
+    record = record_of({**BASE, "seed": 3})
     assert reuse_key(record, COIN_STEP) is None
 
 
-_BASE: dict[str, Any] = {
+BASE: dict[str, Any] = {
     "step": STEP,
     "component": "toy",
     "version": "1",

@@ -47,7 +47,8 @@ def tables(draw: st.DrawFn) -> Table:
     table = Table.from_columns(
         pa.array([str(one) for one in ids]), columns, id_column="key", label=label
     )
-    return table.repartition(draw(st.integers(1, rows)))
+    agreed = draw(st.sampled_from([None, "a" * 64, "0123456789abcdef" * 4]))
+    return table.repartition(draw(st.integers(1, rows))).with_alignment(agreed)
 
 
 def again(kind: str, value: Any, folder: Path) -> Any:
@@ -68,6 +69,7 @@ def test_a_table_comes_back_with_its_id_label_and_partitions(folder: Path, table
     found = again("table", table, folder)
     assert found.digest() == table.digest()
     assert (found.id_name, found.label_name) == (table.id_name, table.label_name)
+    assert found.alignment == table.alignment
     assert found.columns == table.columns
     assert [p.num_rows for p in found.partitions] == [p.num_rows for p in table.partitions]
     assert found.take(np.array([0])).ids().to_pylist() == table.ids().to_pylist()[:1]
@@ -252,6 +254,9 @@ def test_only_plain_batches_of_ids_and_numbers_are_a_table() -> None:
         stream(good.schema.with_metadata({b"atoll": FORM, b"more": b"x"}), good),
         stream(good.schema.with_metadata({b"atoll": b"[]"}), good),
     ]
+    for alignment in (b"7", b'""', b'"a"', b'"%s"' % (b"g" * 64), b'["a"]'):
+        form = FORM[:-1] + b', "alignment": ' + alignment + b"}"
+        bad.append(stream(good.schema.with_metadata({b"atoll": form}), good))
     for columns in (
         {"x": pa.array(["t", "u"])},
         {"x": pa.array(["t", "u"]).dictionary_encode()},

@@ -17,14 +17,12 @@ from atoll.cli.plan_text import plan_lines
 from atoll.cli.talk import say
 from atoll.components.catalogue import CATALOGUE
 from atoll.core.errors import UserError
-from atoll.flow import runner
-from atoll.flow.planning import schemas
+from atoll.flow import planning, runner
 from atoll.flow.runner import Run
 from atoll.flow.specification import Approved, Specification
 from atoll.flow.worker import Work, listen_to_signals, no_core_dumps
 from atoll.jobs.errors import DeniedError
 from atoll.jobs.plan import Plan
-from atoll.jobs.validation import validate
 from atoll.sdk.pipeline import read_job
 
 _DIGEST = 64
@@ -84,9 +82,13 @@ def _placed(function: Callable[..., Any]) -> Callable[..., Any]:
 @click.argument("file", type=click.Path(path_type=Path))
 @printed
 def check(output: Output, file: Path) -> None:
-    """Check a job's FILE (YAML, JSON or TOML) against the components that are installed here."""
+    """Check a job's FILE (YAML, JSON or TOML) against the components that are installed here.
+
+    What cannot run whatever the tables hold is refused, too: rows that nobody agreed on, a party
+    without a table where a step needs one.
+    """
     job = read_job(file)
-    steps = validate(job, schemas(CATALOGUE))
+    steps = planning.check(job, CATALOGUE)
     text = f"job {job.name}, {job.digest()}\nsteps: {' → '.join(steps)}"
     output.show({"job": job.digest(), "steps": list(steps)}, text)
 

@@ -194,6 +194,7 @@ class Node:
         settings, party = self.settings, self._identity.party
         limits = QueueLimits(settings.jobs.as_initiator, settings.jobs.as_host)
         self.rows = JobRows(self.database, party, time.time)
+        self.decider.attach(self.declarer.verify, self.rows.explain)
         self.recorder = Recorder(self.database, self.folder.jobs, time.time)
         self.slots = Slots(limits, settings.queue.rule, self._owner_of)
         self.effects = NodeEffects(

@@ -10,6 +10,7 @@ from typing import Any
 from atoll.channel.identity import Identity
 from atoll.components.toy import NAME as TOY
 from atoll.core import codec
+from atoll.core.errors import AtollError, UserError
 from atoll.flow.access import Actor
 from atoll.flow.control import Decide, Decided, Event, JobRecord, Moment
 from atoll.flow.control.facts import approval_nonce
@@ -40,26 +41,50 @@ class Decider:
         toys: bool = True,
         runs: int = 1,
     ) -> None:
+        self._verify: Callable[[Job], None] = lambda job: None
+        self._explain: Callable[[str, AtollError], None] = lambda job, error: None
         self._toys = toys
         self._runs = runs
         self._policies = policies
         self._identity = identity
         self._wall = wall
 
+    def attach(
+        self, verify: Callable[[Job], None], explain: Callable[[str, AtollError], None]
+    ) -> None:
+        """Say what checks a job against private facts, and who keeps the reason for own people."""
+        self._verify, self._explain = verify, explain
+
     def decide(self, record: JobRecord, command: Decide) -> Make:
         """Decide by the policies and return the event that says so."""
         if self._toys and made_up(command.plan):
-            return self.approval(record.party, command)
+            return self._approved(record, command)
         decision = self._policies.consider(
             record.id, command.plan, record.initiator, runs=self._runs
         )
         if decision.kind == "approve":
-            return self.approval(record.party, command)
+            return self._approved(record, command)
         if decision.kind == "refuse":
             code, run = decision.code, command.run
             _LOG.info("job %s is refused: %s", record.id, "; ".join(decision.reasons))
             return lambda now: Decided(kind="refuse", now=now, code=code, run=run)
         return lambda now: Decided(kind="queue", now=now, run=command.run)
+
+    def _approved(self, record: JobRecord, command: Decide) -> Make:
+        """Sign a plan that the policies allow, unless this party can see that it cannot run."""
+        try:
+            self._verify_partners(record)
+        except UserError as error:
+            _LOG.info("job %s cannot run here: %s", record.id, error)
+            self._explain(record.id, error)
+            code, run = error.code, command.run
+            return lambda now: Decided(kind="refuse", now=now, code=code, run=run)
+        return self.approval(record.party, command)
+
+    def _verify_partners(self, record: JobRecord) -> None:
+        # An own job was looked at when it was declared.
+        if not record.drives:
+            self._verify(record.job)
 
     def approval(self, party: str, command: Decide) -> Make:
         """Sign a plan and return the event that carries the signature."""
@@ -78,8 +103,12 @@ class Decider:
         )
 
     def approve(self, record: JobRecord, digest: str, actor: Actor, submitter: str) -> Make:
-        """Let a person approve what waits. Errors: those of ``Policies.approve``, ATL-NOD-023."""
+        """Let a person approve what waits.
+
+        Errors: those of ``Policies.approve``, ATL-NOD-023, ATL-PLN-011 it cannot run here.
+        """
         command = self._asked(record)
+        self._verify_partners(record)
         self._policies.approve(
             actor,
             record.id,

@@ -66,16 +66,28 @@ class Declarer:
     def declare(self, job: Job, partner: str | None = None) -> Told:
         """Return what the other parties are told; ``partner`` is who asks, if it is not we.
 
-        Errors: those of ``check``, of the tables, and of the guard.
+        Errors: those of ``check``, of the tables, and of the guard; for an own job those of
+        ``verify``, too.
         """
         self.check(job)
         identity, catalogue = self._identity(), self._catalogue()
-        made = planning.declare(job, catalogue, identity.party, self._tables(), self._part)
+        made = planning.declare(job, catalogue, identity.party, self._tables())
         found = {step: declared.facts for step, declared in made.items()}
+        if partner is None:
+            planning.verify(job, catalogue, identity.party, made, self._part)
         if partner is not None:
             own = {f.name for step, f in found.items() if job.steps[step].component != TOY}
             self._guard(partner, own)
         return Told(found, component_facts(job, catalogue), identity.certificate)
+
+    def verify(self, job: Job) -> None:
+        """Check a partner's job against what this party alone can see, before it is agreed to.
+
+        Errors: those of the tables and of ``planning.verify``.
+        """
+        party, catalogue = self._identity().party, self._catalogue()
+        made = planning.declare(job, catalogue, party, self._tables())
+        planning.verify(job, catalogue, party, made, self._part)
 
 
 def encode_told(told: Told) -> bytes:
