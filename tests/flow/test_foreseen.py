@@ -31,11 +31,11 @@ def test_a_refusal_says_which_step_it_is_about(place: str, made: Mapping[str, An
 
 def test_a_refusal_of_one_party_says_which_step_it_is_about() -> None:
     own = {"shop": {"columns": ["shop9"]}}
-    with refused("ATL-CMP-050", "at steps.it.parameters.columns,", "party shop"):
+    with refused("ATL-PLN-011", "ATL-CMP-050", "at steps.it.parameters.columns,", "party shop"):
         declare("shop", {"psi": PSI, "it": step("download", table="psi.table", overrides=own)})
     tables = FrameTables({"people": pa.table({"id": ["a", "b"]})})
     with refused("ATL-TAB-002", "at steps.reader "):
-        planning.declare(job_of({}, id="key"), CATALOGUE, "shop", tables, planning.no_registry)
+        planning.declare(job_of({}, id="key"), CATALOGUE, "shop", tables)
 
 
 
@@ -52,7 +52,7 @@ def test_a_model_of_a_step_needs_its_columns() -> None:
         },
         "look": step("statistics", table="model.table", columns=["shop9"]),
     }
-    with refused("ATL-TAB-002", "steps.look"):
+    with refused("ATL-PLN-011", "ATL-TAB-002", "steps.look"):
         declare("shop", steps)
     del steps["look"]
     declare("shop", steps)
@@ -92,7 +92,7 @@ def test_classes_and_rows_are_followed_through_samples(
     code: str, sample: Mapping[str, Any], more: Mapping[str, Any]
 ) -> None:
     label = np.minimum(RARE, 1)
-    with refused(code, "steps"):
+    with refused("ATL-PLN-011", code, "steps"):
         declare("bank", {"psi": PSI, "sample": sample, **more}, label)
     declare("shop", {"psi": PSI, "sample": shares(c0=1.0, c1=1.0), **more})
     declare("bank", {"psi": PSI, "sample": shares(c0=1.0, c1=1.0), **more}, label)
@@ -102,7 +102,7 @@ def test_a_sample_may_leave_a_third_class_out() -> None:
     steps = {"psi": PSI, "sample": shares(c0=1.0, c1=1.0, c2=0.0), "it": TRAIN}
     declare("bank", steps, RARE)
     steps["sample"] = shares(c0=1.0, c1=1.0, c2=0.5)
-    with refused("ATL-PLN-009", "row 59 of table 'people'"):
+    with refused("ATL-PLN-011", "ATL-PLN-009", "row 59 of table 'people'"):
         declare("bank", steps, RARE)
 
 

@@ -65,14 +65,6 @@ def infer(job: Job, catalogue: Catalogue, parameters: Parameters, declared: Decl
     return _infer(job, catalogue, parameters, declared)
 
 
-def _known(
-    party: str, tables: Mapping[str, TableDeclaration]
-) -> tuple[Declared, Mapping[str, Mapping[str, LabelFacts]]]:
-    """Return what one party knows of the tables that its steps bring in, and of their labels."""
-    labels = {name: {party: t.label} for name, t in tables.items() if t.label is not None}
-    return {party: {name: table.facts for name, table in tables.items()}}, labels
-
-
 def _infer(
     job: Job,
     catalogue: Catalogue,
@@ -163,12 +155,24 @@ def check_own(
     code is told to partners, the message is for the own people.
     """
     common, own = parameters
+    declared = {party: {name: table.facts for name, table in tables.items()}}
+    labels = {name: {party: t.label} for name, t in tables.items() if t.label is not None}
     try:
-        made = _infer(job, catalogue, common, *_known(party, tables))
+        _infer(job, catalogue, common, declared)
+        # Once more with what partners are not told: what fails now fails for a private reason.
+        with _privately(party):
+            made = _infer(job, catalogue, common, declared, labels)
     except _UNFORESEEN:
         return
-    try:
+    with _privately(party):
         _check_private(job, catalogue, party, made, own, tables, part)
+
+
+@contextmanager
+def _privately(party: str) -> Iterator[None]:
+    """Give partners one code for whatever is refused. Errors: ATL-PLN-011."""
+    try:
+        yield
     except UserError as error:
         raise DataError(
             "ATL-PLN-011",
@@ -216,7 +220,7 @@ def _check_labels(
             continue
         # A sample may have left classes out.
         classes = table.label.classes if held.classes is None else [v for v, _ in held.classes]
-        row = table.label.first_row({value for value in classes if value not in (0.0, 1.0)})
+        row = table.label.row_of({value for value in classes if value not in (0.0, 1.0)})
         if row is not None:
             raise DataError(
                 "ATL-PLN-009",

@@ -40,7 +40,7 @@ class LabelFacts:
             tuple(sizes[:CLASSES].tolist()),
         )
 
-    def first_row(self, classes: Container[float]) -> int | None:
+    def row_of(self, classes: Container[float]) -> int | None:
         """Return the first row whose label is one of these, None if there is no such row."""
         found = [row for v, row in zip(self.classes, self.rows, strict=True) if v in classes]
         return min(found, default=None)

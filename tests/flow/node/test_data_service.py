@@ -89,7 +89,7 @@ def test_planning_needs_no_second_look(
     facts, label = declared.facts, declared.label
     assert (facts.rows, facts.columns, facts.label) == (3, ("x",), "y")
     # The header is row 1.
-    assert label == LabelFacts("y", (0.0, 1.0), (2, 3), sizes=(1, 1))
+    assert label == LabelFacts("y", (0.0, 1.0), (2, 3), sizes=(1, 2))
 
 
 def test_rows_are_read_when_they_are_used(service: DataService, folder: Path) -> None:
