@@ -12,7 +12,17 @@ import pytest
 from atoll.components.catalogue import CATALOGUE
 from atoll.flow import planning
 from atoll.sdk.frames import FrameTables
-from tests.flow.test_inference import BOOST, PSI, declare, job_of, plan, refused, step
+from tests.flow.test_inference import (
+    BOOST,
+    PARTIES,
+    PSI,
+    declare,
+    job_of,
+    plan,
+    refused,
+    step,
+    told,
+)
 
 
 @pytest.mark.parametrize(
@@ -36,7 +46,6 @@ def test_a_refusal_of_one_party_says_which_step_it_is_about() -> None:
     tables = FrameTables({"people": pa.table({"id": ["a", "b"]})})
     with refused("ATL-TAB-002", "at steps.reader "):
         planning.declare(job_of({}, id="key"), CATALOGUE, "shop", tables)
-
 
 
 def test_a_model_of_a_step_needs_its_columns() -> None:
@@ -139,3 +148,77 @@ def test_a_sample_may_leave_a_third_class_out() -> None:
 def test_rows_are_followed_through_splits_and_samples(code: str, made: Mapping[str, Any]) -> None:
     with refused(code, "steps.it"):
         plan({"psi": PSI, **made})
+
+
+UNITED = {"psi": PSI, "half": step("split", table="psi.table")}
+SECOND = {"component": "reader", "parameters": {"tables": dict.fromkeys(PARTIES, "others")}}
+
+
+@pytest.mark.parametrize(
+    ("tables", "fits"),
+    [
+        (["psi.table", "psi.table"], False),
+        (["reader.table", "psi.table"], False),
+        (["half.train", "half.test"], True),
+        (["half.train", "half.test", "psi.table"], False),
+        (["psi.table", "again.table"], False),
+        (["sample.table", "half.test"], True),
+        (["both.table", "half.test"], False),
+        (["both.table", "sample.table"], True),
+        (["psi.table", "other.table"], True),
+        (["reader.table", "reread.table"], False),
+    ],
+)
+def test_tables_that_share_rows_for_certain_are_not_united(tables: list[str], fits: bool) -> None:
+    steps = {
+        **UNITED,
+        "again": PSI,
+        "sample": step("sample", table="psi.table", fraction=0.5),
+        "both": step("union", tables=["half.train", "half.test"]),
+        "other": SECOND,
+        # The same content under another name.
+        "reread": SECOND,
+        "it": step("union", tables=tables),
+    }
+    job = job_of(steps)
+    declared = {
+        party: {**known, "reread": known["reader"], "other": known["reader"]}
+        for party, known in told().items()
+    }
+    for known in declared.values():
+        known["other"] = known["other"].model_copy(update={"digest": "1" * 64})
+    certificates = dict.fromkeys(PARTIES, "k")
+    if fits:
+        planning.build(job, CATALOGUE, declared, certificates)
+    else:
+        with refused("ATL-CMP-031", "steps.it.inputs.tables"):
+            planning.build(job, CATALOGUE, declared, certificates)
+    job = job_of({**steps, "it": step("union", tables=tables, duplicates="keep-first")})
+    planning.build(job, CATALOGUE, declared, certificates)
+
+
+@pytest.mark.parametrize("first", [0, 59, 60])
+def test_own_tables_that_share_ids_are_not_united(first: int) -> None:
+    def frame(begin: int) -> Any:
+        ids = [f"p{at}" for at in range(begin, begin + 60)]
+        return pa.table({"id": ids, "x": np.arange(60.0)})
+
+    tables = FrameTables({"people": frame(0), "others": frame(first)})
+    steps = {"other": SECOND, "it": step("union", tables=["reader.table", "other.table"])}
+
+    def verify(steps: Mapping[str, Any]) -> None:
+        job = job_of(steps)
+        declared = planning.declare(job, CATALOGUE, "shop", tables)
+        planning.verify(job, CATALOGUE, "shop", declared, planning.no_registry)
+
+    if first == 60:
+        verify(steps)
+        return
+    # Equal tables have equal digests, which all parties are told.
+    code = "ATL-CMP-031" if first == 0 else "ATL-PLN-011"
+    with refused(code, "ids of an earlier table", "steps.it.inputs.tables.1", "party shop"):
+        verify(steps)
+    if first == 59:
+        # Whether an intersection keeps the row that both have is not known.
+        united = step("union", tables=["psi.table", "other.table"])
+        verify({"other": SECOND, "psi": PSI, "it": united})

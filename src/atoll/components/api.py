@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from pydantic import BaseModel
 
 from atoll.channel.party import Party
+from atoll.components.lineage import Lineage
 from atoll.core import codec
 from atoll.core.names import Role
 from atoll.core.report import Report
@@ -48,6 +49,11 @@ class Tables(Protocol):
         ...
 
 
+def numbered(ports: Iterable[str]) -> list[str]:
+    """Return ports in the order of their numbers: ``tables.2`` before ``tables.10``."""
+    return sorted(ports, key=lambda port: (len(port), port))
+
+
 @dataclass(frozen=True)
 class Task:
     """One party's share of a step: who it is, its inputs by port, and its own tables."""
@@ -72,7 +78,7 @@ class Task:
     def several(self, port: str) -> list[Any]:
         """Return the inputs of a port that takes many, in the order of their numbers."""
         named = {key: value for key, value in self.inputs.items() if key.partition(".")[0] == port}
-        return [named[key] for key in sorted(named, key=lambda key: (len(key), key))]
+        return [named[key] for key in numbered(named)]
 
 
 @dataclass(frozen=True)
@@ -96,7 +102,8 @@ class ArtifactFacts:
     those of its training; None: not known), ``label`` is the label's column if it has one.
     ``aligned``: the parties agreed on its rows. ``sources`` are the steps that bring the rows in.
     ``classes`` are those that its label may have, with the most rows of each: known to the party
-    whose label it is, in its own planning alone.
+    whose label it is, in its own planning alone. ``lineage`` is what the planning makes of
+    ``Component.rows``.
     """
 
     kind: str
@@ -106,6 +113,7 @@ class ArtifactFacts:
     aligned: bool = False
     sources: tuple[str, ...] = ()
     classes: Classes | None = None
+    lineage: Lineage | None = None
 
     def within(self, rows: int, classes: Classes | None = None) -> ArtifactFacts:
         """Return what is known of some of these rows: at most ``rows`` (0: not known) are left.
@@ -181,7 +189,8 @@ class OwnFacts:
     """What one party knows of a step before it runs, for its own planning: nothing is sent.
 
     ``inputs`` are by port what the party has there, ``labels`` by port the labels of the tables
-    that those rows come from. ``part`` returns the party's own part of a registered model.
+    that those rows come from, ``tables`` those tables. ``part`` returns the party's own part of a
+    registered model.
     """
 
     step: str
@@ -190,6 +199,7 @@ class OwnFacts:
     inputs: Mapping[str, ArtifactFacts]
     labels: Mapping[str, tuple[LabelFacts, ...]]
     part: Callable[[str, int], Any]
+    tables: Mapping[str, tuple[TableDeclaration, ...]] = field(default_factory=dict)
 
     def classes(self, port: str) -> frozenset[float] | None:
         """Return the classes that a port's label may have; None if not known."""
@@ -199,10 +209,14 @@ class OwnFacts:
 
 @dataclass(frozen=True)
 class TableDeclaration:
-    """A table that a step brings in: what all parties are told of it, and what its owner knows."""
+    """A table that a step brings in: what all parties are told of it, and what its owner knows.
+
+    ``open`` returns the table, or what stands for it until rows are used.
+    """
 
     facts: TableFacts
     label: LabelFacts | None = None
+    open: Callable[[], Table] | None = None
 
 
 @dataclass(frozen=True)
@@ -230,6 +244,9 @@ Entry = Callable[[Task, Any], Result]
 Declare = Callable[[str, str, Any, Tables], TableDeclaration | None]
 Describe = Callable[[Facts, Any], Terms]
 Check = Callable[[OwnFacts, Any], None]
+# How the rows of an output follow from an input: all of them (of all its sources, where it takes
+# many), some of them, or those that all parties have in common.
+Follows = Literal["all", "some", "common"]
 
 
 @dataclass(frozen=True)
@@ -249,8 +266,8 @@ class Component:
     ``describe`` says for the plan what is revealed and what comes out; it raises a ``UserError``
     for what cannot run. ``declare`` is for components that bring in a table: given the party, the
     guest, parameters and tables, it returns that table's facts. ``check`` refuses, with the party's
-    own parameters and knowledge, what only that party can see. ``origin`` is set for components of
-    others.
+    own parameters and knowledge, what only that party can see. ``rows`` says of outputs, by input,
+    how their rows follow from it. ``origin`` is set for components of others.
     """
 
     name: str
@@ -264,6 +281,7 @@ class Component:
     roles: frozenset[Role] = frozenset({Role.GUEST, Role.HOST})
     declare: Declare | None = None
     check: Check | None = None
+    rows: Mapping[str, tuple[str, Follows]] = field(default_factory=dict)
     origin: Origin | None = None
 
     def schema(self) -> Schema:

@@ -92,4 +92,5 @@ PSI = Component(
     sources=("atoll.operators.psi", "atoll.crypto"),
     inputs={"table": Port("table", everywhere=True)},
     outputs={"table": "table"},
+    rows={"table": ("table", "common")},
 )

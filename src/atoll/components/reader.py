@@ -92,7 +92,7 @@ def declare(
         label=table.label_name,
         id_rule=ID_RULE,
     )
-    return TableDeclaration(facts, table.label_facts())
+    return TableDeclaration(facts, table.label_facts(), lambda: table)
 
 
 def brought(facts: Facts, label: str | None, *, aligned: bool = False) -> dict[str, ArtifactFacts]:

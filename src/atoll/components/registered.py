@@ -126,4 +126,5 @@ REGISTERED_MODEL = Component(
         PART: Port("boosting.model", optional=True, purpose=Purpose.MODEL, everywhere=True),
     },
     outputs={"model": "boosting.model", "table": "table"},
+    rows={"table": ("table", "all")},
 )

@@ -233,4 +233,5 @@ SAMPLE = Component(
     sources=("atoll.learning.features.sampling",),
     inputs={"table": Port("table", aligned=True)},
     outputs={"table": "table"},
+    rows={"table": ("table", "some")},
 )

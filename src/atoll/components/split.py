@@ -73,4 +73,5 @@ SPLIT = Component(
     sources=("atoll.components.split",),
     inputs={"table": Port("table", aligned=True)},
     outputs={"train": "table", "test": "table"},
+    rows={"train": ("table", "some"), "test": ("table", "some")},
 )

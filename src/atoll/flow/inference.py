@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel
@@ -24,6 +24,8 @@ from atoll.components.api import (
     TableDeclaration,
     Terms,
 )
+from atoll.components.lineage import Lineage
+from atoll.core import codec
 from atoll.core.errors import AtollError, DataError, InternalError, PeerError, UserError
 from atoll.jobs.definition import Job, Step
 from atoll.jobs.plan import TableFacts
@@ -84,7 +86,7 @@ def _infer(
         _check_ports(component, step, facts[name])
         with placed(name, component):
             terms[name] = component.describe(facts[name], parameters[name])
-        known |= _outputs(name, component, terms[name], job)
+        known |= _outputs(component, facts[name], terms[name])
     return Inference(facts, terms)
 
 
@@ -106,12 +108,40 @@ def placed(step: str, component: Component) -> Iterator[None]:
         raise
 
 
-def _outputs(name: str, component: Component, terms: Terms, job: Job) -> dict[str, ByParty]:
+def _outputs(component: Component, facts: Facts, terms: Terms) -> dict[str, ByParty]:
     unknown = terms.outputs.keys() - component.outputs.keys()
-    strangers = {party for held in terms.outputs.values() for party in held} - job.parties.keys()
+    strangers = {party for held in terms.outputs.values() for party in held} - facts.roles.keys()
     if unknown or strangers:
         raise InternalError("ATL-INT-001", f"{component.name} describes what it does not give out")
-    return {f"{name}.{output}": terms.outputs.get(output, {}) for output in component.outputs}
+    return {
+        f"{facts.step}.{output}": {
+            party: replace(entry, lineage=_lineage(component, facts, output, party))
+            for party, entry in terms.outputs.get(output, {}).items()
+        }
+        for output in component.outputs
+    }
+
+
+def _lineage(component: Component, facts: Facts, output: str, party: str) -> Lineage | None:
+    """Follow the rows of an output at a party; None if it is not known how they come about."""
+    name = f"{facts.step}.{output}"
+    if component.declare is not None:
+        known = facts.tables.get(party)
+        return Lineage.of_source(name if known is None else known.digest)
+    if output not in component.rows:
+        return None
+    port, follows = component.rows[output]
+    inputs = [held for at, held in facts.inputs.items() if at.partition(".")[0] == port]
+    parts = [held[party].lineage if party in held else None for held in inputs]
+    own = [part for part in parts if part is not None]
+    if len(own) < len(parts):
+        return None
+    if follows == "all":
+        return Lineage.of_all(name, own)
+    if follows == "common":
+        sets = {p: e.lineage and e.lineage.name for held in inputs for p, e in held.items()}
+        name = codec.digest(["atoll/common-rows/v1", sets])
+    return own[0].some(name)
 
 
 def _check_ports(component: Component, step: Step, facts: Facts) -> None:
@@ -206,7 +236,8 @@ def _check_private(
             port: tuple(table.label for table in found if table.label is not None)
             for port, found in brought.items()
         }
-        seen = OwnFacts(name, party, job.parties, inputs, labels, part)
+        told = {port: tuple(found) for port, found in brought.items()}
+        seen = OwnFacts(name, party, job.parties, inputs, labels, part, told)
         if component.check is not None:
             with placed(name, component):
                 component.check(seen, own[name])
