@@ -12,7 +12,7 @@ from atoll.core.errors import UserError
 from atoll.core.names import Role
 from atoll.core.reveal import Reveal
 from atoll.flow.code import component_code
-from atoll.flow.inference import Declared, check_own, check_structure, infer
+from atoll.flow.inference import Declared, check_own, check_structure, infer, placed
 from atoll.jobs.definition import Job
 from atoll.jobs.plan import ComponentFacts, Plan
 from atoll.jobs.schema import KnownSchemas, Schemas
@@ -140,7 +140,8 @@ def declare(
     for step in order(job):
         component = catalogue[job.steps[step].component]
         if component.declare is not None:
-            made = component.declare(party, guest, own[step], tables)
+            with placed(step, component):
+                made = component.declare(party, guest, own[step], tables)
             if made is not None:
                 found[step] = made
     return found

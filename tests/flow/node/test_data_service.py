@@ -89,7 +89,24 @@ def test_planning_needs_no_second_look(
     facts, label = declared.facts, declared.label
     assert (facts.rows, facts.columns, facts.label) == (3, ("x",), "y")
     # The header is row 1.
-    assert label == LabelFacts("y", (0.0, 1.0), (2, 3))
+    assert label == LabelFacts("y", (0.0, 1.0), (2, 3), sizes=(1, 2))
+
+
+def test_whether_two_tables_share_ids_is_looked_at_once_and_not_here(
+    service: DataService, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, ids in {"one": "ab", "two": "bc", "three": "cd"}.items():
+        (folder / f"{name}.csv").write_text("id,x\n" + "".join(f"{at},1\n" for at in ids))
+        register(service, name, f"{name}.csv")
+    monkeypatch.setattr("atoll.table.read", lambda *_, **__: pytest.fail("read"))
+    one, two, three = (
+        service.tables().open(name, id_column="id", label=None) for name in ("one", "two", "three")
+    )
+    assert one.shares_ids(two)
+    assert not one.shares_ids(three)
+    monkeypatch.setattr("atoll.flow.node.data.look.ask", lambda *_: pytest.fail("looked again"))
+    assert one.shares_ids(two)
+    assert not one.shares_ids(three)
 
 
 def test_rows_are_read_when_they_are_used(service: DataService, folder: Path) -> None:

@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from atoll.table import Table
 
 
+_HINT = "set duplicates to keep-first, or leave them out"
+
+
 class UnionParameters(BaseModel):
     """What happens to rows whose id occurs in several tables."""
 
@@ -57,7 +60,7 @@ def unite(tables: Sequence[Table], duplicates: Literal["error", "keep-first"]) -
                 "ATL-CMP-031",
                 f"{repeated} ids occur in an earlier table, too",
                 place=f"row {int(np.argmin(fresh)) + 1} of tables.{number}",
-                hint="set duplicates to keep-first, or leave them out",
+                hint=_HINT,
             )
         left_out += repeated
         if repeated < table.num_rows:
@@ -66,6 +69,17 @@ def unite(tables: Sequence[Table], duplicates: Literal["error", "keep-first"]) -
             parts = (*whole.partitions, *parts)
             whole = Table(parts, whole.id_name, whole.label_name, whole.engine)
     return Unity(whole, tuple(table.num_rows for table in tables), left_out)
+
+
+def shared(place: str, party: str) -> DataError:
+    """Return the refusal of tables that share ids, before they are read."""
+    return DataError(
+        "ATL-CMP-031",
+        "ids of an earlier table occur in this one, too",
+        party=party,
+        place=place,
+        hint=_HINT,
+    )
 
 
 def check_columns(

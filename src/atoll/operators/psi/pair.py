@@ -41,6 +41,15 @@ def too_small(party: str | None = None) -> UserError:
     )
 
 
+def empty() -> UserError:
+    """Return the refusal to go on without any row. Reveals: nothing."""
+    return UserError(
+        "ATL-PSI-004",
+        "no id is in common, so there is no row to go on with",
+        hint="check that both id columns hold the same kind of id",
+    )
+
+
 def check_count(accepted: bool) -> None:
     """Refuse an intersection that is too small. Errors: ATL-PSI-004."""
     if not accepted:

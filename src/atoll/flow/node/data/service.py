@@ -291,6 +291,21 @@ class DataService:
             classes=None if found["classes"] is None else LabelFacts.from_dict(found["classes"]),
         )
 
+    def share(self, one: TableSource, two: TableSource) -> bool:
+        """Tell whether some id is in both tables, from memory if that was looked at before.
+
+        Errors: those of looking at a file.
+        """
+        notes = self._notes(one.name)
+        key = json.dumps(["shared", one.id, two.digest])
+        known = notes.facts.get(key)
+        if known is None:
+            question = {"do": "shared", "path": str(one.path), "id_column": one.id}
+            other = {"other": str(two.path), "other_id": two.id}
+            known = look.ask(question | other, self._settings.look)
+            self._note(one.name, dataclasses.replace(notes, facts={**notes.facts, key: known}))
+        return bool(known["shared"])
+
     def _unknown(self, name: str) -> NotFoundError:
         known = [row.name for row in self._rows.list(limit=_MOST).rows]
         return NotFoundError(
