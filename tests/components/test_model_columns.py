@@ -17,7 +17,7 @@ from atoll.components.trial import Case, Trial, play
 from atoll.core.errors import AtollError
 from atoll.core.report import Report, TextPanel
 from atoll.table import Table
-from tests.components.cases import ids
+from tests.components.cases import AGREED, ids
 
 Tables = dict[str, Table]
 ROWS = 80
@@ -30,17 +30,18 @@ def rows(seed: int = 1) -> Tables:
     own = {f"b{at}": pa.array(x[:, at]) for at in range(3)}
     theirs = {f"s{at}": pa.array(x[:, 3 + at]) for at in range(3)}
     label = {"y": pa.array((x[:, 0] + 2 * x[:, 4] > 0).astype(float))}
-    return {
-        "bank": Table.from_columns(ids(ROWS), own | label, label="y"),
-        "shop": Table.from_columns(ids(ROWS), theirs),
-    }
+    return {"bank": made(ids(ROWS), own | label, "y"), "shop": made(ids(ROWS), theirs)}
+
+
+def made(rows: Any, columns: Mapping[str, Any], label: str | None = None) -> Table:
+    return Table.from_columns(rows, columns, label=label).with_alignment(AGREED)
 
 
 def moved(table: Table, **more: Any) -> Table:
     """Turn the columns around, with the label and further columns among them."""
     columns: dict[str, Any] = {name: table.column(name) for name in reversed(table.columns)}
     label = {} if table.label_name is None else {"y": table.column("y")}
-    return Table.from_columns(table.ids(), more | label | columns, label=table.label_name)
+    return made(table.ids(), more | label | columns, table.label_name)
 
 
 def trained(tables: Tables, validation: Tables | None = None) -> Trial:
@@ -92,7 +93,7 @@ def test_whole_numbers_and_fractions_are_the_same_columns(parts: dict[str, Any])
     scores = []
     for kind in (np.float64, np.int32):
         columns = {name: values.astype(kind) for name, values in whole.items()}
-        tables["shop"] = Table.from_columns(tables["shop"].ids(), columns)
+        tables["shop"] = made(tables["shop"].ids(), columns)
         outputs = predicted(parts, tables).check().results["bank"].outputs
         scores.append(outputs["scores"].score)
     np.testing.assert_array_equal(*scores)
@@ -111,7 +112,8 @@ def test_a_renamed_column_is_named_at_its_party_alone(
     assert error.code == "ATL-MOD-003"
     assert error.message == f"columns of the model are missing: '{column}'"
     assert error.hint == f"columns go by name; the model does not know '{column}_2024'"
-    for peer in found.errors.keys() - {party}:
+    # The plan names it to all, who were told the columns of each table.
+    for peer in found.errors.keys() - {party, "plan"}:
         assert "ATL-MOD-003" in str(found.errors[peer])
         assert column not in str(found.errors[peer])
 
@@ -129,7 +131,7 @@ def test_a_registered_model_takes_its_columns_by_name(parts: dict[str, Any]) -> 
 def test_a_column_that_is_the_label_now_is_missing(parts: dict[str, Any]) -> None:
     tables = rows()
     label = tables["bank"].rename({"b0": "y", "y": "b0"})
-    tables["bank"] = Table.from_arrow(label.to_arrow(), label="b0")
+    tables["bank"] = Table.from_arrow(label.to_arrow(), label="b0").with_alignment(AGREED)
     for trial in (predicted(parts, tables), brought(parts, tables)):
         assert "'b0'" in str(trial.errors["bank"])
 
@@ -137,6 +139,7 @@ def test_a_column_that_is_the_label_now_is_missing(parts: dict[str, Any]) -> Non
 def test_validation_rows_go_by_name() -> None:
     tables = rows()
     held = {party: table.take(np.arange(40)) for party, table in rows(2).items()}
+    held = {party: table.with_alignment(AGREED) for party, table in held.items()}
     other = {party: moved(table, extra=np.ones(40)) for party, table in held.items()}
     plain, found = trained(tables, held).results, trained(tables, other).results
     for party in tables:

@@ -35,7 +35,7 @@ def step(component: str, **more: Any) -> dict[str, Any]:
     }
 
 
-PORTS = ("table", "tables", "train", "validation", "model", "scores")
+PORTS = ("table", "tables", "train", "validation", "model", "part", "scores")
 
 
 def job_of(steps: Steps, parties: Mapping[str, str] = PARTIES, **reader: Any) -> Job:
@@ -116,7 +116,7 @@ def test_rows_that_nobody_agreed_on_are_not_used_together(consumer: Mapping[str,
         plan({"it": consumer}, rows={"shop": 99}, aligned=True)
 
 
-def test_scoring_needs_aligned_rows_and_the_columns_of_the_training() -> None:
+def test_scoring_needs_aligned_rows() -> None:
     steps = {
         "psi": PSI,
         "boost": BOOST,
@@ -124,13 +124,24 @@ def test_scoring_needs_aligned_rows_and_the_columns_of_the_training() -> None:
     }
     with refused("ATL-PLN-008", "score"):
         plan(steps)
+
+
+@pytest.mark.parametrize(
+    "consumer",
+    [
+        step("prediction", model="boost.model", table="psi2.table"),
+        {**step("model", part="boost.model", table="psi2.table"), "parameters": {"model": "m"}},
+    ],
+    ids=lambda consumer: consumer["component"],
+)
+def test_rows_for_a_model_need_the_columns_of_the_training(consumer: Mapping[str, Any]) -> None:
     job = job_of(
         {
             "psi": PSI,
             "boost": BOOST,
             "other": {"component": "reader", "parameters": {"tables": dict.fromkeys(PARTIES, "n")}},
             "psi2": step("psi", table="other.table"),
-            "score": step("prediction", model="boost.model", table="psi2.table"),
+            "it": consumer,
         }
     )
     declared = told()
