@@ -18,7 +18,7 @@ from atoll.components.api import Catalogue
 from atoll.components.scores import Scores
 from atoll.core.errors import AtollError
 from atoll.core.names import Role
-from atoll.core.report import TextPanel
+from atoll.core.report import LinePanel, TextPanel
 from atoll.flow import runner
 from atoll.flow.runner import Outcome
 from atoll.jobs.definition import parse_job
@@ -80,6 +80,12 @@ def left(played: Played, steps: tuple[str, ...]) -> Left:
                 found[party][f"{step}.{name}"] = told(value)
             for name, data in result.files.items():
                 found[party][f"{step}/{name}"] = parsed(name, data)
+            if result.report is not None:
+                found[party] |= {
+                    f"{step}: {panel.title}": {line.name: list(line.y) for line in panel.series}
+                    for panel in result.report.panels
+                    if isinstance(panel, LinePanel)
+                }
     for step, parts in models(played).items():
         if step in steps:
             found[GUEST][f"{step}.model"] = trees(parts)
@@ -289,6 +295,22 @@ def _walk(node: Mapping[str, Any], rows: Mapping[str, Mapping[str, Any]]) -> flo
         value = rows[node["party"]][node["column"]]
         node = node["left" if value < node["below"] else "right"]
     return float(node["weight"])
+
+
+def check_losses(played: Played, found: Left, given: Cells) -> None:
+    """The last loss over validation rows is that of the scores that the trees give them."""
+    for step, parts in models(played).items():
+        source = played.job["steps"][step]["inputs"].get("validation")
+        if source is None:
+            continue
+        name, _, output = source.partition(".")
+        rows = played.world.results[GUEST].results[name].outputs[output].ids().to_pylist()
+        losses = []
+        for key in (row.decode() for row in rows):
+            said = score(parts, {party: given[party][key] for party in played.roles})
+            losses.append(-math.log(said if given[GUEST][key][LABEL] else 1 - said))
+        told = found[GUEST][f"{step}: Loss"]["validation"][-1]
+        assert math.isclose(told, sum(losses) / len(losses))
 
 
 def check_parts(played: Played, table: str) -> None:

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from atoll.channel.party import Party
 from atoll.components import trial
 from atoll.components.api import ByParty, Catalogue, Component, Facts, Terms
 from atoll.components.catalogue import CATALOGUE
@@ -24,8 +25,10 @@ from atoll.core.errors import AtollError
 from atoll.core.names import Role
 from atoll.flow import planning
 from atoll.jobs.definition import parse_job
+from atoll.models.boosting import score
 from atoll.sdk import VerticalBoostingClassifier
 from atoll.sdk.frames import FrameTables
+from atoll.sim import world
 from atoll.table import Table
 from tests.components import outcomes, scenarios, variations
 from tests.components.outcomes import Left, Played, play, same
@@ -191,6 +194,7 @@ def check(scenario: Scenario, played: Played) -> None:
     outcomes.check_cells(found, given)
     outcomes.check_orders(played)
     outcomes.check_scores(played, given)
+    outcomes.check_losses(played, found, given)
     outcomes.check_metrics(played)
     if scenario.trains:
         outcomes.check_parts(played, "people")
@@ -357,6 +361,27 @@ def test_rows_for_a_registered_model_are_checked_beforehand(variation: str, part
     with pytest.raises(AtollError, match=COLUMNS[party][0]) as caught:
         verify()
     assert code in (caught.value.code, hidden(caught.value))
+
+
+@pytest.mark.parametrize("party", list(TWO))
+@pytest.mark.parametrize("variation", ["reversed", "renamed", "more", "less", "whole"])
+def test_scoring_itself_goes_by_name(variation: str, party: str) -> None:
+    (parts,) = outcomes.models(plain("prediction", "fresh", tuple(TWO))).values()
+    brought = tables(TWO, ("fresh",), {(party, "fresh"): variation})
+    own = {name: Table.from_arrow(made["fresh"]) for name, made in brought.items()}
+
+    def live(one: Party) -> Any:
+        return score(one, parts[one.name], own[one.name].matrix(), own[one.name].columns)
+
+    found = world.run(TWO, live)
+    if variation in UNFIT:
+        assert COLUMNS[party][0] in str(found.errors[party])
+        return
+    given = outcomes.cells(brought)
+    wanted = [
+        outcomes.score(parts, {name: given[name][key] for name in TWO}) for key in given["bank"]
+    ]
+    same(found.check().results["bank"].tolist(), wanted)
 
 
 def _moves_rows(component: Component) -> bool:
