@@ -28,6 +28,9 @@ def test_what_is_said_to_overlap_does(seed: int) -> None:
     said = [(a, b) for a in known for b in known if a[0].overlaps(b[0])]
     assert all(one & two for (_, one), (_, two) in said)
     assert len(said) > len(known)
+    among = [(a, b) for a in known for b in known if a[0].among(b[0])]
+    assert all(one <= two for (_, one), (_, two) in among)
+    assert len(among) > len(known)
     assert all(two.overlaps(one) for (one, _), (two, _) in said)
 
 

@@ -222,3 +222,30 @@ def test_own_tables_that_share_ids_are_not_united(first: int) -> None:
         # Whether an intersection keeps the row that both have is not known.
         united = step("union", tables=["psi.table", "other.table"])
         verify({"other": SECOND, "psi": PSI, "it": united})
+
+
+@pytest.mark.parametrize(
+    ("tables", "fits"),
+    [
+        (["psi.table", "psi.table"], False),
+        (["half.test", "psi.table", "half.train"], False),
+        (["half.test", "half.train"], False),
+        (["psi.table", "other.table"], True),
+    ],
+)
+def test_rows_that_are_there_already_add_none(tables: list[str], fits: bool) -> None:
+    steps = {
+        **UNITED,
+        "second": SECOND,
+        "other": step("psi", table="second.table"),
+        "both": step("union", tables=tables, duplicates="keep-first"),
+        "it": step("sample", table="both.table", count=101),
+    }
+    declared = {party: {**known, "second": known["reader"]} for party, known in told().items()}
+    for known in declared.values():
+        known["second"] = known["second"].model_copy(update={"digest": "1" * 64})
+    if fits:
+        planning.build(job_of(steps), CATALOGUE, declared, dict.fromkeys(PARTIES, "k"))
+        return
+    with refused("ATL-CMP-040", "steps.it.parameters.count"):
+        planning.build(job_of(steps), CATALOGUE, declared, dict.fromkeys(PARTIES, "k"))

@@ -92,15 +92,26 @@ def _check_shared(party: str, tables: Sequence[ArtifactFacts]) -> None:
                 raise shared(f"tables.{number}", party)
 
 
-def _united(tables: Sequence[ArtifactFacts]) -> ArtifactFacts:
+def _distinct(tables: Sequence[ArtifactFacts]) -> list[ArtifactFacts]:
+    """Leave out tables that add no row, as all of theirs are in another one."""
+    kept = list(tables)
+    for at in reversed(range(len(kept))):
+        own, others = kept[at].lineage, [*kept[:at], *kept[at + 1 :]]
+        if own and any(other.lineage and own.among(other.lineage) for other in others):
+            kept = others
+    return kept
+
+
+def _united(given: Sequence[ArtifactFacts]) -> ArtifactFacts:
+    tables = _distinct(given)
     known = all(table.rows for table in tables)
     return ArtifactFacts(
         "table",
         rows=sum(table.rows for table in tables) if known else 0,
-        columns=tables[0].columns,
-        label=tables[0].label,
-        aligned=all(table.aligned for table in tables),
-        sources=tuple(dict.fromkeys(source for table in tables for source in table.sources)),
+        columns=given[0].columns,
+        label=given[0].label,
+        aligned=all(table.aligned for table in given),
+        sources=tuple(dict.fromkeys(source for table in given for source in table.sources)),
         classes=_classes(tables),
     )
 
