@@ -43,9 +43,11 @@ def _report(made: Unity) -> Report:
 def describe(facts: Facts, parameters: UnionParameters) -> Terms:
     """Nothing leaves a party. Errors: ATL-CMP-030 other columns, ATL-CMP-032 some tables only."""
     made = {}
+    # By number: tables.2 comes before tables.10.
+    given = [facts.inputs[port] for port in sorted(facts.inputs, key=lambda p: (len(p), p))]
     for party in sorted(facts.roles):
-        tables = [held[party] for held in facts.inputs.values() if party in held]
-        if tables and len(tables) < len(facts.inputs):
+        tables = [held[party] for held in given if party in held]
+        if tables and len(tables) < len(given):
             raise _only_some(party)
         if tables:
             _check_columns(party, tables)
