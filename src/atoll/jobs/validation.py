@@ -31,10 +31,10 @@ def near(name: str, known: Iterable[str]) -> str:
 def validate(job: Job, schemas: Schemas) -> tuple[str, ...]:
     """Check a whole job and return its steps in the order in which they run.
 
-    Errors: ATL-JOB-002 not one guest, ATL-JOB-003 a reserved name, ATL-JOB-004 unknown component (or the code with which it was
-    refused here), ATL-JOB-005 unknown parameter, ATL-JOB-006 parameter out of bounds, ATL-JOB-007
-    inputs, ATL-JOB-008 a cycle, ATL-JOB-009 a role that a component has no part for, ATL-JOB-015
-    a parameter that may not differ.
+    Errors: ATL-JOB-002 not one guest, ATL-JOB-003 a reserved name, ATL-JOB-004 unknown component
+    (or the code with which it was refused here), ATL-JOB-005 unknown parameter, ATL-JOB-006
+    parameter out of bounds, ATL-JOB-007 inputs, ATL-JOB-008 a cycle, ATL-JOB-009 a role that a
+    component has no part for, ATL-JOB-015 a parameter that may not differ.
     """
     _check_roles(job)
     for name, step in job.steps.items():
