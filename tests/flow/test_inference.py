@@ -209,6 +209,21 @@ def test_sizes_and_columns_that_cannot_fit(code: str, made: Steps) -> None:
         planning.build(job, CATALOGUE, declared, dict.fromkeys(PARTIES, "k"))
 
 
+def test_of_many_tables_the_one_that_differs_is_named_by_its_number() -> None:
+    steps = {
+        "psi": PSI,
+        "toy": step("toy"),
+        "it": step("union", tables=["psi.table"] * 10 + ["toy.table"] + ["psi.table"]),
+    }
+    job = job_of(steps)
+    declared = {
+        party: {**entry, "toy": entry["reader"].model_copy(update={"columns": ("other",)})}
+        for party, entry in told().items()
+    }
+    with refused("ATL-CMP-030", "tables.10"):
+        planning.build(job, CATALOGUE, declared, dict.fromkeys(PARTIES, "k"))
+
+
 def test_a_structure_is_refused_without_any_table() -> None:
     with refused("ATL-PLN-008"):
         planning.check(job_of({"boost": step("boosting", train="reader.table")}), CATALOGUE)
