@@ -40,7 +40,7 @@ def describe(facts: Facts, parameters: PsiParameters) -> Terms:
         star.check(parameters)
     for party in facts.roles:
         if 0 < facts.rows(party) < parameters.minimum_intersection:
-            raise too_small(party)
+            raise too_small(parameters, party, facts.rows(party))
     guest, hosts = facts.rows(facts.guest), [facts.rows(host) for host in facts.hosts]
     estimate = 0
     for rows in hosts:

@@ -377,6 +377,13 @@ class VerticalBoostingClassifier:
             return ["guest" if at < half else "host" for at in range(len(keys))]
         # Numbers may name a frame's columns; these are text here.
         named = not isinstance(keys, range)
+        if not isinstance(self.columns, Mapping):
+            raise UserError(
+                "ATL-SDK-032",
+                "columns maps each column to its party",
+                place="columns",
+                hint="{'income': 'bank', 'visits': 'shop'}; for an array {0: 'bank', 1: 'shop'}",
+            )
         owner = {str(key) if named else key: party for key, party in self.columns.items()}
         unowned = [key for key in keys if key not in owner]
         if unowned:

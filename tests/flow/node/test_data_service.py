@@ -141,8 +141,11 @@ def test_another_label_has_other_facts_and_a_label_is_no_feature(
     labelled = service.source("plain", id_column="id", label="y")
     assert (plain.columns, labelled.columns) == (("x", "y"), ("x",))
     assert plain.digest != labelled.digest == read(folder / "bank.csv", label="y").digest()
-    with pytest.raises(ConflictError, match="ATL-DAT-105"):
-        service.source("bank", id_column="id", label=None)
+    for asked in (("id", None), ("id", "x"), ("x", "y"), ("nothing", "y"), ("id", "nothing")):
+        with pytest.raises(ConflictError, match="ATL-DAT-105"):
+            service.source("bank", id_column=asked[0], label=asked[1])
+    with pytest.raises(UserError, match=r"ATL-TAB-002.*'plain'"):
+        service.source("plain", id_column="id", label="nothing")
 
 
 @pytest.mark.parametrize(
