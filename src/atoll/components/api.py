@@ -63,16 +63,17 @@ class Task:
     inputs: Mapping[str, Any]
     tables: Tables
 
-    def agreed(self, table: Table, output: str, *sources: Table) -> Table:
+    def agreed(self, table: Table, output: str, *sources: Table, chosen: bytes = b"") -> Table:
         """Return a table whose rows are the same, in the same order, at all parties of this step.
 
         The caller vouches for it: all parties chose these rows alike, from ``sources`` (if any)
-        whose rows were agreed on before; if those were not, the result is not either.
+        whose rows were agreed on before; if those were not, the result is not either. ``chosen``
+        is a digest of which rows it kept, where each party looked for itself: others then differ.
         """
         parents = [source.alignment for source in sources]
         if None in parents:
             return table.with_alignment(None)
-        made = ["atoll/alignment/v1", self.party.session, output, table.num_rows, parents]
+        made = ["atoll/alignment/v1", self.party.session, output, table.num_rows, parents, chosen]
         return table.with_alignment(codec.digest(made))
 
     def several(self, port: str) -> list[Any]:

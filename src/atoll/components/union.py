@@ -41,7 +41,9 @@ def run(task: Task, parameters: UnionParameters) -> Result:
     if len(tables) < len(given):
         raise _only_some()
     made = unite(tables, parameters.duplicates)
-    return Result({"table": task.agreed(made.table, "table", *tables)}, report=_report(made))
+    # Ids decide what is kept, and aligned rows need not have the same ids at all parties.
+    table = task.agreed(made.table, "table", *tables, chosen=made.kept)
+    return Result({"table": table}, report=_report(made))
 
 
 def _only_some(party: str | None = None) -> DataError:

@@ -106,6 +106,7 @@ def _take(
     inputs = {port: _take(graph, at, tables, steps, label) for port, at in step.inputs.items()}
     name = name if name not in {MODEL_STEP, PREDICTION_STEP, *RESERVED} else f"{name}-rows"
     parameters: dict[str, Any] = dict(step.parameters)
+    stated = parameters.pop("aligned", False) if step.component == READER else False
     if step.component == READER:
         parameters["tables"] = dict(tables)
         if label is not None:
@@ -113,7 +114,14 @@ def _take(
     steps[name] = Step(
         component=step.component, inputs=inputs, parameters=parameters, overrides=step.overrides
     )
-    return f"{name}.{output}"
+    if not stated:
+        return f"{name}.{output}"
+    # That the tables of the training were aligned says nothing of these.
+    common = f"{name[:50]}-common"
+    while common in graph.steps or common in steps:
+        common = f"{common[:60]}-2"
+    steps[common] = Step(component="psi", inputs={"table": f"{name}.{output}"})
+    return f"{common}.table"
 
 
 def _none(reason: str) -> UserError:
