@@ -341,3 +341,16 @@ def test_a_predict_job_takes_only_what_prediction_needs(bank: Node) -> None:
             bank.models.predict_job(MODEL, 1, tables)
     with pytest.raises(UserError, match="ATL-REG-009"):
         predict_job(GRAPH, "train", "own.model", MODEL, 1, {"bank": "x", "shop": "y"})
+
+
+def test_a_predict_job_intersects_tables_that_nobody_called_aligned() -> None:
+    stated = GRAPH.model_dump(mode="json")
+    stated["steps"]["read"]["parameters"]["aligned"] = True
+    stated["steps"]["split"]["inputs"] = {"table": "read.table"}
+    del stated["steps"]["align"]
+    tables = {"bank": "new_loans", "shop": "new_carts"}
+    made = predict_job(Job.model_validate(stated), "train", "boosting.model", MODEL, 1, tables)
+    assert "aligned" not in made.steps["read"].parameters
+    assert made.steps["read-common"].component == "psi"
+    assert made.steps["model"].inputs == {"table": "read-common.table"}
+    assert validate(made, schemas(CATALOGUE))[-1] == "prediction"
