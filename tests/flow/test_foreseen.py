@@ -11,6 +11,7 @@ import pytest
 
 from atoll.components.catalogue import CATALOGUE
 from atoll.flow import planning
+from atoll.sdk import local
 from atoll.sdk.frames import FrameTables
 from tests.flow.test_inference import (
     BOOST,
@@ -249,3 +250,26 @@ def test_rows_that_are_there_already_add_none(tables: list[str], fits: bool) -> 
         return
     with refused("ATL-CMP-040", "steps.it.parameters.count"):
         planning.build(job_of(steps), CATALOGUE, declared, dict.fromkeys(PARTIES, "k"))
+
+
+def test_own_facts_are_put_together_with_what_others_declare() -> None:
+    def frame(name: str, rows: int) -> Any:
+        return pa.table({"id": [f"p{at}" for at in range(rows)], name: np.arange(float(rows))})
+
+    label = pa.array(np.arange(80) % 2)
+    tables = {"bank": {"people": frame("b", 80).append_column("y", label)}}
+    few = {"method": "stratified", "shares": [{"label": c, "fraction": c or 0.02} for c in (0, 1)]}
+    steps = {
+        "psi": {**PSI, "parameters": {"protocol": "ideal"}},
+        "sample": {**step("sample", table="psi.table"), "parameters": few},
+        "it": {**TRAIN, "parameters": {"trees": 1, "implementation": "ideal"}},
+    }
+    # Of at most 20 rows of class 0 a share of 0.02 is none; of 40 it is one.
+    with local(PARTIES, {**tables, "shop": {"people": frame("s", 20)}}) as parties:
+        with refused("ATL-PLN-011", "ATL-BST-010", "steps.it", "party bank"):
+            parties.plan(job_of(steps))
+        with refused("ATL-PLN-011", "ATL-BST-010", "steps.it", "party bank"):
+            parties.run(job_of(steps))
+    with local(PARTIES, {**tables, "shop": {"people": frame("s", 80)}}) as parties:
+        parties.plan(job_of(steps))
+        parties.run(job_of(steps))

@@ -177,15 +177,18 @@ def check_own(
     parameters: tuple[Parameters, Parameters],
     tables: Mapping[str, TableDeclaration],
     part: Callable[[str, int], Any],
+    others: Declared | None = None,
 ) -> None:
     """Refuse what this party can see to be wrong with its own tables, parameters and models.
 
     ``parameters`` are the common ones and the party's; ``part`` returns its part of a registered
-    model. Errors: those of ``infer``; ATL-PLN-011 what hangs on private facts, whatever it is: the
-    code is told to partners, the message is for the own people.
+    model; ``others`` is what the other parties declared, if they did. Errors: those of ``infer``;
+    ATL-PLN-011 what hangs on private facts, whatever it is: the code is told to partners, the
+    message is for the own people.
     """
     common, own = parameters
-    declared = {party: {name: table.facts for name, table in tables.items()}}
+    own_facts = {name: table.facts for name, table in tables.items()}
+    declared = {**(others or {}), party: own_facts}
     labels = {name: {party: t.label} for name, t in tables.items() if t.label is not None}
     try:
         _infer(job, catalogue, common, declared)

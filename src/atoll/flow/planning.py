@@ -153,14 +153,17 @@ def verify(
     party: str,
     declared: Mapping[str, TableDeclaration],
     part: Part,
+    others: Declared | None = None,
 ) -> None:
     """Check what a party alone can see of a job that it is about to agree to.
+
+    ``others`` is what the other parties declared, where that is known already.
 
     Whether this fails says something of private facts, so a partner hears of it only where it was
     let so far. Errors: those of ``check_own``.
     """
     parameters = (filled(job, catalogue), filled(job, catalogue, party))
-    check_own(job, catalogue, party, parameters, declared, part)
+    check_own(job, catalogue, party, parameters, declared, part, others)
 
 
 def no_registry(model: str, version: int) -> NoReturn:

@@ -13,7 +13,7 @@ from atoll.core.errors import PeerError, UserError
 from atoll.flow import planning
 from atoll.flow.planning import Part, component_facts, no_registry
 from atoll.jobs.definition import Job
-from atoll.jobs.plan import ComponentFacts, TableFacts
+from atoll.jobs.plan import ComponentFacts, Plan, TableFacts
 
 DECLARATION_BYTES = 8 << 20
 
@@ -87,15 +87,15 @@ class Declarer:
         if partner is not None:
             self._guard(partner, {name})
 
-    def verify(self, job: Job) -> None:
-        """Check a partner's job against what this party alone can see, before it is agreed to.
+    def verify(self, plan: Plan) -> None:
+        """Check a plan against what this party alone can see, before it is agreed to.
 
         Errors: those of the tables and of ``planning.verify``.
         """
         party, catalogue = self._identity().party, self._catalogue()
         tables = self._tables(lambda name: None)
-        made = planning.declare(job, catalogue, party, tables)
-        planning.verify(job, catalogue, party, made, self._part)
+        made = planning.declare(plan.job, catalogue, party, tables)
+        planning.verify(plan.job, catalogue, party, made, self._part, plan.tables)
 
 
 def encode_told(told: Told) -> bytes:
