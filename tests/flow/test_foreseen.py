@@ -29,7 +29,10 @@ from tests.flow.test_inference import (
 @pytest.mark.parametrize(
     ("place", "made"),
     [
-        ("steps.it", step("psi", table="reader.table", minimum_intersection=101)),
+        (
+            "steps.it.parameters.minimum_intersection",
+            step("psi", table="reader.table", minimum_intersection=101),
+        ),
         ("steps.it", {**BOOST, "parameters": {"early_stopping_rounds": 2}}),
         ("steps.it.parameters.count", step("sample", table="psi.table", count=101)),
         ("steps.it.parameters.tables", {"component": "reader", "parameters": {"tables": {}}}),
