@@ -130,6 +130,12 @@ def test_a_job_file_is_checked(tmp_path: Path, capsys: pytest.CaptureFixture[str
     assert (code, out) == (2, "")
     assert "place: steps.psi.component" in err
     assert "hint: did you mean psi?" in err
+    unaligned = json.loads(json.dumps(JOB))
+    unaligned["steps"]["psi"] = {"component": "split", "inputs": {"table": "reader.table"}}
+    file.write_text(json.dumps(unaligned))
+    code, out, err = atoll(capsys, "job", "check", str(file))
+    assert (code, out) == (2, "")
+    assert "ATL-PLN-008" in err
 
 
 def test_a_job_needs_a_party_in_its_folder(

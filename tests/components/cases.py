@@ -169,6 +169,8 @@ CASES: dict[str, list[Case]] = {
         Case(both(), {"protocol": "ideal"}, sizes={"count": ROWS, "id_bytes_host": 11 * ROWS}),
         Case(both(), sizes={"count": ROWS}),
         Case(FAR, code="ATL-PSI-004"),
+        Case(FAR, {"minimum_intersection": 0}, code="ATL-PSI-004"),
+        Case(FAR, {"minimum_intersection": 0, "receivers": "none"}, sizes={"count": 0}),
     ],
     "evaluation": [
         Case({"bank": {"scores": scores()}, "shop": {"scores": None}}),

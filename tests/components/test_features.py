@@ -236,6 +236,21 @@ def test_unions_of_other_sizes_do_not_line_up() -> None:
     assert told == {"ATL-CMP-060"}
 
 
+def test_unions_that_kept_other_rows_do_not_line_up() -> None:
+    """As many rows at both, but aligned tables whose ids are each party's own."""
+    bank = {
+        "tables.0": table("b", rows=20, label=True),
+        "tables.1": table("b", rows=20, start=15, label=True),
+    }
+    shop = {"tables.0": table("s", rows=20, start=15), "tables.1": table("s", rows=20)}
+    case = Case({"bank": bank, "shop": shop}, {"duplicates": "keep-first"})
+    made = play(UNION, case).check().results
+    whole = {party: {"table": result.outputs["table"]} for party, result in made.items()}
+    assert {entry["table"].num_rows for entry in whole.values()} == {35}
+    told = {getattr(error, "code", None) for error in play(SPLIT, Case(whole)).errors.values()}
+    assert told == {"ATL-CMP-060"}
+
+
 def test_three_parties_keep_the_same_sample() -> None:
     roles = {"bank": Role.GUEST, "mill": Role.HOST, "shop": Role.HOST}
     inputs = {**both(), "mill": {"table": table("m")}}

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from atoll.cli import lines as cli_lines
 from atoll.core.errors import AtollError
 from atoll.core.report import TablePanel
 from atoll.flow.planning import TOLD
@@ -80,12 +81,13 @@ def test_what_the_agreement_tells_is_in_the_ledger_and_counted(two: dict[str, Te
     job = small_job("bank", "shop", name="told")
     with two["bank"].client() as bank, two["shop"].client() as shop:
         # Who asks for a plan is told, and tells nothing itself; the same twice counts once.
+        before = told(bank)
         bank.jobs.plan(job)
         once = told(shop)
         bank.jobs.plan(small_job("bank", "shop", name="told-again"))
         assert told(shop) == once
         assert [b["receiver"] for b in once if str(b["run"]).startswith("plan for")] == ["bank"]
-        assert not [b for b in told(bank) if str(b["run"]).startswith("plan for")]
+        assert told(bank) == before
         submitted = bank.jobs.submit(job)
         assert submitted.wait(LIMIT).state == "success"
         until(partial(ended, shop, submitted.id, "success"))
@@ -160,7 +162,12 @@ def test_labels_are_looked_at_before_anybody_agrees(
         assert "neither 0 nor 1 (ATL-PLN-009)" in str(seen.message)
         (end,) = [e for e in job.stream() if e.data.get("code") == "ATL-PLN-011"]
         assert end.data["place"] == f"row {first} of table 'signed', column 'y'"
-        assert (there.code, there.message) == ("ATL-PLN-011", None)
+        # Whoever looks at the job later sees where, too.
+        assert seen.place == end.data["place"]
+        assert end.data["place"] in cli_lines.job(seen)
+        with pytest.raises(AtollError, match=f"row {first} of table 'signed'"):
+            job.refresh().check()
+        assert (there.code, there.message, there.place) == ("ATL-PLN-011", None, None)
 
 
 def with_shares(*labels: float) -> dict[str, object]:

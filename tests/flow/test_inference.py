@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -208,6 +209,21 @@ def test_sizes_and_columns_that_cannot_fit(code: str, made: Steps) -> None:
         planning.build(job, CATALOGUE, declared, dict.fromkeys(PARTIES, "k"))
 
 
+def test_of_many_tables_the_one_that_differs_is_named_by_its_number() -> None:
+    steps = {
+        "psi": PSI,
+        "toy": step("toy"),
+        "it": step("union", tables=["psi.table"] * 10 + ["toy.table"] + ["psi.table"]),
+    }
+    job = job_of(steps)
+    declared = {
+        party: {**entry, "toy": entry["reader"].model_copy(update={"columns": ("other",)})}
+        for party, entry in told().items()
+    }
+    with refused("ATL-CMP-030", "tables.10"):
+        planning.build(job, CATALOGUE, declared, dict.fromkeys(PARTIES, "k"))
+
+
 def test_a_structure_is_refused_without_any_table() -> None:
     with refused("ATL-PLN-008"):
         planning.check(job_of({"boost": step("boosting", train="reader.table")}), CATALOGUE)
@@ -241,6 +257,18 @@ def test_labels_of_other_classes_are_found_where_they_lie(label: Any) -> None:
         declare("bank", {"psi": PSI, "boost": BOOST}, label)
     declare("bank", {"psi": PSI, "look": step("statistics", table="psi.table")}, label)
     declare("shop", {"psi": PSI, "boost": BOOST})
+
+
+def test_classes_that_a_sample_leaves_out_are_no_hindrance() -> None:
+    for share, code in ((0, None), (0.5, "ATL-PLN-009")):
+        shares = [{"label": at, "fraction": share if at == 2 else 1} for at in range(3)]
+        steps = {
+            "psi": PSI,
+            "some": step("sample", table="psi.table", method="stratified", shares=shares),
+            "boost": step("boosting", train="some.table"),
+        }
+        with refused("ATL-PLN-011", code) if code else contextlib.nullcontext():
+            declare("bank", steps, np.arange(60) % 3)
 
 
 def test_one_class_alone_is_refused_beforehand() -> None:
@@ -298,5 +326,7 @@ def test_a_registered_model_needs_a_registry() -> None:
     "name", ["agreement", "coin-toss", "coin_toss", "hello", "finish", "start"]
 )
 def test_names_of_what_every_job_does_are_reserved(name: str) -> None:
+    # The form alone is fine: jobs that ran before these names were taken can still be shown.
+    job = job_of({name: PSI})
     with refused("ATL-JOB-003", "reserved"):
-        job_of({name: PSI})
+        planning.check(job, CATALOGUE)

@@ -40,6 +40,11 @@ def plan(**changes: Any) -> Plan:
     return Plan(**{**whole, **changes})
 
 
+def test_plans_of_jobs_without_a_seed_keep_the_digest_under_which_they_were_signed() -> None:
+    assert plan().digest() == "89ba6b6864655a7a925d57a913d0473881663ff457a8ce317360977290dcb3af"
+    assert Plan.model_validate(plan().canonical()) == plan()
+
+
 def approval(**changes: Any) -> Approval:
     made = approvals.make(plan(), "shop", nonce=NONCE, expires=int(NOW) + 60)
     return dataclasses.replace(made, **changes)

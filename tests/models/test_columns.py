@@ -53,6 +53,8 @@ def test_missing_columns_are_named_with_what_they_may_be_called_now() -> None:
     assert error.hint == "columns go by name; the model does not know 'incomes', 'zip'"
     error = refused(["age", "income"], ["age"])
     assert error.hint == "columns go by name; the table has no others"
+    # Both are shown alike.
+    assert "Unicode form" in str(refused(["\u00e9"], ["e\u0301", "age"]).hint)
     many = refused([f"a{at}" for at in range(9)], [f"b{at}" for at in range(8)])
     assert many.message.endswith("'a3', 'a4' and 4 more")
     assert str(many.hint).endswith("'b4' and 3 more")

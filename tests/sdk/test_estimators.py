@@ -82,6 +82,30 @@ def test_per_party_tables_find_their_common_rows() -> None:
     assert model.plan_.implementations["psi"] == "psi.ideal"
 
 
+def test_rows_that_not_all_parties_hold_get_no_class() -> None:
+    frame, y = breast()
+    ids = [f"p{at}" for at in range(len(frame))]
+    tables = {
+        "bank": frame.iloc[:, :10].assign(id=ids, y=y),
+        "shop": frame.iloc[30:, 10:].assign(id=ids[30:]),
+    }
+    model = VerticalBoostingClassifier(**QUICK).fit(tables)
+    for ask in (lambda: model.predict(tables), lambda: model.score(tables, y)):
+        with pytest.raises(AtollError, match="ATL-SDK-032: 30 of 569 rows"):
+            ask()
+    held = {**tables, "bank": tables["bank"].iloc[30:]}
+    assert model.score(held, y[30:]) > 0.9
+
+
+def test_a_score_is_of_one_label_for_each_row_in_whatever_shape() -> None:
+    frame, y = breast()
+    model = VerticalBoostingClassifier(**QUICK).fit(frame, y)
+    assert model.score(frame, y[:, np.newaxis]) == model.score(frame, y) > 0.9
+    for wrong in (y[:50], y[:1], np.column_stack([y, y])):
+        with pytest.raises(AtollError, match="ATL-SDK-032"):
+            model.score(frame, wrong)
+
+
 def test_arrays_classes_of_any_name_and_other_hosts() -> None:
     frame, y = breast()
     names = np.array(["malignant", "benign"])[y]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +14,13 @@ import pyarrow as pa
 import pytest
 
 import atoll.sdk
-from atoll.core.errors import AtollError, InternalError
+from atoll.components.api import Result, Task
+from atoll.components.catalogue import CATALOGUE
+from atoll.core.errors import AtollError, InternalError, UserError
 from atoll.sdk import Federation, Pipeline, local
 from atoll.sdk.frames import as_table
 from atoll.table import Table
+from tests.flow.toy import SWAP, Amount
 
 PARTIES = {"bank": "guest", "shop": "host"}
 
@@ -45,6 +49,30 @@ def opened() -> Federation:
     return local(PARTIES, {"bank": {"people": pd.DataFrame(mine)}}).table(
         "shop", "people", polars.DataFrame(theirs)
     )
+
+
+def test_each_job_reads_its_tables_as_they_are_by_then(tmp_path: Path) -> None:
+    mine, theirs = (pd.DataFrame(half) for half in data())
+    file = tmp_path / "people.csv"
+    mine.to_csv(file, index=False)
+    p = Pipeline("look", guest="bank", host="shop")
+    p.statistics(p.reader(tables={"bank": "people", "shop": "people"}))
+    parties = ("bank", "shop")
+
+    def means(federation: Federation) -> list[float]:
+        done = federation.run(p)
+        found = [done[party].outputs["statistics.statistics"]["columns"][0] for party in parties]
+        return [column["mean"] for column in found]
+
+    with local(PARTIES, {"bank": {"people": file}, "shop": {"people": theirs}}) as federation:
+        before = means(federation)
+        first = federation.plan(p)
+        mine.assign(g0=mine["g0"] + 10).to_csv(file, index=False)
+        theirs["h0"] += 10
+        assert means(federation) == pytest.approx([value + 10 for value in before])
+        again = federation.plan(p)
+    for party in parties:
+        assert again.tables[party]["reader"].digest != first.tables[party]["reader"].digest
 
 
 def test_a_pipeline_runs_and_each_party_has_its_own() -> None:
@@ -141,3 +169,34 @@ def test_the_package_is_light() -> None:
     assert "Client" in dir(atoll.sdk)
     with pytest.raises(AttributeError):
         _ = atoll.sdk.nothing
+
+
+def _ends_itself(task: Task, parameters: Any) -> Result:
+    """The guest asks its own work to end and fails; the host is still at it."""
+    party = task.party
+    peer = next(name for name in party.roles if name != party.name)
+    if party.name != party.guest:
+        party.channel.receive(peer, "amount", Amount)
+        party.cancel.check()
+        party.channel.send(peer, "amount", Amount(1))
+        return Result()
+    party.cancel.request()
+    party.channel.send(peer, "amount", Amount(1))
+    party.channel.receive(peer, "amount", Amount)
+    raise UserError("ATL-CMP-020", "what went wrong first")
+
+
+def test_a_party_that_ends_its_own_work_ends_nobody_elses() -> None:
+    component = replace(SWAP, run=_ends_itself)
+    steps = {
+        "reader": {"component": "reader", "parameters": {"tables": dict.fromkeys(PARTIES, "rows")}},
+        "swap": {"component": "swap", "inputs": {"table": "reader.table"}},
+    }
+    catalogue = {"reader": CATALOGUE["reader"], "swap": component}
+    mine, theirs = (pa.table(entry) for entry in data(40))
+    frames = {"bank": {"rows": mine}, "shop": {"rows": theirs}}
+    with (
+        local(PARTIES, frames, catalogue=catalogue) as federation,
+        pytest.raises(AtollError, match="went wrong first"),
+    ):
+        federation.run({"name": "ends", "parties": PARTIES, "steps": steps})

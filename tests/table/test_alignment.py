@@ -66,12 +66,14 @@ def test_the_digest_is_of_the_content_alone() -> None:
     assert table().digest() == table().with_alignment(None).digest()
 
 
-def test_label_facts_name_each_class_and_its_first_row() -> None:
-    assert table().label_facts() == LabelFacts("y", (0.0, 1.0), (1, 2))
+def test_label_facts_name_each_class_its_size_and_first_row() -> None:
+    assert table().label_facts() == LabelFacts("y", (0.0, 1.0), (1, 2), sizes=(6, 6))
     assert table().without_label().label_facts() is None
     facts = LabelFacts.of(np.array([3.0, -1.0, 3.0, 0.5]), "y", 2)
-    assert facts == LabelFacts("y", (-1.0, 0.5, 3.0), (3, 5, 2))
-    assert (facts.other_than(3.0), facts.other_than(-1.0, 0.5, 3.0)) == (3, None)
+    assert facts == LabelFacts("y", (-1.0, 0.5, 3.0), (3, 5, 2), sizes=(1, 1, 2))
+    assert (facts.row_of({-1.0, 0.5}), facts.row_of({7.0})) == (3, None)
+    old = {k: v for k, v in facts.to_dict().items() if k != "sizes"}
+    assert LabelFacts.from_dict(old).sizes == ()
     assert LabelFacts.from_dict(facts.to_dict()) == facts
 
 

@@ -207,6 +207,8 @@ def test_features_that_are_no_numbers_are_refused(column: Any, code: str) -> Non
 def test_misuse_is_refused() -> None:
     with refused("ATL-TAB-016"):
         SMALL.matrix(["id"])
+    with refused("ATL-TAB-016"):
+        Table.from_columns(pa.array([1, 2]), {"x": pa.array([1.0, 2.0])}, label="id")
     with refused("ATL-TAB-021"):
         Table([SMALL.partitions[0], SMALL.select(["x"]).partitions[0]], "id")
     with refused("ATL-TAB-021"):

@@ -70,6 +70,7 @@ def job(view: views.JobView) -> str:
         ("moved", _moved(view)),
         ("tags", names(view.tags)),
         ("notes", view.notes),
+        ("place", view.place),
         ("hint", view.hint),
     )
     return f"{head}\n\n{steps(view)}" if view.steps else head

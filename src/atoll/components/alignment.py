@@ -87,7 +87,8 @@ def absent(step: str, name: str, kind: str, party: str, source: str | None = Non
         f"this party gets no {kind} here{where}",
         party=party,
         place=f"steps.{step}.inputs.{name}",
-        hint="each party needs one; an intersection for one side alone leaves the other without",
+        hint="each party needs one; an intersection leaves those without that its `receivers` "
+        "do not name",
     )
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from pydantic import BaseModel
 
 from atoll.channel.party import Party
+from atoll.components.lineage import Lineage
 from atoll.core import codec
 from atoll.core.names import Role
 from atoll.core.report import Report
@@ -48,6 +49,11 @@ class Tables(Protocol):
         ...
 
 
+def numbered(ports: Iterable[str]) -> list[str]:
+    """Return ports in the order of their numbers: ``tables.2`` before ``tables.10``."""
+    return sorted(ports, key=lambda port: (len(port), port))
+
+
 @dataclass(frozen=True)
 class Task:
     """One party's share of a step: who it is, its inputs by port, and its own tables."""
@@ -57,22 +63,23 @@ class Task:
     inputs: Mapping[str, Any]
     tables: Tables
 
-    def agreed(self, table: Table, output: str, *sources: Table) -> Table:
+    def agreed(self, table: Table, output: str, *sources: Table, chosen: bytes = b"") -> Table:
         """Return a table whose rows are the same, in the same order, at all parties of this step.
 
         The caller vouches for it: all parties chose these rows alike, from ``sources`` (if any)
-        whose rows were agreed on before; if those were not, the result is not either.
+        whose rows were agreed on before; if those were not, the result is not either. ``chosen``
+        is a digest of which rows it kept, where each party looked for itself: others then differ.
         """
         parents = [source.alignment for source in sources]
         if None in parents:
             return table.with_alignment(None)
-        made = ["atoll/alignment/v1", self.party.session, output, table.num_rows, parents]
+        made = ["atoll/alignment/v1", self.party.session, output, table.num_rows, parents, chosen]
         return table.with_alignment(codec.digest(made))
 
     def several(self, port: str) -> list[Any]:
         """Return the inputs of a port that takes many, in the order of their numbers."""
         named = {key: value for key, value in self.inputs.items() if key.partition(".")[0] == port}
-        return [named[key] for key in sorted(named, key=lambda key: (len(key), key))]
+        return [named[key] for key in numbered(named)]
 
 
 @dataclass(frozen=True)
@@ -84,6 +91,10 @@ class Result:
     report: Report | None = None
 
 
+# Values of a label, each once, and the most rows that each may have.
+Classes = tuple[tuple[float, int], ...]
+
+
 @dataclass(frozen=True)
 class ArtifactFacts:
     """What a plan knows of an artifact at one party before it is there.
@@ -91,6 +102,9 @@ class ArtifactFacts:
     ``rows`` is the most that it may have (0: not known), ``columns`` are its features (a model's:
     those of its training; None: not known), ``label`` is the label's column if it has one.
     ``aligned``: the parties agreed on its rows. ``sources`` are the steps that bring the rows in.
+    ``classes`` are those that its label may have, with the most rows of each: known to the party
+    whose label it is, in its own planning alone. ``lineage`` is what the planning makes of
+    ``Component.rows``.
     """
 
     kind: str
@@ -99,6 +113,22 @@ class ArtifactFacts:
     label: str | None = None
     aligned: bool = False
     sources: tuple[str, ...] = ()
+    classes: Classes | None = None
+    lineage: Lineage | None = None
+
+    def within(self, rows: int, classes: Classes | None = None) -> ArtifactFacts:
+        """Return what is known of some of these rows: at most ``rows`` (0: not known) are left.
+
+        ``classes`` take the place of its own, where they are known.
+        """
+        known = self.classes if classes is None else classes
+        sizes = [count for count in (self.rows, rows) if count]
+        if known is not None:
+            sizes.append(sum(count for _, count in known))
+        most = min(sizes, default=0)
+        if known is not None:
+            known = tuple((value, min(count, most)) for value, count in known)
+        return replace(self, rows=most, classes=known)
 
 
 # What each party has, by its name; a party that is not named has nothing.
@@ -111,12 +141,14 @@ class Facts:
 
     ``inputs`` are the connected inputs, numbered where there are several (``tables.0``), and what
     each party has there; ``tables`` are those that the step itself brings in, where it is known.
+    ``labels`` are what a party knows of their labels in its own planning, and empty in the common.
     """
 
     step: str
     roles: Mapping[str, Role]
     inputs: Mapping[str, ByParty] = field(default_factory=dict)
     tables: Mapping[str, TableFacts] = field(default_factory=dict)
+    labels: Mapping[str, LabelFacts] = field(default_factory=dict)
 
     @property
     def guest(self) -> str:
@@ -158,7 +190,8 @@ class OwnFacts:
     """What one party knows of a step before it runs, for its own planning: nothing is sent.
 
     ``inputs`` are by port what the party has there, ``labels`` by port the labels of the tables
-    that those rows come from. ``part`` returns the party's own part of a registered model.
+    that those rows come from, ``tables`` those tables. ``part`` returns the party's own part of a
+    registered model.
     """
 
     step: str
@@ -167,21 +200,24 @@ class OwnFacts:
     inputs: Mapping[str, ArtifactFacts]
     labels: Mapping[str, tuple[LabelFacts, ...]]
     part: Callable[[str, int], Any]
+    tables: Mapping[str, tuple[TableDeclaration, ...]] = field(default_factory=dict)
 
     def classes(self, port: str) -> frozenset[float] | None:
-        """Return the classes of a port's labels, those of all its tables; None if not known."""
-        found = self.labels.get(port, ())
-        if not found or any(label.more for label in found):
-            return None
-        return frozenset(value for label in found for value in label.classes)
+        """Return the classes that a port's label may have; None if not known."""
+        found = self.inputs[port].classes if port in self.inputs else None
+        return None if found is None else frozenset(value for value, _ in found)
 
 
 @dataclass(frozen=True)
 class TableDeclaration:
-    """A table that a step brings in: what all parties are told of it, and what its owner knows."""
+    """A table that a step brings in: what all parties are told of it, and what its owner knows.
+
+    ``open`` returns the table, or what stands for it until rows are used.
+    """
 
     facts: TableFacts
     label: LabelFacts | None = None
+    open: Callable[[], Table] | None = None
 
 
 @dataclass(frozen=True)
@@ -209,6 +245,9 @@ Entry = Callable[[Task, Any], Result]
 Declare = Callable[[str, str, Any, Tables], TableDeclaration | None]
 Describe = Callable[[Facts, Any], Terms]
 Check = Callable[[OwnFacts, Any], None]
+# How the rows of an output follow from an input: all of them (of all its sources, where it takes
+# many), some of them, or those that all parties have in common.
+Follows = Literal["all", "some", "common"]
 
 
 @dataclass(frozen=True)
@@ -228,8 +267,8 @@ class Component:
     ``describe`` says for the plan what is revealed and what comes out; it raises a ``UserError``
     for what cannot run. ``declare`` is for components that bring in a table: given the party, the
     guest, parameters and tables, it returns that table's facts. ``check`` refuses, with the party's
-    own parameters and knowledge, what only that party can see. ``origin`` is set for components of
-    others.
+    own parameters and knowledge, what only that party can see. ``rows`` says of outputs, by input,
+    how their rows follow from it. ``origin`` is set for components of others.
     """
 
     name: str
@@ -243,6 +282,7 @@ class Component:
     roles: frozenset[Role] = frozenset({Role.GUEST, Role.HOST})
     declare: Declare | None = None
     check: Check | None = None
+    rows: Mapping[str, tuple[str, Follows]] = field(default_factory=dict)
     origin: Origin | None = None
 
     def schema(self) -> Schema:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from atoll.components.api import ArtifactFacts, Component, Facts, OwnFacts, Result, Task, Terms
 from atoll.components.columns import expect_columns
-from atoll.components.scores import Scores
+from atoll.components.scores import Scores, scores_of
 from atoll.components.unused import unused_panels
 from atoll.core.report import BarPanel, LinePanel, Panel, Report, Series, TablePanel
 from atoll.core.settings import require_insecure
@@ -115,7 +115,8 @@ def _estimate(facts: Facts, parameters: BoostingParameters) -> int:
 def describe(facts: Facts, parameters: BoostingParameters) -> Terms:
     """Say what training reveals, about how much it sends, and what that is worth to an attacker.
 
-    Errors: ATL-BST-001 and ATL-BST-003, for what cannot be trained.
+    Errors: ATL-BST-001 and ATL-BST-003, for what cannot be trained; ATL-BST-010 labels of one
+    class.
     """
     rows, train = facts.least_rows(), facts.inputs["train"]
     boosting.check_plan(parameters, rows, validated="validation" in facts.inputs)
@@ -125,23 +126,21 @@ def describe(facts: Facts, parameters: BoostingParameters) -> Terms:
         party: ArtifactFacts("boosting.model", columns=t.columns) for party, t in train.items()
     }
     own = train[facts.guest]
-    scores = ArtifactFacts("scores", own.rows, label=own.label, sources=own.sources)
+    if rows == 1 or (own.classes is not None and len(own.classes) == 1):
+        raise boosting.one_class().located(party=facts.guest)
     return Terms(
         implementation=f"boosting.federated.{parameters.implementation}",
         trust_model="federated",
         reveals=boosting.reveals(parameters.implementation),
         minimums={"group": parameters.minimum_rows, "leaf": parameters.leaf_rows},
         estimated_bytes=_estimate(facts, parameters),
-        outputs={"model": models, "scores": {facts.guest: scores}},
+        outputs={"model": models, "scores": {facts.guest: scores_of(own)}},
         warnings=tuple(boosting.plan_warnings(parameters, rows)),
     )
 
 
 def check(own: OwnFacts, parameters: BoostingParameters) -> None:
-    """Refuse what only tests may run, and labels of one class. Errors: ATL-SET-001, ATL-BST-010."""
-    classes = own.classes("train")
-    if classes is not None and len(classes) == 1:
-        raise boosting.one_class().located(party=own.party)
+    """Refuse what only tests may run. Errors: ATL-SET-001."""
     if parameters.implementation == "ideal":
         require_insecure("the ideal histogram")
 

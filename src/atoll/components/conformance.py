@@ -31,7 +31,16 @@ from atoll.core.reveal import Reveal, evaluate
 from atoll.jobs.schema import party_local
 from atoll.table import Table
 
-__all__ = ["CHECKS", "PARAMETERS", "Case", "Check", "ConformanceError", "name_of", "play"]
+__all__ = [
+    "CHECKS",
+    "PARAMETERS",
+    "Case",
+    "Check",
+    "ConformanceError",
+    "check_facts",
+    "name_of",
+    "play",
+]
 
 _NAME = re.compile(r"[a-z][a-z0-9_-]{0,62}")
 _FILE = re.compile(r"[a-z0-9][a-z0-9_.-]{0,99}")
@@ -138,10 +147,10 @@ def runs_and_keeps_to_its_outputs(component: Component, cases: Sequence[Case]) -
             for output, value in result.outputs.items():
                 held = trial.terms.outputs.get(output, {})
                 _require(party in held, f"{party} gets {output}, but the plan does not say so")
-                _check_facts(f"{output} of {party}", held[party], value)
+                check_facts(f"{output} of {party}", held[party], value)
 
 
-def _check_facts(output: str, said: ArtifactFacts, value: Any) -> None:
+def check_facts(output: str, said: ArtifactFacts, value: Any) -> None:
     """What the plan says of an output holds of it; what it does not know is not asked."""
     found = artifact_facts(said.kind, value)
     if isinstance(value, Table | Scores):

@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import Field
 
-from atoll.components.api import ArtifactFacts, Component, Facts, OwnFacts, Result, Task, Terms
+from atoll.components.api import ArtifactFacts, Component, Facts, Result, Task, Terms
 from atoll.jobs.definition import Frozen
 from atoll.jobs.schema import Port
 from atoll.learning.evaluation import evaluate, one_class
@@ -36,17 +36,13 @@ def run(task: Task, parameters: EvaluationParameters) -> Result:
 
 
 def describe(facts: Facts, parameters: EvaluationParameters) -> Terms:
-    """Nothing leaves the party that holds the scores."""
+    """Nothing leaves the party that holds the scores. Errors: ATL-EVA-004 labels of one class."""
     held = facts.inputs["scores"]
+    for scores in facts.inputs.values():
+        for party, known in scores.items():
+            if known.rows == 1 or (known.classes is not None and len(known.classes) == 1):
+                raise one_class().located(party=party)
     return Terms(outputs={"metrics": {party: ArtifactFacts("metrics") for party in held}})
-
-
-def check(own: OwnFacts, parameters: EvaluationParameters) -> None:
-    """Refuse labels of one class. Errors: ATL-EVA-004."""
-    for port in own.inputs:
-        classes = own.classes(port)
-        if classes is not None and len(classes) == 1:
-            raise one_class().located(party=own.party)
 
 
 EVALUATION = Component(
@@ -55,7 +51,6 @@ EVALUATION = Component(
     parameters=EvaluationParameters,
     run=run,
     describe=describe,
-    check=check,
     sources=("atoll.learning.evaluation",),
     inputs={
         "scores": Port("scores", label="binary"),

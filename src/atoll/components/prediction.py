@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from atoll.components.api import ArtifactFacts, Component, Facts, Result, Task, Terms
+from atoll.components.api import Component, Facts, Result, Task, Terms
 from atoll.components.columns import expect_columns
-from atoll.components.scores import Scores
+from atoll.components.scores import Scores, scores_of
 from atoll.components.unused import unused_report
 from atoll.core.errors import InternalError
 from atoll.jobs.definition import Frozen
@@ -45,8 +45,7 @@ def describe(facts: Facts, parameters: PredictionParameters) -> Terms:
     """
     for party, model in facts.inputs["model"].items():
         expect_columns(model, facts.inputs["table"][party], party, f"steps.{facts.step}")
-    rows = facts.inputs["table"][facts.guest]
-    scores = ArtifactFacts("scores", rows.rows, label=rows.label, sources=rows.sources)
+    scores = scores_of(facts.inputs["table"][facts.guest])
     return Terms(
         implementation="boosting.score",
         trust_model="federated",

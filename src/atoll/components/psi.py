@@ -10,13 +10,19 @@ from atoll.core.settings import require_insecure
 from atoll.jobs.schema import Port
 from atoll.operators import psi
 from atoll.operators.psi import PsiParameters, star
-from atoll.operators.psi.pair import too_small
+from atoll.operators.psi.pair import empty, too_small
 
 
 def run(task: Task, parameters: PsiParameters) -> Result:
-    """Intersect, and align this party's table; a party that is not entitled gets the count."""
+    """Intersect, and align this party's table; a party that is not entitled gets the count.
+
+    Errors: those of ``psi.run``; ATL-PSI-004 also if a table would come out empty.
+    """
     table = task.inputs["table"]
     found = psi.run(task.party, table.ids(), parameters)
+    # A count of none is an answer, a table without rows is no table.
+    if not found.count and parameters.receivers != "none":
+        raise empty()
     panel = KeyValuePanel(title="Rows", values={"own": table.num_rows, "in common": found.count})
     report = Report(title="Intersection", panels=(panel,))
     if found.indices is None:
@@ -34,7 +40,7 @@ def describe(facts: Facts, parameters: PsiParameters) -> Terms:
         star.check(parameters)
     for party in facts.roles:
         if 0 < facts.rows(party) < parameters.minimum_intersection:
-            raise too_small(party)
+            raise too_small(parameters, party, facts.rows(party))
     guest, hosts = facts.rows(facts.guest), [facts.rows(host) for host in facts.hosts]
     estimate = 0
     for rows in hosts:
@@ -50,7 +56,7 @@ def describe(facts: Facts, parameters: PsiParameters) -> Terms:
         estimate += cost["guest_to_host"] + cost["host_to_guest"]
     most = facts.least_rows()
     common = {
-        name: replace(facts.inputs["table"][name], rows=most, aligned=True)
+        name: replace(facts.inputs["table"][name].within(most), aligned=True)
         for name, role in facts.roles.items()
         if parameters.entitles(role)
     }
@@ -86,4 +92,5 @@ PSI = Component(
     sources=("atoll.operators.psi", "atoll.crypto"),
     inputs={"table": Port("table", everywhere=True)},
     outputs={"table": "table"},
+    rows={"table": ("table", "common")},
 )

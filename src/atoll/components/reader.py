@@ -8,6 +8,7 @@ from pydantic import Field
 
 from atoll.components.api import (
     ArtifactFacts,
+    Classes,
     Component,
     Facts,
     Result,
@@ -24,6 +25,7 @@ from atoll.table.rule import ID_RULE
 
 if TYPE_CHECKING:
     from atoll.table import Table
+    from atoll.table.labels import LabelFacts
 
 Text = Annotated[str, Field(max_length=256)]
 
@@ -90,7 +92,7 @@ def declare(
         label=table.label_name,
         id_rule=ID_RULE,
     )
-    return TableDeclaration(facts, table.label_facts())
+    return TableDeclaration(facts, table.label_facts(), lambda: table)
 
 
 def brought(facts: Facts, label: str | None, *, aligned: bool = False) -> dict[str, ArtifactFacts]:
@@ -105,8 +107,15 @@ def brought(facts: Facts, label: str | None, *, aligned: bool = False) -> dict[s
             label=label if party == facts.guest else None,
             aligned=aligned,
             sources=(facts.step,),
+            classes=None if known is None else _classes(facts.labels.get(party), known.rows),
         )
     return made
+
+
+def _classes(label: LabelFacts | None, rows: int) -> Classes | None:
+    if label is None or label.more:
+        return None
+    return tuple(zip(label.classes, label.sizes or (rows,) * len(label.classes), strict=True))
 
 
 def describe(facts: Facts, parameters: ReaderParameters) -> Terms:

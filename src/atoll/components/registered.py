@@ -80,16 +80,16 @@ def _fits(part: Part, roles: Mapping[str, Role]) -> bool:
 
 
 def describe(facts: Facts, parameters: RegisteredModelParameters) -> Terms:
-    """Nothing is sent; the columns of a registered model are known to its holders alone.
+    """Nothing is sent; which columns a registered model has is known to who holds its part.
 
-    Errors: ATL-MOD-003 a party's table lacks columns of a part that comes from this very job.
+    Errors: ATL-MOD-003 a party's table lacks columns of a model that comes from a step.
     """
-    held = facts.inputs.get(PART) or facts.everyone("boosting.model")
+    model = facts.inputs.get(PART) or facts.everyone("boosting.model")
     table = {}
-    for party, rows in facts.inputs["table"].items():
-        expect_columns(held[party], rows, party, f"steps.{facts.step}")
-        table[party] = replace(rows, columns=held[party].columns)
-    return Terms(outputs={"model": held, "table": table})
+    for party, held in facts.inputs["table"].items():
+        expect_columns(model[party], held, party, f"steps.{facts.step}")
+        table[party] = replace(held, columns=model[party].columns)
+    return Terms(outputs={"model": model, "table": table})
 
 
 def check(own: OwnFacts, parameters: RegisteredModelParameters) -> None:
@@ -126,4 +126,5 @@ REGISTERED_MODEL = Component(
         PART: Port("boosting.model", optional=True, purpose=Purpose.MODEL, everywhere=True),
     },
     outputs={"model": "boosting.model", "table": "table"},
+    rows={"table": ("table", "all")},
 )

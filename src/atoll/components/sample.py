@@ -7,7 +7,7 @@ draw is fresh in every run, also in those of a job with a seed.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
@@ -88,6 +88,14 @@ def run(task: Task, parameters: SampleParameters) -> Result:
     return Result({"table": kept}, report=_report(table, kept))
 
 
+def _pairs(parameters: SampleParameters) -> list[tuple[float, float]]:
+    return [(share.label, share.fraction) for share in parameters.shares]
+
+
+def _no_row() -> DataError:
+    return DataError("ATL-CMP-040", "the sample keeps no row", place="parameters")
+
+
 def _no_label() -> DataError:
     return DataError("ATL-CMP-042", "a stratified sample needs the guest's labelled table")
 
@@ -112,10 +120,10 @@ def _stratified(
         party.secret_rng,
         fraction=parameters.fraction,
         count=parameters.count,
-        shares=[(share.label, share.fraction) for share in parameters.shares],
+        shares=_pairs(parameters),
     )
     if not len(chosen):
-        raise DataError("ATL-CMP-040", "the sample keeps no row", place="parameters")
+        raise _no_row()
     flags = np.zeros(table.num_rows, dtype=np.bool_)
     flags[chosen] = True
     bits = np.packbits(flags, bitorder="little")
@@ -158,17 +166,14 @@ def _report(table: Table, kept: Table) -> Report:
 def describe(facts: Facts, parameters: SampleParameters) -> Terms:
     """At random nothing is sent; stratified, the guest tells which rows it kept.
 
-    Errors: ATL-CMP-040 larger than the table, ATL-CMP-042 stratified without the guest's label.
+    Errors: ATL-CMP-040 larger than the table or without any row, ATL-CMP-042 stratified without
+    the guest's label.
     """
     table = facts.inputs["table"]
     most = facts.least_rows()
     if most and parameters.count is not None:
         sampling.size_of(most, None, parameters.count)
-    kept = {
-        "table": {
-            party: replace(held, rows=_most(held, parameters)) for party, held in table.items()
-        }
-    }
+    kept = {"table": {party: _kept(held, parameters) for party, held in table.items()}}
     if parameters.method == "random":
         return Terms(outputs=kept)
     if facts.guest not in table or table[facts.guest].label is None:
@@ -193,21 +198,29 @@ def describe(facts: Facts, parameters: SampleParameters) -> Terms:
     )
 
 
-def _most(held: ArtifactFacts, parameters: SampleParameters) -> int:
-    """Return the most rows that are kept of a table with at most so many."""
+def _kept(held: ArtifactFacts, parameters: SampleParameters) -> ArtifactFacts:
+    """Return what is known of a sample of a table. Errors: ATL-CMP-040 it keeps no row."""
+    fraction, shares = parameters.fraction, dict(_pairs(parameters))
     if parameters.count is not None:
-        return parameters.count
-    return held.rows
+        return held.within(parameters.count)
+    if parameters.method == "random":
+        return held.within(sampling.size_of(held.rows, fraction, None) if held.rows else 0)
+    classes = held.classes
+    if classes is not None:
+        wanted = ((v, sampling.share_of(n, shares.get(v, 1.0), fraction)) for v, n in classes)
+        classes = tuple((value, count) for value, count in wanted if count)
+    if classes == () or (shares and not any(shares.values())):
+        raise _no_row()
+    return held.within(0, classes)
 
 
 def check(own: OwnFacts, parameters: SampleParameters) -> None:
     """Refuse what the guest's label does not allow. Errors: ATL-CMP-041."""
     if parameters.method == "stratified":
-        for label in own.labels.get("table", ()):
-            if label.more:
-                raise sampling.too_many_classes()
-            if parameters.shares:
-                sampling.check_shares(label.classes, {s.label for s in parameters.shares})
+        if any(label.more for label in own.labels.get("table", ())):
+            raise sampling.too_many_classes()
+        if parameters.shares:
+            sampling.check_shares(own.classes("table") or (), dict(_pairs(parameters)))
 
 
 SAMPLE = Component(
@@ -220,4 +233,5 @@ SAMPLE = Component(
     sources=("atoll.learning.features.sampling",),
     inputs={"table": Port("table", aligned=True)},
     outputs={"table": "table"},
+    rows={"table": ("table", "some")},
 )

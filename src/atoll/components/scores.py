@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import io
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from atoll.components.api import ArtifactFacts
+
 Floats = npt.NDArray[np.float64]
+
+
+def scores_of(table: ArtifactFacts) -> ArtifactFacts:
+    """Return what a plan knows of the scores of a table's rows."""
+    return replace(table, kind="scores", columns=None, aligned=False)
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from pydantic import Field
 
-from atoll.components.api import Component, Facts, Result, Task, Terms
+from atoll.components.api import ArtifactFacts, Component, Facts, Result, Task, Terms
 from atoll.core.errors import DataError
 from atoll.core.random import PublicRandom
 from atoll.jobs.definition import Frozen
@@ -34,13 +34,18 @@ def run(task: Task, parameters: SplitParameters) -> Result:
     rows = table.num_rows
     if rows < 2:
         raise _too_few()
-    held = min(max(round(rows * parameters.fraction), 1), rows - 1)
+    held = held_out(rows, parameters.fraction)
     public = task.party.public_rng
     if parameters.seed is not None:
         public = PublicRandom(b"atoll/split/v1" + parameters.seed.to_bytes(8, "big"))
     order = public.generator(task.step, 0, "split").permutation(rows)
     chosen = {"train": np.sort(order[held:]), "test": np.sort(order[:held])}
     return Result({n: task.agreed(table.take(at), n, table) for n, at in chosen.items()})
+
+
+def held_out(rows: int, fraction: float) -> int:
+    """Return how many of at least two rows are held out; more rows never mean fewer."""
+    return min(max(round(rows * fraction), 1), rows - 1)
 
 
 def _too_few() -> DataError:
@@ -51,8 +56,12 @@ def describe(facts: Facts, parameters: SplitParameters) -> Terms:
     """Nothing is sent: every party draws alike. Errors: ATL-JOB-014 fewer than two rows."""
     if facts.least_rows() == 1:
         raise _too_few()
-    table = facts.inputs["table"]
-    return Terms(outputs={"train": table, "test": table})
+    made: dict[str, dict[str, ArtifactFacts]] = {"train": {}, "test": {}}
+    for party, table in facts.inputs["table"].items():
+        held = held_out(table.rows, parameters.fraction) if table.rows else 0
+        made["train"][party] = table.within(table.rows - held)
+        made["test"][party] = table.within(held)
+    return Terms(outputs=made)
 
 
 SPLIT = Component(
@@ -64,4 +73,5 @@ SPLIT = Component(
     sources=("atoll.components.split",),
     inputs={"table": Port("table", aligned=True)},
     outputs={"train": "table", "test": "table"},
+    rows={"train": ("table", "some"), "test": ("table", "some")},
 )

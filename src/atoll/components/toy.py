@@ -98,10 +98,10 @@ def declare(
         label=LABEL if party == guest else None,
         id_rule=ID_RULE,
     )
-    if party != guest:
-        return TableDeclaration(facts)
-    values = _label(_shared(0, parameters)).astype(np.float64)
-    return TableDeclaration(facts, LabelFacts.of(values, LABEL))
+    label = None
+    if party == guest:
+        label = LabelFacts.of(_label(_shared(0, parameters)).astype(np.float64), LABEL)
+    return TableDeclaration(facts, label, lambda: make(party, guest, parameters))
 
 
 def describe(facts: Facts, parameters: ToyParameters) -> Terms:

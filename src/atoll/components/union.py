@@ -5,11 +5,28 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from atoll.components.api import ArtifactFacts, Component, Facts, Result, Task, Terms
+from atoll.components.api import (
+    ArtifactFacts,
+    Classes,
+    Component,
+    Facts,
+    OwnFacts,
+    Result,
+    TableDeclaration,
+    Task,
+    Terms,
+    numbered,
+)
 from atoll.core.errors import DataError
 from atoll.core.report import KeyValuePanel, Report
 from atoll.jobs.schema import Port
-from atoll.learning.features.union import UnionParameters, Unity, check_columns, unite
+from atoll.learning.features.union import (
+    UnionParameters,
+    Unity,
+    check_columns,
+    shared,
+    unite,
+)
 
 if TYPE_CHECKING:
     from atoll.table import Table
@@ -24,7 +41,9 @@ def run(task: Task, parameters: UnionParameters) -> Result:
     if len(tables) < len(given):
         raise _only_some()
     made = unite(tables, parameters.duplicates)
-    return Result({"table": task.agreed(made.table, "table", *tables)}, report=_report(made))
+    # Ids decide what is kept, and aligned rows need not have the same ids at all parties.
+    table = task.agreed(made.table, "table", *tables, chosen=made.kept)
+    return Result({"table": table}, report=_report(made))
 
 
 def _only_some(party: str | None = None) -> DataError:
@@ -41,14 +60,21 @@ def _report(made: Unity) -> Report:
 
 
 def describe(facts: Facts, parameters: UnionParameters) -> Terms:
-    """Nothing leaves a party. Errors: ATL-CMP-030 other columns, ATL-CMP-032 some tables only."""
+    """Nothing leaves a party.
+
+    Errors: ATL-CMP-030 other columns, ATL-CMP-031 tables that share rows for certain, ATL-CMP-032
+    some tables only.
+    """
     made = {}
     for party in sorted(facts.roles):
-        tables = [held[party] for held in facts.inputs.values() if party in held]
+        inputs = (facts.inputs[port] for port in numbered(facts.inputs))
+        tables = [held[party] for held in inputs if party in held]
         if tables and len(tables) < len(facts.inputs):
             raise _only_some(party)
         if tables:
             _check_columns(party, tables)
+            if parameters.duplicates == "error":
+                _check_shared(party, tables)
             made[party] = _united(tables)
     return Terms(outputs={"table": made})
 
@@ -61,16 +87,64 @@ def _check_columns(party: str, tables: Sequence[ArtifactFacts]) -> None:
             check_columns(first.columns, table.columns, labels, number, party)
 
 
-def _united(tables: Sequence[ArtifactFacts]) -> ArtifactFacts:
+def _check_shared(party: str, tables: Sequence[ArtifactFacts]) -> None:
+    for number, table in enumerate(tables):
+        for earlier in tables[:number]:
+            if earlier.lineage and table.lineage and earlier.lineage.overlaps(table.lineage):
+                raise shared(f"tables.{number}", party)
+
+
+def _distinct(tables: Sequence[ArtifactFacts]) -> list[ArtifactFacts]:
+    """Leave out tables that add no row, as all of theirs are in another one."""
+    kept = list(tables)
+    for at in reversed(range(len(kept))):
+        own, others = kept[at].lineage, [*kept[:at], *kept[at + 1 :]]
+        if own and any(other.lineage and own.among(other.lineage) for other in others):
+            kept = others
+    return kept
+
+
+def _united(given: Sequence[ArtifactFacts]) -> ArtifactFacts:
+    tables = _distinct(given)
     known = all(table.rows for table in tables)
     return ArtifactFacts(
         "table",
         rows=sum(table.rows for table in tables) if known else 0,
-        columns=tables[0].columns,
-        label=tables[0].label,
-        aligned=all(table.aligned for table in tables),
-        sources=tuple(dict.fromkeys(source for table in tables for source in table.sources)),
+        columns=given[0].columns,
+        label=given[0].label,
+        aligned=all(table.aligned for table in given),
+        sources=tuple(dict.fromkeys(source for table in given for source in table.sources)),
+        classes=_classes(tables),
     )
+
+
+def _classes(tables: Sequence[ArtifactFacts]) -> Classes | None:
+    found: dict[float, int] = {}
+    for table in tables:
+        if table.classes is None:
+            return None
+        for value, count in table.classes:
+            found[value] = found.get(value, 0) + count
+    return tuple(sorted(found.items()))
+
+
+def check(own: OwnFacts, parameters: UnionParameters) -> None:
+    """Refuse whole tables of this party that share ids. Errors: ATL-CMP-031."""
+    if parameters.duplicates != "error":
+        return
+    ports = [port for port in numbered(own.inputs) if _is_whole(own.inputs[port])]
+    for at, port in enumerate(ports):
+        for earlier in ports[:at]:
+            if any(_share(one, two) for one in own.tables[earlier] for two in own.tables[port]):
+                raise shared(port, own.party)
+
+
+def _is_whole(table: ArtifactFacts) -> bool:
+    return table.lineage is not None and table.lineage.whole
+
+
+def _share(one: TableDeclaration, two: TableDeclaration) -> bool:
+    return bool(one.open and two.open and one.open().shares_ids(two.open()))
 
 
 UNION = Component(
@@ -79,7 +153,9 @@ UNION = Component(
     parameters=UnionParameters,
     run=run,
     describe=describe,
+    check=check,
     sources=("atoll.learning.features.union",),
     inputs={"tables": Port("table", many=True)},
     outputs={"table": "table"},
+    rows={"table": ("tables", "all")},
 )

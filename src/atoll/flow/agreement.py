@@ -50,7 +50,8 @@ class Credentials(Protocol):
 class Position:
     """What one party brings to the table: its job, tables and terms.
 
-    ``approve`` decides on the plan and says for how many runs; it raises ATL-PLN-006 to refuse.
+    ``verify`` raises for what this party alone can see to be wrong with the plan; ``approve``
+    decides on it and says for how many runs, and raises ATL-PLN-006 to refuse.
     ``wall`` is the time in seconds since 1970, ``validity`` how long its approval holds.
     """
 
@@ -63,6 +64,7 @@ class Position:
     ledger: Ledger
     wall: Callable[[], float]
     validity: float = 3600.0
+    verify: Callable[[Plan], None] = lambda plan: None
 
 
 @dataclass(frozen=True)
@@ -76,7 +78,8 @@ class Agreement:
 def prepare(position: Position, channel: Channel) -> tuple[Plan, dict[str, PublicKey]]:
     """Swap declarations and make the plan; nothing is approved yet.
 
-    Errors: ATL-PLN-001 another job or other code, ATL-PLN-005 a declaration that is none.
+    Errors: ATL-PLN-001 another job or other code, ATL-PLN-005 a declaration that is none, those
+    of ``build`` and of the position's ``verify``.
     """
     components = component_facts(position.job, position.catalogue)
     mine = Declaration(
@@ -97,7 +100,9 @@ def prepare(position: Position, channel: Channel) -> tuple[Plan, dict[str, Publi
         tables[peer] = _tables(peer, said.tables)
         keys[peer] = _key(position, peer, said.certificate)
     prints = {party: approvals.key_fingerprint(key) for party, key in keys.items()}
-    return build(position.job, position.catalogue, tables, prints), keys
+    plan = build(position.job, position.catalogue, tables, prints)
+    position.verify(plan)
+    return plan, keys
 
 
 def _key(position: Position, party: str, certificate: bytes) -> PublicKey:

@@ -6,14 +6,16 @@ what all of them declared, and alone before, with what it knows of its own table
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel
 
 from atoll.components.alignment import absent, unaligned
 from atoll.components.api import (
+    ArtifactFacts,
     ByParty,
     Catalogue,
     Component,
@@ -22,10 +24,15 @@ from atoll.components.api import (
     TableDeclaration,
     Terms,
 )
-from atoll.core.errors import DataError, InternalError, PeerError, UserError
+from atoll.components.lineage import Lineage
+from atoll.core import codec
+from atoll.core.errors import AtollError, DataError, InternalError, PeerError, UserError
 from atoll.jobs.definition import Job, Step
 from atoll.jobs.plan import TableFacts
 from atoll.jobs.validation import order
+
+if TYPE_CHECKING:
+    from atoll.table.labels import LabelFacts
 
 Declared = Mapping[str, Mapping[str, TableFacts]]
 Parameters = Mapping[str, BaseModel]
@@ -60,7 +67,13 @@ def infer(job: Job, catalogue: Catalogue, parameters: Parameters, declared: Decl
     return _infer(job, catalogue, parameters, declared)
 
 
-def _infer(job: Job, catalogue: Catalogue, parameters: Parameters, declared: Declared) -> Inference:
+def _infer(
+    job: Job,
+    catalogue: Catalogue,
+    parameters: Parameters,
+    declared: Declared,
+    labels: Mapping[str, Mapping[str, LabelFacts]] | None = None,
+) -> Inference:
     known: dict[str, ByParty] = {}
     facts: dict[str, Facts] = {}
     terms: dict[str, Terms] = {}
@@ -69,19 +82,66 @@ def _infer(job: Job, catalogue: Catalogue, parameters: Parameters, declared: Dec
         component = catalogue[step.component]
         inputs = {port: known[source] for port, source in sorted(step.inputs.items())}
         tables = {party: told[name] for party, told in declared.items() if name in told}
-        facts[name] = Facts(name, job.parties, inputs, tables)
+        facts[name] = Facts(name, job.parties, inputs, tables, (labels or {}).get(name, {}))
         _check_ports(component, step, facts[name])
-        terms[name] = component.describe(facts[name], parameters[name])
-        known |= _outputs(name, component, terms[name], job)
+        with placed(name, component):
+            terms[name] = component.describe(facts[name], parameters[name])
+        known |= _outputs(component, facts[name], terms[name])
     return Inference(facts, terms)
 
 
-def _outputs(name: str, component: Component, terms: Terms, job: Job) -> dict[str, ByParty]:
+@contextmanager
+def placed(step: str, component: Component) -> Iterator[None]:
+    """Say in the place of an error which step of the job it is about."""
+    try:
+        yield
+    except AtollError as error:
+        first = (error.place or "").partition(".")[0]
+        if error.place is None:
+            error.place = f"steps.{step}"
+        elif first in component.inputs:
+            error.place = f"steps.{step}.inputs.{error.place}"
+        elif first in component.parameters.model_fields:
+            error.place = f"steps.{step}.parameters.{error.place}"
+        elif first == "parameters":
+            error.place = f"steps.{step}.{error.place}"
+        raise
+
+
+def _outputs(component: Component, facts: Facts, terms: Terms) -> dict[str, ByParty]:
     unknown = terms.outputs.keys() - component.outputs.keys()
-    strangers = {party for held in terms.outputs.values() for party in held} - job.parties.keys()
+    strangers = {party for held in terms.outputs.values() for party in held} - facts.roles.keys()
     if unknown or strangers:
         raise InternalError("ATL-INT-001", f"{component.name} describes what it does not give out")
-    return {f"{name}.{output}": terms.outputs.get(output, {}) for output in component.outputs}
+    return {
+        f"{facts.step}.{output}": {
+            party: replace(entry, lineage=_lineage(component, facts, output, party))
+            for party, entry in terms.outputs.get(output, {}).items()
+        }
+        for output in component.outputs
+    }
+
+
+def _lineage(component: Component, facts: Facts, output: str, party: str) -> Lineage | None:
+    """Follow the rows of an output at a party; None if it is not known how they come about."""
+    name = f"{facts.step}.{output}"
+    if component.declare is not None:
+        known = facts.tables.get(party)
+        return Lineage.of_source(name if known is None else known.digest)
+    if output not in component.rows:
+        return None
+    port, follows = component.rows[output]
+    inputs = [held for at, held in facts.inputs.items() if at.partition(".")[0] == port]
+    parts = [held[party].lineage if party in held else None for held in inputs]
+    own = [part for part in parts if part is not None]
+    if len(own) < len(parts):
+        return None
+    if follows == "all":
+        return Lineage.of_all(name, own)
+    if follows == "common":
+        sets = {p: e.lineage and e.lineage.name for held in inputs for p, e in held.items()}
+        name = codec.digest(["atoll/common-rows/v1", sets])
+    return own[0].some(name)
 
 
 def _check_ports(component: Component, step: Step, facts: Facts) -> None:
@@ -117,20 +177,35 @@ def check_own(
     parameters: tuple[Parameters, Parameters],
     tables: Mapping[str, TableDeclaration],
     part: Callable[[str, int], Any],
+    others: Declared | None = None,
 ) -> None:
     """Refuse what this party can see to be wrong with its own tables, parameters and models.
 
     ``parameters`` are the common ones and the party's; ``part`` returns its part of a registered
-    model. Errors: those of ``infer``; ATL-PLN-011 what hangs on private facts, whatever it is: the
-    code is told to partners, the message is for the own people.
+    model; ``others`` is what the other parties declared, if they did. Errors: those of ``infer``;
+    ATL-PLN-011 what hangs on private facts, whatever it is: the code is told to partners, the
+    message is for the own people.
     """
     common, own = parameters
+    own_facts = {name: table.facts for name, table in tables.items()}
+    declared = {**(others or {}), party: own_facts}
+    labels = {name: {party: t.label} for name, t in tables.items() if t.label is not None}
     try:
-        made = _infer(job, catalogue, common, {party: {n: t.facts for n, t in tables.items()}})
+        _infer(job, catalogue, common, declared)
+        # Once more with what partners are not told: what fails now fails for a private reason.
+        with _privately(party):
+            made = _infer(job, catalogue, common, declared, labels)
     except _UNFORESEEN:
         return
-    try:
+    with _privately(party):
         _check_private(job, catalogue, party, made, own, tables, part)
+
+
+@contextmanager
+def _privately(party: str) -> Iterator[None]:
+    """Give partners one code for whatever is refused. Errors: ATL-PLN-011."""
+    try:
+        yield
     except UserError as error:
         raise DataError(
             "ATL-PLN-011",
@@ -159,20 +234,28 @@ def _check_private(
         }
         for port, found in brought.items():
             if component.inputs[port.partition(".")[0]].label == "binary":
-                _check_labels(name, port, party, found)
+                _check_labels(name, port, inputs[port], party, found)
         labels = {
             port: tuple(table.label for table in found if table.label is not None)
             for port, found in brought.items()
         }
-        seen = OwnFacts(name, party, job.parties, inputs, labels, part)
+        told = {port: tuple(found) for port, found in brought.items()}
+        seen = OwnFacts(name, party, job.parties, inputs, labels, part, told)
         if component.check is not None:
-            component.check(seen, own[name])
+            with placed(name, component):
+                component.check(seen, own[name])
 
 
-def _check_labels(step: str, port: str, party: str, tables: list[TableDeclaration]) -> None:
+def _check_labels(
+    step: str, port: str, held: ArtifactFacts, party: str, tables: list[TableDeclaration]
+) -> None:
     for table in tables:
-        row = None if table.label is None else table.label.other_than(0.0, 1.0)
-        if table.label is not None and row is not None:
+        if table.label is None:
+            continue
+        # A sample may have left classes out.
+        classes = table.label.classes if held.classes is None else [v for v, _ in held.classes]
+        row = table.label.row_of({value for value in classes if value not in (0.0, 1.0)})
+        if row is not None:
             raise DataError(
                 "ATL-PLN-009",
                 "a label is neither 0 nor 1",

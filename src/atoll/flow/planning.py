@@ -12,7 +12,7 @@ from atoll.core.errors import UserError
 from atoll.core.names import Role
 from atoll.core.reveal import Reveal
 from atoll.flow.code import component_code
-from atoll.flow.inference import Declared, check_own, check_structure, infer
+from atoll.flow.inference import Declared, check_own, check_structure, infer, placed
 from atoll.jobs.definition import Job
 from atoll.jobs.plan import ComponentFacts, Plan
 from atoll.jobs.schema import KnownSchemas, Schemas
@@ -140,7 +140,8 @@ def declare(
     for step in order(job):
         component = catalogue[job.steps[step].component]
         if component.declare is not None:
-            made = component.declare(party, guest, own[step], tables)
+            with placed(step, component):
+                made = component.declare(party, guest, own[step], tables)
             if made is not None:
                 found[step] = made
     return found
@@ -152,14 +153,17 @@ def verify(
     party: str,
     declared: Mapping[str, TableDeclaration],
     part: Part,
+    others: Declared | None = None,
 ) -> None:
     """Check what a party alone can see of a job that it is about to agree to.
+
+    ``others`` is what the other parties declared, where that is known already.
 
     Whether this fails says something of private facts, so a partner hears of it only where it was
     let so far. Errors: those of ``check_own``.
     """
     parameters = (filled(job, catalogue), filled(job, catalogue, party))
-    check_own(job, catalogue, party, parameters, declared, part)
+    check_own(job, catalogue, party, parameters, declared, part, others)
 
 
 def no_registry(model: str, version: int) -> NoReturn:

@@ -17,7 +17,7 @@ from pydantic import BaseModel
 from atoll.channel.api import Channel, Counters, Transport
 from atoll.channel.party import Cancel, Party
 from atoll.components.alignment import check_inputs
-from atoll.components.api import Catalogue, Result, Tables, Task
+from atoll.components.api import Catalogue, Result, TableDeclaration, Tables, Task
 from atoll.core.clock import Clock, SystemClock
 from atoll.core.limits import Limits
 from atoll.core.names import Scope
@@ -26,6 +26,7 @@ from atoll.core.report import Report
 from atoll.flow import agreement
 from atoll.flow.agreement import Agreement, Credentials, Position
 from atoll.flow.events import Events, silent
+from atoll.flow.inference import Declared
 from atoll.flow.ledger import Ledger
 from atoll.flow.outputs import Outputs
 from atoll.flow.planning import (
@@ -100,6 +101,7 @@ class Runner:
         self._ledger = Ledger(run.folder)
         self._results: dict[str, Result] = {}
         self._seconds: dict[str, float] = {}
+        self._tables: dict[str, TableDeclaration] = {}
 
     def execute(self) -> Outcome:
         """Run everything; tell the peers of a failure. Errors: whatever ended the run."""
@@ -169,13 +171,19 @@ class Runner:
             run.approve,
             self._ledger,
             run.wall,
+            verify=lambda plan: self._verify(plan.tables),
         )
 
     def _declared(self) -> dict[str, TableFacts]:
         run = self.run
-        found = declare(run.job, run.catalogue, run.party, run.tables)
-        verify(run.job, run.catalogue, run.party, found, no_registry)
-        return {step: declared.facts for step, declared in found.items()}
+        self._tables = declare(run.job, run.catalogue, run.party, run.tables)
+        # What fails here already is refused before anything is sent.
+        self._verify({})
+        return {step: declared.facts for step, declared in self._tables.items()}
+
+    def _verify(self, others: Declared) -> None:
+        run = self.run
+        verify(run.job, run.catalogue, run.party, self._tables, no_registry, others)
 
     def _channel(self, task: str) -> Channel:
         run = self.run

@@ -118,8 +118,7 @@ class Job(Frozen):
     @classmethod
     def _step_names(cls, value: dict[str, Step]) -> dict[str, Step]:
         for step in value:
-            if _name(step) in RESERVED:
-                raise ValueError(f"{step!r} is reserved: what every job does has this name")
+            _name(step)
         return value
 
     @field_validator("parties")
@@ -134,11 +133,13 @@ class Job(Frozen):
 
     def canonical(self) -> dict[str, Any]:
         """Return the plain form that is hashed and signed."""
-        return self.model_dump(mode="json")
+        # Jobs without a seed keep the digest under which they were signed before seeds were known.
+        return self.model_dump(mode="json", exclude={"seed"} if self.seed is None else None)
 
     def parts(self) -> dict[str, str]:
         """Return the digest of each top-level part, so that a difference can be named."""
-        return {f"job.{name}": codec.digest(value) for name, value in self.canonical().items()}
+        whole = self.canonical() | {"seed": self.seed}
+        return {f"job.{name}": codec.digest(value) for name, value in whole.items()}
 
     def digest(self) -> str:
         """Return the SHA-256 of the canonical form, in hexadecimal."""

@@ -52,7 +52,7 @@ class Plan(Frozen):
 
     def canonical(self) -> dict[str, Any]:
         """Return the plain form that is hashed and signed."""
-        return self.model_dump(mode="json")
+        return {**self.model_dump(mode="json", exclude={"job"}), "job": self.job.canonical()}
 
     def parts(self) -> dict[str, str]:
         """Return the digest of each top-level part, so that a difference can be named."""

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ValidationError
 
 from atoll.core.errors import UserError
 from atoll.core.names import Role
-from atoll.jobs.definition import INPUTS, Job, Step
+from atoll.jobs.definition import INPUTS, RESERVED, Job, Step
 from atoll.jobs.errors import DeniedError
 from atoll.jobs.schema import KnownSchemas, Port, Schema, Schemas
 
@@ -31,13 +31,14 @@ def near(name: str, known: Iterable[str]) -> str:
 def validate(job: Job, schemas: Schemas) -> tuple[str, ...]:
     """Check a whole job and return its steps in the order in which they run.
 
-    Errors: ATL-JOB-002 not one guest, ATL-JOB-004 unknown component (or the code with which it was
-    refused here), ATL-JOB-005 unknown parameter, ATL-JOB-006 parameter out of bounds, ATL-JOB-007
-    inputs, ATL-JOB-008 a cycle, ATL-JOB-009 a role that a component has no part for, ATL-JOB-015
-    a parameter that may not differ.
+    Errors: ATL-JOB-002 not one guest, ATL-JOB-003 a reserved name, ATL-JOB-004 unknown component
+    (or the code with which it was refused here), ATL-JOB-005 unknown parameter, ATL-JOB-006
+    parameter out of bounds, ATL-JOB-007 inputs, ATL-JOB-008 a cycle, ATL-JOB-009 a role that a
+    component has no part for, ATL-JOB-015 a parameter that may not differ.
     """
     _check_roles(job)
     for name, step in job.steps.items():
+        _check_name(name)
         schema = schema_of(name, step, schemas)
         _check_parties(job, name, schema)
         _check_inputs(job, name, step, schemas)
@@ -67,6 +68,17 @@ def _check_roles(job: Job) -> None:
     guests = [party for party, role in job.parties.items() if role == Role.GUEST]
     if len(guests) != 1:
         raise UserError("ATL-JOB-002", "a vertical job has exactly one guest", place="parties")
+
+
+def _check_name(step: str) -> None:
+    # Not a matter of a job's form: jobs from before these names were taken can still be read.
+    if step in RESERVED:
+        raise UserError(
+            "ATL-JOB-003",
+            f"{step!r} is reserved: what every job does has this name",
+            place=f"steps.{step}",
+            hint="give the step another name",
+        )
 
 
 def _check_parties(job: Job, name: str, schema: Schema) -> None:

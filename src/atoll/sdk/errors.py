@@ -79,7 +79,8 @@ def from_answer(status: int, body: Any, retry_after: float | None = None) -> Ato
     where = {name: told[name] for name in _TEXTS if isinstance(told.get(name), str)}
     code, message = told["code"], str(told.get("message", ""))
     error = _make(status, str(told.get("kind", "")), retry_after)(code, message, **where)
-    error.retryable = status in RETRYABLE
+    # What another party has refused it refuses again.
+    error.retryable = status in RETRYABLE and told.get("kind") != "CallRefusedError"
     return error
 
 

@@ -213,14 +213,32 @@ class VerticalBoostingClassifier:
         return np.column_stack([1.0 - found, found])
 
     def predict(self, X: Any) -> npt.NDArray[Any]:  # noqa: N803
-        """Return the more probable class of each row."""
-        chosen = (self.predict_proba(X)[:, 1] >= 0.5).astype(int)
-        found: npt.NDArray[Any] = self.classes_[chosen]
-        return found
+        """Return the more probable class of each row.
+
+        Errors: ATL-SDK-032 rows that not all parties hold, which have none; as ``predict_proba``.
+        """
+        found = self.predict_proba(X)[:, 1]
+        unmatched = int(np.count_nonzero(np.isnan(found)))
+        if unmatched:
+            raise DataError(
+                "ATL-SDK-032",
+                f"{unmatched} of {len(found)} rows have no class: not all parties hold them",
+                party=self.guest_,
+                hint="leave them out; predict_proba gives NaN for them",
+            )
+        chosen = (found >= 0.5).astype(int)
+        classes: npt.NDArray[Any] = self.classes_[chosen]
+        return classes
 
     def score(self, X: Any, y: Any) -> float:  # noqa: N803
-        """Return the share of rows whose class is predicted right."""
-        return float(np.mean(self.predict(X) == np.asarray(y)))
+        """Return the share of rows whose class is predicted right.
+
+        Errors: ATL-SDK-032 not one label for each row; as ``predict``.
+        """
+        found, labels = self.predict(X), np.asarray(y).ravel()
+        if len(labels) != len(found):
+            raise DataError("ATL-SDK-032", f"{len(labels)} labels for {len(found)} rows")
+        return float(np.mean(found == labels))
 
     # -- inside ---------------------------------------------------------------------------------
 
@@ -359,6 +377,13 @@ class VerticalBoostingClassifier:
             return ["guest" if at < half else "host" for at in range(len(keys))]
         # Numbers may name a frame's columns; these are text here.
         named = not isinstance(keys, range)
+        if not isinstance(self.columns, Mapping):
+            raise UserError(
+                "ATL-SDK-032",
+                "columns maps each column to its party",
+                place="columns",
+                hint="{'income': 'bank', 'visits': 'shop'}; for an array {0: 'bank', 1: 'shop'}",
+            )
         owner = {str(key) if named else key: party for key, party in self.columns.items()}
         unowned = [key for key in keys if key not in owner]
         if unowned:

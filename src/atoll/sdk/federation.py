@@ -213,16 +213,18 @@ class Federation:
                 place="parties",
                 hint=f"here: {', '.join(f'{n} {r}' for n, r in self.parties.items())}",
             )
-        cancel = Cancel()
+        # One each: a party whose lanes end each other does not cancel the others' work.
+        cancels = {name: Cancel() for name in self._roles}
 
         def live(party: Party) -> Any:
-            return act(self._bring(party, job, cancel))
+            return act(self._bring(party, job, cancels[party.name]))
 
         with _SIMULATION.given():
             try:
                 return world.run(self._roles, live).check().results
             except KeyboardInterrupt:
-                cancel.request()
+                for cancel in cancels.values():
+                    cancel.request()
                 raise
 
     def _place(self) -> Path:
@@ -239,7 +241,7 @@ class Federation:
             catalogue=self._catalogue,
             transport=party.channel.transport,
             credentials=_Keys(party.name, self._keys),
-            tables=self._tables[party.name],
+            tables=self._tables[party.name].anew(),
             folder=folder,
             approve=everything,
             limits=party.limits,

@@ -192,7 +192,7 @@ def succeeded(job: views.JobView) -> views.JobView:
         job.message or f"the job ended as {job.state}",
         party=job.party,
         phase=job.phase,
-        place=job.id,
+        place=job.place or job.id,
         hint=job.hint or "see `atoll job show` and `atoll job log`",
     )
 

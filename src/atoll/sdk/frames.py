@@ -110,7 +110,10 @@ def _arrow(data: Any) -> Any:
 
 
 class FrameTables:
-    """A party's tables in memory, by name; each is checked and converted when a job opens it."""
+    """A party's tables in memory, by name; each is checked and converted when a job opens it.
+
+    Within a job it is the same whenever it is opened: take ``anew()`` for each job.
+    """
 
     def __init__(self, frames: Mapping[str, Any]) -> None:
         self._frames = dict(frames)
@@ -120,6 +123,10 @@ class FrameTables:
         """Add a table, or put another in its place."""
         self._frames[name] = data
         self._made = {key: table for key, table in self._made.items() if key[0] != name}
+
+    def anew(self) -> FrameTables:
+        """Return the tables for one job: a frame or file that was changed is what it is by now."""
+        return FrameTables(self._frames)
 
     def open(self, name: str, *, id_column: str, label: str | None) -> Table:
         """Return a table. Errors: ATL-JOB-010 unknown, those of ``as_table``."""

@@ -33,8 +33,19 @@ class Layout:
     label: str | None = None
     columns: tuple[str, ...] | None = None
 
+    def without_label(self) -> Layout:
+        """Return the same without a label."""
+        return Layout(self.id_name, None, self.columns)
+
     def chosen(self, present: Sequence[str], sink: Sink) -> tuple[str, ...]:
-        """Return the names of features, then the label. Errors: ATL-TAB-002 a column is missing."""
+        """Return the names of features, then the label.
+
+        Errors: ATL-TAB-002 a column is missing, ATL-TAB-016 ids as a label.
+        """
+        if self.label == self.id_name:
+            message, hint = "the id column cannot be the label, too", "name another column"
+            sink(Problem("ATL-TAB-016", message, column=self.label, hint=hint))
+            return self.without_label().chosen(present, sink)
         known = set(present)
         wanted = [self.id_name, *(self.columns or ()), *([self.label] if self.label else [])]
         for name in wanted:

@@ -330,6 +330,10 @@ class Table:
         theirs = [part.select(names) for part in other.filter(fresh).partitions]
         return self._like([*self._partitions, *theirs])
 
+    def shares_ids(self, other: Table) -> bool:
+        """Tell whether some id is in both tables."""
+        return bool((rows.lookup(self.ids(), other.ids()) >= 0).any())
+
     def subtract_by_key(self, other: Table) -> Table:
         """Return the rows whose id the other table does not hold. Errors: ATL-TAB-017 none."""
         return self.filter(rows.lookup(other.ids(), self.ids()) < 0)

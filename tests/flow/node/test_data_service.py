@@ -89,7 +89,24 @@ def test_planning_needs_no_second_look(
     facts, label = declared.facts, declared.label
     assert (facts.rows, facts.columns, facts.label) == (3, ("x",), "y")
     # The header is row 1.
-    assert label == LabelFacts("y", (0.0, 1.0), (2, 3))
+    assert label == LabelFacts("y", (0.0, 1.0), (2, 3), sizes=(1, 2))
+
+
+def test_whether_two_tables_share_ids_is_looked_at_once_and_not_here(
+    service: DataService, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, ids in {"one": "ab", "two": "bc", "three": "cd"}.items():
+        (folder / f"{name}.csv").write_text("id,x\n" + "".join(f"{at},1\n" for at in ids))
+        register(service, name, f"{name}.csv")
+    monkeypatch.setattr("atoll.table.read", lambda *_, **__: pytest.fail("read"))
+    one, two, three = (
+        service.tables().open(name, id_column="id", label=None) for name in ("one", "two", "three")
+    )
+    assert one.shares_ids(two)
+    assert not one.shares_ids(three)
+    monkeypatch.setattr("atoll.flow.node.data.look.ask", lambda *_: pytest.fail("looked again"))
+    assert one.shares_ids(two)
+    assert not one.shares_ids(three)
 
 
 def test_rows_are_read_when_they_are_used(service: DataService, folder: Path) -> None:
@@ -124,8 +141,11 @@ def test_another_label_has_other_facts_and_a_label_is_no_feature(
     labelled = service.source("plain", id_column="id", label="y")
     assert (plain.columns, labelled.columns) == (("x", "y"), ("x",))
     assert plain.digest != labelled.digest == read(folder / "bank.csv", label="y").digest()
-    with pytest.raises(ConflictError, match="ATL-DAT-105"):
-        service.source("bank", id_column="id", label=None)
+    for asked in (("id", None), ("id", "x"), ("x", "y"), ("nothing", "y"), ("id", "nothing")):
+        with pytest.raises(ConflictError, match="ATL-DAT-105"):
+            service.source("bank", id_column=asked[0], label=asked[1])
+    with pytest.raises(UserError, match=r"ATL-TAB-002.*'plain'"):
+        service.source("plain", id_column="id", label="nothing")
 
 
 @pytest.mark.parametrize(

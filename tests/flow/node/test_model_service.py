@@ -315,8 +315,42 @@ def test_a_predict_job_takes_only_what_prediction_needs(bank: Node) -> None:
     seeded = GRAPH.model_copy(update={"seed": 7})
     again = predict_job(seeded, "train", "boosting.model", MODEL, 1, {"bank": "x", "shop": "y"})
     assert again.seed is None
+    # A graph from before the names of what every job does were taken.
+    former = GRAPH.model_dump(mode="json")
+    former["steps"]["start"] = former["steps"].pop("align")
+    former["steps"]["split"]["inputs"] = {"table": "start.table"}
+    made = predict_job(
+        Job.model_validate(former), "train", "boosting.model", MODEL, 1, {"bank": "x", "shop": "y"}
+    )
+    assert validate(made, schemas(CATALOGUE))[-1] == "prediction"
+    # What others' components did to the columns is not known here, and would be lost.
+    scaled = GRAPH.model_dump(mode="json")
+    scaled["steps"]["scale"] = {"component": "scaler", "inputs": {"table": "align.table"}}
+    scaled["steps"]["split"]["inputs"] = {"table": "scale.table"}
+    with pytest.raises(UserError, match=r"ATL-REG-009.*step scale \(scaler\)"):
+        predict_job(
+            Job.model_validate(scaled),
+            "train",
+            "boosting.model",
+            MODEL,
+            1,
+            {"bank": "x", "shop": "y"},
+        )
     for tables in ({"bank": "x"}, {"bank": "x", "shop": "y", "other": "z"}):
         with pytest.raises(UserError, match="ATL-REG-009"):
             bank.models.predict_job(MODEL, 1, tables)
     with pytest.raises(UserError, match="ATL-REG-009"):
         predict_job(GRAPH, "train", "own.model", MODEL, 1, {"bank": "x", "shop": "y"})
+
+
+def test_a_predict_job_intersects_tables_that_nobody_called_aligned() -> None:
+    stated = GRAPH.model_dump(mode="json")
+    stated["steps"]["read"]["parameters"]["aligned"] = True
+    stated["steps"]["split"]["inputs"] = {"table": "read.table"}
+    del stated["steps"]["align"]
+    tables = {"bank": "new_loans", "shop": "new_carts"}
+    made = predict_job(Job.model_validate(stated), "train", "boosting.model", MODEL, 1, tables)
+    assert "aligned" not in made.steps["read"].parameters
+    assert made.steps["read-common"].component == "psi"
+    assert made.steps["model"].inputs == {"table": "read-common.table"}
+    assert validate(made, schemas(CATALOGUE))[-1] == "prediction"

@@ -65,3 +65,8 @@ def test_infinite_values_and_other_shapes_are_refused() -> None:
             fit(np.zeros((3, 2)), bins)
     with pytest.raises(AtollError, match="ATL-BIN-002"):
         fit(np.zeros((3, 2)), 8).encode(np.zeros((3, 1)))
+
+
+def test_values_at_both_ends_of_the_doubles_are_told_apart() -> None:
+    features = np.array([[-1.7e308], [1.7e308], [-1.7e308]])
+    assert fit(features, 2).encode(features)[:, 0].tolist() == [0, 1, 0]

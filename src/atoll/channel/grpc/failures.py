@@ -51,7 +51,8 @@ class CallRefusedError(PeerError):
     """The peer refused a call; ``peer_code`` is the code that it told."""
 
     def __init__(self, code: str, message: str, *, peer_code: str, party: str | None) -> None:
-        super().__init__(code, message, party=party)
+        hint = f"{peer_code} has a page; its own people see more in their node's log"
+        super().__init__(code, message, party=party, hint=hint)
         self.peer_code = peer_code
 
 

@@ -79,7 +79,7 @@ class Picture:
     def _state(self, moment: float, data: dict[str, Any]) -> str:
         self.state = str(data.get("state", self.state))
         told = [data.get(name) for name in ("code", "message", "reason")]
-        told += [f"{name} {data[name]}" for name in ("party", "phase") if data.get(name)]
+        told += [f"{name} {data[name]}" for name in ("place", "party", "phase") if data.get(name)]
         self.reason = lines.names(part for part in told if part)
         return _line(moment, self.name, self.state, self.reason)
 

@@ -101,6 +101,8 @@ def _thresholds(column: Floats, bins: int) -> Floats:
 
 def _between(low: Floats, high: Floats) -> Floats:
     """Return thresholds t with low < t <= high: the middle, where doubles have room for one."""
-    middle = low + (high - low) / 2
+    # Where the difference leaves the range of doubles, the middle does not fit.
+    with np.errstate(over="ignore"):
+        middle = low + (high - low) / 2
     fits = (low < middle) & (middle <= high)
     return np.where(fits, middle, high)

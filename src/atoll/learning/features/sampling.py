@@ -32,6 +32,11 @@ def size_of(rows: int, fraction: float | None, count: int | None) -> int:
     return count
 
 
+def share_of(rows: int, share: float, fraction: float | None) -> int:
+    """Return how many of a class's rows a stratified sample keeps: by fraction at least one."""
+    return round(rows * share) if fraction is None else max(round(rows * fraction), 1)
+
+
 def at_random(rows: int, kept: int, generator: np.random.Generator) -> Integers:
     """Return ``kept`` of ``rows`` positions, each set of them equally likely."""
     return np.sort(generator.permutation(rows)[:kept])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
@@ -13,6 +14,9 @@ from atoll.core.errors import DataError, UserError
 
 if TYPE_CHECKING:
     from atoll.table import Table
+
+
+_HINT = "set duplicates to keep-first, or leave them out"
 
 
 class UnionParameters(BaseModel):
@@ -27,11 +31,15 @@ class UnionParameters(BaseModel):
 
 @dataclass(frozen=True)
 class Unity:
-    """The united table, how many rows each input had, and how many were left out."""
+    """The united table, how many rows each input had, how many were left out, and which stayed.
+
+    ``kept`` is a SHA-256 over one byte a row of the inputs after the first.
+    """
 
     table: Table
     rows: tuple[int, ...]
     left_out: int
+    kept: bytes
 
 
 def unite(tables: Sequence[Table], duplicates: Literal["error", "keep-first"]) -> Unity:
@@ -49,15 +57,17 @@ def unite(tables: Sequence[Table], duplicates: Literal["error", "keep-first"]) -
         check_columns(first.columns, table.columns, labels, number)
     schema = _common_schema(tables)
     whole, left_out = _conform(tables[0], schema, tables[0], 0), 0
+    stayed = hashlib.sha256()
     for number, table in enumerate(tables[1:], 1):
         fresh = lookup(whole.ids(), table.ids()) < 0
+        stayed.update(fresh.tobytes())
         repeated = table.num_rows - int(np.count_nonzero(fresh))
         if repeated and duplicates == "error":
             raise DataError(
                 "ATL-CMP-031",
                 f"{repeated} ids occur in an earlier table, too",
                 place=f"row {int(np.argmin(fresh)) + 1} of tables.{number}",
-                hint="set duplicates to keep-first, or leave them out",
+                hint=_HINT,
             )
         left_out += repeated
         if repeated < table.num_rows:
@@ -65,7 +75,18 @@ def unite(tables: Sequence[Table], duplicates: Literal["error", "keep-first"]) -
             parts = _conform(kept, schema, whole, number).partitions
             parts = (*whole.partitions, *parts)
             whole = Table(parts, whole.id_name, whole.label_name, whole.engine)
-    return Unity(whole, tuple(table.num_rows for table in tables), left_out)
+    return Unity(whole, tuple(table.num_rows for table in tables), left_out, stayed.digest())
+
+
+def shared(place: str, party: str) -> DataError:
+    """Return the refusal of tables that share ids, before they are read."""
+    return DataError(
+        "ATL-CMP-031",
+        "ids of an earlier table occur in this one, too",
+        party=party,
+        place=place,
+        hint=_HINT,
+    )
 
 
 def check_columns(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -69,6 +70,9 @@ def listed(names: Sequence[str]) -> str:
 def _hint(missing: Sequence[str], unused: Sequence[str]) -> str:
     if not unused:
         return "columns go by name; the table has no others"
+    forms = {unicodedata.normalize("NFC", name) for name in unused}
+    if any(unicodedata.normalize("NFC", name) in forms for name in missing):
+        return "columns go by name; one looks like it but has another Unicode form (NFC and NFD)"
     # A renamed column is the usual cause.
     near = [difflib.get_close_matches(name, unused, n=1) for name in missing[:SHOWN]]
     ordered = tuple(dict.fromkeys((*(name for found in near for name in found), *unused)))

@@ -28,16 +28,29 @@ def agreement(session: bytes, parameters: PsiParameters) -> bytes:
 def check_sets(parameters: PsiParameters, rows: int, peer_rows: int) -> None:
     """Refuse sets that are themselves smaller than the minimum. Errors: ATL-PSI-003."""
     if min(rows, peer_rows) < parameters.minimum_intersection:
-        raise too_small()
+        raise too_small(parameters)
 
 
-def too_small(party: str | None = None) -> UserError:
-    """Return the refusal of a set that is smaller than the minimum. Reveals: nothing."""
+def too_small(
+    parameters: PsiParameters, party: str | None = None, rows: int | None = None
+) -> UserError:
+    """Return the refusal of a set (of at most ``rows`` ids) below the minimum. Reveals: nothing."""
+    known = "" if rows is None else f": {rows} of {parameters.minimum_intersection}"
     return UserError(
         "ATL-PSI-003",
-        "a party holds fewer ids than the smallest intersection that is allowed",
+        f"a party holds fewer ids than the smallest intersection that is allowed{known}",
         party=party,
+        place="parameters.minimum_intersection",
         hint="both sets must hold at least minimum_intersection ids",
+    )
+
+
+def empty() -> UserError:
+    """Return the refusal to go on without any row. Reveals: nothing."""
+    return UserError(
+        "ATL-PSI-004",
+        "no id is in common, so there is no row to go on with",
+        hint="check that both id columns hold the same kind of id",
     )
 
 

@@ -97,6 +97,7 @@ class JobView(JobRow):
     phase: str | None = None
     party: str | None = None
     message: str | None = None
+    place: str | None = None
     hint: str | None = None
     notes: str = ""
     parties: dict[str, str] = Field(default_factory=dict)

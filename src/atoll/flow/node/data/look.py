@@ -138,6 +138,14 @@ def admit(path: str, id_column: str, label: str | None) -> dict[str, Any]:
     return found | {"bytes": report["bytes"], "format": report["format"], "file": _digest(path)}
 
 
+def shared(path: str, id_column: str, other: str, other_id: str) -> dict[str, Any]:
+    """Tell whether some id is in both of two files."""
+    from atoll.table import read
+
+    one = read(path, id_column=id_column, columns=())
+    return {"shared": one.shares_ids(read(other, id_column=other_id, columns=()))}
+
+
 def _digest(path: str) -> str:
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
@@ -167,6 +175,7 @@ _WORK: dict[str, Callable[..., dict[str, Any]]] = {
     "check": check,
     "same": same,
     "preview": preview,
+    "shared": shared,
 }
 
 

@@ -14,6 +14,7 @@ from typing import Any
 from fastapi.concurrency import run_in_threadpool
 from sqlalchemy import Connection, select
 
+from atoll.core.errors import UserError
 from atoll.flow.access import Access, Actor
 from atoll.flow.api.services import Page
 from atoll.flow.node.data import look
@@ -248,26 +249,23 @@ class DataService:
 
     # -- using --------------------------------------------------------------------------------
 
-    def tables(self) -> RegisteredTables:
-        """Return the registered tables as a job's planning opens them."""
-        return RegisteredTables(self)
+    def tables(self, allow: Callable[[str], None] = lambda name: None) -> RegisteredTables:
+        """Return the registered tables as a job's planning opens them.
+
+        ``allow`` raises if one may not even be looked for.
+        """
+        return RegisteredTables(self, allow)
 
     def source(self, name: str, *, id_column: str, label: str | None) -> TableSource:
         """Return where a table is and its facts, from memory if the file is as it was.
 
         Errors: ATL-JOB-010 unknown, ATL-DAT-103 the file is gone, 104 it has changed, 105 its
-        label would become a feature.
+        id or label would become a feature, ATL-TAB-002 there is no such label.
         """
         row = self._rows.find(name)
         if row is None:
             raise self._unknown(name)
-        if row.label is not None and label is None:
-            raise ConflictError(
-                "ATL-DAT-105",
-                f"the label of table {name!r} would become a feature",
-                place=row.label,
-                hint="register the file without the label column under a name of its own",
-            )
+        _refuse_feature(row, id_column, label)
         path = self._allowed.again(row.path)
         if not self._unchanged(row):
             raise ConflictError(
@@ -287,6 +285,21 @@ class DataService:
             columns=tuple(found["columns"]),
             classes=None if found["classes"] is None else LabelFacts.from_dict(found["classes"]),
         )
+
+    def share(self, one: TableSource, two: TableSource) -> bool:
+        """Tell whether some id is in both tables, from memory if that was looked at before.
+
+        Errors: those of looking at a file.
+        """
+        notes = self._notes(one.name)
+        key = json.dumps(["shared", one.id, two.digest])
+        known = notes.facts.get(key)
+        if known is None:
+            question = {"do": "shared", "path": str(one.path), "id_column": one.id}
+            other = {"other": str(two.path), "other_id": two.id}
+            known = look.ask(question | other, self._settings.look)
+            self._note(one.name, dataclasses.replace(notes, facts={**notes.facts, key: known}))
+        return bool(known["shared"])
 
     def _unknown(self, name: str) -> NotFoundError:
         known = [row.name for row in self._rows.list(limit=_MOST).rows]
@@ -409,6 +422,29 @@ class DataService:
             row = self._rows.find(path.name.rsplit("-", 1)[0])
             if row is None or row.path != str(path):
                 path.unlink(missing_ok=True)
+
+
+def _refuse_feature(row: DataRow, id_column: str, label: str | None) -> None:
+    """Refuse what would make the registered id or label a feature. Errors: ATL-DAT-105."""
+    for what, asked, registered in (
+        ("id", id_column, row.id_column),
+        ("label", label, row.label),
+    ):
+        if registered is not None and asked != registered:
+            raise ConflictError(
+                "ATL-DAT-105",
+                f"the {what} column of table {row.name!r} would become a feature",
+                place=registered,
+                hint=f"it was registered with {what} {registered!r}: name that in the reader's "
+                f"{what}, or register the file under a name of its own",
+            )
+    if label is not None and label not in row.columns and label != row.label:
+        raise UserError(
+            "ATL-TAB-002",
+            f"table {row.name!r} has no column {label!r}",
+            place="parameters.label",
+            hint="name the label's column in the reader; empty if there is none",
+        )
 
 
 def _in_use(why: str, hint: str) -> ConflictError:

@@ -33,9 +33,10 @@ class RecordedTable:
     Errors: those of the readers, where rows are used.
     """
 
-    def __init__(self, source: TableSource) -> None:
+    def __init__(self, source: TableSource, finder: Finder) -> None:
         """Hold the facts; nothing is opened."""
         self._source = source
+        self._finder = finder
         self.id_name = source.id
         self.label_name = source.label
         self._whole: Table | None = None
@@ -75,12 +76,22 @@ class RecordedTable:
         """Return the content hash that was recorded."""
         return self._source.digest
 
+    def shares_ids(self, other: Table) -> bool:
+        """Tell whether some id is in both tables; registered ones are not read here for that."""
+        if isinstance(other, RecordedTable):
+            return self._finder.share(self._source, other._source)
+        return self._read().shares_ids(other)
+
 
 class Finder(Protocol):
     """What finds a registered table."""
 
     def source(self, name: str, *, id_column: str, label: str | None) -> TableSource:
         """Return a table's facts."""
+        ...
+
+    def share(self, one: TableSource, two: TableSource) -> bool:
+        """Tell whether some id is in both tables."""
         ...
 
 
@@ -97,5 +108,5 @@ class RegisteredTables:
         Errors: ATL-JOB-010 unknown, ATL-DAT-104 changed, ATL-DAT-105 its label is not asked for.
         """
         self._allow(name)
-        recorded = RecordedTable(self._finder.source(name, id_column=id_column, label=label))
-        return cast("Table", recorded)
+        found = self._finder.source(name, id_column=id_column, label=label)
+        return cast("Table", RecordedTable(found, self._finder))

@@ -41,7 +41,7 @@ class Decider:
         toys: bool = True,
         runs: int = 1,
     ) -> None:
-        self._verify: Callable[[Job], None] = lambda job: None
+        self._verify: Callable[[Plan], None] = lambda plan: None
         self._explain: Callable[[str, AtollError], None] = lambda job, error: None
         self._toys = toys
         self._runs = runs
@@ -50,9 +50,9 @@ class Decider:
         self._wall = wall
 
     def attach(
-        self, verify: Callable[[Job], None], explain: Callable[[str, AtollError], None]
+        self, verify: Callable[[Plan], None], explain: Callable[[str, AtollError], None]
     ) -> None:
-        """Say what checks a job against private facts, and who keeps the reason for own people."""
+        """Say what checks a plan against private facts, and who keeps the reason for own people."""
         self._verify, self._explain = verify, explain
 
     def decide(self, record: JobRecord, command: Decide) -> Make:
@@ -73,18 +73,13 @@ class Decider:
     def _approved(self, record: JobRecord, command: Decide) -> Make:
         """Sign a plan that the policies allow, unless this party can see that it cannot run."""
         try:
-            self._verify_partners(record)
+            self._verify(command.plan)
         except UserError as error:
             _LOG.info("job %s cannot run here: %s", record.id, error)
             self._explain(record.id, error)
             code, run = error.code, command.run
             return lambda now: Decided(kind="refuse", now=now, code=code, run=run)
         return self.approval(record.party, command)
-
-    def _verify_partners(self, record: JobRecord) -> None:
-        # An own job was looked at when it was declared.
-        if not record.drives:
-            self._verify(record.job)
 
     def approval(self, party: str, command: Decide) -> Make:
         """Sign a plan and return the event that carries the signature."""
@@ -108,7 +103,7 @@ class Decider:
         Errors: those of ``Policies.approve``, ATL-NOD-023, ATL-PLN-011 it cannot run here.
         """
         command = self._asked(record)
-        self._verify_partners(record)
+        self._verify(command.plan)
         self._policies.approve(
             actor,
             record.id,

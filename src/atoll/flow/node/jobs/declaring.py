@@ -13,7 +13,7 @@ from atoll.core.errors import PeerError, UserError
 from atoll.flow import planning
 from atoll.flow.planning import Part, component_facts, no_registry
 from atoll.jobs.definition import Job
-from atoll.jobs.plan import ComponentFacts, TableFacts
+from atoll.jobs.plan import ComponentFacts, Plan, TableFacts
 
 DECLARATION_BYTES = 8 << 20
 
@@ -34,12 +34,13 @@ class Declarer:
         self,
         identity: Callable[[], Identity],
         catalogue: Callable[[], Catalogue],
-        tables: Callable[[], Tables],
+        tables: Callable[[Callable[[str], None]], Tables],
         guard: Callable[[str, Collection[str]], None] = lambda partner, tables: None,
         part: Part = no_registry,
     ) -> None:
-        """``guard`` raises if a partner may not even be told of these tables (by name).
+        """``tables`` returns the own ones; what it is given is asked before one is looked for.
 
+        ``guard`` raises if a partner may not even be told of these tables (by name).
         ``part`` returns the own part of a registered model.
         """
         self._guard = guard
@@ -71,7 +72,8 @@ class Declarer:
         """
         self.check(job)
         identity, catalogue = self._identity(), self._catalogue()
-        made = planning.declare(job, catalogue, identity.party, self._tables())
+        tables = self._tables(lambda name: self._look(partner, name))
+        made = planning.declare(job, catalogue, identity.party, tables)
         found = {step: declared.facts for step, declared in made.items()}
         if partner is None:
             planning.verify(job, catalogue, identity.party, made, self._part)
@@ -80,14 +82,20 @@ class Declarer:
             self._guard(partner, own)
         return Told(found, component_facts(job, catalogue), identity.certificate)
 
-    def verify(self, job: Job) -> None:
-        """Check a partner's job against what this party alone can see, before it is agreed to.
+    def _look(self, partner: str | None, name: str) -> None:
+        """Refuse a partner before its error can say whether there is such a table or column."""
+        if partner is not None:
+            self._guard(partner, {name})
+
+    def verify(self, plan: Plan) -> None:
+        """Check a plan against what this party alone can see, before it is agreed to.
 
         Errors: those of the tables and of ``planning.verify``.
         """
         party, catalogue = self._identity().party, self._catalogue()
-        made = planning.declare(job, catalogue, party, self._tables())
-        planning.verify(job, catalogue, party, made, self._part)
+        tables = self._tables(lambda name: None)
+        made = planning.declare(plan.job, catalogue, party, tables)
+        planning.verify(plan.job, catalogue, party, made, self._part, plan.tables)
 
 
 def encode_told(told: Told) -> bytes:

@@ -26,6 +26,7 @@ _LOG_LINES = 10_000
 _LOG_BYTES = 8 << 20
 _EVENTS = 200
 _MOST = 200
+_REASON = ("message", "place", "hint")
 
 
 class JobReading:
@@ -111,7 +112,7 @@ class JobReading:
         ]
 
     def why(self, job: str, code: str | None) -> dict[str, Any]:
-        """Return message and hint of what ended a job, where this node knows them."""
+        """Return message, place and hint of what ended a job, where this node knows them."""
         if code is None:
             return {}
         for task in reversed(self.tasks.list(job).rows):
@@ -119,7 +120,7 @@ class JobReading:
                 return {"message": task.message, "hint": task.hint}
         for event in reversed(self._events.list(job, after=max(self._events.last(job) - 20, 0))):
             if event.kind == "state" and event.data.get("code") == code:
-                return {k: event.data[k] for k in ("message", "hint") if k in event.data}
+                return {k: event.data[k] for k in _REASON if k in event.data}
         return {}
 
     def _known(self, job: str) -> None:

@@ -1,7 +1,8 @@
 """From the graph that trained a model to the job that scores rows with it. Pure functions.
 
 Only steps that may be used in prediction are taken over (readers and intersections); what
-stands between them and the training (splits, samples, reports) falls away.
+stands between them and the training falls away where it only chose rows (splits, samples, unions).
+What a component of others did to the columns would be lost, so no job is made of such a graph.
 """
 
 from __future__ import annotations
@@ -11,10 +12,12 @@ from typing import Any
 
 from atoll.components.registered import REGISTERED_MODEL
 from atoll.core.errors import UserError
-from atoll.jobs.definition import Job, Step
+from atoll.jobs.definition import RESERVED, Job, Step
 from atoll.jobs.validation import near
 
 DEPLOYABLE = frozenset({"reader", "psi"})
+# Their tables have the columns of those that they take, with the same values.
+CHOOSES_ROWS = frozenset({"split", "sample", "union", REGISTERED_MODEL.name})
 READER = "reader"
 MODEL_STEP = "model"
 PREDICTION_STEP = "prediction"
@@ -96,11 +99,14 @@ def _take(
     step = graph.steps.get(name)
     if step is None:
         raise _none("the graph of its training is damaged")
+    if step.component not in DEPLOYABLE | CHOOSES_ROWS:
+        raise _none(f"step {name} ({step.component}) may have changed the columns")
     if step.component not in DEPLOYABLE:
         return _take(graph, _rows_of(graph, step), tables, steps, label)
     inputs = {port: _take(graph, at, tables, steps, label) for port, at in step.inputs.items()}
-    name = name if name not in {MODEL_STEP, PREDICTION_STEP} else f"{name}-rows"
+    name = name if name not in {MODEL_STEP, PREDICTION_STEP, *RESERVED} else f"{name}-rows"
     parameters: dict[str, Any] = dict(step.parameters)
+    stated = parameters.pop("aligned", False) if step.component == READER else False
     if step.component == READER:
         parameters["tables"] = dict(tables)
         if label is not None:
@@ -108,7 +114,14 @@ def _take(
     steps[name] = Step(
         component=step.component, inputs=inputs, parameters=parameters, overrides=step.overrides
     )
-    return f"{name}.{output}"
+    if not stated:
+        return f"{name}.{output}"
+    # That the tables of the training were aligned says nothing of these.
+    common = f"{name[:50]}-common"
+    while common in graph.steps or common in steps:
+        common = f"{common[:60]}-2"
+    steps[common] = Step(component="psi", inputs={"table": f"{name}.{output}"})
+    return f"{common}.table"
 
 
 def _none(reason: str) -> UserError:

@@ -33,7 +33,8 @@ class Objective:
         light = np.minimum(hl, hr)
         allowed = (light >= self.minimum_child_weight) & (light + self.reg_lambda > 0.0)
         whole = (g * self.unit) ** 2 / max(h * self.unit + self.reg_lambda, 1e-300)
-        with np.errstate(divide="ignore", invalid="ignore"):
+        # Sides without weight, which are not allowed, may overflow where the penalty is tiny.
+        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
             gain = gl**2 / (hl + self.reg_lambda) + gr**2 / (hr + self.reg_lambda) - whole
         allowed &= (gain > LEAST_GAIN) & (gain >= self.gamma)
         return np.where(allowed, gain, -np.inf)

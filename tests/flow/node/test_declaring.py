@@ -1,0 +1,83 @@
+"""What a partner that asks is told of this node's tables, and what it is not."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+
+from atoll.channel.identity import Identity
+from atoll.components.catalogue import CATALOGUE
+from atoll.core.errors import AtollError
+from atoll.flow.node.data.tables import RegisteredTables, TableSource
+from atoll.flow.node.jobs.declaring import Declarer
+from atoll.jobs.definition import Job, parse_job
+from atoll.jobs.errors import DeniedError
+
+IDENTITY = SimpleNamespace(party="shop", peer=lambda party: None, certificate=b"certificate")
+
+
+class Known:
+    """Two tables: one that is granted to the bank, one that is granted to nobody."""
+
+    def source(self, name: str, *, id_column: str, label: str | None) -> TableSource:
+        if name not in ("visits", "secret"):
+            raise AtollError("ATL-JOB-010", "this party has no such table")
+        if id_column != "id":
+            raise AtollError("ATL-TAB-002", "there is no such column")
+        return TableSource(name, cast(Any, None), "id", None, "0" * 64, 2, ("spent",))
+
+    def share(self, one: TableSource, two: TableSource) -> bool:
+        return False
+
+
+def guard(partner: str, tables: Collection[str]) -> None:
+    if set(tables) - {"visits"}:
+        raise DeniedError("ATL-POL-001", "no live grant for this partner")
+
+
+def tables(allow: Callable[[str], None]) -> RegisteredTables:
+    return RegisteredTables(Known(), allow)
+
+
+def job(name: str, **parameters: Any) -> Job:
+    told = {"tables": {"bank": "loans", "shop": name}, **parameters}
+    return parse_job(
+        {
+            "name": "any",
+            "parties": {"bank": "guest", "shop": "host"},
+            "steps": {"reader": {"component": "reader", "parameters": told}},
+        }
+    )
+
+
+def asked(name: str, partner: str | None, **parameters: Any) -> str:
+    declarer = Declarer(lambda: cast(Identity, IDENTITY), lambda: CATALOGUE, tables, guard)
+    try:
+        told = declarer.declare(job(name, **parameters), partner)
+    except AtollError as error:
+        return error.code
+    return told.tables["reader"].name
+
+
+def test_a_partner_without_a_grant_cannot_tell_what_tables_and_columns_there_are() -> None:
+    found = {asked(name, "bank", id=at) for name in ("secret", "nothing") for at in ("id", "no")}
+    assert found == {"ATL-POL-001"}
+
+
+@pytest.mark.parametrize(
+    ("name", "column", "partner", "told"),
+    [
+        ("visits", "id", "bank", "visits"),
+        ("visits", "no", "bank", "ATL-TAB-002"),
+        ("secret", "id", None, "secret"),
+        ("secret", "no", None, "ATL-TAB-002"),
+        ("nothing", "id", None, "ATL-JOB-010"),
+    ],
+)
+def test_own_people_and_those_with_a_grant_are_told(
+    name: str, column: str, partner: str | None, told: str
+) -> None:
+    assert asked(name, partner, id=column) == told
