@@ -24,6 +24,7 @@ from atoll.components.unused import unused_report
 from atoll.core.errors import UserError
 from atoll.core.names import Role
 from atoll.jobs.definition import Frozen
+from atoll.jobs.participation import EVERYBODY, NOBODY
 from atoll.jobs.schema import Port, Purpose
 from atoll.models.boosting import GuestPart, Part, match_columns
 
@@ -118,6 +119,8 @@ REGISTERED_MODEL = Component(
     version="1",
     parameters=RegisteredModelParameters,
     run=run,
+    roles=EVERYBODY,
+    edges=NOBODY,
     describe=describe,
     check=check,
     sources=("atoll.components.registered", "atoll.models.boosting"),

@@ -17,9 +17,10 @@ from atoll.channel.party import Party
 from atoll.components.alignment import check_inputs
 from atoll.components.api import ArtifactFacts, Component, Facts, Result, Tables, Task, Terms
 from atoll.components.scores import Scores
+from atoll.components.taking_part import taking_part
 from atoll.core.errors import AtollError
 from atoll.core.limits import Limits
-from atoll.core.names import Role, Scope
+from atoll.core.names import Role, Scope, addresses
 from atoll.core.random import PublicRandom, SecretRandom
 from atoll.core.settings import require_insecure
 from atoll.jobs.errors import NotFoundError
@@ -99,6 +100,18 @@ def parameters_of(component: Component, case: Case) -> dict[str, BaseModel]:
     }
 
 
+def seats_of(component: Component, case: Case) -> dict[str, Role]:
+    """Return the roles of the parties that take part. Errors: ATL-PLN-007 nobody has an input."""
+    named = {port for inputs in case.inputs.values() for port in inputs}
+    held = {
+        port: [p for p, inputs in case.inputs.items() if inputs.get(port) is not None]
+        for port in named
+    }
+    parties = {party: (role,) for party, role in case.roles.items()}
+    common = component.parameters.model_validate(dict(case.parameters))
+    return addresses(taking_part(STEP, component, parties, common, held))
+
+
 def facts_of(component: Component, case: Case) -> Facts:
     """Return what a plan would know of the case's inputs, and of the tables that it brings in."""
     named = sorted({port for inputs in case.inputs.values() for port in inputs})
@@ -110,7 +123,8 @@ def facts_of(component: Component, case: Case) -> Facts:
         }
         for port in named
     }
-    return Facts(STEP, dict(case.roles), inputs, _declared(component, case))
+    roles = seats_of(component, case)
+    return Facts(STEP, roles, inputs, _declared(component, case, roles))
 
 
 def _kind(component: Component, name: str) -> str:
@@ -118,13 +132,14 @@ def _kind(component: Component, name: str) -> str:
     return "" if port is None else port.kind
 
 
-def _declared(component: Component, case: Case) -> dict[str, TableFacts]:
+def _declared(component: Component, case: Case, roles: Mapping[str, Role]) -> dict[str, TableFacts]:
     if component.declare is None:
         return {}
-    guest = next(name for name, role in case.roles.items() if role == Role.GUEST)
     found = {}
-    for party, parameters in parameters_of(component, case).items():
-        made = component.declare(party, guest, parameters, case.tables.get(party, NoTables()))
+    parameters = parameters_of(component, case)
+    for party, role in roles.items():
+        tables = case.tables.get(party, NoTables())
+        made = component.declare(party, role, parameters[party], tables)
         if made is not None:
             found[party] = made.facts
     return found
@@ -149,11 +164,17 @@ def play(component: Component, case: Case, *, seed: int = 1) -> Trial:
     """
     require_insecure("a trial of a component")
     parameters = parameters_of(component, case)
-    network = MemoryNetwork(tuple(case.roles), virtual=True)
+    common = component.parameters.model_validate(dict(case.parameters))
     stage = _Stage()
+    try:
+        roles = seats_of(component, case)
+    except AtollError as error:
+        return Trial(Terms(), {}, {"plan": error}, ())
+    edges = component.edges_of(common)
+    network = MemoryNetwork(tuple(roles), virtual=True)
     threads = []
-    for name in case.roles:
-        party = _party(name, case, network, seed)
+    for name in roles:
+        party = _party(name, roles, edges.peers(name, roles), network, seed)
         stage.channels[name] = party.channel
         task = Task(STEP, party, dict(case.inputs.get(name, {})), case.tables.get(name, NoTables()))
         arguments = (stage, network, component, task, parameters[name])
@@ -163,7 +184,6 @@ def play(component: Component, case: Case, *, seed: int = 1) -> Trial:
         thread.start()
     for thread in threads:
         thread.join()
-    common = component.parameters.model_validate(dict(case.parameters))
     sent = [line for channel in stage.channels.values() for line in channel.disclosures.to_list()]
     try:
         terms = component.describe(facts_of(component, case), common)
@@ -173,18 +193,21 @@ def play(component: Component, case: Case, *, seed: int = 1) -> Trial:
     return Trial(terms, stage.results, stage.errors, tuple(sent))
 
 
-def _party(name: str, case: Case, network: MemoryNetwork, seed: int) -> Party:
+def _party(
+    name: str, roles: Mapping[str, Role], peers: tuple[str, ...], network: MemoryNetwork, seed: int
+) -> Party:
     public = hashlib.sha256(f"atoll/trial/v1/{seed}".encode()).digest()
     limits = Limits()
     return Party(
         name=name,
-        roles=dict(case.roles),
+        roles=dict(roles),
         channel=Channel(network.transport(name), Scope("trial", STEP), limits),
         session=hashlib.sha256(b"session" + public).digest(),
         public_rng=PublicRandom(public),
         secret_rng=SecretRandom.seeded(f"{seed}/{name}".encode()),
         clock=network.clock,
         limits=limits,
+        talks_to=peers,
     )
 
 
