@@ -14,7 +14,7 @@ from pydantic import BaseModel
 from atoll.channel.api import Channel
 from atoll.channel.memory import MemoryNetwork, failure_code
 from atoll.channel.party import Party
-from atoll.components.alignment import check_inputs
+from atoll.components.alignment import check_inputs, takes
 from atoll.components.api import ArtifactFacts, Component, Facts, Result, Tables, Task, Terms
 from atoll.components.scores import Scores
 from atoll.components.taking_part import taking_part
@@ -127,6 +127,13 @@ def facts_of(component: Component, case: Case) -> Facts:
     return Facts(STEP, roles, inputs, _declared(component, case, roles))
 
 
+def _inputs(component: Component, case: Case, party: str, role: Role) -> dict[str, Any]:
+    """Return a seat's inputs by port, as a job would: None where another party alone has one."""
+    named = {port for inputs in case.inputs.values() for port in inputs}
+    held = {**dict.fromkeys(sorted(named)), **case.inputs.get(party, {})}
+    return {port: value for port, value in held.items() if takes(component, port, role)}
+
+
 def _kind(component: Component, name: str) -> str:
     port = component.inputs.get(name.partition(".")[0])
     return "" if port is None else port.kind
@@ -176,7 +183,8 @@ def play(component: Component, case: Case, *, seed: int = 1) -> Trial:
     for name in roles:
         party = _party(name, roles, edges.peers(name, roles), network, seed)
         stage.channels[name] = party.channel
-        task = Task(STEP, party, dict(case.inputs.get(name, {})), case.tables.get(name, NoTables()))
+        inputs = _inputs(component, case, name, roles[name])
+        task = Task(STEP, party, inputs, case.tables.get(name, NoTables()))
         arguments = (stage, network, component, task, parameters[name])
         threads.append(threading.Thread(target=_live, args=arguments, name=name))
         network.enter()
