@@ -21,6 +21,7 @@ from atoll.components import trial
 from atoll.components.api import ByParty, Catalogue, Component, Facts, Terms
 from atoll.components.catalogue import CATALOGUE
 from atoll.components.reader import READER
+from atoll.components.references import Registered
 from atoll.core.errors import AtollError
 from atoll.core.names import Role
 from atoll.flow import planning
@@ -352,7 +353,8 @@ def test_rows_for_a_registered_model_are_checked_beforehand(variation: str, part
     def verify() -> None:
         job = parse_job(made)
         declared = planning.declare(job, CATALOGUE, party, brought)
-        planning.verify(job, CATALOGUE, party, declared, lambda *_: parts[party])
+        registered = Registered("boosting.model", parts[party])
+        planning.verify(job, CATALOGUE, party, declared, lambda _: registered)
 
     code = UNFIT.get(variation)
     if code is None:

@@ -10,12 +10,16 @@ from pydantic import BaseModel
 
 from atoll.channel.party import Party
 from atoll.components.lineage import Lineage
+from atoll.components.predict import Predict
+from atoll.components.references import Lookup
 from atoll.core import codec
 from atoll.core.names import Role
 from atoll.core.report import Report
 from atoll.core.reveal import Reveal
 from atoll.jobs.plan import TableFacts
 from atoll.jobs.schema import Port, Refusal, Schema
+from atoll.models.catalogue import KINDS
+from atoll.models.kinds import Kinds, ModelKind
 
 if TYPE_CHECKING:
     from atoll.table import Table
@@ -56,12 +60,16 @@ def numbered(ports: Iterable[str]) -> list[str]:
 
 @dataclass(frozen=True)
 class Task:
-    """One party's share of a step: who it is, its inputs by port, and its own tables."""
+    """One party's share of a step: who it is, its inputs by port, and its own tables.
+
+    ``kinds`` are those of models and transforms that are known here.
+    """
 
     step: str
     party: Party
     inputs: Mapping[str, Any]
     tables: Tables
+    kinds: Kinds = field(default_factory=lambda: KINDS)
 
     def agreed(self, table: Table, output: str, *sources: Table, chosen: bytes = b"") -> Table:
         """Return a table whose rows are the same, in the same order, at all parties of this step.
@@ -142,6 +150,7 @@ class Facts:
     ``inputs`` are the connected inputs, numbered where there are several (``tables.0``), and what
     each party has there; ``tables`` are those that the step itself brings in, where it is known.
     ``labels`` are what a party knows of their labels in its own planning, and empty in the common.
+    ``kinds`` are those of models and transforms that are known here.
     """
 
     step: str
@@ -149,6 +158,7 @@ class Facts:
     inputs: Mapping[str, ByParty] = field(default_factory=dict)
     tables: Mapping[str, TableFacts] = field(default_factory=dict)
     labels: Mapping[str, LabelFacts] = field(default_factory=dict)
+    kinds: Kinds = field(default_factory=lambda: KINDS)
 
     @property
     def guest(self) -> str:
@@ -199,8 +209,9 @@ class OwnFacts:
     roles: Mapping[str, Role]
     inputs: Mapping[str, ArtifactFacts]
     labels: Mapping[str, tuple[LabelFacts, ...]]
-    part: Callable[[str, int], Any]
+    part: Lookup
     tables: Mapping[str, tuple[TableDeclaration, ...]] = field(default_factory=dict)
+    kinds: Kinds = field(default_factory=lambda: KINDS)
 
     def classes(self, port: str) -> frozenset[float] | None:
         """Return the classes that a port's label may have; None if not known."""
@@ -224,7 +235,8 @@ class TableDeclaration:
 class Terms:
     """What a step adds to the plan that the parties sign.
 
-    ``outputs`` say which parties get each output, and what is known of it.
+    ``outputs`` say which parties get each output, and what is known of it. Where the component
+    says a general kind (``model``), they say which one it is.
     """
 
     implementation: str = "local"
@@ -268,7 +280,9 @@ class Component:
     for what cannot run. ``declare`` is for components that bring in a table: given the party, the
     guest, parameters and tables, it returns that table's facts. ``check`` refuses, with the party's
     own parameters and knowledge, what only that party can see. ``rows`` says of outputs, by input,
-    how their rows follow from it. ``origin`` is set for components of others.
+    how their rows follow from it. ``predict`` says what becomes of it in a predict job (None: no
+    such job is made). ``model_kinds`` come with a component of others, ``<its name>.<name>``.
+    ``origin`` is set for components of others.
     """
 
     name: str
@@ -283,6 +297,8 @@ class Component:
     declare: Declare | None = None
     check: Check | None = None
     rows: Mapping[str, tuple[str, Follows]] = field(default_factory=dict)
+    predict: Predict | None = None
+    model_kinds: tuple[ModelKind, ...] = ()
     origin: Origin | None = None
 
     def schema(self) -> Schema:

@@ -16,6 +16,7 @@ from atoll.channel.memory import MemoryNetwork, failure_code
 from atoll.channel.party import Party
 from atoll.components.alignment import check_inputs
 from atoll.components.api import ArtifactFacts, Component, Facts, Result, Tables, Task, Terms
+from atoll.components.kinds import declared
 from atoll.components.scores import Scores
 from atoll.core.errors import AtollError
 from atoll.core.limits import Limits
@@ -24,6 +25,8 @@ from atoll.core.random import PublicRandom, SecretRandom
 from atoll.core.settings import require_insecure
 from atoll.jobs.errors import NotFoundError
 from atoll.jobs.plan import TableFacts
+from atoll.models.catalogue import KINDS
+from atoll.models.kinds import Kinds, kind_of
 from atoll.table import Table
 
 ROLES: Mapping[str, Role] = {"bank": Role.GUEST, "shop": Role.HOST}
@@ -104,13 +107,19 @@ def facts_of(component: Component, case: Case) -> Facts:
     named = sorted({port for inputs in case.inputs.values() for port in inputs})
     inputs = {
         port: {
-            party: artifact_facts(_kind(component, port), held[port])
+            party: artifact_facts(_kind(component, port), held[port], kinds_of(component))
             for party, held in case.inputs.items()
             if held.get(port) is not None
         }
         for port in named
     }
-    return Facts(STEP, dict(case.roles), inputs, _declared(component, case))
+    told = _declared(component, case)
+    return Facts(STEP, dict(case.roles), inputs, told, kinds=kinds_of(component))
+
+
+def kinds_of(component: Component) -> Kinds:
+    """Return the kinds of models and transforms that are known where a component is tried."""
+    return declared({component.name: component})
 
 
 def _kind(component: Component, name: str) -> str:
@@ -130,7 +139,7 @@ def _declared(component: Component, case: Case) -> dict[str, TableFacts]:
     return found
 
 
-def artifact_facts(kind: str, value: Any) -> ArtifactFacts:
+def artifact_facts(kind: str, value: Any, kinds: Kinds = KINDS) -> ArtifactFacts:
     """Return what a plan would say of a value that is there."""
     if isinstance(value, Table):
         aligned = value.alignment is not None
@@ -138,8 +147,10 @@ def artifact_facts(kind: str, value: Any) -> ArtifactFacts:
     if isinstance(value, Scores):
         label = None if np.isnan(value.label).any() else "label"
         return ArtifactFacts("scores", len(value.score), label=label)
-    columns = getattr(value, "columns", None)
-    return ArtifactFacts(kind, columns=columns if isinstance(columns, tuple) else None)
+    found = kind_of(value, kinds)
+    if found is not None:
+        return ArtifactFacts(found.name, columns=found.columns(value))
+    return ArtifactFacts(kind)
 
 
 def play(component: Component, case: Case, *, seed: int = 1) -> Trial:
@@ -155,7 +166,8 @@ def play(component: Component, case: Case, *, seed: int = 1) -> Trial:
     for name in case.roles:
         party = _party(name, case, network, seed)
         stage.channels[name] = party.channel
-        task = Task(STEP, party, dict(case.inputs.get(name, {})), case.tables.get(name, NoTables()))
+        inputs, tables = dict(case.inputs.get(name, {})), case.tables.get(name, NoTables())
+        task = Task(STEP, party, inputs, tables, kinds_of(component))
         arguments = (stage, network, component, task, parameters[name])
         threads.append(threading.Thread(target=_live, args=arguments, name=name))
         network.enter()

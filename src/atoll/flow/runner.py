@@ -18,6 +18,7 @@ from atoll.channel.api import Channel, Counters, Transport
 from atoll.channel.party import Cancel, Party
 from atoll.components.alignment import check_inputs
 from atoll.components.api import Catalogue, Result, TableDeclaration, Tables, Task
+from atoll.components.kinds import declared
 from atoll.core.clock import Clock, SystemClock
 from atoll.core.limits import Limits
 from atoll.core.names import Scope
@@ -238,7 +239,7 @@ class Runner:
         party = self._party(step, step, agreed, public)
         begun = time.monotonic()
         try:
-            task = Task(step, party, self._inputs(step), run.tables)
+            task = Task(step, party, self._inputs(step), run.tables, declared(run.catalogue))
             check_inputs(component, task)
             result = component.run(task, parameters)
         finally:

@@ -11,8 +11,9 @@ import pytest
 
 from atoll.channel.identity import Identity, export_ca, init_party, load_party, trust
 from atoll.components.catalogue import CATALOGUE
+from atoll.components.references import ModelRef
 from atoll.core.errors import AtollError, PeerError, UserError
-from atoll.flow.node.models.predicting import predict_job
+from atoll.flow.node.models.predicting import Trained, predict_job
 from atoll.flow.node.models.renaming import renamed_job
 from atoll.flow.node.models.service import ModelService
 from atoll.flow.planning import schemas
@@ -65,6 +66,12 @@ GUEST = GuestPart(
         ),
     ),
 )
+KIND = "boosting.model"
+TABLES = {"bank": "x", "shop": "y"}
+
+
+def trained(graph: Job, kind: str = KIND) -> Trained:
+    return Trained(graph, "train", kind, MODEL, 1)
 
 
 @dataclass
@@ -119,7 +126,7 @@ def make_part(node: Node, data: bytes, attempt: int) -> None:
         step="train",
         attempt=attempt,
         name="model",
-        kind="boosting.model",
+        kind=KIND,
         digest=stored.digest,
         bytes=stored.bytes,
         created=1.0,
@@ -202,7 +209,7 @@ def test_stages_services_and_the_way_back(bank: Node) -> None:
         bank.models.rollback("credit")
     bank.models.stage(MODEL, 2, "archived")
     with pytest.raises(ConflictError, match="ATL-REG-002"):
-        bank.models.part(MODEL, 2)
+        bank.models.part(ModelRef(MODEL, 2))
 
 
 def keep_second(node: Node) -> None:
@@ -308,39 +315,30 @@ def test_a_predict_job_takes_only_what_prediction_needs(bank: Node) -> None:
     assert set(job.steps) == {"read", "align", "model", "prediction"}
     assert job.steps["read"].parameters["tables"] == {"bank": "new_loans", "shop": "new_carts"}
     assert job.steps["read"].parameters["label"] == "bad"
-    assert job.steps["model"].parameters == {"model": MODEL, "version": 1}
+    assert job.steps["model"].parameters == {"model": MODEL, "version": 1, "kind": KIND}
     assert job.steps["model"].inputs == {"table": "align.table"}
     assert job.steps["prediction"].inputs == {"model": "model.model", "table": "model.table"}
     assert validate(job, schemas(CATALOGUE))[-1] == "prediction"
     seeded = GRAPH.model_copy(update={"seed": 7})
-    again = predict_job(seeded, "train", "boosting.model", MODEL, 1, {"bank": "x", "shop": "y"})
+    again = predict_job(trained(seeded), TABLES)
     assert again.seed is None
     # A graph from before the names of what every job does were taken.
     former = GRAPH.model_dump(mode="json")
     former["steps"]["start"] = former["steps"].pop("align")
     former["steps"]["split"]["inputs"] = {"table": "start.table"}
-    made = predict_job(
-        Job.model_validate(former), "train", "boosting.model", MODEL, 1, {"bank": "x", "shop": "y"}
-    )
+    made = predict_job(trained(Job.model_validate(former)), TABLES)
     assert validate(made, schemas(CATALOGUE))[-1] == "prediction"
     # What others' components did to the columns is not known here, and would be lost.
     scaled = GRAPH.model_dump(mode="json")
     scaled["steps"]["scale"] = {"component": "scaler", "inputs": {"table": "align.table"}}
     scaled["steps"]["split"]["inputs"] = {"table": "scale.table"}
     with pytest.raises(UserError, match=r"ATL-REG-009.*step scale \(scaler\)"):
-        predict_job(
-            Job.model_validate(scaled),
-            "train",
-            "boosting.model",
-            MODEL,
-            1,
-            {"bank": "x", "shop": "y"},
-        )
+        predict_job(trained(Job.model_validate(scaled)), TABLES)
     for tables in ({"bank": "x"}, {"bank": "x", "shop": "y", "other": "z"}):
         with pytest.raises(UserError, match="ATL-REG-009"):
             bank.models.predict_job(MODEL, 1, tables)
     with pytest.raises(UserError, match="ATL-REG-009"):
-        predict_job(GRAPH, "train", "own.model", MODEL, 1, {"bank": "x", "shop": "y"})
+        predict_job(trained(GRAPH, "own.model"), TABLES)
 
 
 def test_a_predict_job_intersects_tables_that_nobody_called_aligned() -> None:
@@ -348,8 +346,7 @@ def test_a_predict_job_intersects_tables_that_nobody_called_aligned() -> None:
     stated["steps"]["read"]["parameters"]["aligned"] = True
     stated["steps"]["split"]["inputs"] = {"table": "read.table"}
     del stated["steps"]["align"]
-    tables = {"bank": "new_loans", "shop": "new_carts"}
-    made = predict_job(Job.model_validate(stated), "train", "boosting.model", MODEL, 1, tables)
+    made = predict_job(trained(Job.model_validate(stated)), TABLES)
     assert "aligned" not in made.steps["read"].parameters
     assert made.steps["read-common"].component == "psi"
     assert made.steps["model"].inputs == {"table": "read-common.table"}
