@@ -192,7 +192,7 @@ def check(scenario: Scenario, played: Played) -> None:
     """Check what must hold of any result."""
     found = outcomes.left(played, scenarios.shown(scenario, played.job))
     given = outcomes.cells(played.tables)
-    outcomes.check_cells(found, given)
+    outcomes.check_cells(outcomes.unscaled(found) if scenario.scales else found, given)
     outcomes.check_orders(played)
     outcomes.check_scores(played, given)
     outcomes.check_losses(played, found, given)
@@ -280,8 +280,9 @@ def check_result(case: Case, played: Played) -> None:
         return
     found = left(case.of, played)
     if case.variation == "more":
-        beside = 0 if case.of.chooses else outcomes.count(found[case.party], COLUMNS[case.party][1])
-        assert outcomes.count(found, MORE) == beside
+        rows = {party: outcomes.unfitted(entries) for party, entries in found.items()}
+        beside = 0 if case.of.chooses else outcomes.count(rows[case.party], COLUMNS[case.party][1])
+        assert outcomes.count(rows, MORE) == beside
         found = outcomes.without(found, MORE)
     same(found, result(case))
 
@@ -429,7 +430,9 @@ def given(
             alignment = token if name == table else "a" * 64
             found[port] = Table.from_arrow(data, label=label).with_alignment(alignment)
         else:
-            found[port] = outcomes.models(plain(component, "part", tuple(TWO)))[name][party]
+            tried = next(n for n, one in SCENARIOS[component].items() if one is scenario)
+            results = plain(component, tried, tuple(TWO)).world.check().results[party].results
+            found[port] = results[name].outputs[source.partition(".")[2]]
     return found
 
 

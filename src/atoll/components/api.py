@@ -150,7 +150,8 @@ class Facts:
     ``inputs`` are the connected inputs, numbered where there are several (``tables.0``), and what
     each party has there; ``tables`` are those that the step itself brings in, where it is known.
     ``labels`` are what a party knows of their labels in its own planning, and empty in the common.
-    ``kinds`` are those of models and transforms that are known here.
+    ``kinds`` are those of models and transforms that are known here, ``own`` the parameters of the
+    parties that have their own.
     """
 
     step: str
@@ -159,6 +160,7 @@ class Facts:
     tables: Mapping[str, TableFacts] = field(default_factory=dict)
     labels: Mapping[str, LabelFacts] = field(default_factory=dict)
     kinds: Kinds = field(default_factory=lambda: KINDS)
+    own: Mapping[str, BaseModel] = field(default_factory=dict)
 
     @property
     def guest(self) -> str:

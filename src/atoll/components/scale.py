@@ -8,8 +8,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from pydantic import BaseModel
 
 from atoll.components.api import ArtifactFacts, Component, Facts, OwnFacts, Result, Task, Terms
+from atoll.components.columns import expect_columns
 from atoll.components.predict import Apply
 from atoll.components.registered import check_owner
 from atoll.core.errors import UserError
@@ -81,15 +83,27 @@ def _nothing_fitted(party: str) -> UserError:
 def describe(facts: Facts, parameters: ScaleParameters) -> Terms:
     """Nothing leaves a party; rows and columns stay the same.
 
-    Errors: ATL-CMP-072 a party has rows, but nothing fitted.
+    Errors: ATL-CMP-072 a party has rows, but nothing fitted; ATL-MOD-003 a column is missing.
     """
     held = facts.inputs["table"]
     fitted = facts.inputs.get(FITTED)
-    for party in held if fitted is not None else ():
-        if party not in (fitted or ()):
+    if fitted is None:
+        made = {
+            party: _fitted(table, facts.own.get(party, parameters)) for party, table in held.items()
+        }
+        return Terms(outputs={"table": held, FITTED: made})
+    for party, table in held.items():
+        if party not in fitted:
             raise _nothing_fitted(party)
-    made = {party: ArtifactFacts(SCALE_TRANSFORM.name) for party in held}
-    return Terms(outputs={"table": held, FITTED: made})
+        expect_columns(fitted[party], table, party, f"steps.{facts.step}")
+    return Terms(outputs={"table": held, FITTED: {party: fitted[party] for party in held}})
+
+
+def _fitted(table: ArtifactFacts, parameters: BaseModel) -> ArtifactFacts:
+    columns = table.columns
+    if columns is not None and isinstance(parameters, ScaleParameters):
+        columns = parameters.chosen(columns)
+    return ArtifactFacts(SCALE_TRANSFORM.name, columns=columns)
 
 
 def check(own: OwnFacts, parameters: ScaleParameters) -> None:

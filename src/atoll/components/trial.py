@@ -114,7 +114,9 @@ def facts_of(component: Component, case: Case) -> Facts:
         for port in named
     }
     told = _declared(component, case)
-    return Facts(STEP, dict(case.roles), inputs, told, kinds=kinds_of(component))
+    filled = parameters_of(component, case)
+    own = {party: filled[party] for party in case.own}
+    return Facts(STEP, dict(case.roles), inputs, told, kinds=kinds_of(component), own=own)
 
 
 def kinds_of(component: Component) -> Kinds:

@@ -32,7 +32,7 @@ from atoll.core.errors import AtollError, DataError, InternalError, PeerError, U
 from atoll.jobs.definition import Job, Step
 from atoll.jobs.plan import TableFacts
 from atoll.jobs.schema import Port
-from atoll.jobs.validation import order
+from atoll.jobs.validation import fill, order
 from atoll.models.kinds import is_general
 
 if TYPE_CHECKING:
@@ -88,7 +88,8 @@ def _infer(
         inputs = {port: known[source] for port, source in sorted(step.inputs.items())}
         tables = {party: made[name] for party, made in declared.items() if name in made}
         told = (labels or {}).get(name, {})
-        facts[name] = Facts(name, job.parties, inputs, tables, told, kinds)
+        own = {party: fill(name, step, component.schema(), party) for party in step.overrides}
+        facts[name] = Facts(name, job.parties, inputs, tables, told, kinds, own)
         _check_ports(component, step, facts[name])
         with placed(name, component):
             terms[name] = component.describe(facts[name], parameters[name])

@@ -50,7 +50,7 @@ def _no_card(part: Any) -> tuple[Panel, ...]:
 
 @dataclass(frozen=True)
 class ModelKind:
-    """All that is known of a kind, e.g. ``boosting.model``.
+    """All that is known of a kind, whose name is ``<component>.model`` or ``<component>.transform``.
 
     ``parts`` are the classes of a party's part, of this kind alone. ``encode`` gives equal bytes
     for equal parts; ``decode`` raises a ``UserError`` for anything else, and gets at most

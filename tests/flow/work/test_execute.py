@@ -21,8 +21,8 @@ from atoll.flow.steps import COIN_TASK
 from atoll.flow.work import execute as execution
 from atoll.flow.work.artifacts import PARTIAL, codec_of
 from atoll.jobs.definition import parse_job
-from atoll.sim.world import World
 from atoll.models.kinds import GENERAL
+from atoll.sim.world import World
 from atoll.table import Table, write
 from tests.components import test_main_job as main_job
 from tests.flow import toy

@@ -17,6 +17,7 @@ below 1e-8, count as none; quantiles are the value of the nearest rank, the lowe
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Literal, Self
 
 import numpy as np
@@ -111,6 +112,11 @@ class ScaleParameters(BaseModel):
         """Return the bounds of a column, as values or shares."""
         return self.by_column.get(column, Bounds(lower=self.lower, upper=self.upper))
 
+    def chosen(self, columns: Sequence[str]) -> tuple[str, ...]:
+        """Return which of a table's features are scaled, in its order."""
+        wanted = {*(columns if self.columns is None else self.columns)}
+        return tuple(name for name in columns if name in wanted)
+
     def named(self) -> tuple[str, ...]:
         """Return all columns that are named."""
         return tuple(dict.fromkeys((*(self.columns or ()), *self.by_column)))
@@ -124,8 +130,7 @@ def fit(table: Table, party: str, parameters: ScaleParameters) -> ScalePart:
     for name in parameters.named():
         if name not in table.columns:
             raise no_column(name)
-    wanted = table.columns if parameters.columns is None else parameters.columns
-    names = [name for name in table.columns if name in {*wanted}]
+    names = parameters.chosen(table.columns)
     lines = table.engine.map(lambda name: fit_column(name, floats(table, name), parameters), names)
     return ScalePart(party=party, scaled=tuple(lines))
 
