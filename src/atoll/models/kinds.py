@@ -50,7 +50,7 @@ def _no_card(part: Any) -> tuple[Panel, ...]:
 
 @dataclass(frozen=True)
 class ModelKind:
-    """All that is known of a kind, whose name is ``<component>.model`` or ``<component>.transform``.
+    """All that is known of a kind, ``x.model`` or ``x.transform``, of which x is the component.
 
     ``parts`` are the classes of a party's part, of this kind alone. ``encode`` gives equal bytes
     for equal parts; ``decode`` raises a ``UserError`` for anything else, and gets at most

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -118,15 +118,23 @@ def bank(make: Make) -> Node:
     return node
 
 
-def make_part(node: Node, data: bytes, attempt: int) -> None:
+def make_part(
+    node: Node,
+    data: bytes,
+    attempt: int,
+    *,
+    step: str = "train",
+    name: str = "model",
+    kind: str = KIND,
+) -> None:
     """Write down what an attempt made, as a node does before the job's end."""
     stored = node.files.put(data)
     artifact = ArtifactRow(
         job=JOB,
-        step="train",
+        step=step,
         attempt=attempt,
-        name="model",
-        kind=KIND,
+        name=name,
+        kind=kind,
         digest=stored.digest,
         bytes=stored.bytes,
         created=1.0,
@@ -134,8 +142,12 @@ def make_part(node: Node, data: bytes, attempt: int) -> None:
     Artifacts(node.database).save(artifact)
 
 
-def keep(node: Node, data: bytes) -> None:
+def keep(
+    node: Node, data: bytes, graph: Job = GRAPH, fitted: Mapping[str, bytes] | None = None
+) -> None:
+    """Write a job down that made a part, and what its steps fitted."""
     plan = {
+        "owners": {f"{step}.transform": ("bank", "shop") for step in graph.steps},
         "parameters": {"train": {"trees": 3}},
         "tables": {"bank": {"read": {"digest": "a" * 64}}, "shop": {"read": {"digest": "b" * 64}}},
     }
@@ -147,11 +159,13 @@ def keep(node: Node, data: bytes) -> None:
         state="success",
         created=1.0,
         updated=1.0,
-        job=GRAPH.canonical(),
+        job=graph.canonical(),
         plan=plan,
         plan_digest="c" * 64,
     )
     Jobs(node.database).create(row, ("bank", "shop"))
+    for step, made in (fitted or {}).items():
+        make_part(node, made, 0, step=step, name="transform", kind="scale.transform")
     make_part(node, data, 0)
     assert list(node.models.record(JOB)) == [MODEL]
 
