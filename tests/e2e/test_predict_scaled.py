@@ -74,7 +74,8 @@ def test_a_predict_job_applies_what_was_fitted(tmp_path: Path) -> None:
             with pytest.raises(AtollError, match=r"ATL-MOD-005|ATL-PLN-011"):
                 bank.jobs.submit(changed(job, "model", kind="other.model"))
             refused = bank.jobs.submit(changed(job, "scale-fitted", step="match")).wait(LIMIT).view
-            assert (refused.state, refused.code) == ("refused", "ATL-REG-010")
+            assert (refused.state, refused.code) == ("refused", "ATL-PLN-011")
+            assert "ATL-REG-010" in str(refused.message)
 
 
 def changed(job: Job, name: str, **parameters: str) -> Job:
