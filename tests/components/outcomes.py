@@ -55,6 +55,11 @@ def echo(error: BaseException) -> bool:
     return isinstance(error, AtollError) and error.code in {"ATL-NET-003", "ATL-NET-004"}
 
 
+def hidden(error: AtollError) -> str:
+    """Return the code of an error that partners must not tell from others of its kind."""
+    return error.message[-12:-1] if error.code == "ATL-PLN-011" else ""
+
+
 def play(job: Job, tables: Tables, catalogue: Catalogue) -> Played:
     """Run a job with every party in this process; what they raise is kept, each party's own."""
     with local(job["parties"], tables, catalogue=catalogue) as federation:
@@ -242,9 +247,12 @@ def cells(tables: Tables) -> Cells:
     }
 
 
-def unfitted(entries: Mapping[str, Any]) -> dict[str, Any]:
+def unfitted(found: Left) -> Left:
     """Return what steps left but for what they fitted, which need not name all columns."""
-    return {name: entry for name, entry in entries.items() if not name.endswith(".transform")}
+    return {
+        party: {name: one for name, one in entries.items() if not name.endswith(".transform")}
+        for party, entries in found.items()
+    }
 
 
 def unscaled(found: Left) -> Left:

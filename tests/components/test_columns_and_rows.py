@@ -45,6 +45,7 @@ from tests.components.variations import (
     tables,
 )
 
+KIND = "boosting.model"
 # What rows for a model that is there cannot be.
 UNFIT = {"text": "ATL-TAB-016", "renamed": MISSING, "less": MISSING}
 NAMES = [(component, name) for component, named in SCENARIOS.items() for name in named]
@@ -231,11 +232,6 @@ def refusal(case: Case) -> Refusal | None:
     return None
 
 
-def hidden(error: AtollError) -> str:
-    """Return the code of an error that partners must not tell from others of its kind."""
-    return error.message[-12:-1] if error.code == "ATL-PLN-011" else ""
-
-
 def check_refusal(case: Case, wanted: Refusal, played: Played) -> None:
     errors = played.world.errors
     assert errors.keys() == set(case.parties), "a party went on"
@@ -243,7 +239,7 @@ def check_refusal(case: Case, wanted: Refusal, played: Played) -> None:
     fitting = []
     for error in causes:
         assert isinstance(error, AtollError)
-        assert wanted.code in (error.code, hidden(error))
+        assert wanted.code in (error.code, outcomes.hidden(error))
         assert (error.phase in ("start", "agreement")) == wanted.early
         if wanted.party in ("", error.party) and all(name in str(error) for name in wanted.names):
             fitting.append(error)
@@ -280,7 +276,7 @@ def check_result(case: Case, played: Played) -> None:
         return
     found = left(case.of, played)
     if case.variation == "more":
-        rows = {party: outcomes.unfitted(entries) for party, entries in found.items()}
+        rows = outcomes.unfitted(found)
         beside = 0 if case.of.chooses else outcomes.count(rows[case.party], COLUMNS[case.party][1])
         assert outcomes.count(rows, MORE) == beside
         found = outcomes.without(found, MORE)
@@ -354,8 +350,7 @@ def test_rows_for_a_registered_model_are_checked_beforehand(variation: str, part
     def verify() -> None:
         job = parse_job(made)
         declared = planning.declare(job, CATALOGUE, party, brought)
-        registered = Registered("boosting.model", parts[party])
-        planning.verify(job, CATALOGUE, party, declared, lambda _: registered)
+        planning.verify(job, CATALOGUE, party, declared, lambda _: Registered(KIND, parts[party]))
 
     code = UNFIT.get(variation)
     if code is None:
@@ -363,7 +358,7 @@ def test_rows_for_a_registered_model_are_checked_beforehand(variation: str, part
         return
     with pytest.raises(AtollError, match=COLUMNS[party][0]) as caught:
         verify()
-    assert code in (caught.value.code, hidden(caught.value))
+    assert code in (caught.value.code, outcomes.hidden(caught.value))
 
 
 @pytest.mark.parametrize("party", list(TWO))
@@ -431,8 +426,8 @@ def given(
             found[port] = Table.from_arrow(data, label=label).with_alignment(alignment)
         else:
             tried = next(n for n, one in SCENARIOS[component].items() if one is scenario)
-            results = plain(component, tried, tuple(TWO)).world.check().results[party].results
-            found[port] = results[name].outputs[source.partition(".")[2]]
+            outcome = plain(component, tried, tuple(TWO)).world.check().results[party]
+            found[port] = outcome.results[name].outputs[source.partition(".")[2]]
     return found
 
 

@@ -10,7 +10,7 @@ from pydantic import BaseModel
 
 from atoll.channel.party import Party
 from atoll.components.lineage import Lineage
-from atoll.components.predict import Predict
+from atoll.components.predict import Apply, Drop, Predict, Repeat
 from atoll.components.references import Lookup
 from atoll.core import codec
 from atoll.core.names import Role
@@ -26,14 +26,17 @@ if TYPE_CHECKING:
     from atoll.table.labels import LabelFacts
 
 __all__ = [
+    "Apply",
     "ArtifactFacts",
     "Catalogue",
     "Component",
+    "Drop",
     "Facts",
     "KnownComponents",
     "Origin",
     "OwnFacts",
     "Port",
+    "Repeat",
     "Report",
     "Result",
     "Reveal",

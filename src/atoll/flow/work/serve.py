@@ -29,7 +29,7 @@ from atoll.flow.work.inputs import Memory
 from atoll.flow.work.no_pandas import keep_pandas_out
 from atoll.flow.work.solitude import Solitude
 from atoll.flow.work.specification import TASK_LINE_BYTES, TaskSpec, read_task
-from atoll.models.catalogue import KINDS
+from atoll.models.catalogue import KINDS, UNSTATED
 
 _READ_BYTES = 1 << 16
 _MESSAGE = 4096
@@ -265,7 +265,7 @@ class Server:
 
     def _execute(self, running: Running) -> dict[str, Any]:
         spec = running.spec
-        if all(step.component in self._catalogue for step in spec.job.steps.values()):
+        if self._runs_ours_alone(spec):
             keep_pandas_out()
         transport = running.transport = self._transport(spec)
         if running.asked:
@@ -299,6 +299,13 @@ class Server:
         if refusal is not None:
             raise UserError(refusal.code, refusal.message, hint=refusal.hint)
         return found
+
+    def _runs_ours_alone(self, spec: TaskSpec) -> bool:
+        """Tell whether no step of the job runs code of others: a component, or a model's scorer."""
+        return all(
+            step.component in self._catalogue and step.parameters.get("kind", UNSTATED) in KINDS
+            for step in spec.job.steps.values()
+        )
 
     def _foreign(self, spec: TaskSpec) -> bool:
         """Tell whether an input may be of a kind that comes with a component of others."""

@@ -24,7 +24,14 @@ from atoll.flow.api.services import Page
 from atoll.flow.node.data.staging import receive, sweep
 from atoll.flow.node.models.archive import Manifest, PartFacts, copy_parts, open_archive, pieces
 from atoll.flow.node.models.fitted import FittedFacts, fitted_of, with_fitted
-from atoll.flow.node.models.predicting import Trained, applied, predict_job
+from atoll.flow.node.models.predicting import Trained, predict_job
+from atoll.flow.node.models.recording import (
+    ARCHIVED,
+    CANDIDATE,
+    PUBLISHED,
+    Outputs,
+    model_row,
+)
 from atoll.flow.node.models.renaming import checked, renamed_job, renamed_part
 from atoll.flow.store import (
     ArtifactRow,
@@ -45,12 +52,9 @@ from atoll.jobs.definition import Job, parse_job
 from atoll.jobs.errors import ConflictError, NotFoundError
 from atoll.models.kinds import Kinds
 
-CANDIDATE, PUBLISHED, ARCHIVED = "candidate", "published", "archived"
 MODEL = ".model"
 HISTORY = 50
 History = list[dict[str, Any]]
-# The newest of each output of a job, by step and name.
-Outputs = Mapping[tuple[str, str], ArtifactRow]
 _MIGRATION = "atoll/model-migration/v1"
 
 
@@ -117,63 +121,18 @@ class ModelService:
         return self._database.read(lambda c: c.execute(query).scalars().all())
 
     def _record(self, job: JobRow, artifact: ArtifactRow, made: Outputs) -> str:
-        name = model_id(job.id, artifact.step, artifact.name)
+        row = model_row(job, artifact, made, self._identity().party, self._catalogue())
 
         def work(connection: Connection) -> None:
-            known = self._models.version_of(name, artifact.digest, connection=connection)
+            known = self._models.version_of(row.id, row.digest, connection=connection)
             if known is not None:
                 return
-            version = self._models.next_version(name, connection=connection)
-            row = self._row(job, artifact, name, version, made)
-            self._models.add(row, connection=connection)
+            version = self._models.next_version(row.id, connection=connection)
+            fresh = replace(row, version=version, created=self._wall())
+            self._models.add(fresh, connection=connection)
 
         self._database.write(work)
-        return name
-
-    def _row(
-        self, job: JobRow, artifact: ArtifactRow, name: str, version: int, made: Outputs
-    ) -> ModelRow:
-        plan = job.plan or {}
-        parameters = plan.get("parameters", {}).get(artifact.step)
-        lineage = {
-            "graph": job.job,
-            "plan": job.plan_digest,
-            "output": artifact.name,
-            "attempt": artifact.attempt,
-            "party": self._identity().party,
-            "data": {
-                party: {step: facts.get("digest") for step, facts in steps.items()}
-                for party, steps in plan.get("tables", {}).items()
-            },
-        }
-        return ModelRow(
-            id=name,
-            version=version,
-            job=job.id,
-            step=artifact.step,
-            role=job.role,
-            kind=artifact.kind,
-            digest=artifact.digest,
-            stage=CANDIDATE,
-            parameters_digest=None if parameters is None else codec.digest(parameters),
-            lineage=with_fitted(lineage, self._fitted(job, artifact.step, made)),
-            created=self._wall(),
-        )
-
-    def _fitted(self, job: JobRow, step: str, made: Outputs) -> dict[str, FittedFacts]:
-        """Return what a job's steps fitted that predicting with the model of a step applies."""
-        found: dict[str, FittedFacts] = {}
-        owners = (job.plan or {}).get("owners", {})
-        graph, catalogue = parse_job(job.job), self._catalogue()
-        for name, output in applied(graph, step, catalogue):
-            own = made.get((name, output))
-            found[name] = FittedFacts(
-                kind=catalogue[graph.steps[name].component].outputs[output],
-                parties=owners.get(f"{name}.{output}", ()),
-                digest=own.digest if own else None,
-                bytes=own.bytes if own else 0,
-            )
-        return found
+        return row.id
 
     # -- looking ------------------------------------------------------------------------------
 
@@ -480,11 +439,6 @@ class ModelService:
                 "ATL-REG-009", "the graph that trained this model is not known", place=row.id
             )
         return job
-
-
-def model_id(job: str, step: str, output: str) -> str:
-    """Return the id that every party gives to its part of the same model."""
-    return f"{job}.{step}" if output == "model" else f"{job}.{step}.{output}"
 
 
 def _view(row: ModelRow) -> Mapping[str, Any]:
