@@ -22,7 +22,7 @@ from atoll.components.prediction import PREDICTION
 from atoll.components.references import PART, ModelRef, Registered
 from atoll.components.registered import REGISTERED_MODEL
 from atoll.components.trial import Case, facts_of, play
-from atoll.core.errors import AtollError, UserError
+from atoll.core.errors import AtollError, InternalError, UserError
 from atoll.core.names import Role
 from atoll.flow import planning
 from atoll.flow.node.models.predicting import Trained, predict_job
@@ -50,6 +50,7 @@ PART_OF = {
 }
 TABLES = {"bank": "rows", "shop": "rows"}
 JOB = "20261122000000-0123abcd"
+METRICS = {"model": "metrics"}
 SOURCE = Path(tally.__file__)
 
 
@@ -189,6 +190,30 @@ def test_a_job_that_states_an_unknown_kind_is_refused_for_all_to_see() -> None:
     with pytest.raises(UserError, match=r"ATL-MOD-005.*tally\.model") as caught:
         planning.check(job, CATALOGUE)
     assert caught.value.place == "steps.model.parameters.kind"
+
+
+def test_the_concrete_kind_is_checked_when_the_plan_is_made() -> None:
+    """An output that a job calls a transform may be of a kind that the next step does not take."""
+    other = replace(tally.MODEL, name="tally.transform")
+    known = {**CATALOGUE, "tally": replace(tally.COMPONENT, model_kinds=(other,))}
+    fitted = {"model": "m", "step": "first", "kind": "tally.transform"}
+    inputs = {"table": "read.table", "transform": "bring.fitted"}
+    steps: dict[str, Any] = {
+        "read": {"component": "reader", "parameters": {"tables": TABLES}},
+        "bring": {"component": "fitted", "parameters": fitted},
+        "scale": {"component": "scale", "inputs": inputs},
+    }
+    job = parse_job({"name": "own", "parties": TWO, "steps": steps})
+    with pytest.raises(
+        UserError, match=r"ATL-PLN-012.*scale\.transform.*tally\.transform"
+    ) as caught:
+        planning.check(job, known)
+    assert caught.value.place == "steps.scale.inputs.transform"
+
+
+def test_a_component_that_gives_out_another_kind_than_it_says_is_at_fault() -> None:
+    with pytest.raises(InternalError, match=r"ATL-INT-001.*tally"):
+        planning.check(training(), {**WITH, "tally": replace(tally.COMPONENT, outputs=METRICS)})
 
 
 def test_its_parts_are_stored_in_their_own_form(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from atoll.jobs.schema import Port, Purpose
 from atoll.learning.vertical import boosting
 from atoll.learning.vertical.boosting import BoostingInputs, BoostingParameters, TrainingResult
 from atoll.models.boosting import part_to_bytes
-from atoll.models.boosting.kind import BOOSTING_MODEL, importance_panel
+from atoll.models.boosting.kind import BOOSTING_MODEL
 from atoll.models.boosting.scoring import probability
 from atoll.operators.histogram.api import CELL_BYTES
 
@@ -73,7 +73,7 @@ def report(trained: TrainingResult, more: tuple[Panel, ...] = ()) -> Report:
     )
     if series:
         panels.append(LinePanel(title="Loss", x_label="trees", y_label="log-loss", series=series))
-    panels.append(importance_panel(trained.part))
+    panels += BOOSTING_MODEL.card(trained.part)
     panels.append(
         TablePanel(
             title="Trees",

@@ -20,7 +20,7 @@ from atoll.jobs.schema import Port, Purpose
 from atoll.jobs.validation import near
 from atoll.learning.features.scaling import ScaleParameters, fit, no_column
 from atoll.models.columns import match_columns
-from atoll.models.scaling import SCALE_TRANSFORM, ScalePart, card, scaled
+from atoll.models.scaling import SCALE_TRANSFORM, ScalePart, scaled
 
 if TYPE_CHECKING:
     from atoll.table import Table
@@ -44,7 +44,7 @@ def run(task: Task, parameters: ScaleParameters) -> Result:
         check_owner(SCALE_TRANSFORM, part, task.party.name, task.step)
     else:
         part = fit(table, task.party.name, parameters)
-    report = Report(title="Scaling", panels=card(part))
+    report = Report(title="Scaling", panels=SCALE_TRANSFORM.card(part))
     return Result({"table": apply(table, part), FITTED: part}, report=report)
 
 

@@ -99,9 +99,11 @@ class Artifacts(Repository):
     def reachable(self, *, connection: Connection | None = None) -> frozenset[str]:
         """Return the digests that a row of a job or a model names."""
         query = select(_T.c.digest).union(select(schema.models.c.digest))
+        lineage = schema.models.c.lineage
+        listing = select(lineage).where(lineage.contains('"fitted"'))
 
         def work(c: Connection) -> frozenset[str]:
-            lineages = c.execute(select(schema.models.c.lineage)).scalars()
+            lineages = c.execute(listing).scalars()
             fitted = (digest for lineage in lineages for digest in _fitted(lineage))
             return frozenset({*c.execute(query).scalars(), *fitted})
 
