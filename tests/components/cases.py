@@ -13,6 +13,7 @@ from atoll.components.scores import Scores
 from atoll.components.trial import Case
 from atoll.core.names import Role
 from atoll.flow.tables import HeldTables
+from atoll.models.scaling import ScaledColumn, ScalePart
 from atoll.table import Table
 
 ROWS = 60
@@ -76,6 +77,21 @@ def scores() -> Scores:
     return Scores(ids().cast(pa.binary()), label, np.linspace(0.0, 1.0, ROWS))
 
 
+def refitted(party: str, name: str) -> dict[str, Any]:
+    """Return a party's table, and a scaling of columns with these names."""
+    made = table("b" if party == "bank" else "s", label=party == "bank")
+    lines = tuple(ScaledColumn(name=f"{name}{at}", offset=0.5, divisor=2.0) for at in range(2))
+    return {"table": made, "transform": ScalePart(party=party, scaled=lines)}
+
+
+def huge() -> dict[str, dict[str, Any]]:
+    """Return tables of which one has a column as wide as numbers are."""
+    far = pa.array([-1.7e308, *([0.0] * (ROWS - 2)), 1.7e308])
+    made = Table.from_columns(ids(), {"b0": far}, label=None).with_alignment(AGREED)
+    return {"bank": {"table": made}, "shop": both()["shop"]}
+
+
+FIRST: dict[str, Any] = {"model": "m", "step": "first", "kind": "scale.transform"}
 SHARES = [{"label": 1.0, "fraction": 1.0}, {"label": 0.0, "fraction": 0.25}]
 FAR = {"bank": {"table": table("b", label=True)}, "shop": {"table": table("s", start=500)}}
 
@@ -141,6 +157,42 @@ CASES: dict[str, list[Case]] = {
         Case({"bank": {"table": scores()}, "shop": {"table": None}}),
         Case(both(), own={"shop": {"columns": ["nothing"]}}, code="ATL-CMP-050"),
         Case(both(), {"name": "../out"}, code=PARAMETERS),
+    ],
+    "scale": [
+        Case(both()),
+        Case(both(), {"method": "min-max", "bounds": "quantile", "lower": 0.1, "upper": 0.9}),
+        Case(both(), own={"bank": {"columns": ["b1"], "by_column": {"b1": {"upper": 0.5}}}}),
+        Case(none()),
+        Case({"bank": both()["bank"], "shop": {"table": None}}, {"convention": "fate"}),
+        Case({"bank": refitted("bank", "b"), "shop": refitted("shop", "s")}),
+        Case(both(), own={"shop": {"columns": ["b1"]}}, code="ATL-TAB-002"),
+        Case(both(), own={"bank": {"columns": ["y"]}}, code="ATL-TAB-002"),
+        Case(huge(), {"method": "min-max"}, code="ATL-CMP-070"),
+        Case(
+            {"bank": both()["bank"], "shop": refitted("shop", "s") | {"transform": None}},
+            code="ATL-CMP-072",
+        ),
+        Case({"bank": refitted("bank", "s"), "shop": refitted("shop", "s")}, code="ATL-MOD-003"),
+        Case({"bank": refitted("shop", "b"), "shop": {"table": None}}, code="ATL-REG-010"),
+        Case(both(), {"lower": 2.0, "upper": 1.0}, code=PARAMETERS),
+        Case(both(), {"bounds": "quantile", "upper": 80.0}, code=PARAMETERS),
+    ],
+    "fitted": [
+        Case(
+            {
+                "bank": {"part": refitted("bank", "b")["transform"]},
+                "shop": {"part": refitted("shop", "s")["transform"]},
+            },
+            FIRST,
+        ),
+        Case({"bank": {}, "shop": {}}, FIRST, code="ATL-REG-010"),
+        Case({"bank": {}, "shop": {}}, FIRST | {"parties": ["mill"]}, code="ATL-MOD-002"),
+        Case({"bank": {}, "shop": {}}, FIRST | {"kind": "no.transform"}, code="ATL-MOD-005"),
+        Case(
+            {"bank": {"part": refitted("shop", "s")["transform"]}, "shop": {"part": None}},
+            FIRST,
+            code="ATL-REG-010",
+        ),
     ],
     "split": [
         Case(both()),

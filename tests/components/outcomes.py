@@ -24,6 +24,7 @@ from atoll.flow.runner import Outcome
 from atoll.jobs.definition import parse_job
 from atoll.models.boosting import GuestPart, part_from_bytes
 from atoll.models.boosting.part import LEAF
+from atoll.models.scaling import ScalePart
 from atoll.sdk import local
 from atoll.sim import world
 from atoll.sim.world import World
@@ -52,6 +53,11 @@ class Played:
 
 def echo(error: BaseException) -> bool:
     return isinstance(error, AtollError) and error.code in {"ATL-NET-003", "ATL-NET-004"}
+
+
+def hidden(error: AtollError) -> str:
+    """Return the code of an error that partners must not tell from others of its kind."""
+    return error.message[-12:-1] if error.code == "ATL-PLN-011" else ""
 
 
 def play(job: Job, tables: Tables, catalogue: Catalogue) -> Played:
@@ -100,6 +106,8 @@ def told(value: Any) -> Any:
         return by_id(value.to_arrow())
     if isinstance(value, Mapping) and "columns" in value:
         return {**value, "columns": {line["name"]: _unnamed(line) for line in value["columns"]}}
+    if isinstance(value, ScalePart):
+        return {one.name: {"offset": one.offset, "divisor": one.divisor} for one in value.scaled}
     if hasattr(value, "splits"):
         return {"columns": set(value.columns)}
     return value
@@ -239,13 +247,38 @@ def cells(tables: Tables) -> Cells:
     }
 
 
+def unfitted(found: Left) -> Left:
+    """Return what steps left but for what they fitted, which need not name all columns."""
+    return {
+        party: {name: one for name, one in entries.items() if not name.endswith(".transform")}
+        for party, entries in found.items()
+    }
+
+
+def unscaled(found: Left) -> Left:
+    """Return the table of the step "it" with the values that went into its transform."""
+    back: Left = {}
+    for party, entries in found.items():
+        fitted = entries["it.transform"]
+        rows = {
+            key: {name: _unscaled(fitted.get(name), value) for name, value in row.items()}
+            for key, row in entries["it.table"].items()
+        }
+        back[party] = {"it.table": rows}
+    return back
+
+
+def _unscaled(fitted: Any, value: Any) -> Any:
+    return value if fitted is None else value * fitted["divisor"] + fitted["offset"]
+
+
 def check_cells(found: Left, given: Cells) -> None:
     """Every value in a table or file is the one that went in under its id and name."""
     for party, entries in found.items():
         for name, rows in entries.items():
             for key, row in _rows(name, rows):
                 known = given[party][key]
-                wrong = [column for column, value in row.items() if known[column] != value]
+                wrong = [c for c, value in row.items() if list(differences(value, known[c]))]
                 assert not wrong, f"{party} {name}, {key}: {wrong}"
 
 

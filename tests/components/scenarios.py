@@ -26,7 +26,8 @@ class Scenario:
     on them; a table that is not named is each party's own affair. ``refused`` are codes by (table,
     variation). ``trains``: a model is trained on the rows of ``people``. ``chooses``: columns are
     chosen by name and others left out; ``noted`` says where a report names those. ``secret`` are
-    outputs that differ from run to run. ``three``: it is tried with two hosts, too. ``base`` is how
+    outputs that differ from run to run. ``three``: it is tried with two hosts, too. ``scales``: the
+    values of the table of the step "it" are changed as its transform says. ``base`` is how
     the rows come in where nothing varies. ``constant`` says why nothing does.
     """
 
@@ -42,6 +43,7 @@ class Scenario:
     noted: frozenset[Key] = frozenset()
     secret: frozenset[str] = frozenset()
     three: bool = False
+    scales: bool = False
     constant: str = ""
 
 
@@ -111,6 +113,26 @@ def scored(second: str) -> dict[Key, str]:
     )
 
 
+def again(rows: Rows) -> Steps:
+    """Scale later rows as the first ones were."""
+    inputs = {"table": rows["later"], "transform": "first.transform"}
+    return {
+        "first": step("scale", {"table": rows["people"]}),
+        "it": step("scale", inputs),
+    }
+
+
+def handed(rows: Rows) -> Steps:
+    """Hand a fit on; a node takes it from its registry instead."""
+    known = {"model": "m", "step": "first", "kind": "scale.transform"}
+    made = again(rows)
+    return {
+        "first": made["first"],
+        "hand": step("fitted", {"part": "first.transform"}, **known),
+        "it": step("scale", {"table": rows["later"], "transform": "hand.fitted"}),
+    }
+
+
 JOINT: Mapping[str, str] = {"people": "it"}
 NAMED = ("named", "unseen")
 WITH_FRESH: Mapping[str, Any] = {
@@ -124,6 +146,14 @@ WITH_FRESH: Mapping[str, Any] = {
 WITH_LATER: Mapping[str, Any] = {
     "tables": ("people", "later"),
     "refused": each("ATL-CMP-030", ("people", "later"), "renamed", "more", "less"),
+}
+
+FITS: Mapping[str, Any] = {
+    "tables": ("people", "later"),
+    "refused": scored("later"),
+    "trains": True,
+    "scales": True,
+    "shown": ("it",),
 }
 
 SCENARIOS: Mapping[str, Mapping[str, Scenario]] = {
@@ -161,6 +191,11 @@ SCENARIOS: Mapping[str, Mapping[str, Scenario]] = {
             three=True,
         ),
     },
+    "scale": {
+        "all": Scenario(one("scale"), scales=True),
+        "again": Scenario(again, **FITS),
+    },
+    "fitted": {"handed": Scenario(handed, **FITS)},
     "split": {"halves": Scenario(one("split", fraction=0.5), joint=JOINT, three=True)},
     "boosting": {
         "alone": Scenario(lambda rows: {"it": boosted(rows)}, joint=JOINT, trains=True, three=True),
@@ -230,7 +265,7 @@ def shown(scenario: Scenario, made: Any) -> tuple[str, ...]:
 def own_step(component: str, scenario: Scenario) -> Mapping[str, Any]:
     """Return the step of the component that a scenario is for, its inputs numbered."""
     made = job(scenario, TWO, dict.fromkeys(scenario.tables, scenario.base))["steps"].values()
-    found = next(one for one in made if one["component"] == component)
+    found = [one for one in made if one["component"] == component][-1]
     return {**found, "inputs": dict(_numbered(found["inputs"]))}
 
 

@@ -12,7 +12,8 @@ import pytest
 from atoll.components.api import Component
 from atoll.components.boosting import BOOSTING
 from atoll.components.prediction import PREDICTION
-from atoll.components.registered import PART, REGISTERED_MODEL
+from atoll.components.references import PART
+from atoll.components.registered import REGISTERED_MODEL
 from atoll.components.trial import Case, Trial, play
 from atoll.core.errors import AtollError
 from atoll.core.report import Report, TextPanel

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from atoll.core.errors import UserError
 from atoll.core.names import Role
-from atoll.models.boosting import GuestPart, HostPart, Part, match_columns, score
+from atoll.models.boosting import GuestPart, HostPart, Part, score
+from atoll.models.columns import match_columns
 from atoll.sim import world
 from tests.models.test_boosting_part import by_hand, models
 

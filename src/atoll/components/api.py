@@ -10,6 +10,8 @@ from pydantic import BaseModel
 
 from atoll.channel.party import Party
 from atoll.components.lineage import Lineage
+from atoll.components.predict import Apply, Drop, Predict, Repeat
+from atoll.components.references import Lookup
 from atoll.core import codec
 from atoll.core.errors import UserError
 from atoll.core.names import LABELLED, Role
@@ -18,20 +20,25 @@ from atoll.core.reveal import Reveal
 from atoll.jobs.participation import ALL, VERTICAL, Edges, Participants
 from atoll.jobs.plan import TableFacts
 from atoll.jobs.schema import Port, Refusal, Schema
+from atoll.models.catalogue import KINDS
+from atoll.models.kinds import Kinds, ModelKind
 
 if TYPE_CHECKING:
     from atoll.table import Table
     from atoll.table.labels import LabelFacts
 
 __all__ = [
+    "Apply",
     "ArtifactFacts",
     "Catalogue",
     "Component",
+    "Drop",
     "Facts",
     "KnownComponents",
     "Origin",
     "OwnFacts",
     "Port",
+    "Repeat",
     "Report",
     "Result",
     "Reveal",
@@ -58,12 +65,16 @@ def numbered(ports: Iterable[str]) -> list[str]:
 
 @dataclass(frozen=True)
 class Task:
-    """One party's share of a step: who it is, its inputs by port, and its own tables."""
+    """One party's share of a step: who it is, its inputs by port, and its own tables.
+
+    ``kinds`` are those of models and transforms that are known here.
+    """
 
     step: str
     party: Party
     inputs: Mapping[str, Any]
     tables: Tables
+    kinds: Kinds = field(default_factory=lambda: KINDS)
 
     def agreed(self, table: Table, output: str, *sources: Table, chosen: bytes = b"") -> Table:
         """Return a table whose rows are the same, in the same order, at all parties of this step.
@@ -145,7 +156,8 @@ class Facts:
     seat of a party. ``inputs`` are the connected inputs, numbered where there are several
     (``tables.0``), and what each seat has there; ``tables`` are those that the step itself brings
     in, where it is known. ``labels`` are what a party knows of their labels in its own planning,
-    and empty in the common.
+    and empty in the common. ``kinds`` are those of models and transforms that are known here,
+    ``own`` the parameters of the parties that have their own.
     """
 
     step: str
@@ -153,6 +165,8 @@ class Facts:
     inputs: Mapping[str, ByParty] = field(default_factory=dict)
     tables: Mapping[str, TableFacts] = field(default_factory=dict)
     labels: Mapping[str, LabelFacts] = field(default_factory=dict)
+    kinds: Kinds = field(default_factory=lambda: KINDS)
+    own: Mapping[str, BaseModel] = field(default_factory=dict)
 
     def having(self, role: Role) -> tuple[str, ...]:
         """Return the seats of a role, in the order of their addresses."""
@@ -221,8 +235,9 @@ class OwnFacts:
     roles: Mapping[str, Role]
     inputs: Mapping[str, ArtifactFacts]
     labels: Mapping[str, tuple[LabelFacts, ...]]
-    part: Callable[[str, int], Any]
+    part: Lookup
     tables: Mapping[str, tuple[TableDeclaration, ...]] = field(default_factory=dict)
+    kinds: Kinds = field(default_factory=lambda: KINDS)
 
     def classes(self, port: str) -> frozenset[float] | None:
         """Return the classes that a port's label may have; None if not known."""
@@ -247,6 +262,7 @@ class Terms:
     """What a step adds to the plan that the parties sign.
 
     ``outputs`` say which seats get each output, and what is known of it; it is then their party's.
+    Where the component says a general kind (``model``), they say which one it is.
     """
 
     implementation: str = "local"
@@ -290,7 +306,9 @@ class Component:
     for what cannot run. ``declare`` is for components that bring in a table: given the party, its
     role, parameters and tables, it returns that table's facts. ``check`` refuses, with the party's
     own parameters and knowledge, what only that party can see. ``rows`` says of outputs, by input,
-    how their rows follow from it. ``origin`` is set for components of others.
+    how their rows follow from it. ``predict`` says what becomes of it in a predict job (None: no
+    such job is made). ``model_kinds`` come with a component of others, ``<its name>.<name>``.
+    ``origin`` is set for components of others.
 
     ``roles`` are those that take part and how many of each; ``takes_part`` may leave parties out,
     by name and parameters. ``edges`` say who talks to whom (``ALL``, ``NOBODY``, ``star``,
@@ -316,6 +334,8 @@ class Component:
     declare: Declare | None = None
     check: Check | None = None
     rows: Mapping[str, tuple[str, Follows]] = field(default_factory=dict)
+    predict: Predict | None = None
+    model_kinds: tuple[ModelKind, ...] = ()
     origin: Origin | None = None
 
     def edges_of(self, parameters: Any) -> Edges:

@@ -8,19 +8,18 @@ from atoll.components.api import ArtifactFacts, Component, Facts, OwnFacts, Resu
 from atoll.components.columns import expect_columns
 from atoll.components.scores import Scores, scores_of
 from atoll.components.unused import unused_panels
-from atoll.core.report import BarPanel, LinePanel, Panel, Report, Series, TablePanel
+from atoll.core.report import LinePanel, Panel, Report, Series, TablePanel
 from atoll.core.settings import require_insecure
 from atoll.jobs.schema import Port, Purpose
 from atoll.learning.vertical import boosting
 from atoll.learning.vertical.boosting import BoostingInputs, BoostingParameters, TrainingResult
-from atoll.models.boosting import Part, importance, part_to_bytes
+from atoll.models.boosting import part_to_bytes
+from atoll.models.boosting.kind import BOOSTING_MODEL
 from atoll.models.boosting.scoring import probability
 from atoll.operators.histogram.api import CELL_BYTES
 
 if TYPE_CHECKING:
     from atoll.table import Table
-
-SHOWN = 30
 
 
 def inputs_of(table: Table, guest: bool, validation: Table | None = None) -> BoostingInputs:
@@ -74,7 +73,7 @@ def report(trained: TrainingResult, more: tuple[Panel, ...] = ()) -> Report:
     )
     if series:
         panels.append(LinePanel(title="Loss", x_label="trees", y_label="log-loss", series=series))
-    panels.append(importance_panel(trained.part))
+    panels += BOOSTING_MODEL.card(trained.part)
     panels.append(
         TablePanel(
             title="Trees",
@@ -86,21 +85,6 @@ def report(trained: TrainingResult, more: tuple[Panel, ...] = ()) -> Report:
         )
     )
     return Report(title="Vertical boosting", panels=(*panels, *more))
-
-
-def importance_panel(part: Part) -> BarPanel:
-    """Return the most important features: by gain where it is known, else by use."""
-    found = importance(part)[:SHOWN]
-    known = all(line.gain is not None for line in found)
-    return BarPanel(
-        title="Importance",
-        help="a host's split is shown by number: the guest does not know its feature",
-        labels=tuple(f"{line.owner} {line.feature}" for line in found),
-        values=tuple(
-            float(line.gain if known and line.gain is not None else line.count) for line in found
-        ),
-        value_label="gain" if known else "splits",
-    )
 
 
 def _estimate(facts: Facts, parameters: BoostingParameters) -> int:
@@ -123,7 +107,7 @@ def describe(facts: Facts, parameters: BoostingParameters) -> Terms:
     for party, held_out in facts.inputs.get("validation", {}).items():
         expect_columns(train[party], held_out, party, "the validation rows")
     models = {
-        party: ArtifactFacts("boosting.model", columns=t.columns) for party, t in train.items()
+        party: ArtifactFacts(BOOSTING_MODEL.name, columns=t.columns) for party, t in train.items()
     }
     own = train[facts.guest]
     if rows == 1 or (own.classes is not None and len(own.classes) == 1):
@@ -172,5 +156,5 @@ BOOSTING = Component(
             label="binary",
         ),
     },
-    outputs={"model": "boosting.model", "scores": "scores"},
+    outputs={"model": BOOSTING_MODEL.name, "scores": "scores"},
 )

@@ -6,11 +6,13 @@ from atoll.components.api import Component
 from atoll.components.boosting import BOOSTING
 from atoll.components.download import DOWNLOAD
 from atoll.components.evaluation import EVALUATION
+from atoll.components.fitted import FITTED
 from atoll.components.prediction import PREDICTION
 from atoll.components.psi import PSI
 from atoll.components.reader import READER
 from atoll.components.registered import REGISTERED_MODEL
 from atoll.components.sample import SAMPLE
+from atoll.components.scale import SCALE
 from atoll.components.split import SPLIT
 from atoll.components.statistics import STATISTICS
 from atoll.components.toy import TOY
@@ -23,8 +25,10 @@ CATALOGUE: dict[str, Component] = {
     "union": UNION,
     "sample": SAMPLE,
     "split": SPLIT,
+    "scale": SCALE,
     "boosting": BOOSTING,
     "model": REGISTERED_MODEL,
+    "fitted": FITTED,
     "prediction": PREDICTION,
     "evaluation": EVALUATION,
     "download": DOWNLOAD,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from atoll.components.api import ArtifactFacts
 from atoll.core.errors import UserError
-from atoll.models.boosting import match_columns
+from atoll.models.columns import match_columns
 
 
 def expect_columns(model: ArtifactFacts, table: ArtifactFacts, party: str, place: str) -> None:

@@ -21,14 +21,24 @@ from pydantic import BaseModel
 
 from atoll.components import kinds
 from atoll.components.api import ArtifactFacts, Component, Result
+from atoll.components.predict import Apply, Drop
 from atoll.components.scores import Scores
-from atoll.components.trial import Case, Trial, artifact_facts, parameters_of, play
+from atoll.components.trial import (
+    Case,
+    Trial,
+    artifact_facts,
+    kinds_of,
+    parameters_of,
+    play,
+)
 from atoll.core.errors import AtollError, InternalError, UserError
 from atoll.core.message import message_class
 from atoll.core.names import Role
 from atoll.core.report import Report
 from atoll.core.reveal import Reveal, evaluate
 from atoll.jobs.schema import party_local
+from atoll.models.catalogue import KINDS
+from atoll.models.kinds import Kinds
 from atoll.table import Table
 
 __all__ = [
@@ -77,6 +87,23 @@ def has_a_sane_schema(component: Component, cases: Sequence[Case]) -> None:
         _require(importlib.util.find_spec(source), f"the source {source} is not there")
     _require(component.sources or component.origin, "a component names the packages that it runs")
     _require(component.roles, "a component has a part for some role")
+    _check_predict(component)
+    for brought in component.model_kinds:
+        of = brought.name.startswith(f"{component.name}.") and kinds.known(brought.name)
+        _require(of, f"the kind {brought.name!r} is not called after the component")
+
+
+def _check_predict(component: Component) -> None:
+    """What it says of predict jobs fits its ports, and where its rows come from is told."""
+    says = component.predict
+    if isinstance(says, Drop | Apply):
+        told = [name for name in component.outputs if name in component.rows]
+        _require(told, "what is dropped or applied says in rows where its rows come from")
+    if isinstance(says, Apply):
+        port, kind = component.inputs.get(says.port), component.outputs.get(says.fitted)
+        fits = port is not None and kind is not None and port.optional and port.accepts(kind)
+        _require(fits, "what was fitted goes in again at an optional input")
+        _require(str(kind).endswith(".transform"), "what was fitted is of a kind .transform")
 
 
 def has_parameters_with_help_and_bounds(component: Component, cases: Sequence[Case]) -> None:
@@ -147,12 +174,13 @@ def runs_and_keeps_to_its_outputs(component: Component, cases: Sequence[Case]) -
             for output, value in result.outputs.items():
                 held = trial.terms.outputs.get(output, {})
                 _require(party in held, f"{party} gets {output}, but the plan does not say so")
-                check_facts(f"{output} of {party}", held[party], value)
+                check_facts(f"{output} of {party}", held[party], value, kinds_of(component))
 
 
-def check_facts(output: str, said: ArtifactFacts, value: Any) -> None:
+def check_facts(output: str, said: ArtifactFacts, value: Any, models: Kinds = KINDS) -> None:
     """What the plan says of an output holds of it; what it does not know is not asked."""
-    found = artifact_facts(said.kind, value)
+    found = artifact_facts(said.kind, value, models)
+    _require(found.kind == said.kind, f"the plan is wrong on the kind of {output}")
     if isinstance(value, Table | Scores):
         _require(not said.rows or found.rows <= said.rows, f"{output} has too many rows")
         _require(
@@ -168,7 +196,8 @@ def _check_result(component: Component, party: str, result: Result) -> None:
     for name, value in result.outputs.items():
         kind = component.outputs.get(name)
         _require(kind, f"the output {name} of {party} is not declared")
-        _require(kinds.holds(str(kind), value), f"the output {name} of {party} is no {kind}")
+        fits = kinds.holds(str(kind), value, kinds_of(component))
+        _require(fits, f"the output {name} of {party} is no {kind}")
     for name, data in result.files.items():
         _require(_FILE.fullmatch(name), f"the file {name!r} is badly named")
         _require(isinstance(data, bytes), f"the file {name} is not bytes")

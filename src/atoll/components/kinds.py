@@ -1,8 +1,9 @@
 """The kinds of artifact that components hand each other: a literal table.
 
-How each is written to a file is told in ``flow/work``. Besides these a component may have kinds of
-its own, ``<component>.<name>``, whose values are bytes or JSON-like. A kind that ends in ``.model``
-is a model, one that ends in ``.cache`` a cache.
+How each is written to a file is told in ``flow/work``. Kinds of models and transforms are declared
+in ``models``, or come with a component of others. Besides these a component may have kinds of its
+own, ``<component>.<name>``, whose values are bytes or JSON-like. A kind that ends in ``.model`` is
+a model, one in ``.transform`` what a transform fitted, one in ``.cache`` a cache.
 """
 
 from __future__ import annotations
@@ -12,7 +13,10 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from atoll.components.api import Catalogue
 from atoll.components.scores import Scores
+from atoll.models.catalogue import KINDS as MODELS
+from atoll.models.kinds import GENERAL, Kinds, is_general
 
 DEPTH = 64
 _OWN = re.compile(r"[a-z][a-z0-9_-]{0,62}[.][a-z][a-z0-9_-]{0,62}")
@@ -51,16 +55,23 @@ KINDS: Mapping[str, Callable[[Any], bool]] = {
     "scores": lambda value: isinstance(value, Scores),
     "metrics": json_like,
     "statistics": json_like,
-    # Parts of this model are values of ``models.boosting``, which has a form of its own.
-    "boosting.model": lambda value: value is not None,
 }
 
 
 def known(kind: str) -> bool:
     """Tell whether a kind is one of the platform's or has the form of a component's own."""
-    return kind in KINDS or _OWN.fullmatch(kind) is not None
+    return kind in KINDS or kind in GENERAL or _OWN.fullmatch(kind) is not None
 
 
-def holds(kind: str, value: Any) -> bool:
+def holds(kind: str, value: Any, models: Kinds = MODELS) -> bool:
     """Tell whether a value is one of this kind."""
-    return KINDS.get(kind, _bytes_or_json)(value)
+    if kind in GENERAL:
+        return any(is_general(kind, name) and of.holds(value) for name, of in models.items())
+    declared = models.get(kind)
+    return declared.holds(value) if declared else KINDS.get(kind, _bytes_or_json)(value)
+
+
+def declared(catalogue: Catalogue) -> Kinds:
+    """Return the kinds of models and transforms: the platform's, and those of components."""
+    brought = (kind for component in catalogue.values() for kind in component.model_kinds)
+    return {**{kind.name: kind for kind in brought}, **MODELS}

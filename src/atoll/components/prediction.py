@@ -8,10 +8,11 @@ from atoll.components.api import Component, Facts, Result, Task, Terms
 from atoll.components.columns import expect_columns
 from atoll.components.scores import Scores, scores_of
 from atoll.components.unused import unused_report
-from atoll.core.errors import InternalError
+from atoll.core.errors import InternalError, UserError
 from atoll.jobs.definition import Frozen
 from atoll.jobs.schema import Port, Purpose
-from atoll.models.boosting import SCORE_REVEALS, match_columns, score
+from atoll.models.columns import match_columns
+from atoll.models.kinds import ModelKind, Scorer, kind_of
 
 
 class PredictionParameters(Frozen):
@@ -21,12 +22,16 @@ class PredictionParameters(Frozen):
 def run(task: Task, parameters: PredictionParameters) -> Result:
     """Score an aligned table together; its columns are found by name.
 
-    Errors: ATL-MOD-003 columns of the model are missing, those of ``models.boosting.score``.
+    Errors: ATL-MOD-003 columns of the model are missing, ATL-MOD-005 no scorer, those of the kind
+    of model.
     """
     party, table, part = task.party, task.inputs["table"], task.inputs["model"]
-    unused = match_columns(part.columns, table.columns).unused
+    kind = kind_of(part, task.kinds)
+    scorer = _scorer(kind, type(part).__name__)
+    columns = kind.columns(part) if kind else ()
+    unused = match_columns(columns, table.columns).unused
     report = unused_report("Prediction", unused)
-    found = score(party, part, table.matrix(part.columns), part.columns)
+    found = scorer.run(party, part, table.matrix(columns), columns)
     if party.name != party.guest:
         return Result(report=report)
     if found is None:
@@ -38,20 +43,53 @@ def run(task: Task, parameters: PredictionParameters) -> Result:
     return Result({"scores": scores}, {"scores.csv": scores.to_csv()}, report)
 
 
-def describe(facts: Facts, parameters: PredictionParameters) -> Terms:
-    """Say what joint scoring reveals: a bit for each row and split of a host.
+def _scorer(kind: ModelKind | None, name: str) -> Scorer:
+    if kind is None or kind.scorer is None:
+        raise UserError(
+            "ATL-MOD-005",
+            f"nothing here scores rows with a model of kind {name!r}",
+            place="model",
+            hint="take a model that is trained, or approve the component that brings its kind",
+        )
+    return kind.scorer
 
-    Errors: ATL-MOD-003 a party's table lacks columns of its model.
+
+def _kind(facts: Facts) -> tuple[ModelKind, Scorer]:
+    """Return the kind of the model, the same at all parties. Errors: ATL-MOD-002, ATL-MOD-005."""
+    names = sorted({model.kind for model in facts.inputs["model"].values()})
+    if len(names) != 1:
+        raise UserError("ATL-MOD-002", "the parties hold models of different kinds", place="model")
+    kind = facts.kinds.get(names[0])
+    scorer = _scorer(kind, names[0])
+    missing = sorted({role.value for role in facts.roles.values()} - {*scorer.roles})
+    if kind is None or missing:
+        raise UserError(
+            "ATL-MOD-002",
+            f"a model of kind {names[0]!r} has no part for the role {missing[0]}",
+            place="model",
+        )
+    return kind, scorer
+
+
+def describe(facts: Facts, parameters: PredictionParameters) -> Terms:
+    """Say what joint scoring reveals, as the kind of model declares it.
+
+    Errors: ATL-MOD-003 a party's table lacks columns of its model, ATL-MOD-005 a model of a kind
+    that nothing scores.
     """
+    kind, scorer = _kind(facts)
     for party, model in facts.inputs["model"].items():
         expect_columns(model, facts.inputs["table"][party], party, f"steps.{facts.step}")
     scores = scores_of(facts.inputs["table"][facts.guest])
+    # The package that a kind comes with is pinned, as its code runs here.
+    pinned = f"@{kind.origin}" if kind.origin else ""
     return Terms(
-        implementation="boosting.score",
-        trust_model="federated",
-        reveals=SCORE_REVEALS,
-        estimated_bytes=facts.least_rows() * 16,
+        implementation=f"{scorer.implementation}{pinned}",
+        trust_model=scorer.trust_model,
+        reveals=scorer.reveals,
+        estimated_bytes=scorer.estimate(facts.least_rows(), facts.roles),
         outputs={"scores": {facts.guest: scores}},
+        warnings=scorer.warnings,
     )
 
 
@@ -61,9 +99,9 @@ PREDICTION = Component(
     parameters=PredictionParameters,
     run=run,
     describe=describe,
-    sources=("atoll.models.boosting",),
+    sources=("atoll.models",),
     inputs={
-        "model": Port("boosting.model", purpose=Purpose.MODEL, everywhere=True),
+        "model": Port("model", purpose=Purpose.MODEL, everywhere=True),
         "table": Port("table", purpose=Purpose.TEST, everywhere=True, aligned=True),
     },
     outputs={"scores": "scores"},

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from atoll.components.api import Component, Facts, OwnFacts, Result, Task, Terms
+from atoll.components.predict import Repeat
 from atoll.core.report import KeyValuePanel, Report
 from atoll.core.settings import require_insecure
 from atoll.jobs.schema import Port
@@ -93,4 +94,5 @@ PSI = Component(
     inputs={"table": Port("table", everywhere=True)},
     outputs={"table": "table"},
     rows={"table": ("table", "common")},
+    predict=Repeat(),
 )

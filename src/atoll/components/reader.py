@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import Field
 
@@ -17,6 +18,7 @@ from atoll.components.api import (
     Task,
     Terms,
 )
+from atoll.components.predict import Fresh, Repeat
 from atoll.core.errors import UserError
 from atoll.core.names import LABELLED, Role
 from atoll.jobs.definition import PARTIES, Frozen
@@ -139,6 +141,16 @@ def describe(facts: Facts, parameters: ReaderParameters) -> Terms:
     return Terms(outputs=outputs, warnings=(warning,))
 
 
+def fresh(parameters: Mapping[str, Any], tables: Mapping[str, str], label: str | None) -> Fresh:
+    """Return the parameters for other tables; that the old ones were aligned says nothing of them.
+
+    ``label`` is the label's column at the guest, empty if it has none; None: as before.
+    """
+    made = {**parameters, "tables": dict(tables)}
+    stated = bool(made.pop("aligned", False))
+    return Fresh(made if label is None else {**made, "label": label}, stated)
+
+
 READER = Component(
     name="reader",
     version="1",
@@ -151,4 +163,5 @@ READER = Component(
     describe=describe,
     sources=("atoll.table",),
     outputs={"table": "table"},
+    predict=Repeat(fresh),
 )

@@ -16,6 +16,7 @@ from pydantic import Field, model_validator
 
 from atoll.channel.party import Party
 from atoll.components.api import ArtifactFacts, Component, Facts, OwnFacts, Result, Task, Terms
+from atoll.components.predict import Drop
 from atoll.core.errors import DataError, PeerError, UserError
 from atoll.core.limits import MESSAGE_BYTES
 from atoll.core.message import Message, array
@@ -231,4 +232,5 @@ SAMPLE = Component(
     inputs={"table": Port("table", aligned=True, only_with=True)},
     outputs={"table": "table"},
     rows={"table": ("table", "some")},
+    predict=Drop(),
 )

@@ -6,6 +6,7 @@ import numpy as np
 from pydantic import Field
 
 from atoll.components.api import ArtifactFacts, Component, Facts, Result, Task, Terms
+from atoll.components.predict import Drop
 from atoll.core.errors import DataError
 from atoll.core.random import PublicRandom
 from atoll.jobs.definition import Frozen
@@ -75,4 +76,5 @@ SPLIT = Component(
     inputs={"table": Port("table", aligned=True)},
     outputs={"train": "table", "test": "table"},
     rows={"train": ("table", "some"), "test": ("table", "some")},
+    predict=Drop(),
 )

@@ -16,6 +16,7 @@ from atoll.channel.memory import MemoryNetwork, failure_code
 from atoll.channel.party import Party
 from atoll.components.alignment import check_inputs, takes
 from atoll.components.api import ArtifactFacts, Component, Facts, Result, Tables, Task, Terms
+from atoll.components.kinds import declared
 from atoll.components.scores import Scores
 from atoll.components.taking_part import taking_part
 from atoll.core.errors import AtollError
@@ -25,6 +26,8 @@ from atoll.core.random import PublicRandom, SecretRandom
 from atoll.core.settings import require_insecure
 from atoll.jobs.errors import NotFoundError
 from atoll.jobs.plan import TableFacts
+from atoll.models.catalogue import KINDS
+from atoll.models.kinds import Kinds, kind_of
 from atoll.table import Table
 
 ROLES: Mapping[str, Role] = {"bank": Role.GUEST, "shop": Role.HOST}
@@ -117,14 +120,22 @@ def facts_of(component: Component, case: Case) -> Facts:
     named = sorted({port for inputs in case.inputs.values() for port in inputs})
     inputs = {
         port: {
-            party: artifact_facts(_kind(component, port), held[port])
+            party: artifact_facts(_kind(component, port), held[port], kinds_of(component))
             for party, held in case.inputs.items()
             if held.get(port) is not None
         }
         for port in named
     }
     roles = seats_of(component, case)
-    return Facts(STEP, roles, inputs, _declared(component, case, roles))
+    told = _declared(component, case, roles)
+    filled = parameters_of(component, case)
+    own = {party: filled[party] for party in case.own}
+    return Facts(STEP, roles, inputs, told, kinds=kinds_of(component), own=own)
+
+
+def kinds_of(component: Component) -> Kinds:
+    """Return the kinds of models and transforms that are known where a component is tried."""
+    return declared({component.name: component})
 
 
 def _inputs(component: Component, case: Case, party: str, role: Role) -> dict[str, Any]:
@@ -152,7 +163,7 @@ def _declared(component: Component, case: Case, roles: Mapping[str, Role]) -> di
     return found
 
 
-def artifact_facts(kind: str, value: Any) -> ArtifactFacts:
+def artifact_facts(kind: str, value: Any, kinds: Kinds = KINDS) -> ArtifactFacts:
     """Return what a plan would say of a value that is there."""
     if isinstance(value, Table):
         aligned = value.alignment is not None
@@ -160,8 +171,10 @@ def artifact_facts(kind: str, value: Any) -> ArtifactFacts:
     if isinstance(value, Scores):
         label = None if np.isnan(value.label).any() else "label"
         return ArtifactFacts("scores", len(value.score), label=label)
-    columns = getattr(value, "columns", None)
-    return ArtifactFacts(kind, columns=columns if isinstance(columns, tuple) else None)
+    found = kind_of(value, kinds)
+    if found is not None:
+        return ArtifactFacts(found.name, columns=found.columns(value))
+    return ArtifactFacts(kind)
 
 
 def play(component: Component, case: Case, *, seed: int = 1) -> Trial:
@@ -183,8 +196,11 @@ def play(component: Component, case: Case, *, seed: int = 1) -> Trial:
     for name in roles:
         party = _party(name, roles, edges.peers(name, roles), network, seed)
         stage.channels[name] = party.channel
-        inputs = _inputs(component, case, name, roles[name])
-        task = Task(STEP, party, inputs, case.tables.get(name, NoTables()))
+        inputs, tables = (
+            _inputs(component, case, name, roles[name]),
+            case.tables.get(name, NoTables()),
+        )
+        task = Task(STEP, party, inputs, tables, kinds_of(component))
         arguments = (stage, network, component, task, parameters[name])
         threads.append(threading.Thread(target=_live, args=arguments, name=name))
         network.enter()

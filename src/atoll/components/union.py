@@ -17,6 +17,7 @@ from atoll.components.api import (
     Terms,
     numbered,
 )
+from atoll.components.predict import Drop
 from atoll.core.errors import DataError
 from atoll.core.report import KeyValuePanel, Report
 from atoll.jobs.participation import EVERYBODY, NOBODY
@@ -159,4 +160,5 @@ UNION = Component(
     inputs={"tables": Port("table", many=True)},
     outputs={"table": "table"},
     rows={"table": ("tables", "all")},
+    predict=Drop(),
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from atoll.core.report import Report, TextPanel
-from atoll.models.boosting import listed
+from atoll.models.columns import listed
 
 
 def unused_panels(names: Sequence[str], rows: str = "the table") -> tuple[TextPanel, ...]:

@@ -6,10 +6,10 @@ what all of them declared, and alone before, with what it knows of its own table
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from pydantic import BaseModel
 
@@ -24,14 +24,18 @@ from atoll.components.api import (
     TableDeclaration,
     Terms,
 )
+from atoll.components.kinds import declared as declared_kinds
 from atoll.components.lineage import Lineage
+from atoll.components.references import Lookup
 from atoll.components.taking_part import taking_part
 from atoll.core import codec
 from atoll.core.errors import AtollError, DataError, InternalError, PeerError, UserError
 from atoll.core.names import Role, Seat, addresses, party_of
 from atoll.jobs.definition import Job, Step
 from atoll.jobs.plan import TableFacts
-from atoll.jobs.validation import order
+from atoll.jobs.schema import Port
+from atoll.jobs.validation import fill, order
+from atoll.models.kinds import is_general
 
 if TYPE_CHECKING:
     from atoll.table.labels import LabelFacts
@@ -82,6 +86,7 @@ def _infer(
     facts: dict[str, Facts] = {}
     terms: dict[str, Terms] = {}
     seats: dict[str, tuple[Seat, ...]] = {}
+    kinds = declared_kinds(catalogue)
     for name in order(job):
         step = job.steps[name]
         component = catalogue[step.component]
@@ -90,9 +95,11 @@ def _infer(
         roles = addresses(seats[name])
         inputs = {port: _at_seats(component, port, roles, found) for port, found in held.items()}
         tables = {
-            party: told[name] for party, told in declared.items() if name in told and party in roles
+            party: made[name] for party, made in declared.items() if name in made and party in roles
         }
-        facts[name] = Facts(name, roles, inputs, tables, (labels or {}).get(name, {}))
+        told = (labels or {}).get(name, {})
+        own = {party: fill(name, step, component.schema(), party) for party in step.overrides}
+        facts[name] = Facts(name, roles, inputs, tables, told, kinds, own)
         _check_ports(component, step, facts[name])
         with placed(name, component):
             terms[name] = component.describe(facts[name], parameters[name])
@@ -135,6 +142,10 @@ def _outputs(component: Component, facts: Facts, terms: Terms) -> dict[str, ByPa
     strangers = {party for held in terms.outputs.values() for party in held} - facts.roles.keys()
     if unknown or strangers:
         raise InternalError("ATL-INT-001", f"{component.name} describes what it does not give out")
+    for output, entries in terms.outputs.items():
+        general = component.outputs[output]
+        if any(e.kind != general and not is_general(general, e.kind) for e in entries.values()):
+            raise InternalError("ATL-INT-001", f"{component.name} describes another kind")
     made: dict[str, ByParty] = {}
     for output in component.outputs:
         held: dict[str, ArtifactFacts] = {}
@@ -173,6 +184,9 @@ def _lineage(component: Component, facts: Facts, output: str, party: str) -> Lin
 def _check_ports(component: Component, step: Step, facts: Facts) -> None:
     for name, held in facts.inputs.items():
         port = component.inputs[name.partition(".")[0]]
+        for party, entry in held.items():
+            if not port.accepts(entry.kind):
+                raise _other_kind(facts.step, name, party, port, entry.kind)
         if port.everywhere:
             takers = {
                 a for a, role in facts.roles.items() if port.roles is None or role in port.roles
@@ -192,6 +206,16 @@ def _check_ports(component: Component, step: Step, facts: Facts) -> None:
                 )
 
 
+def _other_kind(step: str, name: str, party: str, port: Port, kind: str) -> UserError:
+    return UserError(
+        "ATL-PLN-012",
+        f"takes {' or '.join(port.kinds)}, but a {kind} comes in",
+        party=party,
+        place=f"steps.{step}.inputs.{name}",
+        hint="state the kind that the step takes, or wire another output",
+    )
+
+
 def check_structure(job: Job, catalogue: Catalogue, parameters: Parameters) -> None:
     """Refuse what cannot run whatever the tables hold. Errors: those of ``infer``."""
     try:
@@ -206,7 +230,7 @@ def check_own(
     party: str,
     parameters: tuple[Parameters, Parameters],
     tables: Mapping[str, TableDeclaration],
-    part: Callable[[str, int], Any],
+    part: Lookup,
     others: Declared | None = None,
 ) -> None:
     """Refuse what this party can see to be wrong with its own tables, parameters and models.
@@ -253,7 +277,7 @@ def _check_private(
     made: Inference,
     own: Parameters,
     tables: Mapping[str, TableDeclaration],
-    part: Callable[[str, int], Any],
+    part: Lookup,
 ) -> None:
     for name, facts in made.facts.items():
         if party not in facts.roles:
@@ -272,7 +296,7 @@ def _check_private(
             for port, found in brought.items()
         }
         told = {port: tuple(found) for port, found in brought.items()}
-        seen = OwnFacts(name, party, facts.roles, inputs, labels, part, told)
+        seen = OwnFacts(name, party, facts.roles, inputs, labels, part, told, facts.kinds)
         if component.check is not None:
             with placed(name, component):
                 component.check(seen, own[name])

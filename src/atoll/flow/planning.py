@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any, NoReturn
+from collections.abc import Mapping
+from typing import NoReturn
 
 from pydantic import BaseModel, JsonValue
 
@@ -15,6 +15,7 @@ from atoll.components.api import (
     Tables,
     Terms,
 )
+from atoll.components.references import Lookup, ModelRef
 from atoll.core.errors import UserError
 from atoll.core.names import Role, addresses, roles_text
 from atoll.core.reveal import Reveal
@@ -29,8 +30,6 @@ from atoll.operators import coin_toss
 
 AGREEMENT_STEP = "agreement"
 COIN_STEP = "coin toss"
-# Returns a party's own part of a registered model, by its id and version.
-Part = Callable[[str, int], Any]
 TOLD = Reveal(
     "everyone",
     "flow.declaration",
@@ -238,7 +237,7 @@ def verify(
     catalogue: Catalogue,
     party: str,
     declared: Mapping[str, TableDeclaration],
-    part: Part,
+    part: Lookup,
     others: Declared | None = None,
 ) -> None:
     """Check what a party alone can see of a job that it is about to agree to.
@@ -252,11 +251,11 @@ def verify(
     check_own(job, catalogue, party, parameters, declared, part, others)
 
 
-def no_registry(model: str, version: int) -> NoReturn:
+def no_registry(reference: ModelRef) -> NoReturn:
     """Refuse a registered model where no node holds one. Errors: ATL-REG-010."""
     raise UserError(
         "ATL-REG-010",
         "there is no part of this model here",
-        place=model,
+        place=reference.model,
         hint="registered models are held by nodes; submit the job to one",
     )

@@ -18,6 +18,7 @@ from atoll.channel.api import Channel, Counters, Transport
 from atoll.channel.party import Cancel, Party
 from atoll.components.alignment import check_inputs, takes
 from atoll.components.api import Catalogue, Result, TableDeclaration, Tables, Task
+from atoll.components.kinds import declared
 from atoll.core.clock import Clock, SystemClock
 from atoll.core.limits import Limits
 from atoll.core.names import Scope, addresses, party_of
@@ -261,7 +262,7 @@ class Runner:
             party = parties[address]
             given = self._inputs(step)
             taken = {p: value for p, value in given.items() if takes(component, p, party.role)}
-            task = Task(step, party, taken, run.tables)
+            task = Task(step, party, taken, run.tables, declared(run.catalogue))
             check_inputs(component, task)
             return component.run(task, parameters)
 

@@ -32,7 +32,7 @@ class Purpose(StrEnum):
 class Port:
     """An input of a component: the kinds of artifact that it takes, and whether it must be there.
 
-    A kind takes itself and what ends in it: ``model`` takes ``boosting.model``. ``alternatives``
+    A kind takes itself and what ends in it: ``model`` takes ``x.model``. ``alternatives``
     are further kinds, ``many`` admits several sources (``port.0``, ``port.1``, …). ``everywhere``
     asks that each seat has one; ``aligned`` that the parties which do agreed on its rows;
     ``label`` that those with a label's role have one, or one with the classes 0 and 1. ``roles``
@@ -59,6 +59,10 @@ class Port:
     def accepts(self, kind: str) -> bool:
         """Tell whether an artifact of this kind fits."""
         return any(kind == known or kind.endswith(f".{known}") for known in self.kinds)
+
+    def may_accept(self, kind: str) -> bool:
+        """Tell whether an output fits, or may: ``model`` may turn out to be ``x.model``."""
+        return self.accepts(kind) or any(known.endswith(f".{kind}") for known in self.kinds)
 
 
 @dataclass(frozen=True)

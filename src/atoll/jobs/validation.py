@@ -81,7 +81,7 @@ def _check_inputs(job: Job, name: str, step: Step, schemas: Schemas) -> None:
         port, wanted = _port(name, key, schema)
         given.add(port)
         kind = _kind_of(job, name, key, source, schemas)
-        if not wanted.accepts(kind):
+        if not wanted.may_accept(kind):
             told = " or ".join(f"a {known}" for known in wanted.kinds)
             raise _input(name, key, f"takes {told}, but {source} is a {kind}", None)
     for port, wanted in schema.inputs.items():

@@ -23,7 +23,9 @@ from atoll.components.catalogue import CATALOGUE
 from atoll.core.errors import AtollError, DataError, UserError
 from atoll.jobs.definition import Frozen
 from atoll.learning.vertical.boosting import BoostingParameters
-from atoll.models.boosting import listed, match_columns
+from atoll.models.catalogue import KINDS
+from atoll.models.columns import listed, match_columns
+from atoll.models.kinds import kind_of
 from atoll.sdk.federation import Federation
 from atoll.sdk.frames import NamedColumns, as_table, is_frame
 from atoll.sdk.pipeline import Pipeline
@@ -31,6 +33,8 @@ from atoll.table import Table, read
 
 Floats = npt.NDArray[np.float64]
 _TABLE, _ID, _LABEL = "rows", "id", "y"
+# What a pipeline calls the training.
+_STEP = "boosting"
 _BOOSTING = tuple(BoostingParameters.model_fields)
 
 
@@ -45,11 +49,7 @@ def _holding(parts: Mapping[str, Any]) -> Component:
         return Result({"model": parts[task.party.name]})
 
     def describe(facts: Facts, parameters: _Nothing) -> Terms:
-        held = {
-            party: ArtifactFacts("boosting.model", columns=parts[party].columns)
-            for party in facts.roles
-        }
-        return Terms(outputs={"model": held})
+        return Terms(outputs={"model": {party: _facts(parts[party]) for party in facts.roles}})
 
     return Component(
         name="held",
@@ -57,9 +57,16 @@ def _holding(parts: Mapping[str, Any]) -> Component:
         parameters=_Nothing,
         run=run,
         describe=describe,
-        sources=("atoll.models.boosting",),
-        outputs={"model": "boosting.model"},
+        sources=("atoll.models",),
+        outputs={"model": "model"},
     )
+
+
+def _facts(part: Any) -> ArtifactFacts:
+    kind = kind_of(part, KINDS)
+    if kind is None:
+        raise UserError("ATL-MOD-005", "this is no part of a model", place="parts_")
+    return ArtifactFacts(kind.name, columns=kind.columns(part))
 
 
 class _NotFitted(UserError, AttributeError, ValueError):
@@ -185,7 +192,7 @@ class VerticalBoostingClassifier:
         tables = {**frames, guest: labelled.set_column(at, self.label, pa.array(codes))}
         done = self._run(tables, guest, self._training, align=columns is None)
         self.guest_ = guest
-        self.parts_ = {party: found.outputs["boosting.model"] for party, found in done.items()}
+        self.parts_ = {party: found.outputs[f"{_STEP}.model"] for party, found in done.items()}
         self.plan_ = done[guest].plan
         self.reports_ = dict(done[guest].reports)
         self.reveals_ = {party: found.reveals for party, found in done.items()}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,8 +11,9 @@ import pytest
 
 from atoll.channel.identity import Identity, export_ca, init_party, load_party, trust
 from atoll.components.catalogue import CATALOGUE
+from atoll.components.references import ModelRef
 from atoll.core.errors import AtollError, PeerError, UserError
-from atoll.flow.node.models.predicting import predict_job
+from atoll.flow.node.models.predicting import Trained, predict_job
 from atoll.flow.node.models.renaming import renamed_job
 from atoll.flow.node.models.service import ModelService
 from atoll.flow.planning import schemas
@@ -65,6 +66,12 @@ GUEST = GuestPart(
         ),
     ),
 )
+KIND = "boosting.model"
+TABLES = {"bank": "x", "shop": "y"}
+
+
+def trained(graph: Job, kind: str = KIND) -> Trained:
+    return Trained(graph, "train", kind, MODEL, 1)
 
 
 @dataclass
@@ -111,15 +118,23 @@ def bank(make: Make) -> Node:
     return node
 
 
-def make_part(node: Node, data: bytes, attempt: int) -> None:
+def make_part(
+    node: Node,
+    data: bytes,
+    attempt: int,
+    *,
+    step: str = "train",
+    name: str = "model",
+    kind: str = KIND,
+) -> None:
     """Write down what an attempt made, as a node does before the job's end."""
     stored = node.files.put(data)
     artifact = ArtifactRow(
         job=JOB,
-        step="train",
+        step=step,
         attempt=attempt,
-        name="model",
-        kind="boosting.model",
+        name=name,
+        kind=kind,
         digest=stored.digest,
         bytes=stored.bytes,
         created=1.0,
@@ -127,8 +142,12 @@ def make_part(node: Node, data: bytes, attempt: int) -> None:
     Artifacts(node.database).save(artifact)
 
 
-def keep(node: Node, data: bytes) -> None:
+def keep(
+    node: Node, data: bytes, graph: Job = GRAPH, fitted: Mapping[str, bytes] | None = None
+) -> None:
+    """Write a job down that made a part, and what its steps fitted."""
     plan = {
+        "owners": {f"{step}.transform": ("bank", "shop") for step in graph.steps},
         "parameters": {"train": {"trees": 3}},
         "tables": {"bank": {"read": {"digest": "a" * 64}}, "shop": {"read": {"digest": "b" * 64}}},
     }
@@ -140,11 +159,13 @@ def keep(node: Node, data: bytes) -> None:
         state="success",
         created=1.0,
         updated=1.0,
-        job=GRAPH.canonical(),
+        job=graph.canonical(),
         plan=plan,
         plan_digest="c" * 64,
     )
     Jobs(node.database).create(row, ("bank", "shop"))
+    for step, made in (fitted or {}).items():
+        make_part(node, made, 0, step=step, name="transform", kind="scale.transform")
     make_part(node, data, 0)
     assert list(node.models.record(JOB)) == [MODEL]
 
@@ -202,7 +223,7 @@ def test_stages_services_and_the_way_back(bank: Node) -> None:
         bank.models.rollback("credit")
     bank.models.stage(MODEL, 2, "archived")
     with pytest.raises(ConflictError, match="ATL-REG-002"):
-        bank.models.part(MODEL, 2)
+        bank.models.part(ModelRef(MODEL, 2))
 
 
 def keep_second(node: Node) -> None:
@@ -308,39 +329,30 @@ def test_a_predict_job_takes_only_what_prediction_needs(bank: Node) -> None:
     assert set(job.steps) == {"read", "align", "model", "prediction"}
     assert job.steps["read"].parameters["tables"] == {"bank": "new_loans", "shop": "new_carts"}
     assert job.steps["read"].parameters["label"] == "bad"
-    assert job.steps["model"].parameters == {"model": MODEL, "version": 1}
+    assert job.steps["model"].parameters == {"model": MODEL, "version": 1, "kind": KIND}
     assert job.steps["model"].inputs == {"table": "align.table"}
     assert job.steps["prediction"].inputs == {"model": "model.model", "table": "model.table"}
     assert validate(job, schemas(CATALOGUE))[-1] == "prediction"
     seeded = GRAPH.model_copy(update={"seed": 7})
-    again = predict_job(seeded, "train", "boosting.model", MODEL, 1, {"bank": "x", "shop": "y"})
+    again = predict_job(trained(seeded), TABLES)
     assert again.seed is None
     # A graph from before the names of what every job does were taken.
     former = GRAPH.model_dump(mode="json")
     former["steps"]["start"] = former["steps"].pop("align")
     former["steps"]["split"]["inputs"] = {"table": "start.table"}
-    made = predict_job(
-        Job.model_validate(former), "train", "boosting.model", MODEL, 1, {"bank": "x", "shop": "y"}
-    )
+    made = predict_job(trained(Job.model_validate(former)), TABLES)
     assert validate(made, schemas(CATALOGUE))[-1] == "prediction"
     # What others' components did to the columns is not known here, and would be lost.
     scaled = GRAPH.model_dump(mode="json")
     scaled["steps"]["scale"] = {"component": "scaler", "inputs": {"table": "align.table"}}
     scaled["steps"]["split"]["inputs"] = {"table": "scale.table"}
     with pytest.raises(UserError, match=r"ATL-REG-009.*step scale \(scaler\)"):
-        predict_job(
-            Job.model_validate(scaled),
-            "train",
-            "boosting.model",
-            MODEL,
-            1,
-            {"bank": "x", "shop": "y"},
-        )
+        predict_job(trained(Job.model_validate(scaled)), TABLES)
     for tables in ({"bank": "x"}, {"bank": "x", "shop": "y", "other": "z"}):
         with pytest.raises(UserError, match="ATL-REG-009"):
             bank.models.predict_job(MODEL, 1, tables)
     with pytest.raises(UserError, match="ATL-REG-009"):
-        predict_job(GRAPH, "train", "own.model", MODEL, 1, {"bank": "x", "shop": "y"})
+        predict_job(trained(GRAPH, "own.model"), TABLES)
 
 
 def test_a_predict_job_intersects_tables_that_nobody_called_aligned() -> None:
@@ -348,8 +360,7 @@ def test_a_predict_job_intersects_tables_that_nobody_called_aligned() -> None:
     stated["steps"]["read"]["parameters"]["aligned"] = True
     stated["steps"]["split"]["inputs"] = {"table": "read.table"}
     del stated["steps"]["align"]
-    tables = {"bank": "new_loans", "shop": "new_carts"}
-    made = predict_job(Job.model_validate(stated), "train", "boosting.model", MODEL, 1, tables)
+    made = predict_job(trained(Job.model_validate(stated)), TABLES)
     assert "aligned" not in made.steps["read"].parameters
     assert made.steps["read-common"].component == "psi"
     assert made.steps["model"].inputs == {"table": "read-common.table"}

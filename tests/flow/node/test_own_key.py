@@ -8,6 +8,7 @@ from typing import Any, cast
 
 import pytest
 
+from atoll.components.references import ModelRef
 from atoll.flow.node.jobs.tasks import Place, TaskRunner
 from atoll.flow.work.specification import InputArtifact
 from atoll.jobs.errors import NotFoundError
@@ -19,7 +20,8 @@ MODEL = {**BASE, "component": "model", "parameters": {"model": "m", "version": 2
 def runner(parts: dict[tuple[str, int], str]) -> TaskRunner:
     """Return a runner of a node whose registry holds these digests of parts."""
 
-    def registered(model: str, version: int) -> InputArtifact:
+    def registered(reference: ModelRef) -> InputArtifact:
+        model, version, _ = reference
         if (model, version) not in parts:
             raise NotFoundError("ATL-REG-001", "there is no such model here", place=model)
         digest = parts[model, version]

@@ -26,13 +26,17 @@ WEIGHTS = {
     "union": 4,
     "sample": 5,
     "split": 5,
+    "scale": 4,
     "boosting": 7,
     "model": 6,
+    "fitted": 2,
     "prediction": 7,
     "evaluation": 6,
     "download": 3,
     "toy": 1,
 }
+# Here no party has a registry, so what is registered must come from a step.
+REGISTERED = frozenset({"model", "fitted"})
 _NAMES = ("a", "first", "psi", "read-me", "x_1", "flow", "plan", "run", "histogram", "z" * 63)
 _BAD_NAMES = ("agreement", "coin-toss", "start", "finish", "hello", "Upper", "a.b", "", "z" * 64)
 
@@ -115,9 +119,8 @@ class _Maker:
         return self.draw.choices(names, [WEIGHTS[name] for name in names])[0]
 
     def _possible(self, component: str) -> bool:
-        # Here no party has a registry, so a registered model must come from a step.
         ports = CATALOGUE[component].inputs.values()
-        needed = (port for port in ports if component == "model" or not port.optional)
+        needed = (port for port in ports if component in REGISTERED or not port.optional)
         return all(self._fitting(port) for port in needed)
 
     def _fitting(self, port: Port) -> list[_Made]:
@@ -161,7 +164,7 @@ class _Maker:
         inputs: dict[str, Any] = {}
         used: list[_Made] = []
         for name, port in CATALOGUE[component].inputs.items():
-            wanted = not port.optional or component == "model"
+            wanted = not port.optional or component in REGISTERED
             if not wanted and self._fitting(port):
                 wanted = self.draw.random() < 0.4
             if self._strange(0.3):

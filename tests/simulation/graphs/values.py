@@ -48,6 +48,21 @@ POOLS: Mapping[str, Pools] = {
         "base_score": ("mean", "half"),
         "implementation": ("ideal",) * 15 + ("elgamal",),
     },
+    "scale": {
+        "method": ("standard", "min-max"),
+        "bounds": ("value", "quantile"),
+        "lower": (None, 0.0, 0.1),
+        "upper": (None, 0.9, 1.0),
+        "with_mean": (True, False),
+        "with_std": (True, False),
+        "convention": ("exact", "fate"),
+    },
+    "fitted": {
+        "model": ("loans",),
+        "step": ("scale",),
+        "kind": ("scale.transform",),
+        "parties": ((), (), ("bank",)),
+    },
     "model": {"model": ("loans", "a.b-c_d"), "version": (1, 2)},
     "prediction": {},
     "evaluation": {"threshold": (0.0, 0.3, 0.5, 1.0)},
@@ -64,6 +79,7 @@ ALWAYS: Mapping[str, frozenset[str]] = {
     "psi": frozenset({"protocol", "minimum_intersection"}),
     "boosting": frozenset({"trees", "depth", "implementation", "minimum_rows"}),
     "model": frozenset({"model"}),
+    "fitted": frozenset({"model", "step", "kind"}),
     "toy": frozenset({"rows"}),
 }
 # Where an edge of the schema that is taken would run for long.

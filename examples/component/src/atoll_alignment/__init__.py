@@ -4,7 +4,17 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from atoll.components.api import Component, Facts, Port, Result, Reveal, Role, Task, Terms
+from atoll.components.api import (
+    Component,
+    Facts,
+    Port,
+    Repeat,
+    Result,
+    Reveal,
+    Role,
+    Task,
+    Terms,
+)
 from atoll_alignment import roles
 from atoll_alignment.messages import ALIGNED, DIGEST, DIGEST_BYTES, ROWS, Rows, Verdict
 from atoll_alignment.parameters import Parameters
@@ -50,4 +60,7 @@ COMPONENT = Component(
     sources=("atoll_alignment",),
     inputs={"table": Port("table")},
     outputs={"table": "table", "outcome": "alignment.outcome"},
+    rows={"table": ("table", "all")},
+    # New rows are to be compared, too, before they are scored.
+    predict=Repeat(),
 )

@@ -18,14 +18,15 @@ _MEDIA: Mapping[Form, str] = {
     "parquet": "application/vnd.apache.parquet",
     "arrow": "application/vnd.apache.arrow.file",
 }
-_JSON = frozenset({"metrics", "statistics", "report", "boosting.model"})
+_JSON = frozenset({"metrics", "statistics", "report"})
+_JSON_MEDIA, _PLAIN_MEDIA = "application/json", "application/octet-stream"
 _FILE = "file."
 _PRIVATE = frozenset({"seed"})
 
 
 def download(content: Content, form: Form | None) -> Response:
     """Make the answer that holds an artifact. Errors: ATL-API-014 it never leaves the node."""
-    if content.kind in _PRIVATE:
+    if content.kind in _PRIVATE or content.media == "":
         raise DeniedError("ATL-API-014", f"an artifact of kind {content.kind!r} stays in the node")
     if content.kind in {"table", "scores"}:
         from atoll.flow.api.pieces import pieces
@@ -40,10 +41,9 @@ def download(content: Content, form: Form | None) -> Response:
         # A component named this file itself, ending and all; it is data, not a page.
         name = content.name.removeprefix(_FILE)
         headers = {"Content-Disposition": f'attachment; filename="{name}"'}
-        return FileResponse(content.path, media_type="application/octet-stream", headers=headers)
-    is_json = content.kind in _JSON
-    media = "application/json" if is_json else "application/octet-stream"
-    headers = _attachment(content.name, "json" if is_json else "bin")
+        return FileResponse(content.path, media_type=_PLAIN_MEDIA, headers=headers)
+    media = content.media or (_JSON_MEDIA if content.kind in _JSON else _PLAIN_MEDIA)
+    headers = _attachment(content.name, "json" if media == _JSON_MEDIA else "bin")
     return FileResponse(content.path, media_type=media, headers=headers)
 
 

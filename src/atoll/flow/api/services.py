@@ -44,13 +44,17 @@ class Listing(Protocol):
 
 @dataclass(frozen=True)
 class Content:
-    """A stored artifact: its kind, where its bytes lie, their digest and number."""
+    """A stored artifact: its kind, where its bytes lie, their digest and number.
+
+    ``media`` is what a declared kind of model says of downloads: a media type, or empty for never.
+    """
 
     name: str
     kind: str
     path: Path
     digest: str
     bytes: int
+    media: str | None = None
 
 
 class JobService(Protocol):

@@ -18,6 +18,8 @@ from typing import Any, Self
 from atoll.channel.grpc.gateway import Call, Gateway, GatewaySettings
 from atoll.channel.identity import Identity, load_party
 from atoll.components.api import Catalogue
+from atoll.components.kinds import declared
+from atoll.components.references import ModelRef, Registered
 from atoll.core.errors import AtollError
 from atoll.flow.access import ROLES, Actor
 from atoll.flow.access.door import AccessSettings
@@ -176,7 +178,11 @@ class Node:
         )
         self.data = DataService(self.database, self.access, self.folder.data, chosen)
         self.models = ModelService(
-            self.database, self.files, self.identity, self.folder.run / "incoming"
+            self.database,
+            self.files,
+            self.identity,
+            self.folder.run / "incoming",
+            catalogue=self.catalogue,
         )
 
     def _make_policies(self) -> None:
@@ -229,15 +235,16 @@ class Node:
             time.time,
         )
 
-    def _registered(self, model: str, version: int) -> InputArtifact:
-        kind, digest, _ = self.models.part(model, version)
+    def _registered(self, reference: ModelRef) -> InputArtifact:
+        kind, digest, _ = self.models.part(reference)
         return InputArtifact(kind=kind, digest=digest, path=self.files.path(digest))
 
-    def _part(self, model: str, version: int) -> Any:
+    def _part(self, reference: ModelRef) -> Registered:
         from atoll.flow.work.artifacts import load
 
-        found = self._registered(model, version)
-        return load(found.kind, found.path, found.digest)
+        found = self._registered(reference)
+        kinds = declared(self.catalogue())
+        return Registered(found.kind, load(found.kind, found.path, found.digest, kinds))
 
     def _public_key(self, party: str, certificate: bytes) -> Any:
         return self._identity.public_key(party, certificate)
@@ -282,7 +289,9 @@ class Node:
 
     def _make_services(self) -> None:
         self.jobs = JobService(
-            JobReading(self.database, self.files, self.recorder),
+            JobReading(
+                self.database, self.files, self.recorder, lambda: declared(self.catalogue())
+            ),
             self.control,
             self.declarer,
             self.decider,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from sqlalchemy import Connection, select, update
@@ -97,7 +99,22 @@ class Artifacts(Repository):
     def reachable(self, *, connection: Connection | None = None) -> frozenset[str]:
         """Return the digests that a row of a job or a model names."""
         query = select(_T.c.digest).union(select(schema.models.c.digest))
-        return frozenset(self._read(lambda c: c.execute(query).scalars().all(), connection))
+        lineage = schema.models.c.lineage
+        listing = select(lineage).where(lineage.contains('"fitted"'))
+
+        def work(c: Connection) -> frozenset[str]:
+            lineages = c.execute(listing).scalars()
+            fitted = (digest for lineage in lineages for digest in _fitted(lineage))
+            return frozenset({*c.execute(query).scalars(), *fitted})
+
+        return self._read(work, connection)
+
+
+def _fitted(lineage: str) -> Iterator[str]:
+    """Yield the digests of what was fitted with a model, out of its record."""
+    for held in json.loads(lineage).get("fitted", {}).values():
+        if held["digest"] is not None:
+            yield held["digest"]
 
 
 class Reuse(Repository):

@@ -1,7 +1,8 @@
 """Artifacts in files: one codec per kind, content-addressed, decoded strictly, no code in them.
 
-An artifact's digest is the SHA-256 of its file. The kinds below are the platform's; a component may
-have kinds of its own, ``<component>.<name>``, whose values are bytes or JSON-like.
+An artifact's digest is the SHA-256 of its file. The kinds below are the platform's, and those of
+models and transforms are declared elsewhere (``kinds``); a component may have kinds of its own,
+``<component>.<name>``, whose values are bytes or JSON-like.
 """
 
 from __future__ import annotations
@@ -31,8 +32,8 @@ from atoll.flow.work.arrow_stream import (
     write_table,
 )
 from atoll.jobs.errors import EnvironmentFault, TamperedError
-from atoll.models.boosting import GuestPart, HostPart, part_from_bytes, part_to_bytes
-from atoll.models.boosting.part import PART_BYTES
+from atoll.models.catalogue import KINDS
+from atoll.models.kinds import Kinds, ModelKind
 from atoll.operators.coin_toss.api import SEED_BYTES
 from atoll.table import Table
 
@@ -74,9 +75,11 @@ class Stored:
         return {name: value for name, value in whole.items() if value is not None}
 
 
-def codec_of(kind: str) -> Codec:
+def codec_of(kind: str, kinds: Kinds = KINDS) -> Codec:
     """Return the codec of a kind. Errors: ATL-WRK-005 there is none."""
     found = CODECS.get(kind)
+    if found is None and kind in kinds:
+        found = _of_parts(kinds[kind])
     if found is None and _OWN_KIND.fullmatch(kind):
         found = _OWN
     if found is None:
@@ -91,13 +94,14 @@ def codec_of(kind: str) -> Codec:
 class Staging:
     """Values on their way into a folder: written and durable, but not there until ``publish``."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, kinds: Kinds = KINDS) -> None:
         self._folder = folder
+        self._kinds = kinds
         self._partial: dict[Path, str] = {}
 
     def add(self, kind: str, value: Any) -> Stored:
         """Write a value beside its place. Errors: ATL-WRK-005 not one of this kind, ATL-WRK-009."""
-        codec = codec_of(kind)
+        codec = codec_of(kind, self._kinds)
         partial = self._folder / f"{PARTIAL}{os.getpid()}-{secrets.token_hex(8)}"
         self._partial[partial] = ""
         try:
@@ -154,12 +158,12 @@ def store(kind: str, value: Any, folder: Path) -> Stored:
     return stored
 
 
-def load(kind: str, path: Path, digest: str | None) -> Any:
+def load(kind: str, path: Path, digest: str | None, kinds: Kinds = KINDS) -> Any:
     """Return the value of a file, over its pages; without a digest only its form is checked.
 
     Errors: ATL-WRK-006 not there, damaged, or of another digest.
     """
-    codec = codec_of(kind)
+    codec = codec_of(kind, kinds)
     try:
         with path.open("rb") as file:
             size = os.fstat(file.fileno()).st_size
@@ -171,12 +175,12 @@ def load(kind: str, path: Path, digest: str | None) -> Any:
     data = pa.py_buffer(mapped)
     if digest is not None and hashlib.sha256(data).hexdigest() != digest:
         raise _damaged("holds something else than was written", digest)
-    return decode(kind, data, place=digest)
+    return decode(kind, data, place=digest, kinds=kinds)
 
 
-def decode(kind: str, data: Any, *, place: str | None = None) -> Any:
+def decode(kind: str, data: Any, *, place: str | None = None, kinds: Kinds = KINDS) -> Any:
     """Return the value of an Arrow buffer (or bytes). Errors: ATL-WRK-006."""
-    codec = codec_of(kind)
+    codec = codec_of(kind, kinds)
     whole = data if isinstance(data, pa.Buffer) else pa.py_buffer(data)
     if not 0 < whole.size <= codec.limit:
         raise _damaged("has an impossible size", place)
@@ -208,9 +212,13 @@ def _write_scores(value: Any, path: Path) -> None:
     write_scores(value, path)
 
 
-def _write_part(value: Any, path: Path) -> None:
-    _expect(value, GuestPart, HostPart)
-    path.write_bytes(part_to_bytes(value))
+def _of_parts(kind: ModelKind) -> Codec:
+    """Return the codec of a kind of model or transform."""
+
+    def write(value: Any, path: Path) -> None:
+        path.write_bytes(kind.write(value))
+
+    return Codec(write, lambda data: kind.read(data.to_pybytes()), kind.most_bytes, kept=True)
 
 
 def _write_report(value: Any, path: Path) -> None:
@@ -300,9 +308,6 @@ _OWN = Codec(_write_own, _read_own, OWN_BYTES)
 
 CODECS: dict[str, Codec] = {
     "table": Codec(_write_table, read_table, TABLE_BYTES, lambda value: value.num_rows, True),
-    "boosting.model": Codec(
-        _write_part, lambda data: part_from_bytes(data.to_pybytes()), PART_BYTES, kept=True
-    ),
     "scores": Codec(_write_scores, read_scores, TABLE_BYTES, lambda value: len(value.score), True),
     "metrics": Codec(_write_json, _read_json, JSON_BYTES),
     "statistics": Codec(_write_json, _read_json, JSON_BYTES),

@@ -17,6 +17,7 @@ from atoll.channel.api import Channel, Counters, Transport
 from atoll.channel.party import Cancel, Party
 from atoll.components.alignment import check_inputs, takes
 from atoll.components.api import Catalogue, Component, Result, Task
+from atoll.components.kinds import declared
 from atoll.core.clock import Clock, SystemClock
 from atoll.core.errors import AtollError, CancelledError, InternalError
 from atoll.core.limits import Limits
@@ -46,6 +47,7 @@ from atoll.flow.work.measure import Use
 from atoll.flow.work.messages import NONCE_BYTES, Hello
 from atoll.flow.work.specification import TaskSpec
 from atoll.jobs.participation import Edges
+from atoll.models.kinds import concrete
 from atoll.operators import coin_toss
 from atoll.operators.coin_toss.api import SEED_BYTES
 from atoll.table import Table
@@ -79,6 +81,7 @@ class Execution:
         self.spec = spec
         self.phase = "start"
         self._around = around
+        self._kinds = declared(around.catalogue)
         self._counters = Counters()
         self._disclosures = Disclosures()
         self._use = Use()
@@ -131,7 +134,7 @@ class Execution:
         self._enter(spec.step)
         result = joined(each(ends, lambda address: self._act(component, meetings[address])))
         self._enter("finish")
-        staging = Staging(spec.outputs_folder)
+        staging = Staging(spec.outputs_folder, self._kinds)
         try:
             written = self._stage(component, result, staging)
             each(ends, lambda address: self._part(meetings[address]))
@@ -288,14 +291,14 @@ class Execution:
 
     def _call(self, component: Component, party: Party) -> Result:
         spec = self.spec
-        inputs = gather(spec, component.inputs, self._around.memory)
+        inputs = gather(spec, component.inputs, self._around.memory, self._kinds)
         for port, value in inputs.items():
             _LOG.info("input %s: %s", port, _shape(value))
         parameters = self._parameters(component)
         taken = {
             port: value for port, value in inputs.items() if takes(component, port, party.role)
         }
-        task = Task(spec.step, party, taken, ApprovedTables(spec.tables))
+        task = Task(spec.step, party, taken, ApprovedTables(spec.tables), self._kinds)
         check_inputs(component, task)
         result = component.run(task, parameters)
         check_outputs(component, result)
@@ -328,9 +331,10 @@ class Execution:
             # A role that gets no such output leaves none.
             if value is None:
                 continue
-            kept = outputs[name] = staging.add(kinds[name], value)
+            kind = concrete(kinds[name], value, self._kinds)
+            kept = outputs[name] = staging.add(kind, value)
             limit = self.spec.limits.cache_bytes
-            self._around.memory.put(kept.kind, kept.digest, value, kept.size, limit)
+            self._around.memory.put(kind, kept.digest, value, kept.size, limit, self._kinds)
             if kept.kind == "metrics":
                 self._metrics(value)
         files: dict[str, Stored] = {}

@@ -12,6 +12,8 @@ from atoll.flow.work.specification import OwnTable, TaskSpec
 from atoll.jobs.errors import ConflictError, NotFoundError
 from atoll.jobs.schema import Port
 from atoll.jobs.validation import near
+from atoll.models.catalogue import KINDS
+from atoll.models.kinds import Kinds
 from atoll.table import Table, read
 
 
@@ -37,9 +39,11 @@ class Memory:
         self._held.move_to_end((kind, digest))
         return found[0]
 
-    def put(self, kind: str, digest: str, value: Any, size: int, limit: int) -> None:
+    def put(
+        self, kind: str, digest: str, value: Any, size: int, limit: int, kinds: Kinds = KINDS
+    ) -> None:
         """Hold a value of about ``size`` bytes, at most ``limit`` in all, if its kind may be."""
-        if not codec_of(kind).kept or size > limit or (kind, digest) in self._held:
+        if not codec_of(kind, kinds).kept or size > limit or (kind, digest) in self._held:
             return
         self._held[kind, digest] = (value, size)
         self._bytes += size
@@ -48,7 +52,9 @@ class Memory:
             self._bytes -= freed
 
 
-def gather(spec: TaskSpec, ports: Mapping[str, Port], memory: Memory) -> dict[str, Any]:
+def gather(
+    spec: TaskSpec, ports: Mapping[str, Port], memory: Memory, kinds: Kinds = KINDS
+) -> dict[str, Any]:
     """Return the inputs by port; None where this role gets no such output of the earlier step.
 
     Errors: ATL-WRK-003 a port or kind that is not the step's, those of ``load``.
@@ -66,9 +72,10 @@ def gather(spec: TaskSpec, ports: Mapping[str, Port], memory: Memory) -> dict[st
             )
         value = memory.get(artifact.kind, artifact.digest)
         if value is None:
-            value = load(artifact.kind, artifact.path, artifact.digest)
+            value = load(artifact.kind, artifact.path, artifact.digest, kinds)
             size = artifact.path.stat().st_size
-            memory.put(artifact.kind, artifact.digest, value, size, spec.limits.cache_bytes)
+            limit = spec.limits.cache_bytes
+            memory.put(artifact.kind, artifact.digest, value, size, limit, kinds)
         found[port] = value
     return found
 

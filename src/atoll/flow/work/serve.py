@@ -29,6 +29,7 @@ from atoll.flow.work.inputs import Memory
 from atoll.flow.work.no_pandas import keep_pandas_out
 from atoll.flow.work.solitude import Solitude
 from atoll.flow.work.specification import TASK_LINE_BYTES, TaskSpec, read_task
+from atoll.models.catalogue import KINDS, UNSTATED
 
 _READ_BYTES = 1 << 16
 _MESSAGE = 4096
@@ -264,7 +265,7 @@ class Server:
 
     def _execute(self, running: Running) -> dict[str, Any]:
         spec = running.spec
-        if all(step.component in self._catalogue for step in spec.job.steps.values()):
+        if self._runs_ours_alone(spec):
             keep_pandas_out()
         transport = running.transport = self._transport(spec)
         if running.asked:
@@ -283,11 +284,12 @@ class Server:
         return running.execution.run()
 
     def _known(self, spec: TaskSpec) -> Mapping[str, Component]:
-        """Return the catalogue that has the task's component.
+        """Return the catalogue that has the task's component, and the kinds of its inputs.
 
         Errors: ATL-CMP-010 to 014 one of others that is not what this node approved.
         """
-        if not spec.component or spec.component in self._catalogue:
+        ours = not spec.component or spec.component in self._catalogue
+        if ours and not (spec.approved and self._foreign(spec)):
             return self._catalogue
         # Few jobs need components of others; the rest do not pay for the search.
         from atoll.components.plugins import catalogue
@@ -297,6 +299,17 @@ class Server:
         if refusal is not None:
             raise UserError(refusal.code, refusal.message, hint=refusal.hint)
         return found
+
+    def _runs_ours_alone(self, spec: TaskSpec) -> bool:
+        """Tell whether no step of the job runs code of others: a component, or a model's scorer."""
+        return all(
+            step.component in self._catalogue and step.parameters.get("kind", UNSTATED) in KINDS
+            for step in spec.job.steps.values()
+        )
+
+    def _foreign(self, spec: TaskSpec) -> bool:
+        """Tell whether an input may be of a kind that comes with a component of others."""
+        return any("." in i.kind and i.kind not in KINDS for i in spec.inputs.values())
 
     def _transport(self, spec: TaskSpec) -> Transport:
         gateway, limits = spec.gateway, spec.limits

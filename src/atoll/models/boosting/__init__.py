@@ -1,6 +1,5 @@
 """Boosted trees of several parties: parts as data, importance, joint scoring."""
 
-from atoll.models.boosting.columns import ColumnMatch, listed, match_columns
 from atoll.models.boosting.part import (
     GuestPart,
     HostPart,
@@ -16,7 +15,6 @@ from atoll.models.boosting.scoring import SCORE_REVEALS, score
 
 __all__ = [
     "SCORE_REVEALS",
-    "ColumnMatch",
     "GuestPart",
     "HostPart",
     "Importance",
@@ -24,8 +22,6 @@ __all__ = [
     "Split",
     "Tree",
     "importance",
-    "listed",
-    "match_columns",
     "part_from_bytes",
     "part_to_bytes",
     "score",

@@ -14,9 +14,9 @@ from atoll.channel.party import Party
 from atoll.core.errors import PeerError, UserError
 from atoll.core.names import Role
 from atoll.core.reveal import Reveal
-from atoll.models.boosting.columns import ColumnMatch, match_columns
 from atoll.models.boosting.messages import BATCH_ROWS, ScoreBits, ScoreStart
 from atoll.models.boosting.part import GUEST, LEAF, GuestPart, HostPart, Part, Split, Tree
+from atoll.models.columns import ColumnMatch, match_columns
 
 Floats = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]

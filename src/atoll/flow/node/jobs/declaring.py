@@ -7,11 +7,12 @@ from dataclasses import dataclass
 
 from atoll.channel.identity import Identity
 from atoll.components.api import Catalogue, Tables
+from atoll.components.references import Lookup
 from atoll.components.toy import NAME as TOY
 from atoll.core import codec
 from atoll.core.errors import PeerError, UserError
 from atoll.flow import planning
-from atoll.flow.planning import Part, component_facts, no_registry
+from atoll.flow.planning import component_facts, no_registry
 from atoll.jobs.definition import Job
 from atoll.jobs.plan import ComponentFacts, Plan, TableFacts
 
@@ -36,7 +37,7 @@ class Declarer:
         catalogue: Callable[[], Catalogue],
         tables: Callable[[Callable[[str], None]], Tables],
         guard: Callable[[str, Collection[str]], None] = lambda partner, tables: None,
-        part: Part = no_registry,
+        part: Lookup = no_registry,
     ) -> None:
         """``tables`` returns the own ones; what it is given is asked before one is looked for.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from atoll.flow.access import Actor
@@ -21,6 +21,7 @@ from atoll.flow.store import (
 )
 from atoll.flow.store.files import ArtifactFiles
 from atoll.jobs.errors import NotFoundError
+from atoll.models.kinds import Kinds
 
 _LOG_LINES = 10_000
 _LOG_BYTES = 8 << 20
@@ -32,7 +33,15 @@ _REASON = ("message", "place", "hint")
 class JobReading:
     """The read side of ``JobService``; no permission is checked here (the API does)."""
 
-    def __init__(self, database: Database, files: ArtifactFiles, recorder: Recorder) -> None:
+    def __init__(
+        self,
+        database: Database,
+        files: ArtifactFiles,
+        recorder: Recorder,
+        kinds: Callable[[], Kinds],
+    ) -> None:
+        """``kinds`` returns the kinds of models and transforms that are known here."""
+        self.kinds = kinds
         self.database = database
         self.files = files
         self.recorder = recorder
@@ -239,7 +248,9 @@ class JobReading:
                 hint="see them with `atoll job artifacts`",
             )
         size = row.bytes or self._size(row.digest)
-        return Content(name, row.kind, self.files.path(row.digest), row.digest, size)
+        declared = self.kinds().get(row.kind)
+        media = None if declared is None else declared.media
+        return Content(name, row.kind, self.files.path(row.digest), row.digest, size, media)
 
 
 def _all(fetch: Any) -> Sequence[Any]:

@@ -59,7 +59,7 @@ class JobService(JobReading):
         call_seconds: float,
         wall: Callable[[], float] = time.time,
     ) -> None:
-        super().__init__(reading.database, reading.files, reading.recorder)
+        super().__init__(reading.database, reading.files, reading.recorder, reading.kinds)
         self._control = control
         self._declarer = declarer
         self._decider = decider

@@ -16,7 +16,8 @@ from sqlalchemy import Connection
 from atoll.channel.grpc.gateway import Gateway as WireGateway
 from atoll.channel.grpc.gateway import new_token
 from atoll.channel.identity import Identity
-from atoll.components.registered import PART, REGISTERED_MODEL, RegisteredModelParameters
+from atoll.components.fitted import reference_of
+from atoll.components.references import PART, ModelRef
 from atoll.core import codec
 from atoll.core.errors import AtollError, InternalError
 from atoll.core.names import Role
@@ -68,7 +69,7 @@ class Place:
     limits: TaskLimits
     identity: Callable[[], Identity]
     approved: Callable[[], Mapping[str, str]]
-    registered: Callable[[str, int], InputArtifact]
+    registered: Callable[[ModelRef], InputArtifact]
     wall: Callable[[], float]
 
 
@@ -117,15 +118,12 @@ class TaskRunner:
         return key if part is None else codec.digest(["atoll/reuse-own/v1", key, part.digest])
 
     def _registered_part(self, record: JobRecord, step: str) -> InputArtifact | None:
-        """Return the part that the node hands to a step which names a registered model."""
+        """Return the part that the node hands to a step which names one of its registry."""
         definition = record.job.steps.get(step)
-        if definition is None or definition.component != REGISTERED_MODEL.name:
+        if definition is None:
             return None
-        if PART in definition.inputs:
-            return None
-        told = self._parameters(record, step)
-        chosen = RegisteredModelParameters.model_validate(dict(told))
-        return self._place.registered(chosen.model, chosen.version)
+        found = reference_of(definition, self._parameters(record, step), record.party)
+        return None if found is None else self._place.registered(found)
 
     def kill(self, job: str, step: str, attempt: int) -> bool:
         """Ask a task to end; its end is told as an event. False if there is none."""

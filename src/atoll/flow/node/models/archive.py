@@ -1,9 +1,9 @@
-"""A model's part as a signed archive: a plain tar of four files in a fixed order.
+"""A model's part as a signed archive: a plain tar of files in a fixed order.
 
 ``manifest.json`` (sorted JSON), ``signature`` (by the party's node key over the manifest),
-``certificate.pem`` (its chain) and ``part``. Headers are rebuilt from name and size and compared
-byte by byte, so an archive holds no link, no other path and no other size than it says; equal
-parts make equal archives but for the signature.
+``certificate.pem`` (its chain), ``part``, and by step what its transforms fitted. Headers are
+rebuilt from name and size and compared byte by byte, so an archive holds no link, no other path and
+no other size than it says; equal parts make equal archives but for the signature.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 import tarfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Literal, NoReturn
@@ -20,6 +20,7 @@ from pydantic import Field, JsonValue, ValidationError
 
 from atoll.channel.identity import Identity
 from atoll.core.errors import UserError
+from atoll.flow.node.models.fitted import FittedByStep
 from atoll.jobs.approval import check_signature
 from atoll.jobs.definition import Frozen
 
@@ -31,7 +32,8 @@ _SIZES: Mapping[str, int] = {
     "signature": 1 << 10,
     "certificate.pem": 64 << 10,
 }
-_PART = "part"
+PART = "part"
+_FITTED = "fitted/"
 
 
 class PartFacts(Frozen):
@@ -42,7 +44,7 @@ class PartFacts(Frozen):
 
 
 class Manifest(Frozen):
-    """What an archive says of its part, under the signature of ``party``."""
+    """What an archive says of its parts, under the signature of ``party``."""
 
     form: Literal["atoll/model/v1"] = "atoll/model/v1"
     party: str = Field(min_length=1, max_length=63)
@@ -56,23 +58,40 @@ class Manifest(Frozen):
     lineage: dict[str, JsonValue] = Field(default_factory=dict)
     created: float = Field(ge=0, le=1e11)
     part: PartFacts
+    fitted: FittedByStep = Field(default_factory=dict)
 
     def encode(self) -> bytes:
         """Return the bytes that are signed (with the context in front)."""
         plain = self.model_dump(mode="json")
+        # Archives from before there were transforms say nothing of them.
+        if not self.fitted:
+            del plain["fitted"]
         return json.dumps(plain, sort_keys=True, separators=(",", ":"), allow_nan=False).encode()
+
+    def members(self) -> dict[str, PartFacts]:
+        """Return the archive's parts by name, in their order: the model's, then by step."""
+        fitted = {
+            f"{_FITTED}{step}": PartFacts(digest=facts.digest, bytes=facts.bytes)
+            for step, facts in sorted(self.fitted.items())
+            if facts.digest is not None
+        }
+        return {PART: self.part, **fitted}
+
+    def kind_of(self, member: str) -> str:
+        """Return the kind of a part."""
+        return self.kind if member == PART else self.fitted[member.removeprefix(_FITTED)].kind
 
 
 @dataclass(frozen=True)
 class Opened:
-    """An archive whose signature was checked; ``start`` is where its part begins in the file."""
+    """An archive whose signature was checked; ``start`` is where its parts begin in the file."""
 
     manifest: Manifest
     start: int
 
 
-def pieces(manifest: Manifest, identity: Identity, part: Path) -> Iterator[bytes]:
-    """Give a signed archive piece by piece; the part comes from its file."""
+def pieces(manifest: Manifest, identity: Identity, path: Callable[[str], Path]) -> Iterator[bytes]:
+    """Give a signed archive piece by piece; parts come from their files, found by digest."""
     body = manifest.encode()
     own = {
         "manifest.json": body,
@@ -81,11 +100,13 @@ def pieces(manifest: Manifest, identity: Identity, part: Path) -> Iterator[bytes
     }
     for name, data in own.items():
         yield _header(name, len(data)) + data + _padding(len(data))
-    yield _header(_PART, manifest.part.bytes)
-    with part.open("rb") as file:
-        while data := file.read(_COPY):
-            yield data
-    yield _padding(manifest.part.bytes) + bytes(2 * BLOCK)
+    for name, facts in manifest.members().items():
+        yield _header(name, facts.bytes)
+        with path(facts.digest).open("rb") as file:
+            while data := file.read(_COPY):
+                yield data
+        yield _padding(facts.bytes)
+    yield bytes(2 * BLOCK)
 
 
 def _header(name: str, size: int) -> bytes:
@@ -99,9 +120,9 @@ def _padding(size: int) -> bytes:
 
 
 def open_archive(file: BinaryIO, size: int, identity: Identity) -> Opened:
-    """Read an archive of ``size`` bytes up to its part, and check who signed it.
+    """Read an archive of ``size`` bytes up to its parts, and check who signed it.
 
-    Errors: ATL-REG-006 not such an archive, or its part is another; ATL-PTY-007 to 012 and
+    Errors: ATL-REG-006 not such an archive, or its parts are others; ATL-PTY-007 to 012 and
     ATL-PLN-002 not signed by this party or a pinned partner.
     """
     heads = {name: _member(file, name, limit) for name, limit in _SIZES.items()}
@@ -109,19 +130,27 @@ def open_archive(file: BinaryIO, size: int, identity: Identity) -> Opened:
     manifest = _manifest(body)
     key = identity.public_key(manifest.party, heads["certificate.pem"])
     check_signature(_CONTEXT + body, heads["signature"], key, manifest.party)
-    length = _length(file, _PART, size)
     start = file.tell()
-    whole = start + length + len(_padding(length)) + 2 * BLOCK
-    if length != manifest.part.bytes or whole != size:
-        _refuse("its part has another size than its manifest says")
+    sizes = [facts.bytes for facts in manifest.members().values()]
+    if start + sum(BLOCK + n + len(_padding(n)) for n in sizes) + 2 * BLOCK != size:
+        _refuse("its parts have other sizes than its manifest says")
     return Opened(manifest, start)
 
 
-def copy_part(file: BinaryIO, opened: Opened, out: BinaryIO) -> None:
-    """Copy the part to a file. Errors: ATL-REG-006 it has another digest, or bytes follow it."""
+def copy_parts(file: BinaryIO, opened: Opened, path: Callable[[str], Path]) -> None:
+    """Copy each part to a new file. Errors: ATL-REG-006 another digest, or bytes follow."""
     file.seek(opened.start)
-    left, hasher = opened.manifest.part.bytes, hashlib.sha256()
-    padding = len(_padding(left))
+    for name, facts in opened.manifest.members().items():
+        if _length(file, name, facts.bytes) != facts.bytes:
+            _refuse("a part has another size than its manifest says")
+        with path(name).open("xb") as out:
+            _copy(file, facts, out)
+    if any(file.read(2 * BLOCK)) or file.read(1):
+        _refuse("something follows its parts")
+
+
+def _copy(file: BinaryIO, facts: PartFacts, out: BinaryIO) -> None:
+    left, hasher = facts.bytes, hashlib.sha256()
     while left:
         data = file.read(min(_COPY, left))
         if not data:
@@ -129,10 +158,10 @@ def copy_part(file: BinaryIO, opened: Opened, out: BinaryIO) -> None:
         hasher.update(data)
         out.write(data)
         left -= len(data)
-    if hasher.hexdigest() != opened.manifest.part.digest:
-        _refuse("its part is another than its manifest says")
-    if any(file.read(padding + 2 * BLOCK)) or file.read(1):
-        _refuse("something follows its part")
+    if hasher.hexdigest() != facts.digest:
+        _refuse("a part is another than its manifest says")
+    if any(file.read(len(_padding(facts.bytes)))):
+        _refuse("something follows a part")
 
 
 def _manifest(body: bytes) -> Manifest:
@@ -176,4 +205,4 @@ def _refuse(reason: str) -> NoReturn:
     raise _bad(reason)
 
 
-__all__ = ["Manifest", "Opened", "PartFacts", "copy_part", "open_archive", "pieces"]
+__all__ = ["Manifest", "Opened", "PartFacts", "copy_parts", "open_archive", "pieces"]

@@ -8,9 +8,7 @@ from typing import Any
 from atoll.core.errors import AtollError, UserError
 from atoll.core.names import party_id
 from atoll.jobs.definition import Job, parse_job
-from atoll.models.boosting import GuestPart, HostPart, part_from_bytes, part_to_bytes
-
-RENAMABLE = frozenset({"boosting.model"})
+from atoll.models.kinds import Kinds
 
 
 def checked(parties: Mapping[str, str], known: Mapping[str, Any]) -> dict[str, str]:
@@ -28,22 +26,12 @@ def checked(parties: Mapping[str, str], known: Mapping[str, Any]) -> dict[str, s
     return whole
 
 
-def renamed_part(kind: str, data: bytes, names: Mapping[str, str]) -> bytes:
+def renamed_part(kind: str, data: bytes, names: Mapping[str, str], kinds: Kinds) -> bytes:
     """Return a part's bytes with other party ids. Errors: ATL-REG-008, ATL-MOD-001."""
-    if kind not in RENAMABLE:
+    known = kinds.get(kind)
+    if known is None or known.rename is None:
         raise _cannot(f"parts of kind {kind!r} have no rule for it", None)
-    part = part_from_bytes(data)
-
-    def new(name: str) -> str:
-        return names.get(name, name)
-
-    if isinstance(part, GuestPart):
-        changes: dict[str, Any] = {"hosts": tuple(new(host) for host in part.hosts)}
-    else:
-        changes = {"guest": new(part.guest)}
-    whole = part.model_dump() | changes | {"party": new(part.party)}
-    made: GuestPart | HostPart = type(part).model_validate(whole)
-    return part_to_bytes(made)
+    return known.write(known.rename(known.read(data), names))
 
 
 def renamed_job(graph: Job, names: Mapping[str, str]) -> Job:

@@ -14,12 +14,24 @@ from fastapi.concurrency import run_in_threadpool
 from sqlalchemy import Connection, exists, select
 
 from atoll.channel.identity import Identity
+from atoll.components.api import Catalogue
+from atoll.components.catalogue import CATALOGUE
+from atoll.components.kinds import declared
+from atoll.components.references import ModelRef
 from atoll.core import codec
 from atoll.core.names import Role
 from atoll.flow.api.services import Page
 from atoll.flow.node.data.staging import receive, sweep
-from atoll.flow.node.models.archive import Manifest, PartFacts, copy_part, open_archive, pieces
-from atoll.flow.node.models.predicting import predict_job
+from atoll.flow.node.models.archive import Manifest, PartFacts, copy_parts, open_archive, pieces
+from atoll.flow.node.models.fitted import FittedFacts, fitted_of, with_fitted
+from atoll.flow.node.models.predicting import Trained, predict_job
+from atoll.flow.node.models.recording import (
+    ARCHIVED,
+    CANDIDATE,
+    PUBLISHED,
+    Outputs,
+    model_row,
+)
 from atoll.flow.node.models.renaming import checked, renamed_job, renamed_part
 from atoll.flow.store import (
     ArtifactRow,
@@ -38,9 +50,8 @@ from atoll.flow.store import (
 from atoll.flow.store.files import ArtifactFiles
 from atoll.jobs.definition import Job, parse_job
 from atoll.jobs.errors import ConflictError, NotFoundError
-from atoll.models.boosting.part import PART_BYTES
+from atoll.models.kinds import Kinds
 
-CANDIDATE, PUBLISHED, ARCHIVED = "candidate", "published", "archived"
 MODEL = ".model"
 HISTORY = 50
 History = list[dict[str, Any]]
@@ -57,6 +68,7 @@ class ModelService:
         identity: Callable[[], Identity],
         incoming: Path,
         *,
+        catalogue: Callable[[], Catalogue] = lambda: CATALOGUE,
         archive_bytes: int = 512 << 20,
         wall: Callable[[], float] = time.time,
     ) -> None:
@@ -69,6 +81,7 @@ class ModelService:
         self._files = files
         self._identity = identity
         self._incoming = incoming
+        self._catalogue = catalogue
         self._archive_bytes = archive_bytes
         self._wall = wall
         sweep(incoming)
@@ -84,11 +97,9 @@ class ModelService:
         """
         row = self._jobs.get(job)
         found = every(lambda after: self._artifacts.list(job, after=after))
-        newest: dict[tuple[str, str], ArtifactRow] = {}
-        for artifact in found:
-            if artifact.kind.endswith(MODEL):
-                newest[artifact.step, artifact.name] = artifact
-        return [self._record(row, artifact) for artifact in newest.values()]
+        newest = {(artifact.step, artifact.name): artifact for artifact in found}
+        models = [artifact for artifact in newest.values() if artifact.kind.endswith(MODEL)]
+        return [self._record(row, artifact, newest) for artifact in models]
 
     def _forgotten(self) -> Sequence[str]:
         """Return the jobs of which a model, perhaps an attempt's that counts no more, is not kept.
@@ -109,47 +120,19 @@ class ModelService:
         )
         return self._database.read(lambda c: c.execute(query).scalars().all())
 
-    def _record(self, job: JobRow, artifact: ArtifactRow) -> str:
-        name = model_id(job.id, artifact.step, artifact.name)
+    def _record(self, job: JobRow, artifact: ArtifactRow, made: Outputs) -> str:
+        row = model_row(job, artifact, made, self._identity().party, self._catalogue())
 
         def work(connection: Connection) -> None:
-            known = self._models.version_of(name, artifact.digest, connection=connection)
+            known = self._models.version_of(row.id, row.digest, connection=connection)
             if known is not None:
                 return
-            version = self._models.next_version(name, connection=connection)
-            row = self._row(job, artifact, name, version)
-            self._models.add(row, connection=connection)
+            version = self._models.next_version(row.id, connection=connection)
+            fresh = replace(row, version=version, created=self._wall())
+            self._models.add(fresh, connection=connection)
 
         self._database.write(work)
-        return name
-
-    def _row(self, job: JobRow, artifact: ArtifactRow, name: str, version: int) -> ModelRow:
-        plan = job.plan or {}
-        parameters = plan.get("parameters", {}).get(artifact.step)
-        lineage = {
-            "graph": job.job,
-            "plan": job.plan_digest,
-            "output": artifact.name,
-            "attempt": artifact.attempt,
-            "party": self._identity().party,
-            "data": {
-                party: {step: facts.get("digest") for step, facts in steps.items()}
-                for party, steps in plan.get("tables", {}).items()
-            },
-        }
-        return ModelRow(
-            id=name,
-            version=version,
-            job=job.id,
-            step=artifact.step,
-            role=job.role,
-            kind=artifact.kind,
-            digest=artifact.digest,
-            stage=CANDIDATE,
-            parameters_digest=None if parameters is None else codec.digest(parameters),
-            lineage=lineage,
-            created=self._wall(),
-        )
+        return row.id
 
     # -- looking ------------------------------------------------------------------------------
 
@@ -173,11 +156,13 @@ class ModelService:
             )
         return row
 
-    def part(self, model: str, version: int) -> tuple[str, str, int]:
-        """Return kind, digest and bytes of this party's part: what a job's model step brings in.
+    def part(self, reference: ModelRef) -> tuple[str, str, int]:
+        """Return kind, digest and bytes of this party's part, or of what a step fitted for it.
 
-        Errors: ATL-REG-001, ATL-REG-002 archived, ATL-STO-021 its file is gone.
+        Errors: ATL-REG-001, ATL-REG-002 archived, ATL-REG-010 that step fitted nothing here,
+        ATL-STO-021 its file is gone.
         """
+        model, version, step = reference
         row = self._find(model, version)
         if row.stage == ARCHIVED:
             raise ConflictError(
@@ -186,7 +171,16 @@ class ModelService:
                 place=model,
                 hint="make it a candidate again first",
             )
-        return row.kind, row.digest, self._files.size(row.digest)
+        if not step:
+            return row.kind, row.digest, self._files.size(row.digest)
+        held = fitted_of(row.lineage).get(step)
+        if held is None or held.digest is None:
+            raise NotFoundError(
+                "ATL-REG-010",
+                f"step {step} of its training fitted nothing that is kept here",
+                place=f"{model[:64]} version {version}",
+            )
+        return held.kind, held.digest, self._files.size(held.digest)
 
     # -- stages and services ------------------------------------------------------------------
 
@@ -279,10 +273,16 @@ class ModelService:
     # -- moving -------------------------------------------------------------------------------
 
     def export(self, model: str, version: int) -> Iterable[bytes]:
-        """Give this party's part as a signed archive. Errors: ATL-REG-001, ATL-STO-021, 022."""
+        """Give this party's part as a signed archive, with what its transforms fitted.
+
+        Errors: ATL-REG-001, ATL-STO-021, 022.
+        """
         row = self._find(model, version)
-        with self._files.open(row.digest, check=True):
-            size = self._files.size(row.digest)
+        fitted = fitted_of(row.lineage)
+        for digest in (row.digest, *(held.digest for held in fitted.values())):
+            if digest is not None:
+                with self._files.open(digest, check=True):
+                    pass
         manifest = Manifest(
             party=self._identity().party,
             id=row.id,
@@ -292,11 +292,12 @@ class ModelService:
             role=row.role,
             kind=row.kind,
             parameters_digest=row.parameters_digest,
-            lineage=dict(row.lineage),
+            lineage=with_fitted(row.lineage, {}),
             created=row.created,
-            part=PartFacts(digest=row.digest, bytes=size),
+            part=PartFacts(digest=row.digest, bytes=self._files.size(row.digest)),
+            fitted=fitted,
         )
-        return pieces(manifest, self._identity(), self._files.path(row.digest))
+        return pieces(manifest, self._identity(), self._files.path)
 
     async def import_(self, chunks: AsyncIterator[bytes]) -> Mapping[str, Any]:
         """Take in an archive as a candidate.
@@ -304,7 +305,7 @@ class ModelService:
         Errors: ATL-REG-006 not one, ATL-REG-007 the part is here, ATL-PTY-… not signed by this
         party or a pinned partner, ATL-WRK-006 the part is not of its kind.
         """
-        limit = min(self._archive_bytes, PART_BYTES + (8 << 20))
+        limit = self._archive_bytes
         staged = await receive(chunks, self._incoming, ".tar", limit, code="ATL-REG-006")
         try:
             return await run_in_threadpool(self._import, staged)
@@ -315,16 +316,25 @@ class ModelService:
         # Its forms of tables bring Arrow in, which a node has no other use for.
         from atoll.flow.work.artifacts import load
 
-        part = staged.with_name(f"{secrets.token_hex(16)}.part")
+        stem, kinds = secrets.token_hex(16), self._kinds()
+        parts: dict[str, Path] = {}
+
+        def path(member: str) -> Path:
+            return parts.setdefault(member, staged.with_name(f"{stem}-{len(parts)}.part"))
+
         try:
-            with staged.open("rb") as file, part.open("xb") as out:
+            with staged.open("rb") as file:
                 opened = open_archive(file, staged.stat().st_size, self._identity())
-                copy_part(file, opened, out)
+                copy_parts(file, opened, path)
             manifest = opened.manifest
-            load(manifest.kind, part, manifest.part.digest)
-            self._files.adopt(part, manifest.part.digest)
+            members = manifest.members()
+            for member, facts in members.items():
+                load(manifest.kind_of(member), path(member), facts.digest, kinds)
+            for member, facts in members.items():
+                self._files.adopt(path(member), facts.digest)
         finally:
-            part.unlink(missing_ok=True)
+            for part in parts.values():
+                part.unlink(missing_ok=True)
         came = {"party": manifest.party, "version": manifest.version, "time": self._wall()}
         row = ModelRow(
             id=manifest.id,
@@ -336,7 +346,7 @@ class ModelService:
             digest=manifest.part.digest,
             stage=CANDIDATE,
             parameters_digest=manifest.parameters_digest,
-            lineage={**manifest.lineage, "imported": came},
+            lineage={**with_fitted(manifest.lineage, manifest.fitted), "imported": came},
             created=self._wall(),
         )
         return _view(self._database.write(lambda connection: self._add(row, connection)))
@@ -362,8 +372,11 @@ class ModelService:
         row = self._find(model, version)
         graph = self._graph(row)
         names = checked(parties, graph.parties)
-        data = renamed_part(row.kind, self._files.read(row.digest), names)
-        stored = self._files.put(data)
+        kinds = self._kinds()
+        stored = self._files.put(renamed_part(row.kind, self._files.read(row.digest), names, kinds))
+        fitted = {
+            step: self._renamed(held, names, kinds) for step, held in fitted_of(row.lineage).items()
+        }
         words = [_MIGRATION, row.id, row.digest, stored.digest, dict(sorted(names.items()))]
         identity = self._identity()
         signed = {
@@ -373,7 +386,7 @@ class ModelService:
             "by": identity.party,
         }
         lineage = {
-            **row.lineage,
+            **with_fitted(row.lineage, fitted),
             "graph": renamed_job(graph, names).canonical(),
             "migrated": signed,
         }
@@ -386,15 +399,29 @@ class ModelService:
         )
         return _view(self._database.write(lambda connection: self._add(fresh, connection)))
 
+    def _renamed(self, held: FittedFacts, names: Mapping[str, str], kinds: Kinds) -> FittedFacts:
+        """Keep what was fitted for parties with other ids. Errors: ATL-REG-008."""
+        parties = tuple(names.get(party, party) for party in held.parties)
+        if held.digest is None:
+            return held.model_copy(update={"parties": parties})
+        data = renamed_part(held.kind, self._files.read(held.digest), names, kinds)
+        kept = self._files.put(data)
+        return FittedFacts(kind=held.kind, parties=parties, digest=kept.digest, bytes=kept.bytes)
+
     # -- predicting ---------------------------------------------------------------------------
 
     def predict_job(self, model: str, version: int, tables: Mapping[str, str]) -> Job:
         """Return the job that scores tables with a model. Errors: ATL-REG-001, 002, 009."""
         row = self._find(model, version)
-        self.part(model, version)
+        self.part(ModelRef(model, version))
         graph = self._graph(row)
         label = self._label(graph, tables)
-        return predict_job(graph, row.step or "", row.kind, model, version, tables, label)
+        fitted = fitted_of(row.lineage)
+        trained = Trained(graph, row.step or "", row.kind, model, version, fitted)
+        return predict_job(trained, tables, label, self._catalogue())
+
+    def _kinds(self) -> Kinds:
+        return declared(self._catalogue())
 
     def _label(self, graph: Job, tables: Mapping[str, str]) -> str | None:
         """Return the label's column of the guest's table, empty for none; None: not here."""
@@ -412,11 +439,6 @@ class ModelService:
                 "ATL-REG-009", "the graph that trained this model is not known", place=row.id
             )
         return job
-
-
-def model_id(job: str, step: str, output: str) -> str:
-    """Return the id that every party gives to its part of the same model."""
-    return f"{job}.{step}" if output == "model" else f"{job}.{step}.{output}"
 
 
 def _view(row: ModelRow) -> Mapping[str, Any]:

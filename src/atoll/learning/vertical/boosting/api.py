@@ -19,7 +19,8 @@ from atoll.core.message import Message
 from atoll.core.names import Role
 from atoll.core.reveal import Reveal
 from atoll.learning.vertical.boosting import messages
-from atoll.models.boosting import Part, match_columns
+from atoll.models.boosting import Part
+from atoll.models.columns import match_columns
 from atoll.operators import histogram
 from atoll.operators.cost import Cost
 from atoll.operators.histogram.api import CHUNK_CELLS, CHUNK_ROWS

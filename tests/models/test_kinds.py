@@ -1,0 +1,126 @@
+"""Each kind of the table keeps to the rules, and only its own files name it."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+import atoll
+from atoll.core.names import Role
+from atoll.models.boosting import GuestPart, HostPart, Split, Tree
+from atoll.models.catalogue import KINDS, UNSTATED
+from atoll.models.kinds import concrete, is_general, kind_of
+from atoll.models.scaling import ScaledColumn, ScalePart
+from tests.models.kinds import CHECKS, Sample, Samples
+
+TWO = {"bank": Role.GUEST, "shop": Role.HOST}
+OTHER_GUEST = {"bank": Role.HOST, "shop": Role.GUEST}
+ROOT = Path(atoll.__file__).parent
+# Who may know of a kind: its folder, its algorithm and its component, and what shows it off.
+OWN: Mapping[str, tuple[str, ...]] = {
+    "boosting": (
+        "models/boosting/",
+        "models/catalogue.py",
+        "learning/vertical/boosting/",
+        "components/boosting.py",
+        "audit/",
+        "cli/demo/",
+        "flow/node/selftest.py",
+    ),
+    "scaling": (
+        "models/scaling.py",
+        "models/catalogue.py",
+        "learning/features/scaling.py",
+        "components/scale.py",
+    ),
+}
+NAMES = {"boosting": ("boosting.model",), "scaling": ("scale.transform",)}
+
+TREE = Tree(
+    owner=(1, -1, -1),
+    split=(0, 0, 0),
+    left=(1, 0, 0),
+    right=(2, 0, 0),
+    weight=(0.0, 0.1, -0.3),
+    gain=(1.5, 0.0, 0.0),
+    rows=(9, 4, 5),
+)
+GUEST = GuestPart(
+    model="0" * 32,
+    party="bank",
+    hosts=("shop",),
+    columns=("a", "ä"),
+    base_margin=0.1,
+    splits=(Split(column=1, threshold=-0.1, missing_left=True),),
+    host_splits=(1,),
+    trees=(TREE,),
+)
+HOST = HostPart(
+    model="0" * 32,
+    party="shop",
+    guest="bank",
+    columns=("b",),
+    splits=(Split(column=0, threshold=0.1),),
+)
+SCALE = ScalePart(
+    party="shop",
+    scaled=(
+        ScaledColumn(name="b", offset=0.1, divisor=3e-300),
+        ScaledColumn(name="ü", lower=-1.5, upper=1e300, offset=-7.0, divisor=1.0),
+    ),
+)
+SAMPLES: Mapping[str, Samples] = {
+    "boosting.model": (Sample(GUEST, TWO, OTHER_GUEST), Sample(HOST, TWO, OTHER_GUEST)),
+    "scale.transform": (Sample(SCALE, TWO, {"bank": Role.GUEST, "mill": Role.HOST}),),
+}
+
+
+@pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
+@pytest.mark.parametrize("name", sorted(KINDS))
+def test_kinds_conform(name: str, check: object) -> None:
+    assert callable(check)
+    check(KINDS[name], SAMPLES[name])
+
+
+def test_a_part_is_of_one_kind() -> None:
+    assert {name: kind.name for name, kind in KINDS.items()} == {name: name for name in KINDS}
+    for name, samples in SAMPLES.items():
+        for sample in samples:
+            assert [kind.name for kind in KINDS.values() if kind.holds(sample.part)] == [name]
+    assert kind_of({"party": "bank"}, KINDS) is None
+    assert concrete("model", HOST, KINDS) == "boosting.model"
+    assert concrete("table", HOST, KINDS) == "table"
+    assert is_general("model", "boosting.model")
+    assert not is_general("boosting.model", "boosting.model")
+    assert not is_general("table", "x.table")
+    assert UNSTATED in KINDS
+
+
+@pytest.mark.parametrize("of", sorted(OWN))
+def test_no_other_file_names_a_kind(of: str) -> None:
+    strangers = {
+        str(path.relative_to(ROOT))
+        for path in ROOT.rglob("*.py")
+        if _names(path, of) and not str(path.relative_to(ROOT)).startswith(OWN[of])
+    }
+    assert strangers == set()
+
+
+def _names(path: Path, of: str) -> bool:
+    """Tell whether a file names a kind, or imports what it consists of."""
+    text = path.read_text()
+    if any(f'"{name}"' in text or f"`{name}`" in text for name in NAMES[of]):
+        return True
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.ImportFrom):
+            modules = [node.module or "", *(f"{node.module}.{one.name}" for one in node.names)]
+        elif isinstance(node, ast.Import):
+            modules = [one.name for one in node.names]
+        else:
+            continue
+        if any(f"{name}.".startswith(f"atoll.models.{of}.") for name in modules):
+            return True
+    return False
