@@ -21,6 +21,7 @@ from atoll.flow.node import creating
 from atoll.flow.node.configuration import load
 from atoll.flow.node.folder import NodeFolder
 from atoll.flow.node.node import Node
+from tests.flow.api.probe import PROBE
 
 ROWS = "id,x,y\na,1,0\nb,2,1\nc,3,1\n"
 LIMITS = ApiSettings(
@@ -34,6 +35,7 @@ LIMITS = ApiSettings(
     request_seconds=20.0,
     drain_seconds=2.0,
 )
+EVERYTHING = frozenset(PERMISSIONS) | PROBE.permissions.keys()
 FLAGS = {"http.port": "0", "gateway.listen": "127.0.0.1:0", "workers.warm": "0"}
 JOB = {
     "name": "small",
@@ -69,7 +71,7 @@ class Site:
     def person(self, name: str, *roles: str) -> str:
         """Add a user with a token under a name of its own: refusals of one user are damped."""
         _add_user(self.node, name, list(roles))
-        self.tokens[name] = self.token(name, frozenset(PERMISSIONS), 3600.0)
+        self.tokens[name] = self.token(name, EVERYTHING, 3600.0)
         return name
 
     def token(self, user: str, scopes: frozenset[str], life: float) -> str:
@@ -127,9 +129,9 @@ def site(root: Path, settings: ApiSettings = LIMITS) -> Iterator[Site]:
     trust(root / "bank", "shop", export_ca(root / "shop"))
     folder = NodeFolder(root / "bank")
     (folder.data / "people.csv").write_text(ROWS)
-    with Node(folder, load(folder.root, flags=FLAGS)) as node:
+    with Node(folder, load(folder.root, flags=FLAGS), [PROBE]) as node:
         node.start()
-        with Server(create_app(node.services, settings), settings) as server:
+        with Server(create_app(node.services, settings, [PROBE]), settings) as server:
             made = Site(node, server, {})
             _people(made)
             with made.client("data owner") as owner:
@@ -139,7 +141,7 @@ def site(root: Path, settings: ApiSettings = LIMITS) -> Iterator[Site]:
 
 
 def _people(made: Site) -> None:
-    everything = frozenset(PERMISSIONS)
+    everything = EVERYTHING
     for role in ROLES:
         name = role.replace(" ", "-")
         _add_user(made.node, name, [role])
