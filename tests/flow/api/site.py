@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import datetime
 import hashlib
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
 import httpx
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 
 from atoll.channel.identity import export_ca, init_party, trust
-from atoll.flow.access import PERMISSIONS, ROLES, Token, tokens, users
+from atoll.flow.access import PERMISSIONS, ROLES, Token, local_actor, tokens, users
 from atoll.flow.api.app import create_app
 from atoll.flow.api.server import Server
 from atoll.flow.api.settings import PREFIX, ApiSettings
@@ -23,6 +28,7 @@ from atoll.flow.node.folder import NodeFolder
 from atoll.flow.node.node import Node
 from tests.flow.api.probe import PROBE
 
+PASSWORD = "correct horse battery"
 ROWS = "id,x,y\na,1,0\nb,2,1\nc,3,1\n"
 LIMITS = ApiSettings(
     port=0,
@@ -72,6 +78,14 @@ class Site:
         """Add a user with a token under a name of its own: refusals of one user are damped."""
         _add_user(self.node, name, list(roles))
         self.tokens[name] = self.token(name, EVERYTHING, 3600.0)
+        return name
+
+    def member(self, name: str, *roles: str) -> str:
+        """Add a user who logs in with ``PASSWORD``; return the name."""
+        access = self.node.access
+        first = access.add_user(local_actor(), name, roles) or ""
+        session = access.authenticate(access.login(name, first).token)
+        access.change_password(session, first, PASSWORD)
         return name
 
     def token(self, user: str, scopes: frozenset[str], life: float) -> str:
@@ -151,3 +165,30 @@ def _people(made: Site) -> None:
     made.tokens["expired"] = made.token("everybody", everything, -1.0)
     made.tokens["narrow"] = made.token("everybody", frozenset({"job.read"}), 3602.0)
     made.tokens["unknown"] = "atoll_" + "x" * 43
+
+
+def certificate(folder: Path) -> tuple[Path, Path]:
+    """Make a certificate of 127.0.0.1 and its key."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "loopback")])
+    now = datetime.datetime.now(datetime.UTC)
+    made = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(1)
+        .not_valid_before(now - datetime.timedelta(hours=1))
+        .not_valid_after(now + datetime.timedelta(hours=1))
+        .add_extension(
+            x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))]), critical=False
+        )
+        .sign(key, hashes.SHA256())
+    )
+    pem = serialization.Encoding.PEM
+    (folder / "cert.pem").write_bytes(made.public_bytes(pem))
+    private = key.private_bytes(
+        pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    (folder / "key.pem").write_bytes(private)
+    return folder / "cert.pem", folder / "key.pem"

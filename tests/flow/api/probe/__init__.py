@@ -38,10 +38,11 @@ def write(services: At, by: By, asked: Note) -> Note:
     return Note(text=asked.text, by=by.user, jobs=_jobs(services))
 
 
+PAGES = Pages(__name__, "/probe", fallback=True)
 PROBE = Extension(
     name="probe",
     about="Notes for tests.",
     routes=(ROUTES,),
     permissions={"probe.use": frozenset({UserRole.MODELLER, UserRole.APPROVER})},
-    pages=Pages(__name__, "/probe", fallback=True),
+    pages=PAGES,
 )
