@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 
 from atoll.flow.access import Access, AccessSettings, Actor, UserRole
@@ -86,7 +88,7 @@ def test_it_ends_as_every_session_does(access: Access, admin: Actor, how: str) -
     person(access, admin, "ann", ["viewer"])
     secret = enter(access, "ann")
     actor = access.authenticate(secret, browser=True)
-    ends = {
+    ends: dict[str, Callable[[], object]] = {
         "logout": lambda: access.logout(actor),
         "disabled": lambda: access.set_disabled(admin, "ann", True),
         "reset": lambda: access.reset_password(admin, "ann"),

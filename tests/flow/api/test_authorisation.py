@@ -12,11 +12,12 @@ import pytest
 from atoll.core.errors import InternalError
 from atoll.flow.access import PERMISSIONS, ROLES
 from atoll.flow.api.app import OWN_ROUTES, create_app, mounted_in
-from atoll.flow.api.endpoints import OWN, PUBLIC
+from atoll.flow.api.cookies import CSRF
+from atoll.flow.api.endpoints import OWN, PUBLIC, SAFE
 from atoll.flow.api.mounting import mount
 from atoll.flow.api.routing import Routes
 from tests.flow.api.probe import PROBE
-from tests.flow.api.site import Site
+from tests.flow.api.site import PASSWORD, Site
 
 MOUNTED = mount(OWN_ROUTES, [PROBE])
 TABLE = MOUNTED.permissions
@@ -144,3 +145,21 @@ def test_an_unknown_job_of_anyone_looks_like_another_partys(node_site: Site) -> 
         answer = client.get(f"/jobs/{_NAMES['id']}")
         assert answer.status_code == 404
         assert answer.json()["error"]["code"].startswith("ATL-")
+
+
+def test_no_browser_changes_anything_without_its_csrf_token(node_site: Site) -> None:
+    name = node_site.member("zoe", *ROLES)
+    with node_site.client(None) as client:
+        body = {"user": name, "password": PASSWORD}
+        csrf = client.post("/session", json=body).json()["csrf"]
+        changing = [
+            place
+            for place, declared in MOUNTED.endpoints.items()
+            if declared.method not in SAFE and declared.permission != PUBLIC
+        ]
+        assert len(changing) > 30
+        assert {status(client, node_site, place) for place in changing} == {403}
+        assert status(client, node_site, "GET /api/v1/jobs") == 200
+        client.headers[CSRF] = csrf
+        passed = [place for place in changing if place not in _SKIPPED]
+        assert 403 not in {status(client, node_site, place) for place in passed}
