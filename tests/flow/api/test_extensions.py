@@ -163,6 +163,8 @@ WRONG: dict[str, dict[str, Any]] = {
     "a resource of ours": {"name": "jobs", "permissions": {}, "routes": (), "pages": None},
     "a route elsewhere": {"routes": made(f"{PREFIX}/other")},
     "an address of ours": {"routes": made(f"{PREFIX}/jobs"), "prefix": f"{PREFIX}/jobs"},
+    "inside one": {"routes": made(f"{PREFIX}/jobs/x/y"), "prefix": f"{PREFIX}/jobs/x/y"},
+    "the API itself": {"routes": made(f"{PREFIX}/x"), "prefix": PREFIX},
     "all of ours": {"routes": made("/api/x"), "prefix": "/api"},
     "an operation of another name": {"routes": made(f"{PREFIX}/probe", tag="jobs")},
     "a permission of ours": {"permissions": {"job.read": frozenset({UserRole.VIEWER})}},

@@ -126,6 +126,7 @@ def test_a_change_needs_the_csrf_token_and_looking_does_not(
         ({"Sec-Fetch-Site": "same-site"}, False),
         ({"Origin": "https://evil.example"}, False),
         ({"Origin": "null"}, False),
+        ({"Origin": "https://[::"}, False),
         ({"Origin": "https://127.0.0.1:1"}, False),
         ({"Origin": "https://HOST"}, True),
     ],

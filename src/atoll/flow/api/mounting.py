@@ -59,20 +59,24 @@ def _below(path: str, prefix: str) -> bool:
 
 def _check_names(extensions: Sequence[Extension], own: Sequence[GuardedRoute]) -> None:
     """Check that names and addresses are each extension's own."""
-    names = {route.declared.path.removeprefix(PREFIX).split("/")[1] for route in own} | {"docs"}
-    taken = [PREFIX]
+    resources = {_resource(route.declared.path) for route in own} | {"docs"}
+    names, taken = set(resources), [PREFIX]
     for extension in extensions:
         if not _NAME.fullmatch(extension.name) or extension.name in names:
             raise _refused(extension, "its name is no word, or taken")
         names.add(extension.name)
         for address in _addresses(extension):
-            is_api = address == extension.address and _below(address, PREFIX)
+            is_api = address == extension.address and address.startswith(f"{PREFIX}/")
             others = taken[1:] if is_api else taken
             overlap = any(_below(address, one) or _below(one, address) for one in others)
-            ours = any(_below(route.declared.path, address) for route in own)
+            ours = is_api and _resource(address) in resources
             if not _ADDRESS.fullmatch(address) or overlap or ours:
                 raise _refused(extension, "its address is none, or taken", address)
             taken.append(address)
+
+
+def _resource(path: str) -> str:
+    return path.removeprefix(f"{PREFIX}/").split("/")[0]
 
 
 def _addresses(extension: Extension) -> list[str]:
