@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -66,6 +67,11 @@ def left(client: Client, job: str) -> dict[str, Any]:
     return found | {"losses": [(p.name, p.number, p.value) for p in losses]}
 
 
+def nothing(folder: Path) -> bool:
+    """Say whether no checkpoints are left below a folder."""
+    return not list(folder.rglob("checkpoints"))
+
+
 def timeless(report: Report) -> Any:
     panels = []
     for panel in report.panels:
@@ -103,7 +109,7 @@ def test_a_worker_killed_in_tree_7_goes_on_there_to_the_same_model(
         log = node.folder.log.read_text(encoding="utf-8")
         assert f"job {cut}: step boost, attempt 2, resumed at round {TREE}" in log
         kept = node.folder.jobs / cut
-        until(lambda kept=kept: not list(kept.rglob("checkpoints")))
+        until(partial(nothing, kept))
 
 
 def test_a_rerun_begins_anew(two: dict[str, TestNode], uncut: str) -> None:
