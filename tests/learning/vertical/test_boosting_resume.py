@@ -19,6 +19,7 @@ from atoll.core.random import PublicRandom, SecretRandom
 from atoll.flow.work.checkpoints import FileCheckpoints
 from atoll.learning.vertical.boosting import BoostingInputs, BoostingParameters, train
 from atoll.learning.vertical.boosting.api import TrainingResult
+from atoll.learning.vertical.boosting.progress import new_model
 from atoll.models.boosting import part_to_bytes
 from atoll.sim import world
 from tests.learning.vertical import play
@@ -211,3 +212,19 @@ def test_the_size_of_a_hosts_state_does_not_depend_on_its_rows(tmp_path: Path) -
     assert sizes.keys() == {"bank.3", "bank.4", "shop.3", "shop.4"}
     assert sizes["bank.4"] > 8 * rows
     assert sizes["shop.4"] < 4000
+
+
+def test_a_models_id_repeats_only_where_the_model_does() -> None:
+    known: dict[str, Party] = {}
+    world.run(play.roles(("bank", "shop")), lambda party: known.update({party.name: party})).check()
+    bank, shop = (replace(known[name], public_rng=FIXED) for name in ("bank", "shop"))
+    again = replace(bank, session=b"x" * 32)
+
+    def made(party: Party, *, noisy: bool = False) -> str:
+        return new_model(party, "boost", noisy=noisy)
+
+    assert made(bank) == made(shop) == made(again)
+    assert made(replace(bank, step_id=b"y" * 32)) != made(bank)
+    assert made(bank, noisy=True) == made(shop, noisy=True) != made(again, noisy=True)
+    tossed = replace(again, public_rng=known["bank"].public_rng)
+    assert len({made(known["bank"]), made(known["shop"]), made(tossed)}) == 2
