@@ -12,8 +12,9 @@ import pytest
 from atoll.core.report import Report, TablePanel
 from atoll.flow.own_process import KILL_AT
 from atoll.jobs.definition import Job, parse_job
+from atoll.jobs.errors import NotFoundError
 from atoll.sdk import Client
-from tests.e2e.nodes import LONG, TestNode, fill, nodes, training_job, until
+from tests.e2e.nodes import LONG, TestNode, fill, make, training_job, until
 
 TREE = 7
 # The victim dies between two levels of tree 7: one "slots" for each of the three levels of a tree.
@@ -23,9 +24,17 @@ WHERE = f"{3 * TREE + 1}:slots"
 @pytest.fixture(scope="module")
 def two(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, TestNode]]:
     root = tmp_path_factory.mktemp("resuming")
-    with nodes(root, "bank", "shop") as made:
+    made = make(root, "bank", "shop")
+    try:
+        for node in made.values():
+            # A start takes its time on a busy machine: no partner is lost over it.
+            node.settings["jobs.peer_seconds"] = "60"
+            node.start().close()
         fill(made, root, rows=600)
         yield made
+    finally:
+        for node in made.values():
+            node.stop()
 
 
 @pytest.fixture(scope="module")
@@ -65,6 +74,14 @@ def left(client: Client, job: str) -> dict[str, Any]:
         found[f"{step} report"] = timeless(report)
     losses = job_.metrics("boost").items
     return found | {"losses": [(p.name, p.number, p.value) for p in losses]}
+
+
+def at_tree(job: Any, number: int) -> bool:
+    """Say whether a training has ended so many trees."""
+    try:
+        return len(job.metrics("boost").items) >= number
+    except NotFoundError:
+        return False
 
 
 def nothing(folder: Path) -> bool:
@@ -118,3 +135,20 @@ def test_a_rerun_begins_anew(two: dict[str, TestNode], uncut: str) -> None:
         until(lambda: job.refresh().state == "success")
         until(partial(succeeded, shop, job.id))
         assert not [e for e in job.events().items if e.kind == "resumed"]
+
+
+@pytest.mark.drill
+@pytest.mark.parametrize("victim", ["bank", "shop"])
+def test_a_killed_node_goes_on_too(two: dict[str, TestNode], victim: str) -> None:
+    with two["bank"].client() as bank:
+        job = bank.jobs.submit(training_job("bank", "shop", trees=150), options={"reuse": False})
+        until(partial(at_tree, job, 4))
+    two[victim].kill()
+    two[victim].start().close()
+    with two["bank"].client() as bank:
+        view = bank.jobs.get(job.id).wait(2 * LONG).check()
+        rounds = {e.data["round"] for e in view.events().items if e.kind == "resumed"}
+        assert rounds
+        assert rounds <= set(range(2, 151))
+        points = view.metrics("boost").items
+        assert [point.number for point in points] == list(range(1, 151))
