@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from atoll.channel.identity import export_ca, trust
+from atoll.cli.node_process import command
 from atoll.flow.node import creating, process
 from atoll.flow.node.folder import NodeFolder
 from atoll.jobs.definition import Job, parse_job
@@ -35,7 +36,7 @@ class BenchNode:
     def start(self) -> None:
         """Start the process and wait until its API answers."""
         flags = {"http.port": "0", "gateway.listen": f"127.0.0.1:{self.port}", **self.settings}
-        self.running = process.up(self.folder, flags=flags, seconds=_SECONDS)
+        self.running = process.up(self.folder, command(self.folder), flags=flags, seconds=_SECONDS)
 
     def stop(self) -> None:
         """Stop the process, if it runs."""

@@ -12,7 +12,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from tools import databases
+from tools import programs
 from tools.common import ROOT, Step, run_step, say, summarise
 
 NATIVE = ROOT / "native"
@@ -58,8 +58,8 @@ def python_step(arguments: list[str], folder: str, *, drill: bool) -> Step:
 def needs_servers(paths: list[str]) -> bool:
     """Say whether these paths (none: all tests) hold tests against database servers."""
     return not paths or any(
-        Path(databases.TESTS).is_relative_to(p.split("::")[0].rstrip("/"))
-        or p.startswith(databases.TESTS)
+        Path(programs.TESTS).is_relative_to(p.split("::")[0].rstrip("/"))
+        or p.startswith(programs.TESTS)
         for p in paths
     )
 
@@ -90,7 +90,7 @@ def main() -> int:
         outcomes.append(run_step(rust_step(native_crates(native)), quiet=False))
     if not native or len(native) < len(paths):
         if needs_servers([p for p in paths if p not in native]):
-            databases.provide()
+            programs.provide()
         with tempfile.TemporaryDirectory(prefix="atoll-test-") as folder:
             outcomes.append(run_step(python_step(others, folder, drill=drill), quiet=False))
     return summarise(outcomes)

@@ -98,7 +98,7 @@ FAR = {"bank": {"table": table("b", label=True)}, "shop": {"table": table("s", s
 CASES: dict[str, list[Case]] = {
     "statistics": [
         Case(both()),
-        Case(none()),
+        Case(none(), code="ATL-PLN-007"),
         Case(both(), own={"bank": {"label": True, "columns": ["b1"]}}),
         Case(both(), {"quantiles": [0.5, 0.5]}, code=PARAMETERS),
         Case(both(), own={"shop": {"columns": ["nothing"]}}, code="ATL-TAB-002"),
@@ -122,7 +122,7 @@ CASES: dict[str, list[Case]] = {
     "sample": [
         Case(both(), {"fraction": 0.3}),
         Case(both(), {"count": ROWS}),
-        Case(none(), {"count": 5}),
+        Case(none(), {"count": 5}, code="ATL-PLN-007"),
         Case(both(), {"method": "stratified", "fraction": 0.5}),
         Case(both(), {"method": "stratified", "count": 11}),
         Case(both(), {"method": "stratified", "shares": SHARES}),
@@ -145,7 +145,7 @@ CASES: dict[str, list[Case]] = {
             code="ATL-CMP-043",
         ),
         Case(unaligned(), {"fraction": 0.5}, code="ATL-PLN-008"),
-        Case(elsewhere(), {"fraction": 0.5}, code="ATL-CMP-060"),
+        Case(elsewhere(), {"method": "stratified", "fraction": 0.5}, code="ATL-CMP-060"),
         Case(both(), {}, code=PARAMETERS),
         Case(both(), {"fraction": 0.5, "count": 3}, code=PARAMETERS),
         Case(both(), {"shares": SHARES}, code=PARAMETERS),
@@ -197,10 +197,9 @@ CASES: dict[str, list[Case]] = {
     "split": [
         Case(both()),
         Case(both(), {"seed": 3}),
-        Case(none()),
+        Case(none(), code="ATL-PLN-007"),
         Case(both(rows=1), code="ATL-JOB-014"),
         Case(unaligned(), code="ATL-PLN-008"),
-        Case(elsewhere(), code="ATL-CMP-060"),
     ],
     "reader": [
         Case(
@@ -211,7 +210,18 @@ CASES: dict[str, list[Case]] = {
                 "shop": HeldTables({"rows": table("s")}),
             },
         ),
-        Case({"bank": {}, "shop": {}}, {"tables": {"bank": "rows"}}, code="ATL-JOB-006"),
+        Case(
+            {"bank": {}, "shop": {}},
+            {"tables": {"bank": "rows"}},
+            tables={"bank": HeldTables({"rows": table("b", label=True)})},
+        ),
+        Case(
+            {"bank": {}, "shop": {}},
+            {"tables": {"bank": "rows", "mill": "rows"}},
+            tables={"bank": HeldTables({"rows": table("b", label=True)})},
+            code="ATL-JOB-006",
+        ),
+        Case({"bank": {}, "shop": {}}, {"tables": {}}, code=PARAMETERS),
     ],
     "toy": [
         Case({"bank": {}, "shop": {}}, {"rows": 20, "columns": 2}),

@@ -14,7 +14,7 @@ import numpy as np
 from pyarrow import parquet
 
 from atoll.channel.party import Cancel, Party
-from atoll.components.api import Catalogue
+from atoll.components.api import Catalogue, Result
 from atoll.components.scores import Scores
 from atoll.core.errors import AtollError
 from atoll.core.names import Role
@@ -68,7 +68,7 @@ def play(job: Job, tables: Tables, catalogue: Catalogue) -> Played:
         def live(party: Party) -> Outcome:
             return runner.run(federation._bring(party, made, cancel))
 
-        return Played(job, tables, world.run(made.parties, live))
+        return Played(job, tables, world.run(made.first_roles, live))
 
 
 # -- what was left ----------------------------------------------------------------------------
@@ -81,7 +81,7 @@ def left(played: Played, steps: tuple[str, ...]) -> Left:
     for party, outcome in results.items():
         found[party] = {}
         for step in steps:
-            result = outcome.results[step]
+            result = outcome.results.get(step, Result())
             for name, value in result.outputs.items():
                 found[party][f"{step}.{name}"] = told(value)
             for name, data in result.files.items():

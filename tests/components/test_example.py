@@ -110,7 +110,7 @@ def test_it_runs_at_both_parties_and_tells_what_it_declares(
         assert results["statistics"].outputs["statistics"]["rows"] == 50
     declared = {(r["receiver"], r["message"], r["field"]) for r in plan.reveals["check"]}
     sent = {
-        (plan.job.parties[line["receiver"]].value, line["message"], line["field"])
+        (plan.job.first_roles[line["receiver"]].value, line["message"], line["field"])
         for party in ("bank", "shop")
         for line in Ledger(tmp_path / party).entries()
         if line["kind"] == "reveal" and line["step"] == "check"

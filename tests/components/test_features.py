@@ -19,7 +19,6 @@ from atoll.components.api import Task
 from atoll.components.catalogue import CATALOGUE
 from atoll.components.download import DOWNLOAD, arrow_of, to_csv
 from atoll.components.sample import SAMPLE, Kept, SampleParameters
-from atoll.components.split import SPLIT
 from atoll.components.trial import Case, NoTables, play
 from atoll.components.union import UNION
 from atoll.core.errors import AtollError
@@ -38,6 +37,10 @@ ROWS = 90
 
 PSI = {"protocol": "ideal", "minimum_intersection": 5}
 KEY = {"shop": {"id": "key"}}
+
+
+# A step that talks, so that the parties compare where their rows were agreed on.
+STRATIFIED = {"method": "stratified", "fraction": 0.5}
 
 
 def step(component: str, source: Any = None, **more: Any) -> dict[str, Any]:
@@ -191,7 +194,7 @@ def test_what_was_sent_is_what_the_plan_says(found: Found) -> None:
         for line in Ledger(found[0] / party).entries():
             if line["kind"] != "reveal" or line["step"] not in plan.reveals:
                 continue
-            role = plan.job.parties[line["receiver"]].value
+            role = plan.job.first_roles[line["receiver"]].value
             declared = {
                 (entry["message"], entry["field"])
                 for entry in plan.reveals[line["step"]]
@@ -232,7 +235,7 @@ def test_unions_of_other_sizes_do_not_line_up() -> None:
     tables = several([0, 20], shop_starts=[0, 5])
     made = play(UNION, Case(tables, {"duplicates": "keep-first"})).check().results
     whole = {party: {"table": result.outputs["table"]} for party, result in made.items()}
-    told = {error.code for error in play(SPLIT, Case(whole)).errors.values()}  # type: ignore[attr-defined]
+    told = {error.code for error in play(SAMPLE, Case(whole, STRATIFIED)).errors.values()}  # type: ignore[attr-defined]
     assert told == {"ATL-CMP-060"}
 
 
@@ -247,7 +250,10 @@ def test_unions_that_kept_other_rows_do_not_line_up() -> None:
     made = play(UNION, case).check().results
     whole = {party: {"table": result.outputs["table"]} for party, result in made.items()}
     assert {entry["table"].num_rows for entry in whole.values()} == {35}
-    told = {getattr(error, "code", None) for error in play(SPLIT, Case(whole)).errors.values()}
+    told = {
+        getattr(error, "code", None)
+        for error in play(SAMPLE, Case(whole, STRATIFIED)).errors.values()
+    }
     assert told == {"ATL-CMP-060"}
 
 

@@ -133,7 +133,7 @@ def test_everything_that_was_revealed_is_in_the_plan(tmp_path: Path) -> None:
         lines = [line for line in Ledger(tmp_path / party).entries() if line["kind"] == "reveal"]
         assert lines
         for line in lines:
-            role = plan.job.parties[line["receiver"]].value
+            role = plan.job.first_roles[line["receiver"]].value
             declared = {
                 (entry["receiver"], entry["message"], entry["field"])
                 for entry in plan.reveals[line["step"]]
@@ -213,7 +213,7 @@ def test_two_hosts_take_part(tmp_path: Path) -> None:
         }
         return run(toy.bring(party, tmp_path, **changes))
 
-    found = world.run(dict(made.parties), live).check()
+    found = world.run(made.first_roles, live).check()
     guest = json.loads((found.results["bank"].folder / "boosting" / "model.json").read_text())
     assert guest["hosts"] == ["mill", "shop"]
     assert "several hosts" in " ".join(found.results["mill"].plan.warnings)

@@ -7,6 +7,7 @@ from typing import Any, cast
 import pytest
 
 from atoll.components.toy import LABEL, TOY, ToyParameters, make
+from atoll.core.names import Role
 
 TABLES = cast(Any, None)
 
@@ -16,8 +17,9 @@ TABLES = cast(Any, None)
 def test_the_facts_are_those_of_the_table(party: str, rows: int, columns: int) -> None:
     parameters = ToyParameters(rows=rows, columns=columns, seed=3)
     assert TOY.declare is not None
-    declared = TOY.declare(party, "bank", parameters, TABLES)
-    table = make(party, "bank", parameters)
+    role = Role.GUEST if party == "bank" else Role.HOST
+    declared = TOY.declare(party, role, parameters, TABLES)
+    table = make(party, role, parameters)
     assert declared is not None
     facts = declared.facts
     assert declared.label == table.label_facts()
@@ -30,9 +32,9 @@ def test_another_table_has_another_digest() -> None:
     base = ToyParameters.model_validate({})
     found = set()
     for party in ("bank", "shop"):
-        for guest in ("bank", "shop"):
+        for role in (Role.GUEST, Role.CLIENT):
             for change in ({}, {"seed": 2}, {"rows": 201}, {"columns": 4}):
-                declared = TOY.declare(party, guest, base.model_copy(update=change), TABLES)
+                declared = TOY.declare(party, role, base.model_copy(update=change), TABLES)
                 assert declared is not None
                 found.add(declared.facts.digest)
     assert len(found) == 16

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import socket
 import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -13,6 +12,7 @@ import pytest
 
 from atoll.channel.identity import renew
 from atoll.channel.identity.certificates import NODE_LIFE, present
+from atoll.cli import node_process
 from tests.drills.checks import nothing_runs
 from tests.drills.disks import read_only
 from tests.e2e import nodes
@@ -36,7 +36,7 @@ def refused(node: TestNode, **settings: object) -> tuple[int, str]:
     """Start a node that must not start; return its exit code and what it said."""
     wanted = {"http.port": 0, "gateway.listen": f"127.0.0.1:{node.port}", **settings}
     flags = [f"--set={key}={value}" for key, value in wanted.items()]
-    command = [sys.executable, "-m", "atoll.flow.node", str(node.folder.root), *flags]
+    command = [*node_process.command(node.folder), *flags]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
     nothing_runs(node)
     return done.returncode, done.stderr

@@ -6,11 +6,11 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import time
 
 import pytest
 
+from atoll.cli.node_process import command
 from atoll.flow.node.folder import start_time
 from tests.drills.acts import Pair
 from tests.drills.checks import nothing_runs
@@ -21,8 +21,8 @@ DRAIN_SECONDS = 30.0
 
 def node_process(node: TestNode, *flags: str) -> subprocess.CompletedProcess[str]:
     """Run a node's process in the foreground until it ends by itself."""
-    command = [sys.executable, "-m", "atoll.flow.node", str(node.folder.root), *flags]
-    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    arguments = [*command(node.folder), *flags]
+    return subprocess.run(arguments, capture_output=True, text=True, check=False, timeout=60)
 
 
 @pytest.mark.parametrize("who", ["shop", pytest.param("bank", marks=pytest.mark.drill)])

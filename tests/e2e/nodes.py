@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from atoll.channel.identity import export_ca, trust
+from atoll.cli.node_process import command
 from atoll.flow.node import creating, process
 from atoll.flow.node.folder import NodeFolder
 from atoll.jobs.definition import Job, parse_job
@@ -52,7 +53,7 @@ class TestNode:
             **self.settings,
             **more,
         }
-        self.running = process.up(self.folder, flags=flags, seconds=LONG)
+        self.running = process.up(self.folder, command(self.folder), flags=flags, seconds=LONG)
         return self.client()
 
     def client(self) -> Client:

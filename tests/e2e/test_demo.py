@@ -177,7 +177,7 @@ def workers(folder: Path) -> list[int]:
                 command = (entry / "cmdline").read_bytes()
             except OSError:
                 continue
-            if (b"atoll.flow.node" in command and bytes(folder) in command) or (
+            if (b"atoll.cli.node_process" in command and bytes(folder) in command) or (
                 b"atoll.flow.work" in command and inside(entry, folder)
             ):
                 found.append(int(entry.name))

@@ -157,6 +157,8 @@ def test_labels_are_looked_at_before_anybody_agrees(
         bank.data.upload("signed", tmp_path / "signed.csv", label="y")
         job = bank.jobs.submit(plain)
         until(lambda: state_of(bank, job.id) in ("failed", "refused"))
+        # The partner hears of it a moment later.
+        until(lambda: state_of(shop, job.id) in ("failed", "refused"))
         seen, there = bank.jobs.get(job.id).view, shop.jobs.get(job.id).view
         assert (seen.code, seen.party) == ("ATL-PLN-011", "bank")
         assert "neither 0 nor 1 (ATL-PLN-009)" in str(seen.message)

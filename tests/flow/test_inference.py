@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pyarrow as pa
 import pytest
 
+from atoll.components import toy
 from atoll.components.catalogue import CATALOGUE
 from atoll.core.errors import AtollError
+from atoll.core.names import Role
 from atoll.flow import planning
 from atoll.flow.inference import Declared
 from atoll.flow.tables import HeldTables
@@ -189,6 +191,14 @@ def test_a_scale_that_would_overflow() -> None:
     plan({"psi": PSI, "boost": boost}, rows={**rows, "shop": 1 << 19})
 
 
+def made_up(party: str) -> TableFacts:
+    parameters = CATALOGUE["toy"].parameters.model_validate({})
+    assert isinstance(parameters, toy.ToyParameters)
+    made = toy.declare(party, Role(PARTIES[party]), parameters, cast(Any, None))
+    assert made is not None
+    return made.facts
+
+
 @pytest.mark.parametrize(
     ("code", "made"),
     [
@@ -199,12 +209,7 @@ def test_a_scale_that_would_overflow() -> None:
 )
 def test_sizes_and_columns_that_cannot_fit(code: str, made: Steps) -> None:
     job = job_of({"toy": {"component": "toy"}, **made})
-    facts = CATALOGUE["toy"].declare
-    assert facts is not None
-    declared = {
-        party: {**entry, "toy": facts(party, "bank", CATALOGUE["toy"].parameters(), None).facts}  # type: ignore[arg-type,union-attr]
-        for party, entry in told().items()
-    }
+    declared = {party: {**entry, "toy": made_up(party)} for party, entry in told().items()}
     with refused(code):
         planning.build(job, CATALOGUE, declared, dict.fromkeys(PARTIES, "k"))
 

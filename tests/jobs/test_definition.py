@@ -167,8 +167,31 @@ def test_a_job_has_exactly_one_guest() -> None:
     refused(job(parties={"bank": "guest", "shop": "guest"}), "ATL-JOB-002")
 
 
-def test_a_role_without_a_part_is_refused() -> None:
-    refused(job(parties={"bank": "guest", "shop": "host", "third": "arbiter"}), "ATL-JOB-009")
+def test_a_party_without_a_part_is_left_out() -> None:
+    whole = job(parties={"bank": "guest", "shop": "host", "third": "arbiter"})
+    assert validate(parse_job(whole), SCHEMAS)
+
+
+def test_a_step_in_which_nobody_takes_part_is_refused() -> None:
+    refused(job(parties={"bank": "arbiter", "shop": "helper"}), "ATL-JOB-009")
+
+
+def test_a_party_may_have_several_roles_in_any_order() -> None:
+    one, other = (
+        parse_job(job(parties={"bank": "guest", "shop": roles}))
+        for roles in (["host", "arbiter"], ["arbiter", "host"])
+    )
+    assert one.digest() == other.digest()
+    assert one.canonical()["parties"] == {"bank": "guest", "shop": ["host", "arbiter"]}
+    single = parse_job(job(parties={"bank": "guest", "shop": ["host"]}))
+    assert single.digest() == parse_job(job()).digest()
+
+
+@pytest.mark.parametrize("roles", [[], ["host", "host"], ["host", "king"], 3, [["host"]]])
+def test_roles_that_are_none_are_refused(roles: Any) -> None:
+    with pytest.raises(UserError) as caught:
+        parse_job(job(parties={"bank": "guest", "shop": roles}))
+    assert caught.value.code == "ATL-JOB-003"
 
 
 @pytest.mark.parametrize(
@@ -228,5 +251,5 @@ def test_a_missing_or_huge_file_is_refused(tmp_path: Path) -> None:
 
 def test_order_breaks_ties_by_name() -> None:
     steps: dict[str, Any] = {name: {"component": "reader"} for name in ("c", "a", "b")}
-    made = Job(name="x", parties={"a": Role.GUEST, "b": Role.HOST}, steps=steps)
+    made = Job(name="x", parties={"a": (Role.GUEST,), "b": (Role.HOST,)}, steps=steps)
     assert order(made) == ("a", "b", "c")

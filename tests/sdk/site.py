@@ -78,7 +78,7 @@ class Jobs:
             "initiator": "bank",
             "owner": "admin",
             "reason": "the partner has not answered yet",
-            "parties": {party: role.value for party, role in job.parties.items()},
+            "parties": {party: role.value for party, role in job.first_roles.items()},
             "steps": steps,
             "order": list(steps),
             "plan_digest": DIGEST,

@@ -32,7 +32,7 @@ def refused(action: Any) -> UserError:
 
 def test_a_pipeline_becomes_the_job_that_a_person_would_write() -> None:
     job = credit().to_job()
-    assert job.parties == {"bank": "guest", "shop": "host"}
+    assert job.parties == {"bank": ("guest",), "shop": ("host",)}
     assert list(job.steps) == ["reader", "psi", "split", "boosting", "prediction", "evaluation"]
     assert job.steps["prediction"].inputs == {"model": "boosting.model", "table": "split.test"}
     assert job.steps["boosting"].parameters == {"trees": 5}
@@ -81,8 +81,15 @@ def test_it_looks_like_python() -> None:
     assert "credit" in repr(p)
 
 
-def test_a_party_has_one_role() -> None:
-    assert refused(lambda: Pipeline("x", guest="a", host=["b", "a"])).code == "ATL-SDK-002"
+def test_a_party_may_have_several_roles() -> None:
+    p = Pipeline("x", guest="a", host=["b", "c"], arbiter="b")
+    assert p.parties == {"a": ("guest",), "b": ("host", "arbiter"), "c": ("host",)}
+    p.reader(tables={"a": "t", "b": "t", "c": "t"})
+    assert p.to_job().canonical()["parties"] == {
+        "a": "guest",
+        "b": ["host", "arbiter"],
+        "c": "host",
+    }
 
 
 @pytest.mark.parametrize("ending", ["yaml", "yml", "json"])

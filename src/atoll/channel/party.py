@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
-from atoll.channel.api import Channel, Metric, Progress, no_metric, no_progress
+from atoll.channel.api import Channel, M, Metric, Progress, no_metric, no_progress
 from atoll.core.clock import Clock, SystemClock
-from atoll.core.errors import CancelledError, UserError
+from atoll.core.errors import AtollError, CancelledError, NetworkError, UserError
 from atoll.core.limits import Limits
+from atoll.core.message import Message
 from atoll.core.names import Role
 from atoll.core.random import PublicRandom, SecretRandom
+
+# How a wait for a peer ends that is not there any more.
+_LEFT = frozenset({"ATL-NET-001", "ATL-NET-002", "ATL-NET-003", "ATL-NET-004", "ATL-NET-010"})
 
 
 class Cancel:
@@ -33,9 +38,11 @@ class Cancel:
 class Party:
     """This party within one task.
 
-    ``roles`` maps every party of the job, this one included, to its role. ``session`` is the
-    32-byte session id that all parties derived from the job hash, step, attempt and fresh nonces;
-    it enters every hash, key and tag. ``public_rng`` comes from the joint coin toss.
+    ``roles`` maps every seat of the step, this one included, to its role; ``name`` is this seat's
+    address: the party, or ``party:role`` for a further seat of a party. ``talks_to`` are the seats
+    that it may talk to (None: all others). ``session`` is the 32-byte session id that all seats
+    derived from the job hash, step, attempt and fresh nonces; it enters every hash, key and tag.
+    ``public_rng`` comes from the joint coin toss.
     ``metric`` takes name, value and number (of the tree, round or epoch) of a point that this
     party's own node shows while the work goes on; no peer is told.
     """
@@ -51,6 +58,14 @@ class Party:
     progress: Progress = no_progress
     metric: Metric = no_metric
     cancel: Cancel = field(default_factory=Cancel)
+    talks_to: tuple[str, ...] | None = None
+
+    @property
+    def peers(self) -> tuple[str, ...]:
+        """The seats that this one may talk to, in the order of their addresses."""
+        if self.talks_to is not None:
+            return self.talks_to
+        return tuple(sorted(self.roles.keys() - {self.name}))
 
     @property
     def role(self) -> Role:
@@ -64,15 +79,82 @@ class Party:
     @property
     def guest(self) -> str:
         """The label holder. Errors: ATL-JOB-002 unless there is exactly one."""
-        found = self.having(Role.GUEST)
+        return self._only(Role.GUEST)
+
+    @property
+    def aggregator(self) -> str:
+        """The seat that adds up. Errors: ATL-JOB-002 unless there is exactly one."""
+        return self._only(Role.AGGREGATOR)
+
+    @property
+    def arbiter(self) -> str:
+        """The seat that helps without data. Errors: ATL-JOB-002 unless there is exactly one."""
+        return self._only(Role.ARBITER)
+
+    @property
+    def clients(self) -> tuple[str, ...]:
+        """The seats with rows of their own, in the order of their addresses."""
+        return self.having(Role.CLIENT)
+
+    def _only(self, role: Role) -> str:
+        found = self.having(role)
         if len(found) != 1:
-            raise UserError("ATL-JOB-002", "a vertical job has exactly one guest")
+            raise UserError(
+                "ATL-JOB-002", f"this takes exactly 1 {role.value}, and there are {len(found)}"
+            )
         return found[0]
 
     @property
     def hosts(self) -> tuple[str, ...]:
         """The feature providers, in the order of their names."""
         return self.having(Role.HOST)
+
+    def gather(
+        self,
+        senders: Sequence[str],
+        tag: str,
+        kind: type[M],
+        *,
+        least: int | None = None,
+        deadline: float | None = None,
+    ) -> dict[str, M]:
+        """Wait for one message of each of ``senders``; return them by sender.
+
+        With ``least``, senders that failed, left or stay silent until ``deadline`` seconds from now
+        are left out as long as so many remain. Errors: ATL-NET-048 fewer do; without ``least``
+        those of ``Channel.receive``.
+        """
+        wait = self.limits.receive_seconds if deadline is None else deadline
+        until = self.clock.now() + wait
+        found: dict[str, M] = {}
+        for sender in senders:
+            left = max(until - self.clock.now(), 0.0)
+            try:
+                found[sender] = self.channel.receive(sender, tag, kind, deadline=left)
+            except AtollError as error:
+                if least is None or error.code not in _LEFT:
+                    raise
+        if least is not None and len(found) < least:
+            raise NetworkError(
+                "ATL-NET-048",
+                f"only {len(found)} of {len(senders)} parties are left, and {least} must stay",
+                phase=tag,
+                hint="wait for the others to come back, or ask for fewer",
+            )
+        return found
+
+    def tell(self, receiver: str, tag: str, message: Message, *, spare: bool = False) -> bool:
+        """Send a message; one that is ``spare`` and has left is passed over (False).
+
+        Errors: those of ``Channel.send``.
+        """
+        try:
+            self.channel.send(receiver, tag, message)
+        except AtollError as error:
+            if not spare or error.code not in _LEFT:
+                raise
+            return False
+        return True
 
     def at(self, lane: str) -> Party:
         """Return this party on a lane of its own, for a sub-protocol or parallel work."""

@@ -21,15 +21,22 @@ def command() -> None:
 @command.command()
 @click.argument("name")
 @click.option("--folder", type=click.Path(path_type=Path), help="where (a new folder atoll-NAME)")
+@click.option(
+    "--shape",
+    type=click.Choice(["pair", "star", "arbiter", "helper"]),
+    default="pair",
+    show_default=True,
+    help="who takes part: guest and hosts, aggregator and clients, with an arbiter, with a helper",
+)
 @printed
-def new(output: Output, name: str, folder: Path | None) -> None:
+def new(output: Output, name: str, folder: Path | None, shape: str) -> None:
     """Write a package with the component NAME: parameters, roles, declared reveals, tests.
 
     It runs and passes its own tests as it is; change it from there.
     """
     from atoll.components import scaffold
 
-    files = scaffold.write(name, folder or Path(f"atoll-{name}"))
+    files = scaffold.write(name, folder or Path(f"atoll-{name}"), shape)
     output.show({"files": [str(file) for file in files]}, "\n".join(map(str, files)))
 
 

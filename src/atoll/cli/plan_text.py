@@ -8,6 +8,7 @@ from pydantic import JsonValue
 
 from atoll.cli.lines import clean
 from atoll.cli.talk import amount, table
+from atoll.core.names import roles_text
 from atoll.flow.estimating import estimated_seconds, estimated_total
 from atoll.jobs.plan import Plan
 
@@ -33,9 +34,9 @@ def plan_lines(plan: Plan) -> list[str]:
 
 def _tables(plan: Plan) -> list[str]:
     lines = []
-    for party, role in sorted(plan.job.parties.items()):
-        lines.append(f"{party} ({role.value}), key {plan.certificates[party][:16]}…")
-        for facts in plan.tables[party].values():
+    for party, roles in sorted(plan.job.parties.items()):
+        lines.append(f"{party} ({roles_text(roles)}), key {plan.certificates[party][:16]}…")
+        for facts in plan.tables.get(party, {}).values():
             shown = ", ".join(facts.columns[:_SHOWN])
             more = ", …" if len(facts.columns) > _SHOWN else ""
             label = f", label {facts.label}" if facts.label else ""

@@ -5,13 +5,12 @@ Where its plan could not be seen through, a step would otherwise train on rows o
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 from atoll.components.api import Component, Task
 from atoll.core.errors import PeerError, UserError
 from atoll.core.message import Message, items, text
+from atoll.core.names import Role
 from atoll.jobs.definition import INPUTS
 from atoll.jobs.schema import Port
 
@@ -28,36 +27,50 @@ class Alignments(Message, kind="table.alignments", version=1):
 
 
 def check_inputs(component: Component, task: Task) -> None:
-    """Check the inputs of a step here, and compare alignments with all other parties.
+    """Check the inputs of a step here, and compare alignments with the seats that it talks to.
 
     Errors: ATL-PLN-007 an input is not there, ATL-PLN-008 nobody agreed on its rows, ATL-CMP-060
     another party's rows were agreed on elsewhere.
     """
     party = task.party
-    tokens: dict[str, str] = {}
-    for name, port, value in _inputs(component, task):
-        if value is None and port.everywhere:
+    mine = _taken(component, task, party.role)
+    for name, port in mine.items():
+        if task.inputs[name] is None and port.everywhere:
             raise absent(task.step, name, port.kind, party.name)
-        if port.aligned:
-            tokens[name] = _token(task, name, value)
-    peers = sorted(party.roles.keys() - {party.name})
-    if not tokens:
-        return
-    for peer in peers:
-        party.channel.send(peer, TAG, Alignments(tuple(tokens.values())))
-    for peer in peers:
+    tokens = {name: _token(task, name) for name, port in mine.items() if port.aligned}
+    shared = {peer: _shared(component, task, tokens, party.roles[peer]) for peer in party.peers}
+    talking = [peer for peer in party.peers if shared[peer]]
+    for peer in talking:
+        party.channel.send(peer, TAG, Alignments(tuple(shared[peer].values())))
+    for peer in talking:
         said = party.channel.receive(peer, TAG, Alignments).tokens
-        _compare(task, tokens, said, peer)
+        _compare(task, shared[peer], said, peer)
 
 
-def _inputs(component: Component, task: Task) -> Iterator[tuple[str, Port, Any]]:
+def _taken(component: Component, task: Task, role: Role) -> dict[str, Port]:
+    """Return the inputs of a step that a role takes, in the order of their names."""
+    found = {}
     for name in sorted(task.inputs):
         port = component.inputs.get(name.partition(".")[0])
-        if port is not None:
-            yield name, port, task.inputs[name]
+        if port is not None and takes(component, name, role):
+            found[name] = port
+    return found
 
 
-def _token(task: Task, name: str, table: Any) -> str:
+def takes(component: Component, name: str, role: Role) -> bool:
+    """Tell whether seats of a role take an input (``port`` or ``port.number``)."""
+    port = component.inputs.get(name.partition(".")[0])
+    return port is None or port.roles is None or role in port.roles
+
+
+def _shared(component: Component, task: Task, tokens: dict[str, str], role: Role) -> dict[str, str]:
+    """Return the tokens of those inputs that a peer's role takes, too."""
+    theirs = _taken(component, task, role)
+    return {name: token for name, token in tokens.items() if name in theirs}
+
+
+def _token(task: Task, name: str) -> str:
+    table = task.inputs[name]
     if table is None:
         return ""
     if table.alignment is None:
@@ -79,12 +92,15 @@ def _compare(task: Task, tokens: dict[str, str], said: tuple[str, ...], peer: st
             )
 
 
-def absent(step: str, name: str, kind: str, party: str, source: str | None = None) -> UserError:
-    """Return the error of a party that gets nothing where each party needs something."""
-    where = f": {source} gives it nothing" if source else ""
+def absent(
+    step: str, name: str, kind: str, party: str | None, source: str | None = None
+) -> UserError:
+    """Return the error of a party (None: of all) that gets nothing where it needs something."""
+    who = "no party gets a" if party is None else "this party gets no"
+    where = f": {source} gives {'it ' if party else ''}nothing" if source else ""
     return UserError(
         "ATL-PLN-007",
-        f"this party gets no {kind} here{where}",
+        f"{who} {kind} here{where}",
         party=party,
         place=f"steps.{step}.inputs.{name}",
         hint="each party needs one; an intersection leaves those without that its `receivers` "

@@ -13,9 +13,11 @@ from atoll.components.lineage import Lineage
 from atoll.components.predict import Apply, Drop, Predict, Repeat
 from atoll.components.references import Lookup
 from atoll.core import codec
-from atoll.core.names import Role
+from atoll.core.errors import UserError
+from atoll.core.names import LABELLED, Role
 from atoll.core.report import Report
 from atoll.core.reveal import Reveal
+from atoll.jobs.participation import ALL, VERTICAL, Edges, Participants
 from atoll.jobs.plan import TableFacts
 from atoll.jobs.schema import Port, Refusal, Schema
 from atoll.models.catalogue import KINDS
@@ -150,11 +152,12 @@ ByParty = Mapping[str, ArtifactFacts]
 class Facts:
     """What is known of a step before it runs.
 
-    ``inputs`` are the connected inputs, numbered where there are several (``tables.0``), and what
-    each party has there; ``tables`` are those that the step itself brings in, where it is known.
-    ``labels`` are what a party knows of their labels in its own planning, and empty in the common.
-    ``kinds`` are those of models and transforms that are known here, ``own`` the parameters of the
-    parties that have their own.
+    ``roles`` are the seats that take part, by address: a party, or ``party:role`` for a further
+    seat of a party. ``inputs`` are the connected inputs, numbered where there are several
+    (``tables.0``), and what each seat has there; ``tables`` are those that the step itself brings
+    in, where it is known. ``labels`` are what a party knows of their labels in its own planning,
+    and empty in the common. ``kinds`` are those of models and transforms that are known here,
+    ``own`` the parameters of the parties that have their own.
     """
 
     step: str
@@ -165,15 +168,24 @@ class Facts:
     kinds: Kinds = field(default_factory=lambda: KINDS)
     own: Mapping[str, BaseModel] = field(default_factory=dict)
 
+    def having(self, role: Role) -> tuple[str, ...]:
+        """Return the seats of a role, in the order of their addresses."""
+        return tuple(sorted(name for name, held in self.roles.items() if held == role))
+
     @property
     def guest(self) -> str:
-        """The label holder."""
-        return next(name for name, role in self.roles.items() if role == Role.GUEST)
+        """The label holder. Errors: ATL-JOB-002 unless there is exactly one."""
+        return the_guest(self.having(Role.GUEST), f"steps.{self.step}")
 
     @property
     def hosts(self) -> tuple[str, ...]:
         """The feature providers, in the order of their names."""
-        return tuple(sorted(name for name, role in self.roles.items() if role == Role.HOST))
+        return self.having(Role.HOST)
+
+    @property
+    def labelled(self) -> tuple[str, ...]:
+        """The seats whose tables have the label, in the order of their addresses."""
+        return tuple(sorted(name for name, role in self.roles.items() if role in LABELLED))
 
     def input(self, party: str) -> ArtifactFacts | None:
         """Return a party's first table among the inputs, else the first that it has there."""
@@ -198,6 +210,15 @@ class Facts:
     def everyone(self, kind: str) -> dict[str, ArtifactFacts]:
         """Return facts for every party: an artifact of which only the kind is known."""
         return {party: ArtifactFacts(kind) for party in sorted(self.roles)}
+
+
+def the_guest(found: tuple[str, ...], place: str) -> str:
+    """Return the only guest. Errors: ATL-JOB-002."""
+    if len(found) != 1:
+        raise UserError(
+            "ATL-JOB-002", f"this takes exactly 1 guest, and there are {len(found)}", place=place
+        )
+    return found[0]
 
 
 @dataclass(frozen=True)
@@ -240,8 +261,8 @@ class TableDeclaration:
 class Terms:
     """What a step adds to the plan that the parties sign.
 
-    ``outputs`` say which parties get each output, and what is known of it. Where the component
-    says a general kind (``model``), they say which one it is.
+    ``outputs`` say which seats get each output, and what is known of it; it is then their party's.
+    Where the component says a general kind (``model``), they say which one it is.
     """
 
     implementation: str = "local"
@@ -259,7 +280,7 @@ class Terms:
 
 
 Entry = Callable[[Task, Any], Result]
-Declare = Callable[[str, str, Any, Tables], TableDeclaration | None]
+Declare = Callable[[str, Role, Any, Tables], TableDeclaration | None]
 Describe = Callable[[Facts, Any], Terms]
 Check = Callable[[OwnFacts, Any], None]
 # How the rows of an output follow from an input: all of them (of all its sources, where it takes
@@ -282,12 +303,19 @@ class Component:
 
     ``sources`` are the packages whose code it runs: their files enter the plan as one digest.
     ``describe`` says for the plan what is revealed and what comes out; it raises a ``UserError``
-    for what cannot run. ``declare`` is for components that bring in a table: given the party, the
-    guest, parameters and tables, it returns that table's facts. ``check`` refuses, with the party's
+    for what cannot run. ``declare`` is for components that bring in a table: given the party, its
+    role, parameters and tables, it returns that table's facts. ``check`` refuses, with the party's
     own parameters and knowledge, what only that party can see. ``rows`` says of outputs, by input,
     how their rows follow from it. ``predict`` says what becomes of it in a predict job (None: no
     such job is made). ``model_kinds`` come with a component of others, ``<its name>.<name>``.
     ``origin`` is set for components of others.
+
+    ``roles`` are those that take part and how many of each; ``takes_part`` may leave parties out,
+    by name and parameters. ``edges`` say who talks to whom (``ALL``, ``NOBODY``, ``star``,
+    ``pairs``), ``quorum`` how many seats of a role must stay to the end (else all must); both may
+    be functions of the parameters. Where nobody talks, a seat takes no part without each
+    input that is neither optional nor asked for everywhere. ``apart`` are roles that must not be
+    one party's for the secrets to hold: a plan that joins them warns.
     """
 
     name: str
@@ -298,7 +326,11 @@ class Component:
     sources: tuple[str, ...]
     inputs: Mapping[str, Port] = field(default_factory=dict)
     outputs: Mapping[str, str] = field(default_factory=dict)
-    roles: frozenset[Role] = frozenset({Role.GUEST, Role.HOST})
+    roles: Participants = field(default_factory=lambda: VERTICAL)
+    takes_part: Callable[[str, Any], bool] = lambda party, parameters: True
+    edges: Edges | Callable[[Any], Edges] = ALL
+    quorum: Callable[[Any], Mapping[Role, int]] = lambda parameters: {}
+    apart: tuple[frozenset[Role], ...] = ()
     declare: Declare | None = None
     check: Check | None = None
     rows: Mapping[str, tuple[str, Follows]] = field(default_factory=dict)
@@ -306,10 +338,20 @@ class Component:
     model_kinds: tuple[ModelKind, ...] = ()
     origin: Origin | None = None
 
+    def edges_of(self, parameters: Any) -> Edges:
+        """Return who talks to whom with these parameters."""
+        return self.edges if isinstance(self.edges, Edges) else self.edges(parameters)
+
     def schema(self) -> Schema:
         """Return what a job may know of this component."""
         return Schema(
-            self.name, self.version, self.parameters, self.inputs, self.outputs, self.roles
+            self.name,
+            self.version,
+            self.parameters,
+            self.inputs,
+            self.outputs,
+            self.roles,
+            self.edges_of,
         )
 
 

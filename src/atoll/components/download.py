@@ -13,6 +13,7 @@ from atoll.components.scores import Scores
 from atoll.core.errors import UserError
 from atoll.core.report import KeyValuePanel, Report
 from atoll.jobs.definition import Frozen
+from atoll.jobs.participation import EVERYBODY, NOBODY
 from atoll.jobs.schema import PARTY_LOCAL, Port
 from atoll.jobs.validation import near
 from atoll.learning.features.statistics import ColumnName
@@ -55,9 +56,9 @@ class DownloadParameters(Frozen):
 
 
 def run(task: Task, parameters: DownloadParameters) -> Result:
-    """Write the file; a party without the table writes none. Errors: ATL-CMP-050, ATL-CMP-051."""
+    """Write the file. Errors: ATL-CMP-050, ATL-CMP-051."""
     value = task.inputs["table"]
-    if value is None or not parameters.write:
+    if not parameters.write:
         return Result()
     data = arrow_of(value)
     if parameters.columns is not None:
@@ -170,6 +171,8 @@ DOWNLOAD = Component(
     version="1",
     parameters=DownloadParameters,
     run=run,
+    roles=EVERYBODY,
+    edges=NOBODY,
     describe=describe,
     check=check,
     sources=("atoll.table",),

@@ -9,6 +9,7 @@ from pydantic import Field
 
 from atoll.components.api import ArtifactFacts, Component, Facts, Result, Task, Terms
 from atoll.jobs.definition import Frozen
+from atoll.jobs.participation import EVERYBODY, NOBODY
 from atoll.jobs.schema import Port
 from atoll.learning.evaluation import evaluate, one_class
 
@@ -22,8 +23,6 @@ class EvaluationParameters(Frozen):
 def run(task: Task, parameters: EvaluationParameters) -> Result:
     """Evaluate held-out scores, and the training rows' beside them if they are given."""
     scores = task.inputs["scores"]
-    if scores is None:
-        return Result()
     held = evaluate(scores.label, scores.score, parameters.threshold)
     figures: dict[str, Any] = {"test": held.to_dict()}
     train = task.inputs.get("train")
@@ -50,6 +49,8 @@ EVALUATION = Component(
     version="1",
     parameters=EvaluationParameters,
     run=run,
+    roles=EVERYBODY,
+    edges=NOBODY,
     describe=describe,
     sources=("atoll.learning.evaluation",),
     inputs={

@@ -22,6 +22,7 @@ from atoll.components.registered import (
 )
 from atoll.core.errors import UserError
 from atoll.jobs.definition import PARTIES, Frozen, Step
+from atoll.jobs.participation import NOBODY, OWNERS
 from atoll.jobs.schema import Port, Purpose
 from atoll.models.kinds import kind_of
 
@@ -102,6 +103,8 @@ FITTED = Component(
     version="1",
     parameters=FittedParameters,
     run=run,
+    roles=OWNERS,
+    edges=NOBODY,
     describe=describe,
     check=check,
     sources=("atoll.components.registered", "atoll.models"),

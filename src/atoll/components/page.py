@@ -42,7 +42,8 @@ def section(component: Component) -> str:
     lines += [f"- Inputs: {_inputs(component) or 'none'}"]
     outputs = ", ".join(f"`{name}` ({kind})" for name, kind in component.outputs.items())
     lines += [f"- Outputs: {outputs or 'none'}"]
-    lines += [f"- Roles: {', '.join(sorted(role.value for role in component.roles))}"]
+    taking = (f"{role.value} ({wanted})" for role, wanted in component.roles.items())
+    lines += [f"- Roles: {', '.join(taking)}"]
     rows = list(_rows(component.parameters))
     if rows:
         lines += ["", "| parameter | default | allowed | own | what it does |"]

@@ -20,9 +20,12 @@ from atoll.components.api import (
 )
 from atoll.components.predict import Fresh, Repeat
 from atoll.core.errors import UserError
+from atoll.core.names import LABELLED, Role
 from atoll.jobs.definition import PARTIES, Frozen
+from atoll.jobs.participation import NOBODY, OWNERS
 from atoll.jobs.plan import TableFacts
 from atoll.jobs.schema import PARTY_LOCAL
+from atoll.jobs.validation import near
 from atoll.table.rule import ID_RULE
 
 if TYPE_CHECKING:
@@ -33,10 +36,10 @@ Text = Annotated[str, Field(max_length=256)]
 
 
 class ReaderParameters(Frozen):
-    """Which table each party brings."""
+    """Which table each party brings; one that is not named brings none."""
 
     tables: dict[Text, Text] = Field(
-        max_length=PARTIES, description="the name of the table at each party"
+        min_length=1, max_length=PARTIES, description="the name of the table at each party"
     )
     id: str = Field(
         default="id",
@@ -47,7 +50,7 @@ class ReaderParameters(Frozen):
     label: str = Field(
         default="y",
         max_length=256,
-        description="the label's column at the guest; empty: it has none",
+        description="the label's column at the guest, or at each client; empty: there is none",
     )
     aligned: bool = Field(
         default=False,
@@ -56,36 +59,24 @@ class ReaderParameters(Frozen):
     )
 
 
-def _open(party: str, role_has_label: bool, parameters: ReaderParameters, tables: Tables) -> Table:
-    name = parameters.tables.get(party)
-    if name is None:
-        raise _names_none(party)
-    label = (parameters.label or None) if role_has_label else None
-    return tables.open(name, id_column=parameters.id, label=label)
-
-
-def _names_none(party: str) -> UserError:
-    return UserError(
-        "ATL-JOB-006",
-        "the reader names no table of this party",
-        party=party,
-        place="parameters.tables",
-    )
+def _open(party: str, role: Role, parameters: ReaderParameters, tables: Tables) -> Table:
+    label = (parameters.label or None) if role in LABELLED else None
+    return tables.open(parameters.tables[party], id_column=parameters.id, label=label)
 
 
 def run(task: Task, parameters: ReaderParameters) -> Result:
     """Read this party's table."""
     party = task.party
-    table = _open(party.name, party.name == party.guest, parameters, task.tables)
+    table = _open(party.name, party.role, parameters, task.tables)
     made = task.agreed(table, "table") if parameters.aligned else table.with_alignment(None)
     return Result({"table": made})
 
 
 def declare(
-    party: str, guest: str, parameters: ReaderParameters, tables: Tables
+    party: str, role: Role, parameters: ReaderParameters, tables: Tables
 ) -> TableDeclaration | None:
     """Return what the other parties are told of this party's table, and its label's classes."""
-    table = _open(party, party == guest, parameters, tables)
+    table = _open(party, role, parameters, tables)
     facts = TableFacts(
         name=parameters.tables[party],
         digest=table.digest(),
@@ -98,7 +89,7 @@ def declare(
 
 
 def brought(facts: Facts, label: str | None, *, aligned: bool = False) -> dict[str, ArtifactFacts]:
-    """Return what each party has of a step that brings tables in; the label is the guest's."""
+    """Return what each party has of a step that brings tables in; not all roles have the label."""
     made = {}
     for party in sorted(facts.roles):
         known = facts.tables.get(party)
@@ -106,7 +97,7 @@ def brought(facts: Facts, label: str | None, *, aligned: bool = False) -> dict[s
             "table",
             rows=0 if known is None else known.rows,
             columns=None if known is None else known.columns,
-            label=label if party == facts.guest else None,
+            label=label if party in facts.labelled else None,
             aligned=aligned,
             sources=(facts.step,),
             classes=None if known is None else _classes(facts.labels.get(party), known.rows),
@@ -122,9 +113,15 @@ def _classes(label: LabelFacts | None, rows: int) -> Classes | None:
 
 def describe(facts: Facts, parameters: ReaderParameters) -> Terms:
     """Nothing leaves a party here; the facts of its table are told in the agreement."""
-    for party in sorted(facts.roles):
-        if party not in parameters.tables:
-            raise _names_none(party)
+    for party in parameters.tables:
+        if party not in facts.roles:
+            raise UserError(
+                "ATL-JOB-006",
+                "the reader names a table of a party that brings none to this job",
+                party=party,
+                place="parameters.tables",
+                hint=near(party, facts.roles),
+            )
     outputs = {"table": brought(facts, parameters.label or None, aligned=parameters.aligned)}
     if not parameters.aligned:
         return Terms(outputs=outputs)
@@ -159,6 +156,9 @@ READER = Component(
     version="1",
     parameters=ReaderParameters,
     run=run,
+    roles=OWNERS,
+    takes_part=lambda party, parameters: party in parameters.tables,
+    edges=NOBODY,
     declare=declare,
     describe=describe,
     sources=("atoll.table",),

@@ -25,6 +25,7 @@ from atoll.components.references import PART, ModelRef, Registered
 from atoll.components.unused import unused_report
 from atoll.core.errors import UserError
 from atoll.jobs.definition import Frozen
+from atoll.jobs.participation import NOBODY, OWNERS
 from atoll.jobs.schema import Port, Purpose
 from atoll.models.catalogue import UNSTATED
 from atoll.models.columns import match_columns
@@ -170,6 +171,8 @@ REGISTERED_MODEL = Component(
     version="1",
     parameters=RegisteredModelParameters,
     run=run,
+    roles=OWNERS,
+    edges=NOBODY,
     describe=describe,
     check=check,
     sources=("atoll.components.registered", "atoll.models"),

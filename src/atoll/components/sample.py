@@ -24,6 +24,7 @@ from atoll.core.names import Role
 from atoll.core.report import KeyValuePanel, Panel, Report, TablePanel
 from atoll.core.reveal import Reveal
 from atoll.jobs.definition import Frozen
+from atoll.jobs.participation import NOBODY, OWNERS, star
 from atoll.jobs.schema import Port
 from atoll.learning.features import sampling
 
@@ -77,14 +78,12 @@ class SampleParameters(Frozen):
 
 
 def run(task: Task, parameters: SampleParameters) -> Result:
-    """Sample this party's table; one without a table keeps none. Errors: ATL-CMP-040 to 043."""
-    table: Table | None = task.inputs["table"]
+    """Sample this party's table. Errors: ATL-CMP-040 to 043."""
+    table: Table = task.inputs["table"]
     if parameters.method == "stratified":
         chosen = _stratified(task.party, table, parameters)
     else:
-        chosen = None if table is None else _random(task, table.num_rows, parameters)
-    if table is None or chosen is None:
-        return Result()
+        chosen = _random(task, table.num_rows, parameters)
     kept = task.agreed(table.take(chosen), "table", table)
     return Result({"table": kept}, report=_report(table, kept))
 
@@ -107,12 +106,10 @@ def _random(task: Task, rows: int, parameters: SampleParameters) -> npt.NDArray[
     return sampling.at_random(rows, size, generator)
 
 
-def _stratified(
-    party: Party, table: Table | None, parameters: SampleParameters
-) -> npt.NDArray[np.int64] | None:
+def _stratified(party: Party, table: Table, parameters: SampleParameters) -> npt.NDArray[np.int64]:
     if party.name != party.guest:
         return _hear(party, table)
-    if table is None or table.label_name is None:
+    if table.label_name is None:
         raise _no_label()
     if table.num_rows > 8 * _MOST:
         raise UserError("ATL-CMP-040", "the table is too large for a stratified sample")
@@ -128,15 +125,13 @@ def _stratified(
     flags = np.zeros(table.num_rows, dtype=np.bool_)
     flags[chosen] = True
     bits = np.packbits(flags, bitorder="little")
-    for peer in sorted(party.roles.keys() - {party.name}):
+    for peer in party.peers:
         party.channel.send(peer, "kept", Kept(bits))
     return chosen
 
 
-def _hear(party: Party, table: Table | None) -> npt.NDArray[np.int64] | None:
+def _hear(party: Party, table: Table) -> npt.NDArray[np.int64]:
     bits = party.channel.receive(party.guest, "kept", Kept).bits
-    if table is None:
-        return None
     flags = np.unpackbits(bits, bitorder="little")
     rows = table.num_rows
     if len(bits) != -(-rows // 8) or flags[rows:].any() or not flags.any():
@@ -177,7 +172,7 @@ def describe(facts: Facts, parameters: SampleParameters) -> Terms:
     kept = {"table": {party: _kept(held, parameters) for party, held in table.items()}}
     if parameters.method == "random":
         return Terms(outputs=kept)
-    if facts.guest not in table or table[facts.guest].label is None:
+    if not facts.having(Role.GUEST) or table[facts.guest].label is None:
         raise _no_label()
     size = "ceil_div(rows_guest, 8)"
     others = [role for role in (Role.HOST,) if role in facts.roles.values()]
@@ -229,10 +224,12 @@ SAMPLE = Component(
     version="1",
     parameters=SampleParameters,
     run=run,
+    roles=OWNERS,
+    edges=lambda parameters: star(Role.GUEST) if parameters.method == "stratified" else NOBODY,
     describe=describe,
     check=check,
     sources=("atoll.learning.features.sampling",),
-    inputs={"table": Port("table", aligned=True)},
+    inputs={"table": Port("table", aligned=True, only_with=True)},
     outputs={"table": "table"},
     rows={"table": ("table", "some")},
     predict=Drop(),

@@ -1,4 +1,8 @@
-"""Writes a new package with one component: parameters, messages, roles, declared reveals, tests."""
+"""Writes a new package with one component: parameters, messages, roles, declared reveals, tests.
+
+The shape says who takes part: a guest and hosts (``pair``), an aggregator and clients (``star``),
+a guest, a host and an arbiter, or the same with a helper without a table.
+"""
 
 from __future__ import annotations
 
@@ -12,9 +16,9 @@ from atoll.core.errors import UserError
 from atoll.jobs.errors import EnvironmentFault
 
 _NAME = re.compile(r"[a-z][a-z0-9_-]{0,40}")
+SHAPES = ("pair", "star", "arbiter", "helper")
+_COMMON = {"pyproject.toml.txt": "pyproject.toml", "README.md.txt": "README.md"}
 _PLACES = {
-    "pyproject.toml.txt": "pyproject.toml",
-    "README.md.txt": "README.md",
     "init.py.txt": "src/{package}/__init__.py",
     "parameters.py.txt": "src/{package}/parameters.py",
     "messages.py.txt": "src/{package}/messages.py",
@@ -23,12 +27,14 @@ _PLACES = {
 }
 
 
-def write(name: str, folder: Path) -> list[Path]:
+def write(name: str, folder: Path, shape: str = "pair") -> list[Path]:
     """Write the package of a component called ``name`` into a new folder; return its files.
 
     The result runs and passes its own tests as it is. Errors: ATL-CMP-016 the name is none or is
-    taken, the folder is there already or cannot be written.
+    taken, there is no such shape, the folder is there already or cannot be written.
     """
+    if shape not in SHAPES:
+        raise _refused("there is no such shape", shape)
     if not _NAME.fullmatch(name):
         raise _refused(
             "a component's name is a lower-case letter, then letters, digits, - or _", name
@@ -39,9 +45,11 @@ def write(name: str, folder: Path) -> list[Path]:
         raise _refused("the folder is there already", str(folder))
     package = f"atoll_{name.replace('-', '_')}"
     words = {"name": name, "package": package, "distribution": package.replace("_", "-")}
+    words["said"] = _filled(f"{shape}/said.md.txt", words)
+    places = _COMMON | {f"{shape}/{template}": place for template, place in _PLACES.items()}
     made = {
         folder / place.format(package=package): _filled(template, words)
-        for template, place in _PLACES.items()
+        for template, place in places.items()
     }
     fresh = not folder.exists()
     try:
@@ -58,7 +66,8 @@ def write(name: str, folder: Path) -> list[Path]:
 
 
 def _filled(template: str, words: dict[str, str]) -> str:
-    text = (resources.files("atoll.components") / "template" / template).read_text("utf-8")
+    file = resources.files("atoll.components").joinpath("template", *template.split("/"))
+    text = file.read_text("utf-8")
     for word, value in words.items():
         text = text.replace("{{" + word + "}}", value)
     return text

@@ -16,6 +16,7 @@ from atoll.components.predict import Apply
 from atoll.components.registered import check_owner
 from atoll.core.errors import UserError
 from atoll.core.report import Report
+from atoll.jobs.participation import NOBODY, OWNERS
 from atoll.jobs.schema import Port, Purpose
 from atoll.jobs.validation import near
 from atoll.learning.features.scaling import ScaleParameters, fit, no_column
@@ -123,6 +124,8 @@ SCALE = Component(
     version="1",
     parameters=ScaleParameters,
     run=run,
+    roles=OWNERS,
+    edges=NOBODY,
     describe=describe,
     check=check,
     sources=("atoll.learning.features.scaling", "atoll.models.scaling", "atoll.models.columns"),

@@ -10,6 +10,7 @@ from atoll.components.predict import Drop
 from atoll.core.errors import DataError
 from atoll.core.random import PublicRandom
 from atoll.jobs.definition import Frozen
+from atoll.jobs.participation import EVERYBODY, NOBODY
 from atoll.jobs.schema import Port
 
 
@@ -28,10 +29,8 @@ class SplitParameters(Frozen):
 
 
 def run(task: Task, parameters: SplitParameters) -> Result:
-    """Split an aligned table; a party without one does nothing. Errors: ATL-JOB-014."""
+    """Split an aligned table. Errors: ATL-JOB-014."""
     table = task.inputs["table"]
-    if table is None:
-        return Result()
     rows = table.num_rows
     if rows < 2:
         raise _too_few()
@@ -70,6 +69,8 @@ SPLIT = Component(
     version="1",
     parameters=SplitParameters,
     run=run,
+    roles=EVERYBODY,
+    edges=NOBODY,
     describe=describe,
     sources=("atoll.components.split",),
     inputs={"table": Port("table", aligned=True)},

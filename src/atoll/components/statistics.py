@@ -17,6 +17,7 @@ from atoll.components.api import (
 )
 from atoll.core.errors import UserError
 from atoll.core.report import BarPanel, KeyValuePanel, Panel, Report, TablePanel
+from atoll.jobs.participation import EVERYBODY, NOBODY
 from atoll.jobs.schema import Port
 from atoll.jobs.validation import near
 from atoll.learning.features.statistics import (
@@ -34,10 +35,8 @@ _SHAPE = ("skewness", "kurtosis")
 
 
 def run(task: Task, parameters: StatisticsParameters) -> Result:
-    """Describe this party's table; a party without one does nothing."""
-    table: Table | None = task.inputs["table"]
-    if table is None:
-        return Result()
+    """Describe this party's table."""
+    table: Table = task.inputs["table"]
     found = describe_table(table, parameters)
     value = {
         "version": 1,
@@ -114,6 +113,8 @@ STATISTICS = Component(
     version="1",
     parameters=StatisticsParameters,
     run=run,
+    roles=EVERYBODY,
+    edges=NOBODY,
     describe=describe,
     check=check,
     sources=("atoll.learning.features.statistics",),

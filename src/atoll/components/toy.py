@@ -20,7 +20,9 @@ from atoll.components.api import (
 )
 from atoll.components.reader import brought
 from atoll.core import codec
+from atoll.core.names import LABELLED, Role
 from atoll.jobs.definition import Frozen
+from atoll.jobs.participation import NOBODY, OWNERS
 from atoll.jobs.plan import TableFacts
 from atoll.table.labels import LabelFacts
 from atoll.table.rule import ID_RULE
@@ -54,54 +56,55 @@ def _label(shared: npt.NDArray[np.float64]) -> npt.NDArray[np.int64]:
     return (shared > 0).astype(np.int64)
 
 
-def make(party: str, guest: str, parameters: ToyParameters) -> Table:
-    """Return a party's made-up table; the guest's label depends on columns of all parties."""
+def make(party: str, role: Role, parameters: ToyParameters) -> Table:
+    """Return a party's made-up table; the label depends on columns of all parties."""
     import pyarrow as pa
 
     from atoll.table import Table
 
     rows, columns = parameters.rows, parameters.columns
-    is_guest = party == guest
+    labelled = role in LABELLED
     # A guest's rows begin at 0, the others' a quarter later.
-    first = 0 if is_guest else rows // 4
+    first = 0 if role == Role.GUEST else rows // 4
     shared = _shared(first, parameters)
     own = hashlib.sha256(f"{parameters.seed}/{party}".encode()).digest()
     values = np.random.default_rng(int.from_bytes(own[:8], "big")).normal(size=(rows, columns))
     values[:, 0] += shared
     arrays = {"id": pa.array([f"toy-{at:06d}" for at in range(first, first + rows)])}
-    if is_guest:
+    if labelled:
         arrays[LABEL] = pa.array(_label(shared))
     names = _columns(party, parameters)
     arrays |= {name: pa.array(values[:, at]) for at, name in enumerate(names)}
-    label = LABEL if is_guest else None
+    label = LABEL if labelled else None
     return Table.from_arrow(pa.table(arrays), id_column="id", label=label)
 
 
 def run(task: Task, parameters: ToyParameters) -> Result:
     """Make this party's table up."""
-    return Result({"table": make(task.party.name, task.party.guest, parameters)})
+    return Result({"table": make(task.party.name, task.party.role, parameters)})
 
 
 def declare(
-    party: str, guest: str, parameters: ToyParameters, tables: Tables
+    party: str, role: Role, parameters: ToyParameters, tables: Tables
 ) -> TableDeclaration | None:
     """Return the facts of the table that this party will make up; it is not made for that.
 
     The digest is of all that the table follows from.
     """
-    source = ["atoll/toy/v1", party, party == guest, parameters.model_dump()]
+    source = ["atoll/toy/v2", party, role.value, parameters.model_dump()]
     facts = TableFacts(
         name=NAME,
         digest=codec.digest(source),
         rows=parameters.rows,
         columns=_columns(party, parameters),
-        label=LABEL if party == guest else None,
+        label=LABEL if role in LABELLED else None,
         id_rule=ID_RULE,
     )
     label = None
-    if party == guest:
-        label = LabelFacts.of(_label(_shared(0, parameters)).astype(np.float64), LABEL)
-    return TableDeclaration(facts, label, lambda: make(party, guest, parameters))
+    if role in LABELLED:
+        first = 0 if role == Role.GUEST else parameters.rows // 4
+        label = LabelFacts.of(_label(_shared(first, parameters)).astype(np.float64), LABEL)
+    return TableDeclaration(facts, label, lambda: make(party, role, parameters))
 
 
 def describe(facts: Facts, parameters: ToyParameters) -> Terms:
@@ -114,6 +117,8 @@ TOY = Component(
     version="1",
     parameters=ToyParameters,
     run=run,
+    roles=OWNERS,
+    edges=NOBODY,
     declare=declare,
     describe=describe,
     sources=("atoll.table",),

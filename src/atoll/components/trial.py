@@ -14,13 +14,14 @@ from pydantic import BaseModel
 from atoll.channel.api import Channel
 from atoll.channel.memory import MemoryNetwork, failure_code
 from atoll.channel.party import Party
-from atoll.components.alignment import check_inputs
+from atoll.components.alignment import check_inputs, takes
 from atoll.components.api import ArtifactFacts, Component, Facts, Result, Tables, Task, Terms
 from atoll.components.kinds import declared
 from atoll.components.scores import Scores
+from atoll.components.taking_part import taking_part
 from atoll.core.errors import AtollError
 from atoll.core.limits import Limits
-from atoll.core.names import Role, Scope
+from atoll.core.names import Role, Scope, addresses
 from atoll.core.random import PublicRandom, SecretRandom
 from atoll.core.settings import require_insecure
 from atoll.jobs.errors import NotFoundError
@@ -102,6 +103,18 @@ def parameters_of(component: Component, case: Case) -> dict[str, BaseModel]:
     }
 
 
+def seats_of(component: Component, case: Case) -> dict[str, Role]:
+    """Return the roles of the parties that take part. Errors: ATL-PLN-007 nobody has an input."""
+    named = {port for inputs in case.inputs.values() for port in inputs}
+    held = {
+        port: [p for p, inputs in case.inputs.items() if inputs.get(port) is not None]
+        for port in named
+    }
+    parties = {party: (role,) for party, role in case.roles.items()}
+    common = component.parameters.model_validate(dict(case.parameters))
+    return addresses(taking_part(STEP, component, parties, common, held))
+
+
 def facts_of(component: Component, case: Case) -> Facts:
     """Return what a plan would know of the case's inputs, and of the tables that it brings in."""
     named = sorted({port for inputs in case.inputs.values() for port in inputs})
@@ -113,10 +126,11 @@ def facts_of(component: Component, case: Case) -> Facts:
         }
         for port in named
     }
-    told = _declared(component, case)
+    roles = seats_of(component, case)
+    told = _declared(component, case, roles)
     filled = parameters_of(component, case)
     own = {party: filled[party] for party in case.own}
-    return Facts(STEP, dict(case.roles), inputs, told, kinds=kinds_of(component), own=own)
+    return Facts(STEP, roles, inputs, told, kinds=kinds_of(component), own=own)
 
 
 def kinds_of(component: Component) -> Kinds:
@@ -124,18 +138,26 @@ def kinds_of(component: Component) -> Kinds:
     return declared({component.name: component})
 
 
+def _inputs(component: Component, case: Case, party: str, role: Role) -> dict[str, Any]:
+    """Return a seat's inputs by port, as a job would: None where another party alone has one."""
+    named = {port for inputs in case.inputs.values() for port in inputs}
+    held = {**dict.fromkeys(sorted(named)), **case.inputs.get(party, {})}
+    return {port: value for port, value in held.items() if takes(component, port, role)}
+
+
 def _kind(component: Component, name: str) -> str:
     port = component.inputs.get(name.partition(".")[0])
     return "" if port is None else port.kind
 
 
-def _declared(component: Component, case: Case) -> dict[str, TableFacts]:
+def _declared(component: Component, case: Case, roles: Mapping[str, Role]) -> dict[str, TableFacts]:
     if component.declare is None:
         return {}
-    guest = next(name for name, role in case.roles.items() if role == Role.GUEST)
     found = {}
-    for party, parameters in parameters_of(component, case).items():
-        made = component.declare(party, guest, parameters, case.tables.get(party, NoTables()))
+    parameters = parameters_of(component, case)
+    for party, role in roles.items():
+        tables = case.tables.get(party, NoTables())
+        made = component.declare(party, role, parameters[party], tables)
         if made is not None:
             found[party] = made.facts
     return found
@@ -162,13 +184,22 @@ def play(component: Component, case: Case, *, seed: int = 1) -> Trial:
     """
     require_insecure("a trial of a component")
     parameters = parameters_of(component, case)
-    network = MemoryNetwork(tuple(case.roles), virtual=True)
+    common = component.parameters.model_validate(dict(case.parameters))
     stage = _Stage()
+    try:
+        roles = seats_of(component, case)
+    except AtollError as error:
+        return Trial(Terms(), {}, {"plan": error}, ())
+    edges = component.edges_of(common)
+    network = MemoryNetwork(tuple(roles), virtual=True)
     threads = []
-    for name in case.roles:
-        party = _party(name, case, network, seed)
+    for name in roles:
+        party = _party(name, roles, edges.peers(name, roles), network, seed)
         stage.channels[name] = party.channel
-        inputs, tables = dict(case.inputs.get(name, {})), case.tables.get(name, NoTables())
+        inputs, tables = (
+            _inputs(component, case, name, roles[name]),
+            case.tables.get(name, NoTables()),
+        )
         task = Task(STEP, party, inputs, tables, kinds_of(component))
         arguments = (stage, network, component, task, parameters[name])
         threads.append(threading.Thread(target=_live, args=arguments, name=name))
@@ -177,7 +208,6 @@ def play(component: Component, case: Case, *, seed: int = 1) -> Trial:
         thread.start()
     for thread in threads:
         thread.join()
-    common = component.parameters.model_validate(dict(case.parameters))
     sent = [line for channel in stage.channels.values() for line in channel.disclosures.to_list()]
     try:
         terms = component.describe(facts_of(component, case), common)
@@ -187,18 +217,21 @@ def play(component: Component, case: Case, *, seed: int = 1) -> Trial:
     return Trial(terms, stage.results, stage.errors, tuple(sent))
 
 
-def _party(name: str, case: Case, network: MemoryNetwork, seed: int) -> Party:
+def _party(
+    name: str, roles: Mapping[str, Role], peers: tuple[str, ...], network: MemoryNetwork, seed: int
+) -> Party:
     public = hashlib.sha256(f"atoll/trial/v1/{seed}".encode()).digest()
     limits = Limits()
     return Party(
         name=name,
-        roles=dict(case.roles),
+        roles=dict(roles),
         channel=Channel(network.transport(name), Scope("trial", STEP), limits),
         session=hashlib.sha256(b"session" + public).digest(),
         public_rng=PublicRandom(public),
         secret_rng=SecretRandom.seeded(f"{seed}/{name}".encode()),
         clock=network.clock,
         limits=limits,
+        talks_to=peers,
     )
 
 

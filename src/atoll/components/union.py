@@ -20,6 +20,7 @@ from atoll.components.api import (
 from atoll.components.predict import Drop
 from atoll.core.errors import DataError
 from atoll.core.report import KeyValuePanel, Report
+from atoll.jobs.participation import EVERYBODY, NOBODY
 from atoll.jobs.schema import Port
 from atoll.learning.features.union import (
     UnionParameters,
@@ -37,8 +38,6 @@ def run(task: Task, parameters: UnionParameters) -> Result:
     """Unite this party's tables; aligned ones give an aligned one. Errors: ATL-CMP-030 to 032."""
     given = task.several("tables")
     tables: list[Table] = [table for table in given if table is not None]
-    if not tables:
-        return Result()
     if len(tables) < len(given):
         raise _only_some()
     made = unite(tables, parameters.duplicates)
@@ -153,6 +152,8 @@ UNION = Component(
     version="2",
     parameters=UnionParameters,
     run=run,
+    roles=EVERYBODY,
+    edges=NOBODY,
     describe=describe,
     check=check,
     sources=("atoll.learning.features.union",),

@@ -27,8 +27,10 @@ from atoll.components.api import (
 from atoll.components.kinds import declared as declared_kinds
 from atoll.components.lineage import Lineage
 from atoll.components.references import Lookup
+from atoll.components.taking_part import taking_part
 from atoll.core import codec
 from atoll.core.errors import AtollError, DataError, InternalError, PeerError, UserError
+from atoll.core.names import Role, Seat, addresses, party_of
 from atoll.jobs.definition import Job, Step
 from atoll.jobs.plan import TableFacts
 from atoll.jobs.schema import Port
@@ -46,10 +48,11 @@ _UNFORESEEN = (ArithmeticError, LookupError, TypeError, ValueError)
 
 @dataclass(frozen=True)
 class Inference:
-    """What each step says for the plan, and what it was told, in the order of the steps."""
+    """What each step says for the plan, what it was told, and who takes part, in their order."""
 
     facts: Mapping[str, Facts]
     terms: Mapping[str, Terms]
+    seats: Mapping[str, tuple[Seat, ...]]
 
 
 def infer(job: Job, catalogue: Catalogue, parameters: Parameters, declared: Declared) -> Inference:
@@ -58,17 +61,18 @@ def infer(job: Job, catalogue: Catalogue, parameters: Parameters, declared: Decl
     Errors: ATL-PLN-005 a table was not declared, ATL-PLN-007 a party would get no input,
     ATL-PLN-008 rows that nobody agreed on, ATL-PLN-009 no label, those of the components.
     """
+    made = _infer(job, catalogue, parameters, declared)
     for name, step in job.steps.items():
         if catalogue[step.component].declare is not None:
-            for party in job.parties:
-                if name not in declared.get(party, {}):
+            for seat in made.seats[name]:
+                if name not in declared.get(seat.party, {}):
                     raise PeerError(
                         "ATL-PLN-005",
                         "a party declared no table for a step that needs one",
-                        party=party,
+                        party=seat.party,
                         phase=name,
                     )
-    return _infer(job, catalogue, parameters, declared)
+    return made
 
 
 def _infer(
@@ -81,20 +85,38 @@ def _infer(
     known: dict[str, ByParty] = {}
     facts: dict[str, Facts] = {}
     terms: dict[str, Terms] = {}
+    seats: dict[str, tuple[Seat, ...]] = {}
     kinds = declared_kinds(catalogue)
     for name in order(job):
         step = job.steps[name]
         component = catalogue[step.component]
-        inputs = {port: known[source] for port, source in sorted(step.inputs.items())}
-        tables = {party: made[name] for party, made in declared.items() if name in made}
+        held = {port: known[source] for port, source in sorted(step.inputs.items())}
+        seats[name] = taking_part(name, component, job.parties, parameters[name], held, step.inputs)
+        roles = addresses(seats[name])
+        inputs = {port: _at_seats(component, port, roles, found) for port, found in held.items()}
+        tables = {
+            party: made[name] for party, made in declared.items() if name in made and party in roles
+        }
         told = (labels or {}).get(name, {})
         own = {party: fill(name, step, component.schema(), party) for party in step.overrides}
-        facts[name] = Facts(name, job.parties, inputs, tables, told, kinds, own)
+        facts[name] = Facts(name, roles, inputs, tables, told, kinds, own)
         _check_ports(component, step, facts[name])
         with placed(name, component):
             terms[name] = component.describe(facts[name], parameters[name])
         known |= _outputs(component, facts[name], terms[name])
-    return Inference(facts, terms)
+    return Inference(facts, terms, seats)
+
+
+def _at_seats(
+    component: Component, port: str, roles: Mapping[str, Role], found: ByParty
+) -> dict[str, ArtifactFacts]:
+    """Return what each seat has at a port: what its party has, where its role takes that."""
+    taking = component.inputs[port.partition(".")[0]].roles
+    return {
+        address: found[party_of(address)]
+        for address, role in roles.items()
+        if party_of(address) in found and (taking is None or role in taking)
+    }
 
 
 @contextmanager
@@ -120,17 +142,21 @@ def _outputs(component: Component, facts: Facts, terms: Terms) -> dict[str, ByPa
     strangers = {party for held in terms.outputs.values() for party in held} - facts.roles.keys()
     if unknown or strangers:
         raise InternalError("ATL-INT-001", f"{component.name} describes what it does not give out")
-    for output, held in terms.outputs.items():
+    for output, entries in terms.outputs.items():
         general = component.outputs[output]
-        if any(e.kind != general and not is_general(general, e.kind) for e in held.values()):
+        if any(e.kind != general and not is_general(general, e.kind) for e in entries.values()):
             raise InternalError("ATL-INT-001", f"{component.name} describes another kind")
-    return {
-        f"{facts.step}.{output}": {
-            party: replace(entry, lineage=_lineage(component, facts, output, party))
-            for party, entry in terms.outputs.get(output, {}).items()
-        }
-        for output in component.outputs
-    }
+    made: dict[str, ByParty] = {}
+    for output in component.outputs:
+        held: dict[str, ArtifactFacts] = {}
+        for address, entry in terms.outputs.get(output, {}).items():
+            party = party_of(address)
+            if party in held:
+                text = f"{component.name} gives {output} to two seats of one party"
+                raise InternalError("ATL-INT-001", text, party=party)
+            held[party] = replace(entry, lineage=_lineage(component, facts, output, address))
+        made[f"{facts.step}.{output}"] = held
+    return made
 
 
 def _lineage(component: Component, facts: Facts, output: str, party: str) -> Lineage | None:
@@ -162,18 +188,22 @@ def _check_ports(component: Component, step: Step, facts: Facts) -> None:
             if not port.accepts(entry.kind):
                 raise _other_kind(facts.step, name, party, port, entry.kind)
         if port.everywhere:
-            for party in sorted(facts.roles.keys() - held.keys()):
-                raise absent(facts.step, name, port.kind, party, step.inputs[name])
+            takers = {
+                a for a, role in facts.roles.items() if port.roles is None or role in port.roles
+            }
+            for address in sorted(takers - held.keys()):
+                raise absent(facts.step, name, port.kind, party_of(address), step.inputs[name])
         if port.aligned and not all(entry.aligned for entry in held.values()):
             raise unaligned(facts.step, name)
-        if port.label and facts.guest in held and held[facts.guest].label is None:
-            raise UserError(
-                "ATL-PLN-009",
-                "the rows have no label here",
-                party=facts.guest,
-                place=f"steps.{facts.step}.inputs.{name}",
-                hint="name the label's column in the reader, or leave this step out",
-            )
+        for holder in facts.labelled if port.label else ():
+            if holder in held and held[holder].label is None:
+                raise UserError(
+                    "ATL-PLN-009",
+                    "the rows have no label here",
+                    party=party_of(holder),
+                    place=f"steps.{facts.step}.inputs.{name}",
+                    hint="name the label's column in the reader, or leave this step out",
+                )
 
 
 def _other_kind(step: str, name: str, party: str, port: Port, kind: str) -> UserError:
@@ -250,6 +280,8 @@ def _check_private(
     part: Lookup,
 ) -> None:
     for name, facts in made.facts.items():
+        if party not in facts.roles:
+            continue
         component = catalogue[job.steps[name].component]
         inputs = {port: held[party] for port, held in facts.inputs.items() if party in held}
         brought = {
@@ -264,7 +296,7 @@ def _check_private(
             for port, found in brought.items()
         }
         told = {port: tuple(found) for port, found in brought.items()}
-        seen = OwnFacts(name, party, job.parties, inputs, labels, part, told, facts.kinds)
+        seen = OwnFacts(name, party, facts.roles, inputs, labels, part, told, facts.kinds)
         if component.check is not None:
             with placed(name, component):
                 component.check(seen, own[name])

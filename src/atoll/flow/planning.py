@@ -7,14 +7,22 @@ from typing import NoReturn
 
 from pydantic import BaseModel, JsonValue
 
-from atoll.components.api import Catalogue, KnownComponents, TableDeclaration, Tables, Terms
+from atoll.components.api import (
+    Catalogue,
+    Component,
+    KnownComponents,
+    TableDeclaration,
+    Tables,
+    Terms,
+)
 from atoll.components.references import Lookup, ModelRef
 from atoll.core.errors import UserError
-from atoll.core.names import Role
+from atoll.core.names import Role, addresses, roles_text
 from atoll.core.reveal import Reveal
 from atoll.flow.code import component_code
-from atoll.flow.inference import Declared, check_own, check_structure, infer, placed
+from atoll.flow.inference import Declared, Inference, check_own, check_structure, infer, placed
 from atoll.jobs.definition import Job
+from atoll.jobs.participation import seats_of
 from atoll.jobs.plan import ComponentFacts, Plan
 from atoll.jobs.schema import KnownSchemas, Schemas
 from atoll.jobs.validation import fill, order, plain, schema_of, validate
@@ -81,7 +89,8 @@ def build(
     each party. Errors: those of ``infer``, for what cannot run.
     """
     parameters = filled(job, catalogue)
-    terms = infer(job, catalogue, parameters, declared).terms
+    made = infer(job, catalogue, parameters, declared)
+    terms = made.terms
     toss = coin_toss.choose(len(job.parties), job.seed)
     return Plan(
         job=job,
@@ -98,10 +107,79 @@ def build(
         owners=_owners(terms),
         warnings=(
             *(f"{COIN_STEP}: {text}" for text in coin_toss.warnings(job.seed)),
+            *_joined_seats(job, catalogue, made),
             *(f"{name}: {text}" for name, term in terms.items() for text in term.warnings),
+            *_idle(job, made),
         ),
         party_parameters=_by_party(job, catalogue),
+        seats={name: tuple(map(str, seats)) for name, seats in made.seats.items()},
+        edges=_edges(job, catalogue, made, parameters),
+        quorum=_quorum(job, catalogue, parameters),
     )
+
+
+def _edges(
+    job: Job, catalogue: Catalogue, made: Inference, parameters: Mapping[str, BaseModel]
+) -> dict[str, tuple[str, ...]]:
+    """Return which roles talk to each other in steps where not all do.
+
+    Errors: ATL-INT-001 seats that talk, and none of them to all others.
+    """
+    found = {}
+    for name, seats in made.seats.items():
+        edges = catalogue[job.steps[name].component].edges_of(parameters[name])
+        if not edges.silent:
+            edges.hub(addresses(seats))
+        told = edges.plain()
+        if told is not None:
+            found[name] = told
+    return found
+
+
+def _quorum(
+    job: Job, catalogue: Catalogue, parameters: Mapping[str, BaseModel]
+) -> dict[str, dict[str, int]]:
+    """Return how many seats of which roles must stay in steps that need not keep all.
+
+    After such a step, parties that were lost there are not waited for where nobody talks.
+    """
+    found: dict[str, dict[str, int]] = {}
+    for name in order(job):
+        component = catalogue[job.steps[name].component]
+        least = component.quorum(parameters[name])
+        after = any(source in found for source in job.steps[name].sources())
+        if least:
+            found[name] = {role.value: count for role, count in least.items()}
+        elif after and component.edges_of(parameters[name]).silent:
+            found[name] = {role.value: 0 for role in component.roles}
+    return found
+
+
+def _joined_seats(job: Job, catalogue: Catalogue, made: Inference) -> list[str]:
+    """Warn where one party has seats that the protocol of a step keeps apart."""
+    found = []
+    for name, seats in made.seats.items():
+        component = catalogue[job.steps[name].component]
+        for party in sorted({seat.party for seat in seats}):
+            held = {seat.role for seat in seats if seat.party == party}
+            found += [
+                f"{name}: {party} IS BOTH {' AND '.join(sorted(r.value for r in roles))}: the "
+                f"protocol of {component.name} hides nothing between these two, as it relies on "
+                "their being different parties that do not share what they see"
+                for roles in component.apart
+                if roles <= held
+            ]
+    return found
+
+
+def _idle(job: Job, made: Inference) -> list[str]:
+    """Say which parties take part in no step."""
+    busy = {seat.party for seats in made.seats.values() for seat in seats}
+    return [
+        f"{party} ({roles_text(roles)}) takes part in no step, and is told of this job all the same"
+        for party, roles in job.parties.items()
+        if party not in busy
+    ]
 
 
 def _reveals(terms: Mapping[str, Terms], toss: str) -> dict[str, tuple[dict[str, str], ...]]:
@@ -133,17 +211,25 @@ def declare(
     job: Job, catalogue: Catalogue, party: str, tables: Tables
 ) -> dict[str, TableDeclaration]:
     """Return what a party declares, by step. Errors: those of its tables."""
-    own = filled(job, catalogue, party)
-    guest = next(name for name, role in job.parties.items() if role == Role.GUEST)
+    own, common = filled(job, catalogue, party), filled(job, catalogue)
     found: dict[str, TableDeclaration] = {}
     for step in order(job):
         component = catalogue[job.steps[step].component]
-        if component.declare is not None:
+        role = _role_in(job, component, party, common[step])
+        if component.declare is not None and role is not None:
             with placed(step, component):
-                made = component.declare(party, guest, own[step], tables)
+                made = component.declare(party, role, own[step], tables)
             if made is not None:
                 found[step] = made
     return found
+
+
+def _role_in(job: Job, component: Component, party: str, parameters: BaseModel) -> Role | None:
+    """Return the role in which a party brings its table into a step; None if it brings none."""
+    if not component.takes_part(party, parameters):
+        return None
+    seats = seats_of(job.parties, component.roles, component.edges_of(parameters))
+    return next((seat.role for seat in seats if seat.party == party), None)
 
 
 def verify(

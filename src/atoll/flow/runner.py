@@ -16,12 +16,12 @@ from pydantic import BaseModel
 
 from atoll.channel.api import Channel, Counters, Transport
 from atoll.channel.party import Cancel, Party
-from atoll.components.alignment import check_inputs
+from atoll.components.alignment import check_inputs, takes
 from atoll.components.api import Catalogue, Result, TableDeclaration, Tables, Task
 from atoll.components.kinds import declared
 from atoll.core.clock import Clock, SystemClock
 from atoll.core.limits import Limits
-from atoll.core.names import Scope
+from atoll.core.names import Scope, addresses, party_of
 from atoll.core.random import PublicRandom, SecretRandom
 from atoll.core.report import Report
 from atoll.flow import agreement
@@ -39,6 +39,7 @@ from atoll.flow.planning import (
     no_registry,
     verify,
 )
+from atoll.flow.seats import each, joined, transports
 from atoll.flow.session import session_id
 from atoll.flow.steps import (
     COIN_TASK,
@@ -50,6 +51,7 @@ from atoll.flow.steps import (
     traffic,
 )
 from atoll.jobs.definition import Job
+from atoll.jobs.participation import Edges
 from atoll.jobs.plan import Plan, TableFacts
 from atoll.operators import coin_toss
 
@@ -186,21 +188,35 @@ class Runner:
         run = self.run
         verify(run.job, run.catalogue, run.party, self._tables, no_registry, others)
 
-    def _channel(self, task: str) -> Channel:
+    def _channel(self, task: str, end: Transport | None = None) -> Channel:
         run = self.run
         scope = Scope(run.label or run.job.name, task, run.attempt)
-        return Channel(run.transport, scope, run.limits, self._counters, phase_name=self.phase)
+        return Channel(
+            end or run.transport, scope, run.limits, self._counters, phase_name=self.phase
+        )
 
     def _name(self, agreed: Agreement) -> str:
         whole = session_id(self.run.job.digest(), "run", self.run.attempt, agreed.nonces)
         return f"{self.run.job.name}-{whole.hex()[:12]}"
 
-    def _party(self, step: str, task: str, agreed: Agreement, public: PublicRandom) -> Party:
-        run = self.run
+    def _party(
+        self,
+        step: str,
+        task: str,
+        agreed: Agreement,
+        public: PublicRandom,
+        seat: tuple[str, Transport] | None = None,
+    ) -> Party:
+        """Return what role code is given in a step, or in what every job does besides."""
+        run, plan = self.run, agreed.plan
+        address, end = seat or (run.party, run.transport)
+        roles = run.job.first_roles
+        if step in plan.seats:
+            roles = addresses(plan.seats_of(step))
         return Party(
-            name=run.party,
-            roles=dict(run.job.parties),
-            channel=self._channel(task),
+            name=address,
+            roles=roles,
+            channel=self._channel(task, end),
             session=session_id(run.job.digest(), task, run.attempt, agreed.nonces),
             public_rng=public,
             secret_rng=SecretRandom(),
@@ -210,6 +226,7 @@ class Runner:
                 "progress", step=step, phase=phase, done=done, total=total
             ),
             cancel=run.cancel,
+            talks_to=Edges.of_plain(plan.edges.get(step)).peers(address, roles),
         )
 
     def _toss(self, agreed: Agreement, name: str) -> PublicRandom:
@@ -236,26 +253,44 @@ class Runner:
         self._enter(step)
         self._ledger.append("start", {"run": name, "job": run.job.digest(), "step": step})
         component = run.catalogue[run.job.steps[step].component]
-        party = self._party(step, step, agreed, public)
+        if run.party not in agreed.plan.parties_of(step):
+            return
+        ends = self._ends(agreed.plan, step)
+        parties = {a: self._party(step, step, agreed, public, (a, ends[a])) for a in ends}
+
+        def act(address: str) -> Result:
+            party = parties[address]
+            given = self._inputs(step)
+            taken = {p: value for p, value in given.items() if takes(component, p, party.role)}
+            task = Task(step, party, taken, run.tables, declared(run.catalogue))
+            check_inputs(component, task)
+            return component.run(task, parameters)
+
         begun = time.monotonic()
         try:
-            task = Task(step, party, self._inputs(step), run.tables, declared(run.catalogue))
-            check_inputs(component, task)
-            result = component.run(task, parameters)
+            result = joined(each(ends, act))
         finally:
-            self._record(step, name, party.channel)
+            for party in parties.values():
+                self._record(step, name, party.channel)
         self._seconds[step] = time.monotonic() - begun
         check_outputs(component, result)
         self._results[step] = result
         _keep(step, result, outputs)
         run.events("step", step=step, seconds=round(self._seconds[step], 3))
 
+    def _ends(self, plan: Plan, step: str) -> dict[str, Transport]:
+        """Return the transport of each seat that this party has in a step."""
+        roles, edges = addresses(plan.seats_of(step)), Edges.of_plain(plan.edges.get(step))
+        mine = [address for address in roles if party_of(address) == self.run.party]
+        return transports(self.run.transport, mine, roles, lambda at: edges.peers(at, roles))
+
     def _inputs(self, step: str) -> dict[str, Any]:
         found: dict[str, Any] = {}
         for port, source in self.run.job.steps[step].inputs.items():
             at, _, output = source.partition(".")
             # A role that gets no such output of the earlier step gets no such input.
-            found[port] = self._results[at].outputs.get(output)
+            made = self._results.get(at)
+            found[port] = made and made.outputs.get(output)
         return found
 
     def _record(self, step: str, name: str, channel: Channel) -> None:

@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from atoll.core import codec
 from atoll.core.errors import AtollError, PeerError, UserError
-from atoll.core.names import Role, party_id
+from atoll.core.names import party_id, roles_text
 from atoll.jobs.errors import DeniedError
 from atoll.jobs.plan import Plan
 
@@ -100,7 +100,7 @@ def make(plan: Plan, approver: str, *, nonce: bytes, expires: int, runs: int = 1
         expires=expires,
         runs=runs,
         approver=party_id(approver),
-        role=plan.job.parties[approver].value,
+        role=roles_text(plan.job.parties[approver]),
         keys=dict(plan.certificates),
     )
 
@@ -134,8 +134,8 @@ def check(approval: Approval, plan: Plan, approver: str, *, now: float) -> None:
 
     Errors: ATL-PLN-002 another job, plan, party, role or key; ATL-PLN-003 expired.
     """
-    role: Role | None = plan.job.parties.get(approver)
-    if approval.approver != approver or role is None or approval.role != role.value:
+    roles = plan.job.parties.get(approver, ())
+    if approval.approver != approver or not roles or approval.role != roles_text(roles):
         raise _bad("it names another party or role", approver)
     if approval.plan != plan.digest() or approval.job != plan.job.digest():
         raise _bad("it is for another plan", approver)

@@ -6,15 +6,26 @@ import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, field_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    JsonValue,
+    PlainSerializer,
+    ValidationError,
+    WithJsonSchema,
+    field_validator,
+)
+from pydantic_core import PydanticCustomError
 
 from atoll.core import codec
 from atoll.core.errors import UserError
-from atoll.core.names import Role, party_id
+from atoll.core.names import Role, Roles, party_id, ranked
 from atoll.jobs.reading import JOB_FILE_BYTES, read_plain
 
 STEPS = 256
-PARTIES = 64
+PARTIES = 256
 INPUTS = 64
 NAME_CHARACTERS = 200
 SEED_BITS = 63
@@ -49,6 +60,32 @@ class Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
+_KNOWN = tuple(role.value for role in Role)
+_LISTED = ", ".join(_KNOWN)
+
+
+def _roles(value: Any) -> Any:
+    several = value if isinstance(value, list | tuple) else [value]
+    if not several or len(set(map(str, several))) != len(several):
+        raise ValueError("a party has at least one role, and each once")
+    if any(role not in _KNOWN for role in several):
+        raise PydanticCustomError("enum", "a role is one of {expected}", {"expected": _LISTED})
+    return ranked(Role(role) for role in several)
+
+
+def _plain_roles(value: Roles) -> str | list[str]:
+    return value[0].value if len(value) == 1 else [role.value for role in value]
+
+
+_ROLE = {"enum": list(_KNOWN), "type": "string"}
+HeldRoles = Annotated[
+    Roles,
+    BeforeValidator(_roles),
+    PlainSerializer(_plain_roles),
+    WithJsonSchema(
+        {"anyOf": [_ROLE, {"type": "array", "items": _ROLE, "minItems": 1, "uniqueItems": True}]}
+    ),
+]
 Name = Annotated[str, Field(max_length=NAME_CHARACTERS)]
 Values = dict[Name, JsonValue]
 
@@ -92,12 +129,13 @@ class Step(Frozen):
 class Job(Frozen):
     """What is to be done by whom. Equal jobs have equal digests.
 
+    ``parties`` says which roles each party holds: one, or a list of them.
     With a ``seed`` no coins are tossed: whatever is public at random follows from the number.
     """
 
     version: Literal[1] = 1
     name: Annotated[str, Field(description="lower-case letters, digits, - and _")]
-    parties: Annotated[dict[str, Role], Field(min_length=2, max_length=PARTIES)]
+    parties: Annotated[dict[str, HeldRoles], Field(min_length=2, max_length=PARTIES)]
     steps: Annotated[dict[str, Step], Field(min_length=1, max_length=STEPS)]
     seed: Annotated[
         int | None,
@@ -123,13 +161,18 @@ class Job(Frozen):
 
     @field_validator("parties")
     @classmethod
-    def _party_names(cls, value: dict[str, Role]) -> dict[str, Role]:
+    def _party_names(cls, value: dict[str, Roles]) -> dict[str, Roles]:
         for party in value:
             try:
                 party_id(party)
             except UserError as error:
                 raise ValueError(error.message) from error
         return value
+
+    @property
+    def first_roles(self) -> dict[str, Role]:
+        """The first role of each party."""
+        return {party: roles[0] for party, roles in self.parties.items()}
 
     def canonical(self) -> dict[str, Any]:
         """Return the plain form that is hashed and signed."""

@@ -7,7 +7,9 @@ from typing import Any, Literal
 from pydantic import Field, JsonValue
 
 from atoll.core import codec
+from atoll.core.names import Seat, addresses, parse_seat, party_of
 from atoll.jobs.definition import Frozen, Job
+from atoll.jobs.participation import Edges
 
 
 class TableFacts(Frozen):
@@ -33,6 +35,9 @@ class Plan(Frozen):
 
     ``tables`` is by party and step, ``owners`` says which parties keep each output,
     ``party_parameters`` holds the filled parameters of each party of a step where they differ.
+    ``seats`` says who takes part in each step (``party:role``), ``edges`` which roles talk to each
+    other there (a step that is not named: all), ``quorum`` how many seats of a role must stay where
+    not all must.
     """
 
     version: Literal[1] = 1
@@ -49,10 +54,35 @@ class Plan(Frozen):
     owners: dict[str, tuple[str, ...]]
     warnings: tuple[str, ...] = ()
     party_parameters: dict[str, dict[str, dict[str, JsonValue]]] = Field(default_factory=dict)
+    seats: dict[str, tuple[str, ...]] = Field(default_factory=dict)
+    edges: dict[str, tuple[str, ...]] = Field(default_factory=dict)
+    quorum: dict[str, dict[str, int]] = Field(default_factory=dict)
+
+    def seats_of(self, step: str) -> tuple[Seat, ...]:
+        """Return the seats of a step; what every job does besides its steps has none."""
+        return tuple(parse_seat(text) for text in self.seats.get(step, ()))
+
+    def peers_of(self, step: str, party: str) -> frozenset[str]:
+        """Return the other parties that a party's seats talk to in a step."""
+        if step not in self.seats:
+            return frozenset(self.job.parties.keys() - {party})
+        edges, roles = Edges.of_plain(self.edges.get(step)), addresses(self.seats_of(step))
+        mine = [address for address in roles if party_of(address) == party]
+        found = {party_of(peer) for address in mine for peer in edges.peers(address, roles)}
+        return frozenset(found - {party})
+
+    def parties_of(self, step: str) -> frozenset[str]:
+        """Return the parties that take part in a step, or in what every job does besides."""
+        if step not in self.seats:
+            return frozenset(self.job.parties)
+        return frozenset(text.partition(":")[0] for text in self.seats[step])
 
     def canonical(self) -> dict[str, Any]:
         """Return the plain form that is hashed and signed."""
-        return {**self.model_dump(mode="json", exclude={"job"}), "job": self.job.canonical()}
+        # Plans from before seats were named keep the digest under which they were signed.
+        absent = {name for name in ("seats", "edges", "quorum") if not getattr(self, name)}
+        whole = self.model_dump(mode="json", exclude={"job", *absent})
+        return {**whole, "job": self.job.canonical()}
 
     def parts(self) -> dict[str, str]:
         """Return the digest of each top-level part, so that a difference can be named."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Literal
@@ -10,6 +10,7 @@ from typing import Any, Literal
 from pydantic import BaseModel
 
 from atoll.core.names import Role
+from atoll.jobs.participation import ALL, VERTICAL, Edges, Participants
 
 # Marks a parameter as a party's own: ``Field(..., json_schema_extra=PARTY_LOCAL)``.
 PARTY_LOCAL: dict[str, Any] = {"party": True}
@@ -33,8 +34,10 @@ class Port:
 
     A kind takes itself and what ends in it: ``model`` takes ``x.model``. ``alternatives``
     are further kinds, ``many`` admits several sources (``port.0``, ``port.1``, …). ``everywhere``
-    asks that each party has one; ``aligned`` that the parties which do agreed on its rows;
-    ``label`` that the guest's has a label, or one with the classes 0 and 1.
+    asks that each seat has one; ``aligned`` that the parties which do agreed on its rows;
+    ``label`` that those with a label's role have one, or one with the classes 0 and 1. ``roles``
+    are those that take the input (None: each). ``only_with`` leaves seats without it out of the
+    step, as in every step in which nobody talks.
     """
 
     kind: str
@@ -45,6 +48,8 @@ class Port:
     everywhere: bool = False
     aligned: bool = False
     label: Literal["", "any", "binary"] = ""
+    roles: frozenset[Role] | None = None
+    only_with: bool = False
 
     @property
     def kinds(self) -> tuple[str, ...]:
@@ -69,7 +74,8 @@ class Schema:
     parameters: type[BaseModel]
     inputs: Mapping[str, Port] = field(default_factory=dict)
     outputs: Mapping[str, str] = field(default_factory=dict)
-    roles: frozenset[Role] = frozenset({Role.GUEST, Role.HOST})
+    roles: Participants = field(default_factory=lambda: VERTICAL)
+    edges: Callable[[Any], Edges] = lambda parameters: ALL
 
     @property
     def party_local(self) -> frozenset[str]:

@@ -10,9 +10,9 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from atoll.core.errors import UserError
-from atoll.core.names import Role
 from atoll.jobs.definition import INPUTS, RESERVED, Job, Step
 from atoll.jobs.errors import DeniedError
+from atoll.jobs.participation import check_counts, seats_of
 from atoll.jobs.schema import KnownSchemas, Port, Schema, Schemas
 
 _SHOWN = 20
@@ -31,18 +31,17 @@ def near(name: str, known: Iterable[str]) -> str:
 def validate(job: Job, schemas: Schemas) -> tuple[str, ...]:
     """Check a whole job and return its steps in the order in which they run.
 
-    Errors: ATL-JOB-002 not one guest, ATL-JOB-003 a reserved name, ATL-JOB-004 unknown component
-    (or the code with which it was refused here), ATL-JOB-005 unknown parameter, ATL-JOB-006
-    parameter out of bounds, ATL-JOB-007 inputs, ATL-JOB-008 a cycle, ATL-JOB-009 a role that a
-    component has no part for, ATL-JOB-015 a parameter that may not differ.
+    Errors: ATL-JOB-002 too few or many seats of a role in a step, ATL-JOB-003 a reserved name,
+    ATL-JOB-004 unknown component (or the code with which it was refused here), ATL-JOB-005 unknown
+    parameter, ATL-JOB-006 parameter out of bounds, ATL-JOB-007 inputs, ATL-JOB-008 a cycle,
+    ATL-JOB-009 a step in which nobody takes part, ATL-JOB-015 a parameter that may not differ.
     """
-    _check_roles(job)
     for name, step in job.steps.items():
         _check_name(name)
         schema = schema_of(name, step, schemas)
-        _check_parties(job, name, schema)
         _check_inputs(job, name, step, schemas)
-        fill(name, step, schema)
+        edges = schema.edges(fill(name, step, schema))
+        check_counts(name, schema.name, seats_of(job.parties, schema.roles, edges), schema.roles)
         _check_overrides(job, name, step, schema)
     return order(job)
 
@@ -64,12 +63,6 @@ def schema_of(name: str, step: Step, schemas: Schemas) -> Schema:
     )
 
 
-def _check_roles(job: Job) -> None:
-    guests = [party for party, role in job.parties.items() if role == Role.GUEST]
-    if len(guests) != 1:
-        raise UserError("ATL-JOB-002", "a vertical job has exactly one guest", place="parties")
-
-
 def _check_name(step: str) -> None:
     # Not a matter of a job's form: jobs from before these names were taken can still be read.
     if step in RESERVED:
@@ -79,18 +72,6 @@ def _check_name(step: str) -> None:
             place=f"steps.{step}",
             hint="give the step another name",
         )
-
-
-def _check_parties(job: Job, name: str, schema: Schema) -> None:
-    for party, role in job.parties.items():
-        if role not in schema.roles:
-            raise UserError(
-                "ATL-JOB-009",
-                f"{schema.name} has no part for the role {role.value}",
-                party=party,
-                place=f"steps.{name}",
-                hint=f"it knows {', '.join(sorted(r.value for r in schema.roles))}",
-            )
 
 
 def _check_inputs(job: Job, name: str, step: Step, schemas: Schemas) -> None:

@@ -18,7 +18,7 @@ import os
 import shutil
 import tempfile
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -31,7 +31,7 @@ from atoll.channel.party import Cancel, Party
 from atoll.components.api import Catalogue
 from atoll.components.scores import Scores
 from atoll.core.errors import PeerError, UserError
-from atoll.core.names import Role, party_id
+from atoll.core.names import Role, Roles, party_id, ranked, roles_text
 from atoll.flow import runner
 from atoll.flow.approving import everything
 from atoll.flow.events import Events
@@ -46,6 +46,7 @@ from atoll.sdk.results import Report
 from atoll.sim import world
 from atoll.table import Table
 
+Held = str | Role | Sequence[str | Role]
 _INSECURE = "ATOLL_INSECURE_SIMULATION"
 
 
@@ -161,14 +162,14 @@ class Federation:
 
     def __init__(
         self,
-        parties: Mapping[str, str | Role],
+        parties: Mapping[str, Held],
         tables: Mapping[str, Mapping[str, Any]] | None = None,
         *,
         catalogue: Catalogue | None = None,
         events: Callable[[str], Events] | None = None,
     ) -> None:
         """Name the parties with their roles. Errors: ATL-NAM-001, ATL-SDK-030."""
-        self._roles = {party_id(name): _role(role) for name, role in parties.items()}
+        self._roles = {party_id(name): _held(roles) for name, roles in parties.items()}
         self._tables = {name: FrameTables({}) for name in self._roles}
         for party, frames in (tables or {}).items():
             for name, data in frames.items():
@@ -180,8 +181,8 @@ class Federation:
 
     @property
     def parties(self) -> dict[str, str]:
-        """Each party's role."""
-        return {name: role.value for name, role in self._roles.items()}
+        """Each party's role, or its roles."""
+        return {name: roles_text(roles) for name, roles in self._roles.items()}
 
     def table(self, party: str, name: str, data: Any) -> Federation:
         """Give a party a table: a frame of pandas or polars, Arrow, a ``Table``, or a file."""
@@ -221,7 +222,7 @@ class Federation:
 
         with _SIMULATION.given():
             try:
-                return world.run(self._roles, live).check().results
+                return world.run(job.first_roles, live).check().results
             except KeyboardInterrupt:
                 for cancel in cancels.values():
                     cancel.request()
@@ -255,7 +256,7 @@ class Federation:
         ledger = Ledger(self._place() / party)
         return PartyOutcome(
             party=party,
-            role=self._roles[party].value,
+            role=roles_text(self._roles[party]),
             plan=done.plan,
             outputs={
                 f"{step}.{name}": value
@@ -295,13 +296,14 @@ class Federation:
         return f"<federation of {', '.join(f'{n} ({r})' for n, r in self.parties.items())}>"
 
 
-def _role(role: str | Role) -> Role:
+def _held(roles: Held) -> Roles:
+    several = [roles] if isinstance(roles, str) else roles
     try:
-        return Role(role)
+        return ranked(Role(role) for role in several)
     except ValueError as error:
         raise UserError(
             "ATL-SDK-030",
-            f"there is no role {str(role)!r}",
+            f"there is no role {str(roles)!r}",
             hint=f"roles: {', '.join(known.value for known in Role)}",
         ) from error
 
@@ -313,13 +315,14 @@ def _installed() -> Catalogue:
 
 
 def local(
-    parties: Mapping[str, str | Role],
+    parties: Mapping[str, Held],
     tables: Mapping[str, Mapping[str, Any]] | None = None,
     *,
     catalogue: Catalogue | None = None,
     events: Callable[[str], Events] | None = None,
 ) -> Federation:
-    """Open parties in one process; ``tables`` are by party and name, ``parties`` say the roles.
+    """Open parties in one process; ``tables`` are by party and name, ``parties`` say the roles,
+    of each one or a list.
 
     ``catalogue`` takes other components than the installed ones, for instance one that is being
     written; ``events`` returns for a party who hears its events. Close it, or use ``with``.

@@ -96,7 +96,7 @@ class _MissingComponent(UserError, AttributeError):
 class Pipeline:
     """Builds a job step by step.
 
-    ``guest`` holds the label; ``host`` and ``arbiter`` take one party or several; ``seed`` repeats
+    Each role takes one party or several, and a party may have several roles; ``seed`` repeats
     the public randomness from run to run (else coins are tossed); ``schemas`` are those of the
     installed catalogue unless given. Errors: ATL-JOB-003 a name that is none.
     """
@@ -105,25 +105,24 @@ class Pipeline:
         self,
         name: str,
         *,
-        guest: str,
+        guest: Parties = None,
         host: Parties = None,
+        client: Parties = None,
         arbiter: Parties = None,
+        aggregator: Parties = None,
+        helper: Parties = None,
         seed: int | None = None,
         schemas: Schemas | None = None,
     ) -> None:
         self._schemas = _installed() if schemas is None else schemas
         self._name = name
         self._seed = seed
-        self._parties = {guest: Role.GUEST.value}
-        for role, parties in ((Role.HOST, host), (Role.ARBITER, arbiter)):
+        self._parties: dict[str, list[str]] = {}
+        given = (guest, host, client, arbiter, aggregator, helper)
+        for role, parties in zip(Role, given, strict=True):
             for party in _listed(parties):
-                self._add_party(party, role)
+                self._parties.setdefault(party, []).append(role.value)
         self._steps: dict[str, dict[str, Any]] = {}
-
-    def _add_party(self, party: str, role: Role) -> None:
-        if party in self._parties:
-            raise UserError("ATL-SDK-002", "a party has two roles", party=party, place="parties")
-        self._parties[party] = role.value
 
     @property
     def name(self) -> str:
@@ -131,9 +130,9 @@ class Pipeline:
         return self._name
 
     @property
-    def parties(self) -> Mapping[str, str]:
-        """Each party's role."""
-        return dict(self._parties)
+    def parties(self) -> Mapping[str, tuple[str, ...]]:
+        """Each party's roles."""
+        return {party: tuple(held) for party, held in self._parties.items()}
 
     @property
     def seed(self) -> int | None:
@@ -242,7 +241,9 @@ class Pipeline:
         made._schemas = known
         made._name = job.name
         made._seed = job.seed
-        made._parties = {party: role.value for party, role in job.parties.items()}
+        made._parties = {
+            party: [role.value for role in roles] for party, roles in job.parties.items()
+        }
         made._steps = {name: plain_step(step) for name, step in job.steps.items()}
         return made
 
@@ -275,7 +276,7 @@ class Pipeline:
         return cls.from_job(read_job(path), schemas)
 
     def __repr__(self) -> str:
-        roles = ", ".join(f"{party} {role}" for party, role in self._parties.items())
+        roles = ", ".join(f"{party} {', '.join(held)}" for party, held in self._parties.items())
         return f"<pipeline {self._name} ({roles}): {' → '.join(self._steps) or 'no steps'}>"
 
 

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import datetime
 import hashlib
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
 import httpx
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 
 from atoll.channel.identity import export_ca, init_party, trust
-from atoll.flow.access import PERMISSIONS, ROLES, Token, tokens, users
+from atoll.flow.access import PERMISSIONS, ROLES, Token, local_actor, tokens, users
 from atoll.flow.api.app import create_app
 from atoll.flow.api.server import Server
 from atoll.flow.api.settings import PREFIX, ApiSettings
@@ -21,7 +26,9 @@ from atoll.flow.node import creating
 from atoll.flow.node.configuration import load
 from atoll.flow.node.folder import NodeFolder
 from atoll.flow.node.node import Node
+from tests.flow.api.probe import PROBE
 
+PASSWORD = "correct horse battery"
 ROWS = "id,x,y\na,1,0\nb,2,1\nc,3,1\n"
 LIMITS = ApiSettings(
     port=0,
@@ -34,6 +41,7 @@ LIMITS = ApiSettings(
     request_seconds=20.0,
     drain_seconds=2.0,
 )
+EVERYTHING = frozenset(PERMISSIONS) | PROBE.permissions.keys()
 FLAGS = {"http.port": "0", "gateway.listen": "127.0.0.1:0", "workers.warm": "0"}
 JOB = {
     "name": "small",
@@ -69,7 +77,15 @@ class Site:
     def person(self, name: str, *roles: str) -> str:
         """Add a user with a token under a name of its own: refusals of one user are damped."""
         _add_user(self.node, name, list(roles))
-        self.tokens[name] = self.token(name, frozenset(PERMISSIONS), 3600.0)
+        self.tokens[name] = self.token(name, EVERYTHING, 3600.0)
+        return name
+
+    def member(self, name: str, *roles: str) -> str:
+        """Add a user who logs in with ``PASSWORD``; return the name."""
+        access = self.node.access
+        first = access.add_user(local_actor(), name, roles) or ""
+        session = access.authenticate(access.login(name, first).token)
+        access.change_password(session, first, PASSWORD)
         return name
 
     def token(self, user: str, scopes: frozenset[str], life: float) -> str:
@@ -127,9 +143,9 @@ def site(root: Path, settings: ApiSettings = LIMITS) -> Iterator[Site]:
     trust(root / "bank", "shop", export_ca(root / "shop"))
     folder = NodeFolder(root / "bank")
     (folder.data / "people.csv").write_text(ROWS)
-    with Node(folder, load(folder.root, flags=FLAGS)) as node:
+    with Node(folder, load(folder.root, flags=FLAGS), [PROBE]) as node:
         node.start()
-        with Server(create_app(node.services, settings), settings) as server:
+        with Server(create_app(node.services, settings, [PROBE]), settings) as server:
             made = Site(node, server, {})
             _people(made)
             with made.client("data owner") as owner:
@@ -139,7 +155,7 @@ def site(root: Path, settings: ApiSettings = LIMITS) -> Iterator[Site]:
 
 
 def _people(made: Site) -> None:
-    everything = frozenset(PERMISSIONS)
+    everything = EVERYTHING
     for role in ROLES:
         name = role.replace(" ", "-")
         _add_user(made.node, name, [role])
@@ -149,3 +165,30 @@ def _people(made: Site) -> None:
     made.tokens["expired"] = made.token("everybody", everything, -1.0)
     made.tokens["narrow"] = made.token("everybody", frozenset({"job.read"}), 3602.0)
     made.tokens["unknown"] = "atoll_" + "x" * 43
+
+
+def certificate(folder: Path) -> tuple[Path, Path]:
+    """Make a certificate of 127.0.0.1 and its key."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "loopback")])
+    now = datetime.datetime.now(datetime.UTC)
+    made = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(1)
+        .not_valid_before(now - datetime.timedelta(hours=1))
+        .not_valid_after(now + datetime.timedelta(hours=1))
+        .add_extension(
+            x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))]), critical=False
+        )
+        .sign(key, hashes.SHA256())
+    )
+    pem = serialization.Encoding.PEM
+    (folder / "cert.pem").write_bytes(made.public_bytes(pem))
+    private = key.private_bytes(
+        pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    (folder / "key.pem").write_bytes(private)
+    return folder / "cert.pem", folder / "key.pem"

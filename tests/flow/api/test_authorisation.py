@@ -11,10 +11,17 @@ import pytest
 
 from atoll.core.errors import InternalError
 from atoll.flow.access import PERMISSIONS, ROLES
-from atoll.flow.api import app as module
-from atoll.flow.api.app import create_app, places
-from atoll.flow.api.permissions import OWN, PUBLIC, ROUTES
-from tests.flow.api.site import Site
+from atoll.flow.api.app import OWN_ROUTES, create_app, mounted_in
+from atoll.flow.api.cookies import CSRF
+from atoll.flow.api.endpoints import OWN, PUBLIC, SAFE
+from atoll.flow.api.mounting import mount
+from atoll.flow.api.routing import Routes
+from tests.flow.api.probe import PROBE
+from tests.flow.api.site import PASSWORD, Site
+
+MOUNTED = mount(OWN_ROUTES, [PROBE])
+TABLE = MOUNTED.permissions
+ROUTES = {place: declared.permission for place, declared in MOUNTED.endpoints.items()}
 
 # What no request below can name exists, so that an allowed request changes nothing.
 _NAMES = {
@@ -46,32 +53,40 @@ def allowed(who: str, permission: str) -> bool:
         return True
     if who == "narrow":
         return permission == "job.read"
-    return who == "everybody" or who in {str(role) for role in PERMISSIONS[permission]}
+    return who == "everybody" or who in {str(role) for role in TABLE[permission]}
 
 
-def test_every_published_address_has_a_row_and_the_reverse(node_site: Site) -> None:
-    app = create_app(node_site.node.services)
-    assert places(app) == set(ROUTES)
+def test_every_address_is_published_as_it_is_declared(node_site: Site) -> None:
+    app = create_app(node_site.node.services, extensions=[PROBE])
     documented = app.openapi()
+    assert mounted_in(app).endpoints == MOUNTED.endpoints
+    assert set(ROUTES) == {
+        f"{method.upper()} {path}"
+        for path, methods in documented["paths"].items()
+        for method in methods
+    }
     for place, permission in ROUTES.items():
         method, path = place.split(" ", 1)
         operation = documented["paths"][path][method.lower()]
         assert ("security" in operation) == (permission != PUBLIC)
         assert operation["operationId"]
         assert operation["summary"]
-        assert permission in PERMISSIONS or permission in {PUBLIC, OWN}
+        assert operation["x-permission"] == permission
+        assert permission in TABLE or permission in {PUBLIC, OWN}
     ids = [op["operationId"] for path in documented["paths"].values() for op in path.values()]
     assert len(set(ids)) == len(ids)
 
 
-def test_an_app_with_a_route_without_a_row_does_not_start(
-    node_site: Site, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    fewer = dict(ROUTES)
-    del fewer["GET /api/v1/me"]
-    monkeypatch.setattr(module, "ROUTES", fewer)
-    with pytest.raises(InternalError, match="ATL-API-009"):
-        create_app(node_site.node.services)
+def test_a_route_of_an_unknown_permission_or_a_second_one_is_not_served() -> None:
+    def tell() -> None:
+        """Tell nothing."""
+
+    unknown, twice = Routes("x"), Routes("x")
+    unknown.get("/x", may="job.explode")(tell)
+    twice.get("/jobs/{other}", may="job.read")(tell)
+    for more in (unknown, twice):
+        with pytest.raises(InternalError, match="ATL-API-009"):
+            mount([*OWN_ROUTES, more])
 
 
 @pytest.mark.parametrize("who", [*OUTSIDERS, *ROLES, "narrow", "everybody"])
@@ -98,8 +113,9 @@ def test_the_matrix(node_site: Site, who: str) -> None:
 
 def test_each_permission_separates_some_roles(node_site: Site) -> None:
     """A matrix in which everybody may do everything would pass above."""
-    used = {permission for permission in ROUTES.values() if permission in PERMISSIONS}
-    held = {p: frozenset(str(role) for role in PERMISSIONS[p]) for p in used}
+    used = {permission for permission in ROUTES.values() if permission in TABLE}
+    assert used >= PERMISSIONS.keys()
+    held = {p: frozenset(str(role) for role in TABLE[p]) for p in used}
     assert sum(len(roles) < len(ROLES) for roles in held.values()) >= len(used) // 2
     for one, other in itertools.combinations(ROLES, 2):
         assert any((one in roles) != (other in roles) for roles in held.values())
@@ -129,3 +145,21 @@ def test_an_unknown_job_of_anyone_looks_like_another_partys(node_site: Site) -> 
         answer = client.get(f"/jobs/{_NAMES['id']}")
         assert answer.status_code == 404
         assert answer.json()["error"]["code"].startswith("ATL-")
+
+
+def test_no_browser_changes_anything_without_its_csrf_token(node_site: Site) -> None:
+    name = node_site.member("zoe", *ROLES)
+    with node_site.client(None) as client:
+        body = {"user": name, "password": PASSWORD}
+        csrf = client.post("/session", json=body).json()["csrf"]
+        changing = [
+            place
+            for place, declared in MOUNTED.endpoints.items()
+            if declared.method not in SAFE and declared.permission != PUBLIC
+        ]
+        assert len(changing) > 30
+        assert {status(client, node_site, place) for place in changing} == {403}
+        assert status(client, node_site, "GET /api/v1/jobs") == 200
+        client.headers[CSRF] = csrf
+        passed = [place for place in changing if place not in _SKIPPED]
+        assert 403 not in {status(client, node_site, place) for place in passed}

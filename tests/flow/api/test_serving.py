@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import datetime
 import json
 import logging
 import socket
@@ -12,16 +11,12 @@ import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
 import httpx
 import jsonschema_rs
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
 
 from atoll.flow.api.app import create_app
 from atoll.flow.api.protocol import PatientProtocol
@@ -29,7 +24,7 @@ from atoll.flow.api.server import Server
 from atoll.flow.api.settings import PREFIX, ApiSettings
 from atoll.flow.node.data.service import DataService
 from atoll.jobs.errors import EnvironmentFault
-from tests.flow.api.site import JOB, LIMITS, Site
+from tests.flow.api.site import JOB, LIMITS, Site, certificate
 
 
 @pytest.fixture
@@ -46,32 +41,6 @@ def served(site: Site, settings: ApiSettings, **services: Any) -> Iterator[Serve
 
 
 # -- starting, stopping, HTTPS --------------------------------------------------------------------
-
-
-def certificate(folder: Path) -> tuple[Path, Path]:
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "loopback")])
-    now = datetime.datetime.now(datetime.UTC)
-    made = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(1)
-        .not_valid_before(now - datetime.timedelta(hours=1))
-        .not_valid_after(now + datetime.timedelta(hours=1))
-        .add_extension(
-            x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))]), critical=False
-        )
-        .sign(key, hashes.SHA256())
-    )
-    pem = serialization.Encoding.PEM
-    (folder / "cert.pem").write_bytes(made.public_bytes(pem))
-    private = key.private_bytes(
-        pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    )
-    (folder / "key.pem").write_bytes(private)
-    return folder / "cert.pem", folder / "key.pem"
 
 
 def test_https(node_site: Site, tmp_path: Path) -> None:

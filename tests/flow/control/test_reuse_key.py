@@ -60,6 +60,9 @@ def plans(draw: st.DrawFn) -> dict[str, Any]:
         "input": draw(st.sampled_from(["read.table", "read.other"])),
         "origin": draw(st.sampled_from([None, f"{JOB_ID}/read/1", f"{JOB_ID}/read/2"])),
         "seed": draw(st.sampled_from([None, 1, 2])),
+        "seats": draw(st.sampled_from([["bank:guest"], ["bank:guest", "shop:host"]])),
+        "edges": draw(st.sampled_from([[], ["guest host"]])),
+        "quorum": draw(st.sampled_from([{"host": 1}, {"host": 2}])),
     }
 
 
@@ -91,6 +94,9 @@ def record_of(chosen: dict[str, Any]) -> JobRecord:
             "certificates": {},
             "estimated_bytes": {},
             "owners": {},
+            "seats": {step: chosen["seats"]},
+            "edges": {step: chosen["edges"]},
+            "quorum": {step: chosen["quorum"]},
         }
     )
     command = StepCommand(1, "reuse" if chosen["origin"] else "start", chosen["origin"])
@@ -151,6 +157,7 @@ def test_a_single_other_field_is_another_key(
 
 # Every field that a task is given: part of the key, or why it cannot change an output.
 KEYED = {"job", "step", "party", "implementation", "component", "parameters", "inputs", "tables"}
+KEYED |= {"seats", "edges", "quorum"}
 OF_THE_RUN = {
     "job_id": "names the job on the wire",
     "attempt": "a running number",
@@ -186,4 +193,7 @@ BASE: dict[str, Any] = {
     "input": "read.table",
     "origin": None,
     "seed": None,
+    "seats": ["bank:guest", "shop:host"],
+    "edges": [],
+    "quorum": {"host": 1},
 }

@@ -14,6 +14,7 @@ from pyarrow import parquet
 
 from atoll.components.reader import READER
 from atoll.core.errors import AtollError, DataError, UserError
+from atoll.core.names import Role
 from atoll.flow.access import Access, Actor, local_actor
 from atoll.flow.node.data.look import LookLimits
 from atoll.flow.node.data.service import DataService, DataSettings
@@ -84,7 +85,7 @@ def test_planning_needs_no_second_look(
     monkeypatch.setattr("atoll.table.read", lambda *_, **__: pytest.fail("read"))
     parameters = READER.parameters.model_validate({"tables": {"bank": "bank"}})
     assert READER.declare is not None
-    declared = READER.declare("bank", "bank", parameters, service.tables())
+    declared = READER.declare("bank", Role.GUEST, parameters, service.tables())
     assert declared is not None
     facts, label = declared.facts, declared.label
     assert (facts.rows, facts.columns, facts.label) == (3, ("x",), "y")

@@ -17,7 +17,7 @@ def loaded_by(statement: str) -> set[str]:
     return set(done.stdout.split())
 
 
-@pytest.mark.parametrize("module", ["atoll.flow.node.__main__", "atoll.flow.node.node"])
+@pytest.mark.parametrize("module", ["atoll.cli.node_process", "atoll.flow.node.node"])
 def test_a_node_is_loaded_without_what_only_tasks_need(module: str) -> None:
     assert loaded_by(f"import {module}") == set()
 

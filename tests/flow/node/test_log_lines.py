@@ -10,7 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from atoll.cli import node_process
 from atoll.flow.node import creating
+from atoll.flow.node.folder import NodeFolder
 from atoll.flow.node.log_lines import JsonLines
 
 QUIET = {"http.port": "0", "gateway.listen": "", "workers.warm": "0"}
@@ -28,7 +30,7 @@ def said(folder: Path, **settings: str) -> list[str]:
     """Start a node that ends at once, and return the lines of its log."""
     wanted = {**QUIET, "queue.kind": "embedded", **settings}
     flags = [f"--set={key}={value}" for key, value in wanted.items()]
-    command = [sys.executable, "-m", "atoll.flow.node", str(folder), "--attached", *flags]
+    command = [*node_process.command(NodeFolder(folder)), "--attached", *flags]
     done = subprocess.run(command, input="", capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
     return done.stderr.splitlines()
@@ -39,12 +41,12 @@ def test_a_node_logs_json_lines_where_it_is_told_to(folder: Path) -> None:
     assert [line["message"] for line in lines if line["level"] == "warning"] == [
         "no setting any more, and without effect: queue.kind: flag (the command line)"
     ]
-    assert ("stopping", "atoll.flow.node") in [(line["message"], line["logger"]) for line in lines]
+    assert ("stopping", "atoll.node") in [(line["message"], line["logger"]) for line in lines]
     assert lines[-1]["time"] >= lines[0]["time"] > 0
 
 
 def test_a_node_logs_text_otherwise_and_no_more_than_its_level(folder: Path) -> None:
-    assert any(line.endswith(" INFO atoll.flow.node stopping") for line in said(folder))
+    assert any(line.endswith(" INFO atoll.node stopping") for line in said(folder))
     assert said(folder, **{"log.level": "error"}) == []
 
 

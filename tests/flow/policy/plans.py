@@ -8,7 +8,7 @@ from typing import Any
 from pydantic import JsonValue
 
 from atoll.components.catalogue import CATALOGUE
-from atoll.core.names import Role
+from atoll.core.names import Role, Roles
 from atoll.flow.planning import build
 from atoll.flow.policy import Grant, GrantLimits
 from atoll.jobs.definition import Job, Step
@@ -18,6 +18,7 @@ from atoll.table.rule import ID_RULE
 NOW = 1_000_000.0
 COLUMNS = ("age", "income", "debt")
 GUEST, HOST, OTHER = "bank", "shop", "telco"
+TABLES: dict[str, JsonValue] = {GUEST: "loans", HOST: "baskets", OTHER: "calls"}
 
 
 def facts(name: str, columns: Iterable[str] = COLUMNS, label: str | None = None) -> TableFacts:
@@ -30,9 +31,8 @@ def facts(name: str, columns: Iterable[str] = COLUMNS, label: str | None = None)
 def steps(trees: int = 4, depth: int = 3, **more: Any) -> dict[str, Step]:
     psi = {"minimum_intersection": more.pop("minimum", 20)}
     boosting = {"trees": trees, "depth": depth, **more}
-    tables: dict[str, JsonValue] = {GUEST: "loans", HOST: "baskets", OTHER: "calls"}
     return {
-        "read": Step(component="reader", parameters={"tables": tables}),
+        "read": Step(component="reader", parameters={"tables": dict(TABLES)}),
         "match": Step(component="psi", inputs={"table": "read.table"}, parameters=psi),
         "hold": Step(component="split", inputs={"table": "match.table"}),
         "train": Step(component="boosting", inputs={"train": "hold.train"}, parameters=boosting),
@@ -41,14 +41,23 @@ def steps(trees: int = 4, depth: int = 3, **more: Any) -> dict[str, Step]:
     }
 
 
+def _bring(step: Step, parties: Mapping[str, Roles]) -> Step:
+    """Return a reader that names the tables of these parties alone; other steps as they are."""
+    if step.component != "reader":
+        return step
+    tables = {p: name for p, name in TABLES.items() if p in parties}
+    return step.model_copy(update={"parameters": {**step.parameters, "tables": tables}})
+
+
 def plan_of(
     chosen: Mapping[str, Step] | None = None,
     hosts: tuple[str, ...] = (HOST,),
     columns: Iterable[str] = COLUMNS,
     name: str = "credit",
 ) -> Plan:
-    parties = {GUEST: Role.GUEST, **dict.fromkeys(hosts, Role.HOST)}
-    job = Job(name=name, parties=parties, steps=dict(chosen or steps()))
+    parties: dict[str, Roles] = {GUEST: (Role.GUEST,), **dict.fromkeys(hosts, (Role.HOST,))}
+    whole = {at: _bring(step, parties) for at, step in (chosen or steps()).items()}
+    job = Job(name=name, parties=parties, steps=whole)
     tables = {
         GUEST: facts("loans", label="y"),
         HOST: facts("baskets", columns),

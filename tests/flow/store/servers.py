@@ -22,7 +22,7 @@ from pathlib import Path
 from sqlalchemy import Engine, create_engine
 from sqlalchemy.pool import NullPool
 
-from tools.databases import find_mariadb, find_postgres
+from tools.programs import find_mariadb, find_postgres
 
 START_SECONDS = 60.0
 

@@ -13,8 +13,8 @@ from atoll.channel.party import Cancel, Party
 from atoll.components.api import Catalogue, Component, Facts, Result, Task, Terms
 from atoll.components.catalogue import CATALOGUE
 from atoll.components.reader import READER
+from atoll.components.taking_part import taking_part
 from atoll.core.message import Message, integer
-from atoll.core.names import Role
 from atoll.flow.events import Events, silent
 from atoll.flow.planning import COIN_STEP, filled
 from atoll.flow.work.artifacts import load
@@ -114,6 +114,7 @@ class Node:
     folder: Path
     tables: Mapping[str, OwnTable]
     results: dict[str, dict[str, Any]] = field(default_factory=dict)
+    all: dict[str, Node] = field(default_factory=dict)
 
     @property
     def outputs(self) -> Path:
@@ -146,6 +147,7 @@ class Node:
                 "inputs": self._inputs(job, step),
                 "tables": dict(self.tables),
                 "seed_path": self._seed(),
+                **meeting(job, step, catalogue, self.all or {self.party: self}),
             }
         return TaskSpec.model_validate({**whole, **changes})
 
@@ -164,6 +166,22 @@ class Node:
         return None if toss is None else self.outputs / toss["outputs"]["seed"]["digest"]
 
 
+def meeting(
+    job: Job, step: str, catalogue: Catalogue, places: Mapping[str, Node]
+) -> dict[str, Any]:
+    """Return who takes part in a step, given what each has by now, and who talks to whom."""
+    component, parameters = catalogue[job.steps[step].component], filled(job, catalogue)[step]
+    held: dict[str, list[str]] = {}
+    for port, source in job.steps[step].inputs.items():
+        at, _, output = source.partition(".")
+        made = {p: place.results.get(at, {}).get("outputs", {}) for p, place in places.items()}
+        held[port] = [party for party, outputs in made.items() if output in outputs]
+    seats = taking_part(step, component, job.parties, parameters, held)
+    edges = component.edges_of(parameters)
+    quorum = component.quorum(parameters)
+    return {"seats": tuple(map(str, seats)), "edges": edges.plain(), "quorum": dict(quorum)}
+
+
 def node(party: str, folder: Path, tables: Mapping[str, Table]) -> Node:
     """Make a party with its tables in files."""
     mine = folder / party
@@ -179,7 +197,10 @@ def node(party: str, folder: Path, tables: Mapping[str, Table]) -> Node:
 
 
 def nodes(folder: Path, tables: Mapping[str, Mapping[str, Table]]) -> dict[str, Node]:
-    return {party: node(party, folder, held) for party, held in tables.items()}
+    found = {party: node(party, folder, held) for party, held in tables.items()}
+    for made in found.values():
+        made.all = found
+    return found
 
 
 def play(
@@ -191,7 +212,7 @@ def play(
     cancelled: frozenset[str] = frozenset(),
 ) -> world.World:
     """Run one step as all parties over memory transports."""
-    roles = {party: Role(spec.job.parties[party]) for party, spec in specs.items()}
+    roles = {party: spec.job.first_roles[party] for party, spec in specs.items()}
 
     def live(party: Party) -> dict[str, Any]:
         cancel = Cancel()
@@ -214,5 +235,6 @@ def play_job(job: Job, places: Mapping[str, Node], catalogue: Catalogue = CATALO
     """Run a whole job, step after step."""
     for step in (COIN_STEP, *order(job)):
         specs = {party: at.spec(job, step, catalogue) for party, at in places.items()}
+        specs = {party: spec for party, spec in specs.items() if spec.mine}
         for party, result in play(specs, catalogue).check().results.items():
             places[party].results[step] = result

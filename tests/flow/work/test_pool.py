@@ -80,6 +80,8 @@ def spec(folder: Path, act: str, *, job_id: str = little.JOB_ID, **changes: Any)
     )
     whole: dict[str, Any] = {
         "job_id": job_id,
+        # Whoever sits alone needs no gateway.
+        "seats": ("bank:guest",),
         "job": job,
         "step": "act",
         "attempt": 0,

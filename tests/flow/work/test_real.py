@@ -9,7 +9,6 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -51,19 +50,21 @@ class Site:
         found = {}
         for party, place in self.places.items():
             node = self.made[party]
-            peers = {other: True for other in self.places if other != party}
-            token = new_token()
-            socket = node.folder / f"{party}{self.attempt}.work"
-            node.gateway.register(label, token, socket, list(peers))
-            gateway = Gateway(
-                socket=node.socket,
-                own_socket=socket,
-                token=token.hex(),
-                label=label,
-                dialable=peers,
-            )
-            changes: dict[str, Any] = {"gateway": gateway, "limits": LIMITS}
-            spec = place.spec(job, step, CATALOGUE, attempt=self.attempt, **changes)
+            spec = place.spec(job, step, CATALOGUE, attempt=self.attempt, limits=LIMITS)
+            if not spec.mine:
+                continue
+            if spec.peers:
+                token = new_token()
+                socket = node.folder / f"{party}{self.attempt}.work"
+                node.gateway.register(label, token, socket, sorted(spec.peers))
+                gateway = Gateway(
+                    socket=node.socket,
+                    own_socket=socket,
+                    token=token.hex(),
+                    label=label,
+                    dialable=dict.fromkeys(spec.peers, True),
+                )
+                spec = spec.model_copy(update={"gateway": gateway})
             worker, ear = self.pools[party].lease(little.JOB_ID), Ear()
             worker.submit(spec, ear)
             found[party] = (worker, ear)

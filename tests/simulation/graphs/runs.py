@@ -122,7 +122,7 @@ def play(graph: Graph) -> Ending:
         planning.check(job, CATALOGUE)
     except AtollError as error:
         return Ending(graph, None, refused=error, causes=(error,))
-    roles = {name: role.value for name, role in job.parties.items()}
+    roles = dict(job.parties)
     with seeded(graph.number), watched() as worlds, local(roles, graph.tables) as parties:
         return _play(graph, job, parties, worlds)
 

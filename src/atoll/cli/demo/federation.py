@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import socket
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -14,6 +13,7 @@ from pathlib import Path
 
 from atoll.channel.identity import export_ca, trust
 from atoll.cli.demo.data import GUEST, HOST, LABEL, Shares
+from atoll.cli.node_process import command
 from atoll.core.errors import InternalError
 from atoll.flow.node import creating, process
 from atoll.flow.node.folder import NodeFolder
@@ -75,7 +75,8 @@ def federation(folder: Path, shares: Shares, *, keep: bool = False) -> Iterator[
 def _start(made: Federation, attached: list[subprocess.Popen[bytes]], *, keep: bool) -> None:
     if keep:
         with ThreadPoolExecutor() as pool:
-            starting = {p: pool.submit(process.up, made.node(p)) for p in PARTIES}
+            nodes = {party: made.node(party) for party in PARTIES}
+            starting = {p: pool.submit(process.up, at, command(at)) for p, at in nodes.items()}
         made.running = {party: future.result() for party, future in starting.items()}
         return
     for party in PARTIES:
@@ -83,7 +84,7 @@ def _start(made: Federation, attached: list[subprocess.Popen[bytes]], *, keep: b
         with node.log.open("ab") as log:
             attached.append(
                 subprocess.Popen(  # noqa: S603 -- our own interpreter and folder
-                    [sys.executable, "-m", "atoll.flow.node", str(node.root), "--attached"],
+                    [*command(node), "--attached"],
                     stdin=subprocess.PIPE,
                     stdout=log,
                     stderr=log,

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from atoll.cli import node_process
 from atoll.cli.node.options import chosen, flags, folder_option, json_option, set_option
 from atoll.cli.talk import give, give_json, say
 from atoll.flow.node.configuration import load
@@ -24,7 +25,8 @@ def command(folder: Path | None, settings: tuple[str, ...], as_json: bool, timeo
     # A node that works is not stopped for settings that do not.
     load(at.root, flags=flags(settings))
     down(at, seconds=timeout)
-    found = up(at, flags=flags(settings), seconds=timeout, tell=say)
+    command = node_process.command(at)
+    found = up(at, command, flags=flags(settings), seconds=timeout, tell=say)
     if as_json:
         give_json({"pid": found.pid, "url": found.url})
     else:

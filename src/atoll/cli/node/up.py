@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from atoll.cli import node_process
 from atoll.cli.node.options import chosen, flags, folder_option, json_option, set_option
 from atoll.cli.talk import give, give_json, say
 from atoll.flow.node.process import up
@@ -23,10 +24,9 @@ def command(
     """Start the node and wait until it answers."""
     at = chosen(folder)
     if foreground:
-        from atoll.flow.node.__main__ import main
-
-        return main([str(at.root), *(f"--set={text}" for text in settings)])
-    found = up(at, flags=flags(settings), seconds=timeout, tell=say)
+        return node_process.main([str(at.root), *(f"--set={text}" for text in settings)])
+    command = node_process.command(at)
+    found = up(at, command, flags=flags(settings), seconds=timeout, tell=say)
     if as_json:
         give_json({"pid": found.pid, "url": found.url})
     else:

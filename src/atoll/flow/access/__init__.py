@@ -12,7 +12,13 @@ if TYPE_CHECKING:
     from atoll.flow.access.door import AccessSettings, Login
     from atoll.flow.access.errors import ThrottledError, UnauthenticatedError
     from atoll.flow.access.passwords import Passwords
-    from atoll.flow.access.permissions import PERMISSIONS, ROLES, UserRole, permissions_of
+    from atoll.flow.access.permissions import (
+        PERMISSIONS,
+        ROLES,
+        PermissionTable,
+        UserRole,
+        permissions_of,
+    )
     from atoll.flow.access.service import Access, local_actor
     from atoll.flow.access.tokens import Token
     from atoll.flow.access.users import User
@@ -27,6 +33,7 @@ __all__ = [
     "AuditLog",
     "Login",
     "Passwords",
+    "PermissionTable",
     "ThrottledError",
     "Token",
     "UnauthenticatedError",
@@ -47,6 +54,7 @@ __getattr__ = lazily(
         "Login": "door",
         "PERMISSIONS": "permissions",
         "Passwords": "passwords",
+        "PermissionTable": "permissions",
         "ROLES": "permissions",
         "SYSTEM": "actors",
         "ThrottledError": "errors",

@@ -2,34 +2,35 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
-from atoll.flow.access.permissions import PERMISSIONS, permissions_of
-
-EVERYTHING: frozenset[str] = frozenset(PERMISSIONS)
+from atoll.flow.access.permissions import PERMISSIONS, PermissionTable, permissions_of
 
 
 @dataclass(frozen=True)
 class Actor:
     """A person (or program with a person's token) whose token was checked.
 
-    ``scopes`` are the permissions that the token may use; ``token`` is its id, ``session`` says
-    that it came from a login. With ``must_change`` only the password may be changed.
+    ``scopes`` are the permissions that the token may use (None: all); ``token`` is its id,
+    ``session`` says that it came from a login. With ``must_change`` only the password may be
+    changed. ``table`` says what roles may do at this node.
     """
 
     user: str
     roles: frozenset[str]
-    scopes: frozenset[str] = EVERYTHING
+    scopes: frozenset[str] | None = None
     token: str = ""
     session: bool = True
     must_change: bool = False
     expires: float = 0.0
+    table: PermissionTable = field(default_factory=lambda: PERMISSIONS, compare=False, repr=False)
 
     @cached_property
     def permissions(self) -> frozenset[str]:
         """What the actor may do: what its roles may, as far as the token's scopes go."""
-        return permissions_of(self.roles) & self.scopes
+        held = permissions_of(self.roles, self.table)
+        return held if self.scopes is None else held & self.scopes
 
     def allows(self, permission: str) -> bool:
         """Say whether the actor may do this."""

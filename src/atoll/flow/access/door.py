@@ -15,7 +15,7 @@ from atoll.flow.access.actors import Actor
 from atoll.flow.access.audit import AuditLog
 from atoll.flow.access.errors import DeniedError, ThrottledError, UnauthenticatedError
 from atoll.flow.access.passwords import Passwords, check_rules
-from atoll.flow.access.permissions import PERMISSIONS
+from atoll.flow.access.permissions import PERMISSIONS, PermissionTable
 from atoll.flow.access.throttle import Throttle
 from atoll.flow.access.tokens import Token
 from atoll.flow.access.users import User
@@ -28,9 +28,14 @@ _DAY = 86400.0
 
 @dataclass(frozen=True)
 class AccessSettings:
-    """How long things hold (seconds, days), and how many failures are free of a wait."""
+    """How long things hold (seconds, days), and how many failures are free of a wait.
+
+    A session ends ``session_seconds`` after its login, a browser's also when it was not used for
+    ``idle_seconds`` (a minute more or less: uses are noted once a minute).
+    """
 
     session_seconds: float = 12 * 3600.0
+    idle_seconds: float = 3600.0
     token_days: int = 365
     most_tokens: int = 100
     free_failures: int = 5
@@ -60,7 +65,10 @@ class Door:
         passwords: Passwords | None = None,
         random: SecretRandom | None = None,
         wall: Callable[[], float] = time.time,
+        permissions: PermissionTable = PERMISSIONS,
     ) -> None:
+        self.permissions = permissions
+        self._known = frozenset(permissions)
         self.audit = AuditLog(database, wall)
         self._database = database
         self._settings = settings or AccessSettings()
@@ -79,8 +87,9 @@ class Door:
         )
         self._used: dict[str, float] = {}
 
-    def login(self, user: str, password: str, *, client: str = "") -> Login:
-        """Check a password and open a session. ``client`` is the address that asks.
+    def login(self, user: str, password: str, *, client: str = "", browser: bool = False) -> Login:
+        """Check a password and open a session, perhaps a ``browser``'s. ``client`` is the address
+        that asks.
 
         Errors: ATL-ACC-001 not known, ATL-ACC-004 too many failures.
         """
@@ -88,7 +97,7 @@ class Door:
         found = self._check(user, password, client, "login")
         self._admitted(user, client)
         now = self._wall()
-        secret, made = self._session(user, now)
+        secret, made = self._session(tokens.BROWSER if browser else tokens.SESSION, user, now)
         fresh = None
         if self._passwords.outdated(found.password or ""):
             fresh = self._passwords.hash(password)
@@ -106,20 +115,18 @@ class Door:
         self._database.write(work)
         return Login(secret, made.expires)
 
-    def authenticate(self, token: str, *, client: str = "") -> Actor:
-        """Return whose token this is, with the roles held now. Errors: ATL-ACC-002."""
+    def authenticate(self, token: str, *, client: str = "", browser: bool = False) -> Actor:
+        """Return whose token (or ``browser``'s session) this is, with the roles held now.
+
+        Errors: ATL-ACC-002.
+        """
         hashed = tokens.digest(token)
-        now = self._wall()
-
-        def work(connection: Connection) -> tuple[Token, User] | None:
-            found = tokens.by_hash(connection, hashed) if hashed else None
-            person = users.find(connection, found.user) if found else None
-            if found is None or person is None or person.disabled or found.expires <= now:
-                return None
-            return found, person
-
-        pair = self._database.read(work)
-        if pair is None:
+        actor = None
+        if hashed is not None:
+            actor = self._actor(
+                lambda c: tokens.by_hash(c, hashed, self._known), browser=browser, used=True
+            )
+        if actor is None:
             self.audit.refused(
                 "anonymous", "session.use", code="ATL-ACC-002", source=client, client=client or None
             )
@@ -128,8 +135,39 @@ class Door:
                 "the token is unknown, expired or revoked",
                 hint="log in again, or make a new token",
             )
+        return actor
+
+    def current(self, actor: Actor) -> Actor | None:
+        """Return an actor with the roles of now, None once its token holds no longer.
+
+        Unlike ``authenticate`` this is no use of the token.
+        """
+        if not actor.token:
+            return actor
+        return self._actor(lambda c: tokens.by_id(c, actor.token, self._known))
+
+    def _actor(
+        self,
+        find: Callable[[Connection], Token | None],
+        *,
+        browser: bool | None = None,
+        used: bool = False,
+    ) -> Actor | None:
+        now = self._wall()
+
+        def work(connection: Connection) -> tuple[Token, User] | None:
+            found = find(connection)
+            person = users.find(connection, found.user) if found else None
+            if found is None or person is None or person.disabled or not self._holds(found, now):
+                return None
+            return found, person
+
+        pair = self._database.read(work)
+        if pair is None or browser not in {None, pair[0].browser}:
+            return None
         found, person = pair
-        self._touch(found, now)
+        if used:
+            self._touch(found, now)
         return Actor(
             user=person.name,
             roles=person.roles,
@@ -138,7 +176,14 @@ class Door:
             session=found.session,
             must_change=person.must_change,
             expires=found.expires,
+            table=self.permissions,
         )
+
+    def _holds(self, token: Token, now: float) -> bool:
+        """Say whether a token has neither expired nor, a browser's, lain idle for too long."""
+        last = max(self._used.get(token.id, 0.0), token.used or 0.0, token.created)
+        idle = token.browser and now - last > self._settings.idle_seconds
+        return token.expires > now and not idle
 
     def logout(self, actor: Actor) -> None:
         """End the session (or revoke the token) that the actor came with."""
@@ -155,7 +200,7 @@ class Door:
 
         Errors: ATL-ACC-002 nobody, ATL-ACC-003 not allowed, ATL-ACC-006 the password first.
         """
-        if permission not in PERMISSIONS:
+        if permission not in self.permissions:
             raise KeyError(permission)
         if actor is None:
             self.audit.refused("anonymous", permission, target, code="ATL-ACC-002")
@@ -171,7 +216,7 @@ class Door:
                 code, "the password must be changed first", hint="atoll user password"
             )
         raise DeniedError(
-            code, f"this needs the permission {permission}", hint=_who_may(permission)
+            code, f"this needs the permission {permission}", hint=self._who_may(permission)
         )
 
     def change_password(self, actor: Actor, old: str, new: str, *, client: str = "") -> None:
@@ -244,11 +289,15 @@ class Door:
             client=client or None,
         )
 
-    def _session(self, user: str, now: float) -> tuple[str, Token]:
+    def _who_may(self, permission: str) -> str:
+        roles = ", ".join(sorted(self.permissions[permission]))
+        return f"it comes with the roles: {roles}; a token must also have it among its scopes"
+
+    def _session(self, name: str, user: str, now: float) -> tuple[str, Token]:
         secret = tokens.new_secret(self._random)
         made = Token(
             id=self._identifier(),
-            name=tokens.SESSION,
+            name=name,
             user=user,
             scopes=frozenset(),
             session=True,
@@ -278,11 +327,6 @@ def _throttled(wait: float) -> ThrottledError:
         retry_after=wait,
         hint=f"try again in {max(1, round(wait))} seconds",
     )
-
-
-def _who_may(permission: str) -> str:
-    roles = ", ".join(sorted(PERMISSIONS[permission]))
-    return f"it comes with the roles: {roles}; a token must also have it among its scopes"
 
 
 def _leave_room(connection: Connection, user: str, now: float) -> None:

@@ -1,7 +1,8 @@
 """Who may do what: a literal table, and nothing else decides.
 
 A permission is ``thing.action``. Roles are sets of permissions; a person may hold several roles,
-and a token may hold fewer permissions (scopes) than its person, never more.
+and a token may hold fewer permissions (scopes) than its person, never more. What a node mounts
+beside its own API may bring permissions of its own: the node's table then has more rows.
 """
 
 from __future__ import annotations
@@ -27,7 +28,9 @@ _VIEWER, _MODELLER, _OWNER = UserRole.VIEWER, UserRole.MODELLER, UserRole.DATA_O
 _APPROVER, _AUDITOR, _ADMINISTRATOR = UserRole.APPROVER, UserRole.AUDITOR, UserRole.ADMINISTRATOR
 _ALL = frozenset(UserRole)
 
-PERMISSIONS: Mapping[str, frozenset[UserRole]] = {
+PermissionTable = Mapping[str, frozenset[UserRole]]
+
+PERMISSIONS: PermissionTable = {
     "job.read": _ALL,
     "job.submit": frozenset({_MODELLER}),
     "job.stop": frozenset({_MODELLER, _OWNER, _APPROVER, _ADMINISTRATOR}),
@@ -56,7 +59,7 @@ PERMISSIONS: Mapping[str, frozenset[UserRole]] = {
 }
 
 
-def permissions_of(roles: Iterable[str]) -> frozenset[str]:
+def permissions_of(roles: Iterable[str], table: PermissionTable = PERMISSIONS) -> frozenset[str]:
     """Return what these roles may do together; an unknown role adds nothing."""
     held = frozenset(roles)
-    return frozenset(name for name, allowed in PERMISSIONS.items() if held & allowed)
+    return frozenset(name for name, allowed in table.items() if held & allowed)

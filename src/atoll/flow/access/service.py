@@ -14,7 +14,7 @@ from atoll.flow.access.actors import SYSTEM, Actor
 from atoll.flow.access.door import Door
 from atoll.flow.access.errors import ConflictError, DeniedError, NotFoundError
 from atoll.flow.access.passwords import check_rules
-from atoll.flow.access.permissions import PERMISSIONS, ROLES, UserRole
+from atoll.flow.access.permissions import PERMISSIONS, ROLES, PermissionTable, UserRole
 from atoll.flow.access.tokens import Token
 from atoll.flow.access.users import User
 from atoll.flow.store.paging import MOST, Page
@@ -207,7 +207,7 @@ class Access(Door):
     def _check_token(
         self, actor: Actor, name: str, wanted: frozenset[str], days: float
     ) -> tuple[frozenset[str], float]:
-        if not wanted or not wanted <= PERMISSIONS.keys():
+        if not wanted or not wanted <= self.permissions.keys():
             raise UserError("ATL-ACC-010", "there is no such scope, or none", place="scopes")
         named = 0 < len(name) <= _NAME and name.isprintable()
         if not 0 < days <= self._settings.token_days or not named:
@@ -234,7 +234,8 @@ class Access(Door):
         if name != actor.user:
             self.require(actor, "user.read", name)
         now = self._wall()
-        return self._database.read(lambda connection: tokens.of_user(connection, name, now))
+        found = self._database.read(lambda c: tokens.of_user(c, name, now, self._known))
+        return [token for token in found if self._holds(token, now)]
 
     def revoke_token(self, actor: Actor, identifier: str) -> None:
         """Revoke a token or session of one's own; another's needs ``user.write``.
@@ -270,9 +271,9 @@ class Access(Door):
             raise
 
 
-def local_actor() -> Actor:
+def local_actor(table: PermissionTable = PERMISSIONS) -> Actor:
     """Return who asks where access control is off: somebody on this machine, with every role."""
-    return Actor("local", frozenset(ROLES))
+    return Actor("local", frozenset(ROLES), table=table)
 
 
 __all__ = ["FIRST", "Access", "local_actor"]

@@ -1,4 +1,8 @@
-"""Tokens as rows: sessions of a login and API tokens of a person. Only their SHA-256 is stored."""
+"""Tokens as rows: sessions of a login and API tokens of a person. Only their SHA-256 is stored.
+
+``known`` is what may be done at a node: a session's scopes are all of it, and what a token names
+beyond it counts for nothing.
+"""
 
 from __future__ import annotations
 
@@ -12,15 +16,18 @@ from typing import Any
 from sqlalchemy import Connection, delete, func, insert, select, update
 
 from atoll.core.random import SecretRandom
-from atoll.flow.access.actors import EVERYTHING
+from atoll.flow.access.permissions import PERMISSIONS
 from atoll.flow.store.schema import tokens
 
 PREFIX = "atoll_"
 SECRET_BYTES = 32
 SESSION = "session"
+BROWSER = "browser session"
 _SHAPE = re.compile(r"atoll_[A-Za-z0-9_-]{43}")
 _IDENTIFIER = re.compile(r"[0-9a-f]{16}")
 _WHOLE = ["*"]
+_KNOWN = frozenset(PERMISSIONS)
+_MOST = 200
 
 
 @dataclass(frozen=True)
@@ -35,6 +42,11 @@ class Token:
     expires: float
     created: float
     used: float | None = None
+
+    @property
+    def browser(self) -> bool:
+        """Whether it is a browser's: then it counts in a cookie and nowhere else."""
+        return self.session and self.name == BROWSER
 
     def to_dict(self) -> dict[str, Any]:
         """Return what may be shown."""
@@ -80,14 +92,14 @@ def add(connection: Connection, token: Token, hashed: str) -> None:
     )
 
 
-def _token(row: Any) -> Token:
+def _token(row: Any, known: frozenset[str] = _KNOWN) -> Token:
     scopes = json.loads(row.scopes)
     session = scopes == _WHOLE
     return Token(
         id=row.id,
         name=row.name,
         user=row.user,
-        scopes=EVERYTHING if session else frozenset(scopes) & EVERYTHING,
+        scopes=known if session else known.intersection(scopes),
         session=session,
         expires=row.expires or 0.0,
         created=row.created,
@@ -95,25 +107,27 @@ def _token(row: Any) -> Token:
     )
 
 
-def by_hash(connection: Connection, hashed: str) -> Token | None:
+def by_hash(connection: Connection, hashed: str, known: frozenset[str] = _KNOWN) -> Token | None:
     """Return the token of this hash, or None."""
     row = connection.execute(select(tokens).where(tokens.c.hash == hashed)).first()
-    return None if row is None else _token(row)
+    return None if row is None else _token(row, known)
 
 
-def by_id(connection: Connection, identifier: str) -> Token | None:
+def by_id(connection: Connection, identifier: str, known: frozenset[str] = _KNOWN) -> Token | None:
     """Return the token of this id, or None."""
     if not _IDENTIFIER.fullmatch(identifier):
         return None
     row = connection.execute(select(tokens).where(tokens.c.id == identifier)).first()
-    return None if row is None else _token(row)
+    return None if row is None else _token(row, known)
 
 
-def of_user(connection: Connection, user: str, now: float, limit: int = 200) -> list[Token]:
+def of_user(
+    connection: Connection, user: str, now: float, known: frozenset[str] = _KNOWN
+) -> list[Token]:
     """Return a user's tokens that still hold, newest first."""
     query = select(tokens).where(tokens.c.user == user, tokens.c.expires > now)
-    query = query.order_by(tokens.c.created.desc(), tokens.c.id).limit(limit)
-    return [_token(row) for row in connection.execute(query)]
+    query = query.order_by(tokens.c.created.desc(), tokens.c.id).limit(_MOST)
+    return [_token(row, known) for row in connection.execute(query)]
 
 
 def count_of(connection: Connection, user: str) -> int:

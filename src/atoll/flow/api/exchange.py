@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from atoll.flow.access import Actor
+from atoll.flow.api.endpoints import Endpoint
 
 _KEY = "atoll.exchange"
 
@@ -22,7 +23,8 @@ class Exchange:
     id: str = field(default_factory=lambda: secrets.token_hex(8))
     begun: float = field(default_factory=time.monotonic)
     actor: Actor | None = None
-    place: str = ""
+    by_cookie: bool = False
+    endpoint: Endpoint | None = None
     operation: str = ""
     target: str = ""
     status: int = 0

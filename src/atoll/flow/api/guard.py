@@ -10,11 +10,12 @@ from fastapi.concurrency import run_in_threadpool
 from fastapi.routing import APIRoute
 
 from atoll.core.errors import InternalError
-from atoll.flow.access import Actor, UnauthenticatedError, local_actor
+from atoll.flow.access import Access, Actor, UnauthenticatedError, local_actor
+from atoll.flow.api import cookies
 from atoll.flow.api.body import StrictRequest
+from atoll.flow.api.endpoints import OWN, PUBLIC, Endpoint
 from atoll.flow.api.exchange import Exchange
 from atoll.flow.api.idempotency import Idempotency
-from atoll.flow.api.permissions import OWN, PUBLIC, ROUTES, SECRET, STREAMED
 from atoll.flow.api.services import Services
 
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]
@@ -23,28 +24,31 @@ _SCHEME = "bearer "
 
 
 class GuardedRoute(APIRoute):
-    """A route that authenticates and asks its row of the table before it reads the body."""
+    """A route that asks who it is, and what it declares, before it reads the body."""
+
+    def __init__(
+        self, path: str, endpoint: Callable[..., Any], *, declared: Endpoint, **framework: Any
+    ) -> None:
+        self.declared = declared
+        super().__init__(path, endpoint, **framework)
 
     def get_route_handler(self) -> Handler:
-        """Wrap the framework's handler. Errors: ATL-API-009 if the route has no row."""
+        """Wrap the framework's handler."""
         inner = super().get_route_handler()
-        places = [f"{method} {self.path}" for method in sorted(self.methods or ())]
-        place = places[0]
-        if len(places) != 1 or place not in ROUTES:
-            raise InternalError("ATL-API-009", f"no permission is named for {places}")
+        declared = self.declared
 
         async def handle(request: Request) -> Response:
             exchange = Exchange.of(request.scope)
-            exchange.place, exchange.operation = place, self.unique_id
+            exchange.endpoint, exchange.operation = declared, self.unique_id
             exchange.target = "/".join(str(value) for value in request.path_params.values())
-            await _admit(request, exchange, ROUTES[place])
+            await _admit(request, exchange, declared.permission)
             strict = StrictRequest(request.scope, request.receive)
             if self.body_field is not None:
                 await strict.load()
             # Without a user a key would be everybody's.
-            if request.method == "POST" and exchange.actor and place not in STREAMED:
+            if request.method == "POST" and exchange.actor and not declared.streamed:
                 memory: Idempotency = request.app.state.idempotency
-                return await memory.once(strict, exchange, inner, secret=place in SECRET)
+                return await memory.once(strict, exchange, inner, secret=declared.secret)
             return await inner(strict)
 
         return handle
@@ -54,16 +58,41 @@ async def _admit(request: Request, exchange: Exchange, permission: str) -> None:
     if permission == PUBLIC:
         return
     services: Services = request.app.state.services
-    if request.app.state.settings.authentication:
-        token = bearer(request.headers.get("authorization", ""))
-        access, client = services.access, client_of(request)
-        actor = await run_in_threadpool(lambda: access.authenticate(token, client=client))
-    else:
-        actor = local_actor()
-    exchange.actor = actor
+    actor = exchange.actor = await _who(request, exchange, services.access)
     if permission != OWN and not actor.allows(permission):
         target = exchange.target
         await run_in_threadpool(lambda: services.access.require(actor, permission, target))
+
+
+async def _who(request: Request, exchange: Exchange, access: Access) -> Actor:
+    """Return who asks: by a header, else by a browser's cookie, which proves less on its own."""
+    if not request.app.state.settings.authentication:
+        cookies.check_origin(request)
+        return local_actor(access.permissions)
+    header, secret = request.headers.get("authorization"), cookies.read(request)
+    client = client_of(request)
+    if header is not None or secret is None:
+        token = bearer(header or "")
+        return await run_in_threadpool(lambda: access.authenticate(token, client=client))
+    actor = await run_in_threadpool(
+        lambda: access.authenticate(secret, client=client, browser=True)
+    )
+    # The refusals below are this user's in the audit log.
+    exchange.actor, exchange.by_cookie = actor, True
+    cookies.check_origin(request)
+    cookies.check_token(request, secret)
+    return actor
+
+
+async def still_allowed(request: Request) -> bool:
+    """Say whether who was let in some time ago would be let in now; it counts as no use."""
+    exchange = Exchange.of(request.scope)
+    actor, declared = exchange.actor, exchange.endpoint
+    if actor is None or declared is None or declared.permission == PUBLIC:
+        return True
+    access: Access = request.app.state.services.access
+    now = await run_in_threadpool(lambda: access.current(actor))
+    return now is not None and (declared.permission == OWN or now.allows(declared.permission))
 
 
 def client_of(request: Request) -> str:

@@ -1,16 +1,16 @@
-"""How large a body may be and how long it may take, by the address that it is sent to."""
+"""How large a body may be and how long it may take, by what its address declares."""
 
 from __future__ import annotations
 
-import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 
-from atoll.flow.api.settings import PREFIX, ApiSettings
+from starlette.routing import compile_path
 
-_CONTENT = re.compile(re.escape(PREFIX) + r"/data/[^/]+/content")
+from atoll.flow.api.endpoints import Body, Endpoint
+from atoll.flow.api.settings import ApiSettings
+
 _NO_BODY = 4096
-_LOGIN = f"{PREFIX}/login"
-_IMPORT = f"{PREFIX}/models/import"
 
 
 @dataclass(frozen=True)
@@ -22,15 +22,32 @@ class Bounds:
     answer_seconds: float
 
 
-def bounds_of(method: str, path: str, settings: ApiSettings) -> Bounds:
-    """Return the bounds of a request."""
-    slow = settings.upload_seconds
-    if method == "PUT" and _CONTENT.fullmatch(path):
-        return Bounds(settings.upload_bytes, slow, slow)
-    if method == "POST" and path == _IMPORT:
-        return Bounds(settings.archive_bytes, slow, slow)
-    if path == _LOGIN:
-        # Anybody may send these, so they are small.
-        return Bounds(_NO_BODY, settings.stall_seconds, settings.request_seconds)
-    largest = _NO_BODY if method in {"GET", "HEAD", "OPTIONS", "DELETE"} else settings.body_bytes
-    return Bounds(largest, settings.body_seconds, settings.request_seconds)
+class Limits:
+    """The bounds of every request, known before a byte of its body is read."""
+
+    def __init__(self, settings: ApiSettings, endpoints: Iterable[Endpoint]) -> None:
+        self.settings = settings
+        self._apart = [
+            (one.method, compile_path(one.path)[0], one.body)
+            for one in endpoints
+            if one.body != "json"
+        ]
+
+    def of(self, method: str, path: str) -> Bounds:
+        """Return the bounds of a request."""
+        for other, pattern, body in self._apart:
+            if method == other and pattern.fullmatch(path):
+                return self._bounds(body)
+        if method in {"GET", "HEAD", "OPTIONS", "DELETE"}:
+            return self._within(_NO_BODY)
+        return self._within(self.settings.body_bytes)
+
+    def _bounds(self, body: Body) -> Bounds:
+        told = self.settings
+        if body == "small":
+            return Bounds(_NO_BODY, told.stall_seconds, told.request_seconds)
+        largest = told.upload_bytes if body == "upload" else told.archive_bytes
+        return Bounds(largest, told.upload_seconds, told.upload_seconds)
+
+    def _within(self, largest: int) -> Bounds:
+        return Bounds(largest, self.settings.body_seconds, self.settings.request_seconds)

@@ -14,12 +14,11 @@ from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from atoll.core.errors import AtollError
+from atoll.flow.api.endpoints import SAFE
 from atoll.flow.api.errors import StatusError, answer, fault
 from atoll.flow.api.exchange import Exchange
-from atoll.flow.api.limits import Bounds, bounds_of
-from atoll.flow.api.permissions import WATCHED
+from atoll.flow.api.limits import Bounds, Limits
 from atoll.flow.api.places import shown
-from atoll.flow.api.settings import ApiSettings
 
 log = logging.getLogger("atoll.api.access")
 
@@ -33,7 +32,6 @@ _HEADERS: tuple[tuple[bytes, bytes], ...] = (
 )
 # The rest of such a body is not read, so the connection cannot be used again.
 _UNREAD = frozenset({408, 413, 504})
-_SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 
 Audit = Callable[[Exchange], None]
 
@@ -41,10 +39,10 @@ Audit = Callable[[Exchange], None]
 class Envelope:
     """The outermost layer of the app."""
 
-    def __init__(self, app: ASGIApp, settings: ApiSettings, audit: Audit, count: Audit) -> None:
+    def __init__(self, app: ASGIApp, limits: Limits, audit: Audit, count: Audit) -> None:
         self._count = count
         self._app = app
-        self._settings = settings
+        self._limits = limits
         self._audit = audit
         self._late: set[asyncio.Task[None]] = set()
 
@@ -55,8 +53,8 @@ class Envelope:
             return
         exchange = Exchange.begin(scope)
         reply = _Reply(exchange, send, self._audit)
-        bounds = bounds_of(exchange.method, exchange.path, self._settings)
-        body = _Body(exchange, receive, bounds, self._settings.stall_seconds)
+        bounds = self._limits.of(exchange.method, exchange.path)
+        body = _Body(exchange, receive, bounds, self._limits.settings.stall_seconds)
         try:
             body.check_length(scope)
             await self._serve(scope, body, reply)
@@ -133,7 +131,7 @@ class _Body:
         for name, value in scope["headers"]:
             if name == b"content-length" and (not value.isdigit() or int(value) > self._limit):
                 raise self._too_large()
-        if scope["method"] in _SAFE:
+        if scope["method"] in SAFE:
             self._done = time.monotonic()
 
     async def receive(self) -> Message:
@@ -196,7 +194,8 @@ class _Reply:
         exchange = self._exchange
         if exchange.actor is None or self._noted:
             return False
-        return exchange.method not in _SAFE or exchange.status == 403 or exchange.place in WATCHED
+        watched = exchange.endpoint is not None and exchange.endpoint.watched
+        return exchange.method not in SAFE or exchange.status == 403 or watched
 
     def _own(self, message: Message) -> list[tuple[bytes, bytes]]:
         present = {name.lower() for name, _ in message.get("headers", ())}

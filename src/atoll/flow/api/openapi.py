@@ -1,4 +1,4 @@
-"""The published description of the API: what FastAPI derives, with the table of permissions."""
+"""The published description of the API: what FastAPI derives, and what each address declares."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
 from atoll import __version__
-from atoll.flow.api.permissions import PUBLIC, ROUTES
+from atoll.flow.api import cookies
+from atoll.flow.api.endpoints import PUBLIC, Endpoint
+from atoll.flow.api.mounting import Mounted
 
 _BEARER = {"type": "http", "scheme": "bearer", "description": "a token from login, or an API token"}
 _KEY = {
@@ -22,32 +24,34 @@ _KEY = {
 
 def description(app: FastAPI) -> dict[str, Any]:
     """Return the OpenAPI document of an app, made once."""
+    mounted: Mounted = app.state.mounted
     if app.openapi_schema is None:
         whole = get_openapi(
             title="Atoll",
             version=__version__,
             description="The API of a node of a federated-learning platform.",
             routes=app.routes,
+            tags=[dict(tag) for tag in mounted.tags] or None,
         )
-        whole.setdefault("components", {})["securitySchemes"] = {"bearer": _BEARER}
+        schemes = {"bearer": _BEARER, **cookies.schemes(app.state.settings)}
+        whole.setdefault("components", {})["securitySchemes"] = schemes
         for path, methods in whole["paths"].items():
             for method, operation in methods.items():
-                _complete(operation, f"{method.upper()} {path}")
+                _complete(operation, mounted.endpoints[f"{method.upper()} {path}"])
         _drop_framework_schemas(whole)
         app.openapi_schema = whole
     return app.openapi_schema
 
 
-def _complete(operation: dict[str, Any], place: str) -> None:
-    permission = ROUTES[place]
-    operation["x-permission"] = permission
-    if permission == PUBLIC:
+def _complete(operation: dict[str, Any], endpoint: Endpoint) -> None:
+    operation["x-permission"] = endpoint.permission
+    if endpoint.permission != PUBLIC:
+        operation["security"] = [{"bearer": []}, cookies.requirement(endpoint.method)]
+    elif not endpoint.secret:
+        # Only a login is refused to anybody.
+        operation["responses"].pop("401", None)
         operation["responses"].pop("403", None)
-        if place.split(" ")[1].rsplit("/", 1)[-1] != "login":
-            operation["responses"].pop("401", None)
-    else:
-        operation["security"] = [{"bearer": []}]
-    if place.startswith("POST "):
+    if endpoint.method == "POST":
         parameters = operation.setdefault("parameters", [])
         parameters[:] = [one for one in parameters if one["name"].lower() != "idempotency-key"]
         parameters.append(_KEY)

@@ -15,7 +15,8 @@ class ApiSettings:
     ``body_bytes`` bounds a JSON body, ``upload_bytes`` and ``archive_bytes`` the streamed ones;
     a body has ``body_seconds`` (streamed: ``upload_seconds``, and never less than
     ``stall_seconds`` between two pieces) to arrive, an answer ``request_seconds`` to begin.
-    Without ``authentication`` everyone is administrator: for loopback only.
+    Without ``authentication`` everyone is administrator: for loopback only. With ``proxied``
+    a proxy adds TLS, so that browsers come by HTTPS as they do to a certificate of our own.
     """
 
     host: str = "127.0.0.1"
@@ -35,4 +36,10 @@ class ApiSettings:
     connections: int = 512
     watchers: int = 64
     authentication: bool = True
+    proxied: bool = False
     documentation: bool = False
+
+    @property
+    def secure(self) -> bool:
+        """Whether browsers come by HTTPS: their cookies then never go in the clear."""
+        return self.certificate is not None or self.proxied

@@ -17,6 +17,7 @@ import anyio.to_thread
 from fastapi import Request
 
 from atoll.flow.api import views
+from atoll.flow.api.guard import still_allowed
 from atoll.flow.api.services import JobService, Shown
 from atoll.flow.api.shaping import shape
 
@@ -53,9 +54,10 @@ async def wait_for(
 async def stream(request: Request, jobs: JobService, job: str, after: int) -> AsyncIterator[bytes]:
     """Give a job's events as they come, until the job has ended or the watcher is gone.
 
-    An event's id is its number, so that a browser goes on where it was (Last-Event-ID).
+    An event's id is its number, so that a browser goes on where it was (Last-Event-ID). It also
+    ends soon after the watcher's token or session does.
     """
-    last = time.monotonic()
+    last = asked = time.monotonic()
     while not request.app.state.stopping.is_set():
         found = await _look(request, jobs, job, after, SLICE_SECONDS)
         for event in found:
@@ -66,6 +68,10 @@ async def stream(request: Request, jobs: JobService, job: str, after: int) -> As
             yield b"event: end\ndata: {}\n\n"
             return
         now = time.monotonic()
+        if now - asked > ALIVE_SECONDS:
+            asked = now
+            if not await still_allowed(request):
+                return
         if found:
             last = now
         elif now - last > ALIVE_SECONDS:

@@ -7,13 +7,14 @@ from dataclasses import replace
 
 from atoll.core.errors import UserError
 from atoll.flow.control.admission import is_started, release
-from atoll.flow.control.codes import NO_ANSWER, PEER_LOST, STOPPED
+from atoll.flow.control.codes import DROPPED_OUT, NO_ANSWER, PEER_LOST, STOPPED
 from atoll.flow.control.commands import Ended
 from atoll.flow.control.events import Moment, StopAsked
 from atoll.flow.control.facts import DONE, End, Stop
 from atoll.flow.control.parsing import told_code
 from atoll.flow.control.record import JobRecord
-from atoll.flow.control.scheduling import done_steps, tasks_of, verdict
+from atoll.flow.control.scheduling import done_steps, verdict
+from atoll.flow.control.staying import expendable, holds_without, parties_of, tasks_of
 from atoll.flow.control.turn import Turn, halt, stopped
 from atoll.jobs.errors import ConflictError
 
@@ -61,19 +62,30 @@ def _echo(turn: Turn) -> None:
     if record.lead.run != record.run or record.lead.end is None or record.running:
         return
     end = record.lead.end
-    if end.state == "success" and not _all_mine(record):
+    missing = _not_mine(record)
+    if (
+        end.state == "success"
+        and missing
+        and all(holds_without(record, step, {record.party}) for step in missing)
+    ):
+        # The run was done without this party, as it may be by the plan.
+        first = record.own.tasks.get(missing[0])
+        end = End("failed", (first and first.code) or DROPPED_OUT, record.party, missing[0])
+    elif end.state == "success" and missing:
         turn.complain(record.initiator, FALSE_VERDICT, "end")
         end = End("failed", FALSE_VERDICT, record.initiator)
     turn.tell(end=end)
 
 
-def _all_mine(record: JobRecord) -> bool:
-    """Tell whether every own task succeeded in the attempt that the initiator commanded last."""
+def _not_mine(record: JobRecord) -> list[str]:
+    """Return the steps whose own task did not succeed in the attempt commanded last."""
+    found = []
     for step in record.proposal.steps:
         mine = tasks_of(record, step).get(record.party)
-        if mine is None or mine.state not in DONE:
-            return False
-    return True
+        taking = record.party in parties_of(record, step)
+        if taking and (mine is None or mine.state not in DONE):
+            found.append(step)
+    return found
 
 
 def on_stop(turn: Turn, event: StopAsked) -> None:
@@ -118,9 +130,16 @@ def silence(turn: Turn, party: str, heard: Mapping[str, float], mark: str) -> fl
 
 def _watch(turn: Turn, heard: Mapping[str, float]) -> None:
     for party in turn.record.peers:
-        if silence(turn, party, heard, "watch") >= turn.record.options.peer_seconds:
+        record = turn.record
+        if party in record.gone:
+            continue
+        if silence(turn, party, heard, "watch") < record.options.peer_seconds:
+            continue
+        if not expendable(record, party):
             turn.stop(PEER_LOST, party=party)
             return
+        if record.drives:
+            turn.set(gone=record.gone | {party})
 
 
 def _unanswered(turn: Turn) -> None:
@@ -130,9 +149,13 @@ def _unanswered(turn: Turn) -> None:
         return
     done = done_steps(record)
     for step in sorted(record.own.commands.keys() - done):
-        missing = record.job.parties.keys() - tasks_of(record, step).keys()
+        missing = parties_of(record, step) - tasks_of(record, step).keys()
         turn.mark(f"command {step}")
-        if missing and turn.since(f"command {step}") >= record.options.progress_seconds:
+        if not missing or turn.since(f"command {step}") < record.options.progress_seconds:
+            continue
+        if all(expendable(record, party) for party in missing):
+            turn.set(gone=turn.record.gone | missing)
+        else:
             turn.stop(NO_ANSWER, party=min(missing), phase=step)
             return
 
@@ -140,7 +163,7 @@ def _unanswered(turn: Turn) -> None:
 def _end_alone(turn: Turn) -> None:
     record = turn.record
     mine = record.own.stop
-    if mine is not None and not _all_mine(record):
+    if mine is not None and _not_mine(record):
         turn.tell(end=stopped(mine, record.party))
     else:
         turn.tell(end=End("failed", PEER_LOST, record.initiator))
@@ -167,6 +190,7 @@ def ask_again(turn: Turn, anew: frozenset[str], now: Moment) -> None:
     slot = replace(record.own.slot, withdrawn=record.own.slot.offer)
     turn.tell(run=record.run + 1, commands=keep, slot=slot, refusal=None, stop=None, end=None)
     turn.set(closed=False, retried={}, lost={}, marks={}, place=None, fresh=frozenset(again))
+    turn.set(gone=frozenset())
     turn.set(earlier=attempts(record))
 
 

@@ -49,7 +49,8 @@ class JobRecord:
     section changed last; ``ticket`` the offer whose slot is asked for or ``holding``; ``running``
     the attempts of own tasks that are alive, ``killing`` those of them that are being ended;
     ``fences`` the highest attempt ever commanded, ``earlier`` the own attempts of earlier runs;
-    ``asked`` what was already asked of the node.
+    ``asked`` what was already asked of the node, ``gone`` the parties that are not waited for any
+    more in this run (known to the initiator).
     ``marks`` are monotonic moments; they are worth nothing after a restart and are not saved.
     """
 
@@ -76,6 +77,7 @@ class JobRecord:
     faults: tuple[Fault, ...] = ()
     place: str | None = None
     closed: bool = False
+    gone: frozenset[str] = frozenset()
     marks: Mapping[str, float] = field(default_factory=dict, compare=False)
 
     @property
@@ -148,6 +150,7 @@ class JobRecord:
             "killing": sorted(self.killing),
             "fresh": sorted(self.fresh),
             "asked": sorted(self.asked),
+            "gone": sorted(self.gone),
             "faults": [asdict(fault) for fault in self.faults],
             **{name: getattr(self, name) for name in _SIMPLE},
             **{name: dict(getattr(self, name)) for name in _MAPPINGS},
@@ -202,6 +205,7 @@ def _from_plain(value: dict[str, Any]) -> JobRecord:
         plan=None if plan is None else Plan.model_validate(plan),
         approved={party: Approved(**entry) for party, entry in value["approved"].items()},
         killing=frozenset(value["killing"]),
+        gone=frozenset(value.get("gone", ())),
         fresh=frozenset(value["fresh"]),
         asked=frozenset(value["asked"]),
         faults=tuple(Fault(**fault) for fault in value["faults"]),

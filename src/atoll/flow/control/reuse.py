@@ -15,6 +15,7 @@ from atoll.flow.control.events import ReusableFound
 from atoll.flow.control.facts import Reusable, plain
 from atoll.flow.control.reading import ORIGINS
 from atoll.flow.control.record import JobRecord
+from atoll.flow.control.staying import parties_of
 from atoll.flow.control.turn import Turn
 from atoll.flow.planning import COIN_STEP
 
@@ -42,7 +43,7 @@ def reuse_key(record: JobRecord, step: str) -> str | None:
         inputs[port] = [made, output]
     return codec.digest(
         [
-            "atoll/reuse/v2",
+            "atoll/reuse/v3",
             step,
             definition.component,
             plain(plan.components[definition.component]),
@@ -50,7 +51,8 @@ def reuse_key(record: JobRecord, step: str) -> str | None:
             plan.party_parameters.get(step, {}),
             plan.implementations.get(step, ""),
             record.job.seed,
-            {party: role.value for party, role in record.job.parties.items()},
+            record.job.canonical()["parties"],
+            [plan.seats.get(step, ()), plan.edges.get(step), plan.quorum.get(step, {})],
             {p: plain(t[step]) for p, t in plan.tables.items() if step in t},
             inputs,
         ]
@@ -80,6 +82,8 @@ def find(turn: Turn) -> None:
     for step in record.proposal.steps:
         if step in record.own.reusable or not candidate(record, step):
             continue
+        if record.party not in parties_of(record, step):
+            continue
         key = reuse_key(record, step)
         if key is not None and f"reuse {step}" not in record.asked:
             keys[step] = key
@@ -103,12 +107,14 @@ def on_found(turn: Turn, event: ReusableFound) -> None:
 
 def choose(record: JobRecord, step: str) -> tuple[bool, str | None]:
     """Return whether all parties have answered, and an origin that all of them hold."""
-    said = [facts.reusable.get(step) for facts in record.facts.values()]
-    if len(said) < len(record.job.parties) or any(entry is None for entry in said):
+    taking = parties_of(record, step)
+    told = {p: facts.reusable.get(step) for p, facts in record.facts.items() if p in taking}
+    said = list(told.values())
+    if len(said) < len(taking) or any(entry is None for entry in said):
         return False, None
     key = reuse_key(record, step)
-    mine = record.own.reusable[step].origins
-    for made in mine:
+    first = said[0]
+    for made in first.origins if first is not None else ():
         if all(e is not None and e.key == key and made in e.origins for e in said):
             return True, made
     return True, None

@@ -9,28 +9,13 @@ from atoll.flow.control.parsing import told_phase
 from atoll.flow.control.record import JobRecord
 from atoll.flow.control.reuse import candidate, choose
 from atoll.flow.control.rules import LOST_LIMIT, STEP_RULES, may_retry, ready_steps
+from atoll.flow.control.staying import broken as broken_of
+from atoll.flow.control.staying import holds_without, is_done, parties_of, tasks_of
 from atoll.flow.control.turn import Turn
 
 
-def tasks_of(record: JobRecord, step: str) -> dict[str, TaskFact]:
-    """Return what the parties tell of the commanded attempt of a step."""
-    command = record.lead.commands.get(step)
-    found: dict[str, TaskFact] = {}
-    for party, facts in record.facts.items():
-        task = facts.tasks.get(step)
-        if command is not None and task is not None and task.attempt == command.attempt:
-            found[party] = task
-    return found
-
-
-def is_done(record: JobRecord, step: str) -> bool:
-    """Tell whether a step succeeded in the same attempt at all parties."""
-    tasks = tasks_of(record, step)
-    return len(tasks) == len(record.job.parties) and all(t.state in DONE for t in tasks.values())
-
-
 def done_steps(record: JobRecord) -> frozenset[str]:
-    """Return the steps that are done at all parties."""
+    """Return the steps that are done at their parties."""
     return frozenset(step for step in record.lead.commands if is_done(record, step))
 
 
@@ -84,10 +69,10 @@ def _issue(turn: Turn, step: str, command: StepCommand) -> None:
 def _mend(turn: Turn, step: str) -> None:
     record = turn.record
     tasks = tasks_of(record, step)
-    broken = {party: task for party, task in tasks.items() if task.state in BROKEN}
-    if not broken:
+    broken = broken_of(tasks)
+    if not broken or len(tasks) < len(parties_of(record, step)):
         return
-    if len(tasks) < len(record.job.parties):
+    if holds_without(record, step, broken):
         return
     if any(task.state not in BROKEN and task.state not in DONE for task in tasks.values()):
         return

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from atoll.flow.control.admission import going, open_offer
-from atoll.flow.control.codes import EXPIRED, NO_PROGRESS, NODE_RESTARTED
+from atoll.flow.control.codes import DROPPED_OUT, EXPIRED, NO_PROGRESS, NODE_RESTARTED
 from atoll.flow.control.commands import KillTask, ReuseTask, StartTask
 from atoll.flow.control.events import TaskReported
 from atoll.flow.control.facts import BROKEN, DONE, StepCommand, TaskFact
@@ -11,7 +11,14 @@ from atoll.flow.control.parsing import told_code, told_phase
 from atoll.flow.control.record import JobRecord
 from atoll.flow.control.reuse import reuse_key
 from atoll.flow.control.rules import LOST_LIMIT
-from atoll.flow.control.scheduling import is_done, tasks_of
+from atoll.flow.control.staying import (
+    broken,
+    dropped_out,
+    enough_done,
+    holds_without,
+    parties_of,
+    tasks_of,
+)
 from atoll.flow.control.turn import Turn
 
 WRONG_COMMAND = "ATL-FLW-005"
@@ -26,7 +33,8 @@ def work(turn: Turn) -> None:
         return
     for step, command in turn.record.lead.commands.items():
         own = turn.record.own.tasks.get(step)
-        if own is None or own.attempt < command.attempt:
+        mine = turn.record.party in parties_of(turn.record, step)
+        if mine and (own is None or own.attempt < command.attempt):
             _consider(turn, step, command)
 
 
@@ -37,7 +45,7 @@ def _is_over(turn: Turn, step: str, attempt: int) -> bool:
     command = record.lead.commands.get(step)
     if command is None or command.attempt != attempt:
         return True
-    return any(task.state in BROKEN for task in tasks_of(record, step).values())
+    return not holds_without(record, step, broken(tasks_of(record, step)))
 
 
 def kill(turn: Turn, step: str) -> None:
@@ -52,16 +60,19 @@ def _consider(turn: Turn, step: str, command: StepCommand) -> None:
     record = turn.record
     if step in record.running:
         return
+    if dropped_out(record, step):
+        _state(turn, step, TaskFact(command.attempt, "failed", DROPPED_OUT))
+        return
     wrong = _wrong(record, step, command)
     if wrong is not None:
         turn.complain(record.initiator, WRONG_COMMAND, wrong)
         return
-    if any(task.state in BROKEN for task in tasks_of(record, step).values()):
+    if not holds_without(record, step, broken(tasks_of(record, step))):
         _state(turn, step, TaskFact(command.attempt, "cancelled"))
         return
     if not going(record):
         return
-    if not all(is_done(record, before) for before in record.proposal.upstream[step]):
+    if not all(enough_done(record, before) for before in record.proposal.upstream[step]):
         return
     if not _still_approved(turn):
         return
@@ -84,6 +95,8 @@ def _wrong(record: JobRecord, step: str, command: StepCommand) -> str | None:
     if not record.drives and (not offer or record.own.slot.admitted != offer):
         return f"commands.{step}: before this party's admission"
     for before in record.proposal.upstream[step]:
+        if record.party not in parties_of(record, before):
+            continue
         earlier = record.lead.commands.get(before)
         own = record.own.tasks.get(before)
         if earlier is None or own is None or own.attempt != earlier.attempt:
@@ -106,10 +119,14 @@ def _was_done(record: JobRecord, step: str) -> bool:
     own = record.own.tasks.get(step)
     if own is None or own.attempt <= record.earlier.get(step, 0):
         return False
-    told = [facts.tasks.get(step) for facts in record.facts.values()]
-    return len(told) == len(record.job.parties) and all(
-        task is not None and task.attempt == own.attempt and task.state in DONE for task in told
-    )
+    taking = parties_of(record, step)
+    told = {party: facts.tasks.get(step) for party, facts in record.facts.items()}
+    done = {
+        party
+        for party, task in told.items()
+        if task is not None and task.attempt == own.attempt and task.state in DONE
+    }
+    return record.party in done and holds_without(record, step, taking - done)
 
 
 def _still_approved(turn: Turn) -> bool:

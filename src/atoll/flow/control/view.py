@@ -6,15 +6,19 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from atoll.flow.control.admission import admitted_by, is_started, open_offer
-from atoll.flow.control.facts import BROKEN, DONE, End
+from atoll.flow.control.facts import BROKEN, End
 from atoll.flow.control.record import JobRecord
-from atoll.flow.control.scheduling import done_steps, tasks_of
+from atoll.flow.control.scheduling import done_steps
+from atoll.flow.control.staying import is_done, parties_of, tasks_of
 from atoll.flow.control.turn import halt
 
 
 @dataclass(frozen=True)
 class StepView:
-    """A step: its state over all parties, the attempt, the own task's state and the others'."""
+    """A step: its state over its parties, the attempt, the own task's state and the others'.
+
+    ``own`` is empty where this party takes no part.
+    """
 
     state: str
     attempt: int
@@ -87,19 +91,22 @@ def _reason(record: JobRecord) -> str:
 
 def _step(record: JobRecord, step: str) -> StepView:
     command = record.lead.commands.get(step)
+    taking = sorted(parties_of(record, step))
     if command is None:
-        waiting = dict.fromkeys(record.peers, "waiting")
-        return StepView("waiting", 0, "waiting", waiting)
+        waiting = {party: "waiting" for party in taking if party != record.party}
+        own = "waiting" if record.party in taking else ""
+        return StepView("waiting", 0, own, waiting)
     tasks = tasks_of(record, step)
-    states = {p: tasks[p].state if p in tasks else "waiting" for p in record.job.parties}
-    own = states.pop(record.party)
-    return StepView(_joint([own, *states.values()]), command.attempt, own, states)
+    states = {p: tasks[p].state if p in tasks else "waiting" for p in taking}
+    joint = _joint(list(states.values()), done=is_done(record, step))
+    own = states.pop(record.party, "")
+    return StepView(joint, command.attempt, own, states)
 
 
-def _joint(states: list[str]) -> str:
+def _joint(states: list[str], *, done: bool) -> str:
+    if done:
+        return "reused" if "reused" in states else "success"
     for state in ("failed", "lost", "cancelled"):
         if state in states and state in BROKEN:
             return state
-    if all(state in DONE for state in states):
-        return "reused" if "reused" in states else "success"
     return "waiting" if all(state == "waiting" for state in states) else "running"

@@ -25,6 +25,7 @@ from atoll.flow.access import ROLES, Actor
 from atoll.flow.access.door import AccessSettings
 from atoll.flow.access.service import Access
 from atoll.flow.api.app import create_app
+from atoll.flow.api.extension import Extension, permissions_with
 from atoll.flow.api.server import Server, is_loopback
 from atoll.flow.api.settings import ApiSettings
 from atoll.flow.control import Complain, Ended, JobRecord, QueueLimits, Rules
@@ -74,12 +75,13 @@ class NodeAccess(Access):
     local_token = ""
     open_to_all = False
 
-    def authenticate(self, token: str, *, client: str = "") -> Actor:
+    def authenticate(self, token: str, *, client: str = "", browser: bool = False) -> Actor:
         """Return whose token it is. Errors: those of ``Door.authenticate``."""
         known = self.local_token
-        if known and hmac.compare_digest(token.encode(), known.encode()):
-            return Actor(LOCAL, frozenset(ROLES), session=True, expires=time.time() + 3600.0)
-        return super().authenticate(token, client=client)
+        if known and not browser and hmac.compare_digest(token.encode(), known.encode()):
+            soon = time.time() + 3600.0
+            return Actor(LOCAL, frozenset(ROLES), expires=soon, table=self.permissions)
+        return super().authenticate(token, client=client, browser=browser)
 
 
 @dataclass(frozen=True)
@@ -100,11 +102,19 @@ class NodeServices:
 class Node:
     """A running node. Use it as a context manager; the folder must be locked by the caller.
 
+    ``extensions`` are served beside its own API.
+
     Errors: those of its parts; nothing is left open when it cannot start.
     """
 
-    def __init__(self, folder: NodeFolder, configuration: Configuration) -> None:
+    def __init__(
+        self,
+        folder: NodeFolder,
+        configuration: Configuration,
+        extensions: Sequence[Extension] = (),
+    ) -> None:
         self.folder = folder
+        self.extensions = extensions
         self.configuration = configuration
         self._stack = ExitStack()
         self._identity = load_party(folder.root)
@@ -134,7 +144,8 @@ class Node:
         url = database_url(self.folder, self.configuration)
         self.database = keep(Database.open(url, readers=settings.database.connections))
         self.files = ArtifactFiles(self.folder.artifacts)
-        self.access = NodeAccess(self.database, self._access_settings())
+        table = permissions_with(self.extensions)
+        self.access = NodeAccess(self.database, self._access_settings(), permissions=table)
         self.access.local_token = secrets.token_urlsafe(32)
         self.packages = Packages(self.database, self.access)
         self.gateway = keep(self._gateway())
@@ -148,7 +159,9 @@ class Node:
     def _access_settings(self) -> AccessSettings:
         chosen = self.settings.access
         return AccessSettings(
-            session_seconds=chosen.session_hours * 3600, token_days=chosen.token_days
+            session_seconds=chosen.session_hours * 3600,
+            idle_seconds=chosen.idle_minutes * 60,
+            token_days=chosen.token_days,
         )
 
     def _gateway(self) -> Gateway:
@@ -353,7 +366,8 @@ class Node:
         housekeeping = Housekeeping(self.database, self.files, self.folder.jobs, self._retention())
         housekeeping.start()
         self._stack.callback(housekeeping.close)
-        server = Server(create_app(self.services, self._api_settings()), self._api_settings())
+        settings = self._api_settings()
+        server = Server(create_app(self.services, settings, self.extensions), settings)
         server.start()
         self._stack.callback(server.stop)
         self.status.set_ready(True)
@@ -428,6 +442,7 @@ class Node:
             upload_bytes=chosen.upload_bytes,
             request_seconds=chosen.request_seconds,
             authentication=self.settings.access.enabled,
+            proxied=chosen.plain,
         )
 
     def close(self) -> None:

@@ -6,10 +6,9 @@ import atexit
 import os
 import signal
 import subprocess
-import sys
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -57,12 +56,13 @@ def require(folder: NodeFolder) -> Running:
 
 def up(
     folder: NodeFolder,
+    command: Sequence[str],
     *,
     flags: Mapping[str, Any] | None = None,
     seconds: float = 60.0,
     tell: Callable[[str], None] = lambda text: None,
 ) -> Running:
-    """Start a node in the background and wait until its API answers.
+    """Start a node in the background by its ``command`` and wait until its API answers.
 
     Errors: ATL-NOD-001 one runs already, ATL-NOD-004 it did not start (with the end of its log),
     ATL-NOD-005 there is no node in the folder.
@@ -77,11 +77,14 @@ def up(
         )
     folder.make()
     begin = folder.log.stat().st_size if folder.log.exists() else 0
-    command = [sys.executable, "-m", "atoll.flow.node", str(folder.root)]
-    command += [f"--set={key}={value}" for key, value in (flags or {}).items()]
+    chosen = [f"--set={key}={value}" for key, value in (flags or {}).items()]
     with folder.log.open("ab") as log:
-        process = subprocess.Popen(  # noqa: S603 -- our own interpreter and folder
-            command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
+        process = subprocess.Popen(  # noqa: S603 -- the node's own command
+            [*command, *chosen],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
         )
     _collect(process)
     tell(f"starting (log: {folder.log})")

@@ -90,7 +90,12 @@ class AccessSection(Section):
         "false lets everyone on loopback act as administrator; refused on any other address",
         fate="USE_AUTHENTICATION, PRIVILEGE_COMMAND_WHITELIST",
     )
-    session_hours: float = _key(12.0, "how long a login holds", gt=0, le=720)
+    session_hours: float = _key(
+        12.0, "how long a login holds, a browser's or a program's", gt=0, le=720
+    )
+    idle_minutes: float = _key(
+        60.0, "how long a browser's session holds without a request", ge=5, le=43200
+    )
     token_days: int = _key(365, "the longest life of an API token", ge=1, le=3650)
 
 

@@ -24,6 +24,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
+from atoll.core.names import Roles
 from atoll.flow.policy.counts import NAMES, Counts, Usage
 from atoll.flow.policy.demand import Demand, demands
 from atoll.flow.policy.grants import ANY, Grant, GrantLimits, matches
@@ -87,7 +88,7 @@ def decide(
     if initiator == party:
         return _own(settings)
     partners = sorted(plan.job.parties.keys() - {party})
-    role = plan.job.parties[party].value
+    roles = plan.job.parties[party]
     live = [grant for grant in grants if grant.live(now)]
     if not asked:
         return _missing(settings, UNCOVERED, "the job uses none of our tables", "tables")
@@ -95,7 +96,7 @@ def decide(
     for demand in asked.values():
         for partner in partners:
             used = usage.get((demand.table, partner), Counts())
-            answers.append(_for_one(demand, partner, role, live, used, settings))
+            answers.append(_for_one(demand, partner, roles, live, used, settings))
     return _strictest(answers)
 
 
@@ -122,7 +123,7 @@ def _floor(demand: Demand, settings: PolicySettings) -> Decision:
 def _for_one(
     demand: Demand,
     partner: str,
-    role: str,
+    roles: Roles,
     grants: list[Grant],
     used: Counts,
     settings: PolicySettings,
@@ -132,7 +133,7 @@ def _for_one(
     mine = [g for g in grants if g.data == demand.table and matches(g.partners, partner)]
     if not mine:
         return _missing(settings, UNCOVERED, "no live grant for this partner", place)
-    lacking = [(grant, _uncovered(grant, demand, role)) for grant in mine]
+    lacking = [(grant, _uncovered(grant, demand, roles)) for grant in mine]
     covering = [grant for grant, lack in lacking if lack is None]
     if not covering:
         # The grant that comes closest says best what is missing.
@@ -149,10 +150,11 @@ def _for_one(
     return Decision("queue", PERSON, (reason,), (place,), (within[0].id,))
 
 
-def _uncovered(grant: Grant, demand: Demand, role: str) -> tuple[str, str] | None:
+def _uncovered(grant: Grant, demand: Demand, roles: Roles) -> tuple[str, str] | None:
     """Return code and reason of the first thing that a grant does not cover."""
-    if not matches(grant.roles, role):
-        return ROLE, f"not granted in the role {role}"
+    for role in roles:
+        if not matches(grant.roles, role.value):
+            return ROLE, f"not granted in the role {role.value}"
     more = sorted(name for name in demand.components if not matches(grant.components, name))
     if more:
         return COMPONENTS, f"components not granted: {', '.join(more)}"

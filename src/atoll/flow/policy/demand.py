@@ -112,13 +112,13 @@ def _sources(plan: Plan, step: str) -> frozenset[str]:
 
 
 def _told(plan: Plan, party: str, steps: list[str]) -> Iterator[tuple[str, str]]:
-    """Give what others learn: all but what is for this party's role alone."""
-    roles = plan.job.parties
-    mine = roles[party].value
-    alone = sum(role.value == mine for role in roles.values()) == 1
+    """Give what others learn: all but what is for this party alone."""
     for step in steps:
+        receivers = [(seat.party, seat.role.value) for seat in plan.seats_of(step)]
         for line in plan.reveals.get(step, ()):
-            if not (alone and line["receiver"] == mine):
+            if any(
+                name != party and line["receiver"] in (role, "everyone") for name, role in receivers
+            ):
                 yield step, line["message"]
 
 

@@ -8,20 +8,20 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from pydantic import BaseModel
 
 from atoll.channel.api import Channel, Counters, Transport
 from atoll.channel.party import Cancel, Party
-from atoll.components.alignment import check_inputs
+from atoll.components.alignment import check_inputs, takes
 from atoll.components.api import Catalogue, Component, Result, Task
 from atoll.components.kinds import declared
 from atoll.core.clock import Clock, SystemClock
-from atoll.core.errors import AtollError, CancelledError, InternalError, PeerError
+from atoll.core.errors import AtollError, CancelledError, InternalError
 from atoll.core.limits import Limits
-from atoll.core.names import Scope
+from atoll.core.names import Role, Scope
 from atoll.core.random import PublicRandom, SecretRandom
 from atoll.core.report import Report
 from atoll.core.reveal import Disclosures
@@ -29,28 +29,30 @@ from atoll.flow.code import code_digest, component_code
 from atoll.flow.events import Events, silent
 from atoll.flow.outputs import check_file_name
 from atoll.flow.planning import COIN_STEP
+from atoll.flow.seats import each, joined, transports
 from atoll.flow.session import session_id
 from atoll.flow.steps import (
     COIN_TASK,
     LAST_TASK,
     check_outputs,
     job_random,
-    last_word,
     located,
     traffic,
 )
 from atoll.flow.work.artifacts import Staging, Stored, load
+from atoll.flow.work.greeting import PHASE as HELLO_PHASE
+from atoll.flow.work.greeting import Meeting, greet, part
 from atoll.flow.work.inputs import ApprovedTables, Memory, gather
 from atoll.flow.work.measure import Use
 from atoll.flow.work.messages import NONCE_BYTES, Hello
 from atoll.flow.work.specification import TaskSpec
+from atoll.jobs.participation import Edges
 from atoll.models.kinds import concrete
 from atoll.operators import coin_toss
 from atoll.operators.coin_toss.api import SEED_BYTES
 from atoll.table import Table
 
 HELLO_TASK = "flow.hello"
-HELLO_PHASE = "hello"
 _TOSS_SOURCES = ("atoll.operators.coin_toss",)
 _TRAFFIC_SECONDS = 1.0
 _METRICS = 200
@@ -119,22 +121,23 @@ class Execution:
         around.memory.begin(spec.job_id)
         component = self._component()
         _LOG.info(
-            "step %s, attempt %d: %s %s with %s",
+            "step %s, attempt %d: %s %s as %s with %s",
             spec.step,
             spec.attempt,
             component.name if component else COIN_TASK,
             component.version if component else "",
-            ", ".join(sorted(spec.job.parties.keys() - {spec.party})) or "nobody",
+            ", ".join(spec.roles[address].value for address in spec.mine),
+            ", ".join(sorted(spec.peers)) or "nobody",
         )
-        self._enter(HELLO_PHASE)
-        session = self._hello(component)
+        ends = transports(around.transport, spec.mine, spec.roles, self._peers_of)
+        meetings = self._meet(component, ends)
         self._enter(spec.step)
-        result = self._toss(session) if component is None else self._call(component, session)
+        result = joined(each(ends, lambda address: self._act(component, meetings[address])))
         self._enter("finish")
         staging = Staging(spec.outputs_folder, self._kinds)
         try:
             written = self._stage(component, result, staging)
-            last_word(self._channel(LAST_TASK), spec.plan_digest)
+            each(ends, lambda address: self._part(meetings[address]))
             around.transport.close()
             staging.publish()
         finally:
@@ -142,6 +145,60 @@ class Execution:
         used = self.used()
         _log_end(written, used)
         return {**written, **used}
+
+    def _peers_of(self, address: str) -> tuple[str, ...]:
+        return Edges.of_plain(self.spec.edges).peers(address, self.spec.roles)
+
+    def _meet(
+        self, component: Component | None, ends: Mapping[str, Transport]
+    ) -> dict[str, Meeting]:
+        """Have each seat meet its peers; where nobody talks the job's seed makes the session."""
+        spec = self.spec
+        edges, roles = Edges.of_plain(spec.edges), spec.roles
+        public = PublicRandom(b"") if component is None else self._public()
+        if edges.silent and component is not None:
+            session = session_id(
+                spec.job.digest(),
+                spec.step,
+                spec.attempt,
+                {"job": spec.job_id.encode(), "seed": self._seed()},
+            )
+            return {
+                address: Meeting(self._party(end, address, roles, session, public, ()), None, {})
+                for address, end in ends.items()
+            }
+        self._enter(HELLO_PHASE)
+        hub = edges.hub(roles)
+
+        def meet(address: str) -> Meeting:
+            peers = edges.peers(address, roles)
+            before = self._party(ends[address], address, roles, b"", public, peers)
+            hello = replace(before, channel=self._channel(ends[address], HELLO_TASK))
+            nonces = greet(
+                Meeting(hello, hub, spec.quorum),
+                self._hello(component),
+                self._around.limits.connect_seconds,
+            )
+            session = session_id(spec.job.digest(), spec.step, spec.attempt, nonces)
+            there = {seat: role for seat, role in roles.items() if seat in nonces}
+            left = tuple(peer for peer in peers if peer in there)
+            made = self._party(ends[address], address, there, session, public, left)
+            return Meeting(made, hub, spec.quorum)
+
+        return each(ends, meet)
+
+    def _act(self, component: Component | None, meeting: Meeting) -> Result:
+        if component is None:
+            return self._toss(meeting.party)
+        return self._call(component, meeting.party)
+
+    def _part(self, meeting: Meeting) -> None:
+        if meeting.party.peers:
+            channel = self._channel(meeting.party.channel.transport, LAST_TASK)
+            part(
+                replace(meeting, party=replace(meeting.party, channel=channel)),
+                self.spec.plan_digest,
+            )
 
     def _enter(self, phase: str) -> None:
         self._around.cancel.check()
@@ -152,7 +209,7 @@ class Execution:
     def _component(self) -> Component | None:
         """Return what the step runs, None for the coin toss. Errors: ATL-WRK-003."""
         spec = self.spec
-        if spec.party not in spec.job.parties:
+        if spec.party not in spec.job.parties or not spec.mine:
             raise _not_mine("party")
         if spec.step == COIN_STEP:
             return None
@@ -164,10 +221,10 @@ class Execution:
             raise _not_mine("component")
         return found
 
-    def _channel(self, task: str) -> Channel:
+    def _channel(self, end: Transport, task: str) -> Channel:
         spec, around = self.spec, self._around
         return Channel(
-            around.transport,
+            end,
             Scope(spec.job_id, task, spec.attempt),
             around.limits,
             self._counters,
@@ -175,10 +232,9 @@ class Execution:
             phase_name=self.phase,
         )
 
-    def _hello(self, component: Component | None) -> bytes:
-        """Agree with every peer on what is run and return the session id. Errors: ATL-WRK-007."""
-        spec, around, channel = self.spec, self._around, self._channel(HELLO_TASK)
-        mine = Hello(
+    def _hello(self, component: Component | None) -> Hello:
+        spec = self.spec
+        return Hello(
             job=spec.job_id,
             plan=spec.plan_digest,
             step=spec.step,
@@ -188,30 +244,21 @@ class Execution:
             code=component_code(component) if component else code_digest(_TOSS_SOURCES),
             nonce=SecretRandom().bytes(NONCE_BYTES),
         )
-        nonces = {spec.party: mine.nonce}
-        for peer in channel.transport.peers:
-            channel.send(peer, "hello", mine)
-        for peer in channel.transport.peers:
-            said = channel.receive(peer, "hello", Hello, deadline=around.limits.connect_seconds)
-            parts = mine.differing(said)
-            if parts:
-                raise PeerError(
-                    "ATL-WRK-007",
-                    f"the parties are about to run different things: {', '.join(parts)}",
-                    party=peer,
-                    phase=HELLO_PHASE,
-                    place=parts[0],
-                    hint="compare the installed versions of both parties",
-                )
-            nonces[peer] = said.nonce
-        return session_id(spec.job.digest(), spec.step, spec.attempt, nonces)
 
-    def _party(self, task: str, session: bytes, public: PublicRandom) -> Party:
-        spec, around = self.spec, self._around
+    def _party(
+        self,
+        end: Transport,
+        address: str,
+        roles: Mapping[str, Role],
+        session: bytes,
+        public: PublicRandom,
+        peers: tuple[str, ...],
+    ) -> Party:
+        around, task = self._around, COIN_TASK if self.spec.step == COIN_STEP else self.spec.step
         return Party(
-            name=spec.party,
-            roles=dict(spec.job.parties),
-            channel=self._channel(task),
+            name=address,
+            roles=dict(roles),
+            channel=self._channel(end, task),
             session=session,
             public_rng=public,
             secret_rng=SecretRandom(),
@@ -220,6 +267,7 @@ class Execution:
             progress=self._progress,
             metric=self._metric,
             cancel=around.cancel,
+            talks_to=peers,
         )
 
     def _progress(self, phase: str, done: int, total: int) -> None:
@@ -236,21 +284,21 @@ class Execution:
         elif self._points == _POINTS + 1:
             _LOG.warning("only the first %d points of metrics are kept", _POINTS)
 
-    def _toss(self, session: bytes) -> Result:
-        # Until the coins are tossed nobody may draw on shared randomness.
-        party = self._party(COIN_TASK, session, PublicRandom(b""))
+    def _toss(self, party: Party) -> Result:
         number = self.spec.job.seed
         chosen = self.spec.implementation or coin_toss.choose(len(party.roles), number)
         return Result({"seed": coin_toss.run(party, chosen, number)})
 
-    def _call(self, component: Component, session: bytes) -> Result:
-        spec, around = self.spec, self._around
-        inputs = gather(spec, component.inputs, around.memory, self._kinds)
+    def _call(self, component: Component, party: Party) -> Result:
+        spec = self.spec
+        inputs = gather(spec, component.inputs, self._around.memory, self._kinds)
         for port, value in inputs.items():
             _LOG.info("input %s: %s", port, _shape(value))
         parameters = self._parameters(component)
-        party = self._party(spec.step, session, self._public())
-        task = Task(spec.step, party, inputs, ApprovedTables(spec.tables), self._kinds)
+        taken = {
+            port: value for port, value in inputs.items() if takes(component, port, party.role)
+        }
+        task = Task(spec.step, party, taken, ApprovedTables(spec.tables), self._kinds)
         check_inputs(component, task)
         result = component.run(task, parameters)
         check_outputs(component, result)
@@ -263,11 +311,15 @@ class Execution:
             raise _not_mine("parameters") from error
 
     def _public(self) -> PublicRandom:
+        return job_random(self._seed(), fixed=self.spec.job.seed is not None)
+
+    def _seed(self) -> bytes:
         path = self.spec.seed_path
         if path is None:
             raise _not_mine("seed_path")
         named = path.name if len(path.name) == 2 * SEED_BYTES else None
-        return job_random(load("seed", path, named), fixed=self.spec.job.seed is not None)
+        seed: bytes = load("seed", path, named)
+        return seed
 
     def _stage(
         self, component: Component | None, result: Result, staging: Staging

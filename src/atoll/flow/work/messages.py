@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from atoll.core.message import Message, blob, integer, text
+from atoll.core.message import Message, blob, integer, items, text
+from atoll.core.names import Role
+from atoll.jobs.definition import PARTIES
 
 NONCE_BYTES = 16
+SEATS = PARTIES * len(Role)
 
 
 @dataclass(frozen=True)
@@ -26,3 +29,13 @@ class Hello(Message, kind="flow.hello", version=1):
         """Return the names of the parts that must agree and do not."""
         parts = ("job", "plan", "step", "attempt", "component", "release", "code")
         return [name for name in parts if getattr(self, name) != getattr(other, name)]
+
+
+@dataclass(frozen=True)
+class Roster(Message, kind="flow.roster", version=1):
+    """Who is there at the beginning of a step, and each one's fresh nonce, in the same order."""
+
+    seats: tuple[str, ...] = items(text(160, opaque="names in the plan that both hold"), SEATS)
+    nonces: tuple[bytes, ...] = items(
+        blob(NONCE_BYTES, low=NONCE_BYTES, opaque="fresh uniform bytes"), SEATS
+    )

@@ -313,10 +313,12 @@ class Server:
 
     def _transport(self, spec: TaskSpec) -> Transport:
         gateway, limits = spec.gateway, spec.limits
+        peers = spec.peers
+        if gateway is None and peers:
+            require_insecure("a task without its peers")
         if gateway is None:
-            require_insecure("a task without peers")
             return Solitude(spec.party)
-        if gateway.dialable.keys() != spec.job.parties.keys() - {spec.party}:
+        if gateway.dialable.keys() != peers:
             raise InternalError(
                 "ATL-WRK-003", "this is not what a worker is told of a task", place="gateway"
             )

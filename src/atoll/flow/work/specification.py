@@ -10,7 +10,9 @@ from pydantic import Field, JsonValue, ValidationError
 
 from atoll.core.errors import UserError
 from atoll.core.limits import Limits
+from atoll.core.names import Role, addresses, parse_seat, party_of
 from atoll.jobs.definition import JOB_FILE_BYTES, Frozen, Job
+from atoll.jobs.participation import Edges
 
 TASK_LINE_BYTES = 4 * JOB_FILE_BYTES
 
@@ -42,7 +44,7 @@ class OwnTable(Frozen):
 class Gateway(Frozen):
     """How the worker reaches its peers: the gateway's socket, its own, and which it can dial.
 
-    ``token`` is hexadecimal. ``dialable`` names every other party of the job.
+    ``token`` is hexadecimal. ``dialable`` names every other party that the task talks to.
     """
 
     socket: Path
@@ -76,9 +78,11 @@ class TaskSpec(Frozen):
     """One party's share of a step, complete: nothing else is looked up anywhere.
 
     ``parameters`` are filled; ``component`` is empty for the coin toss. ``inputs`` holds an entry
-    for each input that this party has; ``seed_path`` is the job's seed (None for the coin toss and
-    nothing else); ``gateway`` is None for a step in which nobody talks (tests). ``approved`` names
-    the installed components of others that this node approved, by digest.
+    for each input that this party has. ``seats`` are those of the step (``party:role``; none: each
+    party of the job has one), ``edges`` which roles talk to each other (None: all), and ``quorum``
+    how many of a role must stay where not all must. ``seed_path`` is the job's seed (None for the
+    coin toss and nothing else); ``gateway`` is None where this party talks to no other.
+    ``approved`` names the installed components of others that this node approved, by digest.
     """
 
     job_id: JobId
@@ -97,6 +101,28 @@ class TaskSpec(Frozen):
     limits: TaskLimits = Field(default_factory=TaskLimits)
     outputs_folder: Path
     approved: dict[str, str] = Field(default_factory=dict)
+    seats: tuple[str, ...] = ()
+    edges: tuple[str, ...] | None = None
+    quorum: dict[Role, int] = Field(default_factory=dict)
+
+    @property
+    def roles(self) -> dict[str, Role]:
+        """The role of each seat of the step by its address. Errors: ATL-NAM-001."""
+        if self.seats:
+            return addresses(parse_seat(text) for text in self.seats)
+        return self.job.first_roles
+
+    @property
+    def mine(self) -> tuple[str, ...]:
+        """The addresses of this party's seats."""
+        return tuple(address for address in self.roles if party_of(address) == self.party)
+
+    @property
+    def peers(self) -> frozenset[str]:
+        """The other parties that this party's seats talk to."""
+        edges, roles = Edges.of_plain(self.edges), self.roles
+        found = {party_of(peer) for address in self.mine for peer in edges.peers(address, roles)}
+        return frozenset(found - {self.party})
 
     @property
     def label(self) -> str:

@@ -7,23 +7,24 @@ from typing import Annotated
 from fastapi import Path, Query, Request
 
 from atoll.flow.api import views
-from atoll.flow.api.common import PAGE, After, DataName, Limit, bytes_body, router
+from atoll.flow.api.common import PAGE, After, DataName, Limit
 from atoll.flow.api.guard import At, By
+from atoll.flow.api.routing import Routes, bytes_body
 from atoll.flow.api.shaping import items, paged, shape
 from atoll.flow.policy.grants import Grant, GrantTerms
 
-ROUTER = router("data")
+ROUTES = Routes("data")
 Column = Query(min_length=1, max_length=256, pattern=r"^[^\x00-\x1f\x7f]*$")
 GrantId = Annotated[str, Path(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
 
 
-@ROUTER.get("/data")
+@ROUTES.get("/data", may="data.read")
 def list_(services: At, limit: Limit = PAGE, after: After = None) -> views.DataPage:
     """Return the registered tables by name."""
     return paged(views.DataPage, services.data.list(limit=limit, after=after))
 
 
-@ROUTER.post("/data", status_code=201)
+@ROUTES.post("/data", may="data.write", status_code=201)
 def register(services: At, by: By, asked: views.RegisterRequest) -> views.DataView:
     """Check a file in one of the node's allowed folders, and register it."""
     found = services.data.register(
@@ -32,7 +33,9 @@ def register(services: At, by: By, asked: views.RegisterRequest) -> views.DataVi
     return shape(views.DataView, found)
 
 
-@ROUTER.put("/data/{name}/content", openapi_extra=bytes_body("the file"))
+@ROUTES.put(
+    "/data/{name}/content", may="data.write", body="upload", openapi_extra=bytes_body("the file")
+)
 async def upload(
     services: At,
     by: By,
@@ -56,19 +59,19 @@ async def upload(
     return shape(views.DataView, found)
 
 
-@ROUTER.get("/data/{name}")
+@ROUTES.get("/data/{name}", may="data.read")
 def get(services: At, name: DataName) -> views.DataView:
     """Return what is known of a table; no value of a row."""
     return shape(views.DataView, services.data.get(name))
 
 
-@ROUTER.delete("/data/{name}", status_code=204)
+@ROUTES.delete("/data/{name}", may="data.write", status_code=204)
 def delete(services: At, by: By, name: DataName, force: bool = False) -> None:
     """Forget a table; an uploaded file goes too. ``force``: even if a job or grant uses it."""
     services.data.delete(name, by, force=force)
 
 
-@ROUTER.get("/data/{name}/preview")
+@ROUTES.get("/data/{name}/preview", may="data.preview", watched=True)
 def preview(
     services: At, name: DataName, rows: Annotated[int, Query(ge=1, le=1000)] = 10
 ) -> views.Preview:
@@ -76,25 +79,25 @@ def preview(
     return shape(views.Preview, services.data.preview(name, rows))
 
 
-@ROUTER.post("/data/{name}/check")
+@ROUTES.post("/data/{name}/check", may="data.read")
 def check(services: At, name: DataName) -> views.CheckView:
     """Look the file over again: all its problems, its columns in sum."""
     return shape(views.CheckView, services.data.check(name))
 
 
-@ROUTER.get("/data/{name}/grants")
+@ROUTES.get("/data/{name}/grants", may="data.read")
 def grants(services: At, by: By, name: DataName) -> views.GrantList:
     """Return the standing grants over a table."""
     return items(views.GrantList, services.data.grants(name, by))
 
 
-@ROUTER.post("/data/{name}/grants", status_code=201)
+@ROUTES.post("/data/{name}/grants", may="data.grant", recorded=True, status_code=201)
 def grant(services: At, by: By, name: DataName, asked: GrantTerms) -> Grant:
     """Allow partners' jobs to use a table, on terms."""
     return shape(Grant, services.data.grant(name, asked, by))
 
 
-@ROUTER.delete("/grants/{id}", status_code=204)
+@ROUTES.delete("/grants/{id}", may="data.grant", recorded=True, status_code=204)
 def revoke(services: At, by: By, id: GrantId) -> None:
     """Withdraw a grant, for good."""
     services.data.revoke(id, by)

@@ -17,14 +17,14 @@ from atoll.flow.api.common import (
     JobId,
     Limit,
     StepName,
-    router,
 )
 from atoll.flow.api.downloads import Form, download
 from atoll.flow.api.guard import At, By
+from atoll.flow.api.routing import Routes
 from atoll.flow.api.shaping import items, paged, shape
 from atoll.flow.api.watching import stream, wait_for
 
-ROUTER = router("jobs")
+ROUTES = Routes("jobs")
 _WORD = Query(max_length=256, pattern=r"^[^\x00-\x1f\x7f]*$")
 _STREAM = {"text/event-stream": {"schema": {"type": "string"}}}
 _FILE = {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}
@@ -34,13 +34,13 @@ def _options(options: views.JobOptions) -> dict[str, Any]:
     return options.model_dump(exclude_none=True)
 
 
-@ROUTER.post("/jobs/plan")
+@ROUTES.post("/jobs/plan", may="job.submit")
 def plan(services: At, by: By, asked: views.PlanRequest) -> views.PlanView:
     """Return what a job would do, read and reveal; nothing is kept."""
     return shape(views.PlanView, services.jobs.plan(asked.job, _options(asked.options), by))
 
 
-@ROUTER.post("/jobs", status_code=201)
+@ROUTES.post("/jobs", may="job.submit", status_code=201)
 def submit(
     services: At,
     by: By,
@@ -54,7 +54,7 @@ def submit(
     return shape(views.JobView, found)
 
 
-@ROUTER.get("/jobs")
+@ROUTES.get("/jobs", may="job.read")
 def list_(
     services: At,
     state: views.JobState | None = None,
@@ -71,13 +71,13 @@ def list_(
     return paged(views.JobPage, found)
 
 
-@ROUTER.get("/jobs/{id}")
+@ROUTES.get("/jobs/{id}", may="job.read")
 def get(services: At, id: JobId) -> views.JobView:
     """Return a job with its steps."""
     return shape(views.JobView, services.jobs.get(id))
 
 
-@ROUTER.patch("/jobs/{id}")
+@ROUTES.patch("/jobs/{id}", may="job.submit")
 def annotate(
     services: At,
     by: By,
@@ -89,19 +89,19 @@ def annotate(
     return shape(views.JobView, found)
 
 
-@ROUTER.post("/jobs/{id}/stop")
+@ROUTES.post("/jobs/{id}/stop", may="job.stop")
 def stop(services: At, by: By, id: JobId) -> views.JobView:
     """Stop a job at all parties."""
     return shape(views.JobView, services.jobs.stop(id, by))
 
 
-@ROUTER.post("/jobs/{id}/retry")
+@ROUTES.post("/jobs/{id}/retry", may="job.submit")
 def retry(services: At, by: By, id: JobId) -> views.JobView:
     """Try a failed job again from where it failed."""
     return shape(views.JobView, services.jobs.retry(id, by))
 
 
-@ROUTER.post("/jobs/{id}/rerun")
+@ROUTES.post("/jobs/{id}/rerun", may="job.submit")
 def rerun(
     services: At,
     by: By,
@@ -112,7 +112,7 @@ def rerun(
     return shape(views.JobView, services.jobs.rerun(id, asked.step, by))
 
 
-@ROUTER.post("/jobs/{id}/approve")
+@ROUTES.post("/jobs/{id}/approve", may="job.approve")
 def approve(
     services: At,
     by: By,
@@ -123,7 +123,7 @@ def approve(
     return shape(views.JobView, services.jobs.approve(id, asked.digest, by))
 
 
-@ROUTER.post("/jobs/{id}/refuse")
+@ROUTES.post("/jobs/{id}/refuse", may="job.approve")
 def refuse(
     services: At,
     by: By,
@@ -134,14 +134,15 @@ def refuse(
     return shape(views.JobView, services.jobs.refuse(id, asked.reason, by))
 
 
-@ROUTER.get("/jobs/{id}/plan")
+@ROUTES.get("/jobs/{id}/plan", may="job.read")
 def plan_of(services: At, id: JobId) -> views.PlanView:
     """Return the plan that the parties agree on."""
     return shape(views.PlanView, services.jobs.plan_of(id))
 
 
-@ROUTER.get(
+@ROUTES.get(
     "/jobs/{id}/events",
+    may="job.read",
     response_model=views.EventList,
     responses={200: {"content": _STREAM}},
 )
@@ -166,25 +167,25 @@ async def events(
     return views.EventList(items=tuple(shown), next=shown[-1].number if shown else after)
 
 
-@ROUTER.get("/jobs/{id}/traffic")
+@ROUTES.get("/jobs/{id}/traffic", may="job.read")
 def traffic(services: At, id: JobId) -> views.TrafficList:
     """Return what was sent and received, by peer, step and tag."""
     return items(views.TrafficList, services.jobs.traffic(id))
 
 
-@ROUTER.get("/jobs/{id}/artifacts")
+@ROUTES.get("/jobs/{id}/artifacts", may="job.read")
 def artifacts(services: At, id: JobId) -> views.ArtifactList:
     """Return what the job has made at this party."""
     return items(views.ArtifactList, services.jobs.artifacts(id))
 
 
-@ROUTER.get("/jobs/{id}/steps/{step}/log")
+@ROUTES.get("/jobs/{id}/steps/{step}/log", may="job.read")
 def log(services: At, id: JobId, step: StepName, attempt: Attempt = None) -> views.Log:
     """Return the log of an attempt."""
     return items(views.Log, services.jobs.log(id, step, attempt))
 
 
-@ROUTER.get("/jobs/{id}/steps/{step}/metrics")
+@ROUTES.get("/jobs/{id}/steps/{step}/metrics", may="report.read")
 def metrics(
     services: At,
     id: JobId,
@@ -195,7 +196,7 @@ def metrics(
     return items(views.MetricList, services.jobs.metrics(id, step, attempt))
 
 
-@ROUTER.get("/jobs/{id}/steps/{step}/report")
+@ROUTES.get("/jobs/{id}/steps/{step}/report", may="report.read")
 def report(
     services: At,
     id: JobId,
@@ -206,8 +207,10 @@ def report(
     return shape(views.JsonObject, services.jobs.report(id, step, attempt))
 
 
-@ROUTER.get(
+@ROUTES.get(
     "/jobs/{id}/artifacts/{step}/{name}",
+    may="artifact.read",
+    watched=True,
     response_class=Response,
     responses={200: {"content": _FILE}},
 )

@@ -8,16 +8,17 @@ from fastapi import Path, Request, Response
 from fastapi.responses import StreamingResponse
 
 from atoll.flow.api import views
-from atoll.flow.api.common import PAGE, After, Limit, ModelId, ModelVersion, bytes_body, router
+from atoll.flow.api.common import PAGE, After, Limit, ModelId, ModelVersion
 from atoll.flow.api.guard import At
+from atoll.flow.api.routing import Routes, bytes_body
 from atoll.flow.api.shaping import paged, shape
 
-ROUTER = router("models")
+ROUTES = Routes("models")
 _ARCHIVE = {"application/x-tar": {"schema": {"type": "string", "format": "binary"}}}
 ServiceName = Annotated[str, Path(pattern=views.DATA_NAME)]
 
 
-@ROUTER.get("/models")
+@ROUTES.get("/models", may="model.read")
 def list_(
     services: At, stage: views.Stage | None = None, limit: Limit = PAGE, after: After = None
 ) -> views.ModelPage:
@@ -25,19 +26,25 @@ def list_(
     return paged(views.ModelPage, services.models.list(stage=stage, limit=limit, after=after))
 
 
-@ROUTER.post("/models/import", status_code=201, openapi_extra=bytes_body("a signed archive"))
+@ROUTES.post(
+    "/models/import",
+    may="model.write",
+    body="archive",
+    status_code=201,
+    openapi_extra=bytes_body("a signed archive"),
+)
 async def import_(services: At, request: Request) -> views.ModelView:
     """Take in an archive that this party or a pinned partner has signed."""
     return shape(views.ModelView, await services.models.import_(request.stream()))
 
 
-@ROUTER.get("/models/{id}/{version}")
+@ROUTES.get("/models/{id}/{version}", may="model.read")
 def get(services: At, id: ModelId, version: ModelVersion) -> views.ModelView:
     """Return a model version: where this party's part comes from."""
     return shape(views.ModelView, services.models.get(id, version))
 
 
-@ROUTER.post("/models/{id}/{version}/stage")
+@ROUTES.post("/models/{id}/{version}/stage", may="model.publish")
 def stage(
     services: At,
     id: ModelId,
@@ -48,7 +55,7 @@ def stage(
     return shape(views.ModelView, services.models.stage(id, version, asked.stage))
 
 
-@ROUTER.post("/models/{id}/{version}/bind")
+@ROUTES.post("/models/{id}/{version}/bind", may="model.publish")
 def bind(
     services: At,
     id: ModelId,
@@ -59,8 +66,10 @@ def bind(
     return shape(views.ServiceView, services.models.bind(id, version, asked.service))
 
 
-@ROUTER.get(
+@ROUTES.get(
     "/models/{id}/{version}/export",
+    may="model.write",
+    watched=True,
     response_class=StreamingResponse,
     responses={200: {"content": _ARCHIVE}},
 )
@@ -73,7 +82,7 @@ def export(services: At, id: ModelId, version: ModelVersion) -> Response:
     )
 
 
-@ROUTER.post("/models/{id}/{version}/predict-job")
+@ROUTES.post("/models/{id}/{version}/predict-job", may="model.read")
 def predict_job(
     services: At,
     id: ModelId,
@@ -85,7 +94,7 @@ def predict_job(
     return views.JobAnswer(job=job.canonical())
 
 
-@ROUTER.post("/models/{id}/{version}/migrate", status_code=201)
+@ROUTES.post("/models/{id}/{version}/migrate", may="admin", status_code=201)
 def migrate(
     services: At,
     id: ModelId,
@@ -96,13 +105,13 @@ def migrate(
     return shape(views.ModelView, services.models.migrate(id, version, asked.parties))
 
 
-@ROUTER.get("/services")
+@ROUTES.get("/services", may="model.read")
 def list_services(services: At, limit: Limit = PAGE, after: After = None) -> views.ServicePage:
     """Return the service names with the versions behind them."""
     return paged(views.ServicePage, services.models.services(limit=limit, after=after))
 
 
-@ROUTER.post("/services/{name}/rollback")
+@ROUTES.post("/services/{name}/rollback", may="model.publish")
 def rollback(services: At, name: ServiceName) -> views.ServiceView:
     """Put the version that stood there before back."""
     return shape(views.ServiceView, services.models.rollback(name))

@@ -8,22 +8,23 @@ from fastapi import Path, Request, Response
 
 from atoll import __version__
 from atoll.flow.api import schemas, views
-from atoll.flow.api.common import router
+from atoll.flow.api.endpoints import PUBLIC
 from atoll.flow.api.guard import At, By
+from atoll.flow.api.routing import Routes
 from atoll.flow.api.shaping import items, shape
 from atoll.jobs.errors import EnvironmentFault
 
-ROUTER = router("node")
+ROUTES = Routes("node")
 API_VERSION = 1
 
 
-@ROUTER.get("/health/live")
+@ROUTES.get("/health/live", may=PUBLIC)
 def live() -> views.Health:
     """Say that the process answers."""
     return views.Health(status="live")
 
 
-@ROUTER.get("/health/ready")
+@ROUTES.get("/health/ready", may=PUBLIC)
 def ready(services: At) -> views.Health:
     """Say that the node takes jobs."""
     if not services.status.ready():
@@ -33,14 +34,15 @@ def ready(services: At) -> views.Health:
     return views.Health(status="ready")
 
 
-@ROUTER.get("/version")
+@ROUTES.get("/version", may=PUBLIC)
 def version() -> views.Version:
     """Return the version of the package and of this interface."""
     return views.Version(version=__version__, api=API_VERSION)
 
 
-@ROUTER.get(
+@ROUTES.get(
     "/metrics",
+    may="metrics.read",
     response_class=Response,
     responses={200: {"content": {"text/plain": {"schema": {"type": "string"}}}}},
 )
@@ -50,32 +52,32 @@ def metrics(services: At, request: Request) -> Response:
     return Response(text, media_type="text/plain; version=0.0.4; charset=utf-8")
 
 
-@ROUTER.get("/status")
+@ROUTES.get("/status", may="job.read")
 def status(services: At) -> views.JsonObject:
     """Return how the node does: party, jobs, workers, partners, certificates."""
     return shape(views.JsonObject, services.status.view())
 
 
-@ROUTER.get("/settings")
+@ROUTES.get("/settings", may="settings.read")
 def settings(services: At) -> views.Settings:
     """Return all settings with their sources; secrets are hidden."""
     return items(views.Settings, services.settings.list())
 
 
-@ROUTER.post("/selftest")
+@ROUTES.post("/selftest", may="job.submit")
 def selftest(services: At, by: By, asked: views.SelftestRequest) -> views.Selftest:
     """Run a small job, alone or with partners, and tell what passed."""
     steps = [shape(views.SelftestStep, one) for one in services.status.selftest(asked.parties, by)]
     return views.Selftest(passed=all(step.passed for step in steps), steps=tuple(steps))
 
 
-@ROUTER.get("/schemas")
+@ROUTES.get("/schemas", may=PUBLIC)
 def list_schemas() -> views.SchemaList:
     """Return the names of the published JSON schemas."""
     return views.SchemaList(items=schemas.NAMES)
 
 
-@ROUTER.get("/schemas/{name}")
+@ROUTES.get("/schemas/{name}", may=PUBLIC)
 def schema(name: Annotated[str, Path(pattern=views.STEP_NAME)]) -> views.JsonObject:
     """Return a published JSON schema."""
     return shape(views.JsonObject, schemas.schema(name))

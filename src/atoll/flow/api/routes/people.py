@@ -8,11 +8,12 @@ from fastapi import Path
 
 from atoll.flow.access import Token, User
 from atoll.flow.api import views
-from atoll.flow.api.common import PAGE, After, Limit, UserName, router
+from atoll.flow.api.common import PAGE, After, Limit, UserName
 from atoll.flow.api.guard import At, By
+from atoll.flow.api.routing import Routes
 from atoll.flow.api.shaping import items, paged, shape
 
-ROUTER = router("people")
+ROUTES = Routes("people")
 TokenId = Annotated[str, Path(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
 DAYS = 90.0
 
@@ -21,7 +22,7 @@ def _user(user: User) -> dict[str, Any]:
     return user.to_dict()
 
 
-@ROUTER.get("/users")
+@ROUTES.get("/users", may="user.read")
 def list_users(
     services: At,
     by: By,
@@ -33,7 +34,7 @@ def list_users(
     return items(views.UserPage, (_user(user) for user in found.rows), next=found.next)
 
 
-@ROUTER.post("/users", status_code=201)
+@ROUTES.post("/users", may="user.write", secret=True, recorded=True, status_code=201)
 def add_user(services: At, by: By, asked: views.UserRequest) -> views.NewUser:
     """Add a user, who must change the password at the first login."""
     generated = services.access.add_user(by, asked.name, asked.roles, asked.password)
@@ -41,7 +42,7 @@ def add_user(services: At, by: By, asked: views.UserRequest) -> views.NewUser:
     return shape(views.NewUser, _user(user) | {"password": generated})
 
 
-@ROUTER.patch("/users/{name}")
+@ROUTES.patch("/users/{name}", may="user.write", recorded=True)
 def change_user(
     services: At, by: By, name: UserName, asked: views.PatchUserRequest
 ) -> views.UserView:
@@ -56,7 +57,7 @@ def change_user(
     return shape(views.UserView, _user(services.access.user(by, name)))
 
 
-@ROUTER.delete("/users/{name}", status_code=204)
+@ROUTES.delete("/users/{name}", may="user.write", recorded=True, status_code=204)
 def remove_user(services: At, by: By, name: UserName) -> None:
     """Remove a user with all tokens."""
     services.access.remove_user(by, name)
@@ -66,13 +67,13 @@ def _token(token: Token) -> dict[str, Any]:
     return token.to_dict()
 
 
-@ROUTER.get("/tokens")
+@ROUTES.get("/tokens", may="token.write")
 def list_tokens(services: At, by: By) -> views.TokenPage:
     """Return the asking user's sessions and tokens, without their secrets."""
     return items(views.TokenPage, (_token(token) for token in services.access.tokens(by)))
 
 
-@ROUTER.post("/tokens", status_code=201)
+@ROUTES.post("/tokens", may="token.write", secret=True, recorded=True, status_code=201)
 def add_token(services: At, by: By, asked: views.TokenRequest) -> views.NewToken:
     """Make a token of the asking user; its secret is shown once."""
     scopes = by.permissions if asked.scopes is None else asked.scopes
@@ -80,19 +81,19 @@ def add_token(services: At, by: By, asked: views.TokenRequest) -> views.NewToken
     return shape(views.NewToken, _token(token) | {"token": secret})
 
 
-@ROUTER.delete("/tokens/{id}", status_code=204)
+@ROUTES.delete("/tokens/{id}", may="token.write", recorded=True, status_code=204)
 def remove_token(services: At, by: By, id: TokenId) -> None:
     """Revoke a token or session."""
     services.access.revoke_token(by, id)
 
 
-@ROUTER.get("/audit")
+@ROUTES.get("/audit", may="audit.read")
 def audit(services: At, limit: Limit = PAGE, after: After = None) -> views.AuditPage:
     """Return lines of the audit log, the oldest first."""
     return paged(views.AuditPage, services.access.audit.page(after, limit))
 
 
-@ROUTER.get("/ledger")
+@ROUTES.get("/ledger", may="ledger.read")
 def ledger(services: At, limit: Limit = PAGE, after: After = None) -> views.LedgerPage:
     """Return lines of the leakage ledger, the oldest first."""
     return paged(views.LedgerPage, services.ledger.page(after, limit))

@@ -2,32 +2,49 @@
 
 from __future__ import annotations
 
-from fastapi import Request
+from fastapi import Request, Response
 
-from atoll.flow.api import views
-from atoll.flow.api.common import router
+from atoll.flow.api import cookies, views
+from atoll.flow.api.endpoints import OWN, PUBLIC
+from atoll.flow.api.exchange import Exchange
 from atoll.flow.api.guard import At, By, client_of
+from atoll.flow.api.routing import Routes
 from atoll.flow.api.shaping import shape
 
-ROUTER = router("session")
+ROUTES = Routes("session")
 
 
-@ROUTER.post("/login")
+@ROUTES.post("/login", may=PUBLIC, body="small", secret=True, recorded=True)
 def login(services: At, request: Request, asked: views.LoginRequest) -> views.LoginAnswer:
     """Trade a name and a password for a bearer token."""
     token, expires = services.access.login(asked.user, asked.password, client=client_of(request))
     return views.LoginAnswer(token=token, expires=expires)
 
 
-@ROUTER.post("/logout", status_code=204)
-def logout(services: At, by: By) -> None:
+@ROUTES.post("/session", may=PUBLIC, body="small", secret=True, recorded=True)
+def open_(
+    services: At, request: Request, response: Response, asked: views.LoginRequest
+) -> views.SessionAnswer:
+    """Trade a name and a password for a browser's session: a cookie and a CSRF token."""
+    cookies.check_origin(request)
+    client = client_of(request)
+    secret, expires = services.access.login(asked.user, asked.password, client=client, browser=True)
+    cookies.give(request, response, secret)
+    return views.SessionAnswer(csrf=cookies.csrf_token(secret), expires=expires)
+
+
+@ROUTES.post("/logout", may=OWN, recorded=True, status_code=204)
+def logout(services: At, by: By, request: Request, response: Response) -> None:
     """End the session, or revoke the token, that was sent."""
     services.access.logout(by)
+    if Exchange.of(request.scope).by_cookie:
+        cookies.clear(request, response)
 
 
-@ROUTER.get("/me")
-def me(by: By) -> views.Me:
-    """Return the asking user."""
+@ROUTES.get("/me", may=OWN)
+def me(by: By, request: Request) -> views.Me:
+    """Return the asking user, and a browser's session its CSRF token."""
+    secret = cookies.read(request) if Exchange.of(request.scope).by_cookie else None
     return shape(
         views.Me,
         {
@@ -35,11 +52,12 @@ def me(by: By) -> views.Me:
             "roles": sorted(by.roles),
             "permissions": sorted(by.permissions),
             "must_change": by.must_change,
+            "csrf": None if secret is None else cookies.csrf_token(secret),
         },
     )
 
 
-@ROUTER.put("/me/password", status_code=204)
+@ROUTES.put("/me/password", may=OWN, recorded=True, status_code=204)
 def password(services: At, by: By, request: Request, asked: views.PasswordRequest) -> None:
     """Change the own password; other sessions of the user end."""
     client = client_of(request)

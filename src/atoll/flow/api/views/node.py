@@ -23,13 +23,21 @@ class LoginAnswer(Given):
     expires: float
 
 
+class SessionAnswer(Given):
+    """A browser's session: its CSRF token, and when it ends at the latest (seconds since 1970)."""
+
+    csrf: str
+    expires: float
+
+
 class Me(Given):
-    """Who is asking, and what they may do."""
+    """Who is asking, and what they may do; ``csrf`` for a browser's session alone."""
 
     user: str
     roles: tuple[str, ...]
     permissions: tuple[str, ...]
     must_change: bool = False
+    csrf: str | None = None
 
 
 class PasswordRequest(Asked):

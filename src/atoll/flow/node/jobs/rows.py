@@ -10,6 +10,7 @@ from typing import Any
 from sqlalchemy import Connection
 
 from atoll.core.errors import AtollError
+from atoll.core.names import roles_text
 from atoll.flow.control import JobRecord, JobView, view
 from atoll.flow.store import Database, Events, JobRow, Jobs, Traffic, TrafficRow, after_commit
 
@@ -111,7 +112,7 @@ class JobRows:
             id=record.id,
             name=job.name,
             initiator=record.initiator,
-            role=job.parties[self._party].value,
+            role=roles_text(job.parties[self._party]),
             owner=said.owner or None,
             state=seen.state,
             reason=seen.reason,

@@ -219,7 +219,10 @@ class JobService(JobReading):
             "updated": row.updated,
             "plan_digest": row.plan_digest,
             "job": row.job,
-            "parties": dict(row.job["parties"]),
+            "parties": {
+                party: held if isinstance(held, str) else ", ".join(held)
+                for party, held in row.job["parties"].items()
+            },
         }
         if record is None:
             return whole

@@ -20,6 +20,7 @@ from atoll.components.fitted import reference_of
 from atoll.components.references import PART, ModelRef
 from atoll.core import codec
 from atoll.core.errors import AtollError, InternalError
+from atoll.core.names import Role
 from atoll.flow.control.codes import NODE_RESTARTED
 from atoll.flow.control.record import JobRecord
 from atoll.flow.node.folder import NodeFolder
@@ -102,7 +103,8 @@ class TaskRunner:
         socket = place.folder.sockets / f"w{name}"
         spec = self._specification(record, step, attempt, token, label, socket)
         worker = place.pool.lease(record.id)
-        place.gateway.register(label, token, socket, list(record.peers))
+        if spec.gateway is not None:
+            place.gateway.register(label, token, socket, sorted(spec.gateway.dialable))
         with self._lock:
             self._running[key] = _Running(worker, label, socket)
         worker.submit(spec, self._heard)
@@ -184,7 +186,8 @@ class TaskRunner:
         place, plan = self._place, record.plan
         if plan is None:
             raise InternalError("ATL-INT-001", "a task of a job without a plan", phase=step)
-        peers = place.identity().peers
+        known = place.identity().peers
+        peers = sorted(plan.peers_of(step, record.party))
         coin = step == COIN_STEP
         return TaskSpec(
             job_id=record.id,
@@ -205,9 +208,14 @@ class TaskRunner:
                 token=token.hex(),
                 label=label,
                 dialable={
-                    peer: peer in peers and peers[peer].address is not None for peer in record.peers
+                    peer: peer in known and known[peer].address is not None for peer in peers
                 },
-            ),
+            )
+            if peers
+            else None,
+            seats=plan.seats.get(step, ()),
+            edges=plan.edges.get(step),
+            quorum={Role(name): least for name, least in plan.quorum.get(step, {}).items()},
             limits=place.limits,
             outputs_folder=self._made(record.id),
             approved=dict(place.approved()),
@@ -218,9 +226,10 @@ class TaskRunner:
         found: dict[str, InputArtifact] = {}
         for port, source in record.job.steps[step].inputs.items():
             at, _, output = source.partition(".")
-            row = artifacts.find(record.id, at, output, record.own.tasks[at].attempt)
+            made = record.own.tasks.get(at)
+            row = made and artifacts.find(record.id, at, output, made.attempt)
             # A role that gets no such output of the earlier step gets no such input.
-            if row is not None:
+            if row:
                 path = self._place.files.path(row.digest)
                 found[port] = InputArtifact(kind=row.kind, digest=row.digest, path=path)
         part = self._registered_part(record, step)

@@ -426,7 +426,7 @@ class ModelService:
     def _label(self, graph: Job, tables: Mapping[str, str]) -> str | None:
         """Return the label's column of the guest's table, empty for none; None: not here."""
         party = self._identity().party
-        if graph.parties.get(party) != Role.GUEST or party not in tables:
+        if Role.GUEST not in graph.parties.get(party, ()) or party not in tables:
             return None
         found = DataSets(self._database).find(tables[party])
         return None if found is None else found.label or ""

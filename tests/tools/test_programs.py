@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tools import databases
+from tools import programs
 from tools.test import needs_servers
 
 APT = """#!/bin/sh
@@ -28,9 +28,10 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("POLICY", str(tmp_path / "policy"))
     monkeypatch.setenv("CODE", "0")
     monkeypatch.delenv("ATOLL_DO_SYNC", raising=False)
-    monkeypatch.setattr(databases, "_POLICY", tmp_path / "policy")
-    monkeypatch.setattr(databases, "find_mariadb", lambda: None)
-    monkeypatch.setattr(databases, "find_postgres", lambda: Path("/somewhere"))
+    monkeypatch.setattr(programs, "_POLICY", tmp_path / "policy")
+    monkeypatch.setattr(programs, "find_mariadb", lambda: None)
+    monkeypatch.setattr(programs, "find_postgres", lambda: Path("/somewhere"))
+    monkeypatch.setattr(programs, "find_chromium", lambda: Path("/somewhere"))
     monkeypatch.setattr(os, "geteuid", lambda: 0)
     return tmp_path
 
@@ -43,7 +44,7 @@ def calls(machine: Path) -> list[str]:
 def test_what_is_missing_is_installed_without_starting_it(
     machine: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    databases.provide()
+    programs.provide()
     done = calls(machine)
     assert done[0] == "install -y -q --no-install-recommends mariadb-server"
     assert done[-1] == "exit 101"
@@ -59,7 +60,7 @@ def test_a_failing_installation_updates_its_lists_once(
 ) -> None:
     monkeypatch.setenv("CODE", "100")
     (machine / "policy").write_text("the administrator's own\n")
-    databases.provide()
+    programs.provide()
     asked = [line.split()[0] for line in calls(machine) if not line.startswith("the")]
     assert asked == ["install", "update", "install"]
     assert (machine / "policy").read_text() == "the administrator's own\n"
@@ -74,7 +75,7 @@ def test_where_we_may_not_nothing_is_installed(
         monkeypatch.setattr(os, "geteuid", lambda: 1000)
     else:
         monkeypatch.setenv("ATOLL_DO_SYNC", "0")
-    databases.provide()
+    programs.provide()
     assert calls(machine) == []
     assert "MariaDB IS MISSING: ITS TESTS ARE SKIPPED" in capsys.readouterr().err
 

@@ -1,6 +1,7 @@
-"""``python -m atoll.flow.node FOLDER [--set=key=value …]``: one node, until it is told to stop.
+"""``python -m atoll.cli.node_process FOLDER [--set=key=value …]``: one node, until it is stopped.
 
-With ``--attached`` it also stops when its standard input closes.
+With ``--attached`` it also stops when its standard input closes. It stands above everything else:
+what a node mounts beside its own API is named here.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import threading
 import traceback
 from pathlib import Path
 from types import FrameType
+from typing import TYPE_CHECKING
 
 from atoll.core.errors import AtollError
 from atoll.flow.node.configuration import load
@@ -21,7 +23,20 @@ from atoll.flow.node.log_lines import begin_log
 from atoll.flow.node.process import check_folder
 from atoll.flow.own_process import many_files, no_core_dumps
 
-_LOG = logging.getLogger("atoll.flow.node")
+if TYPE_CHECKING:
+    from atoll.flow.api.extension import Extension
+
+_LOG = logging.getLogger("atoll.node")
+
+
+def extensions() -> tuple[Extension, ...]:
+    """Return what a node mounts: a literal table, imported when a node is to start."""
+    return ()
+
+
+def command(folder: NodeFolder) -> list[str]:
+    """Return the command that runs the node of a folder, to which flags may be added."""
+    return [sys.executable, "-m", "atoll.cli.node_process", str(folder.root)]
 
 
 def main(arguments: list[str]) -> int:
@@ -29,7 +44,7 @@ def main(arguments: list[str]) -> int:
     no_core_dumps()
     many_files()
     if not arguments:
-        sys.stderr.write("usage: python -m atoll.flow.node FOLDER [--set=KEY=VALUE …]\n")
+        sys.stderr.write("usage: python -m atoll.cli.node_process FOLDER [--set=KEY=VALUE …]\n")
         return 2
     folder = NodeFolder(Path(arguments[0]).resolve())
     attached = "--attached" in arguments[1:]
@@ -48,7 +63,7 @@ def main(arguments: list[str]) -> int:
             # Heavy imports only once it is clear that this process is to be the node.
             from atoll.flow.node.node import Node
 
-            with Node(folder, configuration) as node:
+            with Node(folder, configuration, extensions()) as node:
                 node.start()
                 stopping.wait()
                 _LOG.info("stopping")

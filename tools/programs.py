@@ -1,4 +1,4 @@
-"""Database servers for tests: where their programs are, and installing them where we may."""
+"""Database servers and the browser of tests: where they are, and installing them where we may."""
 
 from __future__ import annotations
 
@@ -14,9 +14,7 @@ from tools.common import say
 
 TESTS = "tests/flow"
 _POLICY = Path("/usr/sbin/policy-rc.d")
-_DO_NOT_START = (
-    "#!/bin/sh\n# Put here by ./do while it installs database servers for tests.\nexit 101\n"
-)
+_DO_NOT_START = "#!/bin/sh\n# Put here by ./do while it installs what tests need.\nexit 101\n"
 
 
 @dataclass(frozen=True)
@@ -46,11 +44,18 @@ def find_mariadb() -> MariaPrograms | None:
     return MariaPrograms(Path(server), Path(install)) if server and install else None
 
 
+def find_chromium() -> Path | None:
+    """Return Chromium's program, the one without a screen first; None if there is none."""
+    names = ("chromium-headless-shell", "chromium", "chromium-browser")
+    return next((Path(found) for name in names if (found := shutil.which(name))), None)
+
+
 def missing() -> dict[str, str]:
     """Return what is missing: name → Debian's package."""
     found = {
         "PostgreSQL": ("postgresql", find_postgres()),
         "MariaDB": ("mariadb-server", find_mariadb()),
+        "Chromium": ("chromium-headless-shell", find_chromium()),
     }
     return {name: package for name, (package, where) in found.items() if where is None}
 
@@ -59,7 +64,7 @@ def provide() -> None:
     """Install what is missing where we may (root, Debian); say loudly what then is skipped."""
     wanted = missing()
     if wanted and os.geteuid() == 0 and shutil.which("apt-get") and _may_change():
-        say(f"installing {', '.join(wanted)} for the tests of the database (apt-get)")
+        say(f"installing {', '.join(wanted)} for the tests (apt-get)")
         _install(list(wanted.values()))
     for name, package in missing().items():
         say(f"{name} IS MISSING: ITS TESTS ARE SKIPPED (apt-get install {package})")

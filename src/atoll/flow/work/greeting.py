@@ -1,0 +1,124 @@
+"""How the seats of a step meet and part: what they run, who is there, the session, a last word.
+
+Where all talk to all, each tells each. Elsewhere all meet at the hub, a seat that talks to every
+other: it hears each, and tells all who is there. Every seat finds its own fresh nonce among those
+that make the session, so that nobody can bring it into an earlier one; a hub that tells different
+seats different things makes sessions that do not meet.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from atoll.channel.party import Party
+from atoll.core.errors import PeerError
+from atoll.core.message import Message
+from atoll.core.names import Role
+from atoll.flow.messages import Finished
+from atoll.flow.work.messages import Hello, Roster
+
+PHASE = "hello"
+
+
+@dataclass(frozen=True)
+class Meeting:
+    """A seat among those of its step: ``hub`` as ``Edges.hub``, ``quorum`` the least by role."""
+
+    party: Party
+    hub: str | None
+    quorum: Mapping[Role, int]
+
+    @property
+    def told(self) -> tuple[str, ...]:
+        """Whom this seat meets: every peer, or the hub alone."""
+        if self.hub is None or self.hub == self.party.name:
+            return self.party.peers
+        return (self.hub,)
+
+    def hear(
+        self, tag: str, kind: type[Message], deadline: float | None = None
+    ) -> dict[str, Message]:
+        """Wait for a message of each peer; as many of each role must come as must stay."""
+        found: dict[str, Message] = {}
+        by_role: dict[Role, list[str]] = {}
+        for peer in self.told:
+            by_role.setdefault(self.party.roles[peer], []).append(peer)
+        for role, senders in by_role.items():
+            least = self.quorum.get(role) if self.hub == self.party.name else None
+            found |= self.party.gather(senders, tag, kind, least=least, deadline=deadline)
+        return found
+
+    def tell(self, tag: str, message: Message, receivers: Iterable[str]) -> None:
+        """Send the same to each; those that left are passed over where not all must stay."""
+        for receiver in receivers:
+            spare = self.party.roles[receiver] in self.quorum
+            self.party.tell(receiver, tag, message, spare=spare)
+
+
+def greet(meeting: Meeting, mine: Hello, connect_seconds: float) -> dict[str, bytes]:
+    """Agree on what is run; return the nonce of every seat that is there.
+
+    Errors: ATL-WRK-007 the peers run something else, ATL-NET-048 too few are there.
+    """
+    party, hub = meeting.party, meeting.hub
+    nonces = {party.name: mine.nonce}
+    meeting.tell("hello", mine, meeting.told)
+    for peer, said in meeting.hear("hello", Hello, connect_seconds).items():
+        if isinstance(said, Hello):
+            _check(mine, said, peer)
+            nonces[peer] = said.nonce
+    if hub is None:
+        return nonces
+    if hub == party.name:
+        seats = tuple(sorted(nonces))
+        roster = Roster(seats, tuple(nonces[seat] for seat in seats))
+        meeting.tell("roster", roster, (seat for seat in seats if seat != hub))
+        return nonces
+    roster = party.channel.receive(hub, "roster", Roster)
+    return _agreed(meeting, roster, nonces)
+
+
+def _check(mine: Hello, said: Hello, peer: str) -> None:
+    parts = mine.differing(said)
+    if parts:
+        raise PeerError(
+            "ATL-WRK-007",
+            f"the parties are about to run different things: {', '.join(parts)}",
+            party=peer,
+            phase=PHASE,
+            place=parts[0],
+            hint="compare the installed versions of both parties",
+        )
+
+
+def _agreed(meeting: Meeting, roster: Roster, nonces: Mapping[str, bytes]) -> dict[str, bytes]:
+    """Take the roster of the hub over, if it holds what was heard at first hand."""
+    party, hub = meeting.party, meeting.hub
+    if len(roster.seats) != len(roster.nonces) or list(roster.seats) != sorted(set(roster.seats)):
+        raise _false(hub, "it is malformed")
+    said = dict(zip(roster.seats, roster.nonces, strict=True))
+    if any(said.get(seat) != nonce for seat, nonce in nonces.items()):
+        raise _false(hub, "another nonce than was told")
+    missing = party.roles.keys() - said.keys()
+    if said.keys() - party.roles.keys():
+        raise _false(hub, "a seat that is not in the plan")
+    for role in {party.roles[seat] for seat in missing}:
+        left = sum(held == role and seat in said for seat, held in party.roles.items())
+        if role not in meeting.quorum or left < meeting.quorum[role]:
+            raise _false(hub, "too few seats are there")
+    return said
+
+
+def _false(hub: str | None, reason: str) -> PeerError:
+    return PeerError(
+        "ATL-WRK-007", f"the roster of the step does not hold: {reason}", party=hub, phase=PHASE
+    )
+
+
+def part(meeting: Meeting, plan: str) -> None:
+    """Tell each peer that this seat is done, and hear the same of it. Errors: ATL-PLN-001."""
+    meeting.tell("finished", Finished(plan), meeting.told)
+    for peer, said in meeting.hear("finished", Finished).items():
+        if not isinstance(said, Finished) or said.plan != plan:
+            raise PeerError("ATL-PLN-001", "the peer ended another plan", party=peer)
