@@ -20,10 +20,12 @@ from atoll.components.catalogue import CATALOGUE
 from atoll.components.scaffold import SHAPES, write
 from atoll.core.errors import UserError
 from atoll.core.names import Role
+from atoll.flow import planning
 from atoll.flow.planning import COIN_STEP
 from atoll.jobs.definition import Job, parse_job
+from atoll.jobs.plan import TableFacts
 from atoll.sdk import local
-from atoll.table import Table
+from atoll.table import ID_RULE, Table
 from tests.components import packages
 from tests.flow.work import little
 
@@ -200,13 +202,30 @@ def star_of(centre: Role) -> tuple[str, ...]:
     return tuple(sorted(" ".join(sorted((centre.value, role.value))) for role in others))
 
 
-def test_256_parties_make_a_plan_and_a_job(mean: Component) -> None:
-    clients = [f"client-{at}" for at in range(255)]
+# Every party agrees with every other, so the work grows with the square of their number.
+@pytest.mark.parametrize("count", [24, pytest.param(256, marks=pytest.mark.drill)])
+def test_many_parties_run_a_job(mean: Component, count: int) -> None:
+    clients = [f"client-{at}" for at in range(count - 1)]
     parties: dict[str, Any] = {"hub": "aggregator", **dict.fromkeys(clients, "client")}
-    steps = job(least=200).canonical()["steps"]
+    steps = job(least=count // 2).canonical()["steps"]
     steps["rows"]["parameters"]["tables"] = dict.fromkeys(clients, "rows")
-    graph = {"name": "many", "parties": parties, "steps": steps, "seed": 1}
+    graph = {"name": "many", "parties": parties, "steps": steps}
     tables = {name: {"rows": table(2)} for name in clients}
     with local(parties, tables, catalogue={**CATALOGUE, "mean": mean}) as federation:
         found = federation.run(graph)
     assert {party.outputs["mean.outcome"]["mean"] for party in found.values()} == {0.5}
+
+
+def test_256_parties_make_one_plan(mean: Component) -> None:
+    clients = [f"client-{at}" for at in range(255)]
+    graph = job(least=200).canonical()
+    graph["parties"] = {"hub": "aggregator", **dict.fromkeys(clients, "client")}
+    graph["steps"]["rows"]["parameters"]["tables"] = dict.fromkeys(clients, "rows")
+    made = parse_job(graph)
+    facts = TableFacts(name="rows", digest="1" * 64, rows=4, columns=("x",), id_rule=ID_RULE)
+    declared = {name: {"rows": facts} for name in clients} | {"hub": {}}
+    prints = dict.fromkeys(made.parties, "2" * 64)
+    plan = planning.build(made, {**CATALOGUE, "mean": mean}, declared, prints)
+    assert len(plan.seats["mean"]) == 256
+    assert plan.peers_of("mean", "client-7") == {"hub"}
+    assert len(plan.peers_of("mean", "hub")) == 255
