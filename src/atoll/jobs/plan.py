@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+import functools
+from typing import Any, Literal, Self
 
 from pydantic import Field, JsonValue
 
@@ -60,7 +61,18 @@ class Plan(Frozen):
 
     def digest(self) -> str:
         """Return the SHA-256 of the canonical form, in hexadecimal."""
+        return self._digest
+
+    @functools.cached_property
+    def _digest(self) -> str:
+        # A node asks for it at every task; a plan never changes.
         return codec.digest(["atoll/plan/v1", self.canonical()])
+
+    def __copy__(self) -> Self:
+        # A copy may be about to get other values.
+        copied = super().__copy__()
+        copied.__dict__.pop("_digest", None)
+        return copied
 
 
 def differing(mine: dict[str, str], theirs: dict[str, str]) -> list[str]:
