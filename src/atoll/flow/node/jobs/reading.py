@@ -124,7 +124,8 @@ class JobReading:
         return {}
 
     def _known(self, job: str) -> None:
-        self.jobs.get(job)
+        # Not the whole row, which is long: watchers ask at every event.
+        self.jobs.owner(job)
 
     def _attempt(self, job: str, step: str, attempt: int | None) -> int:
         self._known(job)
