@@ -151,23 +151,19 @@ def wait(
     """
     begun: float = yield Now()
     reached = until or ended
+    # Steps alone do not end a job; what else is waited for may be anything.
+    kind = "state" if until is None else None
     after = 0
     while True:
         found = yield from send(jobs.show(job), PATIENT)
         if reached(found):
             return found
-        moved = False
-        while not moved:
-            seconds = yield from _left(job, begun, timeout)
-            asked = jobs.events(job, after=after, wait=min(POLL_SECONDS, seconds))
-            news = yield from send(asked, PATIENT)
-            if not news.items:
-                yield Pause(FIRST_PAUSE)
-            after = max(after, news.next, *(event.number for event in news.items), 0)
-            # Its steps alone do not end a job, so it need not be asked for after each of their
-            # events; and what else is waited for may be anything.
-            states = any(event.kind == "state" for event in news.items)
-            moved = states or not news.items or until is not None
+        seconds = yield from _left(job, begun, timeout)
+        asked = jobs.events(job, after=after, wait=min(POLL_SECONDS, seconds), kind=kind)
+        news = yield from send(asked, PATIENT)
+        if not news.items:
+            yield Pause(FIRST_PAUSE)
+        after = max(after, news.next, *(event.number for event in news.items), 0)
 
 
 def _left(job: str, begun: float, timeout: float | None) -> Flow[float]:

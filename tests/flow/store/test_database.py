@@ -144,7 +144,9 @@ def test_events_are_numbered_per_job(database: Database) -> None:
     assert [row.number for row in events.list(job(1).id)] == [1, 2, 3]
     assert [row.number for row in events.list(job(2).id)] == [1]
     assert [row.data["n"] for row in events.list(job(1).id, after=1)] == [1, 2]
-    assert events.last(job(1).id) == 3
+    events.append(job(1).id, 1.0, "step", step="a")
+    assert [row.number for row in events.list(job(1).id, kind="step")] == [4]
+    assert events.last(job(1).id) == 4
     assert events.last("20260101000000-ffffffff") == 0
 
 

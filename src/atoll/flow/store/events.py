@@ -75,15 +75,18 @@ class Events(Repository):
         *,
         after: int = 0,
         limit: int = 200,
+        kind: str | None = None,
         connection: Connection | None = None,
     ) -> tuple[EventRow, ...]:
-        """Return up to ``limit`` events with a number above ``after``, in order."""
+        """Return up to ``limit`` events (of a kind) with a number above ``after``, in order."""
         query = (
             select(*selected(_T, EventRow))
             .where(_T.c.job == job, _T.c.number > after)
             .order_by(_T.c.number)
             .limit(checked_limit(limit))
         )
+        if kind is not None:
+            query = query.where(_T.c.kind == kind)
         rows = self._read(lambda c: c.execute(query).all(), connection)
         return tuple(build(EventRow)(row) for row in rows)
 
@@ -92,16 +95,22 @@ class Events(Repository):
         return self._read(lambda c: c.execute(_LAST, {"of": job}).scalar_one() or 0, connection)
 
     def wait(
-        self, job: str, after: int, timeout: float, *, limit: int = 200
+        self,
+        job: str,
+        after: int,
+        timeout: float,
+        *,
+        limit: int = 200,
+        kind: str | None = None,
     ) -> tuple[EventRow, ...]:
         """Return events above ``after``; if there are none, wait for one at most ``timeout`` s."""
         news = threading.Event()
         end = monotonic() + timeout
         with self.database.notifier.listening(job, news.set):
-            found = self.list(job, after=after, limit=limit)
+            found = self.list(job, after=after, limit=limit, kind=kind)
             while not found and news.wait(max(end - monotonic(), 0.0)):
                 if self.database.closed:
                     break
                 news.clear()
-                found = self.list(job, after=after, limit=limit)
+                found = self.list(job, after=after, limit=limit, kind=kind)
         return found
