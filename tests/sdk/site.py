@@ -1,7 +1,6 @@
 """A node for tests of clients: the real API, server, users, audit log and ledger over SQLite.
 
-Only the services that would need a second party are played here: jobs that a test moves on, tables,
-models and partners in memory.
+Services that would need a second party are played: jobs that a test moves on, tables, models.
 """
 
 from __future__ import annotations
@@ -179,7 +178,7 @@ class Jobs:
         until = time.monotonic() + wait
         with self.moved:
             while True:
-                told = [e for e in self._job(job).events if kind in (None, e["kind"])]
+                told = (e for e in self._job(job).events if kind in (None, e["kind"]))
                 found = [e for e in told if e["number"] > after][:200]
                 left = until - time.monotonic()
                 if found or left <= 0:
