@@ -41,7 +41,7 @@ from atoll.flow.control import (
 from atoll.flow.node.jobs.faults import commit_fault
 from atoll.flow.node.jobs.spoken import Spoken
 from atoll.flow.node.jobs.untold import Untold
-from atoll.flow.store import Database
+from atoll.flow.store import Database, after_commit
 from atoll.jobs.errors import EnvironmentFault
 
 T = TypeVar("T")
@@ -322,8 +322,6 @@ class Control:
                 _LOG.exception("the control thread could not write")
                 self._give_up(batch, known)
             return False
-        for job, (record, _) in batch.changed.items():
-            self._committed[job] = record
         self._follow(batch)
         return True
 
@@ -352,8 +350,11 @@ class Control:
     def _commit(self, batch: Batch) -> None:
         if batch.changed or batch.writes:
             changed = [(record, tuple(commands)) for record, commands in batch.changed.values()]
+            shown = {record.id: record for record, _ in changed}
 
             def write(connection: Connection) -> None:
+                # Before whoever is woken by the commit looks.
+                after_commit(connection, lambda: self._committed.update(shown))
                 # What tasks told first: the next attempts start after it, and the sums hold it.
                 for one in batch.writes:
                     one(connection)
