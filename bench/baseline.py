@@ -66,10 +66,11 @@ class Compared:
 
     def row(self, tolerance: float) -> str:
         """Return the readable form."""
-        told = " ".join(f"{k}={v}" for k, v in self.params.items() if _plain(v))
-        head = f"{self.name} {told}".strip()
+        sizes = " ".join(f"{k}={v}" for k, v in self.params.items() if _plain(v))
+        head = f"{self.name} {sizes}".strip()
         if self.only:
-            return f"{head}\n    only in {self.only}"
+            told = [f"    {n:<24} {v:>14,.6g}" for n, v in (self.here or self.there).items()]
+            return "\n".join([f"{head}   only in {self.only}", *told])
         worse = self.worse(tolerance)
         rows = [head]
         for name, ratio in self.ratios.items():

@@ -82,6 +82,7 @@ def test_lines_of_one_name_are_paired_by_their_sizes_and_others_are_said() -> No
         ("a", {"rows": 2, "least": 0.5}, None, {"seconds": 0.25}),
         ("old", {}, "the baseline", {}),
     ]
+    assert "only in the baseline\n    seconds" in found[-1].row(5.0)
 
 
 def test_the_only_line_of_a_name_is_paired_whatever_its_sizes() -> None:
