@@ -95,6 +95,7 @@ class Plan(Frozen):
 
     @functools.cached_property
     def _digest(self) -> str:
+        # A node asks for it at every task; a plan never changes.
         return codec.digest(["atoll/plan/v1", self.canonical()])
 
 
