@@ -1,6 +1,7 @@
 """``./do bench AREA [--json] [--rows N] …``: measure one area.
 
-With ``--json``, standard output holds one JSON object a line and nothing else.
+With ``--json``, standard output holds one JSON object a line and nothing else. With ``--baseline``
+another commit is measured in turns with this one (see ``bench.baseline``).
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import fields
 from typing import Any
 
+from bench import baseline
 from bench.harness import Options, complete, not_run
 
 # Area → module with ``run(options) -> Iterator[dict]``, and whether its speed depends on lanes.
@@ -68,6 +70,11 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="./do bench", description=__doc__)
     parser.add_argument("area", choices=sorted(AREAS))
     parser.add_argument("--json", action="store_true", help="one JSON object a line")
+    parser.add_argument("--baseline", metavar="COMMIT", help="measure this commit, too, in turns")
+    parser.add_argument("--rounds", type=int, default=2, metavar="N", help="of both (default: 2)")
+    parser.add_argument(
+        "--tolerance", type=float, default=5.0, metavar="PERCENT", help="worse than that is told"
+    )
     for option in fields(Options):
         kind = str if "str" in str(option.type) else int
         parser.add_argument("--" + option.name.replace("_", "-"), type=kind, metavar="N")
@@ -78,6 +85,9 @@ def main() -> int:
     """Measure what the command line names."""
     chosen = vars(_parser().parse_args())
     area, as_json = chosen.pop("area"), chosen.pop("json")
+    beside = {name: chosen.pop(name) for name in ("baseline", "rounds", "tolerance")}
+    if beside["baseline"] is not None:
+        return baseline.run(area, chosen, beside, as_json=as_json)
     machine: dict[str, Any] | None = None
     for line in measure(area, Options(**chosen)):
         if as_json:

@@ -4,7 +4,8 @@
 statistics from the HTTP request until the client sees its success, with warm workers; nothing is
 reused. ``flow.idle_cpu`` is processor time of an idle node in parts of a core, ``flow.node_memory``
 and ``flow.worker_memory`` are what the system counts as resident. ``flow.queue`` submits many jobs
-that wait and lets some of them end. ``flow.list`` asks for a page of 100 out of 10,000 jobs.
+that wait and lets the first of them end; ``flow.drain`` goes on to the next 400 of the same queue.
+``flow.list`` asks for a page of 100 out of 10,000 jobs.
 ``--rows`` sets the jobs of ``flow.queue``. Each line tells the machine's load beside it.
 """
 
@@ -15,6 +16,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -29,6 +31,7 @@ from bench.nodes import (
     BenchNode,
     both,
     cpu_seconds,
+    family_seconds,
     fill,
     load,
     memory,
@@ -42,6 +45,8 @@ RUNS = 7
 STARTS = 3
 IDLE_SECONDS = 20.0
 QUEUED, DRAINED = 1000, 100
+# Long enough that one start of many workers at once, or one pause, hides nothing.
+LONG = 400
 LISTED, KNOWN, LISTS = 100, 10_000, 30
 _PATIENCE = 120.0
 # Rarely, for to answer costs a node processor time, too.
@@ -131,7 +136,10 @@ def _idle(made: Mapping[str, BenchNode], fresh: Mapping[str, int]) -> Iterator[d
     used = {party: memory(node.pid) for party, node in made.items()}
     yield _line("node_memory", {"after_jobs": 0}, peak_memory=dict(fresh))
     yield _line("node_memory", {"after_jobs": RUNS}, peak_memory=used)
-    workers = {party: max(map(memory, node.workers())) for party, node in made.items()}
+    workers = {}
+    for party, node in made.items():
+        with node.client() as client:
+            workers[party] = max(w["memory"] for w in client.node.status()["workers"])
     yield _line("worker_memory", {"state": "warm"}, peak_memory=workers)
 
 
@@ -169,21 +177,49 @@ def _queue(made: Mapping[str, BenchNode], count: int) -> Iterator[dict[str, Any]
             rate=count / seconds,
             peak_memory={party: memory(node.pid, "VmHWM") for party, node in made.items()},
         )
-        wanted = min(DRAINED, count)
-        done = _ended(client)
-        begun, spent = time.perf_counter(), _all_cpu(made)
-        _until(lambda: _ended(client) >= min(done + wanted, count), 10 * _PATIENCE)
-        ended, seconds = _ended(client) - done, time.perf_counter() - begun
-        rate = ended / seconds
-        yield _line(
-            "queue",
-            {"jobs": count, "ended_before": done, "ended": ended, "jobs_a_minute": 60 * rate},
-            seconds=seconds,
-            node_cpu_seconds=_all_cpu(made) - spent,
-            rate=rate,
-            peak_memory={party: memory(node.pid, "VmHWM") for party, node in made.items()},
-        )
+        first = _drained(made, client, count, min(DRAINED, count))
+        yield _line("queue", first.params, **first.figures)
+        if _ended(client) < count:
+            rest = _drained(made, client, count, LONG)
+            yield _line("drain", rest.params, **rest.figures)
     del jobs
+
+
+@dataclass(frozen=True)
+class _Drained:
+    """What a part of the queue took."""
+
+    params: Mapping[str, Any]
+    figures: Mapping[str, Any]
+
+
+def _drained(made: Mapping[str, BenchNode], client: Client, count: int, wanted: int) -> _Drained:
+    """Wait until so many more of the queued jobs have ended."""
+    done, spent, whole = _ended(client), _all_cpu(made), _everything(made)
+    begun = time.perf_counter()
+    _until(lambda: _ended(client) >= min(done + wanted, count), 10 * _PATIENCE)
+    ended, seconds = _ended(client) - done, time.perf_counter() - begun
+    whole = _everything(made) - whole
+    params = {
+        "jobs": count,
+        "ended_before": done,
+        "ended": ended,
+        "jobs_a_minute": 60 * ended / seconds,
+        "cpu_seconds_a_job": whole / max(ended, 1),
+    }
+    figures = {
+        "seconds": seconds,
+        "cpu_seconds": whole,
+        "node_cpu_seconds": _all_cpu(made) - spent,
+        "rate": ended / seconds,
+        "peak_memory": {party: memory(node.pid, "VmHWM") for party, node in made.items()},
+    }
+    return _Drained(params, figures)
+
+
+def _everything(made: Mapping[str, BenchNode]) -> float:
+    """Return the processor time of the nodes and of all processes that they had, ended ones too."""
+    return sum(family_seconds(node.pid) for node in made.values())
 
 
 def _submit(client: Client, number: int) -> str:

@@ -6,7 +6,7 @@ import os
 import socket
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -56,23 +56,6 @@ class BenchNode:
             raise RuntimeError(f"{self.party} does not run")
         return Client(self.running.url, token=self.running.token)
 
-    def workers(self) -> list[int]:
-        """Return the processes of the workers."""
-        return [pid for pid in _processes() if _is_worker(pid, self.folder.run.resolve())]
-
-
-def _processes() -> Iterator[int]:
-    return (int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit())
-
-
-def _is_worker(pid: int, folder: Path) -> bool:
-    entry = Path("/proc", str(pid))
-    try:
-        command = (entry / "cmdline").read_bytes()
-        return b"atoll.flow.work" in command and (entry / "cwd").resolve() == folder
-    except OSError:
-        return False
-
 
 def memory(pid: int, what: str = "VmRSS") -> int:
     """Return bytes in memory: now, or with ``VmHWM`` the most that there ever were."""
@@ -88,6 +71,24 @@ def cpu_seconds(pid: int) -> float:
     for task in Path(f"/proc/{pid}/task").iterdir():
         spent += int((task / "schedstat").read_text().split()[0])
     return spent / 1e9
+
+
+def family_seconds(pid: int) -> float:
+    """Return the processor time of a process and of all its descendants, ended ones included."""
+    used: dict[int, float] = {}
+    children: dict[int, list[int]] = {}
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            with suppress(OSError):
+                told = (entry / "stat").read_text().rpartition(")")[2].split()
+                used[int(entry.name)] = sum(map(int, told[11:15])) / os.sysconf("SC_CLK_TCK")
+                children.setdefault(int(told[1]), []).append(int(entry.name))
+    whole, left = 0.0, [pid]
+    while left:
+        one = left.pop()
+        whole += used.get(one, 0.0)
+        left += children.get(one, [])
+    return whole
 
 
 def reset_peak(pid: int) -> None:

@@ -162,7 +162,7 @@ CASES: dict[str, list[Case]] = {
         Case(both()),
         Case(both(), {"method": "min-max", "bounds": "quantile", "lower": 0.1, "upper": 0.9}),
         Case(both(), own={"bank": {"columns": ["b1"], "by_column": {"b1": {"upper": 0.5}}}}),
-        Case(none()),
+        Case(none(), code="ATL-PLN-007"),
         Case({"bank": both()["bank"], "shop": {"table": None}}, {"convention": "fate"}),
         Case({"bank": refitted("bank", "b"), "shop": refitted("shop", "s")}),
         Case(both(), own={"shop": {"columns": ["b1"]}}, code="ATL-TAB-002"),

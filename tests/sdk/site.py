@@ -1,7 +1,6 @@
 """A node for tests of clients: the real API, server, users, audit log and ledger over SQLite.
 
-Only the services that would need a second party are played here: jobs that a test moves on, tables,
-models and partners in memory.
+Services that would need a second party are played: jobs that a test moves on, tables, models.
 """
 
 from __future__ import annotations
@@ -175,11 +174,12 @@ class Jobs:
     def plan_of(self, job: str) -> Any:
         return {"digest": DIGEST, "agreed": True, "plan": {"job": self._job(job).job.canonical()}}
 
-    def events(self, job: str, after: int, wait: float) -> Any:
+    def events(self, job: str, after: int, wait: float, kind: str | None = None) -> Any:
         until = time.monotonic() + wait
         with self.moved:
             while True:
-                found = [e for e in self._job(job).events if e["number"] > after][:200]
+                told = (e for e in self._job(job).events if kind in (None, e["kind"]))
+                found = [e for e in told if e["number"] > after][:200]
                 left = until - time.monotonic()
                 if found or left <= 0:
                     return found

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TypeVar
@@ -33,11 +33,39 @@ class _State:
 
 
 @dataclass
+class _Waiter:
+    """A thread that waits: for messages under which keys, until when, and how it is woken."""
+
+    keys: Sequence[_Key]
+    until: float
+    woken: threading.Condition
+
+
+@dataclass
 class _Attendance:
-    """Threads that work for a party, and those of them that wait."""
+    """How many threads work, those of them that wait, and which wait for a key."""
 
     present: int = 0
-    waiting: dict[int, float] = field(default_factory=dict)
+    waiting: dict[int, _Waiter] = field(default_factory=dict)
+    by_key: dict[_Key, set[int]] = field(default_factory=dict)
+
+    def wait(self, thread: int, waiter: _Waiter) -> None:
+        """Note that a thread waits."""
+        self.waiting[thread] = waiter
+        for key in waiter.keys:
+            self.by_key.setdefault(key, set()).add(thread)
+
+    def wake(self, threads: Iterable[int]) -> None:
+        """Count threads as working again, and wake them."""
+        for thread in list(threads):
+            waiter = self.waiting.pop(thread, None)
+            if waiter is None:
+                continue
+            for key in waiter.keys:
+                self.by_key[key].discard(thread)
+                if not self.by_key[key]:
+                    del self.by_key[key]
+            waiter.woken.notify_all()
 
 
 class MemoryNetwork:
@@ -52,7 +80,7 @@ class MemoryNetwork:
         self.parties = tuple(parties)
         self.clock: Clock = ManualClock() if virtual else SystemClock()
         self._silence = silence
-        self._condition = threading.Condition()
+        self._lock = threading.RLock()
         self._queues: dict[_Key, deque[Buffer]] = {}
         self._states = {party: _State() for party in self.parties}
         self._attendance = _Attendance()
@@ -63,18 +91,18 @@ class MemoryNetwork:
 
     def kill(self, party: str) -> None:
         """Let a party die silently: its peers notice when it has been silent for long enough."""
-        with self._condition:
+        with self._lock:
             self._states[party].died = self.clock.now()
             self._changed()
 
     def enter(self) -> None:
         """Count the calling thread as working."""
-        with self._condition:
+        with self._lock:
             self._attendance.present += 1
 
     def leave(self) -> None:
         """Count the calling thread as gone."""
-        with self._condition:
+        with self._lock:
             self._attendance.present -= 1
             self._changed()
 
@@ -89,13 +117,14 @@ class MemoryNetwork:
 
     def put(self, key: _Key, body: Buffer) -> None:
         """Queue a message."""
-        with self._condition:
+        with self._lock:
             self._queues.setdefault(key, deque()).append(body)
-            self._changed()
+            # A message wakes nobody but who waits for it.
+            self._attendance.wake(self._attendance.by_key.get(key, ()))
 
     def end(self, party: str, failure: tuple[str, str] | None) -> None:
         """Mark a party as closed, or as failed with a code and phase."""
-        with self._condition:
+        with self._lock:
             state = self._states[party]
             if not state.closed:
                 state.closed, state.failure = True, failure
@@ -124,7 +153,7 @@ class MemoryNetwork:
             self._raise_if_hopeless(senders, deadline)
             return None
 
-        return self._wait(ready, lambda: self._next_moment(senders, deadline))
+        return self._wait(keys, ready, lambda: self._next_moment(senders, deadline))
 
     def _raise_if_hopeless(self, senders: Sequence[str], deadline: float) -> None:
         now = self.clock.now()
@@ -144,27 +173,31 @@ class MemoryNetwork:
 
     def _changed(self) -> None:
         # Whoever is woken works again until it has looked: time may not jump before.
-        self._attendance.waiting.clear()
-        self._condition.notify_all()
+        self._attendance.wake(self._attendance.waiting)
 
-    def _wait(self, ready: Callable[[], T | None], moment: Callable[[], float]) -> T:
-        me = threading.get_ident()
-        with self._condition:
+    def _wait(
+        self,
+        keys: Sequence[_Key],
+        ready: Callable[[], T | None],
+        moment: Callable[[], float],
+    ) -> T:
+        thread, attendance = threading.get_ident(), self._attendance
+        with self._lock:
+            woken = threading.Condition(self._lock)
             while True:
                 value = ready()
                 if value is not None:
                     return value
                 until = moment()
+                attendance.wait(thread, _Waiter(keys, until, woken))
                 if not isinstance(self.clock, ManualClock):
-                    self._condition.wait(max(until - self.clock.now(), 0.0))
-                    continue
-                waiting = self._attendance.waiting
-                waiting[me] = until
-                if len(waiting) >= self._attendance.present:
-                    self.clock.advance_to(min(waiting.values()))
+                    woken.wait(max(until - self.clock.now(), 0.0))
+                    attendance.wake((thread,))
+                elif len(attendance.waiting) >= attendance.present:
+                    self.clock.advance_to(min(w.until for w in attendance.waiting.values()))
                     self._changed()
                 else:
-                    self._condition.wait()
+                    woken.wait()
 
 
 class MemoryTransport:

@@ -23,10 +23,11 @@ def command() -> None:
 @click.option("--folder", type=click.Path(path_type=Path), help="where (a new folder atoll-NAME)")
 @click.option(
     "--shape",
-    type=click.Choice(["pair", "star", "arbiter", "helper"]),
+    type=click.Choice(["pair", "star", "arbiter", "helper", "model", "transform"]),
     default="pair",
     show_default=True,
-    help="who takes part: guest and hosts, aggregator and clients, with an arbiter, with a helper",
+    help="pair: guest and hosts; star: aggregator and clients; with an arbiter, with a helper; "
+    "a model of its own; a transform",
 )
 @printed
 def new(output: Output, name: str, folder: Path | None, shape: str) -> None:

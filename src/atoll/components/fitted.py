@@ -104,6 +104,7 @@ FITTED = Component(
     parameters=FittedParameters,
     run=run,
     roles=OWNERS,
+    takes_part=lambda party, parameters: parameters.reference(party) is not None,
     edges=NOBODY,
     describe=describe,
     check=check,

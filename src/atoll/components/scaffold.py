@@ -1,7 +1,8 @@
 """Writes a new package with one component: parameters, messages, roles, declared reveals, tests.
 
 The shape says who takes part: a guest and hosts (``pair``), an aggregator and clients (``star``),
-a guest, a host and an arbiter, or the same with a helper without a table.
+a guest, a host and an arbiter, or the same with a helper without a table. ``model`` brings a kind
+of model of its own, ``transform`` what was fitted and is applied in predict jobs.
 """
 
 from __future__ import annotations
@@ -16,15 +17,9 @@ from atoll.core.errors import UserError
 from atoll.jobs.errors import EnvironmentFault
 
 _NAME = re.compile(r"[a-z][a-z0-9_-]{0,40}")
-SHAPES = ("pair", "star", "arbiter", "helper")
+SHAPES = ("pair", "star", "arbiter", "helper", "model", "transform")
 _COMMON = {"pyproject.toml.txt": "pyproject.toml", "README.md.txt": "README.md"}
-_PLACES = {
-    "init.py.txt": "src/{package}/__init__.py",
-    "parameters.py.txt": "src/{package}/parameters.py",
-    "messages.py.txt": "src/{package}/messages.py",
-    "roles.py.txt": "src/{package}/roles.py",
-    "test_component.py.txt": "tests/test_component.py",
-}
+_ENDING = ".py.txt"
 
 
 def write(name: str, folder: Path, shape: str = "pair") -> list[Path]:
@@ -46,7 +41,7 @@ def write(name: str, folder: Path, shape: str = "pair") -> list[Path]:
     package = f"atoll_{name.replace('-', '_')}"
     words = {"name": name, "package": package, "distribution": package.replace("_", "-")}
     words["said"] = _filled(f"{shape}/said.md.txt", words)
-    places = _COMMON | {f"{shape}/{template}": place for template, place in _PLACES.items()}
+    places = _COMMON | _places(shape)
     made = {
         folder / place.format(package=package): _filled(template, words)
         for template, place in places.items()
@@ -63,6 +58,18 @@ def write(name: str, folder: Path, shape: str = "pair") -> list[Path]:
             "ATL-CMP-016", f"the package cannot be written: {error.strerror}", place=str(folder)
         ) from error
     return sorted(made)
+
+
+def _places(shape: str) -> dict[str, str]:
+    """Return where each template of a shape goes."""
+    found = {}
+    for file in resources.files("atoll.components").joinpath("template", shape).iterdir():
+        name = file.name.removesuffix(_ENDING)
+        if name != file.name:
+            place = "__init__" if name == "init" else name
+            folder = "tests" if name == "test_component" else "src/{package}"
+            found[f"{shape}/{file.name}"] = f"{folder}/{place}.py"
+    return found
 
 
 def _filled(template: str, words: dict[str, str]) -> str:

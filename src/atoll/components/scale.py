@@ -30,14 +30,12 @@ FITTED = "transform"
 
 
 def run(task: Task, parameters: ScaleParameters) -> Result:
-    """Fit this party's table, or take what was fitted, and scale; without a table do nothing.
+    """Fit this party's table, or take what was fitted, and scale.
 
     Errors: those of ``fit`` and ``apply``; ATL-CMP-072 rows but nothing fitted, ATL-REG-010 it is
     another party's.
     """
-    table: Table | None = task.inputs["table"]
-    if table is None:
-        return Result()
+    table: Table = task.inputs["table"]
     if FITTED in task.inputs:
         part: ScalePart | None = task.inputs[FITTED]
         if part is None:

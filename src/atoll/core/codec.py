@@ -18,18 +18,35 @@ from atoll.core.limits import MESSAGE_BYTES
 _DEPTH = 32
 
 
+_SIMPLE = frozenset({type(None), bool, int, float, str, bytes, memoryview})
+
+
 def _sorted(value: Any, depth: int = 0) -> Any:
-    if depth > _DEPTH:
-        raise TypeError("nested too deeply")
-    if isinstance(value, dict):
-        if not all(type(key) is str for key in value):
-            raise TypeError("map keys must be text")
-        return {key: _sorted(value[key], depth + 1) for key in sorted(value)}
-    if isinstance(value, list | tuple):
-        return [_sorted(item, depth + 1) for item in value]
-    if value is None or isinstance(value, bool | int | float | str | bytes | memoryview):
+    """Return a value with its maps in order; by exact types first, for nearly all values are."""
+    kind = type(value)
+    if kind in _SIMPLE:
         return value
-    raise TypeError(f"{type(value).__name__} has no canonical form")
+    if isinstance(value, dict):
+        inner = _inner(value, depth)
+        for key in value:
+            if type(key) is not str:
+                raise TypeError("map keys must be text")
+        return {
+            key: item if type(item := value[key]) in _SIMPLE else _sorted(item, inner)
+            for key in sorted(value)
+        }
+    if isinstance(value, (list, tuple)):
+        inner = _inner(value, depth)
+        return [item if type(item) in _SIMPLE else _sorted(item, inner) for item in value]
+    if isinstance(value, (bool, int, float, str, bytes)):
+        return value
+    raise TypeError(f"{kind.__name__} has no canonical form")
+
+
+def _inner(value: Any, depth: int) -> int:
+    if value and depth >= _DEPTH:
+        raise TypeError("nested too deeply")
+    return depth + 1
 
 
 def encode(value: Any) -> bytes:

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from sqlalchemy import Connection, Row, Table, delete, insert, select
+from sqlalchemy import Connection, Row, Table, bindparam, insert, select, update
 
 from atoll.flow.chain import START, holds, link
 from atoll.flow.store.paging import Page, page
@@ -14,6 +14,9 @@ from atoll.flow.store.schema import meta
 from atoll.jobs.errors import TamperedError
 
 _PAGE = 1000
+_HEAD = select(meta.c.value).where(meta.c.name == bindparam("called"))
+_MOVED = update(meta).where(meta.c.name == bindparam("called")).values(value=bindparam("told"))
+_FIRST = insert(meta).values(name=bindparam("called"), value=bindparam("told"))
 
 
 class ChainTable:
@@ -30,6 +33,9 @@ class ChainTable:
         self._document = document
         self._code = code
         self._name = f"chain.{table.name}"
+        self._adding = insert(table)
+        newest = select(table.c.number, table.c.hash, _HEAD.scalar_subquery())
+        self._newest = newest.order_by(table.c.number.desc()).limit(1)
 
     def append(
         self, connection: Connection, now: float, entries: list[tuple[dict[str, str], Any]]
@@ -45,9 +51,10 @@ class ChainTable:
             rows.append({**row, "number": number, "previous": previous, "hash": line["hash"]})
             previous = line["hash"]
         if rows:
-            connection.execute(insert(self._table), rows)
-            connection.execute(delete(meta).where(meta.c.name == self._name))
-            connection.execute(insert(meta).values(name=self._name, value=f"{number} {previous}"))
+            connection.execute(self._adding, rows)
+            head = {"called": self._name, "told": f"{number} {previous}"}
+            if connection.execute(_MOVED, head).rowcount == 0:
+                connection.execute(_FIRST, head)
         return number
 
     def _line(self, row: Mapping[str, Any]) -> dict[str, Any]:
@@ -57,21 +64,17 @@ class ChainTable:
         return {**fields, "milliseconds": round(row["time"] * 1000)}
 
     def _end(self, connection: Connection) -> tuple[int, str]:
-        table = self._table
-        newest = select(table.c.number, table.c.hash).order_by(table.c.number.desc()).limit(1)
-        row = connection.execute(newest).first()
-        number, previous = (0, START) if row is None else (int(row.number), str(row.hash))
-        if self._head(connection) != (number, previous):
+        row = connection.execute(self._newest, {"called": self._name}).first()
+        if row is None:
+            number, previous, head = 0, START, self._head(connection)
+        else:
+            number, previous, head = int(row[0]), str(row[1]), _read_head(row[2])
+        if head != (number, previous):
             raise self._broken(number)
         return number, previous
 
     def _head(self, connection: Connection) -> tuple[int, str]:
-        value = connection.execute(select(meta.c.value).where(meta.c.name == self._name)).scalar()
-        if value is None:
-            return 0, START
-        words = str(value).split()
-        right = len(words) == 2 and words[0].isdigit()
-        return (int(words[0]), words[1]) if right else (-1, "")
+        return _read_head(connection.execute(_HEAD, {"called": self._name}).scalar())
 
     def _broken(self, number: int) -> TamperedError:
         name = self._table.name
@@ -129,3 +132,11 @@ class ChainTable:
         except (ValueError, TypeError, OverflowError):
             return False
         return holds({**line, "hash": row["hash"]}, number, previous)
+
+
+def _read_head(value: Any) -> tuple[int, str]:
+    if value is None:
+        return 0, START
+    words = str(value).split()
+    right = len(words) == 2 and words[0].isdigit()
+    return (int(words[0]), words[1]) if right else (-1, "")

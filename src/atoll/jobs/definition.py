@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import re
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
     BaseModel,
@@ -58,6 +60,13 @@ class Frozen(BaseModel):
     """A value that is not changed after it was made and has no fields but the declared ones."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
+        """Return a copy, which remembers nothing that was worked out from the original."""
+        made = super().model_copy(update=update, deep=deep)
+        for name in made.__dict__.keys() - type(made).model_fields.keys():
+            del made.__dict__[name]
+        return made
 
 
 _KNOWN = tuple(role.value for role in Role)
@@ -169,6 +178,10 @@ class Job(Frozen):
                 raise ValueError(error.message) from error
         return value
 
+    @functools.cached_property
+    def _digest(self) -> str:
+        return codec.digest(["atoll/job/v1", self.canonical()])
+
     @property
     def first_roles(self) -> dict[str, Role]:
         """The first role of each party."""
@@ -186,7 +199,7 @@ class Job(Frozen):
 
     def digest(self) -> str:
         """Return the SHA-256 of the canonical form, in hexadecimal."""
-        return codec.digest(["atoll/job/v1", self.canonical()])
+        return self._digest
 
 
 def read_job(path: Path) -> Job:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any, Literal
 
 from pydantic import Field, JsonValue
@@ -90,6 +91,11 @@ class Plan(Frozen):
 
     def digest(self) -> str:
         """Return the SHA-256 of the canonical form, in hexadecimal."""
+        return self._digest
+
+    @functools.cached_property
+    def _digest(self) -> str:
+        # A node asks for it at every task; a plan never changes.
         return codec.digest(["atoll/plan/v1", self.canonical()])
 
 

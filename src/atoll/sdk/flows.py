@@ -151,13 +151,15 @@ def wait(
     """
     begun: float = yield Now()
     reached = until or ended
+    # Steps alone do not end a job; what else is waited for may be anything.
+    kind = "state" if until is None else None
     after = 0
     while True:
         found = yield from send(jobs.show(job), PATIENT)
         if reached(found):
             return found
         seconds = yield from _left(job, begun, timeout)
-        asked = jobs.events(job, after=after, wait=min(POLL_SECONDS, seconds))
+        asked = jobs.events(job, after=after, wait=min(POLL_SECONDS, seconds), kind=kind)
         news = yield from send(asked, PATIENT)
         if not news.items:
             yield Pause(FIRST_PAUSE)

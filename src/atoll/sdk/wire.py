@@ -160,7 +160,7 @@ def new_key() -> str:
     return uuid.uuid4().hex
 
 
-def get(kind: type[M], *parts: str | int, **query: Any) -> Call[M]:
+def get(kind: type[M], /, *parts: str | int, **query: Any) -> Call[M]:
     """Return a call that reads."""
     return Call(Request("GET", path(*parts), query), kind)
 

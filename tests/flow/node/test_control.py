@@ -15,7 +15,7 @@ from sqlalchemy import Connection
 
 from atoll.flow.control import Command, Ended, JobRecord, StopAsked, parse_sync, view
 from atoll.flow.node.jobs.control import Batch, Control, Item, Write
-from atoll.flow.store import Database, Meta
+from atoll.flow.store import Database, Meta, after_commit
 from atoll.jobs.errors import ConflictError, EnvironmentFault
 from tests.e2e.nodes import until
 from tests.flow.control import pair
@@ -212,6 +212,36 @@ def test_others_see_of_a_job_what_is_committed(database: Database) -> None:
     finally:
         go.set()
         control.close()
+
+
+class Woken(OneJob):
+    """Effects whose listener looks at the job at the moment of each commit."""
+
+    def __init__(self, record: JobRecord) -> None:
+        super().__init__(record)
+        self.control: Control
+        self.seen: list[JobRecord | None] = []
+
+    def saved(
+        self, connection: Connection, record: JobRecord, commands: tuple[Command, ...]
+    ) -> None:
+        super().saved(connection, record, commands)
+        after_commit(connection, lambda: self.seen.append(self.control.peek(record.id)))
+
+
+def test_who_is_woken_by_a_commit_sees_what_it_holds(database: Database) -> None:
+    """Else who waits for the end finds the job still going on, and waits for news in vain."""
+    node = pair.Node("bank")
+    node.submit(pair.make_job())
+    effects = Woken(node.record)
+    effects.control = Control(database, node.rules, effects)
+    effects.control.start({pair.JOB_ID: node.record})
+    try:
+        effects.control.event(pair.JOB_ID, lambda now: StopAsked("cancel", "bank", now))
+        assert effects.ended.wait(10.0)
+    finally:
+        effects.control.close()
+    assert [view(seen).state for seen in effects.seen if seen] == ["cancelled"]
 
 
 class Stumbling(OneJob):

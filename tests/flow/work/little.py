@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from atoll.channel.faulty import Fault
 from atoll.channel.party import Cancel, Party
 from atoll.components.api import Catalogue, Component, Facts, Result, Task, Terms
 from atoll.components.catalogue import CATALOGUE
@@ -210,6 +211,7 @@ def play(
     catalogues: Mapping[str, Catalogue] | None = None,
     events: Events = silent,
     cancelled: frozenset[str] = frozenset(),
+    faults: Mapping[str, Sequence[Fault]] | None = None,
 ) -> world.World:
     """Run one step as all parties over memory transports."""
     roles = {party: spec.job.first_roles[party] for party, spec in specs.items()}
@@ -228,7 +230,7 @@ def play(
         )
         return execute(specs[party.name], around)
 
-    return world.run(roles, live)
+    return world.run(roles, live, faults=faults)
 
 
 def play_job(job: Job, places: Mapping[str, Node], catalogue: Catalogue = CATALOGUE) -> None:

@@ -288,12 +288,14 @@ def test_closing_leaves_no_process(tmp_path: Path) -> None:
     pool = Pool(settings(tmp_path, warm=2))
     worker, ear = begin(pool, tmp_path, "hang")
     ear.wait("progress")
+    until(lambda: len(pool.facts()) == 3)
     pids = [facts.pid for facts in pool.facts()]
-    assert len(pids) == 3
+    server = pool.starter.server
+    assert server is not None
     begun = time.monotonic()
     pool.close()
     assert time.monotonic() - begun < 10
-    assert all(gone(pid) for pid in pids)
+    assert all(gone(pid) for pid in (*pids, server))
     assert ear.end().kind == "lost"
     assert worker.state == "gone"
     pool.close()

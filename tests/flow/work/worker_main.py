@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
+import random
 import signal
 import sys
 import threading
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 from pydantic import BaseModel, ConfigDict
 
 from atoll.components.api import Component, Facts, Result, Task, Terms
+from atoll.core.random import SecretRandom
 
 
 class Parameters(BaseModel):
@@ -20,6 +25,26 @@ class Parameters(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
     act: str
     path: str = ""
+
+
+def inside() -> dict[str, Any]:
+    """Tell the process, its group, threads and open files, and draws of three generators."""
+    files = {}
+    for name in os.listdir("/proc/self/fd"):
+        with contextlib.suppress(OSError):
+            files[name] = os.readlink(f"/proc/self/fd/{name}")
+    threads = [Path(f"/proc/self/task/{n}/comm") for n in os.listdir("/proc/self/task")]
+    return {
+        "pid": os.getpid(),
+        "group": os.getpgid(0),
+        "parent": os.getppid(),
+        "threads": len(threads),
+        "files": files,
+        "nice": os.getpriority(os.PRIO_PROCESS, 0),
+        "secret": SecretRandom().bytes(16).hex(),
+        "numpy": int(np.random.randint(1 << 62)),
+        "python": random.getrandbits(62),
+    }
 
 
 def _run(task: Task, parameters: Parameters) -> Result:
@@ -51,9 +76,8 @@ def _run(task: Task, parameters: Parameters) -> Result:
         case "flood":
             for at in range(2_000):
                 party.progress("act", at, 2_000)
-        case "remember":
-            return Result({"thing": {"pid": os.getpid()}})
-    return Result({"thing": {"pid": os.getpid()}})
+    # What this process is and holds, as its component finds it.
+    return Result({"thing": inside()})
 
 
 def _describe(facts: Facts, parameters: Parameters) -> Terms:

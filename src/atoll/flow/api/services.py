@@ -123,10 +123,11 @@ class JobService(Protocol):
         """Return a job's agreed plan: ``views.PlanView``."""
         ...
 
-    def events(self, job: str, after: int, wait: float) -> Sequence[Shown]:
+    def events(self, job: str, after: int, wait: float, kind: str | None = None) -> Sequence[Shown]:
         """Return at most 200 events with a number above ``after`` as ``views.Event``.
 
-        Where there are none, wait up to ``wait`` seconds for the first.
+        Only those of a kind, if one is named. Where there are none, wait up to ``wait`` seconds for
+        the first.
         """
         ...
 

@@ -27,25 +27,25 @@ ENDED = frozenset({"success", "failed", "cancelled", "refused"})
 
 
 async def _look(
-    request: Request, jobs: JobService, job: str, after: int, wait: float
+    request: Request, jobs: JobService, job: str, after: int, wait: float, kind: str | None = None
 ) -> Sequence[Shown]:
     limiter: anyio.CapacityLimiter = request.app.state.watchers
     if wait > 0 and limiter.available_tokens < 1:
         await asyncio.sleep(min(wait, SLICE_SECONDS))
         wait = 0.0
     return await anyio.to_thread.run_sync(
-        lambda: jobs.events(job, after, wait), abandon_on_cancel=True, limiter=limiter
+        lambda: jobs.events(job, after, wait, kind), abandon_on_cancel=True, limiter=limiter
     )
 
 
 async def wait_for(
-    request: Request, jobs: JobService, job: str, after: int, wait: float
+    request: Request, jobs: JobService, job: str, after: int, wait: float, kind: str | None = None
 ) -> Sequence[Shown]:
     """Return the events after a number, waiting up to ``wait`` seconds for the first."""
     until = time.monotonic() + min(wait, request.app.state.settings.wait_seconds)
     while True:
         left = until - time.monotonic()
-        found = await _look(request, jobs, job, after, max(0.0, min(left, SLICE_SECONDS)))
+        found = await _look(request, jobs, job, after, max(0.0, min(left, SLICE_SECONDS)), kind)
         stopping = request.app.state.stopping.is_set()
         if found or left <= 0 or stopping or await request.is_disconnected():
             return found

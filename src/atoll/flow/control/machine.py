@@ -58,6 +58,11 @@ def step(
         turn = _open(event, rules)
     elif type(event) is Tick and not ending.waits_for_time(record):
         return record, ()
+    elif type(event) is Progressed:
+        # Nothing follows from it: tasks tell it many times, and no rule waits for it.
+        turn = Turn(record, rules, event.now)
+        _on_progress(turn, event)
+        return turn.record, ()
     else:
         turn = Turn(record, rules, event.now)
         _HANDLERS[type(event)](turn, event)
@@ -186,7 +191,6 @@ _HANDLERS: dict[type[Any], Callable[[Turn, Any], None]] = {
     Admitted: admission.on_admitted,
     ReusableFound: reuse.on_found,
     TaskReported: tasks.on_reported,
-    Progressed: _on_progress,
     StopAsked: ending.on_stop,
     RetryAsked: _on_retry,
     RerunAsked: _on_rerun,

@@ -115,11 +115,16 @@ class Exchange:
             not self.settled(record) for record in records if self.peer in record.job.parties
         )
 
-    def message(self, records: Mapping[str, JobRecord]) -> SyncMessage:
-        """Return what to tell the peer now, at most a few MiB; the rest is left for the next."""
+    def message(
+        self, records: Mapping[str, JobRecord], among: Iterable[JobRecord] | None = None
+    ) -> SyncMessage:
+        """Return what to tell the peer now, at most a few MiB; the rest is left for the next.
+
+        ``among`` are those records of which the peer may not hold all own facts (None: any).
+        """
         updates: list[Update] = []
         size = 0
-        for record in records.values():
+        for record in records.values() if among is None else among:
             if self.peer == record.party or self.peer not in record.job.parties:
                 continue
             if self.settled(record):

@@ -59,7 +59,7 @@ from atoll.flow.store.files import ArtifactFiles
 from atoll.flow.store.retention import Retention
 from atoll.flow.work.pool import Pool, PoolSettings
 from atoll.flow.work.specification import InputArtifact, TaskLimits
-from atoll.jobs.errors import EnvironmentFault
+from atoll.jobs.errors import EnvironmentFault, NotFoundError
 
 _LOG = logging.getLogger(__name__)
 LOCAL = "local administrator"
@@ -273,8 +273,10 @@ class Node:
         )
 
     def _owner_of(self, job: str) -> str | None:
-        found = Jobs(self.database).find(job)
-        return found.owner if found is not None else None
+        try:
+            return Jobs(self.database).owner(job)
+        except NotFoundError:
+            return None
 
     def _make_partners(self) -> None:
         chosen = self.settings.gateway

@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, bindparam, case, null, select
 
 from atoll.flow.chain_table import ChainTable
 from atoll.flow.planning import AGREEMENT_STEP, TOLD
@@ -42,6 +42,18 @@ from atoll.jobs.plan import Plan
 CHAIN = ChainTable(ledger, ("kind",), "body", "ATL-POL-015")
 
 _PAGE = 1000
+
+_FOLLOWING = (
+    select(
+        ledger.c.number,
+        ledger.c.hash,
+        ledger.c.kind,
+        case((ledger.c.kind.in_(KINDS), ledger.c.body), else_=null()).label("body"),
+    )
+    .where(ledger.c.number >= bindparam("least"))
+    .order_by(ledger.c.number)
+    .limit(_PAGE)
+)
 
 Entry = tuple[str, Mapping[str, Any]]
 
@@ -242,25 +254,28 @@ class DatabaseLedger:
 
     def _follow(self, connection: Connection, tally: Tally) -> Tally:
         """Bring accounts up to date; anew if the line that they end at is no longer there."""
-        if tally.number:
-            query = select(ledger.c.hash).where(ledger.c.number == tally.number)
-            if connection.execute(query).scalar() != tally.hash:
-                tally.clear()
-        newest = select(ledger.c.number, ledger.c.hash).order_by(ledger.c.number.desc()).limit(1)
-        last = connection.execute(newest).first()
-        if last is not None and last.number != tally.number:
-            for line in self._lines(connection, tally.number):
+        for line in self._lines(connection, tally):
+            if line.number == tally.number and line.hash == tally.hash:
+                continue
+            if line.kind in KINDS:
                 tally.take(line.kind, json.loads(line.body))
-            tally.number, tally.hash = last.number, last.hash
+            tally.number, tally.hash = line.number, line.hash
         return tally
 
-    def _lines(self, connection: Connection, after: int) -> Iterator[Any]:
-        """Give the lines that move an account, page by page: most of a ledger are reveals."""
-        columns = (ledger.c.number, ledger.c.kind, ledger.c.body)
-        query = select(*columns).where(ledger.c.kind.in_(KINDS)).order_by(ledger.c.number)
-        while page := connection.execute(query.where(ledger.c.number > after).limit(_PAGE)).all():
+    def _lines(self, connection: Connection, tally: Tally) -> Iterator[Any]:
+        """Give the lines from the one on at which accounts end, page by page.
+
+        Most of a ledger are reveals, which move no account: they come without their bodies.
+        """
+        page = connection.execute(_FOLLOWING, {"least": tally.number}).all()
+        if tally.number and (not page or page[0][:2] != (tally.number, tally.hash)):
+            tally.clear()
+            page = connection.execute(_FOLLOWING, {"least": 0}).all()
+        while page:
             yield from page
-            after = page[-1].number
+            if len(page) < _PAGE:
+                return
+            page = connection.execute(_FOLLOWING, {"least": page[-1].number + 1}).all()
 
 
 def _common(job: str, plan: Plan) -> dict[str, Any]:

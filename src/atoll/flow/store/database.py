@@ -115,11 +115,14 @@ class Database:
         """Run ``function`` inside a transaction on the writer's thread; return when committed."""
         return self.submit(function).result()
 
-    def submit(self, function: Callable[[Connection], T]) -> Future[T]:
-        """As ``write``, without waiting; writes are done in the order they were submitted."""
+    def submit(self, function: Callable[[Connection], T], *, patient: bool = False) -> Future[T]:
+        """As ``write``, without waiting; writes are done in the order they were submitted.
+
+        A ``patient`` one may be held back for a tenth of a second, to share others' commit.
+        """
         if self._writer is None:
             raise InternalError("ATL-STO-017", "this database is open for reading only, or closed")
-        return self._writer.submit(function)
+        return self._writer.submit(function, patient=patient)
 
     @property
     def waiting(self) -> int:

@@ -8,15 +8,24 @@ from dataclasses import dataclass, field
 from time import monotonic
 from typing import Any, ClassVar
 
-from sqlalchemy import Connection, bindparam, func, select
+from sqlalchemy import Connection, bindparam, func, insert, select
 
 from atoll.flow.store import schema
 from atoll.flow.store.paging import checked_limit
-from atoll.flow.store.statements import Record, Repository, build, insert, selected
+from atoll.flow.store.statements import Record, Repository, build, checked, selected
 from atoll.flow.store.writer import after_commit
 
 _T = schema.events
 _LAST = select(func.max(_T.c.number)).where(_T.c.job == bindparam("of"))
+_GIVEN = ("job", "time", "kind", "step", "attempt", "data")
+# Found and written in one statement: a job tells some forty events.
+_APPEND = insert(_T).from_select(
+    ["number", *_GIVEN],
+    select(
+        func.coalesce(func.max(_T.c.number), 0) + 1,
+        *(bindparam(f"new_{name}", type_=_T.c[name].type) for name in _GIVEN),
+    ).where(_T.c.job == bindparam("new_job", type_=_T.c.job.type)),
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,25 +56,18 @@ class Events(Repository):
         attempt: int | None = None,
         data: Mapping[str, Any] | None = None,
         connection: Connection | None = None,
-    ) -> int:
-        """Add an event and return its number."""
+    ) -> None:
+        """Add an event under the next number of its job."""
+        row = EventRow(
+            job=job, number=0, time=time, kind=kind, step=step, attempt=attempt, data=data or {}
+        )
 
-        def work(c: Connection) -> int:
-            number = (c.execute(_LAST, {"of": job}).scalar_one() or 0) + 1
-            row = EventRow(
-                job=job,
-                number=number,
-                time=time,
-                kind=kind,
-                step=step,
-                attempt=attempt,
-                data=data or {},
-            )
-            insert(c, _T, row.values())
+        def work(c: Connection) -> None:
+            values = checked(_T, row.values())
+            c.execute(_APPEND, {f"new_{name}": values[name] for name in _GIVEN})
             after_commit(c, lambda: self.database.notifier.tell(job))
-            return number
 
-        return self._write(work, connection)
+        self._write(work, connection)
 
     def list(
         self,
@@ -73,15 +75,18 @@ class Events(Repository):
         *,
         after: int = 0,
         limit: int = 200,
+        kind: str | None = None,
         connection: Connection | None = None,
     ) -> tuple[EventRow, ...]:
-        """Return up to ``limit`` events with a number above ``after``, in order."""
+        """Return up to ``limit`` events (of a kind) with a number above ``after``, in order."""
         query = (
             select(*selected(_T, EventRow))
             .where(_T.c.job == job, _T.c.number > after)
             .order_by(_T.c.number)
             .limit(checked_limit(limit))
         )
+        if kind is not None:
+            query = query.where(_T.c.kind == kind)
         rows = self._read(lambda c: c.execute(query).all(), connection)
         return tuple(build(EventRow)(row) for row in rows)
 
@@ -90,16 +95,22 @@ class Events(Repository):
         return self._read(lambda c: c.execute(_LAST, {"of": job}).scalar_one() or 0, connection)
 
     def wait(
-        self, job: str, after: int, timeout: float, *, limit: int = 200
+        self,
+        job: str,
+        after: int,
+        timeout: float,
+        *,
+        limit: int = 200,
+        kind: str | None = None,
     ) -> tuple[EventRow, ...]:
         """Return events above ``after``; if there are none, wait for one at most ``timeout`` s."""
         news = threading.Event()
         end = monotonic() + timeout
         with self.database.notifier.listening(job, news.set):
-            found = self.list(job, after=after, limit=limit)
+            found = self.list(job, after=after, limit=limit, kind=kind)
             while not found and news.wait(max(end - monotonic(), 0.0)):
                 if self.database.closed:
                     break
                 news.clear()
-                found = self.list(job, after=after, limit=limit)
+                found = self.list(job, after=after, limit=limit, kind=kind)
         return found

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any, ClassVar
 
-from sqlalchemy import Connection, Select, exists, func, select
+from sqlalchemy import Connection, Select, bindparam, exists, func, select
 
 from atoll.flow.store import schema
 from atoll.flow.store.paging import Page, every, page
@@ -129,6 +129,14 @@ class Jobs(Repository):
     def find(self, job: str, *, connection: Connection | None = None) -> JobRow | None:
         """Return a whole job, None if there is none."""
         return self._one(_T.c.id == job, connection)
+
+    def owner(self, job: str, *, connection: Connection | None = None) -> str | None:
+        """Return who submitted a job, None if that was nobody here. Errors: as ``get``."""
+        query = select(_T.c.owner).where(_T.c.id == bindparam("of"))
+        row = self._read(lambda c: c.execute(query, {"of": job}).one_or_none(), connection)
+        if row is None:
+            raise _missing(job)
+        return None if row[0] is None else str(row[0])
 
     def by_key(self, key: str, *, connection: Connection | None = None) -> JobRow | None:
         """Return the job that was submitted with this idempotency key."""

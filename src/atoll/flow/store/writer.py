@@ -1,6 +1,7 @@
 """The writer: one thread that owns the only writing connection, and a queue of closures.
 
-Closures that wait together are committed together (one ``fsync`` for many). If one of them fails,
+Closures that wait together are committed together (one ``fsync`` for many); patient ones, which
+nobody waits for, are held back a moment for others to come. If one of them fails,
 all are done again, each behind a savepoint of its own, so that it undoes nothing of its neighbours;
 and if that fails too, one by one. So a closure may run more than once (a failing neighbour, a lock,
 a lost connection): it must change nothing but the database.
@@ -33,12 +34,14 @@ _HOOKS = "atoll.after_commit"
 MARK = "last write"
 _FIRST_PAUSE = 0.01
 _LONGEST_PAUSE = 0.5
+_PATIENCE = 0.1
 
 
 @dataclass
 class _Wish:
     function: Callable[[Connection], Any]
     future: Future[Any]
+    patient: bool = False
     hooks: list[Callable[[], None]] = field(default_factory=list)
     result: Any = None
     error: BaseException | None = None
@@ -72,7 +75,9 @@ class Writer:
         """How many closures wait."""
         return self._queue.qsize()
 
-    def submit(self, function: Callable[[Connection], Any]) -> Future[Any]:
+    def submit(
+        self, function: Callable[[Connection], Any], *, patient: bool = False
+    ) -> Future[Any]:
         """Queue a closure; its result or error comes through the future, after the commit."""
         if threading.current_thread() is self._thread:
             raise InternalError(
@@ -80,7 +85,7 @@ class Writer:
                 "a write was asked for inside a write",
                 hint="hand the connection on instead",
             )
-        wish = _Wish(function, Future())
+        wish = _Wish(function, Future(), patient)
         with self._guard:
             if self._closed:
                 raise InternalError("ATL-STO-017", "the database is closed")
@@ -101,19 +106,26 @@ class Writer:
     def _run(self) -> None:
         going = True
         while going:
-            wish = self._queue.get()
-            batch: list[_Wish] = []
-            while wish is not None:
-                batch.append(wish)
-                if len(batch) == _BATCH:
-                    break
-                try:
-                    wish = self._queue.get_nowait()
-                except queue.Empty:
-                    break
-            going = wish is not None
-            if batch:
-                self._serve(batch)
+            batch = self._gathered()
+            going = batch[-1] is not None
+            live = [wish for wish in batch if wish is not None]
+            if live:
+                self._serve(live)
+
+    def _gathered(self) -> list[_Wish | None]:
+        """Return what is to be committed together; None comes last, and means the end."""
+        batch = [self._queue.get()]
+        until = time.monotonic() + _PATIENCE
+        while len(batch) < _BATCH and (last := batch[-1]) is not None:
+            left = until - time.monotonic()
+            try:
+                if last.patient and left > 0:
+                    batch.append(self._queue.get(timeout=left))
+                else:
+                    batch.append(self._queue.get_nowait())
+            except queue.Empty:
+                break
+        return batch
 
     def _serve(self, batch: list[_Wish]) -> None:
         live = [wish for wish in batch if wish.future.set_running_or_notify_cancel()]

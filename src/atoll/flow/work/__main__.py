@@ -2,7 +2,8 @@
 
 JSON lines down: ``{"do": "task", …}`` (see ``TaskSpec``), ``{"do": "cancel"}``. The end of the
 input ends the process at once, so that none outlives its node. Heavy imports happen before the
-first task, on a thread with low priority where the pool asks for that.
+first task, on a thread with low priority where the pool asks for that. With ``--forks`` the process
+becomes a fork server instead (see there), and each process that splits off it such a worker.
 """
 
 from __future__ import annotations
@@ -68,9 +69,18 @@ def _warm(nice: int) -> None:
 
 def main(catalogue: Mapping[str, Component] | None = None) -> int:
     """Serve the pool until it closes our input; with another catalogue in tests."""
-    _die_with(_option("parent"))
-    source, sink = _own_pipes()
-    _warm(_option("nice"))
+    parent, nice = _option("parent"), _option("nice")
+    _die_with(parent)
+    if "--forks" in sys.argv:
+        from atoll.flow.work import fork_server
+
+        _warm(nice)
+        fork_server.serve(parent)
+        _die_with(parent)
+        source, sink = _own_pipes()
+    else:
+        source, sink = _own_pipes()
+        _warm(nice)
     from atoll.flow.work.serve import Server
 
     return Server(source, sink, catalogue).serve()

@@ -24,6 +24,7 @@ from atoll.core.errors import AtollError, CancelledError, InternalError
 from atoll.flow.work.handle import Worker, WorkerFacts
 from atoll.flow.work.process import Process
 from atoll.flow.work.specification import TASK_LINE_BYTES, TaskSpec
+from atoll.flow.work.starting import Starter
 from atoll.flow.work.told import KINDS, OnEvent, TaskEvent
 from atoll.jobs.errors import EnvironmentFault
 
@@ -53,6 +54,7 @@ class PoolSettings:
     python: str = sys.executable
     arguments: tuple[str, ...] = ("-m", "atoll.flow.work")
     environment: Mapping[str, str] = field(default_factory=dict)
+    forks: bool = True
 
 
 class Pool:
@@ -73,6 +75,15 @@ class Pool:
         for end in (self._read_end, self._write_end):
             os.set_blocking(end, False)
         self._selector.register(self._read_end, selectors.EVENT_READ, None)
+        self.starter = Starter(
+            [settings.python, *settings.arguments],
+            settings.folder,
+            settings.environment,
+            self._selector,
+            now,
+            forks=settings.forks,
+            start_seconds=settings.start_seconds,
+        )
         self._thread = threading.Thread(target=self._live, name="pool", daemon=True)
         self._thread.start()
 
@@ -108,8 +119,12 @@ class Pool:
         for worker in spare:
             if worker.ready:
                 return worker
-        # One that starts with low priority would make its task wait for others to finish.
-        return next((w for w in spare if w.nice == 0), None) or self._new(nice=0)
+        for worker in spare:
+            # One that starts with low priority would make its task wait for others to finish.
+            if worker.process is None or worker.nice == 0:
+                worker.nice = 0
+                return worker
+        return self._new(nice=0)
 
     def free(self) -> int:
         """Return how many more workers may be leased now."""
@@ -168,6 +183,9 @@ class Pool:
         """See ``Worker.kill``."""
         with self._lock:
             worker.deadline = self._now()
+            if worker.process is not None and not worker.gone:
+                # At once: a task that is told next must not be done before the pool's thread is.
+                worker.process.kill()
             self._wake()
 
     def release(self, worker: Worker) -> None:
@@ -228,13 +246,16 @@ class Pool:
                     break
                 wait = 0.0 if self._pending else self._next_moment()
             for key, _ in self._selector.select(wait):
-                if key.data is None:
+                if key.data is self.starter:
+                    self.starter.heard()
+                elif key.data is None:
                     with contextlib.suppress(BlockingIOError):
                         os.read(self._read_end, 1 << 12)
                 else:
                     self._stir(key.data, key.fd)
             self._deliver()
         self._deliver()
+        self.starter.close()
         self._selector.close()
         os.close(self._read_end)
         os.close(self._write_end)
@@ -246,7 +267,17 @@ class Pool:
                 self._feed(worker)
             self._refill()
             fresh = [w for w in self._workers.values() if w.process is None and not w.gone]
+            for worker in fresh:
+                if worker.ending:
+                    self._bereave(worker, "the worker was not needed any more")
+            fresh = [w for w in fresh if not w.gone]
+            closing = self._closing
+        if not closing:
+            nice = min((w.nice for w in fresh), default=self.settings.nice)
+            self.starter.tend(nice=nice, wanted=bool(fresh))
         for worker in fresh:
+            if self.starter.getting_ready:
+                break
             # Nobody waits for the lock while the system makes a process.
             made = self._spawn(worker)
             with self._lock:
@@ -278,15 +309,13 @@ class Pool:
         moments = [w.deadline for w in self._workers.values() if w.deadline is not None]
         if self._not_before > self._now():
             moments.append(self._not_before)
+        if self.starter.moment is not None:
+            moments.append(self.starter.moment)
         return max(min(moments) - self._now(), 0.0) if moments else None
 
     def _spawn(self, worker: Worker) -> Process | OSError:
-        chosen = self.settings
-        command = [chosen.python, *chosen.arguments, f"--parent={os.getpid()}"]
-        if worker.nice:
-            command.append(f"--nice={worker.nice}")
         try:
-            return Process(command, chosen.folder, chosen.environment)
+            return self.starter.start(nice=worker.nice)
         except OSError as error:
             return error
 

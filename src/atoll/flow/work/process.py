@@ -6,7 +6,7 @@ import contextlib
 import os
 import signal
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 LINE_BYTES = 16 << 20
@@ -57,34 +57,75 @@ class Lines:
         return [bytes(line) for line in lines]
 
 
+class Pipes:
+    """The three pipes to a process that is about to be made: its ends and ours."""
+
+    def __init__(self) -> None:
+        self._open: list[int] = []
+        try:
+            for _ in range(3):
+                self._open += os.pipe()
+        except OSError:
+            self.close()
+            raise
+        (source, stdin), (stdout, sink), (stderr, complaints) = zip(
+            self._open[::2], self._open[1::2], strict=True
+        )
+        self.theirs = (source, sink, complaints)
+        self.ours = (stdin, stdout, stderr)
+
+    def handed_over(self) -> None:
+        """Close the ends of the process, which has them now."""
+        for descriptor in self.theirs:
+            os.close(descriptor)
+            self._open.remove(descriptor)
+
+    def close(self) -> None:
+        """Close everything that is open."""
+        for descriptor in self._open:
+            os.close(descriptor)
+        self._open.clear()
+
+
 class Process:
     """A child process of a session of its own; calls are made under the pool's lock."""
 
-    def __init__(self, command: Sequence[str], folder: Path, extra: Mapping[str, str]) -> None:
-        self._popen = subprocess.Popen(  # noqa: S603 - our own interpreter and module
-            list(command),
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            cwd=folder,
-            env=environment(extra),
-            start_new_session=True,
-            bufsize=0,
-        )
-        stdin, stdout, stderr = self._popen.stdin, self._popen.stdout, self._popen.stderr
-        if stdin is None or stdout is None or stderr is None:
-            raise OSError("no pipes")
-        self._stdin: int | None = stdin.fileno()
-        self.stdout, self.stderr = stdout.fileno(), stderr.fileno()
-        for descriptor in (self._stdin, self.stdout, self.stderr):
+    def __init__(self, pid: int, pipes: Pipes, wait: Callable[[], int]) -> None:
+        """Take over a child that leads its own group; ``wait`` returns how it died, once."""
+        self.pid = pid
+        self._wait = wait
+        self._code: int | None = None
+        self._stdin: int | None
+        self._stdin, self.stdout, self.stderr = pipes.ours
+        pipes.handed_over()
+        for descriptor in pipes.ours:
             os.set_blocking(descriptor, False)
         self._lines = {self.stdout: Lines(LINE_BYTES), self.stderr: Lines(LINE_BYTES)}
         self._outgoing = bytearray()
-        self.pid = self._popen.pid
         self.death: int | None = None
         # Elsewhere than on Linux the end of its output tells the death.
         with contextlib.suppress(AttributeError, OSError):
             self.death = os.pidfd_open(self.pid)
+
+    @classmethod
+    def start(cls, command: Sequence[str], folder: Path, extra: Mapping[str, str]) -> Process:
+        """Start a program. Errors: OSError."""
+        pipes = Pipes()
+        source, sink, complaints = pipes.theirs
+        try:
+            made = subprocess.Popen(  # noqa: S603 - our own interpreter and module
+                list(command),
+                stdin=source,
+                stdout=sink,
+                stderr=complaints,
+                cwd=folder,
+                env=environment(extra),
+                start_new_session=True,
+            )
+        except OSError:
+            pipes.close()
+            raise
+        return cls(made.pid, pipes, made.wait)
 
     @property
     def stdin(self) -> int | None:
@@ -131,30 +172,29 @@ class Process:
 
     def end(self) -> None:
         """Close its input: it ends at once."""
-        if self._stdin is not None and self._popen.stdin is not None:
-            self._popen.stdin.close()
+        if self._stdin is not None:
+            os.close(self._stdin)
             self._stdin = None
         self._outgoing.clear()
 
     def kill(self) -> None:
         """Kill it and everything that it started."""
         # Until it is waited for nobody else can have its number.
-        if self._popen.returncode is None:
+        if self._code is None:
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(self.pid, signal.SIGKILL)
 
     def bury(self) -> int:
         """Wait for the dead process, end what it left running, free everything; say how it died."""
         self.kill()
-        code = self._popen.wait()
+        self._code = self._wait()
         self.end()
-        for stream in (self._popen.stdout, self._popen.stderr):
-            if stream is not None:
-                stream.close()
+        os.close(self.stdout)
+        os.close(self.stderr)
         if self.death is not None:
             os.close(self.death)
             self.death = None
-        return code
+        return self._code
 
     def memory(self) -> int:
         """Return the bytes that it holds in memory now; 0 where the system does not tell."""

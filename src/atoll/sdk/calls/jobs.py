@@ -120,9 +120,11 @@ def plan_of(job: str) -> Call[views.PlanView]:
     return get(views.PlanView, "jobs", job, "plan")
 
 
-def events(job: str, *, after: int = 0, wait: float = 0.0) -> Call[views.EventList]:
-    """Read events after a number; where there are none, wait so many seconds for the first."""
-    return get(views.EventList, "jobs", job, "events", after=after, wait=wait or None)
+def events(
+    job: str, *, after: int = 0, wait: float = 0.0, kind: str | None = None
+) -> Call[views.EventList]:
+    """Read events (of a kind) after a number; where there are none, wait for the first."""
+    return get(views.EventList, "jobs", job, "events", after=after, wait=wait or None, kind=kind)
 
 
 def stream(job: str, after: int) -> Request:

@@ -152,17 +152,20 @@ async def events(
     id: JobId,
     after: Annotated[int, Query(ge=0, le=1 << 53)] = 0,
     wait: Annotated[float, Query(ge=0, le=60, description="seconds to wait for the first")] = 0.0,
+    kind: Annotated[
+        str | None, Query(max_length=64, description="only events of this kind")
+    ] = None,
 ) -> Any:
     """Return events after a number, waiting for the first; as a stream if that is accepted."""
-    # An unknown job is told before a stream begins.
-    await run_in_threadpool(services.jobs.get, id)
     last = request.headers.get("last-event-id", "")
     if "text/event-stream" in request.headers.get("accept", ""):
+        # An unknown job is told before a stream begins.
+        await run_in_threadpool(services.jobs.get, id)
         start = int(last) if last.isascii() and last.isdigit() and len(last) < 16 else after
         return StreamingResponse(
             stream(request, services.jobs, id, start), media_type="text/event-stream"
         )
-    found = await wait_for(request, services.jobs, id, after, wait)
+    found = await wait_for(request, services.jobs, id, after, wait, kind)
     shown = [shape(views.Event, event) for event in found]
     return views.EventList(items=tuple(shown), next=shown[-1].number if shown else after)
 

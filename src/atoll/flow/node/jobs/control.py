@@ -40,7 +40,8 @@ from atoll.flow.control import (
 )
 from atoll.flow.node.jobs.faults import commit_fault
 from atoll.flow.node.jobs.spoken import Spoken
-from atoll.flow.store import Database
+from atoll.flow.node.jobs.untold import Untold
+from atoll.flow.store import Database, after_commit
 from atoll.jobs.errors import EnvironmentFault
 
 T = TypeVar("T")
@@ -121,7 +122,8 @@ class Control:
         self._closing = False
         self._trouble: AtollError | None = None
         self._kept: dict[str, float] = {}
-        self._probed: dict[str, int] = {}
+        self._probed: dict[str, tuple[int, float]] = {}
+        self.untold = Untold()
         self._given_up: set[str] = set()
         self.spoken = Spoken()
         self._next_tick = 0.0
@@ -134,6 +136,8 @@ class Control:
         """Take up the jobs that the database holds, and begin."""
         self.records.update(records)
         self._committed.update(records)
+        for record in records.values():
+            self.untold.note(record)
         # Whoever held a slot gets it back before others ask for it.
         for job in sorted(records, key=lambda name: not records[name].holding):
             self._inbox.put(_event(job, lambda now: Restarted(now=now)))
@@ -215,9 +219,10 @@ class Control:
     def record(self, job: str) -> JobRecord | None:
         """Return a job's record, from the database if it is not at hand."""
         found = self.records.get(job) or self._effects.load(job)
-        if found is not None:
+        if found is not None and job not in self.records:
             self.records[job] = found
             self._committed.setdefault(job, found)
+            self.untold.note(found)
         return found
 
     def move(self, job: str, event: Event, batch: Batch) -> JobRecord:
@@ -231,6 +236,8 @@ class Control:
         elif job not in batch.changed:
             self._committed[job] = record
         self.records[job] = record
+        if former is None or record.version != former.version:
+            self.untold.note(record)
         if record.end is not None:
             self._kept[job] = self._monotonic()
         else:
@@ -245,7 +252,9 @@ class Control:
         """Take in what a partner's node said; the facts in it follow, before what is asked next."""
         self.heard[peer] = self._monotonic()
         self._fetch(peer, message)
-        for job in self.exchange(peer).received(message, self.records):
+        ahead = self.exchange(peer).received(message, self.records)
+        self.untold.again(peer, message.held)
+        for job in ahead:
             version = message.held[job]
             self.move(job, Outrun(party=peer, version=version, now=self.now), batch)
         for update in message.updates:
@@ -271,13 +280,21 @@ class Control:
             found = self._effects.load(job)
             if found is not None and peer in found.peers:
                 self.records[job] = self._committed[job] = found
+                self.untold.note(found)
                 self._kept[job] = self._monotonic()
 
     def probes(self, peer: str) -> Mapping[str, int]:
-        """Return for some live jobs, others each time, which facts of a partner are held."""
+        """Return for some live jobs, others each time, which facts of a partner are held.
+
+        Now and then: these are for what was forgotten, and a busy node talks many times a second.
+        """
+        first, moment = self._probed.get(peer, (0, -_TICK_SECONDS))
+        now = self._monotonic()
+        if now - moment < _TICK_SECONDS:
+            return {}
         live = [j for j, r in self.records.items() if r.end is None and peer in r.job.parties]
-        first = self._probed.get(peer, 0) % max(len(live), 1)
-        self._probed[peer] = first + PROBES
+        first %= max(len(live), 1)
+        self._probed[peer] = (first + PROBES, now)
         chosen = (live[first:] + live[:first])[:PROBES]
         return {job: self.records[job].held(peer) for job in chosen}
 
@@ -305,8 +322,6 @@ class Control:
                 _LOG.exception("the control thread could not write")
                 self._give_up(batch, known)
             return False
-        for job, (record, _) in batch.changed.items():
-            self._committed[job] = record
         self._follow(batch)
         return True
 
@@ -335,8 +350,11 @@ class Control:
     def _commit(self, batch: Batch) -> None:
         if batch.changed or batch.writes:
             changed = [(record, tuple(commands)) for record, commands in batch.changed.values()]
+            shown = {record.id: record for record, _ in changed}
 
             def write(connection: Connection) -> None:
+                # Before whoever is woken by the commit looks.
+                after_commit(connection, lambda: self._committed.update(shown))
                 # What tasks told first: the next attempts start after it, and the sums hold it.
                 for one in batch.writes:
                     one(connection)
@@ -387,6 +405,7 @@ class Control:
             found = self._loaded(job)
             if found is not None:
                 self.records[job] = self._committed[job] = found
+                self.untold.note(found)
 
     def _give_up(self, batch: Batch, error: AtollError) -> None:
         """Tell who waits. A job that lost an event would wait, too: stop it; that is tried once."""

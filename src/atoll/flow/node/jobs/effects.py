@@ -350,7 +350,7 @@ class NodeEffects:
         if event.kind in ("traffic", "metric"):
             # Not waited for, so that many share a commit; the end of the task is written after.
             keep = self._recorder.traffic if event.kind == "traffic" else self._recorder.metric
-            self._database.submit(lambda c: keep(c, event)).add_done_callback(_complain)
+            self._submit(lambda c: keep(c, event))
             return
         if event.kind == "resumed":
             about = (event.job, event.step, event.attempt, event.data.get("round"))
@@ -361,8 +361,11 @@ class NodeEffects:
             if now - self._told.get(key, 0.0) < _PROGRESS_SECONDS:
                 return
             self._told[key] = now
-        self._database.submit(lambda c: self._append(c, event)).add_done_callback(_complain)
+        self._submit(lambda c: self._append(c, event))
         self._control.event(event.job, lambda moment: Progressed(now=moment))
+
+    def _submit(self, write: Callable[[Connection], None]) -> None:
+        self._database.submit(write, patient=True).add_done_callback(_complain)
 
     def _append(self, connection: Connection, event: TaskEvent) -> None:
         self._events.append(

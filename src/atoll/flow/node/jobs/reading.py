@@ -104,10 +104,12 @@ class JobReading:
         """Return a job; ``JobService`` adds what only the machine knows."""
         return self.row_view(self.jobs.get(job))
 
-    def events(self, job: str, after: int, wait: float) -> Sequence[Mapping[str, Any]]:
+    def events(
+        self, job: str, after: int, wait: float, kind: str | None = None
+    ) -> Sequence[Mapping[str, Any]]:
         """Return events after a number; where there are none, wait for the first."""
         self._known(job)
-        found = self._events.wait(job, after, wait, limit=_EVENTS)
+        found = self._events.wait(job, after, wait, limit=_EVENTS, kind=kind)
         return [
             {
                 "number": e.number,
@@ -133,7 +135,8 @@ class JobReading:
         return {}
 
     def _known(self, job: str) -> None:
-        self.jobs.get(job)
+        # Not the whole row, which is long: watchers ask at every event.
+        self.jobs.owner(job)
 
     def _attempt(self, job: str, step: str, attempt: int | None) -> int:
         self._known(job)

@@ -206,12 +206,12 @@ def _take(control: Control, batch: Batch, *, peer: str, said: SyncMessage) -> No
 def _message(control: Control, *, peer: str, due: bool) -> SyncMessage | None:
     """Return what to tell a partner; None if that is nothing and no sign of life is due."""
     exchange = control.exchange(peer)
-    shared = {j: r for j, r in control.records.items() if peer in r.job.parties}
-    if not exchange.pending(shared.values()):
-        live = any(record.end is None for record in shared.values())
-        if not (due and live):
+    untold = control.untold.of(exchange, control.records)
+    if not exchange.pending(untold):
+        shared = (r for r in control.records.values() if peer in r.job.parties)
+        if not (due and any(record.end is None for record in shared)):
             return None
-    message = exchange.message(shared)
+    message = exchange.message(control.records, untold)
     control.spoken.told(peer, message.updates)
     if due:
         # What a partner's node forgot, or never heard, comes to light.

@@ -419,10 +419,14 @@ class Recorder:
     def log(self, event: TaskEvent) -> None:
         """Add a line to the attempt's log file."""
         path = self.log_path(event.job, event.step, event.attempt)
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        line = {"time": self._wall(), **event.data}
-        with path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(line, default=str) + "\n")
+        line = json.dumps({"time": self._wall(), **event.data}, default=str) + "\n"
+        try:
+            file = path.open("a", encoding="utf-8")
+        except FileNotFoundError:
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            file = path.open("a", encoding="utf-8")
+        with file:
+            file.write(line)
 
 
 def split_origin(origin: str) -> tuple[str, str, int]:

@@ -6,6 +6,7 @@ session id and to the party.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import hmac
 
@@ -29,7 +30,9 @@ class Toss:
         bound = ["atoll/coin-toss/v1", "commitment", self._session, name, value, opening]
         return hashlib.sha256(encode(bound)).digest()
 
+    @functools.cached_property
     def _seen(self) -> bytes:
+        # Asked for once all commitments are there.
         whole = ["atoll/coin-toss/v1", "seen", self._session, self._commitments]
         return hashlib.sha256(encode(whole)).digest()
 
@@ -43,14 +46,14 @@ class Toss:
 
     def open(self) -> Opening:
         """Open the value; only after every commitment is there. Reveals: the value."""
-        return Opening(self._value, self._opening, self._seen())
+        return Opening(self._value, self._opening, self._seen)
 
     def opened(self, sender: str, message: Opening) -> None:
         """Check another party's opening. Errors: ATL-TOS-001, ATL-TOS-002."""
         digest = self._digest(sender, message.value, message.opening)
         if not hmac.compare_digest(digest, self._commitments[sender]):
             raise PeerError("ATL-TOS-001", "a value was opened that was not committed to")
-        if not hmac.compare_digest(message.seen, self._seen()):
+        if not hmac.compare_digest(message.seen, self._seen):
             raise PeerError("ATL-TOS-002", "the parties saw different commitments")
         self._values[sender] = message.value
 

@@ -1,0 +1,35 @@
+"""Which jobs a partner may not know all of, so that a long queue is not searched for them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from atoll.flow.control import Exchange, JobRecord
+
+
+class Untold:
+    """Jobs by partner, in the order in which they were noted. Not for several threads at once."""
+
+    def __init__(self) -> None:
+        self._jobs: dict[str, dict[str, None]] = {}
+
+    def note(self, record: JobRecord) -> None:
+        """Note that the own facts of a job changed, or that it is at hand again."""
+        for peer in record.peers:
+            self.again(peer, (record.id,))
+
+    def again(self, peer: str, jobs: Iterable[str]) -> None:
+        """Note that a partner said what it holds of these jobs: it may be less than before."""
+        self._jobs.setdefault(peer, {}).update(dict.fromkeys(jobs))
+
+    def of(self, exchange: Exchange, records: Mapping[str, JobRecord]) -> list[JobRecord]:
+        """Return the records of which a partner does not hold all own facts."""
+        jobs = self._jobs.setdefault(exchange.peer, {})
+        found: list[JobRecord] = []
+        for job in list(jobs):
+            record = records.get(job)
+            if record is None or exchange.peer not in record.peers or exchange.settled(record):
+                del jobs[job]
+            else:
+                found.append(record)
+        return found
