@@ -166,6 +166,7 @@ OF_THE_RUN = {
     "gateway": "how peers are reached",
     "limits": "how long to wait and what to keep in memory",
     "outputs_folder": "where outputs are put",
+    "checkpoints": "where an attempt may go on; what comes out is the same",
     "approved": "which packages may be loaded; their code is keyed",
 }
 
