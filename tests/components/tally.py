@@ -96,7 +96,7 @@ MODEL = ModelKind(
         run=score,
         implementation="tally.sums",
         trust_model="federated",
-        reveals=(Reveal("guest", Sums.kind, "sums", "rows", SUMS),),
+        reveals=(Reveal("host", "guest", Sums.kind, "sums", "rows", SUMS),),
         estimate=lambda rows, roles: 8 * rows * (len(roles) - 1),
     ),
 )

@@ -59,13 +59,13 @@ class Conformance:
     def check_reveals(self, world: World, declared: Sequence[Reveal], values: Values) -> None:
         """Hold the declared reveals against what the channels counted, exactly."""
         sent = {
-            (str(self.roles[receiver]), kind, name): count
+            (str(self.roles[sender]), str(self.roles[receiver]), kind, name): count
             for channel in world.channels.values()
-            for (_, receiver, kind, name), count in channel.disclosures.counts.items()
+            for (sender, receiver, kind, name), count in channel.disclosures.counts.items()
             if count
         }
         expected = {
-            (reveal.receiver, reveal.message, reveal.field): reveal.count(values)
+            (reveal.sender, reveal.receiver, reveal.message, reveal.field): reveal.count(values)
             for reveal in declared
         }
         assert sent == {key: count for key, count in expected.items() if count}

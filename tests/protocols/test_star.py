@@ -54,11 +54,11 @@ def test_the_joint_rows_are_aligned_and_declared(receivers: str) -> None:
     for host, count in counts.items():
         sizes = {"rows_guest": 60, "rows_host": len(HELD[host]), "count": count, "joint": 13}
         expected = {
-            (told.receiver, told.message, told.field): told.count(sizes)
+            (told.sender, told.receiver, told.message, told.field): told.count(sizes)
             for told in star.reveals(parameters)
         }
         seen = {
-            ("guest" if receiver == "bank" else "host", kind, field): number
+            (str(ROLES[sender]), str(ROLES[receiver]), kind, field): number
             for channel in world.channels.values()
             for (sender, receiver, kind, field), number in channel.disclosures.counts.items()
             if host in (sender, receiver) and number

@@ -86,7 +86,9 @@ def _reveals(plan: Plan) -> list[str]:
     lines = ["what is revealed, and how much of it (values):"]
     for step, entries in plan.reveals.items():
         for entry in entries:
-            lines.append(f"  {step} → {entry['receiver']}: {entry['what']} ({entry['size']})")
+            # Plans from before senders were named do not say who tells it.
+            way = f"{entry.get('sender', '')} → {entry['receiver']}".lstrip()
+            lines.append(f"  {step}: {way}: {entry['what']} ({entry['size']})")
     return lines
 
 

@@ -187,7 +187,7 @@ def describe(facts: Facts, parameters: SampleParameters) -> Terms:
     return Terms(
         implementation="sample.stratified",
         trust_model="federated",
-        reveals=tuple(Reveal(role.value, Kept.kind, "bits", size, _WHAT) for role in others),
+        reveals=tuple(Reveal("guest", role.value, Kept.kind, "bits", size, _WHAT) for role in others),
         estimated_bytes=(len(facts.roles) - 1) * -(-facts.rows(facts.guest) // 8),
         outputs=kept,
         warnings=tuple(warnings),

@@ -32,6 +32,7 @@ AGREEMENT_STEP = "agreement"
 COIN_STEP = "coin toss"
 TOLD = Reveal(
     "everyone",
+    "everyone",
     "flow.declaration",
     "tables",
     "bytes",

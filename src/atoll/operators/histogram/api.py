@@ -116,6 +116,7 @@ class HistogramHost(Protocol):
 
 
 _COUNTS = Reveal(
+    "host",
     "guest",
     "histogram.counts",
     "counts",
@@ -127,10 +128,11 @@ _COUNTS = Reveal(
 # replies; ``replied_nodes`` counts their nodes.
 REVEALS: dict[str, tuple[Reveal, ...]] = {
     "ideal": (
-        Reveal("host", "histogram.ideal.rows", "g", "rows", "every g, in the clear"),
-        Reveal("host", "histogram.ideal.rows", "h", "rows", "every h, in the clear"),
+        Reveal("guest", "host", "histogram.ideal.rows", "g", "rows", "every g, in the clear"),
+        Reveal("guest", "host", "histogram.ideal.rows", "h", "rows", "every h, in the clear"),
         _COUNTS,
         Reveal(
+            "host",
             "guest",
             "histogram.ideal.cells",
             "g",
@@ -138,6 +140,7 @@ REVEALS: dict[str, tuple[Reveal, ...]] = {
             "the left sum of g of each cut that the host sends",
         ),
         Reveal(
+            "host",
             "guest",
             "histogram.ideal.cells",
             "h",
@@ -148,6 +151,7 @@ REVEALS: dict[str, tuple[Reveal, ...]] = {
     "elgamal": (
         _COUNTS,
         Reveal(
+            "host",
             "guest",
             "histogram.elgamal.cells",
             "cells",

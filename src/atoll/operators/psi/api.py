@@ -86,36 +86,37 @@ def reveals(parameters: PsiParameters) -> tuple[Reveal, ...]:
 
 def _ecdh(parameters: PsiParameters) -> tuple[Reveal, ...]:
     found: list[Reveal] = []
-    for role in _ROLES:
-        hello, tags, verdict, bitmap = "hello", "tags", "verdict", "bitmap"
+    for other, role in (_ROLES, _ROLES[::-1]):
+        rows = "how many rows the other party has"
         found += [
-            Reveal(role, f"psi.ecdh.{hello}", "rows", "1", "how many rows the other party has"),
+            Reveal(other, role, "psi.ecdh.hello", "rows", "1", rows),
             Reveal(
+                other,
                 role,
-                f"psi.ecdh.{tags}",
+                "psi.ecdh.tags",
                 "tags",
                 f"rows_{role} * {_TAG}",
                 "how many ids are in common, even when too few to go on (bytes of a shuffled list)",
             ),
-            Reveal(role, f"psi.ecdh.{verdict}", "accepted", "1", "whether that is enough"),
+            Reveal(other, role, "psi.ecdh.verdict", "accepted", "1", "whether that is enough"),
         ]
         if parameters.receivers in ("both", role):
             what = "which of the own ids are in common"
             size = f"ceil_div(rows_{role}, 8)"
-            found.append(Reveal(role, f"psi.ecdh.{bitmap}", "bits", size, what))
+            found.append(Reveal(other, role, "psi.ecdh.bitmap", "bits", size, what))
     return tuple(found)
 
 
 def _ideal(parameters: PsiParameters) -> tuple[Reveal, ...]:
     found = [
-        Reveal("guest", "psi.ideal.ids", "lengths", "rows_host", "every id, in the clear"),
-        Reveal("guest", "psi.ideal.ids", "data", "id_bytes_host", "every id, in the clear"),
-        Reveal("host", "psi.ideal.outcome", "rows", "1", "how many rows the guest has"),
-        Reveal("host", "psi.ideal.outcome", "count", "1", "how many ids are in common"),
+        Reveal("host", "guest", "psi.ideal.ids", "lengths", "rows_host", "every id, in the clear"),
+        Reveal("host", "guest", "psi.ideal.ids", "data", "id_bytes_host", "every id, in the clear"),
+        Reveal("guest", "host", "psi.ideal.outcome", "rows", "1", "how many rows the guest has"),
+        Reveal("guest", "host", "psi.ideal.outcome", "count", "1", "how many ids are in common"),
     ]
     if parameters.receivers in ("both", "host"):
         what = "which of the own ids are in common"
-        found.append(Reveal("host", "psi.ideal.outcome", "positions", "count", what))
+        found.append(Reveal("guest", "host", "psi.ideal.outcome", "positions", "count", what))
     return tuple(found)
 
 

@@ -132,22 +132,22 @@ def _values(lists: dict[str, list[int]]) -> dict[str, int | list[int]]:
     return named | counted
 
 
-def _reveal(receiver: Role, kind: type[Message], name: str, size: str) -> Reveal:
+def _reveal(sender: Role, receiver: Role, kind: type[Message], name: str, size: str) -> Reveal:
     sentence = dict(kind.specs())[name].reveals
-    return Reveal(receiver, kind.kind, name, size, sentence or "")
+    return Reveal(sender, receiver, kind.kind, name, size, sentence or "")
 
 
 _OWN = (
-    _reveal(Role.HOST, messages.TreeStart, "more", "sum(tree_starts)"),
-    _reveal(Role.HOST, messages.TreeStart, "kept", "sum(tree_starts)"),
-    _reveal(Role.HOST, messages.Order, "ask_nodes", "sum(asked)"),
-    _reveal(Role.HOST, messages.Order, "ask_slots", "sum(asked)"),
-    _reveal(Role.HOST, messages.Order, "accepted", "sum(accepted)"),
-    _reveal(Role.HOST, messages.Order, "grown", "sum(grown)"),
-    _reveal(Role.HOST, messages.Order, "partition", "sum(partition_bytes)"),
-    _reveal(Role.GUEST, messages.Slots, "sent", "sum(candidates)"),
-    _reveal(Role.GUEST, messages.Left, "partition", "sum(left_bytes)"),
-    _reveal(Role.GUEST, messages.Validation, "bits", "sum(validation_bytes)"),
+    _reveal(Role.GUEST, Role.HOST, messages.TreeStart, "more", "sum(tree_starts)"),
+    _reveal(Role.GUEST, Role.HOST, messages.TreeStart, "kept", "sum(tree_starts)"),
+    _reveal(Role.GUEST, Role.HOST, messages.Order, "ask_nodes", "sum(asked)"),
+    _reveal(Role.GUEST, Role.HOST, messages.Order, "ask_slots", "sum(asked)"),
+    _reveal(Role.GUEST, Role.HOST, messages.Order, "accepted", "sum(accepted)"),
+    _reveal(Role.GUEST, Role.HOST, messages.Order, "grown", "sum(grown)"),
+    _reveal(Role.GUEST, Role.HOST, messages.Order, "partition", "sum(partition_bytes)"),
+    _reveal(Role.HOST, Role.GUEST, messages.Slots, "sent", "sum(candidates)"),
+    _reveal(Role.HOST, Role.GUEST, messages.Left, "partition", "sum(left_bytes)"),
+    _reveal(Role.HOST, Role.GUEST, messages.Validation, "bits", "sum(validation_bytes)"),
 )
 
 
