@@ -77,7 +77,9 @@ def _run(task: Task, parameters: Parameters) -> Result:
 def _describe(facts: Facts, parameters: Parameters) -> Terms:
     return Terms(
         reveals=(
-            Reveal("everyone", "everyone", "faulty.rows", "rows", "1", "the sender's number of rows"),
+            Reveal(
+                "everyone", "everyone", "faulty.rows", "rows", "1", "the sender's number of rows"
+            ),
             Reveal("everyone", "everyone", "faulty.rows", "secret", "1", "a digit"),
         ),
         outputs={"rows": facts.everyone("toy.rows")},

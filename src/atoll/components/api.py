@@ -14,9 +14,11 @@ from atoll.components.predict import Apply, Drop, Predict, Repeat
 from atoll.components.references import Lookup
 from atoll.core import codec
 from atoll.core.errors import UserError
+from atoll.core.exposure import Exposure
 from atoll.core.names import LABELLED, Role
 from atoll.core.report import Report
 from atoll.core.reveal import Reveal
+from atoll.core.work import Rate, Work
 from atoll.jobs.participation import ALL, VERTICAL, Edges, Participants
 from atoll.jobs.plan import TableFacts
 from atoll.jobs.schema import Port, Refusal, Schema
@@ -33,11 +35,13 @@ __all__ = [
     "Catalogue",
     "Component",
     "Drop",
+    "Exposure",
     "Facts",
     "KnownComponents",
     "Origin",
     "OwnFacts",
     "Port",
+    "Rate",
     "Repeat",
     "Report",
     "Result",
@@ -47,6 +51,7 @@ __all__ = [
     "Tables",
     "Task",
     "Terms",
+    "Work",
 ]
 
 
@@ -262,7 +267,8 @@ class Terms:
     """What a step adds to the plan that the parties sign.
 
     ``outputs`` say which seats get each output, and what is known of it; it is then their party's.
-    Where the component says a general kind (``model``), they say which one it is.
+    Where the component says a general kind (``model``), they say which one it is. ``exposure`` is
+    what an attempt exposes at most, in units that caps count; ``costs`` are its work, with rates.
     """
 
     implementation: str = "local"
@@ -272,6 +278,8 @@ class Terms:
     estimated_bytes: int = 0
     outputs: Mapping[str, ByParty] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
+    exposure: tuple[Exposure, ...] = ()
+    costs: tuple[Work, ...] = ()
 
     @property
     def owners(self) -> dict[str, tuple[str, ...]]:

@@ -112,14 +112,17 @@ def describe(facts: Facts, parameters: BoostingParameters) -> Terms:
     own = train[facts.guest]
     if rows == 1 or (own.classes is not None and len(own.classes) == 1):
         raise boosting.one_class().located(party=facts.guest)
+    size = _estimate(facts, parameters)
     return Terms(
         implementation=f"boosting.federated.{parameters.implementation}",
         trust_model="federated",
         reveals=boosting.reveals(parameters.implementation),
         minimums={"group": parameters.minimum_rows, "leaf": parameters.leaf_rows},
-        estimated_bytes=_estimate(facts, parameters),
+        estimated_bytes=size,
         outputs={"model": models, "scores": {facts.guest: scores_of(own)}},
         warnings=tuple(boosting.plan_warnings(parameters, rows)),
+        exposure=boosting.exposure(parameters),
+        costs=(boosting.RATE.of(size),),
     )
 
 

@@ -74,6 +74,8 @@ def describe(facts: Facts, parameters: PsiParameters) -> Terms:
         estimated_bytes=estimate,
         outputs={"table": common},
         warnings=tuple(warnings),
+        exposure=psi.EXPOSURE,
+        costs=(psi.RATE.of(estimate),),
     )
 
 

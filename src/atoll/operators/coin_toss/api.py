@@ -25,7 +25,9 @@ SEED_BYTES = 32
 
 # Per ordered pair of parties: the values are the randomness that everyone is meant to know.
 REVEALS: dict[str, tuple[Reveal, ...]] = {
-    "ideal": (Reveal("everyone", "everyone", "coin-toss.ideal.seed", "seed", "32", "the public seed"),),
+    "ideal": (
+        Reveal("everyone", "everyone", "coin-toss.ideal.seed", "seed", "32", "the public seed"),
+    ),
     "commit": (
         Reveal(
             "everyone",

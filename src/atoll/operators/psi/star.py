@@ -61,12 +61,23 @@ def reveals(parameters: PsiParameters) -> tuple[Reveal, ...]:
     own = "which of the own ids are in common"
     found = [
         *pair_reveals(counted),
-        Reveal("host", "guest", "psi.ecdh.links", "positions", "count", own + " with this single host"),
-        Reveal("guest", "host", "psi.star.joint", "count", "1", "how many ids all parties have in common"),
+        Reveal(
+            "host", "guest", "psi.ecdh.links", "positions", "count", own + " with this single host"
+        ),
+        Reveal(
+            "guest",
+            "host",
+            "psi.star.joint",
+            "count",
+            "1",
+            "how many ids all parties have in common",
+        ),
     ]
     if parameters.receivers == "both":
         size = "ceil_div(rows_host, 8)"
-        found.append(Reveal("guest", "host", "psi.ecdh.bitmap", "bits", size, own + " to all parties"))
+        found.append(
+            Reveal("guest", "host", "psi.ecdh.bitmap", "bits", size, own + " to all parties")
+        )
     return tuple(found)
 
 
