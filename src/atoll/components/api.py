@@ -24,6 +24,7 @@ from atoll.jobs.plan import TableFacts
 from atoll.jobs.schema import Port, Refusal, Schema
 from atoll.models.catalogue import KINDS
 from atoll.models.kinds import Kinds, ModelKind
+from atoll.operators.setting import Setting
 
 if TYPE_CHECKING:
     from atoll.table import Table
@@ -206,6 +207,11 @@ class Facts:
     def least_rows(self) -> int:
         """Return the fewest of the parties' most rows, of those that are known; 0 if none is."""
         return min((rows for party in self.roles if (rows := self.rows(party))), default=0)
+
+    @property
+    def setting(self) -> Setting:
+        """What an operator's implementation is chosen by."""
+        return Setting(self.roles, {address: self.rows(address) for address in self.roles})
 
     def width(self, party: str) -> int:
         """Return the number of feature columns of that input; 0 if it is not known."""

@@ -28,6 +28,7 @@ from atoll.jobs.plan import ComponentFacts, Plan
 from atoll.jobs.schema import KnownSchemas, Schemas
 from atoll.jobs.validation import fill, order, plain, schema_of, validate
 from atoll.operators import coin_toss
+from atoll.operators.setting import Setting
 
 AGREEMENT_STEP = "agreement"
 COIN_STEP = "coin toss"
@@ -93,7 +94,7 @@ def build(
     parameters = filled(job, catalogue)
     made = infer(job, catalogue, parameters, declared)
     terms = made.terms
-    toss = coin_toss.choose(len(job.parties), job.seed)
+    toss = coin_toss.choose(Setting(job.first_roles), job.seed)
     return Plan(
         job=job,
         parameters={name: dict(plain(value)) for name, value in parameters.items()},

@@ -25,7 +25,7 @@ from atoll.core.exposure import PSI_RUNS, Exposure
 from atoll.core.names import Role
 from atoll.core.reveal import Reveal
 from atoll.core.work import Rate
-from atoll.operators.cost import Cost
+from atoll.operators.cost import Cost, Edge
 
 Implementation = Literal["ideal", "ecdh"]
 Receivers = Literal["both", "guest", "host", "none"]
@@ -134,20 +134,19 @@ def cost(parameters: PsiParameters) -> Cost:
 
     Rounds and messages hold for bitmaps of at most 2²⁵ rows, which are one message.
     """
-    both = parameters.receivers == "both"
+    told = {role: parameters.receivers in ("both", role) for role in _ROLES}
     if parameters.protocol == "ideal":
-        entitled = "8 * count" if parameters.receivers in ("both", "host") else "0"
-        return Cost("0", entitled, "2 * rows_host + id_bytes_host", "2")
+        positions = "8 * count" if told["host"] else "0"
+        ids = "2 * rows_host + id_bytes_host"
+        return Cost("0", (Edge("guest", "host", positions, "1"), Edge("host", "guest", ids, "1")))
     chunks = {role: f"max(1, ceil_div(rows_{role}, chunk_rows))" for role in _ROLES}
-    paid = {role: f"32 * rows_{role}" for role in _ROLES}
+    edges = []
     for sender, receiver in (_ROLES, _ROLES[::-1]):
-        paid[sender] += f" + rows_{receiver} * {_TAG}"
-        if parameters.receivers in ("both", receiver):
-            paid[sender] += f" + ceil_div(rows_{receiver}, 8)"
-    bitmaps = {"both": 2, "guest": 1, "host": 1, "none": 0}[parameters.receivers]
-    return Cost(
-        rounds=f"2 + 2 * min({chunks['guest']}, {chunks['host']}) + {int(both)}",
-        guest_to_host=paid["guest"],
-        host_to_guest=paid["host"],
-        messages=f"4 + 2 * ({chunks['guest']} + {chunks['host']}) + {bitmaps}",
-    )
+        size = f"32 * rows_{sender} + rows_{receiver} * {_TAG}"
+        messages = f"2 + {chunks['guest']} + {chunks['host']}"
+        if told[receiver]:
+            size, messages = f"{size} + ceil_div(rows_{receiver}, 8)", f"{messages} + 1"
+        edges.append(Edge(sender, receiver, size, messages))
+    both = int(all(told.values()))
+    rounds = f"2 + 2 * min({chunks['guest']}, {chunks['host']}) + {both}"
+    return Cost(rounds, tuple(edges))

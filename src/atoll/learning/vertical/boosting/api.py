@@ -25,7 +25,7 @@ from atoll.learning.vertical.boosting.parameters import BoostingParameters
 from atoll.models.boosting import Part
 from atoll.models.columns import match_columns
 from atoll.operators import histogram
-from atoll.operators.cost import Cost
+from atoll.operators.cost import Cost, Edge
 from atoll.operators.histogram.api import CHUNK_CELLS, CHUNK_ROWS
 
 Floats = npt.NDArray[np.float64]
@@ -185,13 +185,24 @@ def exposure(parameters: BoostingParameters) -> tuple[Exposure, ...]:
     )
 
 
-# Of the boosting messages alone, between the guest and one host; the histogram declares its own
+# Of the boosting messages alone, between the guest and each host; the histogram declares its own
 # bytes, but its replies come in the rounds of the levels.
 COST = Cost(
-    rounds="levels + asks + validations",
-    guest_to_host="9 * sum(asked) + 4 * sum(grown) + sum(partition_bytes)",
-    host_to_guest="sum(candidates) + sum(left_bytes) + sum(validation_bytes)",
-    messages="1 + sum(tree_starts) + 2 * levels + 2 * asks + validations",
+    "levels + asks + validations",
+    (
+        Edge(
+            "guest",
+            "host",
+            "9 * sum(asked) + 4 * sum(grown) + sum(partition_bytes)",
+            "1 + sum(tree_starts) + levels + asks",
+        ),
+        Edge(
+            "host",
+            "guest",
+            "sum(candidates) + sum(left_bytes) + sum(validation_bytes)",
+            "levels + asks + validations",
+        ),
+    ),
 )
 
 
