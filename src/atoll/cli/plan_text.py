@@ -26,6 +26,11 @@ def plan_lines(plan: Plan) -> list[str]:
         "",
         *_reveals(plan),
         *(f"  minimum {name} of {step}: {n}" for step, name, n in _minimums(plan)),
+        *(
+            f"  an attempt of {step} exposes at most: {said.amount:g} {said.unit}"
+            for step, exposed in plan.exposure.items()
+            for said in exposed
+        ),
         "",
         *(f"warning: {text}" for text in plan.warnings),
     ]

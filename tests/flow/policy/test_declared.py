@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,13 +11,17 @@ import pytest
 
 import atoll.flow.estimating
 import atoll.flow.policy
+from atoll.components.api import Origin
 from atoll.components.catalogue import CATALOGUE
+from atoll.core.errors import AtollError
 from atoll.core.exposure import OPENED_SUMS, UNCOUNTED, Exposure, at_least
 from atoll.core.reveal import Reveal
 from atoll.flow.estimating import STEP_SECONDS, estimated_seconds
+from atoll.flow.planning import build
 from atoll.flow.policy import Counts, PolicySettings, decide, demands
 from atoll.flow.policy.reckoning import reckon
 from atoll.jobs.plan import Plan
+from tests.flow.policy.conftest import House
 from tests.flow.policy.plans import GUEST, HOST, NOW, OTHER, grant, only_psi, plan_of, strange
 
 TELLING = {"message": "m", "field": "f", "size": "3", "what": "a sum"}
@@ -170,3 +175,56 @@ def test_estimates_follow_the_declared_work() -> None:
 
 def test_undeclared_formulas_stay_uncounted_whatever_the_names() -> None:
     assert demands(strange("boosting.v9"), HOST)["baskets"].uncounted == {"match"}
+
+
+def test_what_one_seat_of_a_partner_tells_its_other_seat_counts() -> None:
+    seats = (f"{GUEST}:guest", f"{HOST}:host", f"{GUEST}:arbiter")
+    said = {"match": (line("arbiter", "guest"),)}
+    plan = of_psi(only_psi(), reveals=said, seats={"match": seats})
+    assert demands(plan, HOST)["baskets"].partners.keys() == {GUEST}
+
+
+def test_others_are_bounded_in_the_plan_and_ours_are_not() -> None:
+    others = replace(CATALOGUE["psi"], origin=Origin("magic", "1", "0" * 64))
+    job = only_psi().job
+    tables = only_psi().tables
+    made = build(job, {**CATALOGUE, "psi": others}, tables, dict(only_psi().certificates))
+    assert made.exposure["match"] == (*only_psi().exposure["match"], Exposure(UNCOUNTED, 1))
+
+
+def sent(receiver: str, elements: int = 4) -> dict[str, Any]:
+    return {"sender": HOST, "receiver": receiver, **TELLING, "elements": elements}
+
+
+def test_who_hears_what_the_plan_does_not_foresee_is_charged(house: House) -> None:
+    house.grant()
+    plan = of_psi(BOTH, reveals={"match": (line("host", "guest"),)})
+    policies = house.policies
+    assert policies.consider("job-1", plan, GUEST).kind == "approve"
+    policies.begin("job-1", plan, "match")
+    policies.ledger.charge("job-1", plan, "match", 0, [sent(GUEST), sent(OTHER)])
+    for partner in (GUEST, OTHER):
+        assert policies.ledger.usage("baskets", partner).psi_runs == 1
+
+
+def test_a_job_from_before_units_is_charged_what_was_reserved_and_takes_no_more(
+    house: House,
+) -> None:
+    house.grant()
+    policies = house.policies
+    old = only_psi().model_copy(update={"exposure": {}})
+    digests = {"job": old.job.digest(), "plan": old.digest()}
+    where = {"table": "baskets", "digest": old.tables[HOST]["read"].digest, "partner": GUEST}
+    reserved = {"run": "job-1", **digests, **where, "step": "match", "counts": {"psi_runs": 1}}
+    policies.ledger.append("reserve", reserved)
+    policies.ledger.charge("job-1", old, "match", 0, [sent(GUEST)])
+    assert policies.ledger.usage("baskets", GUEST).psi_runs == 1
+    policies.ledger.settle("job-1")
+    with pytest.raises(AtollError, match="ATL-PLN-006"):
+        policies.begin("job-1", old, "match")
+
+
+def test_bytes_are_estimated_for_each_edge() -> None:
+    one, two = only_psi(), BOTH
+    assert two.estimated_bytes["match"] > 1.9 * one.estimated_bytes["match"] > 0
+    assert two.estimated_bytes["train"] > 1.9 * plan_of().estimated_bytes["train"] > 0

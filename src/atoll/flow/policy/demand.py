@@ -146,12 +146,18 @@ Ends = Callable[[str, str], bool]
 def _ends(plan: Plan, step: str, known: Collection[str], partner: str) -> Ends:
     """Return what goes from those who may know of a table to a partner, by roles."""
     seats = seats_in(plan, step)
-    senders = {s.role.value for s in seats if s.party in known and s.party != partner}
-    receivers = {s.role.value for s in seats if s.party == partner}
+    # One seat of a partner may tell another one of its own: what it held hidden before.
+    ways = {
+        (one.role.value, other.role.value)
+        for one in seats
+        for other in seats
+        if one.party in known and other.party == partner and one != other
+    }
 
     def reach(sender: str, receiver: str) -> bool:
-        told = receiver in receivers or (receiver == EVERYONE and bool(receivers))
-        return told and (sender in senders or (sender == EVERYONE and bool(senders)))
+        return any(
+            sender in (one, EVERYONE) and receiver in (other, EVERYONE) for one, other in ways
+        )
 
     return reach
 
