@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -13,10 +14,10 @@ from atoll.channel.faulty import Fault
 from atoll.channel.party import Party
 from atoll.core.message import Message
 from atoll.core.names import Role
-from atoll.core.reveal import Reveal
 from atoll.operators import coin_toss
 from atoll.operators.coin_toss.commit.core import Toss
 from atoll.operators.coin_toss.commit.messages import Commitment, Opening
+from atoll.operators.setting import Setting
 from atoll.sim.world import World, run
 
 if TYPE_CHECKING:
@@ -39,15 +40,28 @@ def test_all_parties_get_the_same_new_seed(implementation: str) -> None:
 @pytest.mark.parametrize("implementation", IMPLEMENTATIONS)
 def test_cost_and_reveals_are_as_declared(conformance: Conformance, implementation: str) -> None:
     world = run(PAIR, lambda party: coin_toss.run(party, implementation)).check()
-    conformance.check_cost(world, coin_toss.COSTS[implementation], {})
+    conformance.check_cost(world, coin_toss.COSTS[implementation], _between(PAIR))
     # "Everyone" is each receiver; in the ideal form the party that draws receives nothing.
-    receivers = ["host"] if implementation == "ideal" else ["guest", "host"]
+    ways = [("guest", "host"), ("host", "guest")][: 1 if implementation == "ideal" else 2]
     declared = [
-        Reveal(role, told.message, told.field, told.size, told.what)
+        replace(told, sender=sender, receiver=receiver)
         for told in coin_toss.REVEALS[implementation]
-        for role in receivers
+        for sender, receiver in ways
     ]
     conformance.check_reveals(world, declared, {})
+
+
+def _between(roles: Mapping[str, Role]) -> Callable[[str, str], dict[str, int | list[int]]]:
+    return lambda sender, receiver: {"first": int(sender == min(roles))}
+
+
+@pytest.mark.parametrize("implementation", ["ideal", "commit", "fixed"])
+def test_every_edge_of_three_costs_as_declared(
+    conformance: Conformance, implementation: str
+) -> None:
+    number = 7 if implementation == "fixed" else None
+    world = run(THREE, lambda party: coin_toss.run(party, implementation, number)).check()
+    conformance.check_cost(world, coin_toss.COSTS[implementation], _between(THREE), THREE)
 
 
 def toss_with_liar(conformance: Conformance, kind: type[Message], change: Any) -> World:
@@ -122,9 +136,9 @@ def test_a_fixed_seed_follows_from_the_number_and_nothing_is_sent(
     conformance: Conformance,
 ) -> None:
     def seeds(number: int) -> set[bytes]:
-        chosen = coin_toss.choose(3, number)
+        chosen = coin_toss.choose(Setting(THREE), number)
         world = run(THREE, lambda party: coin_toss.run(party, chosen, number)).check()
-        conformance.check_cost(world, coin_toss.COSTS["fixed"], {})
+        conformance.check_cost(world, coin_toss.COSTS["fixed"], {}, THREE)
         conformance.check_reveals(world, coin_toss.REVEALS["fixed"], {})
         return set(world.results.values())
 
@@ -140,7 +154,8 @@ def test_a_number_and_a_toss_exclude_each_other(conformance: Conformance) -> Non
         chosen = partial(coin_toss.run, implementation=implementation, number=number)
         world = run(PAIR, chosen)
         assert conformance.code(world, "bank") == conformance.code(world, "shop") == "ATL-TOS-003"
-    assert (coin_toss.choose(2), coin_toss.choose(2, 0)) == ("commit", "fixed")
+    pair = Setting(PAIR)
+    assert (coin_toss.choose(pair), coin_toss.choose(pair, 0)) == ("commit", "fixed")
 
 
 def test_a_plan_warns_of_a_fixed_seed_alone() -> None:

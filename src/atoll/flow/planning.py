@@ -17,6 +17,7 @@ from atoll.components.api import (
 )
 from atoll.components.references import Lookup, ModelRef
 from atoll.core.errors import UserError
+from atoll.core.exposure import Exposure, at_least
 from atoll.core.names import Role, addresses, roles_text
 from atoll.core.reveal import Reveal
 from atoll.flow.code import component_code
@@ -27,10 +28,12 @@ from atoll.jobs.plan import ComponentFacts, Plan
 from atoll.jobs.schema import KnownSchemas, Schemas
 from atoll.jobs.validation import fill, order, plain, schema_of, validate
 from atoll.operators import coin_toss
+from atoll.operators.setting import Setting
 
 AGREEMENT_STEP = "agreement"
 COIN_STEP = "coin toss"
 TOLD = Reveal(
+    "everyone",
     "everyone",
     "flow.declaration",
     "tables",
@@ -91,7 +94,7 @@ def build(
     parameters = filled(job, catalogue)
     made = infer(job, catalogue, parameters, declared)
     terms = made.terms
-    toss = coin_toss.choose(len(job.parties), job.seed)
+    toss = coin_toss.choose(Setting(job.first_roles), job.seed)
     return Plan(
         job=job,
         parameters={name: dict(plain(value)) for name, value in parameters.items()},
@@ -115,7 +118,24 @@ def build(
         seats={name: tuple(map(str, seats)) for name, seats in made.seats.items()},
         edges=_edges(job, catalogue, made, parameters),
         quorum=_quorum(job, catalogue, parameters),
+        exposure=_exposure(job, catalogue, made, parameters),
+        costs={name: term.costs for name, term in terms.items() if term.costs},
     )
+
+
+def _exposure(
+    job: Job, catalogue: Catalogue, made: Inference, parameters: Mapping[str, BaseModel]
+) -> dict[str, tuple[Exposure, ...]]:
+    """Return what steps expose: as ours declare it; no less than their reveals say with others."""
+    found = {}
+    for name, term in made.terms.items():
+        component, exposure = catalogue[job.steps[name].component], term.exposure
+        if component.origin is not None:
+            talks = not component.edges_of(parameters[name]).silent and len(made.seats[name]) > 1
+            exposure = at_least(exposure, term.reveals, talks=talks)
+        if exposure:
+            found[name] = exposure
+    return found
 
 
 def _edges(

@@ -17,7 +17,7 @@ from __future__ import annotations
 from typing import Literal
 
 from atoll.core.reveal import Reveal
-from atoll.operators.cost import Cost
+from atoll.operators.cost import Cost, Edge
 
 Implementation = Literal["ideal", "commit", "fixed"]
 
@@ -25,9 +25,12 @@ SEED_BYTES = 32
 
 # Per ordered pair of parties: the values are the randomness that everyone is meant to know.
 REVEALS: dict[str, tuple[Reveal, ...]] = {
-    "ideal": (Reveal("everyone", "coin-toss.ideal.seed", "seed", "32", "the public seed"),),
+    "ideal": (
+        Reveal("everyone", "everyone", "coin-toss.ideal.seed", "seed", "32", "the public seed"),
+    ),
     "commit": (
         Reveal(
+            "everyone",
             "everyone",
             "coin-toss.opening",
             "value",
@@ -38,11 +41,11 @@ REVEALS: dict[str, tuple[Reveal, ...]] = {
     "fixed": (),
 }
 
-# Between two parties; every pair of parties costs the same.
+# Per ordered pair; ``first`` is 1 where the sender is the first party by name, else 0.
 COSTS: dict[str, Cost] = {
-    "ideal": Cost(rounds="0", guest_to_host="32", host_to_guest="0", messages="1"),
-    "commit": Cost(rounds="2", guest_to_host="128", host_to_guest="128", messages="4"),
-    "fixed": Cost(rounds="0", guest_to_host="0", host_to_guest="0", messages="0"),
+    "ideal": Cost("0", (Edge("everyone", "everyone", "32 * first", "first"),)),
+    "commit": Cost("2", (Edge("everyone", "everyone", "128", "2"),)),
+    "fixed": Cost("0", ()),
 }
 
 

@@ -7,10 +7,11 @@ from atoll.core.errors import UserError
 from atoll.operators.coin_toss import fixed, ideal
 from atoll.operators.coin_toss.api import Implementation
 from atoll.operators.coin_toss.commit import party as commit
+from atoll.operators.setting import Setting
 
 
-def choose(parties: int, number: int | None = None) -> Implementation:
-    """Return the implementation for so many parties and the job's seed. Reveals: nothing.
+def choose(setting: Setting, number: int | None = None) -> Implementation:
+    """Return the implementation for these parties and the job's seed. Reveals: nothing.
 
     Commit and reveal, unless the job fixes the seed by a ``number``.
     """
