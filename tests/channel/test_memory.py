@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from atoll.channel.faulty import Fault
+from atoll.channel.faulty import Fault, FaultyTransport, Killed
 from atoll.channel.lanes import together
 from atoll.channel.memory import MemoryNetwork
 from atoll.channel.party import Party
@@ -70,6 +70,16 @@ def test_a_killed_party_is_lost_to_the_other(victim: str, at: int) -> None:
         assert survivor in world.results
         assert at == 5
     assert time.monotonic() - started < 10, "virtual time must not be waited for"
+
+
+def test_a_fault_may_count_the_messages_of_a_tag_alone() -> None:
+    """The third ``pong`` is the sixth message of either party."""
+    world = run(ROLES, ping, faults={"bank": [Fault("kill", 2, tag="pong")]})
+    assert isinstance(world.errors["bank"], Killed)
+    transport = world.transports["bank"]
+    assert isinstance(transport, FaultyTransport)
+    assert transport.passed == 6
+    run(ROLES, ping, faults={"bank": [Fault("kill", 3, tag="pong")]}).check()
 
 
 def test_a_lost_message_ends_in_a_deadline_not_a_hang() -> None:

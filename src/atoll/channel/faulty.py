@@ -1,12 +1,14 @@
 """A transport that misbehaves on purpose, at chosen messages.
 
-Messages of one party are counted from 0, sent and received alike, in the order in which they pass.
+Messages of one party are counted from 0, sent and received alike, in the order in which they pass;
+those of a tag are counted by themselves as well.
 Refuses to run outside tests and simulation.
 """
 
 from __future__ import annotations
 
 import threading
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -24,7 +26,7 @@ class Killed(BaseException):
 
 @dataclass(frozen=True)
 class Fault:
-    """What happens at message ``at``.
+    """What happens at message ``at``, of all or of those with ``tag``.
 
     ``delay`` holds a sent message back until ``count`` others have been sent; ``reorder`` swaps
     it with the next; ``truncate`` cuts its last byte; ``corrupt`` flips a bit in its middle.
@@ -33,6 +35,7 @@ class Fault:
     kind: Kind
     at: int
     count: int = 1
+    tag: str | None = None
 
 
 class FaultyTransport:
@@ -49,15 +52,18 @@ class FaultyTransport:
         self.party = inner.party
         self.peers = inner.peers
         self.passed = 0
-        self._faults = {fault.at: fault for fault in faults}
+        self._faults = {(fault.tag, fault.at): fault for fault in faults}
+        self._tagged: Counter[str] = Counter()
         self._on_kill = on_kill
         self._held: list[tuple[int, Callable[[], None]]] = []
         self._lock = threading.Lock()
 
-    def _next(self) -> Fault | None:
+    def _next(self, tag: str) -> Fault | None:
         with self._lock:
-            fault = self._faults.get(self.passed)
+            fault = self._faults.get((None, self.passed))
+            fault = self._faults.get((tag, self._tagged[tag]), fault)
             self.passed += 1
+            self._tagged[tag] += 1
         if fault is not None and fault.kind == "kill":
             if self._on_kill is not None:
                 self._on_kill()
@@ -66,7 +72,7 @@ class FaultyTransport:
 
     def send(self, peer: str, scope: Scope, tag: str, body: Buffer, timeout: float) -> None:
         """Send, with the fault of this message."""
-        fault = self._next()
+        fault = self._next(tag)
         kind = fault.kind if fault else None
         if kind == "truncate":
             body = bytes(body[:-1])
@@ -95,14 +101,14 @@ class FaultyTransport:
 
     def receive(self, peer: str, scope: Scope, tag: str, timeout: float) -> Buffer:
         """Receive, dying first if this message is the one."""
-        self._next()
+        self._next(tag)
         return self.inner.receive(peer, scope, tag, timeout)
 
     def receive_any(
         self, peers: Sequence[str], scope: Scope, tag: str, timeout: float
     ) -> tuple[str, Buffer]:
         """Receive from any, dying first if this message is the one."""
-        self._next()
+        self._next(tag)
         return self.inner.receive_any(peers, scope, tag, timeout)
 
     def abort(self, code: str, phase: str) -> None:

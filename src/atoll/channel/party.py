@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from atoll.channel.api import Channel, M, Metric, Progress, no_metric, no_progress
+from atoll.channel.checkpoints import Checkpoints, NoCheckpoints, State
 from atoll.core.clock import Clock, SystemClock
 from atoll.core.errors import AtollError, CancelledError, NetworkError, UserError
 from atoll.core.limits import Limits
@@ -42,7 +43,9 @@ class Party:
     address: the party, or ``party:role`` for a further seat of a party. ``talks_to`` are the seats
     that it may talk to (None: all others). ``session`` is the 32-byte session id that all seats
     derived from the job hash, step, attempt and fresh nonces; it enters every hash, key and tag.
-    ``public_rng`` comes from the joint coin toss.
+    ``step_id`` names the step of this plan under the job's seed in 32 bytes, alike at all seats and
+    in every attempt: names may follow from it, never keys. ``public_rng`` comes from the joint coin
+    toss.
     ``metric`` takes name, value and number (of the tree, round or epoch) of a point that this
     party's own node shows while the work goes on; no peer is told.
     """
@@ -59,6 +62,8 @@ class Party:
     metric: Metric = no_metric
     cancel: Cancel = field(default_factory=Cancel)
     talks_to: tuple[str, ...] | None = None
+    step_id: bytes = b""
+    checkpoints: Checkpoints = field(default_factory=NoCheckpoints)
 
     @property
     def peers(self) -> tuple[str, ...]:
@@ -155,6 +160,34 @@ class Party:
                 raise
             return False
         return True
+
+    def checkpoint(self, round_: int, state: State) -> None:
+        """Keep this seat's state after ``round_`` rounds (1, 2, …), for an attempt after this one.
+
+        ``state`` holds None, booleans, integers of 64 bits, floats, text, bytes, NumPy arrays, and
+        lists and maps by text of these; a GiB at most. It stays at this party. Secret randomness,
+        keys and ciphertexts never belong in it: they are drawn anew. Every seat must call it at the
+        same rounds, for all go on at a round that each of them holds; the newest two are kept.
+        Errors: ATL-WRK-011 a state of another form.
+        """
+        self.checkpoints.save(round_, state)
+
+    def resume(self) -> tuple[int, State] | None:
+        """Return the round at which all seats go on and this seat's state of it; None: begin anew.
+
+        Lists come back as lists, arrays as fresh arrays. Whoever resumes says with progress and
+        metrics what the earlier attempt had done, for an attempt is shown by itself.
+        """
+        return self.checkpoints.begun()
+
+    def once(self, round_: int) -> None:
+        """Note durably that round ``round_`` (0, 1, …) is about to reveal what is drawn only once.
+
+        For fresh noise, which a second draw over the same values would weaken: a later attempt that
+        would have to do this round again, or an earlier one, is refused (ATL-WRK-010). Errors:
+        ATL-WRK-009 it cannot be written.
+        """
+        self.checkpoints.spend(round_)
 
     def at(self, lane: str) -> Party:
         """Return this party on a lane of its own, for a sub-protocol or parallel work."""

@@ -22,7 +22,7 @@ import numpy as np
 from atoll.core import codec
 from atoll.core.errors import InternalError, PeerError
 
-_DTYPES = {"u1", "u2", "u4", "u8", "i1", "i2", "i4", "i8", "f4", "f8"}
+DTYPES = {"u1", "u2", "u4", "u8", "i1", "i2", "i4", "i8", "f4", "f8"}
 
 
 @dataclass(frozen=True)
@@ -160,7 +160,7 @@ def array(
     optional: bool = False,
 ) -> Any:
     """Declare an array field: dtype such as ``u4``, sizes (None: any), at most ``high`` items."""
-    if dtype not in _DTYPES:
+    if dtype not in DTYPES:
         raise TypeError(f"arrays have no dtype {dtype}")
     return _field(
         Spec("array", reveals, opaque, 0, high, dtype=dtype, shape=shape, optional=optional)

@@ -26,8 +26,11 @@ def many_files() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, most))
 
 
-def perhaps_faulty(transport: Transport) -> Transport:
-    """Let drills kill this process at a chosen message. Errors: ATL-SET-001 outside simulation."""
+def perhaps_faulty(transport: Transport, attempt: int = 1) -> Transport:
+    """Let drills kill this process at a chosen message. Errors: ATL-SET-001 outside simulation.
+
+    The choice is a message's number, or ``NUMBER:TAG`` for one of a tag in a step's first attempt.
+    """
     chosen = os.environ.get(KILL_AT)
     if chosen is None:
         return transport
@@ -37,4 +40,7 @@ def perhaps_faulty(transport: Transport) -> Transport:
     def die() -> None:
         os.kill(os.getpid(), signal.SIGKILL)
 
-    return FaultyTransport(transport, [Fault("kill", int(chosen))], die)
+    number, _, tag = chosen.partition(":")
+    if tag and attempt != 1:
+        return transport
+    return FaultyTransport(transport, [Fault("kill", int(number), tag=tag or None)], die)

@@ -40,7 +40,7 @@ from atoll.flow.planning import (
     verify,
 )
 from atoll.flow.seats import each, joined, transports
-from atoll.flow.session import session_id
+from atoll.flow.session import session_id, step_id
 from atoll.flow.steps import (
     COIN_TASK,
     LAST_TASK,
@@ -227,6 +227,7 @@ class Runner:
             ),
             cancel=run.cancel,
             talks_to=Edges.of_plain(plan.edges.get(step)).peers(address, roles),
+            step_id=step_id(plan.digest(), step, public),
         )
 
     def _toss(self, agreed: Agreement, name: str) -> PublicRandom:

@@ -6,13 +6,23 @@ import hashlib
 from collections.abc import Mapping
 
 from atoll.core import codec
+from atoll.core.random import PublicRandom
 
 
-def session_id(job: str, step: str, attempt: int, nonces: Mapping[str, bytes]) -> bytes:
+def session_id(
+    job: str, step: str, attempt: int, nonces: Mapping[str, bytes], begin: int = 0
+) -> bytes:
     """Return the 32-byte session id of a step.
 
     ``job`` is the job's digest and ``nonces`` holds one fresh nonce of every party, so that no
-    party alone can make two sessions meet.
+    party alone can make two sessions meet. ``begin`` is the round that the attempt goes on at:
+    seats that were told different ones do not meet either.
     """
-    context = ["atoll/session/v1", job, step, attempt, dict(nonces)]
+    context = ["atoll/session/v2", job, step, attempt, dict(nonces), begin]
+    return hashlib.sha256(codec.encode(context)).digest()
+
+
+def step_id(plan: str, step: str, public: PublicRandom) -> bytes:
+    """Return the 32 bytes that name a step of a plan under the job's seed, in every attempt."""
+    context = ["atoll/step/v1", plan, step, public.derive(step, "step id")]
     return hashlib.sha256(codec.encode(context)).digest()

@@ -112,6 +112,7 @@ def _party(
         secret_rng=secret,
         clock=network.clock,
         limits=limits,
+        step_id=hashlib.sha256(b"step" + public).digest(),
     )
 
 

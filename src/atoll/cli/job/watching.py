@@ -74,6 +74,9 @@ class Picture:
                 step.share = min(done / total, 1.0)
         elif event.kind == "phase":
             step.phase = str(data.get("phase", ""))
+        elif event.kind == "resumed":
+            where = f"resumed at round {data.get('round')}"
+            return _line(event.time, event.step, where, f"attempt {event.attempt}")
         return None
 
     def _state(self, moment: float, data: dict[str, Any]) -> str:

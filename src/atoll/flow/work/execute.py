@@ -30,7 +30,7 @@ from atoll.flow.events import Events, silent
 from atoll.flow.outputs import check_file_name
 from atoll.flow.planning import COIN_STEP
 from atoll.flow.seats import each, joined, transports
-from atoll.flow.session import session_id
+from atoll.flow.session import session_id, step_id
 from atoll.flow.steps import (
     COIN_TASK,
     LAST_TASK,
@@ -40,11 +40,12 @@ from atoll.flow.steps import (
     traffic,
 )
 from atoll.flow.work.artifacts import Staging, Stored, load
+from atoll.flow.work.checkpoints import FileCheckpoints
 from atoll.flow.work.greeting import PHASE as HELLO_PHASE
 from atoll.flow.work.greeting import Meeting, greet, part
 from atoll.flow.work.inputs import ApprovedTables, Memory, gather
 from atoll.flow.work.measure import Use
-from atoll.flow.work.messages import NONCE_BYTES, Hello
+from atoll.flow.work.messages import NONCE_BYTES, Held, Hello
 from atoll.flow.work.specification import TaskSpec
 from atoll.jobs.participation import Edges
 from atoll.models.kinds import concrete
@@ -164,10 +165,13 @@ class Execution:
                 spec.attempt,
                 {"job": spec.job_id.encode(), "seed": self._seed()},
             )
-            return {
-                address: Meeting(self._party(end, address, roles, session, public, ()), None, {})
-                for address, end in ends.items()
-            }
+            alone: dict[str, Meeting] = {}
+            for address, end in ends.items():
+                party = self._party(end, address, roles, session, public, ())
+                kept = self._checkpoints(component, address)
+                begin = max(kept.held(), default=None) if kept else None
+                alone[address] = Meeting(self._going_on(party, kept, begin), None, {})
+            return alone
         self._enter(HELLO_PHASE)
         hub = edges.hub(roles)
 
@@ -175,18 +179,37 @@ class Execution:
             peers = edges.peers(address, roles)
             before = self._party(ends[address], address, roles, b"", public, peers)
             hello = replace(before, channel=self._channel(ends[address], HELLO_TASK))
-            nonces = greet(
+            kept = self._checkpoints(component, address)
+            nonces, begin = greet(
                 Meeting(hello, hub, spec.quorum),
-                self._hello(component),
+                self._hello(component, kept.held() if kept else ()),
                 self._around.limits.connect_seconds,
             )
-            session = session_id(spec.job.digest(), spec.step, spec.attempt, nonces)
+            first = begin.round if begin else 0
+            session = session_id(spec.job.digest(), spec.step, spec.attempt, nonces, first)
             there = {seat: role for seat, role in roles.items() if seat in nonces}
             left = tuple(peer for peer in peers if peer in there)
             made = self._party(ends[address], address, there, session, public, left)
-            return Meeting(made, hub, spec.quorum)
+            return Meeting(self._going_on(made, kept, begin), hub, spec.quorum)
 
         return each(ends, meet)
+
+    def _checkpoints(self, component: Component | None, address: str) -> FileCheckpoints | None:
+        spec = self.spec
+        if component is None or spec.checkpoints is None:
+            return None
+        context = (spec.plan_digest, spec.step, component_code(component))
+        return FileCheckpoints(spec.checkpoints, address, context)
+
+    def _going_on(self, party: Party, kept: FileCheckpoints | None, begin: Held | None) -> Party:
+        """Return the party with its checkpoints, from the one that all seats hold."""
+        if kept is None:
+            return party
+        kept.enter(begin, party.session)
+        if begin is not None:
+            _LOG.info("resumed at round %d", begin.round)
+            self._around.events("resumed", round=begin.round)
+        return replace(party, checkpoints=kept)
 
     def _act(self, component: Component | None, meeting: Meeting) -> Result:
         if component is None:
@@ -233,7 +256,7 @@ class Execution:
             phase_name=self.phase,
         )
 
-    def _hello(self, component: Component | None) -> Hello:
+    def _hello(self, component: Component | None, held: tuple[Held, ...]) -> Hello:
         spec = self.spec
         return Hello(
             job=spec.job_id,
@@ -244,6 +267,8 @@ class Execution:
             release=component.version if component else "",
             code=component_code(component) if component else code_digest(_TOSS_SOURCES),
             nonce=SecretRandom().bytes(NONCE_BYTES),
+            rounds=tuple(at.round for at in held),
+            marks=tuple(at.mark for at in held),
         )
 
     def _party(
@@ -269,6 +294,7 @@ class Execution:
             metric=self._metric,
             cancel=around.cancel,
             talks_to=peers,
+            step_id=step_id(self.spec.plan_digest, self.spec.step, public),
         )
 
     def _progress(self, phase: str, done: int, total: int) -> None:

@@ -10,13 +10,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from atoll.channel.party import Party
 from atoll.core.errors import PeerError
 from atoll.core.message import Message
 from atoll.core.names import Role
 from atoll.flow.messages import Finished
-from atoll.flow.work.messages import Hello, Roster
+from atoll.flow.work.messages import Held, Hello, Roster
 
 PHASE = "hello"
 
@@ -56,27 +57,41 @@ class Meeting:
             self.party.tell(receiver, tag, message, spare=spare)
 
 
-def greet(meeting: Meeting, mine: Hello, connect_seconds: float) -> dict[str, bytes]:
-    """Agree on what is run; return the nonce of every seat that is there.
+class Met(NamedTuple):
+    """The nonce of every seat that is there, and the checkpoint that they go on at, if any."""
+
+    nonces: dict[str, bytes]
+    begin: Held | None
+
+
+def greet(meeting: Meeting, mine: Hello, connect_seconds: float) -> Met:
+    """Agree on what is run, who is there, and where to begin.
 
     Errors: ATL-WRK-007 the peers run something else, ATL-NET-048 too few are there.
     """
     party, hub = meeting.party, meeting.hub
     nonces = {party.name: mine.nonce}
+    held = mine.held
     meeting.tell("hello", mine, meeting.told)
     for peer, said in meeting.hear("hello", Hello, connect_seconds).items():
         if isinstance(said, Hello):
             _check(mine, said, peer)
             nonces[peer] = said.nonce
+            held &= said.held
+    begin = max(held, default=None)
     if hub is None:
-        return nonces
+        return Met(nonces, begin)
     if hub == party.name:
         seats = tuple(sorted(nonces))
-        roster = Roster(seats, tuple(nonces[seat] for seat in seats))
+        at = begin or Held(0, b"")
+        roster = Roster(seats, tuple(nonces[seat] for seat in seats), at.round, at.mark)
         meeting.tell("roster", roster, (seat for seat in seats if seat != hub))
-        return nonces
+        return Met(nonces, begin)
     roster = party.channel.receive(hub, "roster", Roster)
-    return _agreed(meeting, roster, nonces)
+    begin = Held(roster.begin, roster.mark) if roster.begin else None
+    if begin is not None and begin not in mine.held:
+        raise _false(hub, "a checkpoint that this seat does not hold")
+    return Met(_agreed(meeting, roster, nonces), begin)
 
 
 def _check(mine: Hello, said: Hello, peer: str) -> None:

@@ -3,18 +3,31 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from atoll.core.message import Message, blob, integer, items, text
 from atoll.core.names import Role
 from atoll.jobs.definition import PARTIES
 
 NONCE_BYTES = 16
+MARK_BYTES = 32
+KEPT_ROUNDS = 2
 SEATS = PARTIES * len(Role)
+
+
+class Held(NamedTuple):
+    """A round that a seat can go on at, and the mark (session id) of the attempt that ended it."""
+
+    round: int
+    mark: bytes
 
 
 @dataclass(frozen=True)
 class Hello(Message, kind="flow.hello", version=1):
-    """Which task the sender is about to run, with which code, and its fresh nonce."""
+    """Which task the sender is about to run, with which code, and its fresh nonce.
+
+    ``rounds`` and ``marks`` are the checkpoints that it holds of this step.
+    """
 
     job: str = text(64, opaque="the job's id, known to both")
     plan: str = text(64, opaque="a digest of what every party holds")
@@ -24,6 +37,18 @@ class Hello(Message, kind="flow.hello", version=1):
     release: str = text(128, opaque="a version of public code")
     code: str = text(64, opaque="a digest of public code")
     nonce: bytes = blob(NONCE_BYTES, opaque="fresh uniform bytes")
+    rounds: tuple[int, ...] = items(
+        integer(1, 1 << 40, opaque="rounds of an earlier attempt, which all seats did together"),
+        KEPT_ROUNDS,
+    )
+    marks: tuple[bytes, ...] = items(
+        blob(MARK_BYTES, opaque="session ids of earlier attempts, known to all seats"), KEPT_ROUNDS
+    )
+
+    @property
+    def held(self) -> frozenset[Held]:
+        """The checkpoints that the sender says to hold."""
+        return frozenset(map(Held, self.rounds, self.marks))
 
     def differing(self, other: Hello) -> list[str]:
         """Return the names of the parts that must agree and do not."""
@@ -33,9 +58,14 @@ class Hello(Message, kind="flow.hello", version=1):
 
 @dataclass(frozen=True)
 class Roster(Message, kind="flow.roster", version=1):
-    """Who is there at the beginning of a step, and each one's fresh nonce, in the same order."""
+    """Who is there at the beginning of a step, and each one's fresh nonce, in the same order.
+
+    ``begin`` and ``mark`` are the newest checkpoint that all of them hold; 0 and empty: none.
+    """
 
     seats: tuple[str, ...] = items(text(160, opaque="names in the plan that both hold"), SEATS)
     nonces: tuple[bytes, ...] = items(
         blob(NONCE_BYTES, low=NONCE_BYTES, opaque="fresh uniform bytes"), SEATS
     )
+    begin: int = integer(0, 1 << 40, opaque="a round that every seat said to hold")
+    mark: bytes = blob(MARK_BYTES, low=0, opaque="the session id of an earlier attempt")

@@ -273,7 +273,7 @@ class Server:
         running.execution = Execution(
             spec,
             Surroundings(
-                transport=perhaps_faulty(transport),
+                transport=perhaps_faulty(transport, spec.attempt),
                 catalogue=self._known(spec),
                 events=lambda event, **fields: self._voice.tell(event, running.name, fields),
                 limits=spec.limits.limits(),

@@ -83,6 +83,7 @@ class TaskSpec(Frozen):
     how many of a role must stay where not all must. ``seed_path`` is the job's seed (None for the
     coin toss and nothing else); ``gateway`` is None where this party talks to no other.
     ``approved`` names the installed components of others that this node approved, by digest.
+    ``checkpoints`` is the folder of this step's checkpoints in this run (None: none are kept).
     """
 
     job_id: JobId
@@ -100,6 +101,7 @@ class TaskSpec(Frozen):
     gateway: Gateway | None = None
     limits: TaskLimits = Field(default_factory=TaskLimits)
     outputs_folder: Path
+    checkpoints: Path | None = None
     approved: dict[str, str] = Field(default_factory=dict)
     seats: tuple[str, ...] = ()
     edges: tuple[str, ...] | None = None

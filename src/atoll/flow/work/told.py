@@ -8,7 +8,7 @@ from typing import Any
 
 TERMINAL = frozenset({"done", "failed", "lost"})
 
-KINDS = TERMINAL | {"phase", "progress", "metric", "log", "traffic"}
+KINDS = TERMINAL | {"phase", "progress", "metric", "log", "traffic", "resumed"}
 
 
 @dataclass(frozen=True)
@@ -19,6 +19,7 @@ class TaskEvent:
 
     - ``phase`` {phase}; ``progress`` {phase, done, total}; ``metric`` {name, value, number};
     - ``log`` {level, message, logger}; ``traffic`` {traffic: rows so far};
+    - ``resumed`` {round}: it goes on at this round of an earlier attempt;
     - ``done`` {outputs: {name: {kind, digest, bytes, rows?}}, files: {name: {digest, bytes}},
       report_digest?, report_bytes?, seconds, cpu_seconds, peak_memory, traffic, reveals};
     - ``failed`` {error: ``AtollError.to_dict()``, seconds, cpu_seconds, peak_memory, traffic,

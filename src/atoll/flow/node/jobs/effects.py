@@ -352,6 +352,9 @@ class NodeEffects:
             keep = self._recorder.traffic if event.kind == "traffic" else self._recorder.metric
             self._submit(lambda c: keep(c, event))
             return
+        if event.kind == "resumed":
+            about = (event.job, event.step, event.attempt, event.data.get("round"))
+            _LOG.info("job %s: step %s, attempt %d, resumed at round %s", *about)
         now = time.monotonic()
         last = event.data.get("done") == event.data.get("total")
         if event.kind == "progress" and not last:

@@ -142,6 +142,10 @@ class TaskRunner:
         """Return where the workers of a job put what they made; it need not be there."""
         return self._place.folder.jobs / job / "outputs"
 
+    def _checkpoints(self, record: JobRecord, step: str) -> Path:
+        """Return where a step's checkpoints lie: another run begins anew, and all go with it."""
+        return self.outputs(record.id) / "checkpoints" / str(record.run) / step
+
     def _made(self, job: str) -> Path:
         folder = self.outputs(job)
         with explained(str(folder)):
@@ -218,6 +222,7 @@ class TaskRunner:
             quorum={Role(name): least for name, least in plan.quorum.get(step, {}).items()},
             limits=place.limits,
             outputs_folder=self._made(record.id),
+            checkpoints=None if coin else self._checkpoints(record, step),
             approved=dict(place.approved()),
         )
 

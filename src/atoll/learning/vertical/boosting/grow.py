@@ -16,9 +16,12 @@ Bools = npt.NDArray[np.bool_]
 REFUSALS = 3
 
 
-def model_id(session: bytes, task: str) -> str:
-    """Return the id that ties the parties' parts together, 32 hexadecimal digits."""
-    return hashlib.sha256(b"atoll/model/v1" + session + task.encode()).hexdigest()[:32]
+def model_id(root: bytes, task: str) -> str:
+    """Return the id that ties the parties' parts together, 32 hexadecimal digits.
+
+    ``root`` is 32 bytes that all of them hold (``progress.new_model``).
+    """
+    return hashlib.sha256(b"atoll/model/v1" + root + task.encode()).hexdigest()[:32]
 
 
 def threshold(thresholds: npt.NDArray[np.float64], cut: int) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -27,12 +28,13 @@ from atoll.learning.vertical.boosting.grow import (
     Place,
     Sample,
     TreeBuilder,
-    model_id,
     small_first,
     threshold,
 )
+from atoll.learning.vertical.boosting.held_out import HeldOut
 from atoll.learning.vertical.boosting.loss import base_margin, gradients, log_loss, scale_bits
 from atoll.learning.vertical.boosting.parameters import BoostingParameters
+from atoll.learning.vertical.boosting.progress import TreeLog, new_model
 from atoll.learning.vertical.boosting.sampling import sample_columns, sample_rows
 from atoll.models.boosting import GuestPart, Split, Tree
 from atoll.models.boosting.scoring import goes_left, tree_leaves
@@ -132,33 +134,72 @@ class GuestTrainer:
         self._splits: list[Split] = []
         self._held = [0] * (1 + len(party.hosts))
         self._trees: list[Tree] = []
+        self._log = TreeLog()
         self._history = TrainingHistory()
+        self._model = new_model(party, self._step, noisy=self._noisy)
+        self._base = base_margin(self._label, parameters.base_score)
+        self._margin = np.full(self._rows, self._base)
+        self._best = self._margin
+        self._held_out = HeldOut(inputs.validation, self._base)
 
     def run(self) -> TrainingResult:
         """Train; progress is told per tree, cancelling is looked for at each level."""
-        base = base_margin(self._label, self._parameters.base_score)
-        margin = np.full(self._rows, base)
-        validation = self._inputs.validation
-        held_out, best = _Validation(validation, base), margin
+        held_out, patience = self._held_out, self._parameters.early_stopping_rounds
+        self._resume()
         self._exchange.start(self._rows, held_out.rows)
-        for number in range(self._parameters.trees):
-            begin = self._party.clock.now()
-            tree = self._grow(number, margin)
-            self._trees.append(tree.builder.tree())
-            for place, weight in tree.leaves.values():
-                margin[place.rows] += weight
-            loss = self._validate(tree, held_out)
-            if held_out.improved:
-                best = margin.copy()
-            self._record(tree, margin, loss, self._party.clock.now() - begin)
-            self._party.progress("boosting", number + 1, self._parameters.trees)
-            if held_out.stalled(self._parameters.early_stopping_rounds):
-                break
-        kept = held_out.kept(self._parameters.early_stopping_rounds, len(self._trees))
+        while len(self._trees) < self._parameters.trees and not held_out.stalled(patience):
+            self._next()
+        kept = held_out.kept(patience, len(self._trees))
         self._exchange.tree(len(self._trees), more=False, kept=kept)
-        return self._finish(base, best if kept < len(self._trees) else margin, kept)
+        return self._finish(self._best if kept < len(self._trees) else self._margin, kept)
 
-    def _finish(self, base: float, margin: Floats, kept: int) -> TrainingResult:
+    def _next(self) -> None:
+        begin = self._party.clock.now()
+        tree = self._grow(len(self._trees), self._margin)
+        self._trees.append(tree.builder.tree())
+        for place, weight in tree.leaves.values():
+            self._margin[place.rows] += weight
+        loss = self._validate(tree, self._held_out)
+        if self._held_out.improved:
+            self._best = self._margin.copy()
+        self._record(tree, loss, self._party.clock.now() - begin)
+        self._keep(tree)
+        self._party.progress("boosting", len(self._trees), self._parameters.trees)
+
+    # What an attempt after this one needs.
+
+    def _keep(self, tree: _Tree) -> None:
+        own = self._splits[len(self._splits) - tree.new_splits.get(0, 0) :]
+        self._log.add(self._history.trees[-1], own, self._trees[-1])
+        state = {"model": self._model, "trees": self._log.blobs, "margin": self._margin}
+        if self._held_out.rows:
+            state["held_out"] = self._held_out.margin
+            if self._parameters.early_stopping_rounds and not self._held_out.improved:
+                state["best"] = self._best
+        self._party.checkpoint(len(self._trees), state)
+
+    def _resume(self) -> None:
+        found = self._party.resume()
+        if found is None:
+            return
+        _, state = found
+        self._model, self._margin = state["model"], state["margin"]
+        self._best = state.get("best", self._margin.copy())
+        losses: list[float] = []
+        for record, splits, tree in self._log.restore(state["trees"]):
+            self._splits += splits
+            self._history.trees.append(record)
+            self._show(record)
+            losses += [] if record.validation_loss is None else [record.validation_loss]
+            self._trees += [] if tree is None else [tree]
+        for owner in itertools.chain.from_iterable(tree.owner for tree in self._trees):
+            if owner >= 0:
+                self._held[owner] += 1
+        if self._held_out.rows:
+            self._held_out.restore(state["held_out"], losses)
+        self._party.progress("boosting", len(self._trees), self._parameters.trees)
+
+    def _finish(self, margin: Floats, kept: int) -> TrainingResult:
         trees = self._trees[:kept]
         held = [0] * len(self._held)
         for tree in trees:
@@ -166,11 +207,11 @@ class GuestTrainer:
                 if owner >= 0:
                     held[owner] += 1
         part = GuestPart(
-            model=model_id(self._party.session, self._step),
+            model=self._model,
             party=self._party.name,
             hosts=self._party.hosts,
             columns=self._inputs.names,
-            base_margin=base,
+            base_margin=self._base,
             splits=tuple(self._splits[: held[0]]),
             host_splits=tuple(held[1:]),
             trees=tuple(trees),
@@ -180,22 +221,23 @@ class GuestTrainer:
         history.margin = margin
         return TrainingResult(part, history)
 
-    def _record(self, tree: _Tree, margin: Floats, loss: float | None, seconds: float) -> None:
+    def _record(self, tree: _Tree, loss: float | None, seconds: float) -> None:
         names = (self._party.name, *self._party.hosts)
-        fitted = log_loss(margin, self._label)
-        self._party.metric("log_loss.train", fitted, tree.number + 1)
-        if loss is not None:
-            self._party.metric("log_loss.validation", loss, tree.number + 1)
-        self._history.trees.append(
-            TreeRecord(
-                tree.number,
-                fitted,
-                loss,
-                {names[owner]: count for owner, count in sorted(tree.new_splits.items())},
-                tree.refused,
-                seconds,
-            )
+        record = TreeRecord(
+            tree.number,
+            log_loss(self._margin, self._label),
+            loss,
+            {names[owner]: count for owner, count in sorted(tree.new_splits.items())},
+            tree.refused,
+            seconds,
         )
+        self._history.trees.append(record)
+        self._show(record)
+
+    def _show(self, record: TreeRecord) -> None:
+        for name, loss in (("train", record.train_loss), ("validation", record.validation_loss)):
+            if loss is not None:
+                self._party.metric(f"log_loss.{name}", loss, record.tree + 1)
 
     # One tree.
 
@@ -399,7 +441,7 @@ class GuestTrainer:
 
     # The validation rows.
 
-    def _validate(self, tree: _Tree, held_out: _Validation) -> float | None:
+    def _validate(self, tree: _Tree, held_out: HeldOut) -> float | None:
         if held_out.features is None:
             return None
         own = tree.new_splits.get(0, 0)
@@ -420,34 +462,3 @@ class GuestTrainer:
         grown = self._trees[-1]
         leaves = tree_leaves(grown, np.concatenate(blocks), offsets)
         return held_out.add(np.array(grown.weight)[leaves])
-
-
-class _Validation:
-    """The guest's validation rows: their margins, the best tree so far."""
-
-    def __init__(self, inputs: BoostingInputs | None, base: float) -> None:
-        self.features = None if inputs is None else inputs.features
-        self.rows = 0 if inputs is None else inputs.features.shape[0]
-        label = None if inputs is None else inputs.label
-        self._label = np.empty(0) if label is None else label
-        self._margin = np.full(self.rows, base)
-        self._losses: list[float] = []
-
-    def add(self, step: Floats) -> float:
-        """Add a tree's leaf weights; return the loss."""
-        self._margin += step
-        self._losses.append(log_loss(self._margin, self._label))
-        return self._losses[-1]
-
-    @property
-    def improved(self) -> bool:
-        """Whether the last tree gave the least loss so far."""
-        return bool(self._losses) and int(np.argmin(self._losses)) == len(self._losses) - 1
-
-    def stalled(self, patience: int) -> bool:
-        """Say whether the loss has not fallen for so many trees (0: never)."""
-        return 0 < patience < len(self._losses) - int(np.argmin(self._losses or [0.0]))
-
-    def kept(self, patience: int, trees: int) -> int:
-        """Return how many trees to keep: all, or those up to the best where stopping is on."""
-        return int(np.argmin(self._losses)) + 1 if patience and self._losses else trees

@@ -31,7 +31,6 @@ from atoll.learning.vertical.boosting.grow import (
     REFUSALS,
     Place,
     Sample,
-    model_id,
     small_first,
     threshold,
 )
@@ -45,6 +44,7 @@ from atoll.learning.vertical.boosting.messages import (
     Validation,
 )
 from atoll.learning.vertical.boosting.parameters import BoostingParameters
+from atoll.learning.vertical.boosting.progress import TreeLog, new_model
 from atoll.learning.vertical.boosting.sampling import (
     sample_columns,
     sample_rows,
@@ -128,11 +128,14 @@ class HostTrainer:
         self._sums = histogram.host(party.at("histogram"), parameters.implementation)
         self._observer = Observer((party.guest,))
         self._splits: list[list[Split]] = []
+        self._log = TreeLog()
         self._history = TrainingHistory()
+        self._model = new_model(party, self._step, noisy=sigmas[0] > 0)
 
     def run(self) -> TrainingResult:
         """Serve trees until the guest ends the run, then keep the splits of the kept trees."""
         guest, channel = self._party.guest, self._party.channel
+        self._resume()
         self._check_start(channel.receive(guest, "start", Start))
         self._sums.start()
         while True:
@@ -146,10 +149,26 @@ class HostTrainer:
             splits = self._serve(self._begin(order.tree))
             self._splits.append(splits)
             seconds = self._party.clock.now() - begin
-            self._history.trees.append(
-                TreeRecord(order.tree, None, None, {self._party.name: len(splits)}, 0, seconds)
-            )
+            found = {self._party.name: len(splits)}
+            self._keep(TreeRecord(order.tree, None, None, found, 0, seconds), splits)
             self._party.progress("boosting", order.tree + 1, self._parameters.trees)
+
+    def _keep(self, record: TreeRecord, splits: list[Split]) -> None:
+        self._history.trees.append(record)
+        self._log.add(record, splits)
+        state = {"model": self._model, "trees": self._log.blobs}
+        self._party.checkpoint(len(self._splits), state)
+
+    def _resume(self) -> None:
+        found = self._party.resume()
+        if found is None:
+            return
+        _, state = found
+        self._model = state["model"]
+        for record, splits, _ in self._log.restore(state["trees"]):
+            self._history.trees.append(record)
+            self._splits.append(splits)
+        self._party.progress("boosting", len(self._splits), self._parameters.trees)
 
     def _check_start(self, start: Start) -> None:
         validation = self._inputs.validation
@@ -164,7 +183,7 @@ class HostTrainer:
             raise PeerError("ATL-BST-008", "the guest ends the run at another tree")
         kept = [split for tree in self._splits[: order.kept] for split in tree]
         part = HostPart(
-            model=model_id(self._party.session, self._step),
+            model=self._model,
             party=self._party.name,
             guest=self._party.guest,
             columns=self._inputs.names,
@@ -242,6 +261,9 @@ class HostTrainer:
         self._party.channel.send(guest, "slots", Slots(tree.number, depth, sent))
         if nodes:
             tag, width = f"{tree.number}/{depth}", self._binning.width
+            if self._noise:
+                # Fresh noise over the same sums would average it away.
+                self._party.once(tree.number)
             self._sums.reply(tag, tree.rows_first, width, nodes, self._draw(nodes))
         self._note(candidates=len(sent))
         self._observer.reply(guest, [len(node.cuts) for node in nodes])

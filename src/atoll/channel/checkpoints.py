@@ -1,0 +1,38 @@
+"""What role code keeps of its state, so that a later attempt of its step goes on there."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+State = Mapping[str, Any]
+
+
+class Checkpoints(Protocol):
+    """Where a seat's checkpoints are kept. See ``Party.checkpoint``, ``resume`` and ``once``."""
+
+    def save(self, round_: int, state: State) -> None:
+        """Keep the state after so many rounds."""
+        ...
+
+    def begun(self) -> tuple[int, State] | None:
+        """Return the round at which all seats agreed to go on, and what was kept of it."""
+        ...
+
+    def spend(self, round_: int) -> None:
+        """Note that this round must not be done again."""
+        ...
+
+
+class NoCheckpoints:
+    """Keeps nothing: every attempt begins at the beginning."""
+
+    def save(self, round_: int, state: State) -> None:
+        """Do nothing."""
+
+    def begun(self) -> tuple[int, State] | None:
+        """Return None."""
+        return None
+
+    def spend(self, round_: int) -> None:
+        """Do nothing."""
