@@ -63,7 +63,8 @@ class TreeRecord:
 class TrainingHistory:
     """What happened in training, as this party saw it.
 
-    ``observed`` holds, for each peer, the counts that the size formulas of ``REVEALS`` name;
+    ``observed`` holds, for each peer, the counts that the size formulas of ``REVEALS`` name, of
+    this attempt alone; all else is of the whole training, with trees that an earlier attempt grew.
     ``margin`` are the guest's log-odds of its training rows under the kept trees, float64[rows].
     """
 
