@@ -57,10 +57,17 @@ class Conformance:
         """Return the lie that changes every message of one class."""
         return lambda tag, message: change(message) if isinstance(message, kind) else [message]
 
-    def check_reveals(self, world: World, declared: Sequence[Reveal], values: Values) -> None:
+    def check_reveals(
+        self,
+        world: World,
+        declared: Sequence[Reveal],
+        values: Values,
+        roles: Mapping[str, Role] | None = None,
+    ) -> None:
         """Hold the declared reveals against what the channels counted, exactly."""
+        seats = self.roles if roles is None else roles
         sent = {
-            (str(self.roles[sender]), str(self.roles[receiver]), kind, name): count
+            (str(seats[sender]), str(seats[receiver]), kind, name): count
             for channel in world.channels.values()
             for (sender, receiver, kind, name), count in channel.disclosures.counts.items()
             if count

@@ -8,6 +8,9 @@ A dishonest party can end the toss after it has seen the result (no protocol of 
 that), but it cannot steer it. Committing to different values towards different parties is caught:
 each opening carries a hash of all commitments seen.
 
+``relayed`` does the same through a hub, for parties that do not all talk to each other: it passes
+on every commitment before it hears an opening, and then every opening.
+
 ``fixed`` tosses nothing: the seed is a hash of a number in the job, which whoever wrote the job
 chose, and repeats from run to run.
 """
@@ -19,9 +22,11 @@ from typing import Literal
 from atoll.core.reveal import Reveal
 from atoll.operators.cost import Cost, Edge
 
-Implementation = Literal["ideal", "commit", "fixed"]
+Implementation = Literal["ideal", "commit", "relayed", "fixed"]
 
 SEED_BYTES = 32
+# Parties of one toss at most.
+MOST = 256
 
 # Per ordered pair of parties: the values are the randomness that everyone is meant to know.
 REVEALS: dict[str, tuple[Reveal, ...]] = {
@@ -38,6 +43,24 @@ REVEALS: dict[str, tuple[Reveal, ...]] = {
             "the sender's part of the public seed",
         ),
     ),
+    "relayed": (
+        Reveal(
+            "everyone",
+            "everyone",
+            "coin-toss.opening",
+            "value",
+            "32",
+            "the sender's part of the public seed",
+        ),
+        Reveal(
+            "everyone",
+            "everyone",
+            "coin-toss.openings",
+            "values",
+            "32 * parties",
+            "every party's part of the public seed",
+        ),
+    ),
     "fixed": (),
 }
 
@@ -45,6 +68,19 @@ REVEALS: dict[str, tuple[Reveal, ...]] = {
 COSTS: dict[str, Cost] = {
     "ideal": Cost("0", (Edge("everyone", "everyone", "32 * first", "first"),)),
     "commit": Cost("2", (Edge("everyone", "everyone", "128", "2"),)),
+    # ``hub`` is 1 where the sender is the hub, ``leaf`` where the receiver is; ``names`` are
+    # the bytes of all parties' names, and one each.
+    "relayed": Cost(
+        "2",
+        (
+            Edge(
+                "everyone",
+                "everyone",
+                "128 * leaf + (136 * parties + 2 * names) * hub",
+                "2 * (hub + leaf)",
+            ),
+        ),
+    ),
     "fixed": Cost("0", ()),
 }
 
