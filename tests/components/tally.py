@@ -18,6 +18,7 @@ from atoll.channel.party import Party
 from atoll.components.api import ArtifactFacts, Component, Facts, Port, Result, Reveal, Task, Terms
 from atoll.core.errors import UserError
 from atoll.core.message import Message, array
+from atoll.jobs.participation import NOBODY
 from atoll.jobs.schema import Purpose
 from atoll.models.kinds import ModelKind, Scorer
 
@@ -96,7 +97,7 @@ MODEL = ModelKind(
         run=score,
         implementation="tally.sums",
         trust_model="federated",
-        reveals=(Reveal("guest", Sums.kind, "sums", "rows", SUMS),),
+        reveals=(Reveal("host", "guest", Sums.kind, "sums", "rows", SUMS),),
         estimate=lambda rows, roles: 8 * rows * (len(roles) - 1),
     ),
 )
@@ -127,6 +128,7 @@ COMPONENT = Component(
     parameters=Parameters,
     run=run,
     describe=describe,
+    edges=NOBODY,
     sources=("atoll.components.api",),
     inputs={"train": Port("table", purpose=Purpose.TRAIN, everywhere=True, aligned=True)},
     outputs={"model": MODEL.name},

@@ -77,8 +77,10 @@ def _run(task: Task, parameters: Parameters) -> Result:
 def _describe(facts: Facts, parameters: Parameters) -> Terms:
     return Terms(
         reveals=(
-            Reveal("everyone", "faulty.rows", "rows", "1", "the sender's number of rows"),
-            Reveal("everyone", "faulty.rows", "secret", "1", "a digit"),
+            Reveal(
+                "everyone", "everyone", "faulty.rows", "rows", "1", "the sender's number of rows"
+            ),
+            Reveal("everyone", "everyone", "faulty.rows", "secret", "1", "a digit"),
         ),
         outputs={"rows": facts.everyone("toy.rows")},
     )
@@ -113,7 +115,7 @@ def _hides_one(facts: Facts, parameters: Parameters) -> Terms:
 
 def _too_much(facts: Facts, parameters: Parameters) -> Terms:
     whole = _describe(facts, parameters)
-    more = Reveal("host", "psi.ecdh.hello", "rows", "1", "what is never sent")
+    more = Reveal("guest", "host", "psi.ecdh.hello", "rows", "1", "what is never sent")
     return replace(whole, reveals=(*whole.reveals, more))
 
 
@@ -121,6 +123,11 @@ def _another_size(facts: Facts, parameters: Parameters) -> Terms:
     whole = _describe(facts, parameters)
     first = replace(whole.reveals[0], size="2")
     return replace(whole, reveals=(first, *whole.reveals[1:]))
+
+
+def _another_sender(facts: Facts, parameters: Parameters) -> Terms:
+    whole = _describe(facts, parameters)
+    return replace(whole, reveals=tuple(replace(r, sender="guest") for r in whole.reveals))
 
 
 def _nobody(facts: Facts, parameters: Parameters) -> Terms:
@@ -171,6 +178,7 @@ class Unbounded(Parameters):
     [
         ({"describe": _hides_one}, "was sent, but not declared"),
         ({"describe": _too_much}, "was declared, but not sent"),
+        ({"describe": _another_sender}, "from host to guest was sent, but not declared"),
         ({"describe": _another_size}, "1 elements sent, 2 declared"),
         ({"describe": _nobody}, "the plan does not say so"),
         ({"run": _random}, "is not declared"),

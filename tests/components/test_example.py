@@ -108,9 +108,14 @@ def test_it_runs_at_both_parties_and_tells_what_it_declares(
         results = found.results[party].results
         assert results["check"].outputs["outcome"] == {"version": 1, "rows": 50, "aligned": True}
         assert results["statistics"].outputs["statistics"]["rows"] == 50
-    declared = {(r["receiver"], r["message"], r["field"]) for r in plan.reveals["check"]}
+    ends = ("sender", "receiver")
+    declared = {(*(r[at] for at in ends), r["message"], r["field"]) for r in plan.reveals["check"]}
     sent = {
-        (plan.job.first_roles[line["receiver"]].value, line["message"], line["field"])
+        (
+            *(plan.job.first_roles[line[at]].value for at in ends),
+            line["message"],
+            line["field"],
+        )
         for party in ("bank", "shop")
         for line in Ledger(tmp_path / party).entries()
         if line["kind"] == "reveal" and line["step"] == "check"

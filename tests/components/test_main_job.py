@@ -133,13 +133,13 @@ def test_everything_that_was_revealed_is_in_the_plan(tmp_path: Path) -> None:
         lines = [line for line in Ledger(tmp_path / party).entries() if line["kind"] == "reveal"]
         assert lines
         for line in lines:
-            role = plan.job.first_roles[line["receiver"]].value
+            ends = [plan.job.first_roles[line[at]].value for at in ("sender", "receiver")]
             declared = {
-                (entry["receiver"], entry["message"], entry["field"])
+                (entry["sender"], entry["receiver"], entry["message"], entry["field"])
                 for entry in plan.reveals[line["step"]]
             }
             told = (line["message"], line["field"])
-            assert {(role, *told), ("everyone", *told)} & declared, line
+            assert {(*ends, *told), ("everyone", "everyone", *told)} & declared, line
 
 
 def test_the_count_of_rows_is_revealed_as_declared(tmp_path: Path) -> None:

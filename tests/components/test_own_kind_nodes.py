@@ -14,7 +14,7 @@ from atoll.jobs.definition import parse_job
 from atoll.jobs.plan import Plan
 from tests.components import packages
 from tests.components.test_own_kind import KIND, SOURCE
-from tests.e2e.nodes import TestNode, fill, nodes, until
+from tests.e2e.nodes import EVERYTHING, TestNode, fill, nodes, until
 from tests.e2e.test_predict_job import registered
 
 LIMIT = 60.0
@@ -54,6 +54,9 @@ def test_it_is_trained_registered_and_predicted(two: dict[str, TestNode], tmp_pa
     }
     job = parse_job({"name": "own", "parties": {"bank": "guest", "shop": "host"}, "steps": steps})
     with two["bank"].client() as bank, two["shop"].client() as shop:
+        # What a package's scorer sends is counted by no cap: a grant for all components is none.
+        named = {**EVERYTHING, "components": ["psi", "prediction"]}
+        shop.data.grant("people", partners=["bank"], automatic=True, **named)
         trained = bank.jobs.submit(job).wait(LIMIT).check()
         model = f"{trained.id}.learn"
         for client in (bank, shop):

@@ -192,7 +192,10 @@ def test_whoever_has_no_table_is_asked_for_none(mean: Component) -> None:
     assert plan.seats["rows"] == tuple(f"{name}:client" for name in CLIENTS)
     assert plan.seats["mean"] == (*plan.seats["rows"], "hub:aggregator")
     assert plan.tables["hub"] == {}
-    assert plan.edges == {"rows": (), "mean": star_of(Role.AGGREGATOR)}
+    centre = star_of(Role.AGGREGATOR)
+    assert plan.edges == {"rows": (), "mean": centre, COIN_STEP: centre}
+    assert plan.implementations[COIN_STEP] == "relayed"
+    assert plan.peers_of(COIN_STEP, "client-3") == {"hub"}
     assert plan.quorum == {"mean": {"client": 6}}
     assert plan.owners["rows.table"] == CLIENTS
 

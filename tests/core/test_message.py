@@ -135,11 +135,11 @@ def test_two_classes_may_not_share_a_kind() -> None:
 
 
 def test_size_formulas() -> None:
-    reveal = Reveal("host", "m", "f", "2 * rows + sum(cuts) + ceil_div(rows, 8)", "rows")
+    reveal = Reveal("guest", "host", "m", "f", "2 * rows + sum(cuts) + ceil_div(rows, 8)", "rows")
     assert reveal.count({"rows": 9, "cuts": [1, 2]}) == 23
     for bad in ("__import__('os')", "rows.bit_length()", "unknown", "rows / 2", "'a'"):
         with pytest.raises(InternalError) as caught:
-            Reveal("host", "m", "f", bad, "").count({"rows": 1})
+            Reveal("guest", "host", "m", "f", bad, "").count({"rows": 1})
         assert caught.value.code == "ATL-REV-001"
 
 

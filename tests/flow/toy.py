@@ -63,7 +63,7 @@ def _describe(facts: Facts, parameters: Parameters) -> Terms:
     return Terms(
         implementation="swap",
         trust_model="federated",
-        reveals=(Reveal("guest", "toy.amount", "value", f"{parameters.rounds}", rows),),
+        reveals=(Reveal("host", "guest", "toy.amount", "value", f"{parameters.rounds}", rows),),
         estimated_bytes=100,
         outputs={"total": facts.everyone("number")},
         warnings=("mind the gap",),

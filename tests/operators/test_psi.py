@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 from atoll.core.errors import AtollError
 from atoll.core.limits import Limits
+from atoll.core.names import Role
 from atoll.core.random import SecretRandom
 from atoll.crypto.dh import DhScalar
 from atoll.crypto.reference.curve25519 import hash_to_curve
@@ -25,6 +26,7 @@ from atoll.operators.psi.api import BITMAP_CHUNK, tag_bytes
 from atoll.operators.psi.ecdh.core import Core, bitmaps, take_bitmaps
 from atoll.operators.psi.ecdh.messages import Bitmap
 from atoll.operators.psi.ids import OwnIds
+from atoll.operators.setting import Setting
 
 
 def refused(code: str) -> Any:
@@ -166,7 +168,9 @@ def test_points_are_hashes_to_the_curve_under_the_session(monkeypatch: pytest.Mo
 
 
 def test_the_choice_is_ecdh() -> None:
-    assert choose(10, 10**6) == PsiParameters().protocol
+    setting = Setting({"bank": Role.GUEST, "shop": Role.HOST}, {"bank": 10, "shop": 10**6})
+    assert choose(setting) == PsiParameters().protocol
+    assert choose(setting, "ideal") == "ideal"
 
 
 @given(st.integers(0, 2**31), st.integers(0, 40), st.integers(0, 40))

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import permutations
 from typing import Any
 
 import pytest
@@ -56,29 +57,49 @@ class Conformance:
         """Return the lie that changes every message of one class."""
         return lambda tag, message: change(message) if isinstance(message, kind) else [message]
 
-    def check_reveals(self, world: World, declared: Sequence[Reveal], values: Values) -> None:
+    def check_reveals(
+        self,
+        world: World,
+        declared: Sequence[Reveal],
+        values: Values,
+        roles: Mapping[str, Role] | None = None,
+    ) -> None:
         """Hold the declared reveals against what the channels counted, exactly."""
+        seats = self.roles if roles is None else roles
         sent = {
-            (str(self.roles[receiver]), kind, name): count
+            (str(seats[sender]), str(seats[receiver]), kind, name): count
             for channel in world.channels.values()
-            for (_, receiver, kind, name), count in channel.disclosures.counts.items()
+            for (sender, receiver, kind, name), count in channel.disclosures.counts.items()
             if count
         }
         expected = {
-            (reveal.receiver, reveal.message, reveal.field): reveal.count(values)
+            (reveal.sender, reveal.receiver, reveal.message, reveal.field): reveal.count(values)
             for reveal in declared
         }
         assert sent == {key: count for key, count in expected.items() if count}
 
-    def check_cost(self, world: World, cost: Cost, values: Values) -> None:
-        """Hold the declared cost against the guest's counters."""
-        declared = cost.estimate(values)
-        seen = world.channels["bank"].counters.total()
-        assert seen.rounds == declared["rounds"]
-        assert seen.messages_sent + seen.messages_received == declared["messages"]
-        room = HEADER_BYTES * declared["messages"]
-        assert 0 <= seen.bytes_sent - declared["guest_to_host"] <= room
-        assert 0 <= seen.bytes_received - declared["host_to_guest"] <= room
+    def check_cost(
+        self,
+        world: World,
+        cost: Cost,
+        values: Values | Callable[[str, str], Values],
+        roles: Mapping[str, Role] | None = None,
+    ) -> None:
+        """Hold the declared cost against the counters, edge by edge and at both its ends.
+
+        ``values`` are the same for all pairs, or those of (sender, receiver).
+        """
+        seats = self.roles if roles is None else roles
+        for sender, receiver in permutations(seats, 2):
+            sizes = values(sender, receiver) if callable(values) else values
+            size, messages = cost.sent(seats[sender], seats[receiver], sizes)
+            sent = world.channels[sender].counters.total(peer=receiver)
+            heard = world.channels[receiver].counters.total(peer=sender)
+            assert sent.messages_sent == heard.messages_received == messages
+            assert sent.bytes_sent == heard.bytes_received
+            assert 0 <= sent.bytes_sent - size <= HEADER_BYTES * messages
+            if seats[sender] == Role.GUEST:
+                assert sent.rounds == cost.waits(sizes)
 
     def code(self, world: World, party: str) -> str:
         """Return the code with which a party ended, or an empty text."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -13,10 +14,11 @@ from atoll.channel.faulty import Fault
 from atoll.channel.party import Party
 from atoll.core.message import Message
 from atoll.core.names import Role
-from atoll.core.reveal import Reveal
 from atoll.operators import coin_toss
 from atoll.operators.coin_toss.commit.core import Toss
 from atoll.operators.coin_toss.commit.messages import Commitment, Opening
+from atoll.operators.coin_toss.relayed.messages import Commitments, Openings
+from atoll.operators.setting import Setting
 from atoll.sim.world import World, run
 
 if TYPE_CHECKING:
@@ -39,15 +41,28 @@ def test_all_parties_get_the_same_new_seed(implementation: str) -> None:
 @pytest.mark.parametrize("implementation", IMPLEMENTATIONS)
 def test_cost_and_reveals_are_as_declared(conformance: Conformance, implementation: str) -> None:
     world = run(PAIR, lambda party: coin_toss.run(party, implementation)).check()
-    conformance.check_cost(world, coin_toss.COSTS[implementation], {})
+    conformance.check_cost(world, coin_toss.COSTS[implementation], _between(PAIR))
     # "Everyone" is each receiver; in the ideal form the party that draws receives nothing.
-    receivers = ["host"] if implementation == "ideal" else ["guest", "host"]
+    ways = [("guest", "host"), ("host", "guest")][: 1 if implementation == "ideal" else 2]
     declared = [
-        Reveal(role, told.message, told.field, told.size, told.what)
+        replace(told, sender=sender, receiver=receiver)
         for told in coin_toss.REVEALS[implementation]
-        for role in receivers
+        for sender, receiver in ways
     ]
     conformance.check_reveals(world, declared, {})
+
+
+def _between(roles: Mapping[str, Role]) -> Callable[[str, str], dict[str, int | list[int]]]:
+    return lambda sender, receiver: {"first": int(sender == min(roles))}
+
+
+@pytest.mark.parametrize("implementation", ["ideal", "commit", "fixed"])
+def test_every_edge_of_three_costs_as_declared(
+    conformance: Conformance, implementation: str
+) -> None:
+    number = 7 if implementation == "fixed" else None
+    world = run(THREE, lambda party: coin_toss.run(party, implementation, number)).check()
+    conformance.check_cost(world, coin_toss.COSTS[implementation], _between(THREE), THREE)
 
 
 def toss_with_liar(conformance: Conformance, kind: type[Message], change: Any) -> World:
@@ -122,9 +137,9 @@ def test_a_fixed_seed_follows_from_the_number_and_nothing_is_sent(
     conformance: Conformance,
 ) -> None:
     def seeds(number: int) -> set[bytes]:
-        chosen = coin_toss.choose(3, number)
+        chosen = coin_toss.choose(Setting(THREE), number)
         world = run(THREE, lambda party: coin_toss.run(party, chosen, number)).check()
-        conformance.check_cost(world, coin_toss.COSTS["fixed"], {})
+        conformance.check_cost(world, coin_toss.COSTS["fixed"], {}, THREE)
         conformance.check_reveals(world, coin_toss.REVEALS["fixed"], {})
         return set(world.results.values())
 
@@ -140,7 +155,8 @@ def test_a_number_and_a_toss_exclude_each_other(conformance: Conformance) -> Non
         chosen = partial(coin_toss.run, implementation=implementation, number=number)
         world = run(PAIR, chosen)
         assert conformance.code(world, "bank") == conformance.code(world, "shop") == "ATL-TOS-003"
-    assert (coin_toss.choose(2), coin_toss.choose(2, 0)) == ("commit", "fixed")
+    pair = Setting(PAIR)
+    assert (coin_toss.choose(pair), coin_toss.choose(pair, 0)) == ("commit", "fixed")
 
 
 def test_a_plan_warns_of_a_fixed_seed_alone() -> None:
@@ -152,3 +168,83 @@ def test_a_plan_warns_of_a_fixed_seed_alone() -> None:
 def test_unknown_names_are_refused(conformance: Conformance) -> None:
     world = run(PAIR, lambda party: coin_toss.run(party, "dice"))
     assert conformance.code(world, "bank") == "ATL-TOS-003"
+
+
+# -- through a hub ------------------------------------------------------------------------------
+
+STAR = {"hub": Role.AGGREGATOR, "one": Role.CLIENT, "two": Role.CLIENT, "three": Role.CLIENT}
+
+
+def relayed(party: Party) -> bytes:
+    peers = tuple(sorted(STAR.keys() - {"hub"})) if party.name == "hub" else ("hub",)
+    return coin_toss.run(replace(party, talks_to=peers), "relayed")
+
+
+def test_parties_of_a_star_get_the_same_new_seed(conformance: Conformance) -> None:
+    worlds = [run(STAR, relayed).check() for _ in range(2)]
+    seeds = [set(world.results.values()) for world in worlds]
+    assert [len(found) for found in seeds] == [1, 1]
+    assert seeds[0] != seeds[1]
+
+    def between(sender: str, receiver: str) -> dict[str, int | list[int]]:
+        leaf, hub = int(receiver == "hub"), int(sender == "hub")
+        names = sum(len(name) + 1 for name in STAR)
+        return {"leaf": leaf, "hub": hub, "parties": len(STAR), "names": names}
+
+    conformance.check_cost(worlds[0], coin_toss.COSTS["relayed"], between, STAR)
+    ways = [("client", "aggregator"), ("aggregator", "client")]
+    declared = [
+        replace(told, sender=sender, receiver=receiver)
+        for told, (sender, receiver) in zip(coin_toss.REVEALS["relayed"], ways, strict=True)
+    ]
+    conformance.check_reveals(worlds[0], declared, {"parties": len(STAR)}, STAR)
+    for name in ("one", "two", "three"):
+        sent = worlds[0].channels[name].counters.snapshot()
+        assert {peer for peer, _, _ in sent} == {"hub"}
+
+
+def hub_lies(conformance: Conformance, kind: type[Message], change: Any) -> World:
+    lie = conformance.instead(kind, change)
+
+    def entry(party: Party) -> bytes:
+        return relayed(conformance.lying(party, lie) if party.name == "hub" else party)
+
+    return run(STAR, entry)
+
+
+def other(entries: tuple[bytes, ...], at: int) -> tuple[bytes, ...]:
+    return (*entries[:at], bytes(32), *entries[at + 1 :])
+
+
+@pytest.mark.parametrize(
+    ("kind", "change", "codes"),
+    [
+        # The hub is the first by name. It finds this out by itself, in what the others saw.
+        (Commitments, lambda m: [replace(m, names=m.names[1:])], {"ATL-TOS-004"}),
+        (Commitments, lambda m: [replace(m, digests=m.digests[1:])], {"ATL-TOS-004"}),
+        (Commitments, lambda m: [replace(m, digests=other(m.digests, 0))], {"ATL-NET-004"}),
+        (Commitments, lambda m: [replace(m, names=("x", *m.names[1:]))], {"ATL-TOS-004"}),
+        (Openings, lambda m: [replace(m, values=other(m.values, 0))], {"ATL-TOS-001"}),
+        (Openings, lambda m: [replace(m, openings=other(m.openings, 0))], {"ATL-TOS-001"}),
+        (Openings, lambda m: [replace(m, seen=other(m.seen, 0))], {"ATL-TOS-002"}),
+        (Openings, lambda m: [replace(m, seen=m.seen[1:])], {"ATL-TOS-004"}),
+    ],
+)
+def test_a_hub_that_lies_is_found_out(
+    conformance: Conformance, kind: type[Message], change: Any, codes: set[str]
+) -> None:
+    world = hub_lies(conformance, kind, change)
+    found = {conformance.code(world, name) for name in ("one", "three", "two")}
+    assert found & codes
+    assert not {"one", "two", "three"} & world.results.keys()
+
+
+def test_a_hub_cannot_pass_on_another_commitment_of_the_receiver(
+    conformance: Conformance,
+) -> None:
+    def change(message: Commitments) -> list[Message]:
+        return [replace(message, digests=other(message.digests, message.names.index("one")))]
+
+    world = hub_lies(conformance, Commitments, change)
+    assert conformance.code(world, "one") == "ATL-TOS-004"
+    assert "one" not in world.results

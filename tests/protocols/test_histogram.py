@@ -173,7 +173,7 @@ def test_a_reply_of_many_messages_arrives_in_order(implementation: str) -> None:
 
 
 @pytest.mark.parametrize("implementation", IMPLEMENTATIONS)
-def test_two_hosts_reply_over_the_same_rows(implementation: str) -> None:
+def test_two_hosts_reply_over_the_same_rows(conformance: Conformance, implementation: str) -> None:
     cases = {"shop": make(5), "mill": make(6)}
 
     def bank(party: Party) -> dict[str, list[Sums]]:
@@ -191,6 +191,14 @@ def test_two_hosts_reply_over_the_same_rows(implementation: str) -> None:
 
     roles = {**ROLES, "mill": Role.HOST}
     world = run(roles, {"bank": bank, "shop": host, "mill": host}).check()
+
+    def between(sender: str, receiver: str) -> dict[str, int | list[int]]:
+        sent = cases["mill" if "mill" in (sender, receiver) else "shop"]
+        cells = [len(node.columns) for node in sent.nodes]
+        counts = dict.fromkeys(("replies", "row_messages", "cell_messages"), 1)
+        return {**counts, "rows": len(cases["shop"].g), "cells": cells, "replied_nodes": len(cells)}
+
+    conformance.check_cost(world, histogram.COSTS[implementation], between, roles)
     for name, case in cases.items():
         same = replace(case, g=cases["shop"].g, h=cases["shop"].h)
         check_sums(world.results["bank"][name], same.expected())

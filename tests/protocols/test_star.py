@@ -40,7 +40,7 @@ def meet(held: dict[str, pa.Array], parameters: psi.PsiParameters) -> World:
 
 
 @pytest.mark.parametrize("receivers", ["both", "guest"])
-def test_the_joint_rows_are_aligned_and_declared(receivers: str) -> None:
+def test_the_joint_rows_are_aligned_and_declared(conformance: Conformance, receivers: str) -> None:
     parameters = PARAMETERS.model_copy(update={"receivers": receivers})
     world = meet(HELD, parameters).check()
     joint = sorted(str(n).encode() for n in range(21, 60, 3))
@@ -51,14 +51,21 @@ def test_the_joint_rows_are_aligned_and_declared(receivers: str) -> None:
         else:
             assert result.indices is None
     counts = {"shop": 39, "mill": 20}
-    for host, count in counts.items():
-        sizes = {"rows_guest": 60, "rows_host": len(HELD[host]), "count": count, "joint": 13}
+
+    def between(sender: str, receiver: str) -> dict[str, int | list[int]]:
+        host = receiver if sender == "bank" else sender
+        sizes = {"rows_guest": 60, "rows_host": len(HELD[host]), "count": counts[host]}
+        return {**sizes, "chunk_rows": 32, "joint": 13}
+
+    conformance.check_cost(world, star.cost(parameters), between, ROLES)
+    for host in counts:
+        sizes = between("bank", host)
         expected = {
-            (told.receiver, told.message, told.field): told.count(sizes)
+            (told.sender, told.receiver, told.message, told.field): told.count(sizes)
             for told in star.reveals(parameters)
         }
         seen = {
-            ("guest" if receiver == "bank" else "host", kind, field): number
+            (str(ROLES[sender]), str(ROLES[receiver]), kind, field): number
             for channel in world.channels.values()
             for (sender, receiver, kind, field), number in channel.disclosures.counts.items()
             if host in (sender, receiver) and number

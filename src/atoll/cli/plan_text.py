@@ -26,6 +26,11 @@ def plan_lines(plan: Plan) -> list[str]:
         "",
         *_reveals(plan),
         *(f"  minimum {name} of {step}: {n}" for step, name, n in _minimums(plan)),
+        *(
+            f"  an attempt of {step} exposes at most: {said.amount:g} {said.unit}"
+            for step, exposed in plan.exposure.items()
+            for said in exposed
+        ),
         "",
         *(f"warning: {text}" for text in plan.warnings),
     ]
@@ -86,7 +91,9 @@ def _reveals(plan: Plan) -> list[str]:
     lines = ["what is revealed, and how much of it (values):"]
     for step, entries in plan.reveals.items():
         for entry in entries:
-            lines.append(f"  {step} → {entry['receiver']}: {entry['what']} ({entry['size']})")
+            # Plans from before senders were named do not say who tells it.
+            way = f"{entry.get('sender', '')} → {entry['receiver']}".lstrip()
+            lines.append(f"  {step}: {way}: {entry['what']} ({entry['size']})")
     return lines
 
 

@@ -14,14 +14,17 @@ from atoll.components.predict import Apply, Drop, Predict, Repeat
 from atoll.components.references import Lookup
 from atoll.core import codec
 from atoll.core.errors import UserError
+from atoll.core.exposure import Exposure
 from atoll.core.names import LABELLED, Role
 from atoll.core.report import Report
 from atoll.core.reveal import Reveal
+from atoll.core.work import Rate, Work
 from atoll.jobs.participation import ALL, VERTICAL, Edges, Participants
 from atoll.jobs.plan import TableFacts
 from atoll.jobs.schema import Port, Refusal, Schema
 from atoll.models.catalogue import KINDS
 from atoll.models.kinds import Kinds, ModelKind
+from atoll.operators.setting import Setting
 
 if TYPE_CHECKING:
     from atoll.table import Table
@@ -33,11 +36,13 @@ __all__ = [
     "Catalogue",
     "Component",
     "Drop",
+    "Exposure",
     "Facts",
     "KnownComponents",
     "Origin",
     "OwnFacts",
     "Port",
+    "Rate",
     "Repeat",
     "Report",
     "Result",
@@ -47,6 +52,7 @@ __all__ = [
     "Tables",
     "Task",
     "Terms",
+    "Work",
 ]
 
 
@@ -202,6 +208,11 @@ class Facts:
         """Return the fewest of the parties' most rows, of those that are known; 0 if none is."""
         return min((rows for party in self.roles if (rows := self.rows(party))), default=0)
 
+    @property
+    def setting(self) -> Setting:
+        """What an operator's implementation is chosen by."""
+        return Setting(self.roles, {address: self.rows(address) for address in self.roles})
+
     def width(self, party: str) -> int:
         """Return the number of feature columns of that input; 0 if it is not known."""
         found = self.input(party)
@@ -262,7 +273,8 @@ class Terms:
     """What a step adds to the plan that the parties sign.
 
     ``outputs`` say which seats get each output, and what is known of it; it is then their party's.
-    Where the component says a general kind (``model``), they say which one it is.
+    Where the component says a general kind (``model``), they say which one it is. ``exposure`` is
+    what an attempt exposes at most, in units that caps count; ``costs`` are its work, with rates.
     """
 
     implementation: str = "local"
@@ -272,6 +284,8 @@ class Terms:
     estimated_bytes: int = 0
     outputs: Mapping[str, ByParty] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
+    exposure: tuple[Exposure, ...] = ()
+    costs: tuple[Work, ...] = ()
 
     @property
     def owners(self) -> dict[str, tuple[str, ...]]:

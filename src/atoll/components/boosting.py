@@ -16,7 +16,7 @@ from atoll.learning.vertical.boosting import BoostingInputs, BoostingParameters,
 from atoll.models.boosting import part_to_bytes
 from atoll.models.boosting.kind import BOOSTING_MODEL
 from atoll.models.boosting.scoring import probability
-from atoll.operators.histogram.api import CELL_BYTES
+from atoll.operators import histogram
 
 if TYPE_CHECKING:
     from atoll.table import Table
@@ -88,12 +88,22 @@ def report(trained: TrainingResult, more: tuple[Panel, ...] = ()) -> Report:
 
 
 def _estimate(facts: Facts, parameters: BoostingParameters) -> int:
-    """Return about how many bytes all parties send: rows out, cut sums back."""
-    rows = facts.least_rows()
-    nodes = 1 << (parameters.depth - 1)
-    cuts = sum(facts.width(host) for host in facts.hosts) * parameters.bins
-    per_tree = len(facts.hosts) * rows * CELL_BYTES + nodes * cuts * CELL_BYTES
-    return parameters.trees * per_tree
+    """Return about how many bytes all parties send: rows out, cut sums and sides of rows back."""
+    trees, rows = parameters.trees, facts.least_rows()
+    # Of two siblings one is summed; each level divides all rows.
+    nodes, sides = trees << (parameters.depth - 1), trees * parameters.depth * -(-rows // 8)
+
+    def sizes(sender: str, receiver: str) -> dict[str, int | list[int]]:
+        host = receiver if sender == facts.guest else sender
+        cuts = nodes * facts.width(host) * parameters.bins
+        named = {"cells": cuts, "candidates": cuts, "asked": nodes, "grown": nodes}
+        named |= {"partition_bytes": sides, "left_bytes": sides}
+        found: dict[str, int | list[int]] = {name: [value] for name, value in named.items()}
+        none: list[int] = []
+        return {**found, "validation_bytes": none, "rows": trees * rows, "replied_nodes": nodes}
+
+    costs = (boosting.COST, histogram.COSTS[parameters.implementation])
+    return sum(cost.size(facts.roles, sizes) for cost in costs)
 
 
 def describe(facts: Facts, parameters: BoostingParameters) -> Terms:
@@ -112,14 +122,18 @@ def describe(facts: Facts, parameters: BoostingParameters) -> Terms:
     own = train[facts.guest]
     if rows == 1 or (own.classes is not None and len(own.classes) == 1):
         raise boosting.one_class().located(party=facts.guest)
+    chosen = histogram.choose(facts.setting, parameters.implementation)
+    size = _estimate(facts, parameters)
     return Terms(
-        implementation=f"boosting.federated.{parameters.implementation}",
+        implementation=f"boosting.federated.{chosen}",
         trust_model="federated",
         reveals=boosting.reveals(parameters.implementation),
         minimums={"group": parameters.minimum_rows, "leaf": parameters.leaf_rows},
-        estimated_bytes=_estimate(facts, parameters),
+        estimated_bytes=size,
         outputs={"model": models, "scores": {facts.guest: scores_of(own)}},
         warnings=tuple(boosting.plan_warnings(parameters, rows)),
+        exposure=boosting.exposure(parameters),
+        costs=(boosting.RATE.of(size),),
     )
 
 

@@ -55,6 +55,7 @@ __all__ = [
 _NAME = re.compile(r"[a-z][a-z0-9_-]{0,62}")
 _FILE = re.compile(r"[a-z0-9][a-z0-9_.-]{0,99}")
 _ID_BYTES = 4
+_ENDS = ("sender", "receiver")
 PARAMETERS = "parameters"
 
 
@@ -160,7 +161,8 @@ def declares_reveals_that_exist(component: Component, cases: Sequence[Case]) -> 
             fields = dict(found.specs()) if found else {}
             _require(entry.field in fields, f"{entry.message} has no field {entry.field}")
             _require(fields[entry.field].reveals, f"{entry.message}.{entry.field} says opaque")
-            _require(entry.receiver in roles, f"{entry.receiver!r} is no role")
+            for role in (entry.sender, entry.receiver):
+                _require(role in roles, f"{role!r} is no role")
             _require(entry.what and entry.size, "a reveal has a sentence and a size")
 
 
@@ -207,15 +209,15 @@ def _check_result(component: Component, party: str, result: Result) -> None:
 
 
 def sends_what_it_declares(component: Component, cases: Sequence[Case]) -> None:
-    """Every revealing field that was sent is declared, in that size; every declared one is sent."""
+    """What was sent is declared, by sender, receiver and size; what is declared is sent."""
     for case in _accepted(cases):
         trial = _played(component, case)
         sizes = _sizes(case)
         used: set[int] = set()
         for line in trial.sent:
-            role = case.roles[line["receiver"]].value
-            at = _declared(trial.terms.reveals, role, line)
-            told = f"{line['message']}.{line['field']} to {role}"
+            sender, receiver = (case.roles[line[at]].value for at in _ENDS)
+            at = _declared(trial.terms.reveals, sender, receiver, line)
+            told = f"{line['message']}.{line['field']} from {sender} to {receiver}"
             if at is None:
                 raise ConformanceError(f"{told} was sent, but not declared")
             used.add(at)
@@ -230,16 +232,19 @@ def sends_what_it_declares(component: Component, cases: Sequence[Case]) -> None:
                 raise ConformanceError(f"{entry.message}.{entry.field} was declared, but not sent")
 
 
-def _declared(reveals: Sequence[Reveal], role: str, line: Mapping[str, Any]) -> int | None:
+def _declared(
+    reveals: Sequence[Reveal], sender: str, receiver: str, line: Mapping[str, Any]
+) -> int | None:
     wanted = (line["message"], line["field"])
     for at, entry in enumerate(reveals):
-        if (entry.message, entry.field) == wanted and entry.receiver in (role, "everyone"):
+        ends = entry.sender in (sender, "everyone") and entry.receiver in (receiver, "everyone")
+        if (entry.message, entry.field) == wanted and ends:
             return at
     return None
 
 
 def _present(entry: Reveal, case: Case) -> bool:
-    return entry.receiver == "everyone" or entry.receiver in case.roles.values()
+    return {entry.sender, entry.receiver} <= {"everyone", *case.roles.values()}
 
 
 def _size(entry: Reveal, sizes: Mapping[str, Any], told: str) -> int:

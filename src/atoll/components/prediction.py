@@ -9,6 +9,7 @@ from atoll.components.columns import expect_columns
 from atoll.components.scores import Scores, scores_of
 from atoll.components.unused import unused_report
 from atoll.core.errors import InternalError, UserError
+from atoll.core.exposure import ROWS, Exposure, at_least
 from atoll.jobs.definition import Frozen
 from atoll.jobs.schema import Port, Purpose
 from atoll.models.columns import match_columns
@@ -81,6 +82,9 @@ def describe(facts: Facts, parameters: PredictionParameters) -> Terms:
     for party, model in facts.inputs["model"].items():
         expect_columns(model, facts.inputs["table"][party], party, f"steps.{facts.step}")
     scores = scores_of(facts.inputs["table"][facts.guest])
+    exposure: tuple[Exposure, ...] = (Exposure(ROWS, facts.least_rows()),)
+    if kind.origin:
+        exposure = at_least(exposure, scorer.reveals)
     # The package that a kind comes with is pinned, as its code runs here.
     pinned = f"@{kind.origin}" if kind.origin else ""
     return Terms(
@@ -90,6 +94,7 @@ def describe(facts: Facts, parameters: PredictionParameters) -> Terms:
         estimated_bytes=scorer.estimate(facts.least_rows(), facts.roles),
         outputs={"scores": {facts.guest: scores}},
         warnings=scorer.warnings,
+        exposure=exposure,
     )
 
 

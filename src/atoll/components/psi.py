@@ -31,6 +31,25 @@ def run(task: Task, parameters: PsiParameters) -> Result:
     return Result({"table": task.agreed(table.take(found.indices), "table")}, report=report)
 
 
+def _estimate(facts: Facts, parameters: PsiParameters) -> int:
+    """Return about how many bytes all parties send."""
+    guest = facts.rows(facts.guest)
+
+    def sizes(sender: str, receiver: str) -> dict[str, int | list[int]]:
+        rows = facts.rows(receiver if sender == facts.guest else sender)
+        return {
+            "rows_guest": guest,
+            "rows_host": rows,
+            "count": min(guest, rows),
+            "chunk_rows": parameters.chunk_rows,
+            # Ids travel whole in the ideal form alone, which serves tests.
+            "id_bytes_host": 16 * rows,
+        }
+
+    declared = star.cost if len(facts.hosts) > 1 else psi.cost
+    return declared(parameters).size(facts.roles, sizes)
+
+
 def describe(facts: Facts, parameters: PsiParameters) -> Terms:
     """Say what the intersection reveals and about how much it sends.
 
@@ -42,19 +61,7 @@ def describe(facts: Facts, parameters: PsiParameters) -> Terms:
     for party in facts.roles:
         if 0 < facts.rows(party) < parameters.minimum_intersection:
             raise too_small(parameters, party, facts.rows(party))
-    guest, hosts = facts.rows(facts.guest), [facts.rows(host) for host in facts.hosts]
-    estimate = 0
-    for rows in hosts:
-        sizes = {
-            "rows_guest": guest,
-            "rows_host": rows,
-            "count": min(guest, rows),
-            "chunk_rows": parameters.chunk_rows,
-            # Ids travel whole in the ideal form alone, which serves tests.
-            "id_bytes_host": 16 * rows,
-        }
-        cost = psi.cost(parameters).estimate(sizes)
-        estimate += cost["guest_to_host"] + cost["host_to_guest"]
+    estimate = _estimate(facts, parameters)
     most = facts.least_rows()
     common = {
         name: replace(facts.inputs["table"][name].within(most), aligned=True)
@@ -67,13 +74,15 @@ def describe(facts: Facts, parameters: PsiParameters) -> Terms:
     if many:
         warnings.append("with several hosts the guest learns which ids each single host has")
     return Terms(
-        implementation=f"psi.{parameters.protocol}",
+        implementation=f"psi.{psi.choose(facts.setting, parameters.protocol)}",
         trust_model="two-party",
         reveals=star.reveals(parameters) if many else psi.reveals(parameters),
         minimums={"intersection": parameters.minimum_intersection},
         estimated_bytes=estimate,
         outputs={"table": common},
         warnings=tuple(warnings),
+        exposure=psi.EXPOSURE,
+        costs=(psi.RATE.of(estimate),),
     )
 
 

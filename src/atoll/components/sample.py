@@ -18,6 +18,7 @@ from atoll.channel.party import Party
 from atoll.components.api import ArtifactFacts, Component, Facts, OwnFacts, Result, Task, Terms
 from atoll.components.predict import Drop
 from atoll.core.errors import DataError, PeerError, UserError
+from atoll.core.exposure import ROWS, Exposure
 from atoll.core.limits import MESSAGE_BYTES
 from atoll.core.message import Message, array
 from atoll.core.names import Role
@@ -187,10 +188,13 @@ def describe(facts: Facts, parameters: SampleParameters) -> Terms:
     return Terms(
         implementation="sample.stratified",
         trust_model="federated",
-        reveals=tuple(Reveal(role.value, Kept.kind, "bits", size, _WHAT) for role in others),
+        reveals=tuple(
+            Reveal("guest", role.value, Kept.kind, "bits", size, _WHAT) for role in others
+        ),
         estimated_bytes=(len(facts.roles) - 1) * -(-facts.rows(facts.guest) // 8),
         outputs=kept,
         warnings=tuple(warnings),
+        exposure=(Exposure(ROWS, facts.rows(facts.guest), sender="guest"),),
     )
 
 

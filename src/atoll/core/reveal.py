@@ -39,11 +39,12 @@ _ONE_AT_A_TIME = threading.Lock()
 class Reveal:
     """One field of one message that tells its receiver something.
 
-    ``receiver`` is a role; ``size`` a formula of public sizes and observed counts, in elements of
-    the whole run, e.g. ``rows_host`` or ``sum(sent_cuts)``; ``what`` is the sentence that a person
-    approves.
+    ``sender`` and ``receiver`` are roles, or ``everyone``; ``size`` is a formula of public sizes
+    and observed counts, in elements that one party tells one other in the whole run, e.g.
+    ``rows_host`` or ``sum(sent_cuts)``; ``what`` is the sentence that a person approves.
     """
 
+    sender: str
     receiver: str
     message: str
     field: str
@@ -57,6 +58,7 @@ class Reveal:
     def to_dict(self) -> dict[str, str]:
         """Give the form that a plan signs."""
         return {
+            "sender": self.sender,
             "receiver": self.receiver,
             "message": self.message,
             "field": self.field,

@@ -1,18 +1,11 @@
-"""About how long a plan takes, by the bytes that its steps move: for people, not signed."""
+"""About how long a plan takes, by the work that its steps declare: for people."""
 
 from __future__ import annotations
 
 from atoll.crypto.levels import simd_level
 from atoll.jobs.plan import Plan
 
-# Bytes that one party gets through in a second, as measured on one core of a cloud machine
-# (docs/reference/bench.md): intersecting 100,000 ids moves 8.4 MB in 0.9 s, training on 100,000
-# rows and ten trees 192 MB in 6.3 s; with AVX2 about five times as long.
-_RATES = {
-    "avx512": {"psi.": 10e6, "boosting.": 30e6},
-    "avx2": {"psi.": 2.1e6, "boosting.": 5e6},
-    "portable": {"psi.": 1e6, "boosting.": 2.5e6},
-}
+# Bytes a second of steps that declare no work: they do little more than send.
 _PLAIN = 100e6
 # Starting a task at both parties, and agreeing before the first.
 STEP_SECONDS = 0.15
@@ -21,13 +14,12 @@ AGREEMENT_SECONDS = 0.3
 
 def estimated_seconds(plan: Plan) -> dict[str, float]:
     """Return about how many seconds each step takes on machines like this one, network aside."""
-    rates = _RATES.get(simd_level(), _RATES["portable"])
+    level = simd_level()
     found: dict[str, float] = {}
     for step, size in plan.estimated_bytes.items():
-        how = plan.implementations.get(step, "")
-        prefix = next((p for p in rates if how.startswith(p)), None)
-        rate = rates[prefix] if prefix is not None else _PLAIN
-        found[step] = round(STEP_SECONDS + size / rate, 2)
+        works = plan.costs.get(step, ())
+        taken = sum(work.at(level) for work in works) if works else size / _PLAIN
+        found[step] = round(STEP_SECONDS + taken, 2)
     return found
 
 

@@ -17,20 +17,23 @@ from atoll.components.api import (
 )
 from atoll.components.references import Lookup, ModelRef
 from atoll.core.errors import UserError
-from atoll.core.names import Role, addresses, roles_text
+from atoll.core.exposure import Exposure, at_least
+from atoll.core.names import Role, Seat, addresses, party_of, roles_text
 from atoll.core.reveal import Reveal
 from atoll.flow.code import component_code
 from atoll.flow.inference import Declared, Inference, check_own, check_structure, infer, placed
 from atoll.jobs.definition import Job
-from atoll.jobs.participation import seats_of
+from atoll.jobs.participation import Edges, seats_of, star
 from atoll.jobs.plan import ComponentFacts, Plan
 from atoll.jobs.schema import KnownSchemas, Schemas
 from atoll.jobs.validation import fill, order, plain, schema_of, validate
 from atoll.operators import coin_toss
+from atoll.operators.setting import Setting
 
 AGREEMENT_STEP = "agreement"
 COIN_STEP = "coin toss"
 TOLD = Reveal(
+    "everyone",
     "everyone",
     "flow.declaration",
     "tables",
@@ -91,7 +94,10 @@ def build(
     parameters = filled(job, catalogue)
     made = infer(job, catalogue, parameters, declared)
     terms = made.terms
-    toss = coin_toss.choose(len(job.parties), job.seed)
+    edges = _edges(job, catalogue, made, parameters)
+    hub = None if job.seed is not None else _hub(job, made, edges)
+    toss = coin_toss.choose(Setting(job.first_roles), job.seed, hub=hub)
+    met = {} if hub is None else {COIN_STEP: hub}
     return Plan(
         job=job,
         parameters={name: dict(plain(value)) for name, value in parameters.items()},
@@ -112,10 +118,28 @@ def build(
             *_idle(job, made),
         ),
         party_parameters=_by_party(job, catalogue),
-        seats={name: tuple(map(str, seats)) for name, seats in made.seats.items()},
-        edges=_edges(job, catalogue, made, parameters),
+        seats={name: tuple(map(str, seats)) for name, seats in made.seats.items()}
+        | {name: tuple(str(seat) for seat in first_seats(job)) for name in met},
+        edges=edges | {name: star(job.first_roles[hub]).plain() or () for name, hub in met.items()},
         quorum=_quorum(job, catalogue, parameters),
+        exposure=_exposure(job, catalogue, made, parameters),
+        costs={name: term.costs for name, term in terms.items() if term.costs},
     )
+
+
+def _exposure(
+    job: Job, catalogue: Catalogue, made: Inference, parameters: Mapping[str, BaseModel]
+) -> dict[str, tuple[Exposure, ...]]:
+    """Return what steps expose: as ours declare it; no less than their reveals say with others."""
+    found = {}
+    for name, term in made.terms.items():
+        component, exposure = catalogue[job.steps[name].component], term.exposure
+        if component.origin is not None:
+            talks = not component.edges_of(parameters[name]).silent and len(made.seats[name]) > 1
+            exposure = at_least(exposure, term.reveals, talks=talks)
+        if exposure:
+            found[name] = exposure
+    return found
 
 
 def _edges(
@@ -134,6 +158,32 @@ def _edges(
         if told is not None:
             found[name] = told
     return found
+
+
+def _hub(job: Job, made: Inference, edges: Mapping[str, tuple[str, ...]]) -> str | None:
+    """Return the party through which coins are tossed; None where all talk to all anyhow.
+
+    It talks to every other in some step, and is the only one that has its role first.
+    """
+    talking: dict[str, set[str]] = {party: set() for party in job.parties}
+    for name, seats in made.seats.items():
+        roles, joined = addresses(seats), Edges.of_plain(edges.get(name))
+        for address in roles:
+            peers = {party_of(peer) for peer in joined.peers(address, roles)}
+            talking[party_of(address)] |= peers - {party_of(address)}
+    others = len(job.parties) - 1
+    if all(len(peers) in (0, others) for peers in talking.values()):
+        return None
+    held = list(job.first_roles.values())
+    for party, peers in sorted(talking.items()):
+        if len(peers) == others and held.count(job.first_roles[party]) == 1:
+            return party
+    return None
+
+
+def first_seats(job: Job) -> tuple[Seat, ...]:
+    """Return each party's seat in what every job does besides its steps: that of its first role."""
+    return tuple(Seat(party, role) for party, role in sorted(job.first_roles.items()))
 
 
 def _quorum(

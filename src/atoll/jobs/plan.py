@@ -8,9 +8,13 @@ from typing import Any, Literal
 from pydantic import Field, JsonValue
 
 from atoll.core import codec
+from atoll.core.exposure import Exposure
 from atoll.core.names import Seat, addresses, parse_seat, party_of
+from atoll.core.work import Work
 from atoll.jobs.definition import Frozen, Job
 from atoll.jobs.participation import Edges
+
+_LATER = ("seats", "edges", "quorum", "exposure", "costs")
 
 
 class TableFacts(Frozen):
@@ -38,7 +42,8 @@ class Plan(Frozen):
     ``party_parameters`` holds the filled parameters of each party of a step where they differ.
     ``seats`` says who takes part in each step (``party:role``), ``edges`` which roles talk to each
     other there (a step that is not named: all), ``quorum`` how many seats of a role must stay where
-    not all must.
+    not all must. ``exposure`` says what an attempt of each step exposes at most, ``costs`` what
+    work it is.
     """
 
     version: Literal[1] = 1
@@ -58,6 +63,8 @@ class Plan(Frozen):
     seats: dict[str, tuple[str, ...]] = Field(default_factory=dict)
     edges: dict[str, tuple[str, ...]] = Field(default_factory=dict)
     quorum: dict[str, dict[str, int]] = Field(default_factory=dict)
+    exposure: dict[str, tuple[Exposure, ...]] = Field(default_factory=dict)
+    costs: dict[str, tuple[Work, ...]] = Field(default_factory=dict)
 
     def seats_of(self, step: str) -> tuple[Seat, ...]:
         """Return the seats of a step; what every job does besides its steps has none."""
@@ -80,8 +87,8 @@ class Plan(Frozen):
 
     def canonical(self) -> dict[str, Any]:
         """Return the plain form that is hashed and signed."""
-        # Plans from before seats were named keep the digest under which they were signed.
-        absent = {name for name in ("seats", "edges", "quorum") if not getattr(self, name)}
+        # Plans from before these were told keep the digest under which they were signed.
+        absent = {name for name in _LATER if not getattr(self, name)}
         whole = self.model_dump(mode="json", exclude={"job", *absent})
         return {**whole, "job": self.job.canonical()}
 

@@ -49,6 +49,20 @@ def test_every_form_holds_the_same_rows(tmp_path: Path) -> None:
     assert arrow.equals(table.to_arrow())
 
 
+@pytest.mark.parametrize(
+    ("value", "expected", "ending"),
+    [({"a": [1, None]}, b'{"a":[1,null]}', "json"), (b"\x00\x01", b"\x00\x01", "bin")],
+)
+def test_what_a_component_of_others_left_is_json_or_bytes(
+    tmp_path: Path, value: Any, expected: bytes, ending: str
+) -> None:
+    stored = store("other.thing", value, tmp_path)
+    content = Content("it", "other.thing", tmp_path / stored.digest, stored.digest, stored.size)
+    assert fetched(content, None) == expected
+    headers = download(content, None).headers
+    assert headers["Content-Disposition"] == f'attachment; filename="it.{ending}"'
+
+
 def test_a_seed_stays(tmp_path: Path) -> None:
     with pytest.raises(DeniedError, match="ATL-API-014"):
         download(Content("seed", "seed", tmp_path / "x", "0" * 64, 32), None)

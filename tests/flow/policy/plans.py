@@ -76,13 +76,14 @@ def only_psi(**parameters: Any) -> Plan:
 
 
 def strange(implementation: str = "magic.v1", **changes: Any) -> Plan:
-    """Return the plan of a component that is not ours, however it names its implementation."""
+    """Return the plan of a component that declares nothing, whatever it and its step are called."""
     plan = only_psi()
     step = plan.job.steps["match"].model_copy(update={"component": "magic"})
     steps = {**plan.job.steps, "match": step}
     job = plan.job.model_copy(update={"steps": steps})
     named = {**plan.implementations, "match": implementation}
-    return plan.model_copy(update={"job": job, "implementations": named, **changes})
+    bare = {"job": job, "implementations": named, "exposure": {}}
+    return plan.model_copy(update={**bare, **changes})
 
 
 def grant(identifier: str = "a" * 16, **terms: Any) -> Grant:

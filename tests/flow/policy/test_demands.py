@@ -85,9 +85,9 @@ def test_reveals_of_a_plain_size_are_opened_sums() -> None:
 
 def test_the_largest_parameter_of_any_party_counts() -> None:
     plan = plan_of()
-    larger = {"train": {HOST: {"trees": 9, "depth": 3}, GUEST: {"trees": 4, "depth": 3}}}
+    larger = {"train": {HOST: {"epsilon": 0.5}, GUEST: {"epsilon": 2.0}}}
     asked = demands(plan.model_copy(update={"party_parameters": larger}), HOST)["baskets"]
-    assert asked.counts.tree_nodes == 9 * 7
+    assert asked.counts.epsilon == 2.0
 
 
 def test_a_privacy_parameter_is_counted() -> None:

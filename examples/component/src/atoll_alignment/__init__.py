@@ -40,9 +40,9 @@ def describe(facts: Facts, parameters: Parameters) -> Terms:
         implementation="alignment.digest",
         trust_model="federated",
         reveals=(
-            Reveal("guest", Rows.kind, "rows", "1", ROWS),
-            Reveal("guest", Rows.kind, "digest", str(DIGEST_BYTES), DIGEST),
-            Reveal("host", Verdict.kind, "aligned", "1", ALIGNED),
+            Reveal("host", "guest", Rows.kind, "rows", "1", ROWS),
+            Reveal("host", "guest", Rows.kind, "digest", str(DIGEST_BYTES), DIGEST),
+            Reveal("guest", "host", Verdict.kind, "aligned", "1", ALIGNED),
         ),
         minimums={"rows": parameters.minimum_rows},
         estimated_bytes=len(facts.hosts) * 250,

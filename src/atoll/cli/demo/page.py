@@ -124,8 +124,8 @@ def _reveals(result: dict[str, Any]) -> Report:
         TablePanel(
             title=f"What the {party} learned",
             help="from the ledger of the party that told it",
-            columns=("step", "elements", "what"),
-            rows=tuple((line["step"], line["elements"], line["what"]) for line in lines),
+            columns=("step", "from", "elements", "what"),
+            rows=tuple((ln["step"], ln["sender"], ln["elements"], ln["what"]) for ln in lines),
         )
         for party, lines in result["reveals"].items()
     ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any
@@ -40,6 +41,12 @@ class Counts:
         """Read the plain form; unknown units are ignored."""
         known = {entry.name for entry in fields(cls)}
         return cls(**{name: amount for name, amount in value.items() if name in known})
+
+    @classmethod
+    def rounded(cls, amounts: Mapping[str, float]) -> Counts:
+        """Make counts of an amount of every unit: whole numbers, rounded up, but for ε."""
+        whole: dict[str, Any] = {name: math.ceil(amounts[name]) for name in NAMES}
+        return cls(**{**whole, "epsilon": float(amounts["epsilon"])})
 
     def __bool__(self) -> bool:
         return any(getattr(self, name) for name in NAMES)

@@ -2,11 +2,12 @@
 
 The rules, in order:
 
-1. **A partner's job.** Each table of this party that the plan uses needs, for each partner, one
-   live grant that covers all of it: every column, every component that reveals something, this
-   party's role, every reveal, the minimum intersection and group. Nothing covers it: a person is
-   asked (``default = ask``) or it is refused (``deny``). Grants are not added up: half a cover and
-   half a cover are none.
+1. **A partner's job.** Each table of this party that the plan uses needs, for each partner that may
+   learn something of it, one live grant that covers all of that: every column, every component that
+   tells the partner something, this party's role, every reveal, the minimum intersection and group.
+   Nothing covers it: a person is asked (``default = ask``) or it is refused (``deny``). Grants are
+   not added up: half a cover and half a cover are none. Of a table that nobody learns of, the
+   initiator alone is asked for one.
 2. **Caps.** Where grants cover it but what was used and reserved so far, plus this run, passes the
    caps of each of them, it is refused: a person cannot wave a cap away, only the table's owner can
    grant more.
@@ -87,16 +88,16 @@ def decide(
     asked = demands(plan, party)
     if initiator == party:
         return _own(settings)
-    partners = sorted(plan.job.parties.keys() - {party})
     roles = plan.job.parties[party]
     live = [grant for grant in grants if grant.live(now)]
     if not asked:
         return _missing(settings, UNCOVERED, "the job uses none of our tables", "tables")
     answers = [_floor(demand, settings) for demand in asked.values()]
     for demand in asked.values():
-        for partner in partners:
+        # Told to nobody, it still works here for the initiator, who hears whether steps succeed.
+        for partner, share in sorted((demand.partners or {initiator: demand}).items()):
             used = usage.get((demand.table, partner), Counts())
-            answers.append(_for_one(demand, partner, roles, live, used, settings))
+            answers.append(_for_one(share, partner, roles, live, used, settings))
     return _strictest(answers)
 
 

@@ -6,12 +6,21 @@ Read off the signed plan alone, before anything runs; what a step really reveale
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 
-from atoll.core.errors import InternalError
-from atoll.core.reveal import evaluate
-from atoll.flow.policy.counts import Counts, total
+from atoll.core.exposure import (
+    EPSILON,
+    EVERYONE,
+    OPENED_SUMS,
+    UNCOUNTED,
+    UNITS,
+    Exposure,
+    fixed_size,
+)
+from atoll.core.names import Seat
+from atoll.flow.policy.counts import NAMES, Counts, total
+from atoll.flow.policy.spread import Knowing, knowing
 from atoll.jobs.plan import Plan, TableFacts
 
 RUN = Counts(runs=1)
@@ -23,7 +32,8 @@ class Demand:
 
     ``steps`` says how much each step reveals at most, by its name; ``reveals`` are (step, message)
     of what others may learn; ``uncounted`` are steps that reveal something in no known unit;
-    ``ungrouped`` those that may reveal sums and declare no minimum group.
+    ``ungrouped`` those that may reveal sums and declare no minimum group. ``partners`` holds the
+    same for each partner alone; one that learns nothing of the table is not among them.
     """
 
     table: str
@@ -35,6 +45,7 @@ class Demand:
     minimums: frozenset[tuple[str, str, int]] = frozenset()
     uncounted: frozenset[str] = frozenset()
     ungrouped: frozenset[str] = frozenset()
+    partners: Mapping[str, Demand] = field(default_factory=dict)
 
     @property
     def counts(self) -> Counts:
@@ -49,36 +60,60 @@ class Demand:
 def demands(plan: Plan, party: str) -> dict[str, Demand]:
     """Return what ``plan`` asks of ``party``'s tables, by the table's name."""
     found: dict[str, Demand] = {}
-    reached = {step: _sources(plan, step) for step in plan.job.steps}
     for reader, facts in plan.tables.get(party, {}).items():
-        steps = [step for step in plan.job.steps if reader in reached[step]]
-        found[facts.name] = _join(found.get(facts.name), _demand(plan, party, facts, steps))
+        made = _demand(plan, party, facts, knowing(plan, party, reader))
+        found[facts.name] = _join(found.get(facts.name), made)
     return found
 
 
 def revealing(plan: Plan, step: str) -> bool:
     """Say whether a step tells anybody anything, or talks at all."""
-    return bool(plan.reveals.get(step)) or plan.trust_models.get(step, "local") != "local"
+    if plan.reveals.get(step) or plan.trust_models.get(step, "local") != "local":
+        return True
+    return step in plan.seats and any(plan.peers_of(step, p) for p in plan.parties_of(step))
 
 
-def _demand(plan: Plan, party: str, facts: TableFacts, steps: list[str]) -> Demand:
-    telling = [step for step in steps if revealing(plan, step)]
-    counted = {step: planned(plan, step) for step in telling}
+def _demand(plan: Plan, party: str, facts: TableFacts, known: Knowing) -> Demand:
+    telling = [step for step in known if revealing(plan, step)]
+    whole = _share(plan, party, facts, telling)
+    partners = {}
+    for partner in sorted(plan.job.parties.keys() - {party}):
+        steps = [step for step in telling if _learns(plan, step, known[step], partner)]
+        if steps:
+            partners[partner] = _share(plan, party, facts, steps, (known, partner))
+    return replace(whole, partners=partners)
+
+
+def _share(
+    plan: Plan,
+    party: str,
+    facts: TableFacts,
+    steps: list[str],
+    partner: tuple[Knowing, str] | None = None,
+) -> Demand:
+    """Return what some steps ask of a table, for all partners or one."""
+    counted: dict[str, Counts] = {}
+    uncounted = set[str]()
+    for step in steps:
+        ends = None if partner is None else _ends(plan, step, partner[0][step], partner[1])
+        counts, more = planned(plan, step, ends)
+        if more:
+            uncounted.add(step)
+        if counts or not more:
+            counted[step] = counts
+    sums = {step for step, counts in counted.items() if counts.tree_nodes or counts.opened_sums}
     label = () if facts.label is None else (facts.label,)
     return Demand(
         table=facts.name,
         digest=facts.digest,
         columns=(*facts.columns, *(name for name in label if name not in facts.columns)),
-        components=frozenset(plan.job.steps[step].component for step in telling),
-        steps={step: counts for step, counts in counted.items() if counts is not None},
-        reveals=frozenset(_told(plan, party, telling)),
-        minimums=frozenset(_minimums(plan, telling)),
-        uncounted=frozenset(step for step, counts in counted.items() if counts is None),
+        components=frozenset(plan.job.steps[step].component for step in steps),
+        steps=counted,
+        reveals=frozenset(_told(plan, party, steps)),
+        minimums=frozenset(_minimums(plan, steps)),
+        uncounted=frozenset(uncounted),
         ungrouped=frozenset(
-            step
-            for step, counts in counted.items()
-            if (counts is None or counts.tree_nodes or counts.opened_sums)
-            and "group" not in plan.minimums.get(step, {})
+            step for step in sums | uncounted if "group" not in plan.minimums.get(step, {})
         ),
     )
 
@@ -87,6 +122,9 @@ def _join(one: Demand | None, other: Demand) -> Demand:
     """Put together two uses of one table in a job."""
     if one is None:
         return other
+    partners = {**one.partners}
+    for partner, share in other.partners.items():
+        partners[partner] = _join(partners.get(partner), share)
     return Demand(
         table=other.table,
         digest=other.digest,
@@ -97,27 +135,57 @@ def _join(one: Demand | None, other: Demand) -> Demand:
         minimums=one.minimums | other.minimums,
         uncounted=one.uncounted | other.uncounted,
         ungrouped=one.ungrouped | other.ungrouped,
+        partners=partners,
     )
 
 
-def _sources(plan: Plan, step: str) -> frozenset[str]:
-    """Return the steps whose outputs reach a step, itself among them."""
-    found, waiting = set[str](), [step]
-    while waiting:
-        name = waiting.pop()
-        if name not in found and name in plan.job.steps:
-            found.add(name)
-            waiting += plan.job.steps[name].sources()
-    return frozenset(found)
+# Whether something goes from a sender to a receiver, both roles or everyone.
+Ends = Callable[[str, str], bool]
+
+
+def _ends(plan: Plan, step: str, known: Collection[str], partner: str) -> Ends:
+    """Return what goes from those who may know of a table to a partner, by roles."""
+    seats = seats_in(plan, step)
+    # One seat of a partner may tell another one of its own: what it held hidden before.
+    ways = {
+        (one.role.value, other.role.value)
+        for one in seats
+        for other in seats
+        if one.party in known and other.party == partner and one != other
+    }
+
+    def reach(sender: str, receiver: str) -> bool:
+        return any(
+            sender in (one, EVERYONE) and receiver in (other, EVERYONE) for one, other in ways
+        )
+
+    return reach
+
+
+def _learns(plan: Plan, step: str, known: Collection[str], partner: str) -> bool:
+    """Say whether a step may tell a partner something of what ``known`` know."""
+    ends, lines = _ends(plan, step, known, partner), plan.reveals.get(step, ())
+    if not lines:
+        # It says nothing of what it sends: whoever hears anything may learn all of it.
+        return ends(EVERYONE, EVERYONE) and partner in known
+    # Plans from before senders were named do not say who tells it.
+    return any(ends(line.get("sender", EVERYONE), line["receiver"]) for line in lines)
+
+
+def seats_in(plan: Plan, step: str) -> tuple[Seat, ...]:
+    """Return the seats of a step; those of the whole job where the plan names none."""
+    if step in plan.seats:
+        return plan.seats_of(step)
+    return tuple(Seat(party, role) for party, held in plan.job.parties.items() for role in held)
 
 
 def _told(plan: Plan, party: str, steps: list[str]) -> Iterator[tuple[str, str]]:
     """Give what others learn: all but what is for this party alone."""
     for step in steps:
-        receivers = [(seat.party, seat.role.value) for seat in plan.seats_of(step)]
+        receivers = [(seat.party, seat.role.value) for seat in seats_in(plan, step)]
         for line in plan.reveals.get(step, ()):
             if any(
-                name != party and line["receiver"] in (role, "everyone") for name, role in receivers
+                name != party and line["receiver"] in (role, EVERYONE) for name, role in receivers
             ):
                 yield step, line["message"]
 
@@ -128,35 +196,22 @@ def _minimums(plan: Plan, steps: list[str]) -> Iterator[tuple[str, str, int]]:
             yield step, name, value
 
 
-def planned(plan: Plan, step: str) -> Counts | None:
-    """Return how much one run of a step reveals at most; None if no unit counts it.
+def planned(plan: Plan, step: str, ends: Ends | None = None) -> tuple[Counts, bool]:
+    """Return how much one attempt of a step exposes at most, and whether more that no cap counts.
 
-    By the name of its component, which no installed package can take; the name of an implementation
-    is anybody's to choose. Other components are counted by their reveals where the sizes of these
-    are plain numbers.
+    With ``ends`` only what goes that way. A step that declares nothing is counted by its reveals
+    where the sizes of these are plain numbers.
     """
-    component = plan.job.steps[step].component if step in plan.job.steps else ""
-    epsilon = Counts(epsilon=float(_most(plan, step, "epsilon")))
-    if component in _BY_RUNS:
-        return epsilon
-    if component == "psi":
-        return epsilon + Counts(psi_runs=1)
-    if component == "boosting":
-        trees = int(_most(plan, step, "trees"))
-        return epsilon + Counts(tree_nodes=trees * nodes_of_tree(plan, step))
-    sums = _fixed_size(plan, step)
-    if sums is None:
-        return epsilon if epsilon else None
-    return epsilon + Counts(opened_sums=sums)
-
-
-def nodes_of_tree(plan: Plan, step: str) -> int:
-    """Return the inner nodes of a whole tree, each of which has its sums revealed."""
-    return (1 << min(62, int(_most(plan, step, "depth")))) - 1
-
-
-# What these reveal belongs to the rows of one run (who is scored, who is sampled): runs count it.
-_BY_RUNS = frozenset({"prediction", "sample"})
+    declared = plan.exposure.get(step, ())
+    if not declared:
+        sizes = [line["size"] for line in plan.reveals.get(step, ())]
+        size = fixed_size(sizes) if sizes else None
+        declared = (Exposure(UNCOUNTED, 1) if size is None else Exposure(OPENED_SUMS, size),)
+    going = [e for e in declared if ends is None or ends(e.sender, e.receiver)]
+    found = {unit: sum(e.amount for e in going if e.unit == unit) for unit in NAMES}
+    # A parameter of this name is a promise, whatever the component declares.
+    found[EPSILON] = max(found[EPSILON], _most(plan, step, EPSILON))
+    return Counts.rounded(found), any(entry.unit not in UNITS for entry in going)
 
 
 def _most(plan: Plan, step: str, name: str) -> float:
@@ -165,11 +220,3 @@ def _most(plan: Plan, step: str, name: str) -> float:
     values = [entry.get(name) for entry in sets]
     numbers = [v for v in values if isinstance(v, int | float) and not isinstance(v, bool)]
     return max(0, *numbers, 0)
-
-
-def _fixed_size(plan: Plan, step: str) -> int | None:
-    """Return the elements that a step reveals, if the plan says so in plain numbers."""
-    try:
-        return sum(int(evaluate(line["size"], {})) for line in plan.reveals.get(step, ()))
-    except InternalError:
-        return None

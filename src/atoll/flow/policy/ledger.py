@@ -191,11 +191,16 @@ class DatabaseLedger:
         common = {**_common(job, plan), "step": step, "attempt": attempt}
         lines: list[Entry] = [("reveal", {**common, **line}) for line in told or ()]
         lines.append((TASK, {**common, "known": told is not None}))
-        for demand, partner in self.pairs(plan):
-            heard = told is None or any(line["receiver"] == partner for line in told)
-            if step in demand.covered() and heard:
-                counts = reckon(plan, step, told, partner)
-                lines.append((CHARGE, {**common, **_whose(demand, partner, step, counts)}))
+        for demand in demands(plan, self.party).values():
+            for partner in sorted(plan.job.parties.keys() - {self.party}):
+                share = _share(demand, partner, step, told)
+                if share is None:
+                    continue
+                counts = reckon(plan, step, share.steps.get(step, Counts()), told, partner)
+                if not plan.exposure:
+                    # From before units were declared: as much as was reserved then.
+                    counts = counts.most(tally.reserved(job, share, partner, step))
+                lines.append((CHARGE, {**common, **_whose(share, partner, step, counts)}))
         self.write(connection, lines)
 
     def declared(self, run: str, job: Job, size: int, partners: Iterable[str]) -> None:
@@ -246,11 +251,10 @@ class DatabaseLedger:
         self._database.write(work)
 
     def pairs(self, plan: Plan) -> Iterator[tuple[Demand, str]]:
-        """Give each table of this party that a plan uses, with each partner."""
-        partners = sorted(plan.job.parties.keys() - {self.party})
+        """Give what a plan asks of each table for each partner that may learn of it."""
         for demand in demands(plan, self.party).values():
-            for partner in partners:
-                yield demand, partner
+            for partner, share in demand.partners.items():
+                yield share, partner
 
     def _follow(self, connection: Connection, tally: Tally) -> Tally:
         """Bring accounts up to date; anew if the line that they end at is no longer there."""
@@ -280,6 +284,19 @@ class DatabaseLedger:
 
 def _common(job: str, plan: Plan) -> dict[str, Any]:
     return {"run": job, "job": plan.job.digest(), "plan": plan.digest()}
+
+
+def _share(
+    demand: Demand, partner: str, step: str, told: list[dict[str, Any]] | None
+) -> Demand | None:
+    """Return what a step's attempt is charged by for a partner; None if it heard nothing."""
+    if told is not None and not any(line["receiver"] == partner for line in told):
+        return None
+    share = demand.partners.get(partner)
+    if share is not None and step in share.covered():
+        return share
+    # It heard something that the plan does not foresee: charged all the same.
+    return demand if told is not None and step in demand.covered() else None
 
 
 def _whose(demand: Demand, partner: str, step: str, counts: Counts) -> dict[str, Any]:

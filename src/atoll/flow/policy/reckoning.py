@@ -5,40 +5,46 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from atoll.flow.policy.counts import Counts
-from atoll.flow.policy.demand import nodes_of_tree, planned
+from atoll.core.exposure import OPENED_SUMS, Exposure
+from atoll.flow.policy.counts import NAMES, Counts
 from atoll.jobs.plan import Plan
-
-_TREE_BEGINS = ("boosting.tree", "more")
 
 
 def reckon(
-    plan: Plan, step: str, reveals: Iterable[Mapping[str, Any]] | None, partner: str
+    plan: Plan,
+    step: str,
+    most: Counts,
+    reveals: Iterable[Mapping[str, Any]] | None,
+    partner: str,
 ) -> Counts:
-    """Return what one attempt of a step told ``partner``.
+    """Return what one attempt of a step told ``partner``, at most ``most`` by the plan.
 
     ``reveals`` are this party's disclosures (sender, receiver, message, field, elements), None
     where nobody knows (a lost worker): then all that the plan allows counts.
     """
-    most = planned(plan, step) or Counts()
     if reveals is None:
         return most
     told = [line for line in reveals if line["receiver"] == partner and line["elements"]]
     if not told:
         return Counts()
-    return Counts(
-        psi_runs=most.psi_runs,
-        tree_nodes=_nodes(plan, step, most, told),
-        opened_sums=sum(int(line["elements"]) for line in told) if most.opened_sums else 0,
-        epsilon=most.epsilon,
-    )
+    sent: dict[tuple[str, str], int] = {}
+    for line in told:
+        key = (str(line["message"]), str(line["field"]))
+        sent[key] = sent.get(key, 0) + int(line["elements"])
+    declared = plan.exposure.get(step, ())
+    used = {unit: _used(unit, getattr(most, unit), declared, sent) for unit in NAMES}
+    return Counts.rounded(used)
 
 
-def _nodes(plan: Plan, step: str, most: Counts, told: list[Mapping[str, Any]]) -> int:
-    """Count the trees that were begun, where this party announced them (the guest); else all."""
-    begun = [line for line in told if (line["message"], line["field"]) == _TREE_BEGINS]
-    if not most.tree_nodes or not begun:
-        return most.tree_nodes
-    # One more announcement ends the run, or never came where it broke off: none is taken off.
-    trees = sum(int(line["elements"]) for line in begun)
-    return min(most.tree_nodes, trees * nodes_of_tree(plan, step))
+def _used(
+    unit: str, most: float, declared: tuple[Exposure, ...], sent: Mapping[tuple[str, str], int]
+) -> float:
+    """Return how much of a unit an attempt used: by what was sent for each, else all."""
+    entries = [entry for entry in declared if entry.unit == unit]
+    if not most:
+        return most
+    # Who is not told of each (the host of each tree) takes all that the plan allows.
+    if entries and all((entry.message, entry.field) in sent for entry in entries):
+        found = sum(sent[entry.message, entry.field] * entry.each for entry in entries)
+        return min(most, found)
+    return sum(sent.values()) if unit == OPENED_SUMS else most

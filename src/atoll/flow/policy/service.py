@@ -158,12 +158,15 @@ class Policies:
 
         def work(connection: Connection) -> None:
             tally = self.ledger.accounts(connection)
-            if not any(step in demand.covered() for demand in demands(plan, self.party).values()):
+            if not any(step in share.covered() for share, _ in self.ledger.pairs(plan)):
                 return
             history = tally.jobs.get(job)
             if history is None or plan.digest() not in history.plans:
                 raise DeniedError("ATL-PLN-006", "this plan was not approved here", place=job)
             steps = self._uncovered_steps(tally, job, plan, step)
+            if steps and not plan.exposure:
+                text = "this plan is from before steps declared what they expose: submit it anew"
+                raise DeniedError("ATL-PLN-006", text, place=job)
             if WHOLE in steps and history.used >= history.allowed:
                 raise DeniedError(RUNS, "the approved number of runs is used up", place=job)
             if steps:

@@ -136,6 +136,12 @@ class Tally:
         ]
         return total(closed) + total(running)
 
+    def reserved(self, job: str, demand: Demand, partner: str, step: str) -> Counts:
+        """Return what a job has reserved of a table for one step."""
+        key = Key(demand.table, demand.digest, partner)
+        steps = self.open.get(job, JobAccount()).steps.get(key, {})
+        return steps.get(step, StepAccount()).reserved
+
     def _reserve(self, body: Mapping[str, Any]) -> None:
         job, key, step = str(body["run"]), _key(body), str(body["step"])
         if job not in self.open:

@@ -51,6 +51,7 @@ from atoll.jobs.participation import Edges
 from atoll.models.kinds import concrete
 from atoll.operators import coin_toss
 from atoll.operators.coin_toss.api import SEED_BYTES
+from atoll.operators.setting import Setting
 from atoll.table import Table
 
 HELLO_TASK = "flow.hello"
@@ -312,7 +313,7 @@ class Execution:
 
     def _toss(self, party: Party) -> Result:
         number = self.spec.job.seed
-        chosen = self.spec.implementation or coin_toss.choose(len(party.roles), number)
+        chosen = self.spec.implementation or coin_toss.choose(Setting(party.roles), number)
         return Result({"seed": coin_toss.run(party, chosen, number)})
 
     def _call(self, component: Component, party: Party) -> Result:

@@ -82,6 +82,6 @@ BOOSTING_MODEL = ModelKind(
         implementation="boosting.score",
         trust_model="federated",
         reveals=SCORE_REVEALS,
-        estimate=lambda rows, roles: rows * _ROW_BYTES,
+        estimate=lambda rows, roles: rows * _ROW_BYTES * (len(roles) - 1),
     ),
 )

@@ -23,6 +23,7 @@ Bools = npt.NDArray[np.bool_]
 
 SCORE_REVEALS = (
     Reveal(
+        Role.HOST,
         Role.GUEST,
         ScoreBits.kind,
         "bits",

@@ -8,6 +8,9 @@ A dishonest party can end the toss after it has seen the result (no protocol of 
 that), but it cannot steer it. Committing to different values towards different parties is caught:
 each opening carries a hash of all commitments seen.
 
+``relayed`` does the same through a hub, for parties that do not all talk to each other: it passes
+on every commitment before it hears an opening, and then every opening.
+
 ``fixed`` tosses nothing: the seed is a hash of a number in the job, which whoever wrote the job
 chose, and repeats from run to run.
 """
@@ -17,17 +20,22 @@ from __future__ import annotations
 from typing import Literal
 
 from atoll.core.reveal import Reveal
-from atoll.operators.cost import Cost
+from atoll.operators.cost import Cost, Edge
 
-Implementation = Literal["ideal", "commit", "fixed"]
+Implementation = Literal["ideal", "commit", "relayed", "fixed"]
 
 SEED_BYTES = 32
+# Parties of one toss at most.
+MOST = 256
 
 # Per ordered pair of parties: the values are the randomness that everyone is meant to know.
 REVEALS: dict[str, tuple[Reveal, ...]] = {
-    "ideal": (Reveal("everyone", "coin-toss.ideal.seed", "seed", "32", "the public seed"),),
+    "ideal": (
+        Reveal("everyone", "everyone", "coin-toss.ideal.seed", "seed", "32", "the public seed"),
+    ),
     "commit": (
         Reveal(
+            "everyone",
             "everyone",
             "coin-toss.opening",
             "value",
@@ -35,14 +43,45 @@ REVEALS: dict[str, tuple[Reveal, ...]] = {
             "the sender's part of the public seed",
         ),
     ),
+    "relayed": (
+        Reveal(
+            "everyone",
+            "everyone",
+            "coin-toss.opening",
+            "value",
+            "32",
+            "the sender's part of the public seed",
+        ),
+        Reveal(
+            "everyone",
+            "everyone",
+            "coin-toss.openings",
+            "values",
+            "32 * parties",
+            "every party's part of the public seed",
+        ),
+    ),
     "fixed": (),
 }
 
-# Between two parties; every pair of parties costs the same.
+# Per ordered pair; ``first`` is 1 where the sender is the first party by name, else 0.
 COSTS: dict[str, Cost] = {
-    "ideal": Cost(rounds="0", guest_to_host="32", host_to_guest="0", messages="1"),
-    "commit": Cost(rounds="2", guest_to_host="128", host_to_guest="128", messages="4"),
-    "fixed": Cost(rounds="0", guest_to_host="0", host_to_guest="0", messages="0"),
+    "ideal": Cost("0", (Edge("everyone", "everyone", "32 * first", "first"),)),
+    "commit": Cost("2", (Edge("everyone", "everyone", "128", "2"),)),
+    # ``hub`` is 1 where the sender is the hub, ``leaf`` where the receiver is; ``names`` are
+    # the bytes of all parties' names, and one each.
+    "relayed": Cost(
+        "2",
+        (
+            Edge(
+                "everyone",
+                "everyone",
+                "128 * leaf + (136 * parties + 2 * names) * hub",
+                "2 * (hub + leaf)",
+            ),
+        ),
+    ),
+    "fixed": Cost("0", ()),
 }
 
 

@@ -7,14 +7,21 @@ from atoll.core.errors import UserError
 from atoll.operators.coin_toss import fixed, ideal
 from atoll.operators.coin_toss.api import Implementation
 from atoll.operators.coin_toss.commit import party as commit
+from atoll.operators.coin_toss.relayed import party as relayed
+from atoll.operators.setting import Setting
 
 
-def choose(parties: int, number: int | None = None) -> Implementation:
-    """Return the implementation for so many parties and the job's seed. Reveals: nothing.
+def choose(
+    setting: Setting, number: int | None = None, *, hub: str | None = None
+) -> Implementation:
+    """Return the implementation for these parties and the job's seed. Reveals: nothing.
 
-    Commit and reveal, unless the job fixes the seed by a ``number``.
+    Commit and reveal, through the ``hub`` where there is one, unless the job fixes the seed by a
+    ``number``.
     """
-    return "commit" if number is None else "fixed"
+    if number is not None:
+        return "fixed"
+    return "commit" if hub is None else "relayed"
 
 
 def run(party: Party, implementation: str = "commit", number: int | None = None) -> bytes:
@@ -22,7 +29,8 @@ def run(party: Party, implementation: str = "commit", number: int | None = None)
 
     ``number`` is for ``fixed``, which sends nothing. Reveals: the seed, to all parties.
     Errors: ATL-TOS-001 a value that was not committed to, ATL-TOS-002 parties saw different
-    commitments, ATL-TOS-003 unknown implementation, or one that does not fit ``number``.
+    commitments, ATL-TOS-003 unknown implementation, or one that does not fit ``number``,
+    ATL-TOS-004 a hub passed on something else.
     """
     if (implementation == "fixed") != (number is not None):
         raise UserError("ATL-TOS-003", "a seed is fixed if and only if the job has a number for it")
@@ -31,6 +39,8 @@ def run(party: Party, implementation: str = "commit", number: int | None = None)
             return fixed.run(number)
         case "commit":
             return commit.run(party)
+        case "relayed":
+            return relayed.run(party)
         case "ideal":
             return ideal.run(party)
     raise UserError("ATL-TOS-003", "the coin toss has no such implementation")

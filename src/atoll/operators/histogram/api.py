@@ -23,7 +23,7 @@ import numpy as np
 import numpy.typing as npt
 
 from atoll.core.reveal import Reveal
-from atoll.operators.cost import Cost
+from atoll.operators.cost import Cost, Edge
 
 Implementation = Literal["ideal", "elgamal"]
 Sums = tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]
@@ -116,6 +116,7 @@ class HistogramHost(Protocol):
 
 
 _COUNTS = Reveal(
+    "host",
     "guest",
     "histogram.counts",
     "counts",
@@ -127,10 +128,11 @@ _COUNTS = Reveal(
 # replies; ``replied_nodes`` counts their nodes.
 REVEALS: dict[str, tuple[Reveal, ...]] = {
     "ideal": (
-        Reveal("host", "histogram.ideal.rows", "g", "rows", "every g, in the clear"),
-        Reveal("host", "histogram.ideal.rows", "h", "rows", "every h, in the clear"),
+        Reveal("guest", "host", "histogram.ideal.rows", "g", "rows", "every g, in the clear"),
+        Reveal("guest", "host", "histogram.ideal.rows", "h", "rows", "every h, in the clear"),
         _COUNTS,
         Reveal(
+            "host",
             "guest",
             "histogram.ideal.cells",
             "g",
@@ -138,6 +140,7 @@ REVEALS: dict[str, tuple[Reveal, ...]] = {
             "the left sum of g of each cut that the host sends",
         ),
         Reveal(
+            "host",
             "guest",
             "histogram.ideal.cells",
             "h",
@@ -148,6 +151,7 @@ REVEALS: dict[str, tuple[Reveal, ...]] = {
     "elgamal": (
         _COUNTS,
         Reveal(
+            "host",
             "guest",
             "histogram.elgamal.cells",
             "cells",
@@ -157,19 +161,22 @@ REVEALS: dict[str, tuple[Reveal, ...]] = {
     ),
 }
 
-# With one host. ``replies`` counts calls; ``row_messages`` are the chunks of 2¹⁴ rows of all trees,
-# ``cell_messages`` those of 2¹⁴ cells of all replies.
+# With each host. ``replies`` counts calls; ``row_messages`` are the chunks of 2¹⁴ rows of all
+# trees, ``cell_messages`` those of 2¹⁴ cells of all replies.
+_REPLIES = "replies + cell_messages"
 COSTS: dict[str, Cost] = {
     "ideal": Cost(
-        rounds="replies",
-        guest_to_host="8 * rows",
-        host_to_guest="16 * sum(cells) + 4 * replied_nodes",
-        messages="row_messages + replies + cell_messages",
+        "replies",
+        (
+            Edge("guest", "host", "8 * rows", "row_messages"),
+            Edge("host", "guest", "16 * sum(cells) + 4 * replied_nodes", _REPLIES),
+        ),
     ),
     "elgamal": Cost(
-        rounds="replies",
-        guest_to_host="192 * rows + 160",
-        host_to_guest="192 * sum(cells) + 4 * replied_nodes",
-        messages="1 + row_messages + replies + cell_messages",
+        "replies",
+        (
+            Edge("guest", "host", "192 * rows + 160", "1 + row_messages"),
+            Edge("host", "guest", "192 * sum(cells) + 4 * replied_nodes", _REPLIES),
+        ),
     ),
 }

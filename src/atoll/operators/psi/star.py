@@ -25,7 +25,9 @@ from atoll.core.errors import PeerError, UserError
 from atoll.core.message import Message, integer
 from atoll.core.names import Role
 from atoll.core.reveal import Reveal
+from atoll.operators.cost import Cost, Edge
 from atoll.operators.psi.api import CHUNK_ROWS_MOST, PsiParameters, PsiResult
+from atoll.operators.psi.api import cost as pair_cost
 from atoll.operators.psi.api import reveals as pair_reveals
 from atoll.operators.psi.ecdh.core import Core, bitmaps, take_bitmaps
 from atoll.operators.psi.ecdh.messages import Links
@@ -61,13 +63,33 @@ def reveals(parameters: PsiParameters) -> tuple[Reveal, ...]:
     own = "which of the own ids are in common"
     found = [
         *pair_reveals(counted),
-        Reveal("guest", "psi.ecdh.links", "positions", "count", own + " with this single host"),
-        Reveal("host", "psi.star.joint", "count", "1", "how many ids all parties have in common"),
+        Reveal(
+            "host", "guest", "psi.ecdh.links", "positions", "count", own + " with this single host"
+        ),
+        Reveal(
+            "guest",
+            "host",
+            "psi.star.joint",
+            "count",
+            "1",
+            "how many ids all parties have in common",
+        ),
     ]
     if parameters.receivers == "both":
         size = "ceil_div(rows_host, 8)"
-        found.append(Reveal("host", "psi.ecdh.bitmap", "bits", size, own + " to all parties"))
+        found.append(
+            Reveal("guest", "host", "psi.ecdh.bitmap", "bits", size, own + " to all parties")
+        )
     return tuple(found)
+
+
+def cost(parameters: PsiParameters) -> Cost:
+    """Return the declared cost between the guest and each host, in the sizes of ``psi.cost``."""
+    pair = pair_cost(parameters.model_copy(update={"receivers": "none"}))
+    links = Edge("host", "guest", "4 * count", f"max(1, ceil_div(count, {CHUNK_ROWS_MOST}))")
+    told = int(parameters.receivers == "both")
+    joint = Edge("guest", "host", f"{told} * ceil_div(rows_host, 8)", f"{1 + told}")
+    return Cost(pair.rounds, (*pair.edges, links, joint))
 
 
 def check(parameters: PsiParameters) -> None:

@@ -2,11 +2,13 @@
 
 from atoll.learning.vertical.boosting.api import (
     COST,
+    RATE,
     REVEALS,
     BoostingInputs,
     TrainingHistory,
     TrainingResult,
     TreeRecord,
+    exposure,
     one_class,
     reveals,
 )
@@ -17,6 +19,7 @@ from atoll.learning.vertical.boosting.warnings import plan_warnings
 
 __all__ = [
     "COST",
+    "RATE",
     "REVEALS",
     "BoostingInputs",
     "BoostingParameters",
@@ -24,6 +27,7 @@ __all__ = [
     "TrainingResult",
     "TreeRecord",
     "check_plan",
+    "exposure",
     "one_class",
     "plan_warnings",
     "predict",
