@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -14,6 +15,7 @@ import pyarrow as pa
 import pytest
 
 from atoll.channel.faulty import Fault
+from atoll.cli.plan_text import plan_lines
 from atoll.components import plugins
 from atoll.components.api import Component
 from atoll.components.catalogue import CATALOGUE
@@ -198,6 +200,10 @@ def test_whoever_has_no_table_is_asked_for_none(mean: Component) -> None:
     assert plan.peers_of(COIN_STEP, "client-3") == {"hub"}
     assert plan.quorum == {"mean": {"client": 6}}
     assert plan.owners["rows.table"] == CLIENTS
+    shown = "\n".join(plan_lines(plan))
+    assert "mean goes on while at least 6 client stay" in shown
+    assert re.search(r"^rows +client-0, client-1", shown, flags=re.MULTILINE)
+    assert re.search(r"^mean +all +mean.plain", shown, flags=re.MULTILINE)
 
 
 def star_of(centre: Role) -> tuple[str, ...]:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from pydantic import JsonValue
 
 from atoll.cli.lines import clean
 from atoll.cli.talk import amount, table
-from atoll.core.names import roles_text
+from atoll.core.names import Role, roles_text
 from atoll.flow.estimating import estimated_seconds, estimated_total
 from atoll.jobs.plan import Plan
 
@@ -52,10 +52,11 @@ def _tables(plan: Plan) -> list[str]:
 
 def _steps(plan: Plan) -> list[str]:
     seconds = estimated_seconds(plan)
-    rows = [("step", "how", "trust", "about", "time")]
+    rows = [("step", "who", "how", "trust", "about", "time")]
     rows += [
         (
             step,
+            _who(plan, step),
             plan.implementations[step],
             plan.trust_models[step],
             amount(plan.estimated_bytes[step]),
@@ -64,12 +65,35 @@ def _steps(plan: Plan) -> list[str]:
         for step in plan.trust_models
     ]
     whole = amount(sum(plan.estimated_bytes.values()))
-    rows.append(("total", "", "", whole, f"{estimated_total(plan):.1f} s"))
+    rows.append(("total", "", "", "", whole, f"{estimated_total(plan):.1f} s"))
     lines = table(rows).split("\n")
     for step in plan.trust_models:
         lines += _parameters(plan, step)
-    lines += [f"  {output} stays with {', '.join(who)}" for output, who in plan.owners.items()]
+    lines += [f"  {output} stays with {_named(who)}" for output, who in plan.owners.items()]
+    lines += [
+        f"  {step} goes on while at least {least} {role} {'stays' if least == 1 else 'stay'}"
+        for step, roles in plan.quorum.items()
+        for role, least in roles.items()
+        if least
+    ]
     return lines
+
+
+def _who(plan: Plan, step: str) -> str:
+    """Return who takes part in a step: all, the parties, or how many of each role."""
+    seats = plan.seats_of(step)
+    alone = {role: [seat.party for seat in seats if seat.role == role] for role in Role}
+    if len(seats) > _SHOWN:
+        return ", ".join(f"{len(held)} {role.value}" for role, held in alone.items() if held)
+    if len(seats) > len({seat.party for seat in seats}):
+        return ", ".join(f"{seat.party} ({seat.role.value})" for seat in seats)
+    parties = plan.parties_of(step)
+    return "all" if parties == plan.job.parties.keys() else ", ".join(sorted(parties))
+
+
+def _named(parties: Sequence[str]) -> str:
+    more = f" and {len(parties) - _SHOWN} more" if len(parties) > _SHOWN else ""
+    return f"{', '.join(parties[:_SHOWN])}{more}"
 
 
 def _parameters(plan: Plan, step: str) -> list[str]:
