@@ -99,7 +99,8 @@ def _bytes(finished: Finished) -> dict[str, dict[str, int]]:
 def learned(finished: Finished, teller: str, learner: str) -> list[dict[str, Any]]:
     """Return what ``learner`` was told, from the ledger of the party that told it."""
     return [
-        {key: line[key] for key in ("step", "sender", "message", "field", "elements", "what")}
+        {"sender": teller}
+        | {key: line[key] for key in ("step", "message", "field", "elements", "what")}
         for line in _json(finished.outputs(teller) / "reveals.json")
         if line["receiver"] == learner
     ]
