@@ -63,6 +63,11 @@ def known(kind: str) -> bool:
     return kind in KINDS or kind in GENERAL or _OWN.fullmatch(kind) is not None
 
 
+def is_own(kind: str, models: Kinds = MODELS) -> bool:
+    """Tell whether a kind is a component's own: stored as one letter, then bytes or JSON."""
+    return kind not in models and kind not in KINDS and _OWN.fullmatch(kind) is not None
+
+
 def holds(kind: str, value: Any, models: Kinds = MODELS) -> bool:
     """Tell whether a value is one of this kind."""
     if kind in GENERAL:

@@ -8,8 +8,8 @@ from typing import Literal
 from fastapi import Response
 from fastapi.responses import FileResponse, StreamingResponse
 
+from atoll.components.kinds import is_own
 from atoll.flow.api.services import Content
-from atoll.flow.work.artifacts import is_own
 from atoll.jobs.errors import DeniedError
 
 Form = Literal["csv", "parquet", "arrow"]

@@ -262,11 +262,6 @@ def _write_own(value: Any, path: Path) -> None:
         path.write_bytes(b"j" + _json_bytes(value))
 
 
-def is_own(kind: str, kinds: Kinds = KINDS) -> bool:
-    """Tell whether a kind is a component's own, stored as one letter and then bytes or JSON."""
-    return kind not in CODECS and kind not in kinds and _OWN_KIND.fullmatch(kind) is not None
-
-
 def _read_own(data: Any) -> Any:
     form, rest = data.slice(0, 1).to_pybytes(), data.slice(1)
     match form:
