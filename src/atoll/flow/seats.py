@@ -14,7 +14,7 @@ from atoll.core.errors import AtollError, InternalError, NetworkError
 from atoll.core.names import Role, Scope, party_of
 
 T = TypeVar("T")
-_LOOK_SECONDS = 0.02
+_LOOK_SECONDS = 0.01
 
 
 class SeatTransport:
@@ -64,11 +64,10 @@ class SeatTransport:
             # They come by several ways, so that no one wait hears of all of them.
             for peer in peers:
                 try:
-                    return peer, self.receive(peer, scope, tag, 0.0)
+                    return peer, self.receive(peer, scope, tag, min(_LOOK_SECONDS, timeout))
                 except NetworkError as error:
                     if error.code != "ATL-NET-002" or time.monotonic() >= until:
                         raise
-            time.sleep(_LOOK_SECONDS)
 
     def _tag(self, sender: str, receiver: str, tag: str) -> str:
         if ":" not in sender + receiver:

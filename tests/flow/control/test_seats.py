@@ -24,7 +24,9 @@ def world_of(seats: Mapping[str, tuple[str, ...]], quorum: Mapping[str, dict[str
     def seated(
         job: Job, tables: Mapping[str, Mapping[str, TableFacts]], keys: Mapping[str, str]
     ) -> Plan:
-        changes = {"seats": dict(seats), "quorum": dict(quorum)}
+        # Nobody talks in the step "last", as its quorum of none says where it has one.
+        silent = {"last": ()} if "last" in quorum else {}
+        changes = {"seats": dict(seats), "quorum": dict(quorum), "edges": silent}
         return build(job, tables, keys).model_copy(update=changes)
 
     world = World(3)
@@ -43,11 +45,11 @@ def faults(world: World) -> list[Any]:
     return [fault for node in world.nodes.values() for fault in node.record.faults]
 
 
-def mean(node: Node, state: TaskState | None, code: str | None = None) -> None:
+def mean(node: Node, state: TaskState | None, code: str | None = None, step: str = "mean") -> None:
     """Have a node's task of the step end so (None: go on running); all others end well."""
 
     def task(command: control.StartTask) -> control.TaskReported | None:
-        if command.step != "mean":
+        if command.step != step:
             return control.TaskReported(command.step, command.attempt, "success", node.now)
         if state is None:
             return None
@@ -149,6 +151,18 @@ def test_a_party_that_dropped_out_is_not_waited_for_where_nobody_needs_it() -> N
     assert world["post"].end == ("failed", "ATL-TAB-002", "post")
     assert "last" not in [step for step, _ in world["post"].started()]
     assert not faults(world)
+
+
+@pytest.mark.parametrize("party", ["bank", "shop"])
+def test_whoever_stayed_and_then_fails_alone_has_failed(party: str) -> None:
+    """That nobody waits for those left behind lets off nobody else."""
+    graph = {**GRAPH, "last": ["mean"]}
+    quorum = {"mean": {"host": 1}, "last": {"guest": 0, "host": 0}}
+    world = world_of({"read": ALL, "mean": ALL, "last": ALL}, quorum)
+    mean(world["post"], "failed", "ATL-TAB-002")
+    mean(world[party], "failed", "ATL-WRK-005", step="last")
+    submitted(world, graph)
+    assert world["bank"].end == world["shop"].end == ("failed", "ATL-WRK-005", party)
 
 
 def test_a_party_that_dropped_out_and_is_needed_ends_the_job() -> None:

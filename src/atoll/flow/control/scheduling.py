@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from atoll.flow.control.admission import going
-from atoll.flow.control.codes import LOST_TOO_OFTEN, PEER_FAILED
+from atoll.flow.control.codes import DROPPED_OUT, LOST_TOO_OFTEN, PEER_FAILED
 from atoll.flow.control.facts import BROKEN, DONE, End, StepCommand, TaskFact
 from atoll.flow.control.parsing import told_phase
 from atoll.flow.control.record import JobRecord
@@ -12,6 +12,9 @@ from atoll.flow.control.rules import LOST_LIMIT, STEP_RULES, may_retry, ready_st
 from atoll.flow.control.staying import broken as broken_of
 from atoll.flow.control.staying import holds_without, is_done, parties_of, tasks_of
 from atoll.flow.control.turn import Turn
+
+# What follows from another's fault, or from an earlier step: it is named where nothing else is.
+_ECHOES = frozenset({PEER_FAILED, DROPPED_OUT})
 
 
 def done_steps(record: JobRecord) -> frozenset[str]:
@@ -113,7 +116,7 @@ def _again_failed(turn: Turn, step: str, failed: dict[str, TaskFact]) -> None:
 
 def _give_up(turn: Turn, step: str, failed: dict[str, TaskFact]) -> None:
     # That a peer failed is what the others saw; why it did is what counts.
-    party = min(failed, key=lambda name: (failed[name].code == PEER_FAILED, name))
+    party = min(failed, key=lambda name: (failed[name].code in _ECHOES, name))
     task = failed[party]
     phase = f"{step}: {task.phase}" if task.phase else step
     verdict(turn, End("failed", task.code, party, told_phase(phase)))

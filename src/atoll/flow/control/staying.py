@@ -24,11 +24,41 @@ def holds_without(record: JobRecord, step: str, left: Collection[str]) -> bool:
     quorum = {} if plan is None else plan.quorum.get(step, {})
     if plan is None or not quorum:
         return False
+    if plan.edges.get(step) == () and not all(_left_above(record, step, at) for at in taking):
+        return False
     seats = plan.seats_of(step)
     if any(seat.party in taking and seat.role.value not in quorum for seat in seats):
         return False
     stay = [seat.role.value for seat in seats if seat.party not in taking]
     return bool(stay) and all(stay.count(role) >= least for role, least in quorum.items())
+
+
+def _left_above(record: JobRecord, step: str, party: str) -> bool:
+    """Tell whether a party was left behind in a step above, or will have been.
+
+    Where nobody talks nobody is waited for in vain, but only who has no input is let off: whoever
+    has one and fails has failed.
+    """
+    waiting = list(record.proposal.upstream.get(step, ()))
+    seen = set(waiting)
+    while waiting:
+        before = waiting.pop()
+        if _undone(record, before, party) and holds_without(record, before, {party}):
+            return True
+        more = record.proposal.upstream.get(before, frozenset()) - seen
+        seen |= more
+        waiting += more
+    return False
+
+
+def _undone(record: JobRecord, step: str, party: str) -> bool:
+    """Tell whether a party that takes part in a step has not said that it succeeded there."""
+    command, facts = record.lead.commands.get(step), record.facts.get(party)
+    task = None if facts is None else facts.tasks.get(step)
+    if party not in parties_of(record, step):
+        return False
+    right = command is not None and task is not None and task.attempt == command.attempt
+    return not (right and task is not None and task.state in DONE)
 
 
 def tasks_of(record: JobRecord, step: str) -> dict[str, TaskFact]:
@@ -74,17 +104,12 @@ def expendable(record: JobRecord, party: str) -> bool:
     """Tell whether the run can go on without a party: in each step that it has not done yet."""
     if party == record.initiator or record.plan is None:
         return False
-    facts = record.facts.get(party)
     lost = record.gone | {party}
-    for step in record.proposal.steps:
-        command = record.lead.commands.get(step)
-        task = None if facts is None else facts.tasks.get(step)
-        done = command is not None and task is not None and task.attempt == command.attempt
-        if done and task is not None and task.state in DONE:
-            continue
-        if not holds_without(record, step, lost):
-            return False
-    return True
+    return all(
+        holds_without(record, step, lost)
+        for step in record.proposal.steps
+        if _undone(record, step, party)
+    )
 
 
 def dropped_out(record: JobRecord, step: str) -> bool:
