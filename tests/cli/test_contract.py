@@ -94,6 +94,7 @@ def test_tables(node: Site, check: Check, tmp_path: Path) -> None:
 def test_models_partners_and_components(node: Site, check: Check, tmp_path: Path) -> None:
     check("model list")
     check("model show", "credit:1")
+    check("model card", "credit:1")
     check("model stage", "credit:1", "archived")
     check("model publish", "credit:1")
     check("model bind", "credit:1", "score")

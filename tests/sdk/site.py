@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from atoll.core import codec
+from atoll.core.report import KeyValuePanel, Report
 from atoll.flow.access import Access, AccessSettings, Passwords
 from atoll.flow.api.app import create_app
 from atoll.flow.api.server import Server
@@ -333,6 +334,11 @@ class Models:
         if (model, version) != ("credit", 1):
             raise NotFoundError("ATL-REG-001", "there is no such model", place=model)
         return self.model
+
+    def card(self, model: str, version: int) -> Any:
+        self.get(model, version)
+        panel = KeyValuePanel(title="Model", values={"kind": "boosting.model", "columns": 3})
+        return Report(title=f"{model}:{version}", panels=(panel,)).model_dump(mode="json")
 
     def stage(self, model: str, version: int, stage: str) -> Any:
         self.model["stage"] = stage

@@ -71,6 +71,25 @@ def show(session: Session, model: str) -> None:
 
 @command.command()
 @_model
+@click.option(
+    "--html",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="draw it on a page that loads nothing",
+)
+@connected
+def card(session: Session, model: str, html: Path | None) -> None:
+    """Show what this party's part of MODEL holds: size, columns, importance."""
+    found = session.client.models.card(*_split(model))
+    if html is not None:
+        from atoll.board.export import write_html
+
+        write_html([found], html)
+        session.say(f"drawn: {html}")
+    session.show(found, str(html) if html is not None else lines.report(found))
+
+
+@command.command()
+@_model
 @click.argument("stage", type=click.Choice(_STAGES))
 @keyed
 @connected

@@ -236,6 +236,7 @@ COMMANDS: Mapping[str, Any] = {
     "login": LoggedIn,
     "logout": Done,
     "model bind": views.ServiceView,
+    "model card": Report,
     "model export": Saved,
     "model import": views.ModelView,
     "model list": views.ModelPage,

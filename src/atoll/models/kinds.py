@@ -92,8 +92,12 @@ class ModelKind:
     def read(self, data: bytes) -> Any:
         """Return the part of some bytes. Errors: ATL-MOD-001 too large, those of ``decode``."""
         if len(data) > self.most_bytes:
-            raise UserError("ATL-MOD-001", f"a part of kind {self.name!r} is too large")
+            raise self.too_large()
         return self.decode(data)
+
+    def too_large(self) -> UserError:
+        """Return the refusal of a part that has more than ``most_bytes``."""
+        return UserError("ATL-MOD-001", f"a part of kind {self.name!r} is too large")
 
 
 Kinds = Mapping[str, ModelKind]

@@ -87,6 +87,7 @@ class Models(Resource):
     list = method(models.listing)
     all = every(models.listing)
     get = method(models.show)
+    card = method(models.card)
     stage = method(models.stage)
     bind = method(models.bind)
     import_ = method(models.import_)

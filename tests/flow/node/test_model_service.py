@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -13,16 +13,19 @@ from atoll.channel.identity import Identity, export_ca, init_party, load_party, 
 from atoll.components.catalogue import CATALOGUE
 from atoll.components.references import ModelRef
 from atoll.core.errors import AtollError, PeerError, UserError
+from atoll.core.report import KeyValuePanel, Report
+from atoll.flow.node.models.card import card
 from atoll.flow.node.models.predicting import Trained, predict_job
 from atoll.flow.node.models.renaming import renamed_job
 from atoll.flow.node.models.service import ModelService
 from atoll.flow.planning import schemas
-from atoll.flow.store import ArtifactRow, Artifacts, Database, JobRow, Jobs
+from atoll.flow.store import ArtifactRow, Artifacts, Database, JobRow, Jobs, Models
 from atoll.flow.store.files import ArtifactFiles
 from atoll.jobs.definition import Job
 from atoll.jobs.errors import ConflictError, NotFoundError
 from atoll.jobs.validation import validate
 from atoll.models.boosting import GuestPart, HostPart, part_from_bytes, part_to_bytes
+from atoll.models.boosting.kind import BOOSTING_MODEL, importance_panel
 from atoll.models.boosting.part import Split, Tree
 
 JOB = "20261122000000-0123abcd"
@@ -123,6 +126,7 @@ def make_part(
     data: bytes,
     attempt: int,
     *,
+    job: str = JOB,
     step: str = "train",
     name: str = "model",
     kind: str = KIND,
@@ -130,7 +134,7 @@ def make_part(
     """Write down what an attempt made, as a node does before the job's end."""
     stored = node.files.put(data)
     artifact = ArtifactRow(
-        job=JOB,
+        job=job,
         step=step,
         attempt=attempt,
         name=name,
@@ -205,6 +209,42 @@ def test_a_model_that_a_node_had_no_time_to_record_is_recorded_at_its_start(bank
         page = models.list(stage=None, limit=10, after=None)
         assert sorted((row["id"], row["version"]) for row in page.rows) == [(MODEL, 1), (MODEL, 2)]
         assert models.get(MODEL, 2)["lineage"]["attempt"] == 1
+
+
+def test_a_model_that_a_job_took_from_the_registry_is_not_registered_again(bank: Node) -> None:
+    graph = bank.models.predict_job(MODEL, 1, TABLES)
+    job = "20261122000001-0123abcd"
+    row = replace(Jobs(bank.database).get(JOB), id=job, job=graph.canonical(), plan={"tables": {}})
+    Jobs(bank.database).create(row, ("bank", "shop"))
+    (brought,) = (name for name, step in graph.steps.items() if step.component == "model")
+    make_part(bank, part_to_bytes(GUEST), 0, job=job, step=brought)
+    assert list(bank.models.record(job)) == []
+    started = ModelService(
+        bank.database, bank.files, lambda: bank.identity, bank.folder / "incoming"
+    )
+    assert [row["id"] for row in started.list(stage=None, limit=10, after=None).rows] == [MODEL]
+
+
+def test_a_card_shows_what_the_kind_of_a_model_has_to_show(bank: Node) -> None:
+    found = Report.model_validate(bank.models.card(MODEL, 1))
+    facts, importance = found.panels
+    assert isinstance(facts, KeyValuePanel)
+    assert facts.values["kind"] == KIND
+    assert facts.values["columns"] == 1
+    assert importance == importance_panel(GUEST)
+    with pytest.raises(NotFoundError, match="ATL-REG-001"):
+        bank.models.card(MODEL, 2)
+
+
+def test_a_card_of_a_kind_that_is_not_known_or_a_part_too_large_is_refused(bank: Node) -> None:
+    make_part(bank, b"b\0", 0, step="split", kind="own.model")
+    bank.models.record(JOB)
+    with pytest.raises(UserError, match="ATL-MOD-005"):
+        bank.models.card(f"{JOB}.split", 1)
+    row = Models(bank.database).find(MODEL, 1)
+    assert row is not None
+    with pytest.raises(UserError, match="ATL-MOD-001"):
+        card(row, replace(BOOSTING_MODEL, most_bytes=3), bank.files)
 
 
 def test_stages_services_and_the_way_back(bank: Node) -> None:

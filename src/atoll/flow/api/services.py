@@ -223,6 +223,10 @@ class ModelService(Protocol):
         """Return a model version: ``views.ModelView``."""
         ...
 
+    def card(self, model: str, version: int) -> Shown:
+        """Return what a person is shown of this party's part (``core.report``)."""
+        ...
+
     def stage(self, model: str, version: int, stage: str) -> Shown:
         """Make a version a candidate, published or archived: ``views.ModelView``."""
         ...

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from atoll.flow.api import views
+from atoll.sdk.results import Report
 from atoll.sdk.wire import Call, Request, get, path, post
 
 
@@ -19,6 +20,11 @@ def listing(
 def show(model: str, version: int) -> Call[views.ModelView]:
     """Read a model version."""
     return get(views.ModelView, "models", model, version)
+
+
+def card(model: str, version: int) -> Call[Report]:
+    """Read what a person is shown of this party's part."""
+    return get(Report, "models", model, version, "card")
 
 
 def stage(model: str, version: int, stage: str, *, key: str | None = None) -> Call[views.ModelView]:

@@ -44,6 +44,12 @@ def get(services: At, id: ModelId, version: ModelVersion) -> views.ModelView:
     return shape(views.ModelView, services.models.get(id, version))
 
 
+@ROUTES.get("/models/{id}/{version}/card", may="report.read")
+def card(services: At, id: ModelId, version: ModelVersion) -> views.JsonObject:
+    """Return what a person is shown of this party's part: typed panels."""
+    return shape(views.JsonObject, services.models.card(id, version))
+
+
 @ROUTES.post("/models/{id}/{version}/stage", may="model.publish")
 def stage(
     services: At,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from atoll.components.api import Catalogue
+from atoll.components.fitted import reference_of
 from atoll.core import codec
 from atoll.core.errors import UserError
 from atoll.flow.node.models.fitted import FittedFacts, with_fitted
@@ -51,6 +52,20 @@ def model_row(
         parameters_digest=None if parameters is None else codec.digest(parameters),
         lineage=with_fitted(lineage, _fitted(job, artifact.step, made, catalogue)),
         created=artifact.created,
+    )
+
+
+def referring(job: JobRow, party: str) -> frozenset[str]:
+    """Return the steps that bring in what a party's registry holds already."""
+    try:
+        graph = parse_job(job.job)
+    except UserError:
+        return frozenset()
+    filled = (job.plan or {}).get("parameters", {})
+    return frozenset(
+        name
+        for name, step in graph.steps.items()
+        if reference_of(step, filled.get(name, step.parameters), party) is not None
     )
 
 

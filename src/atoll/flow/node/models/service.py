@@ -18,11 +18,13 @@ from atoll.components.api import Catalogue
 from atoll.components.catalogue import CATALOGUE
 from atoll.components.kinds import declared
 from atoll.components.references import ModelRef
+from atoll.components.registered import unknown_kind
 from atoll.core import codec
 from atoll.core.names import Role
 from atoll.flow.api.services import Page
 from atoll.flow.node.data.staging import receive, sweep
 from atoll.flow.node.models.archive import Manifest, PartFacts, copy_parts, open_archive, pieces
+from atoll.flow.node.models.card import card
 from atoll.flow.node.models.fitted import FittedFacts, fitted_of, with_fitted
 from atoll.flow.node.models.predicting import Trained, predict_job
 from atoll.flow.node.models.recording import (
@@ -31,6 +33,7 @@ from atoll.flow.node.models.recording import (
     PUBLISHED,
     Outputs,
     model_row,
+    referring,
 )
 from atoll.flow.node.models.renaming import checked, renamed_job, renamed_part
 from atoll.flow.store import (
@@ -98,24 +101,22 @@ class ModelService:
         row = self._jobs.get(job)
         found = every(lambda after: self._artifacts.list(job, after=after))
         newest = {(artifact.step, artifact.name): artifact for artifact in found}
-        models = [artifact for artifact in newest.values() if artifact.kind.endswith(MODEL)]
+        models = [made for made in newest.values() if made.kind.endswith(MODEL)]
+        brought = referring(row, self._identity().party) if models else frozenset()
+        models = [made for made in models if made.step not in brought]
         return [self._record(row, artifact, newest) for artifact in models]
 
     def _forgotten(self) -> Sequence[str]:
         """Return the jobs of which a model, perhaps an attempt's that counts no more, is not kept.
 
-        They ended when nobody could register it.
+        They ended when nobody could register it. What came from the registry is there already.
         """
         made, jobs = schema.artifacts, schema.jobs
         query = (
             select(made.c.job)
             .join(jobs, jobs.c.id == made.c.job)
             .where(made.c.kind.endswith(MODEL), jobs.c.state == "success")
-            .where(
-                ~exists().where(
-                    schema.models.c.job == made.c.job, schema.models.c.digest == made.c.digest
-                )
-            )
+            .where(~exists().where(schema.models.c.digest == made.c.digest))
             .distinct()
         )
         return self._database.read(lambda c: c.execute(query).scalars().all())
@@ -144,6 +145,17 @@ class ModelService:
     def get(self, model: str, version: int) -> Mapping[str, Any]:
         """Return a version. Errors: ATL-REG-001."""
         return _view(self._find(model, version))
+
+    def card(self, model: str, version: int) -> Mapping[str, Any]:
+        """Return what a version's kind shows of this party's part, as a report.
+
+        Errors: ATL-REG-001, ATL-MOD-005 a kind that is not known here, ATL-STO-021.
+        """
+        row = self._find(model, version)
+        kind = declared(self._catalogue()).get(row.kind)
+        if kind is None:
+            raise unknown_kind(row.kind)
+        return card(row, kind, self._files).model_dump(mode="json")
 
     def _find(self, model: str, version: int, connection: Connection | None = None) -> ModelRow:
         row = self._models.find(model, version, connection=connection)
