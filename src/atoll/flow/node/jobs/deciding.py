@@ -8,6 +8,7 @@ from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 from atoll.channel.identity import Identity
+from atoll.components.fitted import reference_of
 from atoll.components.toy import NAME as TOY
 from atoll.core import codec
 from atoll.core.errors import AtollError, UserError
@@ -57,7 +58,7 @@ class Decider:
 
     def decide(self, record: JobRecord, command: Decide) -> Make:
         """Decide by the policies and return the event that says so."""
-        if self._toys and made_up(command.plan):
+        if self._toys and made_up(command.plan, record.party):
             return self._approved(record, command)
         decision = self._policies.consider(
             record.id, command.plan, record.initiator, runs=self._runs
@@ -176,7 +177,7 @@ class Decider:
             signed = [f.approval for f in record.facts.values() if f.approval is not None]
             agreed = [Approval.decode(entry.document) for entry in signed]
             self._policies.ledger.accept(record.id, agreed)
-        elif record.plan is not None and not (self._toys and made_up(record.plan)):
+        elif record.plan is not None and not (self._toys and made_up(record.plan, record.party)):
             self._policies.begin(record.id, record.plan, step)
 
     def charge(
@@ -197,7 +198,13 @@ def _tables(told: Told) -> bytes:
     return codec.encode(sorted(facts, key=codec.digest))
 
 
-def made_up(plan: Plan) -> bool:
-    """Say whether every table of a plan is made up by the component ``toy``: nobody's data."""
-    used = {step for steps in plan.tables.values() for step in steps}
-    return bool(used) and all(plan.job.steps[step].component == TOY for step in used)
+def made_up(plan: Plan, party: str) -> bool:
+    """Say whether a plan uses nobody's data: each table is a ``toy``, and no model is a party's."""
+    job, used = plan.job, {step for steps in plan.tables.values() for step in steps}
+    return (
+        bool(used)
+        and all(job.steps[step].component == TOY for step in used)
+        and not any(
+            reference_of(step, plan.parameters[name], party) for name, step in job.steps.items()
+        )
+    )
