@@ -8,8 +8,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     tonic_prost_build::configure()
         .build_transport(false)
         .bytes(".atoll.wire.v1.Frame.body")
-        .bytes(".atoll.wire.v1.Letter.body")
-        .bytes(".atoll.wire.v1.Answer.body")
+        .bytes(".atoll.wire.v1.CallRequest.body")
+        .bytes(".atoll.wire.v1.CallResponse.body")
         .codec_path("crate::codec::EnvelopeCodec")
         .compile_fds(files)?;
     Ok(())

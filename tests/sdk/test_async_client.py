@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from atoll.jobs.errors import NotFoundError
-from atoll.sdk import AsyncClient, AsyncJob, Client, Job, async_resources, resources
+from atoll.sdk import AsyncClient, Client
 from tests.sdk.site import Site, make_job
 
 
@@ -24,10 +24,6 @@ def test_both_clients_offer_the_same() -> None:
         assert named == {name for name in vars(other) if not name.startswith("_")}
         asyncio.run(other.close())
     assert public(Client) == public(AsyncClient)
-    assert public(Job) == public(AsyncJob)
-    for name, kind in vars(resources).items():
-        if isinstance(kind, type) and issubclass(kind, resources.Resource):
-            assert public(kind) == public(getattr(async_resources, name)), name
 
 
 def test_a_job_from_submission_to_report(node: Site, tmp_path: Path) -> None:

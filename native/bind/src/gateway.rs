@@ -7,7 +7,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyMemoryView};
 use zeroize::Zeroizing;
 
-use crate::lend::{Lent, blocking, failure, seconds, view};
+use crate::borrowed::{Lent, blocking, failure, seconds, view};
 
 /// A node's one port towards its partners.
 #[pyclass(frozen, module = "atoll_native")]

@@ -1,11 +1,11 @@
 //! The only crate that knows Python: coarse calls over buffers, with the GIL released.
 
+mod borrowed;
 mod buffers;
 mod dh;
 mod elgamal;
 mod errors;
 mod gateway;
-mod lend;
 mod ristretto;
 mod wire;
 

@@ -7,7 +7,7 @@ use pyo3::types::{PyDict, PyMemoryView};
 use std::time::Instant;
 use zeroize::Zeroizing;
 
-use crate::lend::{Lent, blocking, failure, seconds, view};
+use crate::borrowed::{Lent, blocking, failure, seconds, view};
 
 type Scope = (String, String, u32);
 

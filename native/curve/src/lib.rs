@@ -6,6 +6,7 @@ pub mod elgamal;
 pub mod field;
 mod fixed_base;
 pub mod hash_to_curve;
+mod messages;
 mod montgomery;
 pub mod ristretto;
 mod scalar;

@@ -5,7 +5,7 @@
 use atoll_simd::{Kernel1, Kernel8, Lanes8, Target};
 use sha2::{Digest, Sha512};
 
-use crate::hash_to_curve::{Domain, Messages};
+use crate::messages::{Domain, Messages};
 
 /// Bytes of expansion for each message: two field elements of 48.
 pub(crate) const EXPANDED: usize = 96;

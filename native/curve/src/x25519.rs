@@ -4,7 +4,8 @@ use atoll_simd::{Pool, Target};
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
 use crate::field::{Field, FieldKernel, LaneMask, dispatch};
-use crate::hash_to_curve::{Domain, Messages, map_group};
+use crate::hash_to_curve::map_group;
+use crate::messages::{Domain, Messages};
 use crate::montgomery::{GROUP, TOGETHER, clamp, divide, ladder, on_curve};
 use crate::sha512::{EXPANDED, expand_all};
 

@@ -1,4 +1,4 @@
-//! Keeping a link: dialling with back-off, and giving a silent peer up.
+//! Keeping a connection: dialling with back-off, and giving a silent peer up.
 
 use http::Uri;
 use hyper::client::conn::http2::SendRequest;
@@ -13,17 +13,17 @@ use tokio_rustls::client::TlsStream;
 use tonic::Code;
 use tonic::body::Body;
 
+use crate::connector::{self, Connector, GatewayAccess, Way};
 use crate::error::{Kind, WireError};
 use crate::limits::ENVELOPE_BYTES;
-use crate::line::Line;
-use crate::link::Phase;
+use crate::metered::MeteredStream;
 use crate::name;
-use crate::proto::Knock;
+use crate::peer::Phase;
+use crate::proto::Attach;
 use crate::proto::wire_client::WireClient;
 use crate::session::{self, Connection};
-use crate::site::{self, Site, Through, Way};
 use crate::tls::{self, Tls};
-use crate::{local, word};
+use crate::{handshake, local};
 
 /// A gateway cuts a connection when its certificates expire; the worker knows none.
 pub const NEVER: Duration = Duration::from_secs(100 * 365 * 86_400);
@@ -36,7 +36,7 @@ enum Plan {
 
 /// When to dial next.
 struct Pace {
-    courtesy: Duration,
+    dial_delay: Duration,
     back_off: Duration,
     retry: Instant,
     up: bool,
@@ -45,40 +45,40 @@ struct Pace {
 impl Pace {
     fn failed(&mut self) {
         self.retry = Instant::now() + self.back_off;
-        self.back_off = (self.back_off * 2).min(site::BACK_OFF.1);
+        self.back_off = (self.back_off * 2).min(connector::BACK_OFF.1);
     }
 
     fn hurry(&mut self) {
-        self.courtesy = Duration::ZERO;
-        self.back_off = site::BACK_OFF.0;
+        self.dial_delay = Duration::ZERO;
+        self.back_off = connector::BACK_OFF.0;
         self.retry = self.retry.min(Instant::now() + self.back_off);
     }
 
     fn look(&mut self, up: bool) {
         if self.up && !up {
-            self.back_off = site::BACK_OFF.0;
-            self.retry = Instant::now() + self.courtesy;
+            self.back_off = connector::BACK_OFF.0;
+            self.retry = Instant::now() + self.dial_delay;
         }
         self.up = up;
     }
 }
 
-/// Keeps the link to one peer until nothing more can come of it.
-pub async fn keep(site: Arc<Site>, link: usize) {
+/// Keeps the connection to one peer until nothing more can come of it.
+pub async fn keep(connector: Arc<Connector>, index: usize) {
     let (changed, peer) = {
-        let state = site.shared.lock();
-        let link = &state.links[link];
-        (link.changed.clone(), link.name.clone())
+        let state = connector.shared.lock();
+        let peer = &state.peers[index];
+        (peer.changed.clone(), peer.name.clone())
     };
-    let courtesy = site.courtesy(&peer);
+    let dial_delay = connector.dial_delay(&peer);
     let mut pace = Pace {
-        courtesy,
-        back_off: site::BACK_OFF.0,
-        retry: Instant::now() + courtesy,
+        dial_delay,
+        back_off: connector::BACK_OFF.0,
+        retry: Instant::now() + dial_delay,
         up: false,
     };
     loop {
-        match plan(&site, link, site.dials(link), &mut pace) {
+        match plan(&connector, index, connector.dials(index), &mut pace) {
             Plan::Done => return,
             Plan::Wait(until) => {
                 tokio::select! {
@@ -87,10 +87,10 @@ pub async fn keep(site: Arc<Site>, link: usize) {
                 }
             }
             Plan::Dial(until) => {
-                let attempt = dial(&site, link, &peer);
+                let attempt = dial(&connector, index, &peer);
                 match tokio::time::timeout_at(until.into(), attempt).await {
                     Ok(Ok(())) => {}
-                    Ok(Err(kind)) => missed(&site, link, kind),
+                    Ok(Err(kind)) => missed(&connector, index, kind),
                     Err(_) => {}
                 }
                 pace.failed();
@@ -99,36 +99,36 @@ pub async fn keep(site: Arc<Site>, link: usize) {
     }
 }
 
-fn plan(site: &Site, index: usize, dials: bool, pace: &mut Pace) -> Plan {
-    let limits = &site.shared.limits;
-    let mut state = site.shared.lock();
+fn plan(connector: &Connector, index: usize, dials: bool, pace: &mut Pace) -> Plan {
+    let limits = &connector.shared.limits;
+    let mut state = connector.shared.lock();
     let parted = state.parted;
-    let link = &mut state.links[index];
-    if parted && !link.owes_parting() {
+    let peer = &mut state.peers[index];
+    if parted && !peer.owes_parting() {
         return Plan::Done;
     }
     if parted {
-        // The last word has little time: no courtesy, and no long pauses.
+        // The last word has little time: no delay, and no long pauses.
         pace.hurry();
     }
-    let (limit, kind) = match link.phase {
+    let (limit, kind) = match peer.phase {
         Phase::Waiting => (limits.connect, Kind::Unreachable),
         Phase::Met => (limits.silence, Kind::PeerLost),
         Phase::Left | Phase::Failed(_) => return Plan::Done,
     };
-    pace.look(link.session.as_ref().is_some_and(|session| session.greeted));
+    pace.look(peer.session.as_ref().is_some_and(|session| session.greeted));
     let now = Instant::now();
-    let lost = link.heard + limit;
+    let lost = peer.heard + limit;
     if now >= lost {
-        let mut error = WireError::new(kind).of(&link.name);
-        if let Some(cause) = link.cause {
+        let mut error = WireError::new(kind).of(&peer.name);
+        if let Some(cause) = peer.cause {
             error = error.because(format!("last: {}", cause.code()));
         }
-        link.drop_session(None);
+        peer.drop_session(None);
         state.fail(index, error);
         return Plan::Done;
     }
-    if link.session.is_some() || !dials {
+    if peer.session.is_some() || !dials {
         return Plan::Wait(lost);
     }
     if now < pace.retry {
@@ -137,25 +137,25 @@ fn plan(site: &Site, index: usize, dials: bool, pace: &mut Pace) -> Plan {
     Plan::Dial(lost.min(now + limits.handshake))
 }
 
-/// Notes a failed attempt. At the first meeting a refused certificate ends the link at once.
-fn missed(site: &Site, index: usize, kind: Option<Kind>) {
+/// Notes a failed attempt. At the first meeting a refused certificate ends the connection at once.
+fn missed(connector: &Connector, index: usize, kind: Option<Kind>) {
     let Some(kind) = kind else {
         return;
     };
-    let direct = matches!(site.way, Way::Direct { .. });
-    let mut state = site.shared.lock();
+    let direct = matches!(connector.way, Way::Direct { .. });
+    let mut state = connector.shared.lock();
     if direct {
         state.note_refused(kind);
     }
-    let link = &mut state.links[index];
-    link.cause = Some(kind);
+    let peer = &mut state.peers[index];
+    peer.cause = Some(kind);
     let refused = match kind {
         Kind::WrongIssuer | Kind::WrongName | Kind::Expired | Kind::NotYetValid => true,
         Kind::CertificateRefused => !direct,
         _ => false,
     };
-    if refused && matches!(link.phase, Phase::Waiting) {
-        let error = WireError::new(kind).of(&link.name);
+    if refused && matches!(peer.phase, Phase::Waiting) {
+        let error = WireError::new(kind).of(&peer.name);
         state.fail(index, error);
     }
 }
@@ -185,16 +185,16 @@ impl tower_service::Service<http::Request<Body>> for Sender {
 
 type Dialled<T> = std::result::Result<T, Option<Kind>>;
 
-async fn dial(site: &Arc<Site>, link: usize, peer: &str) -> Dialled<()> {
-    match &site.way {
+async fn dial(connector: &Arc<Connector>, index: usize, peer: &str) -> Dialled<()> {
+    match &connector.way {
         Way::Direct { tls, addresses, .. } => {
-            let address = addresses[link].as_deref().ok_or(None)?;
+            let address = addresses[index].as_deref().ok_or(None)?;
             let (stream, expires) = direct(tls, peer, address).await?;
-            converse(site, link, peer, stream, expires).await
+            converse(connector, index, peer, stream, expires).await
         }
         Way::Gateway(through) => {
-            let stream = knock(through, peer).await?;
-            converse(site, link, peer, stream, SystemTime::now() + NEVER).await
+            let stream = attach(through, peer).await?;
+            converse(connector, index, peer, stream, SystemTime::now() + NEVER).await
         }
     }
 }
@@ -222,27 +222,29 @@ async fn direct(
 }
 
 /// Asks the own gateway for a peer.
-async fn knock(through: &Through, peer: &str) -> Dialled<UnixStream> {
+async fn attach(through: &GatewayAccess, peer: &str) -> Dialled<UnixStream> {
     let mut stream = UnixStream::connect(&through.gateway)
         .await
         .map_err(|_| None)?;
     if !local::is_ours(&stream) {
         return Err(None);
     }
-    let knock = Knock {
+    let attach = Attach {
         label: through.label.clone(),
         token: through.token.to_vec(),
         peer: peer.to_owned(),
     };
-    word::write(&mut stream, &knock).await.map_err(|_| None)?;
-    let answer = word::await_routed(&mut stream).await;
+    handshake::write(&mut stream, &attach)
+        .await
+        .map_err(|_| None)?;
+    let answer = handshake::await_routed(&mut stream).await;
     answer.map_err(|_| None)?.map_err(Some)?;
     Ok(stream)
 }
 
 async fn converse<S>(
-    site: &Arc<Site>,
-    link: usize,
+    connector: &Arc<Connector>,
+    index: usize,
     peer: &str,
     stream: S,
     expires: SystemTime,
@@ -250,9 +252,9 @@ async fn converse<S>(
 where
     S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
-    let (line, cutter, meter) = Line::new(stream);
-    let (sender, connection) = site::client_builder()
-        .handshake(TokioIo::new(line))
+    let (stream, cutter, meter) = MeteredStream::new(stream);
+    let (sender, connection) = connector::client_builder()
+        .handshake(TokioIo::new(stream))
         .await
         .map_err(|_| None)?;
     tokio::spawn(connection);
@@ -266,8 +268,8 @@ where
         dialled: true,
         expires,
     };
-    let (ticket, outgoing) = session::open(&site.shared, link, connection).ok_or(None)?;
-    let limit = site.shared.limits.handshake;
+    let (ticket, outgoing) = session::open(&connector.shared, index, connection).ok_or(None)?;
+    let limit = connector.shared.limits.handshake;
     // Not awaited here: an attempt that is given up must still clear its session away.
     tokio::spawn(async move {
         match tokio::time::timeout(limit, client.exchange(outgoing)).await {

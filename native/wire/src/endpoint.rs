@@ -10,7 +10,7 @@ use tokio::sync::oneshot;
 use crate::error::{Kind, Result, WireError};
 use crate::inbox::{Address, checksum};
 use crate::limits::{FRAME_BYTES, MESSAGE_BYTES, PHASE_BYTES, cost};
-use crate::link::{Counts, Link, Phase};
+use crate::peer::{Counts, PeerState, Phase};
 use crate::proto::envelope::Content;
 use crate::proto::{Abort, Frame};
 use crate::shared::{Interest, Key, Shared, State};
@@ -72,8 +72,8 @@ impl Endpoint {
             let error = WireError::new(Kind::Argument).of(peer);
             return Err(error.because("a job, task or tag is longer than 256 bytes"));
         }
-        let link = self.shared.find(peer)?;
-        let message = self.reserve(link, peer, length, deadline, interrupt)?;
+        let index = self.shared.find(peer)?;
+        let message = self.reserve(index, peer, length, deadline, interrupt)?;
         let total = length.div_ceil(FRAME_BYTES).max(1);
         let mut pieces = Pieces { parts, at: 0 };
         for number in 1..=total {
@@ -93,11 +93,11 @@ impl Endpoint {
                 body,
             };
             let mut state = self.shared.lock();
-            state.links[link].outbox.push(frame);
-            state.links[link].wake();
+            state.peers[index].outbox.push(frame);
+            state.peers[index].wake();
         }
         let mut state = self.shared.lock();
-        let counts = &mut state.links[link].counts;
+        let counts = &mut state.peers[index].counts;
         counts.messages_sent += 1;
         counts.bytes_sent += length as u64;
         Ok(())
@@ -105,18 +105,18 @@ impl Endpoint {
 
     fn reserve(
         &self,
-        link: usize,
+        index: usize,
         peer: &str,
         length: usize,
         deadline: Instant,
         interrupt: Interrupt<'_>,
     ) -> Result<u64> {
-        let ticket = self.shared.lock().links[link].outbox.ticket();
+        let ticket = self.shared.lock().peers[index].outbox.ticket();
         let attempt = |state: &mut State| {
             if state.closed {
                 return Some(Err(WireError::new(Kind::Closed)));
             }
-            let target = &mut state.links[link];
+            let target = &mut state.peers[index];
             if let Some(error) = target.error() {
                 return Some(Err(error));
             }
@@ -128,10 +128,10 @@ impl Endpoint {
         };
         let result = self
             .shared
-            .wait(Interest::Room(link), deadline, interrupt, attempt);
+            .wait(Interest::Room(index), deadline, interrupt, attempt);
         let mut state = self.shared.lock();
-        state.links[link].outbox.give_up(ticket);
-        state.wake_senders(link);
+        state.peers[index].outbox.give_up(ticket);
+        state.wake_senders(index);
         result.map_err(|error| named(error, peer))
     }
 
@@ -163,8 +163,8 @@ impl Endpoint {
         let interest = Interest::Keys(keys.clone());
         let result = self.shared.wait(interest, deadline, interrupt, attempt);
         match result {
-            Ok((link, body)) => {
-                let from = self.shared.lock().links[link].name.clone();
+            Ok((index, body)) => {
+                let from = self.shared.lock().peers[index].name.clone();
                 Ok((from, body.join()))
             }
             Err(error) if peers.len() == 1 => Err(named(error, peers[0])),
@@ -175,14 +175,14 @@ impl Endpoint {
     /// Counts of each peer, and how often something was refused here, by code.
     pub fn counters(&self) -> Counters {
         let state = self.shared.lock();
-        let peers = state.links.iter().map(|link| {
-            let mut counts = link.counts.clone();
-            if let Some(session) = &link.session {
+        let peers = state.peers.iter().map(|peer| {
+            let mut counts = peer.counts.clone();
+            if let Some(session) = &peer.session {
                 let (sent, received) = session.meter.totals();
                 counts.stream_bytes_sent += sent;
                 counts.stream_bytes_received += received;
             }
-            (link.name.clone(), counts)
+            (peer.name.clone(), counts)
         });
         let refused = state.refused.iter().map(|(code, count)| (*code, *count));
         Counters {
@@ -209,20 +209,20 @@ impl Endpoint {
             if !state.closed {
                 state.closed = true;
                 state.cancelled = false;
-                for link in &mut state.links {
-                    if matches!(link.phase, Phase::Met) {
-                        link.outbox.push_bye();
-                        link.wake();
+                for peer in &mut state.peers {
+                    if matches!(peer.phase, Phase::Met) {
+                        peer.outbox.push_bye();
+                        peer.wake();
                     }
                 }
                 state.wake_all();
             }
         }
         self.part(self.shared.limits.linger, interrupt, |state| {
-            state.links.iter().all(|link| match link.phase {
+            state.peers.iter().all(|peer| match peer.phase {
                 Phase::Waiting | Phase::Failed(_) => true,
-                Phase::Met => link.outbox.is_delivered(),
-                Phase::Left => link.receipt_since.is_none() || link.session.is_none(),
+                Phase::Met => peer.outbox.is_delivered(),
+                Phase::Left => peer.receipt_since.is_none() || peer.session.is_none(),
             })
         });
         self.finish(interrupt);
@@ -240,15 +240,15 @@ impl Endpoint {
             if !state.closed {
                 state.closed = true;
                 state.cancelled = false;
-                for link in &mut state.links {
+                for peer in &mut state.peers {
                     let abort = Content::Abort(Abort {
                         code: code.to_owned(),
                         phase: phase.clone(),
                     });
-                    if let Some(session) = &mut link.session {
+                    if let Some(session) = &mut peer.session {
                         session.urgent.push_back(abort.clone());
                     }
-                    link.parting = Some(abort);
+                    peer.parting = Some(abort);
                 }
             }
         }
@@ -260,18 +260,18 @@ impl Endpoint {
         {
             let mut state = self.shared.lock();
             state.parted = true;
-            for link in &mut state.links {
-                if let Some(session) = &mut link.session {
+            for peer in &mut state.peers {
+                if let Some(session) = &mut peer.session {
                     session.finishing = true;
                 }
-                link.wake();
+                peer.wake();
             }
             state.wake_all();
         }
         let limit = FAREWELL.min(self.shared.limits.linger);
         self.part(limit, interrupt, |state| {
-            let done = |link: &Link| link.session.is_none() && !link.owes_parting();
-            state.links.iter().all(done)
+            let done = |peer: &PeerState| peer.session.is_none() && !peer.owes_parting();
+            state.peers.iter().all(done)
         });
         self.stop();
     }

@@ -6,26 +6,26 @@
 //! one CA that is pinned for the party they name. No cryptography of our own is in here.
 
 mod codec;
+mod connector;
 mod dial;
 mod endpoint;
 mod error;
 mod gateway;
+mod handshake;
 mod inbox;
 mod limits;
-mod line;
-mod link;
 mod local;
+mod metered;
 mod name;
 mod outbox;
+mod peer;
 mod serve;
 mod session;
 mod shared;
-mod site;
 mod splice;
 mod start;
 mod tls;
 mod trust;
-mod word;
 
 #[allow(missing_docs, clippy::all)]
 mod proto {
@@ -37,7 +37,7 @@ pub use error::{Kind, Result, WireError};
 pub use gateway::{Called, Gateway, GatewayCounters, GatewayLimits, Named, enrol};
 pub use inbox::Address;
 pub use limits::{FRAME_BYTES, MESSAGE_BYTES, MESSAGE_COST, NAME_BYTES};
-pub use link::Counts;
+pub use peer::Counts;
 pub use shared::Limits;
 pub use start::Worker;
 pub use tls::Identity;

@@ -28,9 +28,9 @@ pub const TOKEN_BYTES: usize = 32;
 pub const KIND_BYTES: usize = 64;
 /// The largest body of a call or of its answer.
 pub const CALL_BYTES: usize = 16 << 20;
-/// The largest encoded letter or answer.
-pub const LETTER_BYTES: usize = CALL_BYTES + 4096;
+/// The largest encoded request or answer.
+pub const CALL_REQUEST_BYTES: usize = CALL_BYTES + 4096;
 /// The largest body of an enrolment or of its answer.
 pub const ENROL_BYTES: usize = 16 << 10;
 /// The largest of what is said before a stream begins.
-pub const WORD_BYTES: usize = 4096;
+pub const HANDSHAKE_BYTES: usize = 4096;

@@ -14,96 +14,110 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 use tonic::{Request, Response, Status, Streaming};
 
+use crate::connector::{self, Connector, GatewayAccess, Way};
 use crate::error::Kind;
-use crate::limits::{ENVELOPE_BYTES, WORD_BYTES};
-use crate::line::{Cutter, Line, Meter};
-use crate::link::Phase;
+use crate::limits::{ENVELOPE_BYTES, HANDSHAKE_BYTES};
+use crate::metered::{Cutter, Meter, MeteredStream};
+use crate::peer::Phase;
 use crate::proto::wire_server::{Wire, WireServer};
-use crate::proto::{Envelope, Knock};
+use crate::proto::{Attach, Envelope};
 use crate::session::{self, Connection, Outgoing};
-use crate::site::{self, Site, Through, Way};
 use crate::tls::{self, Tls};
-use crate::{dial, local, word};
+use crate::{dial, handshake, local};
 
 /// How long a refused client may take to read why.
 const FAREWELL: Duration = Duration::from_secs(1);
 
 /// Accepts connections until the endpoint stops.
-pub async fn listen(site: Arc<Site>, listener: TcpListener) {
-    let gate = Arc::new(Semaphore::new(site::HANDSHAKES));
+pub async fn listen(connector: Arc<Connector>, listener: TcpListener) {
+    let gate = Arc::new(Semaphore::new(connector::HANDSHAKES));
     while let Ok(permit) = gate.clone().acquire_owned().await {
         match listener.accept().await {
-            Ok((stream, _)) => drop(tokio::spawn(accept(site.clone(), stream, permit))),
+            Ok((stream, _)) => drop(tokio::spawn(accept(connector.clone(), stream, permit))),
             // Too many open files, most likely: they pass.
             Err(_) => tokio::time::sleep(Duration::from_millis(50)).await,
         }
     }
 }
 
-async fn accept(site: Arc<Site>, stream: TcpStream, permit: OwnedSemaphorePermit) {
-    let Way::Direct { tls, .. } = &site.way else {
+async fn accept(connector: Arc<Connector>, stream: TcpStream, permit: OwnedSemaphorePermit) {
+    let Way::Direct { tls, .. } = &connector.way else {
         return;
     };
     let _ = stream.set_nodelay(true);
-    let limit = site.shared.limits.handshake;
+    let limit = connector.shared.limits.handshake;
     let acceptor = TlsAcceptor::from(tls.server.clone());
     match tokio::time::timeout(limit, acceptor.accept(stream).into_fallible()).await {
         Err(_) => {}
         Ok(Err((error, stream))) => {
             if let Some(kind) = tls::io_kind(&error) {
-                site.shared.lock().note_refused(kind);
+                connector.shared.lock().note_refused(kind);
             }
             farewell(stream).await;
         }
         Ok(Ok(stream)) => {
             drop(permit);
-            welcome(&site, tls, stream).await;
+            welcome(&connector, tls, stream).await;
         }
     }
 }
 
 /// Accepts what the own gateway brings until the endpoint stops.
-pub async fn listen_locally(site: Arc<Site>, listener: UnixListener) {
-    let gate = Arc::new(Semaphore::new(site::HANDSHAKES));
+pub async fn listen_locally(connector: Arc<Connector>, listener: UnixListener) {
+    let gate = Arc::new(Semaphore::new(connector::HANDSHAKES));
     while let Ok(permit) = gate.clone().acquire_owned().await {
         match listener.accept().await {
-            Ok((stream, _)) => drop(tokio::spawn(accept_locally(site.clone(), stream, permit))),
+            Ok((stream, _)) => drop(tokio::spawn(accept_locally(
+                connector.clone(),
+                stream,
+                permit,
+            ))),
             Err(_) => tokio::time::sleep(Duration::from_millis(50)).await,
         }
     }
 }
 
-async fn accept_locally(site: Arc<Site>, mut stream: UnixStream, permit: OwnedSemaphorePermit) {
-    let Way::Gateway(through) = &site.way else {
+async fn accept_locally(
+    connector: Arc<Connector>,
+    mut stream: UnixStream,
+    permit: OwnedSemaphorePermit,
+) {
+    let Way::Gateway(through) = &connector.way else {
         return;
     };
     if !local::is_ours(&stream) {
         return;
     }
-    let limit = site.shared.limits.handshake;
-    let knock = tokio::time::timeout(limit, word::read::<_, Knock>(&mut stream, WORD_BYTES));
-    let Ok(Ok(knock)) = knock.await else {
+    let limit = connector.shared.limits.handshake;
+    let attach = tokio::time::timeout(
+        limit,
+        handshake::read::<_, Attach>(&mut stream, HANDSHAKE_BYTES),
+    );
+    let Ok(Ok(attach)) = attach.await else {
         return;
     };
-    let link = match find(&site, through, &knock) {
-        Ok(link) => link,
+    let index = match find(&connector, through, &attach) {
+        Ok(index) => index,
         Err(kind) => {
-            site.shared.lock().note_refused(kind);
-            let _ = word::routed(&mut stream, kind.code()).await;
+            connector.shared.lock().note_refused(kind);
+            let _ = handshake::routed(&mut stream, kind.code()).await;
             return;
         }
     };
-    if word::routed(&mut stream, "").await.is_ok() {
+    if handshake::routed(&mut stream, "").await.is_ok() {
         drop(permit);
-        converse(&site, link, stream, SystemTime::now() + dial::NEVER).await;
+        converse(&connector, index, stream, SystemTime::now() + dial::NEVER).await;
     }
 }
 
-fn find(site: &Site, through: &Through, knock: &Knock) -> Result<usize, Kind> {
-    if !local::is_same(&through.token, &knock.token) || through.label != knock.label {
+fn find(connector: &Connector, through: &GatewayAccess, attach: &Attach) -> Result<usize, Kind> {
+    if !local::is_same(&through.token, &attach.token) || through.label != attach.label {
         return Err(Kind::UnknownWorker);
     }
-    site.shared.find(&knock.peer).map_err(|error| error.kind)
+    connector
+        .shared
+        .find(&attach.peer)
+        .map_err(|error| error.kind)
 }
 
 /// Lets the alert reach the client: closing with unread input would throw it away.
@@ -114,37 +128,38 @@ pub async fn farewell(mut stream: TcpStream) {
     let _ = tokio::time::timeout(FAREWELL, drain).await;
 }
 
-async fn welcome(site: &Arc<Site>, tls: &Tls, stream: TlsStream<TcpStream>) {
+async fn welcome(connector: &Arc<Connector>, tls: &Tls, stream: TlsStream<TcpStream>) {
     let chain = stream.get_ref().1.peer_certificates();
     let leaf = chain.and_then(<[_]>::first);
     let expires = leaf.map(|leaf| tls::expiry(leaf, tls.expires));
     let (Some(party), Some(expires)) = (tls::party_of(chain), expires) else {
         return;
     };
-    let Ok(link) = site.shared.find(&party) else {
-        site.shared.lock().note_refused(Kind::UnknownPeer);
+    let Ok(index) = connector.shared.find(&party) else {
+        connector.shared.lock().note_refused(Kind::UnknownPeer);
         return;
     };
-    converse(site, link, stream, expires).await;
+    converse(connector, index, stream, expires).await;
 }
 
-async fn converse<S>(site: &Arc<Site>, link: usize, stream: S, expires: SystemTime)
+async fn converse<S>(connector: &Arc<Connector>, index: usize, stream: S, expires: SystemTime)
 where
     S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
-    let limit = site.shared.limits.handshake;
-    let (line, cutter, meter) = Line::new(stream);
+    let limit = connector.shared.limits.handshake;
+    let (stream, cutter, meter) = MeteredStream::new(stream);
     let cutter = Arc::new(Mutex::new(Some(cutter)));
     let served = Served {
-        site: site.clone(),
-        link,
+        connector: connector.clone(),
+        index,
         cutter: cutter.clone(),
         meter,
         expires,
     };
     let service = WireServer::new(served).max_decoding_message_size(ENVELOPE_BYTES);
     let service = TowerToHyperService::new(service);
-    let mut connection = pin!(site::server_builder().serve_connection(TokioIo::new(line), service));
+    let mut connection =
+        pin!(connector::server_builder().serve_connection(TokioIo::new(stream), service));
     if tokio::time::timeout(limit, &mut connection).await.is_ok() {
         return;
     }
@@ -158,8 +173,8 @@ fn take(cutter: &Mutex<Option<Cutter>>) -> Option<Cutter> {
 }
 
 struct Served {
-    site: Arc<Site>,
-    link: usize,
+    connector: Arc<Connector>,
+    index: usize,
     cutter: Arc<Mutex<Option<Cutter>>>,
     meter: Arc<Meter>,
     expires: SystemTime,
@@ -194,10 +209,11 @@ impl Wire for Served {
             dialled: false,
             expires: self.expires,
         };
-        let Some((ticket, outgoing)) = session::open(&self.site.shared, self.link, connection)
+        let Some((ticket, outgoing)) =
+            session::open(&self.connector.shared, self.index, connection)
         else {
-            let state = self.site.shared.lock();
-            return Err(match state.links[self.link].phase {
+            let state = self.connector.shared.lock();
+            return Err(match state.peers[self.index].phase {
                 Phase::Failed(_) => Status::failed_precondition("over"),
                 _ => Status::unavailable("not now"),
             });

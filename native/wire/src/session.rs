@@ -9,15 +9,15 @@ use tokio::time::Sleep;
 use tonic::{Code, Status, Streaming};
 
 use crate::error::{Kind, WireError};
+use crate::handshake::is_code;
 use crate::inbox::Accepted;
 use crate::limits::{PHASE_BYTES, VERSIONS};
-use crate::line::{Cutter, Meter};
-use crate::link::{Link, Phase, RECEIPT_DELAY, Session};
+use crate::metered::{Cutter, Meter};
 use crate::outbox::Item;
+use crate::peer::{PeerState, Phase, RECEIPT_DELAY, Session};
 use crate::proto::envelope::Content;
-use crate::proto::{Abort, Envelope, Heard, Heartbeat, Hello};
+use crate::proto::{Abort, AbortReceived, Envelope, Heartbeat, Hello};
 use crate::shared::{Shared, State};
-use crate::word::is_code;
 
 /// How long a failed connection stays open so that the peer can read why and close.
 const FAREWELL: Duration = Duration::from_secs(2);
@@ -39,7 +39,7 @@ pub struct Connection {
 /// What this party sends on one connection, pulled by HTTP/2 as its windows allow.
 pub struct Outgoing {
     shared: Arc<Shared>,
-    link: usize,
+    index: usize,
     epoch: u64,
     sleep: Pin<Box<Sleep>>,
 }
@@ -48,7 +48,7 @@ pub struct Outgoing {
 #[derive(Clone)]
 pub struct Ticket {
     shared: Arc<Shared>,
-    link: usize,
+    index: usize,
     epoch: u64,
     meter: Arc<Meter>,
     expires: SystemTime,
@@ -57,12 +57,12 @@ pub struct Ticket {
 /// Makes this connection the present one, unless a better one lives.
 pub fn open(
     shared: &Arc<Shared>,
-    link: usize,
+    index: usize,
     connection: Connection,
 ) -> Option<(Ticket, Outgoing)> {
     let mut state = shared.lock();
     let parted = state.parted;
-    let target = &mut state.links[link];
+    let target = &mut state.peers[index];
     let preferred = connection.dialled == (shared.party < target.name);
     let alive = target.heard.elapsed() < 3 * shared.limits.heartbeat;
     let rival = target
@@ -85,7 +85,7 @@ pub fn open(
         finishing: target.parting.is_some(),
         preferred,
         urgent,
-        spoke: Instant::now(),
+        last_sent: Instant::now(),
         waker: None,
         meter: connection.meter.clone(),
         _cutter: connection.cutter,
@@ -93,29 +93,29 @@ pub fn open(
     target.changed.notify_one();
     let ticket = Ticket {
         shared: shared.clone(),
-        link,
+        index,
         epoch,
         meter: connection.meter,
         expires: connection.expires,
     };
     let outgoing = Outgoing {
         shared: shared.clone(),
-        link,
+        index,
         epoch,
         sleep: Box::pin(tokio::time::sleep(shared.limits.heartbeat)),
     };
     Some((ticket, outgoing))
 }
 
-fn hello(shared: &Shared, link: &Link) -> Hello {
+fn hello(shared: &Shared, peer: &PeerState) -> Hello {
     Hello {
         lowest_version: VERSIONS.0,
         highest_version: VERSIONS.1,
         from: shared.party.clone(),
-        to: link.name.clone(),
+        to: peer.name.clone(),
         instance: shared.instance.to_vec(),
-        known_instance: link.instance.clone().unwrap_or_default(),
-        received: link.inbox.receipt().received,
+        known_instance: peer.instance.clone().unwrap_or_default(),
+        received: peer.inbox.receipt().received,
         window: shared.limits.window,
     }
 }
@@ -125,12 +125,12 @@ impl Outgoing {
     fn next(&self, state: &mut State, context: &Context<'_>) -> Result<Option<Envelope>, Instant> {
         let limits = &self.shared.limits;
         let now = Instant::now();
-        let link = &mut state.links[self.link];
-        let Some(session) = link.at(self.epoch) else {
+        let peer = &mut state.peers[self.index];
+        let Some(session) = peer.at(self.epoch) else {
             return Ok(None);
         };
         if let Some(content) = session.urgent.pop_front() {
-            session.spoke = now;
+            session.last_sent = now;
             return Ok(Some(Envelope {
                 receipt: None,
                 content: Some(content),
@@ -138,50 +138,50 @@ impl Outgoing {
         }
         if session.finishing {
             // A failure is told only once the peer says so: until then the line stays.
-            return if link.owes_parting() {
-                Err(self.pause(link, context, now + limits.heartbeat))
+            return if peer.owes_parting() {
+                Err(self.pause(peer, context, now + limits.heartbeat))
             } else {
                 Ok(None)
             };
         }
-        let (greeted, beat) = (session.greeted, session.spoke + limits.heartbeat);
-        let mut content = if greeted { next_item(link) } else { None };
+        let (greeted, beat) = (session.greeted, session.last_sent + limits.heartbeat);
+        let mut content = if greeted { next_item(peer) } else { None };
         let mut due = beat;
         if greeted && content.is_none() {
-            if let Some(since) = link.receipt_since {
+            if let Some(since) = peer.receipt_since {
                 due = due.min(since + RECEIPT_DELAY);
             }
-            if due > now && !link.receipt_now {
-                return Err(self.pause(link, context, due));
+            if due > now && !peer.receipt_now {
+                return Err(self.pause(peer, context, due));
             }
             if beat <= now {
                 content = Some(Content::Heartbeat(Heartbeat {}));
             }
         } else if !greeted {
             if beat > now {
-                return Err(self.pause(link, context, beat));
+                return Err(self.pause(peer, context, beat));
             }
             content = Some(Content::Heartbeat(Heartbeat {}));
         }
-        if let Some(session) = link.at(self.epoch) {
-            session.spoke = now;
+        if let Some(session) = peer.at(self.epoch) {
+            session.last_sent = now;
         }
-        let receipt = if greeted { link.take_receipt() } else { None };
+        let receipt = if greeted { peer.take_receipt() } else { None };
         Ok(Some(Envelope { receipt, content }))
     }
 
-    fn pause(&self, link: &mut Link, context: &Context<'_>, due: Instant) -> Instant {
-        if let Some(session) = link.at(self.epoch) {
+    fn pause(&self, peer: &mut PeerState, context: &Context<'_>, due: Instant) -> Instant {
+        if let Some(session) = peer.at(self.epoch) {
             session.waker = Some(context.waker().clone());
         }
         due
     }
 }
 
-fn next_item(link: &mut Link) -> Option<Content> {
-    let (item, again) = link.outbox.advance()?;
-    link.counts.frames_sent += 1;
-    link.counts.frames_resent += u64::from(again);
+fn next_item(peer: &mut PeerState) -> Option<Content> {
+    let (item, again) = peer.outbox.advance()?;
+    peer.counts.frames_sent += 1;
+    peer.counts.frames_resent += u64::from(again);
     Some(match item {
         Item::Frame(frame) => Content::Frame(frame),
         Item::Bye(bye) => Content::Bye(bye),
@@ -208,7 +208,7 @@ impl Stream for Outgoing {
 }
 
 enum End {
-    /// The link ended; the peer may still read why.
+    /// The connection ended; the peer may still read why.
     Over,
     /// The same, because what came in could not be read.
     Unreadable,
@@ -217,7 +217,7 @@ enum End {
 }
 
 impl Ticket {
-    /// Reads until the connection or the link ends.
+    /// Reads until the connection or the connection ends.
     pub async fn run(self, mut incoming: Streaming<Envelope>) {
         let end = self.read(&mut incoming).await;
         let cause = match end {
@@ -237,7 +237,7 @@ impl Ticket {
 
     /// Ends the session for a peer that wants no connection any more: it has heard, or failed itself.
     pub fn end_over(&self) {
-        self.shared.lock().links[self.link].told = true;
+        self.shared.lock().peers[self.index].acknowledged = true;
         self.end(None);
     }
 
@@ -249,17 +249,17 @@ impl Ticket {
         {
             state.note_refused(kind);
         }
-        let link = &mut state.links[self.link];
-        if link.at(self.epoch).is_none() {
+        let peer = &mut state.peers[self.index];
+        if peer.at(self.epoch).is_none() {
             return;
         }
-        link.drop_session(cause);
-        let first = matches!(link.phase, Phase::Waiting);
+        peer.drop_session(cause);
+        let first = matches!(peer.phase, Phase::Waiting);
         if first && cause == Some(Kind::CertificateRefused) {
-            let error = WireError::new(Kind::CertificateRefused).of(&link.name);
-            state.fail(self.link, error);
+            let error = WireError::new(Kind::CertificateRefused).of(&peer.name);
+            state.fail(self.index, error);
         }
-        state.wake_senders(self.link);
+        state.wake_senders(self.index);
     }
 
     async fn read(&self, incoming: &mut Streaming<Envelope>) -> End {
@@ -285,11 +285,11 @@ impl Ticket {
                     }
                     let (heard, greeted) = {
                         let mut state = self.shared.lock();
-                        let link = &mut state.links[self.link];
-                        let Some(greeted) = link.at(self.epoch).map(|s| s.greeted) else {
+                        let peer = &mut state.peers[self.index];
+                        let Some(greeted) = peer.at(self.epoch).map(|s| s.greeted) else {
                             return End::Broken(None);
                         };
-                        (link.heard, greeted)
+                        (peer.heard, greeted)
                     };
                     let late = !greeted && tokio::time::Instant::now() >= greeting;
                     if late || greeted && heard.elapsed() >= stall {
@@ -315,62 +315,65 @@ impl Ticket {
             _ => return End::Broken(None),
         };
         let mut state = self.shared.lock();
-        if state.links[self.link].at(self.epoch).is_none() {
+        if state.peers[self.index].at(self.epoch).is_none() {
             return End::Broken(None);
         }
-        state.refuse(self.link, self.epoch, kind);
+        state.refuse(self.index, self.epoch, kind);
         End::Unreadable
     }
 
     fn handle(&self, envelope: Envelope) -> Result<(), End> {
         let mut state = self.shared.lock();
-        let link = &mut state.links[self.link];
-        if link.at(self.epoch).is_none() {
+        let peer = &mut state.peers[self.index];
+        if peer.at(self.epoch).is_none() {
             return Err(End::Broken(None));
         }
-        if matches!(link.phase, Phase::Failed(_)) {
+        if matches!(peer.phase, Phase::Failed(_)) {
             return Err(End::Over);
         }
-        link.heard = Instant::now();
+        peer.heard = Instant::now();
         self.obey(&mut state, envelope).map_err(|kind| {
-            state.refuse(self.link, self.epoch, kind);
+            state.refuse(self.index, self.epoch, kind);
             End::Over
         })?;
-        if matches!(state.links[self.link].phase, Phase::Failed(_)) {
+        if matches!(state.peers[self.index].phase, Phase::Failed(_)) {
             return Err(End::Over);
         }
         Ok(())
     }
 
     fn obey(&self, state: &mut State, envelope: Envelope) -> Result<(), Kind> {
-        let link = &mut state.links[self.link];
-        let greeted = link.at(self.epoch).is_some_and(|session| session.greeted);
+        let peer = &mut state.peers[self.index];
+        let greeted = peer.at(self.epoch).is_some_and(|session| session.greeted);
         if let Some(receipt) = envelope.receipt {
             if !greeted {
                 return Err(Kind::Violation);
             }
-            link.outbox.acknowledge(&receipt)?;
-            state.wake_senders(self.link);
+            peer.outbox.acknowledge(&receipt)?;
+            state.wake_senders(self.index);
         }
         match envelope.content {
             Some(Content::Hello(hello)) if !greeted => self.greet(state, &hello),
             Some(Content::Heartbeat(_)) => Ok(()),
             Some(Content::Abort(abort)) => {
-                let error = failed_peer(&state.links[self.link].name, abort)?;
-                let link = &mut state.links[self.link];
-                if let Some(session) = link.at(self.epoch) {
-                    session.urgent.push_back(Content::Heard(Heard {}));
+                let error = failed_peer(&state.peers[self.index].name, abort)?;
+                let peer = &mut state.peers[self.index];
+                if let Some(session) = peer.at(self.epoch) {
+                    session
+                        .urgent
+                        .push_back(Content::AbortReceived(AbortReceived {}));
                     session.finishing = true;
                 }
-                link.wake();
-                state.fail(self.link, error);
+                peer.wake();
+                state.fail(self.index, error);
                 Ok(())
             }
-            Some(Content::Heard(_)) => self.heard(state),
+            Some(Content::AbortReceived(_)) => self.heard(state),
             Some(Content::Refusal(refusal)) => {
-                let mut error = WireError::new(Kind::FrameRefused).of(&state.links[self.link].name);
+                let mut error =
+                    WireError::new(Kind::FrameRefused).of(&state.peers[self.index].name);
                 error.peer_code = Some(code_text(refusal.code)?);
-                state.fail(self.link, error);
+                state.fail(self.index, error);
                 Ok(())
             }
             None if greeted && envelope.receipt.is_some() => Ok(()),
@@ -381,44 +384,44 @@ impl Ticket {
 
     /// The peer knows how this party failed, so the connection may end.
     fn heard(&self, state: &mut State) -> Result<(), Kind> {
-        let link = &mut state.links[self.link];
-        if link.parting.is_none() {
+        let peer = &mut state.peers[self.index];
+        if peer.parting.is_none() {
             return Err(Kind::Violation);
         }
-        link.told = true;
-        link.wake();
-        link.changed.notify_one();
-        state.wake_senders(self.link);
+        peer.acknowledged = true;
+        peer.wake();
+        peer.changed.notify_one();
+        state.wake_senders(self.index);
         Ok(())
     }
 
     fn numbered(&self, state: &mut State, content: Content) -> Result<(), Kind> {
         let threshold = self.shared.receipt_bytes();
-        let link = &mut state.links[self.link];
-        link.counts.frames_received += 1;
+        let peer = &mut state.peers[self.index];
+        peer.counts.frames_received += 1;
         match content {
             Content::Frame(frame) => {
-                if frame.from != link.name || frame.to != self.shared.party {
+                if frame.from != peer.name || frame.to != self.shared.party {
                     return Err(Kind::WrongParty);
                 }
                 let bytes = frame.body.len() as u64;
-                let accepted = link.inbox.accept(frame)?;
-                if link.owe_receipt(bytes, threshold, Instant::now()) {
-                    link.wake();
+                let accepted = peer.inbox.accept(frame)?;
+                if peer.owe_receipt(bytes, threshold, Instant::now()) {
+                    peer.wake();
                 }
                 match accepted {
-                    Accepted::Again => link.counts.frames_repeated += 1,
+                    Accepted::Again => peer.counts.frames_repeated += 1,
                     Accepted::Piece => {}
-                    Accepted::Message(address, body) => state.deliver(self.link, address, body),
+                    Accepted::Message(address, body) => state.deliver(self.index, address, body),
                 }
             }
             Content::Bye(bye) => {
-                if link.inbox.accept_bye(bye.sequence)? {
-                    link.phase = Phase::Left;
+                if peer.inbox.accept_bye(bye.sequence)? {
+                    peer.phase = Phase::Left;
                 }
-                link.owe_receipt(0, 0, Instant::now());
-                link.wake();
-                link.changed.notify_one();
+                peer.owe_receipt(0, 0, Instant::now());
+                peer.wake();
+                peer.changed.notify_one();
                 state.wake_all();
             }
             _ => return Err(Kind::Violation),
@@ -427,8 +430,8 @@ impl Ticket {
     }
 
     fn greet(&self, state: &mut State, hello: &Hello) -> Result<(), Kind> {
-        let link = &mut state.links[self.link];
-        if hello.from != link.name || hello.to != self.shared.party {
+        let peer = &mut state.peers[self.index];
+        if hello.from != peer.name || hello.to != self.shared.party {
             return Err(Kind::WrongParty);
         }
         if hello.highest_version < VERSIONS.0 || hello.lowest_version > VERSIONS.1 {
@@ -437,24 +440,24 @@ impl Ticket {
         if hello.instance.len() != 16 || !matches!(hello.known_instance.len(), 0 | 16) {
             return Err(Kind::Violation);
         }
-        let other = link.instance.as_ref().is_some_and(|i| *i != hello.instance);
+        let other = peer.instance.as_ref().is_some_and(|i| *i != hello.instance);
         let stale =
             hello.known_instance.len() == 16 && hello.known_instance != self.shared.instance;
         if other || stale {
             return Err(Kind::Restarted);
         }
-        link.outbox.resume(hello.received, hello.window)?;
-        link.instance = Some(hello.instance.clone());
-        if matches!(link.phase, Phase::Waiting) {
-            link.phase = Phase::Met;
+        peer.outbox.resume(hello.received, hello.window)?;
+        peer.instance = Some(hello.instance.clone());
+        if matches!(peer.phase, Phase::Waiting) {
+            peer.phase = Phase::Met;
         }
-        link.owe_receipt(0, 1, Instant::now());
-        if let Some(session) = link.at(self.epoch) {
+        peer.owe_receipt(0, 1, Instant::now());
+        if let Some(session) = peer.at(self.epoch) {
             session.greeted = true;
         }
-        link.wake();
-        link.changed.notify_one();
-        state.wake_senders(self.link);
+        peer.wake();
+        peer.changed.notify_one();
+        state.wake_senders(self.index);
         Ok(())
     }
 }

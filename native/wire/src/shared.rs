@@ -1,4 +1,4 @@
-//! The state of an endpoint: links, queued messages and the threads that wait for them.
+//! The state of an endpoint: peers, queued messages and the threads that wait for them.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use crate::error::{Kind, Result, WireError};
 use crate::inbox::{Address, Body};
 use crate::limits::cost;
-use crate::link::{Link, Phase};
+use crate::peer::{PeerState, Phase};
 use crate::proto::Refusal;
 use crate::proto::envelope::Content;
 
@@ -63,7 +63,7 @@ struct Queued {
 #[derive(Debug, Default)]
 pub struct State {
     /// The peers.
-    pub links: Vec<Link>,
+    pub peers: Vec<PeerState>,
     /// No call is served any more.
     pub closed: bool,
     /// Everything was said: connections end, and none is made but to tell a failure.
@@ -104,23 +104,23 @@ impl State {
     }
 
     /// Wakes those that wait for room at this peer, or for its last deliveries.
-    pub fn wake_senders(&self, link: usize) {
+    pub fn wake_senders(&self, index: usize) {
         self.wake(|interest| match interest {
-            Interest::Room(other) => *other == link,
+            Interest::Room(other) => *other == index,
             Interest::Parting => true,
             Interest::Keys(_) => false,
         });
     }
 
     /// Queues a message that arrived whole.
-    pub fn deliver(&mut self, link: usize, address: Address, body: Body) {
-        let counts = &mut self.links[link].counts;
+    pub fn deliver(&mut self, index: usize, address: Address, body: Body) {
+        let counts = &mut self.peers[index].counts;
         counts.messages_received += 1;
         counts.bytes_received += body.length as u64;
         counts.bytes_waiting += body.length as u64;
         self.numbers += 1;
         let arrival = self.numbers;
-        let key = (link, address);
+        let key = (index, address);
         self.wake(|interest| matches!(interest, Interest::Keys(keys) if keys.contains(&key)));
         let queue = self.queues.entry(key).or_default();
         queue.push_back(Queued { arrival, body });
@@ -138,46 +138,46 @@ impl State {
         if queue.is_empty() {
             self.queues.remove(first);
         }
-        let link = &mut self.links[first.0];
-        link.counts.bytes_waiting -= body.length as u64;
+        let peer = &mut self.peers[first.0];
+        peer.counts.bytes_waiting -= body.length as u64;
         let bytes = cost(body.length);
-        link.inbox.consume(bytes);
-        if link.owe_receipt(bytes, threshold, Instant::now()) {
-            link.wake();
+        peer.inbox.consume(bytes);
+        if peer.owe_receipt(bytes, threshold, Instant::now()) {
+            peer.wake();
         }
         Some((first.0, body))
     }
 
     /// Why a wait for these keys is in vain: a failed peer, or all of them have left.
     pub fn vain(&self, keys: &[Key]) -> Option<WireError> {
-        let errors = || keys.iter().filter_map(|key| self.links[key.0].error());
+        let errors = || keys.iter().filter_map(|key| self.peers[key.0].error());
         errors()
             .find(|error| error.kind != Kind::PeerLeft)
             .or_else(|| (errors().count() == keys.len()).then(|| errors().next())?)
     }
 
-    /// Ends a link for a reason that every later call on it gets.
-    pub fn fail(&mut self, link: usize, error: WireError) {
-        let link = &mut self.links[link];
-        if link.is_open() {
-            link.phase = Phase::Failed(error);
-            link.changed.notify_one();
+    /// Ends a connection for a reason that every later call on it gets.
+    pub fn fail(&mut self, index: usize, error: WireError) {
+        let peer = &mut self.peers[index];
+        if peer.is_open() {
+            peer.phase = Phase::Failed(error);
+            peer.changed.notify_one();
         }
         self.wake_all();
     }
 
-    /// Ends a link because of what its peer sent, and tells the peer the code.
+    /// Ends a connection because of what its peer sent, and tells the peer the code.
     pub fn refuse(&mut self, index: usize, epoch: u64, kind: Kind) {
         self.note_refused(kind);
-        let link = &mut self.links[index];
-        let error = WireError::new(kind).of(&link.name);
-        if let Some(session) = link.at(epoch) {
+        let peer = &mut self.peers[index];
+        let error = WireError::new(kind).of(&peer.name);
+        if let Some(session) = peer.at(epoch) {
             session.urgent.push_back(Content::Refusal(Refusal {
                 code: kind.code().to_owned(),
             }));
             session.finishing = true;
         }
-        link.wake();
+        peer.wake();
         self.fail(index, error);
     }
 
@@ -191,16 +191,16 @@ impl Shared {
     /// The state of an endpoint with these peers.
     pub fn new(party: &str, peers: &[String], limits: Limits, instance: [u8; 16]) -> Self {
         let now = Instant::now();
-        let links = peers
+        let peers = peers
             .iter()
-            .map(|peer| Link::new(peer, limits.window, now))
+            .map(|peer| PeerState::new(peer, limits.window, now))
             .collect();
         Shared {
             party: party.to_owned(),
             instance,
             limits,
             state: Mutex::new(State {
-                links,
+                peers,
                 ..State::default()
             }),
         }
@@ -219,9 +219,9 @@ impl Shared {
     /// The number of a peer.
     pub fn find(&self, peer: &str) -> Result<usize> {
         self.lock()
-            .links
+            .peers
             .iter()
-            .position(|link| link.name == peer)
+            .position(|known| known.name == peer)
             .ok_or_else(|| WireError::new(Kind::UnknownPeer).of(peer))
     }
 

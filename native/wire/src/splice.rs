@@ -70,14 +70,14 @@ impl<S: End> End for tokio_rustls::server::TlsStream<S> {
 
 /// Bytes that went towards the partner, and came from it.
 #[derive(Debug, Default)]
-pub struct Tally {
+pub struct ByteCounter {
     /// Towards the partner.
     pub sent: AtomicU64,
     /// From the partner.
     pub received: AtomicU64,
 }
 
-impl Tally {
+impl ByteCounter {
     /// Both, so far.
     pub fn totals(&self) -> (u64, u64) {
         let sent = self.sent.load(Ordering::Relaxed);
@@ -189,7 +189,7 @@ pub struct Splice<'a, N: End, F: End> {
     far: F,
     out: Half,
     back: Half,
-    tallies: &'a [&'a Tally],
+    tallies: &'a [&'a ByteCounter],
     timer: Pin<Box<Sleep>>,
     ticking: bool,
     seen: u64,
@@ -198,7 +198,7 @@ pub struct Splice<'a, N: End, F: End> {
 
 impl<'a, N: End, F: End> Splice<'a, N, F> {
     /// Joins a worker's stream (near) and a partner's (far); what goes and comes is tallied.
-    pub fn new(near: N, far: F, tallies: &'a [&'a Tally]) -> Self {
+    pub fn new(near: N, far: F, tallies: &'a [&'a ByteCounter]) -> Self {
         let now = Instant::now();
         Splice {
             near,

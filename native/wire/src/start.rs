@@ -6,13 +6,13 @@ use std::sync::{Arc, Mutex};
 use tokio::sync::oneshot;
 use zeroize::Zeroizing;
 
+use crate::connector::{Connector, GatewayAccess, Way};
 use crate::endpoint::{Endpoint, Peer};
 use crate::error::{Kind, Result, WireError};
 use crate::limits::{LABEL_BYTES, TOKEN_BYTES, cost};
 use crate::local::Local;
 use crate::name::is_party;
 use crate::shared::{Limits, Shared};
-use crate::site::{Site, Through, Way};
 use crate::tls::{Identity, Tls};
 use crate::{dial, serve};
 
@@ -32,7 +32,7 @@ pub struct Worker<'a> {
     pub label: &'a str,
 }
 
-enum Door {
+enum Listener {
     None,
     Tcp(TcpListener),
     Local(Local),
@@ -59,8 +59,8 @@ impl Endpoint {
             addresses: peers.iter().map(|peer| peer.address.clone()).collect(),
             listens: listener.is_some(),
         };
-        let door = listener.map_or(Door::None, Door::Tcp);
-        Endpoint::spawn(&identity.party, &names, limits, way, door)
+        let listener = listener.map_or(Listener::None, Listener::Tcp);
+        Endpoint::spawn(&identity.party, &names, limits, way, listener)
     }
 
     /// Starts a worker's end, which reaches its peers through its own node's gateway.
@@ -68,34 +68,40 @@ impl Endpoint {
         let names: Vec<_> = worker.peers.iter().map(|peer| peer.0.clone()).collect();
         check(worker.party, &names, &limits)?;
         check_registration(worker.label, &worker.token)?;
-        let door = Door::Local(Local::bind(worker.socket)?);
-        let way = Way::Gateway(Through {
+        let listener = Listener::Local(Local::bind(worker.socket)?);
+        let way = Way::Gateway(GatewayAccess {
             gateway: worker.gateway.to_owned(),
             label: worker.label.to_owned(),
             token: worker.token,
             dialable: worker.peers.iter().map(|peer| peer.1).collect(),
         });
-        Endpoint::spawn(worker.party, &names, limits, way, door)
+        Endpoint::spawn(worker.party, &names, limits, way, listener)
     }
 
-    fn spawn(party: &str, peers: &[String], limits: Limits, way: Way, door: Door) -> Result<Self> {
+    fn spawn(
+        party: &str,
+        peers: &[String],
+        limits: Limits,
+        way: Way,
+        listener: Listener,
+    ) -> Result<Self> {
         let mut instance = [0; 16];
         SystemRandom::new()
             .fill(&mut instance)
             .map_err(|_| WireError::new(Kind::Settings).because("no randomness"))?;
         let shared = Arc::new(Shared::new(party, peers, limits, instance));
-        let site = Arc::new(Site {
+        let connector = Arc::new(Connector {
             shared: shared.clone(),
             way,
         });
-        let address = match &door {
-            Door::Tcp(listener) => listener.local_addr().ok(),
+        let address = match &listener {
+            Listener::Tcp(listener) => listener.local_addr().ok(),
             _ => None,
         };
         let (stop, stopped) = oneshot::channel();
         let thread = std::thread::Builder::new()
             .name("atoll-wire".to_owned())
-            .spawn(move || work(&site, door, stopped))
+            .spawn(move || work(&connector, listener, stopped))
             .map_err(|error| WireError::new(Kind::Settings).because(error.kind().to_string()))?;
         Ok(Endpoint {
             shared,
@@ -154,47 +160,47 @@ pub fn bind(address: &str) -> Result<TcpListener> {
 }
 
 /// The one thread on which all connections of an endpoint live.
-fn work(site: &Arc<Site>, mut door: Door, stopped: oneshot::Receiver<()>) {
+fn work(connector: &Arc<Connector>, mut listener: Listener, stopped: oneshot::Receiver<()>) {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build();
     let Ok(runtime) = runtime else {
-        let mut state = site.shared.lock();
+        let mut state = connector.shared.lock();
         let error = WireError::new(Kind::Settings).because("no event loop");
-        for link in 0..state.links.len() {
-            state.fail(link, error.clone());
+        for index in 0..state.peers.len() {
+            state.fail(index, error.clone());
         }
         return;
     };
     runtime.block_on(async {
-        open(site, &mut door);
-        let links = site.shared.lock().links.len();
-        for link in 0..links {
-            tokio::spawn(dial::keep(site.clone(), link));
+        open(connector, &mut listener);
+        let peers = connector.shared.lock().peers.len();
+        for index in 0..peers {
+            tokio::spawn(dial::keep(connector.clone(), index));
         }
         let _ = stopped.await;
     });
     // The socket's file goes before its listener, so that no successor's is removed.
-    drop(door);
+    drop(listener);
     // A name look-up may still be under way; nobody waits for it.
     runtime.shutdown_background();
 }
 
-fn open(site: &Arc<Site>, door: &mut Door) {
-    match door {
-        Door::None => {}
-        Door::Tcp(listener) => {
+fn open(connector: &Arc<Connector>, listener: &mut Listener) {
+    match listener {
+        Listener::None => {}
+        Listener::Tcp(listener) => {
             let listener = listener
                 .try_clone()
                 .and_then(tokio::net::TcpListener::from_std);
             if let Ok(listener) = listener {
-                tokio::spawn(serve::listen(site.clone(), listener));
+                tokio::spawn(serve::listen(connector.clone(), listener));
             }
         }
-        Door::Local(local) => {
+        Listener::Local(local) => {
             let listener = local.listener.take();
             if let Some(Ok(listener)) = listener.map(tokio::net::UnixListener::from_std) {
-                tokio::spawn(serve::listen_locally(site.clone(), listener));
+                tokio::spawn(serve::listen_locally(connector.clone(), listener));
             }
         }
     }

@@ -15,9 +15,9 @@ use std::sync::Arc;
 use std::time::SystemTime;
 use zeroize::Zeroizing;
 
-use crate::error::{Kind, Result, WireError};
+use crate::error::{Kind, Result};
 use crate::name;
-use crate::trust::{Clients, Invited, OTHER_AUTHORITY, Pin, Server};
+use crate::trust::{Clients, Invited, OTHER_AUTHORITY, Pin, Server, certificates, settings};
 
 /// The application protocol of gRPC.
 pub const HTTP2: &[u8] = b"h2";
@@ -56,18 +56,6 @@ pub fn provider() -> CryptoProvider {
         ],
         ..default_provider()
     }
-}
-
-/// The failure of something that was configured.
-pub fn settings(detail: &str) -> WireError {
-    WireError::new(Kind::Settings).because(detail)
-}
-
-/// Reads certificates (PEM).
-pub fn certificates(pem: &str) -> Result<Vec<CertificateDer<'static>>> {
-    CertificateDer::pem_slice_iter(pem.as_bytes())
-        .collect::<std::result::Result<Vec<_>, _>>()
-        .map_err(|_| settings("a certificate is not PEM"))
 }
 
 /// The own certificate and key, ready for handshakes.

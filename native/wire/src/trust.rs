@@ -4,6 +4,7 @@ use ring::digest;
 use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, WebPkiSupportedAlgorithms, verify_tls13_signature};
+use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::server::WebPkiClientVerifier;
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
@@ -15,9 +16,20 @@ use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, SystemTime};
 
-use crate::error::{Result, WireError};
+use crate::error::{Kind, Result, WireError};
 use crate::name::{self, Facts};
-use crate::tls::{certificates, settings};
+
+/// The failure of something that was configured.
+pub fn settings(detail: &str) -> WireError {
+    WireError::new(Kind::Settings).because(detail)
+}
+
+/// Reads certificates (PEM).
+pub fn certificates(pem: &str) -> Result<Vec<CertificateDer<'static>>> {
+    CertificateDer::pem_slice_iter(pem.as_bytes())
+        .collect::<std::result::Result<Vec<_>, _>>()
+        .map_err(|_| settings("a certificate is not PEM"))
+}
 
 type Checked<T> = std::result::Result<T, Error>;
 

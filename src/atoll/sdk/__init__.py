@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING
 from atoll.core.lazy import lazily
 
 if TYPE_CHECKING:
-    from atoll.sdk.async_jobs import AsyncJob
-    from atoll.sdk.asynchronous import AsyncClient
+    from atoll.sdk.asynchronous import AsyncClient, AsyncJob
     from atoll.sdk.client import Client
     from atoll.sdk.estimators import VerticalBoostingClassifier
     from atoll.sdk.federation import Federation, Outcomes, PartyOutcome, local
@@ -36,7 +35,7 @@ __all__ = [
 
 _PLACES = {
     "AsyncClient": "asynchronous",
-    "AsyncJob": "async_jobs",
+    "AsyncJob": "asynchronous",
     "Client": "client",
     "Federation": "federation",
     "Job": "jobs",

@@ -8,9 +8,8 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Any, TypeVar
+from typing import IO, TYPE_CHECKING, Any, TypeVar
 
-from atoll.sdk import async_resources as resources
 from atoll.sdk import flows, sse
 from atoll.sdk import target as wiring
 from atoll.sdk.drive import Done, Driver
@@ -18,11 +17,20 @@ from atoll.sdk.flows import Flow, Lost
 from atoll.sdk.light import httpx
 from atoll.sdk.wire import JSON_BYTES, Answer, Call, Request, unexpected
 
+if TYPE_CHECKING:
+    # The same methods as ``resources`` and ``jobs``, with results that are awaited.
+    from atoll.sdk.awaited import AsyncJob, Resources
+else:
+    from atoll.sdk.jobs import Job as AsyncJob
+    from atoll.sdk.resources import Resources
+
+__all__ = ["AsyncClient", "AsyncJob"]
+
 T = TypeVar("T")
 
 
-class AsyncClient:
-    """The twin of ``Client`` for asyncio; see there."""
+class AsyncClient(Resources):
+    """``Client`` for asyncio, see there: what its methods return is awaited."""
 
     def __init__(
         self,
@@ -37,25 +45,13 @@ class AsyncClient:
     ) -> None:
         self.target = target or wiring.resolve(url, token, profile, folder)
         self._timeout = timeout
-        self._attempts = max(attempts, 1)
+        self.attempts = max(attempts, 1)
         self._http = httpx.AsyncClient(**wiring.options(self.target, timeout))
-        self.data = resources.Data(self)
-        self.jobs = resources.Jobs(self)
-        self.models = resources.Models(self)
-        self.services = resources.Services(self)
-        self.parties = resources.Parties(self)
-        self.users = resources.Users(self)
-        self.tokens = resources.Tokens(self)
-        self.me = resources.Me(self)
-        self.components = resources.Components(self)
-        self.settings = resources.Settings(self)
-        self.audit = resources.Audit(self)
-        self.ledger = resources.Ledger(self)
-        self.node = resources.Node(self)
+        super().__init__()
 
     async def send(self, call: Call[T]) -> T:
         """Send a call and return its result."""
-        return await self.run(flows.send(call, self._attempts))
+        return await self.run(flows.send(call, self.attempts))
 
     async def run(self, flow: Flow[T]) -> T:
         """Drive a flow to its end and return its result; what it emits is left out."""

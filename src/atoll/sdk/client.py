@@ -18,17 +18,18 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, TypeVar
 
-from atoll.sdk import flows, resources, sse
+from atoll.sdk import flows, sse
 from atoll.sdk import target as wiring
 from atoll.sdk.drive import Done, Driver
 from atoll.sdk.flows import Flow, Lost
 from atoll.sdk.light import httpx
+from atoll.sdk.resources import Resources
 from atoll.sdk.wire import JSON_BYTES, Answer, Call, Request, unexpected
 
 T = TypeVar("T")
 
 
-class Client:
+class Client(Resources):
     """A connection to one node; see ``wiring.resolve`` for how the node is found.
 
     ``timeout`` is in seconds for each request, ``attempts`` how often one is sent at most. Errors
@@ -49,25 +50,13 @@ class Client:
     ) -> None:
         self.target = target or wiring.resolve(url, token, profile, folder)
         self._timeout = timeout
-        self._attempts = max(attempts, 1)
+        self.attempts = max(attempts, 1)
         self._http = httpx.Client(**wiring.options(self.target, timeout))
-        self.data = resources.Data(self)
-        self.jobs = resources.Jobs(self)
-        self.models = resources.Models(self)
-        self.services = resources.Services(self)
-        self.parties = resources.Parties(self)
-        self.users = resources.Users(self)
-        self.tokens = resources.Tokens(self)
-        self.me = resources.Me(self)
-        self.components = resources.Components(self)
-        self.settings = resources.Settings(self)
-        self.audit = resources.Audit(self)
-        self.ledger = resources.Ledger(self)
-        self.node = resources.Node(self)
+        super().__init__()
 
     def send(self, call: Call[T]) -> T:
         """Send a call and return its result."""
-        return self.run(flows.send(call, self._attempts))
+        return self.run(flows.send(call, self.attempts))
 
     def run(self, flow: Flow[T]) -> T:
         """Drive a flow to its end and return its result; what it emits is left out."""

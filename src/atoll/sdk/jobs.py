@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Concatenate, ParamSpec, TypeVar
+from typing import Concatenate, ParamSpec, TypeVar
 
 from atoll.flow.api import views
 from atoll.jobs.errors import NotFoundError
 from atoll.sdk import flows
+from atoll.sdk.binding import Bound, Runner, emitting, flowing, offered
 from atoll.sdk.calls import jobs
+from atoll.sdk.flows import Flow
 from atoll.sdk.results import Report, Shown
-from atoll.sdk.twins import kept
 from atoll.sdk.wire import Call
-
-if TYPE_CHECKING:
-    from atoll.sdk.client import Client
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -26,10 +24,10 @@ def reading(
 ) -> Callable[Concatenate[Job, P], T]:
     """Return the method that asks something of this job."""
 
-    def call(self: Job, /, *args: P.args, **named: P.kwargs) -> T:
-        return self._client.send(build(self.id, *args, **named))
+    def call(self: Job, /, *args: P.args, **named: P.kwargs) -> Flow[T]:
+        return (yield from self._send(build(self.id, *args, **named)))
 
-    return kept(call, build)
+    return offered(flowing(call), build, "result", 1)
 
 
 def changing(
@@ -37,17 +35,17 @@ def changing(
 ) -> Callable[Concatenate[Job, P], Job]:
     """Return the method that changes this job, remembers its new state and returns it."""
 
-    def call(self: Job, /, *args: P.args, **named: P.kwargs) -> Job:
-        self.view = self._client.send(build(self.id, *args, **named))
+    def call(self: Job, /, *args: P.args, **named: P.kwargs) -> Flow[Job]:
+        self.view = yield from self._send(build(self.id, *args, **named))
         return self
 
-    return kept(call, build)
+    return offered(flowing(call), build, "job", 1)
 
 
-class Job(Shown):
+class Job(Shown, Bound):
     """A job. ``view`` is what was last seen of it; ``refresh`` looks again."""
 
-    def __init__(self, client: Client, view: views.JobView) -> None:
+    def __init__(self, client: Runner, view: views.JobView) -> None:
         super().__init__(view)
         self._client = client
 
@@ -65,20 +63,26 @@ class Job(Shown):
     artifacts = reading(jobs.artifacts)
     events = reading(jobs.events)
 
-    def approve(self, digest: str | None = None) -> Job:
+    @flowing
+    def approve(self, digest: str | None = None) -> Flow[Job]:
         """Approve the plan of this digest; without one, the plan that was last seen."""
-        chosen = digest or self.view.plan_digest or self.refresh().view.plan_digest or ""
-        self.view = self._client.send(jobs.approve(self.id, chosen))
+        chosen = digest or self.view.plan_digest
+        if not chosen:
+            self.view = yield from self._send(jobs.show(self.id))
+            chosen = self.view.plan_digest or ""
+        self.view = yield from self._send(jobs.approve(self.id, chosen))
         return self
 
-    def stream(self, after: int = 0) -> Iterator[views.Event]:
+    @emitting
+    def stream(self, after: int = 0) -> Flow[None]:
         """Give the events as they happen until the job has ended, each once."""
-        yield from self._client.iterate(flows.follow(self.id, after))
-        self.refresh()
+        yield from flows.follow(self.id, after)
+        self.view = yield from self._send(jobs.show(self.id))
 
-    def wait(self, timeout: float | None = None) -> Job:
+    @flowing
+    def wait(self, timeout: float | None = None) -> Flow[Job]:
         """Wait until the job has ended, however it did. Errors: ATL-SDK-013 not in time."""
-        self.view = self._client.run(flows.wait(self.id, timeout))
+        self.view = yield from flows.wait(self.id, timeout)
         return self
 
     def check(self) -> Job:
@@ -86,17 +90,21 @@ class Job(Shown):
         flows.succeeded(self.view)
         return self
 
-    def reports(self) -> dict[str, Report]:
+    @flowing
+    def reports(self) -> Flow[dict[str, Report]]:
         """Return the reports of all steps that have one here."""
         found = {}
         for step in self.view.steps:
             try:
-                found[step] = self.report(step)
+                found[step] = yield from self._send(jobs.report(self.id, step))
             except NotFoundError:
                 continue
         return found
 
-    def download(self, step: str, name: str, file: str | Path, *, form: str | None = None) -> int:
+    @flowing
+    def download(
+        self, step: str, name: str, file: str | Path, *, form: str | None = None
+    ) -> Flow[int]:
         """Save an artifact, whole or not at all; tables as ``csv`` or ``parquet``."""
         asked = jobs.artifact(self.id, step, name, form=form)
-        return self._client.run(flows.download(asked, Path(file)))
+        return (yield from flows.download(asked, Path(file)))

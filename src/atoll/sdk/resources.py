@@ -1,58 +1,31 @@
-"""What a blocking client offers, one line a call; the calls themselves are in ``calls``."""
+"""What a client offers, one line a call; the calls themselves are in ``calls``."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
+from typing import Any, Concatenate, ParamSpec
 
 from atoll.flow.api import views
-from atoll.jobs.definition import Job as Definition
+from atoll.jobs import definition
 from atoll.sdk import flows
+from atoll.sdk.binding import Bound, Resource, Runner, every, flowing, method, offered
 from atoll.sdk.calls import data, jobs, models, node, parties, people
+from atoll.sdk.flows import Flow
 from atoll.sdk.jobs import Job
-from atoll.sdk.twins import kept, paged
 from atoll.sdk.wire import Call
 
-if TYPE_CHECKING:
-    from atoll.sdk.client import Client
-
 P = ParamSpec("P")
-T = TypeVar("T")
 
 
-class Resource:
-    """A part of the API."""
-
-    def __init__(self, client: Client) -> None:
-        self._client = client
-
-
-def method(build: Callable[P, Call[T]]) -> Callable[Concatenate[Resource, P], T]:
-    """Return the method that sends a call and returns its result."""
-
-    def call(self: Resource, /, *args: P.args, **named: P.kwargs) -> T:
-        return self._client.send(build(*args, **named))
-
-    return kept(call, build)
-
-
-def handle(build: Callable[P, Call[views.JobView]]) -> Callable[Concatenate[Resource, P], Job]:
+def handle(build: Callable[P, Call[views.JobView]]) -> Callable[Concatenate[Bound, P], Job]:
     """Return the method that sends a call and returns a handle of the job that it tells."""
 
-    def call(self: Resource, /, *args: P.args, **named: P.kwargs) -> Job:
-        return Job(self._client, self._client.send(build(*args, **named)))
+    def call(self: Bound, /, *args: P.args, **named: P.kwargs) -> Flow[Job]:
+        view = yield from self._send(build(*args, **named))
+        return Job(self._client, view)
 
-    return kept(call, build)
-
-
-def every(build: Callable[P, Call[Any]]) -> Callable[Concatenate[Resource, P], Iterator[Any]]:
-    """Return the method that gives the items of all pages of a list, one after the other."""
-
-    def call(self: Resource, /, *args: P.args, **named: P.kwargs) -> Iterator[Any]:
-        return self._client.iterate(flows.pages(paged(build, *args, **named)))
-
-    return kept(call, build)
+    return offered(flowing(call), build, "job", 0)
 
 
 class Jobs(Resource):
@@ -92,15 +65,17 @@ class Models(Resource):
     bind = method(models.bind)
     import_ = method(models.import_)
     migrate = method(models.migrate)
-    _predict_job = method(models.predict_job)
 
-    def export(self, model: str, version: int, file: str | Path) -> int:
+    @flowing
+    def export(self, model: str, version: int, file: str | Path) -> Flow[int]:
         """Save a signed archive of this party's part; return the number of bytes."""
-        return self._client.run(flows.download(models.exported(model, version), Path(file)))
+        return (yield from flows.download(models.exported(model, version), Path(file)))
 
-    def predict_job(self, model: str, version: int, tables: dict[str, str]) -> Definition:
+    @flowing
+    def predict_job(self, model: str, version: int, tables: dict[str, str]) -> Flow[definition.Job]:
         """Return the job that scores tables (by party) with a model, to be submitted."""
-        return Definition.model_validate(self._predict_job(model, version, tables).job)
+        found = yield from self._send(models.predict_job(model, version, tables))
+        return definition.Job.model_validate(found.job)
 
 
 class Services(Resource):
@@ -190,3 +165,23 @@ class Node(Resource):
     selftest = method(node.selftest)
     schemas = method(node.schemas)
     schema = method(node.schema)
+
+
+class Resources:
+    """Everything that a client offers."""
+
+    def __init__(self: Any) -> None:
+        client: Runner = self
+        self.data = Data(client)
+        self.jobs = Jobs(client)
+        self.models = Models(client)
+        self.services = Services(client)
+        self.parties = Parties(client)
+        self.users = Users(client)
+        self.tokens = Tokens(client)
+        self.me = Me(client)
+        self.components = Components(client)
+        self.settings = Settings(client)
+        self.audit = Audit(client)
+        self.ledger = Ledger(client)
+        self.node = Node(client)

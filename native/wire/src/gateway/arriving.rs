@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use tonic::Status;
 
-use super::gate::Gate;
+use super::state::GatewayState;
 use crate::error::Kind;
 
 /// Bytes of one partner's calls that may be arriving, together.
@@ -17,24 +17,24 @@ const ARRIVING_BYTES: usize = 64 << 20;
 /// A body on its way.
 pub struct Arriving {
     body: Incoming,
-    gate: Arc<Gate>,
+    gateway: Arc<GatewayState>,
     party: String,
     counted: usize,
 }
 
 impl Arriving {
     /// Counts a body for a partner.
-    pub fn new(body: Incoming, gate: Arc<Gate>, party: String) -> Self {
+    pub fn new(body: Incoming, gateway: Arc<GatewayState>, party: String) -> Self {
         Arriving {
             body,
-            gate,
+            gateway,
             party,
             counted: 0,
         }
     }
 
     fn count(&mut self, bytes: usize) -> Result<(), Status> {
-        let mut state = self.gate.lock();
+        let mut state = self.gateway.lock();
         let sum = state.arriving.entry(self.party.clone()).or_default();
         *sum += bytes;
         self.counted += bytes;
@@ -76,7 +76,7 @@ impl Body for Arriving {
 
 impl Drop for Arriving {
     fn drop(&mut self) {
-        let mut state = self.gate.lock();
+        let mut state = self.gateway.lock();
         if let Some(sum) = state.arriving.get_mut(&self.party) {
             *sum -= self.counted;
             if *sum == 0 {

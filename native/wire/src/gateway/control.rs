@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use http::Uri;
 use hyper::body::Incoming;
-use hyper::client::conn::http2::{self as client, SendRequest};
+use hyper::client::conn::http2 as client;
 use hyper::server::conn::http2 as server;
 use hyper::service::{Service as HyperService, service_fn};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
@@ -14,7 +14,6 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 use tokio::net::TcpStream;
-use tokio::sync::Mutex;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::{client as tls_client, server as tls_server};
 use tonic::body::Body;
@@ -22,19 +21,20 @@ use tonic::{Code, Request, Response, Status};
 use tower_service::Service;
 
 use super::arriving::Arriving;
+use super::caller::Kept;
 use super::calls;
-use super::gate::{Gate, Use};
+use super::state::{GatewayState, Use};
+use crate::connector::{HEADERS, HTTP_FRAME};
 use crate::dial::Sender;
 use crate::error::{Kind, Result, WireError};
-use crate::limits::{CALL_BYTES, KIND_BYTES, LETTER_BYTES};
-use crate::line::{Cutter, Line, Meter};
+use crate::handshake::is_code;
+use crate::limits::{CALL_BYTES, CALL_REQUEST_BYTES, KIND_BYTES};
+use crate::metered::MeteredStream;
 use crate::name;
 use crate::proto::node_client::NodeClient;
 use crate::proto::node_server::{Node, NodeServer};
-use crate::proto::{Answer, Letter};
-use crate::site::{HEADERS, HTTP_FRAME};
+use crate::proto::{CallRequest, CallResponse};
 use crate::tls;
-use crate::word::is_code;
 
 /// Calls that one connection carries at a time: more than may wait, so that who asks for more is
 /// told so. Their bodies are counted as they arrive.
@@ -46,39 +46,16 @@ const SEND_BUFFER: usize = 1 << 20;
 /// How often a connection is asked for a sign of life, and how long that may take.
 const PULSE: (Duration, Duration) = (Duration::from_secs(20), Duration::from_secs(10));
 
-/// What calls to one partner share.
-pub struct Caller {
-    config: Arc<ClientConfig>,
-    kept: Mutex<Option<Kept>>,
-}
-
-#[derive(Clone)]
-struct Kept {
-    sender: SendRequest<Body>,
-    meter: Arc<Meter>,
-    _cutter: Arc<Cutter>,
-}
-
-impl Caller {
-    /// Calls over connections of this kind; none is made yet.
-    pub fn new(config: Arc<ClientConfig>) -> Self {
-        Caller {
-            config,
-            kept: Mutex::new(None),
-        }
-    }
-}
-
 /// Dials a partner's gateway.
 pub async fn connect(
-    gate: &Gate,
+    gateway: &GatewayState,
     peer: &str,
     address: &str,
     config: Arc<ClientConfig>,
     own_expires: SystemTime,
 ) -> std::result::Result<(tls_client::TlsStream<TcpStream>, SystemTime), Kind> {
     let name = tls::server_name(peer).map_err(|error| error.kind)?;
-    let dialled = tokio::time::timeout(gate.limits.handshake, async {
+    let dialled = tokio::time::timeout(gateway.limits.handshake, async {
         let stream = TcpStream::connect(address).await?;
         let _ = stream.set_nodelay(true);
         TlsConnector::from(config).connect(name, stream).await
@@ -95,9 +72,9 @@ pub async fn connect(
 }
 
 /// Calls a partner and waits for the answer.
-pub async fn call(gate: Arc<Gate>, peer: String, letter: Letter) -> Result<Bytes> {
-    let again = match attempt(&gate, &peer, letter.clone()).await {
-        Err(None) => attempt(&gate, &peer, letter).await,
+pub async fn call(gateway: Arc<GatewayState>, peer: String, request: CallRequest) -> Result<Bytes> {
+    let again = match attempt(&gateway, &peer, request.clone()).await {
+        Err(None) => attempt(&gateway, &peer, request).await,
         once => once,
     };
     again.map_err(|error| {
@@ -108,22 +85,22 @@ pub async fn call(gate: Arc<Gate>, peer: String, letter: Letter) -> Result<Bytes
 
 /// Calls once; an error without a reason means that nothing was sent.
 async fn attempt(
-    gate: &Arc<Gate>,
+    gateway: &Arc<GatewayState>,
     peer: &str,
-    letter: Letter,
+    request: CallRequest,
 ) -> std::result::Result<Bytes, Option<WireError>> {
-    let kept = line(gate, peer).await.map_err(WireError::new)?;
+    let kept = connection(gateway, peer).await.map_err(WireError::new)?;
     let origin = format!("https://{}", name::dns_name(peer));
     let origin = Uri::try_from(origin).map_err(|_| None)?;
     let mut client = NodeClient::with_origin(Sender(kept.sender.clone()), origin)
-        .max_decoding_message_size(LETTER_BYTES);
-    let bytes = letter.body.len() as u64;
-    let answer = match client.call(letter).await {
+        .max_decoding_message_size(CALL_REQUEST_BYTES);
+    let bytes = request.body.len() as u64;
+    let answer = match client.call(request).await {
         Ok(answer) => answer.into_inner(),
         Err(status) => return Err(broken(&kept, &status)),
     };
     {
-        let mut state = gate.lock();
+        let mut state = gateway.lock();
         if let Some(counts) = state.counts.get_mut(peer) {
             counts.calls_sent += 1;
             counts.call_bytes_sent += bytes;
@@ -163,9 +140,9 @@ fn broken(kept: &Kept, status: &Status) -> Option<WireError> {
 }
 
 /// The kept connection, or a new one.
-async fn line(gate: &Arc<Gate>, peer: &str) -> std::result::Result<Kept, Kind> {
+async fn connection(gateway: &Arc<GatewayState>, peer: &str) -> std::result::Result<Kept, Kind> {
     let (caller, address, own_expires, epoch) = {
-        let state = gate.lock();
+        let state = gateway.lock();
         let partner = state.partners.get(peer).ok_or(Kind::UnknownPeer)?;
         let address = partner.address.clone().ok_or(Kind::NoAddress)?;
         let expires = state.own.expires;
@@ -176,9 +153,9 @@ async fn line(gate: &Arc<Gate>, peer: &str) -> std::result::Result<Kept, Kind> {
         return Ok(kept.clone());
     }
     let config = caller.config.clone();
-    let (stream, expires) = connect(gate, peer, &address, config, own_expires).await?;
-    let mut hold = gate.admit(peer, epoch, Use::Calling, expires)?;
-    let (line, cutter, meter) = Line::new(stream);
+    let (stream, expires) = connect(gateway, peer, &address, config, own_expires).await?;
+    let mut hold = gateway.admit(peer, epoch, Use::Calling, expires)?;
+    let (stream, cutter, meter) = MeteredStream::new(stream);
     let (sender, connection) = client::Builder::new(TokioExecutor::new())
         .timer(TokioTimer::new())
         .initial_stream_window_size(WINDOWS.0)
@@ -189,7 +166,7 @@ async fn line(gate: &Arc<Gate>, peer: &str) -> std::result::Result<Kept, Kind> {
         .keep_alive_interval(PULSE.0)
         .keep_alive_timeout(PULSE.1)
         .keep_alive_while_idle(true)
-        .handshake(TokioIo::new(line))
+        .handshake(TokioIo::new(stream))
         .await
         .map_err(|_| Kind::Unreachable)?;
     tokio::spawn(async move {
@@ -209,18 +186,18 @@ async fn line(gate: &Arc<Gate>, peer: &str) -> std::result::Result<Kept, Kind> {
 
 /// Serves a partner's calls on one connection.
 pub async fn serve(
-    gate: Arc<Gate>,
+    gateway: Arc<GatewayState>,
     party: String,
     epoch: u64,
     expires: SystemTime,
     stream: tls_server::TlsStream<TcpStream>,
 ) {
-    let mut hold = match gate.admit(&party, epoch, Use::Control, expires) {
+    let mut hold = match gateway.admit(&party, epoch, Use::Control, expires) {
         Ok(hold) => hold,
-        Err(kind) => return gate.note(kind),
+        Err(kind) => return gateway.note(kind),
     };
-    let mut stopping = gate.stop.subscribe();
-    let service = service(gate, party);
+    let mut stopping = gateway.stop.subscribe();
+    let service = service(gateway, party);
     let mut connection = pin!(
         server::Builder::new(TokioExecutor::new())
             .timer(TokioTimer::new())
@@ -248,7 +225,7 @@ type Answering = std::pin::Pin<
 >;
 
 fn service(
-    gate: Arc<Gate>,
+    gateway: Arc<GatewayState>,
     party: String,
 ) -> impl HyperService<
     http::Request<Incoming>,
@@ -256,37 +233,37 @@ fn service(
     Error = Infallible,
     Future = Answering,
 > {
-    let desk = Desk {
-        gate: gate.clone(),
+    let service = NodeService {
+        gateway: gateway.clone(),
         party: party.clone(),
     };
-    let server = NodeServer::new(desk).max_decoding_message_size(LETTER_BYTES);
+    let server = NodeServer::new(service).max_decoding_message_size(CALL_REQUEST_BYTES);
     service_fn(move |request: http::Request<Incoming>| -> Answering {
-        let counted = request.map(|body| Arriving::new(body, gate.clone(), party.clone()));
+        let counted = request.map(|body| Arriving::new(body, gateway.clone(), party.clone()));
         let mut server = server.clone();
         Box::pin(async move { server.call(counted).await })
     })
 }
 
 /// Takes the calls of one partner.
-struct Desk {
-    gate: Arc<Gate>,
+struct NodeService {
+    gateway: Arc<GatewayState>,
     party: String,
 }
 
 #[tonic::async_trait]
-impl Node for Desk {
+impl Node for NodeService {
     async fn call(
         &self,
-        request: Request<Letter>,
-    ) -> std::result::Result<Response<Answer>, Status> {
-        let Letter {
+        request: Request<CallRequest>,
+    ) -> std::result::Result<Response<CallResponse>, Status> {
+        let CallRequest {
             kind,
             body,
-            patience,
+            timeout_milliseconds,
         } = request.into_inner();
         {
-            let mut state = self.gate.lock();
+            let mut state = self.gateway.lock();
             if let Some(counts) = state.counts.get_mut(&self.party) {
                 counts.calls_received += 1;
                 counts.call_bytes_received += body.len() as u64;
@@ -297,20 +274,21 @@ impl Node for Desk {
         } else if body.len() > CALL_BYTES {
             Err(Kind::TooLarge.code().to_owned())
         } else {
-            let limit = Duration::from_millis(patience.into()).min(self.gate.limits.answer);
-            calls::ask(&self.gate, &self.party, kind, body, limit).await
+            let limit =
+                Duration::from_millis(timeout_milliseconds.into()).min(self.gateway.limits.answer);
+            calls::ask(&self.gateway, &self.party, kind, body, limit).await
         };
         let answer = match reply {
-            Ok(body) => Answer {
+            Ok(body) => CallResponse {
                 code: String::new(),
                 body,
             },
-            Err(code) => Answer {
+            Err(code) => CallResponse {
                 code,
                 body: Bytes::new(),
             },
         };
-        let mut state = self.gate.lock();
+        let mut state = self.gateway.lock();
         if let Some(counts) = state.counts.get_mut(&self.party) {
             counts.call_bytes_sent += answer.body.len() as u64;
         }

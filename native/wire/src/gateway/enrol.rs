@@ -10,13 +10,14 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::server::TlsStream;
 
 use super::calls;
-use super::gate::Gate;
+use super::queue::Reply;
+use super::state::GatewayState;
 use crate::error::{Kind, Result, WireError};
+use crate::handshake::{self, is_code};
 use crate::limits::ENROL_BYTES;
-use crate::proto::{Answer, Letter};
+use crate::proto::{CallRequest, CallResponse};
 use crate::tls;
 use crate::trust::FINGERPRINT;
-use crate::word::{self, is_code};
 
 /// How many strangers are served at a time.
 pub const AT_ONCE: usize = 4;
@@ -28,40 +29,44 @@ const KIND: &str = "enrol";
 const ENVELOPE: usize = 256;
 
 /// Serves one stranger.
-pub async fn serve(gate: Arc<Gate>, places: Arc<Semaphore>, mut stream: TlsStream<TcpStream>) {
+pub async fn serve(
+    gateway: Arc<GatewayState>,
+    places: Arc<Semaphore>,
+    mut stream: TlsStream<TcpStream>,
+) {
     let served = async {
         let reply = match places.try_acquire() {
-            Ok(_place) => hear(&gate, &mut stream).await,
+            Ok(_place) => hear(&gateway, &mut stream).await,
             Err(_) => Err(Kind::Crowded.code().to_owned()),
         };
         let answer = match reply {
-            Ok(body) => Answer {
+            Ok(body) => CallResponse {
                 code: String::new(),
                 body,
             },
-            Err(code) => Answer {
+            Err(code) => CallResponse {
                 code,
                 body: Bytes::new(),
             },
         };
-        let _ = word::write(&mut stream, &answer).await;
+        let _ = handshake::write(&mut stream, &answer).await;
         let _ = stream.shutdown().await;
     };
     let _ = tokio::time::timeout(LIMIT, served).await;
 }
 
-async fn hear(gate: &Arc<Gate>, stream: &mut TlsStream<TcpStream>) -> calls::Reply {
+async fn hear(gateway: &Arc<GatewayState>, stream: &mut TlsStream<TcpStream>) -> Reply {
     let violation = || Kind::Violation.code().to_owned();
-    let letter: Letter = word::read(stream, ENROL_BYTES + ENVELOPE)
+    let request: CallRequest = handshake::read(stream, ENROL_BYTES + ENVELOPE)
         .await
         .map_err(|_| violation())?;
-    if letter.kind != KIND {
+    if request.kind != KIND {
         return Err(violation());
     }
-    if letter.body.len() > ENROL_BYTES {
+    if request.body.len() > ENROL_BYTES {
         return Err(Kind::TooLarge.code().to_owned());
     }
-    calls::ask(gate, "", letter.kind, letter.body, LIMIT).await
+    calls::ask(gateway, "", request.kind, request.body, LIMIT).await
 }
 
 /// Asks the party of an invitation, whose CA must have this fingerprint.
@@ -84,14 +89,16 @@ pub async fn enrol(
         .connect(name, stream)
         .await
         .map_err(|error| fail(tls::io_kind(&error).unwrap_or(Kind::Unreachable)))?;
-    let letter = Letter {
+    let request = CallRequest {
         kind: KIND.to_owned(),
         body,
-        patience: 0,
+        timeout_milliseconds: 0,
     };
     let broken = |_| fail(Kind::CallBroken);
-    word::write(&mut stream, &letter).await.map_err(broken)?;
-    let answer: Answer = word::read(&mut stream, ENROL_BYTES + ENVELOPE)
+    handshake::write(&mut stream, &request)
+        .await
+        .map_err(broken)?;
+    let answer: CallResponse = handshake::read(&mut stream, ENROL_BYTES + ENVELOPE)
         .await
         .map_err(broken)?;
     if answer.code.is_empty() {

@@ -1,4 +1,4 @@
-//! The gateway's two doors: one TCP port for partners and strangers, one Unix socket for workers.
+//! The gateway's two listeners: one TCP port for partners and strangers, one Unix socket for workers.
 
 use rustls::server::Acceptor;
 use std::collections::BTreeMap;
@@ -10,7 +10,7 @@ use tokio::sync::{Semaphore, oneshot};
 use tokio_rustls::LazyConfigAcceptor;
 use tokio_rustls::server::TlsStream;
 
-use super::gate::Gate;
+use super::state::GatewayState;
 use super::{control, enrol, relay};
 use crate::error::Kind;
 use crate::local;
@@ -23,13 +23,13 @@ const HANDSHAKES: usize = 256;
 const PAUSE: Duration = Duration::from_millis(50);
 
 /// Accepts workers.
-pub async fn listen_locally(gate: Arc<Gate>, listener: UnixListener) {
+pub async fn listen_locally(gateway: Arc<GatewayState>, listener: UnixListener) {
     loop {
         match listener.accept().await {
             Ok((stream, _)) if local::is_ours(&stream) => {
-                drop(tokio::spawn(relay::leave(gate.clone(), stream)));
+                drop(tokio::spawn(relay::leave(gateway.clone(), stream)));
             }
-            Ok(_) => gate.note(Kind::UnknownWorker),
+            Ok(_) => gateway.note(Kind::UnknownWorker),
             Err(_) => tokio::time::sleep(PAUSE).await,
         }
     }
@@ -55,14 +55,14 @@ impl Shaking {
 }
 
 /// Accepts partners and strangers.
-pub async fn listen(gate: Arc<Gate>, listener: TcpListener) {
+pub async fn listen(gateway: Arc<GatewayState>, listener: TcpListener) {
     let shaking = Arc::new(Mutex::new(Shaking::default()));
     let enrolments = Arc::new(Semaphore::new(enrol::AT_ONCE));
     loop {
         match listener.accept().await {
             Ok((stream, _)) => {
                 let _ = stream.set_nodelay(true);
-                let accepted = accept(gate.clone(), stream, shaking.clone(), enrolments.clone());
+                let accepted = accept(gateway.clone(), stream, shaking.clone(), enrolments.clone());
                 drop(tokio::spawn(accepted));
             }
             Err(_) => tokio::time::sleep(PAUSE).await,
@@ -71,17 +71,17 @@ pub async fn listen(gate: Arc<Gate>, listener: TcpListener) {
 }
 
 async fn accept(
-    gate: Arc<Gate>,
+    gateway: Arc<GatewayState>,
     stream: TcpStream,
     shaking: Arc<Mutex<Shaking>>,
     enrolments: Arc<Semaphore>,
 ) {
     // What was trusted before the handshake may not be trusted after it.
-    let epoch = gate.lock().epoch;
+    let epoch = gateway.lock().epoch;
     let lock = || shaking.lock().unwrap_or_else(PoisonError::into_inner);
     let (number, cut) = lock().begin();
     let shaken = tokio::select! {
-        shaken = tokio::time::timeout(gate.limits.handshake, shake(&gate, stream)) => shaken,
+        shaken = tokio::time::timeout(gateway.limits.handshake, shake(&gateway, stream)) => shaken,
         _ = cut => return,
     };
     lock().cutters.remove(&number);
@@ -89,18 +89,20 @@ async fn accept(
         Err(_) => {}
         Ok(Err((error, stream))) => {
             if let Some(kind) = tls::io_kind(&error) {
-                gate.note(kind);
+                gateway.note(kind);
             }
             if let Some(stream) = stream {
                 farewell(stream).await;
             }
         }
-        Ok(Ok((stream, own_expires))) => serve(gate, enrolments, stream, own_expires, epoch).await,
+        Ok(Ok((stream, own_expires))) => {
+            serve(gateway, enrolments, stream, own_expires, epoch).await
+        }
     }
 }
 
 async fn serve(
-    gate: Arc<Gate>,
+    gateway: Arc<GatewayState>,
     enrolments: Arc<Semaphore>,
     stream: TlsStream<TcpStream>,
     own_expires: SystemTime,
@@ -111,21 +113,21 @@ async fn serve(
     let leaf = chain.and_then(<[_]>::first);
     let expires = leaf.map(|leaf| tls::expiry(leaf, own_expires));
     match (protocol.as_deref(), tls::party_of(chain), expires) {
-        (Some(ENROL), None, None) => enrol::serve(gate, enrolments, stream).await,
+        (Some(ENROL), None, None) => enrol::serve(gateway, enrolments, stream).await,
         (Some(RELAY), Some(party), Some(expires)) => {
-            relay::arrive(gate, party, epoch, expires, stream).await;
+            relay::arrive(gateway, party, epoch, expires, stream).await;
         }
         (Some(HTTP2), Some(party), Some(expires)) => {
-            control::serve(gate, party, epoch, expires, stream).await;
+            control::serve(gateway, party, epoch, expires, stream).await;
         }
-        _ => gate.note(Kind::Handshake),
+        _ => gateway.note(Kind::Handshake),
     }
 }
 
 type Shaken = Result<(TlsStream<TcpStream>, SystemTime), (io::Error, Option<TcpStream>)>;
 
 /// Shakes hands with a partner, or with a stranger if that is what it says and strangers may come.
-async fn shake(gate: &Gate, stream: TcpStream) -> Shaken {
+async fn shake(gateway: &GatewayState, stream: TcpStream) -> Shaken {
     let hello = LazyConfigAcceptor::new(Acceptor::default(), stream);
     let start = hello.await.map_err(|error| (error, None))?;
     let stranger = start
@@ -133,7 +135,7 @@ async fn shake(gate: &Gate, stream: TcpStream) -> Shaken {
         .alpn()
         .is_some_and(|mut protocols| protocols.next() == Some(ENROL));
     let (config, expires) = {
-        let state = gate.lock();
+        let state = gateway.lock();
         let config = match &state.enrolment {
             Some(enrolment) if stranger => enrolment.clone(),
             _ => state.server.clone(),

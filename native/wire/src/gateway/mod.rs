@@ -1,12 +1,14 @@
 //! A gateway: a node's one port towards its partners, driven from plain blocking threads.
 
 mod arriving;
+mod caller;
 mod calls;
 mod control;
 mod enrol;
-mod gate;
 mod listen;
+mod queue;
 mod relay;
+mod state;
 
 use bytes::Bytes;
 use std::net::{SocketAddr, TcpListener};
@@ -17,17 +19,17 @@ use std::time::{Duration, Instant};
 use tokio::runtime::{Builder, Handle, Runtime};
 use zeroize::Zeroizing;
 
-pub use self::calls::Called;
-pub use self::gate::GatewayLimits;
-use self::gate::{Gate, State, Use};
+pub use self::queue::Called;
+pub use self::state::GatewayLimits;
+use self::state::{GatewayState, State, Use};
 use crate::endpoint::Interrupt;
 use crate::error::{Kind, Result, WireError};
 use crate::limits::{CALL_BYTES, KIND_BYTES};
 use crate::local::Local;
 use crate::name::is_party;
-use crate::proto::Letter;
+use crate::proto::CallRequest;
 use crate::shared::SLICE;
-use crate::splice::Tally;
+use crate::splice::ByteCounter;
 use crate::start::{bind, check_registration};
 use crate::tls::{Identity, Own};
 use crate::trust::FINGERPRINT;
@@ -51,7 +53,7 @@ pub struct GatewayCounters {
 
 /// A node's gateway. Dropping it cuts every connection.
 pub struct Gateway {
-    gate: Arc<Gate>,
+    gateway: Arc<GatewayState>,
     address: Option<SocketAddr>,
     handle: Handle,
     thread: Mutex<Option<JoinHandle<()>>>,
@@ -74,7 +76,7 @@ impl Gateway {
             return Err(settings("a time limit is zero"));
         }
         let own = Own::read(identity)?;
-        let gate = Arc::new(Gate::new(&identity.party, own, authority, limits)?);
+        let gateway = Arc::new(GatewayState::new(&identity.party, own, authority, limits)?);
         let local = Local::bind(socket)?;
         let listener = listen.map(bind).transpose()?;
         let address = listener.as_ref().and_then(|l| l.local_addr().ok());
@@ -83,13 +85,13 @@ impl Gateway {
             .build()
             .map_err(|_| settings("no event loop"))?;
         let handle = runtime.handle().clone();
-        let worked = gate.clone();
+        let worked = gateway.clone();
         let thread = std::thread::Builder::new()
             .name("atoll-gateway".to_owned())
             .spawn(move || work(&worked, runtime, listener, local))
             .map_err(|error| settings(&error.kind().to_string()))?;
         Ok(Gateway {
-            gate,
+            gateway,
             address,
             handle,
             thread: Mutex::new(Some(thread)),
@@ -103,26 +105,27 @@ impl Gateway {
 
     /// Pins a partner's CA (PEM), or changes its address (`host:port`).
     pub fn set_peer(&self, party: &str, pem: &str, address: Option<String>) -> Result<()> {
-        if !is_party(party) || party == self.gate.party {
+        if !is_party(party) || party == self.gateway.party {
             return Err(settings("not the name of another party").of(party));
         }
-        self.gate.set_peer(party, pem, address)
+        self.gateway.set_peer(party, pem, address)
     }
 
     /// Withdraws the trust in a partner; its connections end at once.
     pub fn remove_peer(&self, party: &str) {
-        self.gate.remove_peer(party);
+        self.gateway.remove_peer(party);
     }
 
     /// Uses another certificate chain and key for new connections.
     pub fn renew(&self, chain: String, key: Zeroizing<String>) -> Result<()> {
-        let party = self.gate.party.clone();
-        self.gate.renew(Own::read(&Identity { party, chain, key })?)
+        let party = self.gateway.party.clone();
+        self.gateway
+            .renew(Own::read(&Identity { party, chain, key })?)
     }
 
     /// Lets strangers enrol, or not.
     pub fn set_enrolment(&self, open: bool) -> Result<()> {
-        self.gate.set_enrolment(open)
+        self.gateway.set_enrolment(open)
     }
 
     /// Lets a worker talk to these peers.
@@ -134,13 +137,13 @@ impl Gateway {
         peers: &[String],
     ) -> Result<()> {
         check_registration(label, &token)?;
-        self.gate.register(label, token, socket, peers)
+        self.gateway.register(label, token, socket, peers)
     }
 
     /// Forgets a worker; its streams end at once. Returns what it moved, by peer.
     pub fn unregister(&self, label: &str) -> Vec<(String, Named)> {
-        let moved = self.gate.unregister(label);
-        let named = |(peer, tally): (String, Arc<Tally>)| (peer, bytes(&tally));
+        let moved = self.gateway.unregister(label);
+        let named = |(peer, tally): (String, Arc<ByteCounter>)| (peer, bytes(&tally));
         moved.into_iter().map(named).collect()
     }
 
@@ -159,17 +162,17 @@ impl Gateway {
         if body.len() > CALL_BYTES {
             return Err(WireError::new(Kind::TooLarge).of(peer));
         }
-        let patience = u32::try_from(timeout.as_millis()).unwrap_or(u32::MAX);
+        let timeout_milliseconds = u32::try_from(timeout.as_millis()).unwrap_or(u32::MAX);
         let kind = kind.to_owned();
-        let letter = Letter {
+        let request = CallRequest {
             kind,
             body,
-            patience,
+            timeout_milliseconds,
         };
         let (sender, receiver) = sync_channel(1);
-        let (gate, to) = (self.gate.clone(), peer.to_owned());
+        let (gateway, to) = (self.gateway.clone(), peer.to_owned());
         let task = self.handle.spawn(async move {
-            let _ = sender.send(control::call(gate, to, letter).await);
+            let _ = sender.send(control::call(gateway, to, request).await);
         });
         let result = wait(&receiver, Instant::now() + timeout, interrupt);
         task.abort();
@@ -181,22 +184,22 @@ impl Gateway {
 
     /// Waits for the next call of a partner.
     pub fn next_call(&self, timeout: Duration, interrupt: Interrupt<'_>) -> Result<Option<Called>> {
-        calls::next(&self.gate, Instant::now() + timeout, interrupt)
+        calls::next(&self.gateway, Instant::now() + timeout, interrupt)
     }
 
     /// Answers a call; says whether its caller still waits.
     pub fn answer(&self, number: u64, body: Bytes) -> Result<bool> {
-        calls::reply(&self.gate, number, Ok(body))
+        calls::reply(&self.gateway, number, Ok(body))
     }
 
     /// Refuses a call; says whether its caller still waits.
     pub fn refuse(&self, number: u64, code: &str) -> Result<bool> {
-        calls::reply(&self.gate, number, Err(code.to_owned()))
+        calls::reply(&self.gateway, number, Err(code.to_owned()))
     }
 
     /// What happened so far.
     pub fn counters(&self) -> GatewayCounters {
-        let state = self.gate.lock();
+        let state = self.gateway.lock();
         let open = state.relays();
         GatewayCounters {
             peers: peer_counts(&state),
@@ -220,12 +223,12 @@ impl Gateway {
     /// Ends every connection, the calls with a last answer, and stops. May be called again.
     pub fn close(&self) {
         {
-            let mut state = self.gate.lock();
+            let mut state = self.gateway.lock();
             state.closed = true;
             state.calls.refuse_all(Kind::Closed.code());
         }
-        self.gate.called.notify_all();
-        self.gate.stop.send_replace(true);
+        self.gateway.called.notify_all();
+        self.gateway.stop.send_replace(true);
         let lock = |error: PoisonError<_>| error.into_inner();
         if let Some(thread) = self.thread.lock().unwrap_or_else(lock).take() {
             let _ = thread.join();
@@ -303,7 +306,7 @@ fn wait(
     }
 }
 
-fn bytes(tally: &Tally) -> Named {
+fn bytes(tally: &ByteCounter) -> Named {
     let (sent, received) = tally.totals();
     vec![("bytes_sent", sent), ("bytes_received", received)]
 }
@@ -329,25 +332,30 @@ fn peer_counts(state: &State) -> Vec<(String, Named)> {
 }
 
 /// The one thread on which all connections of a gateway live.
-fn work(gate: &Arc<Gate>, runtime: Runtime, listener: Option<TcpListener>, mut local: Local) {
+fn work(
+    gateway: &Arc<GatewayState>,
+    runtime: Runtime,
+    listener: Option<TcpListener>,
+    mut local: Local,
+) {
     runtime.block_on(async {
-        let mut doors = tokio::task::JoinSet::new();
+        let mut listeners = tokio::task::JoinSet::new();
         if let Some(listener) = listener.and_then(|l| tokio::net::TcpListener::from_std(l).ok()) {
-            doors.spawn(listen::listen(gate.clone(), listener));
+            listeners.spawn(listen::listen(gateway.clone(), listener));
         }
         let listener = local
             .listener
             .take()
             .map(tokio::net::UnixListener::from_std);
         if let Some(Ok(listener)) = listener {
-            doors.spawn(listen::listen_locally(gate.clone(), listener));
+            listeners.spawn(listen::listen_locally(gateway.clone(), listener));
         }
-        let _ = gate.stop.subscribe().wait_for(|stop| *stop).await;
+        let _ = gateway.stop.subscribe().wait_for(|stop| *stop).await;
         // The socket's file goes before its listener, so that no successor's is removed.
         drop(local);
-        doors.shutdown().await;
+        listeners.shutdown().await;
         let last = async {
-            while gate.lock().is_open(&Use::Control) {
+            while gateway.lock().is_open(&Use::Control) {
                 tokio::time::sleep(Duration::from_millis(5)).await;
             }
         };

@@ -7,11 +7,11 @@ use std::time::{Duration, SystemTime};
 use tokio::sync::{Notify, oneshot, watch};
 use zeroize::Zeroizing;
 
-use super::calls::Calls;
-use super::control::Caller;
+use super::caller::Caller;
+use super::queue::Calls;
 use crate::error::{Kind, Result, WireError};
 use crate::local;
-use crate::splice::Tally;
+use crate::splice::ByteCounter;
 use crate::tls::{HTTP2, Own, RELAY};
 use crate::trust::{Clients, Pin};
 
@@ -48,7 +48,7 @@ pub struct Partner {
 pub struct Registration {
     token: Zeroizing<Vec<u8>>,
     socket: String,
-    peers: HashMap<String, Arc<Tally>>,
+    peers: HashMap<String, Arc<ByteCounter>>,
 }
 
 /// What a connection is for.
@@ -84,7 +84,7 @@ pub struct PartnerCounts {
     /// Workers' streams so far.
     pub relays: u64,
     /// Bytes of workers' streams.
-    pub tally: Arc<Tally>,
+    pub tally: Arc<ByteCounter>,
 }
 
 /// Everything under the lock.
@@ -116,7 +116,7 @@ pub struct State {
 }
 
 /// A gateway's knowledge with its lock.
-pub struct Gate {
+pub struct GatewayState {
     /// The party.
     pub party: String,
     /// Time limits.
@@ -135,7 +135,7 @@ pub struct Gate {
 
 /// A connection that is known, until it is dropped.
 pub struct Hold {
-    gate: Arc<Gate>,
+    gateway: Arc<GatewayState>,
     number: u64,
     cut: oneshot::Receiver<()>,
     expires: SystemTime,
@@ -147,7 +147,7 @@ impl Hold {
         loop {
             let left = self.expires.duration_since(SystemTime::now());
             let Ok(left) = left else {
-                return self.gate.note(Kind::Expired);
+                return self.gateway.note(Kind::Expired);
             };
             let pause = tokio::time::sleep(left.clamp(Duration::from_millis(1), CLOCK));
             tokio::select! {
@@ -165,11 +165,11 @@ impl Hold {
 
 impl Drop for Hold {
     fn drop(&mut self) {
-        self.gate.lock().live.remove(&self.number);
+        self.gateway.lock().live.remove(&self.number);
     }
 }
 
-impl Gate {
+impl GatewayState {
     /// A gateway that trusts nobody yet.
     pub fn new(
         party: &str,
@@ -179,7 +179,7 @@ impl Gate {
     ) -> Result<Self> {
         let clients = Arc::new(Clients::new(&own.provider));
         let server = own.server(clients.clone(), &[HTTP2, RELAY])?;
-        Ok(Gate {
+        Ok(GatewayState {
             party: party.to_owned(),
             limits,
             authority,
@@ -314,7 +314,7 @@ impl Gate {
     }
 
     /// Forgets a worker and cuts its streams; what it moved, by peer.
-    pub fn unregister(&self, label: &str) -> Vec<(String, Arc<Tally>)> {
+    pub fn unregister(&self, label: &str) -> Vec<(String, Arc<ByteCounter>)> {
         let mut state = self.lock();
         let gone = Use::Labelled(label.to_owned());
         state.live.retain(|_, live| live.used != gone);
@@ -359,7 +359,7 @@ impl Gate {
         };
         state.live.insert(number, live);
         Ok(Hold {
-            gate: self.clone(),
+            gateway: self.clone(),
             number,
             cut,
             expires,
@@ -415,9 +415,9 @@ impl Gate {
 /// How a worker of this node is reached.
 pub struct Way {
     /// Bytes of the worker with this partner.
-    pub tally: Arc<Tally>,
+    pub tally: Arc<ByteCounter>,
     /// Bytes of all workers with this partner.
-    pub total: Arc<Tally>,
+    pub total: Arc<ByteCounter>,
     /// The worker's socket.
     pub socket: String,
     /// The registration's token.
@@ -427,7 +427,7 @@ pub struct Way {
 /// How a partner's gateway is reached for a worker.
 pub struct Target {
     /// Bytes of the worker, and of all workers, with this partner.
-    pub tallies: [Arc<Tally>; 2],
+    pub tallies: [Arc<ByteCounter>; 2],
     /// Where.
     pub address: String,
     /// How.
@@ -460,7 +460,7 @@ impl State {
 
 impl Registration {
     /// Bytes by peer.
-    pub fn tallies(&self) -> impl Iterator<Item = (&String, &Arc<Tally>)> {
+    pub fn tallies(&self) -> impl Iterator<Item = (&String, &Arc<ByteCounter>)> {
         self.peers.iter()
     }
 }

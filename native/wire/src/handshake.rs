@@ -5,7 +5,7 @@ use std::io;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
 use crate::error::Kind;
-use crate::limits::WORD_BYTES;
+use crate::limits::HANDSHAKE_BYTES;
 use crate::proto::Routed;
 
 /// The form of a code that a peer tells.
@@ -50,7 +50,7 @@ where
     Ok(message)
 }
 
-/// Answers a knock or a route.
+/// Answers a attach or a route.
 pub async fn routed<S: AsyncWrite + Unpin>(stream: &mut S, code: &str) -> io::Result<()> {
     let code = code.to_owned();
     write(stream, &Routed { code }).await
@@ -58,7 +58,7 @@ pub async fn routed<S: AsyncWrite + Unpin>(stream: &mut S, code: &str) -> io::Re
 
 /// Reads whether there is a way; if not, why.
 pub async fn await_routed<S: AsyncRead + Unpin>(stream: &mut S) -> io::Result<Result<(), Kind>> {
-    let answer: Routed = read(stream, WORD_BYTES).await?;
+    let answer: Routed = read(stream, HANDSHAKE_BYTES).await?;
     Ok(match answer.code.as_str() {
         "" => Ok(()),
         code => Err(Kind::of_code(code).unwrap_or(Kind::Unreachable)),

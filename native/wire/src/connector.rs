@@ -25,10 +25,10 @@ pub const HANDSHAKES: usize = 64;
 /// The first and the longest pause between two attempts to dial.
 pub const BACK_OFF: (Duration, Duration) = (Duration::from_millis(20), Duration::from_secs(1));
 /// How long the party with the larger name waits for the other to dial, if both could.
-pub const COURTESY: Duration = Duration::from_secs(1);
+pub const DIAL_DELAY: Duration = Duration::from_secs(1);
 
 /// The same where a gateway is in between, which holds a dialler until the worker is there.
-pub const SHORT_COURTESY: Duration = Duration::from_millis(200);
+pub const SHORT_DIAL_DELAY: Duration = Duration::from_millis(200);
 
 /// How an endpoint reaches its peers.
 pub enum Way {
@@ -41,12 +41,12 @@ pub enum Way {
         /// Whether this party listens.
         listens: bool,
     },
-    /// Through the gateway of its own node, over Unix sockets.
-    Gateway(Through),
+    /// GatewayAccess the gateway of its own node, over Unix sockets.
+    Gateway(GatewayAccess),
 }
 
 /// How a worker and its own gateway know each other.
-pub struct Through {
+pub struct GatewayAccess {
     /// The gateway's socket.
     pub gateway: String,
     /// The registration's label.
@@ -58,28 +58,28 @@ pub struct Through {
 }
 
 /// What the tasks of an endpoint share.
-pub struct Site {
+pub struct Connector {
     /// The state.
     pub shared: Arc<Shared>,
     /// How peers are reached.
     pub way: Way,
 }
 
-impl Site {
+impl Connector {
     /// Says whether this party dials a peer.
-    pub fn dials(&self, link: usize) -> bool {
+    pub fn dials(&self, index: usize) -> bool {
         match &self.way {
-            Way::Direct { addresses, .. } => addresses[link].is_some(),
-            Way::Gateway(through) => through.dialable[link],
+            Way::Direct { addresses, .. } => addresses[index].is_some(),
+            Way::Gateway(through) => through.dialable[index],
         }
     }
 
     /// How long this party leaves it to a peer to dial first.
-    pub fn courtesy(&self, peer: &str) -> Duration {
+    pub fn dial_delay(&self, peer: &str) -> Duration {
         let later = self.shared.party.as_str() > peer;
         match &self.way {
-            Way::Direct { listens, .. } if later && *listens => COURTESY,
-            Way::Gateway(_) if later => SHORT_COURTESY,
+            Way::Direct { listens, .. } if later && *listens => DIAL_DELAY,
+            Way::Gateway(_) if later => SHORT_DIAL_DELAY,
             _ => Duration::ZERO,
         }
     }

@@ -46,25 +46,25 @@ pub struct Cutter {
 }
 
 /// A stream with a cutter and a meter.
-pub struct Line<S> {
+pub struct MeteredStream<S> {
     stream: S,
     cut: oneshot::Receiver<()>,
     is_cut: bool,
     meter: Arc<Meter>,
 }
 
-impl<S> Line<S> {
+impl<S> MeteredStream<S> {
     /// Wraps a stream.
     pub fn new(stream: S) -> (Self, Cutter, Arc<Meter>) {
         let (sender, cut) = oneshot::channel();
         let meter = Arc::new(Meter::default());
-        let line = Line {
+        let stream = MeteredStream {
             stream,
             cut,
             is_cut: false,
             meter: meter.clone(),
         };
-        (line, Cutter { _sender: sender }, meter)
+        (stream, Cutter { _sender: sender }, meter)
     }
 
     fn refuse_if_cut(&mut self, context: &mut Context<'_>) -> io::Result<()> {
@@ -76,7 +76,7 @@ impl<S> Line<S> {
     }
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for Line<S> {
+impl<S: AsyncRead + Unpin> AsyncRead for MeteredStream<S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -97,7 +97,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Line<S> {
     }
 }
 
-impl<S: AsyncWrite + Unpin> Line<S> {
+impl<S: AsyncWrite + Unpin> MeteredStream<S> {
     fn count(&self, result: &Poll<io::Result<usize>>) {
         match result {
             Poll::Ready(Ok(count)) => {
@@ -111,7 +111,7 @@ impl<S: AsyncWrite + Unpin> Line<S> {
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Line<S> {
+impl<S: AsyncWrite + Unpin> AsyncWrite for MeteredStream<S> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,

@@ -8,7 +8,7 @@ use tokio::sync::Notify;
 
 use crate::error::{Kind, WireError};
 use crate::inbox::Inbox;
-use crate::line::{Cutter, Meter};
+use crate::metered::{Cutter, Meter};
 use crate::outbox::Outbox;
 use crate::proto::Receipt;
 use crate::proto::envelope::Content;
@@ -43,7 +43,7 @@ pub struct Session {
     /// What must be sent first.
     pub urgent: VecDeque<Content>,
     /// When something was last sent.
-    pub spoke: Instant,
+    pub last_sent: Instant,
     /// Wakes the sending task.
     pub waker: Option<Waker>,
     /// Bytes and faults.
@@ -83,7 +83,7 @@ pub struct Counts {
 
 /// One peer.
 #[derive(Debug)]
-pub struct Link {
+pub struct PeerState {
     /// The peer's party.
     pub name: String,
     /// How it stands.
@@ -111,17 +111,17 @@ pub struct Link {
     /// What is sent last: how this party failed.
     pub parting: Option<Content>,
     /// Whether the peer has confirmed it.
-    pub told: bool,
-    /// Wakes the task that keeps this link.
+    pub acknowledged: bool,
+    /// Wakes the task that keeps this connection.
     pub changed: Arc<Notify>,
     /// Counts.
     pub counts: Counts,
 }
 
-impl Link {
+impl PeerState {
     /// A peer that was not met yet.
     pub fn new(name: &str, window: u64, now: Instant) -> Self {
-        Link {
+        PeerState {
             name: name.to_owned(),
             phase: Phase::Waiting,
             outbox: Outbox::default(),
@@ -135,7 +135,7 @@ impl Link {
             receipt_now: false,
             unreported: 0,
             parting: None,
-            told: false,
+            acknowledged: false,
             changed: Arc::new(Notify::new()),
             counts: Counts::default(),
         }
@@ -148,7 +148,7 @@ impl Link {
 
     /// Whether this party's failure is still to be told.
     pub fn owes_parting(&self) -> bool {
-        self.parting.is_some() && !self.told && matches!(self.phase, Phase::Met)
+        self.parting.is_some() && !self.acknowledged && matches!(self.phase, Phase::Met)
     }
 
     /// The error of a call that needs this peer, if it cannot be served any more.
