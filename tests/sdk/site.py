@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from atoll.core import codec
-from atoll.core.report import KeyValuePanel, Report
+from atoll.core.report import Report
 from atoll.flow.access import Access, AccessSettings, Passwords
 from atoll.flow.api.app import create_app
 from atoll.flow.api.server import Server
@@ -336,9 +336,7 @@ class Models:
         return self.model
 
     def card(self, model: str, version: int) -> Any:
-        self.get(model, version)
-        panel = KeyValuePanel(title="Model", values={"kind": "boosting.model", "columns": 3})
-        return Report(title=f"{model}:{version}", panels=(panel,)).model_dump(mode="json")
+        return Report(title=self.get(model, version)["id"], panels=()).model_dump(mode="json")
 
     def stage(self, model: str, version: int, stage: str) -> Any:
         self.model["stage"] = stage

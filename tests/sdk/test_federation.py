@@ -83,7 +83,7 @@ def test_a_pipeline_runs_and_each_party_has_its_own() -> None:
     assert shop.metrics == {}
     assert bank.tables["psi.table"].num_rows == 160
     assert set(bank.reports) >= {"psi", "boosting", "evaluation"}
-    assert "<h3>" in bank.reports["boosting"]._repr_html_()
+    assert "<h2>" in bank.reports["boosting"]._repr_html_()
     assert bank.scores["prediction.scores"].score.shape == (32,)
     assert "boosting/model.json" in shop.files
     assert any(line["step"] == "boosting" for line in shop.reveals)

@@ -11,10 +11,10 @@ import pytest
 from pyarrow import parquet
 
 from atoll.core.errors import AtollError
+from atoll.core.files import atomic_output
 from atoll.core.limits import Limits
 from atoll.table import Table, read, write
 from atoll.table.sources import read_ipc, read_parquet
-from atoll.table.sources.files import atomic_output
 
 TABLE = Table.from_columns(
     pa.array(["b", "a", "c"]), {"x": [1.5, None, 3.0], "n": [1, 2, 3], "y": [0, 1, 1]}, label="y"

@@ -81,7 +81,7 @@ def card(session: Session, model: str, html: Path | None) -> None:
     """Show what this party's part of MODEL holds: size, columns, importance."""
     found = session.client.models.card(*_split(model))
     if html is not None:
-        from atoll.board.export import write_html
+        from atoll.report.page import write_html
 
         write_html([found], html)
         session.say(f"drawn: {html}")

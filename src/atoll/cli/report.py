@@ -7,11 +7,11 @@ from pathlib import Path
 import click
 from pydantic import ValidationError
 
-from atoll.board.export import write_html
 from atoll.cli.talk import give
 from atoll.core.errors import UserError
 from atoll.core.report import Report
 from atoll.jobs.errors import NotFoundError
+from atoll.report.page import write_html
 
 _BYTES = 64 << 20
 

@@ -12,9 +12,9 @@ class Report(report.Report):
     """A step's report; notebooks draw it."""
 
     def _repr_html_(self) -> str:
-        from atoll.sdk import markup
+        from atoll.report import notebook
 
-        return markup.report(self)
+        return notebook.render(self)
 
 
 class JobPage(views.JobPage):

@@ -118,10 +118,10 @@ def run(options: Options) -> dict[str, Any]:
 
 
 def _play(options: Options, folder: Path, report: Path) -> dict[str, Any]:
-    from atoll.board.export import write_html
     from atoll.cli.demo import compare, data, following, outcome, page, progress, setting
     from atoll.cli.demo.federation import federation
     from atoll.learning.vertical.boosting import BoostingParameters
+    from atoll.report.page import write_html
 
     shares = data.make(options.data, options.rows, options.columns, options.seed)
     compare.require()

@@ -100,7 +100,7 @@ def report(
     found = session.client.jobs.get(job)
     reports = found.reports() if step is None else {step: found.report(step, attempt=attempt)}
     if html is not None:
-        from atoll.board.export import write_html
+        from atoll.report.page import write_html
 
         write_html(list(reports.values()), html, title=found.name)
         session.say(f"drawn: {html}")

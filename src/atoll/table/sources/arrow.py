@@ -11,12 +11,13 @@ import pyarrow as pa
 from pyarrow import parquet
 
 from atoll.core.errors import DataError
+from atoll.core.files import atomic_output
 from atoll.core.limits import Limits
 from atoll.table.engines import Engine
 from atoll.table.ingest import PARTITION_ROWS, Intake, Layout, check_names, check_size
 from atoll.table.problems import raise_first
 from atoll.table.rule import ID_RULE
-from atoll.table.sources.files import atomic_output, open_input
+from atoll.table.sources.files import open_input
 from atoll.table.table import Table
 
 _ID, _LABEL, _RULE = b"atoll.id", b"atoll.label", b"atoll.id_rule"

@@ -14,12 +14,13 @@ import pyarrow.compute as pc
 from pyarrow import csv as arrow_csv
 
 from atoll.core.errors import InternalError, UserError
+from atoll.core.files import atomic_output
 from atoll.core.limits import Limits
 from atoll.table.convert import with_text_ids
 from atoll.table.engines import Engine
 from atoll.table.ingest import Intake, Layout, check_names
 from atoll.table.problems import Problem, Sink, raise_first
-from atoll.table.sources.files import atomic_output, open_input, read_block
+from atoll.table.sources.files import open_input, read_block
 from atoll.table.sources.structure import CsvLimits, Scan, check_widths, scan_block
 from atoll.table.table import Table
 

@@ -13,9 +13,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from atoll.board.export import render, write_html
-from atoll.board.markup import escape, number
-from atoll.board.scale import axis
 from atoll.core.errors import AtollError
 from atoll.core.report import (
     BarPanel,
@@ -27,6 +24,9 @@ from atoll.core.report import (
     TablePanel,
     TextPanel,
 )
+from atoll.report.axes import axis
+from atoll.report.markup import escape, number
+from atoll.report.page import render, write_html
 
 ELEMENTS = set(
     re.findall(

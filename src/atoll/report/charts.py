@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 
-from atoll.board.markup import element, escape, number
-from atoll.board.scale import LARGEST, Axis, axis
 from atoll.core.report import BarPanel, LinePanel, ScatterPanel, Series
+from atoll.report.axes import LARGEST, Axis, axis
+from atoll.report.markup import element, escape, number
 
 WIDTH, HEIGHT = 560, 340
 COLOURS = 8

@@ -1,27 +1,21 @@
-"""The style sheet of exported pages: light and dark, screen and paper."""
+"""The style sheets of reports: light and dark, screen and paper."""
 
+# Nested, so that what is around a report in a notebook is left alone.
 STYLE = """
-:root{color-scheme:light dark;--page:#f5f6f8;--card:#fff;--ink:#17202c;--soft:#556070;
+.atoll{color-scheme:light dark;
+--page:#f5f6f8;--card:#fff;--ink:#17202c;--soft:#556070;
 --line:#dde2e9;--base:#8793a3;--head:#0c3f63;--on-head:#fff;--on-head-soft:#cfe3f1;
 --warn:#fff6e0;--warn-edge:#b45309;--info:#eef4fb;--info-edge:#2563a8;
 --c0:#1763b6;--c1:#c2410c;--c2:#0f766e;--c3:#8b3fd6;--c4:#b91c3c;--c5:#4d7c0f;--c6:#b0257f;
---c7:#475569}
-@media (prefers-color-scheme:dark){:root{--page:#10151c;--card:#19212b;--ink:#e8edf3;
+--c7:#475569;
+color:var(--ink);
+font:15px/1.5 system-ui,-apple-system,"Segoe UI",Roboto,"Noto Sans","Noto Sans CJK SC",sans-serif;
+@media (prefers-color-scheme:dark){--page:#10151c;--card:#19212b;--ink:#e8edf3;
 --soft:#a5b1c0;--line:#2e3947;--base:#6b798b;--head:#0b2c44;--on-head:#f2f7fb;
 --on-head-soft:#a9c6da;--warn:#33270f;--warn-edge:#f0b354;--info:#162637;--info-edge:#7db5ea;
 --c0:#6cb0ff;--c1:#fb9a5b;--c2:#4fd1c0;--c3:#c79bff;--c4:#ff8a9a;--c5:#b6d96b;--c6:#ff92cf;
---c7:#a8b3c4}}
+--c7:#a8b3c4}
 *{box-sizing:border-box}
-body{margin:0;background:var(--page);color:var(--ink);
-font:15px/1.5 system-ui,-apple-system,"Segoe UI",Roboto,"Noto Sans","Noto Sans CJK SC",sans-serif}
-header{background:var(--head);color:var(--on-head)}
-header>div,main,footer{max-width:1180px;margin:0 auto;padding:0 24px}
-header>div{padding-top:26px;padding-bottom:22px}
-h1{font-size:1.65rem;line-height:1.2;margin:0;font-weight:650;overflow-wrap:anywhere}
-nav ul{list-style:none;display:flex;flex-wrap:wrap;gap:6px 20px;margin:12px 0 0;padding:0}
-nav a{color:var(--on-head-soft)}
-nav a:focus-visible,.scroll:focus-visible,summary:focus-visible{outline:3px solid var(--c1);
-outline-offset:2px}
 h2{font-size:1.25rem;margin:30px 0 12px;overflow-wrap:anywhere}
 h3{font-size:1rem;margin:0 0 2px;font-weight:620;overflow-wrap:anywhere}
 .grid{display:grid;gap:18px;grid-template-columns:repeat(auto-fill,minmax(min(100%,470px),1fr));
@@ -68,6 +62,19 @@ figure svg .figure{font-variant-numeric:tabular-nums}
 .s4{color:var(--c4)}.s5{color:var(--c5)}.s6{color:var(--c6)}.s7{color:var(--c7)}
 .stroke:not(.reference){stroke:currentColor}
 details{margin-top:8px;font-size:.9rem}summary{cursor:pointer;color:var(--soft)}
+nav a:focus-visible,.scroll:focus-visible,summary:focus-visible{outline:3px solid var(--c1);
+outline-offset:2px}}
+""".strip()
+
+# What a page of its own has around its reports.
+PAGE = """
+body{margin:0;background:var(--page);color:var(--ink)}
+header{background:var(--head);color:var(--on-head)}
+header>div,main,footer{max-width:1180px;margin:0 auto;padding:0 24px}
+header>div{padding-top:26px;padding-bottom:22px}
+h1{font-size:1.65rem;line-height:1.2;margin:0;font-weight:650;overflow-wrap:anywhere}
+nav ul{list-style:none;display:flex;flex-wrap:wrap;gap:6px 20px;margin:12px 0 0;padding:0}
+nav a{color:var(--on-head-soft)}
 footer{color:var(--soft);font-size:.85rem;padding-bottom:28px}
 @media print{body{background:#fff}.card{break-inside:avoid}header{background:none;color:inherit}}
 """.strip()

@@ -1,1 +1,0 @@
-"""Showing reports to people: one static page for now."""

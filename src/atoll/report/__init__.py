@@ -1,0 +1,1 @@
+"""Draws reports: panels as HTML, on a page of their own or in a notebook."""
