@@ -16,7 +16,7 @@ def test_the_view_is_what_the_truth_gives() -> None:
     assert len(seen.trees) == 2
     for tree, link in zip(seen.trees, seen.links, strict=True):
         for node in tree.nodes:
-            left = seen.truth[link[node.slots]][:, node.rows]
+            left = seen.truth[link[node.candidates]][:, node.rows]
             assert np.array_equal(left @ tree.g[node.rows], node.g)
             assert np.array_equal(left @ tree.h[node.rows], node.h)
 

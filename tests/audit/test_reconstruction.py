@@ -57,5 +57,7 @@ def test_noise_on_the_sums_protects() -> None:
     for tree in seen:
         for at, node in enumerate(tree.nodes):
             noise = np.rint(rng.normal(0, 40_000, (2, len(node.g)))).astype(np.int64)
-            tree.nodes[at] = NodeView(node.rows, node.slots, node.g + noise[0], node.h + noise[1])
+            tree.nodes[at] = NodeView(
+                node.rows, node.candidates, node.g + noise[0], node.h + noise[1]
+            )
     assert attack(seen, truth, links, linking="known").bits < clear - 0.15

@@ -1,4 +1,4 @@
-"""Statistics, union, sample and download in whole jobs, against plain twins and hostile peers."""
+"""Statistics, union, sample and download in whole jobs, against references and hostile peers."""
 
 from __future__ import annotations
 
@@ -122,7 +122,7 @@ def test_rows_stay_aligned(found: Found, step: str) -> None:
     assert len(set(names(bank))) == bank.num_rows
 
 
-def test_the_union_is_that_of_a_plain_twin(found: Found) -> None:
+def test_the_union_is_that_of_a_plain_reference(found: Found) -> None:
     for party, name, more, key, label in (
         ("bank", "loans", "more_loans", "id", "y"),
         ("shop", "visits", "more_visits", "key", None),
@@ -152,7 +152,7 @@ def test_a_stratified_sample_keeps_the_share_of_each_class(found: Found) -> None
     assert output(found, "bank", "random").num_rows == 20
 
 
-def test_statistics_are_those_of_a_plain_twin(found: Found) -> None:
+def test_statistics_are_those_of_a_plain_reference(found: Found) -> None:
     made = output(found, "bank", "statistics", "statistics")
     frame = output(found, "bank", "sample").to_pandas()
     assert [column["name"] for column in made["columns"]] == ["b0", "b1", "b2", "y"]

@@ -20,13 +20,13 @@ from atoll.core.names import Role
 from atoll.core.random import SecretRandom
 from atoll.learning.features.binning import fit
 from atoll.learning.vertical.boosting.api import BoostingInputs
-from atoll.learning.vertical.boosting.cuts import SlotTable, candidates, goes_left
+from atoll.learning.vertical.boosting.cuts import CandidateTable, candidates, goes_left
 from atoll.learning.vertical.boosting.exchange import Exchange, Pair
 from atoll.learning.vertical.boosting.guest import GuestTrainer
 from atoll.learning.vertical.boosting.host import HostTrainer
 from atoll.learning.vertical.boosting.loss import scale_bits
 from atoll.learning.vertical.boosting.parameters import BoostingParameters
-from atoll.learning.vertical.boosting.sampling import slot_order
+from atoll.learning.vertical.boosting.sampling import candidate_order
 from atoll.sim.world import run
 
 Floats = npt.NDArray[np.float64]
@@ -45,7 +45,7 @@ class Observation:
 
 
 class _Watching(Exchange):
-    """Keeps what passes: each tree's g and h, each summed node's rows, slots and sums."""
+    """Keeps what passes: each tree's g and h, each summed node's rows, candidates and sums."""
 
     seen: list[TreeView]
 
@@ -58,7 +58,7 @@ class _Watching(Exchange):
         for pair in pairs:
             node, sums = pair.summed, pair.summed.sums[self.hosts[0]]
             rows = node.place.summed.astype(np.int64)
-            self.seen[-1].nodes.append(NodeView(rows, sums.slots, sums.g, sums.h))
+            self.seen[-1].nodes.append(NodeView(rows, sums.candidates, sums.g, sums.h))
 
 
 def observe(
@@ -86,19 +86,19 @@ def observe(
     run({"guest": Role.GUEST, "host": Role.HOST}, entry, seed=_SEED).check()
     table = _candidates(host, parameters)
     seed = SecretRandom.seeded(f"{_SEED}/host".encode()).bytes(32)
-    links = [slot_order(seed, tree, len(table)) for tree in range(len(watched))]
+    links = [candidate_order(seed, tree, len(table)) for tree in range(len(watched))]
     for view in watched:
-        view.slots = len(table)
+        view.candidates = len(table)
     return Observation(watched, _truth(host, parameters, table), links)
 
 
-def _candidates(host: Floats, parameters: BoostingParameters) -> SlotTable:
+def _candidates(host: Floats, parameters: BoostingParameters) -> CandidateTable:
     binning = fit(host, parameters.bins)
     nothing = np.zeros(host.shape[1], dtype=np.bool_)
-    return SlotTable.of(candidates(binning.value_bins, nothing, binning.width))
+    return CandidateTable.of(candidates(binning.value_bins, nothing, binning.width))
 
 
-def _truth(host: Floats, parameters: BoostingParameters, table: SlotTable) -> Bools:
+def _truth(host: Floats, parameters: BoostingParameters, table: CandidateTable) -> Bools:
     binning = fit(host, parameters.bins)
     codes = binning.encode(host)
     pairs = zip(table.columns, table.cuts, strict=True)

@@ -26,10 +26,10 @@ Bools = npt.NDArray[np.bool_]
 
 @dataclass(frozen=True)
 class NodeView:
-    """A node's rows (positions), the cuts that were sent (slots of this tree) and their sums."""
+    """A node's rows (positions), the cuts sent (candidates of this tree) and their sums."""
 
     rows: Ints
-    slots: Ints
+    candidates: Ints
     g: Ints
     h: Ints
 
@@ -38,12 +38,12 @@ class NodeView:
 class TreeView:
     """A tree's integer g and h of all rows, int64[rows] (0 where not sampled), and its nodes.
 
-    The root comes first; ``slots`` is the number of candidate cuts.
+    The root comes first; ``candidates`` is the number of candidate cuts.
     """
 
     g: Ints
     h: Ints
-    slots: int
+    candidates: int
     nodes: list[NodeView] = field(default_factory=list)
 
 
@@ -52,7 +52,7 @@ class Success:
     """How well an attack did: shares of the bits of all (cut, row) pairs, between 0 and 1.
 
     ``guessing`` is what naming each cut's more frequent side would give; ``linked`` the share of
-    slots of later trees that were assigned to the right cut.
+    candidates of later trees that were assigned to the right cut.
     """
 
     bits: float
@@ -61,12 +61,12 @@ class Success:
 
 
 def guessed_links(trees: Sequence[TreeView], scale: float = 1.0) -> list[Ints]:
-    """Return, for each tree, the cut of the first tree that each slot is guessed to be.
+    """Return, for each tree, the cut of the first tree that each candidate is guessed to be.
 
-    Tree by tree: solve with the links so far, predict each cut's root sums, and give each slot to
-    the cut whose prediction is nearest, closest pairs first. What an attacker can really do.
+    Tree by tree: solve with the links so far, predict each cut's root sums, and give each candidate
+    to the cut whose prediction is nearest, closest pairs first. What an attacker can really do.
     """
-    first = np.arange(_slots(trees[0]), dtype=np.int64)
+    first = np.arange(_candidates(trees[0]), dtype=np.int64)
     links = [first]
     for done in range(1, len(trees)):
         estimate = solve(trees[:done], links, len(first), iterations=60)
@@ -74,9 +74,9 @@ def guessed_links(trees: Sequence[TreeView], scale: float = 1.0) -> list[Ints]:
     return links
 
 
-def _slots(tree: TreeView) -> int:
-    # The root's message lists all candidates, so the attacker knows how many slots there are.
-    return tree.slots
+def _candidates(tree: TreeView) -> int:
+    # The root's message lists all candidates, so the attacker knows how many candidates there are.
+    return tree.candidates
 
 
 def _nearest(tree: TreeView, estimate: Floats, scale: float) -> Ints:
@@ -84,12 +84,12 @@ def _nearest(tree: TreeView, estimate: Floats, scale: float) -> Ints:
     spread = max(float(np.abs(tree.g).mean()), 1.0), max(float(np.abs(tree.h).mean()), 1.0)
     g, h = (estimate @ tree.g) / spread[0], (estimate @ tree.h) / spread[1]
     distance = (root.g[:, None] / spread[0] - g) ** 2 + (root.h[:, None] / spread[1] - h) ** 2
-    link = np.full(_slots(tree), -1, dtype=np.int64)
+    link = np.full(_candidates(tree), -1, dtype=np.int64)
     taken = np.zeros(len(estimate), dtype=np.bool_)
     for pair in np.argsort(distance, axis=None, kind="stable"):
         at, cut = divmod(int(pair), len(estimate))
-        if link[root.slots[at]] < 0 and not taken[cut]:
-            link[root.slots[at]], taken[cut] = cut, True
+        if link[root.candidates[at]] < 0 and not taken[cut]:
+            link[root.candidates[at]], taken[cut] = cut, True
     return link
 
 
@@ -103,7 +103,7 @@ def equations(
     left, right, known = [], [], []
     for tree, link in zip(trees, links, strict=True):
         for node in tree.nodes:
-            cut = link[node.slots]
+            cut = link[node.candidates]
             sure = cut >= 0
             for weights, sums in ((tree.g, node.g), (tree.h, node.h)):
                 row = np.zeros(len(weights))
@@ -187,12 +187,12 @@ def attack(
 ) -> Success:
     """Run the attack and compare with ``truth``, bool[cuts, rows] of one host's cuts.
 
-    ``true_links[t][slot]`` is the cut of each slot of tree t. With ``linking="known"`` the attacker
-    is given them: its best case. ``noise`` is what the hosts added, in units of g. Only cuts that
-    the first tree's root told are counted.
+    ``true_links[t][candidate]`` is the cut of each candidate of tree t. With ``linking="known"``
+    the attacker is given them: its best case. ``noise`` is what the hosts added, in units of g.
+    Only cuts that the first tree's root told are counted.
     """
     cuts = len(truth)
-    told = trees[0].nodes[0].slots
+    told = trees[0].nodes[0].candidates
     if linking == "known":
         links: list[Ints] = list(true_links)
         names = true_links[0][told]
@@ -220,7 +220,7 @@ def _round(x: Floats, counts: Ints) -> Bools:
 def _linked(trees: Sequence[TreeView], links: Sequence[Ints], true_links: Sequence[Ints]) -> float:
     hits = []
     for tree, link, true in zip(trees[1:], links[1:], true_links[1:], strict=True):
-        told = tree.nodes[0].slots
+        told = tree.nodes[0].candidates
         found = link[told]
         hits.append((found >= 0) & (true_links[0][np.maximum(found, 0)] == true[told]))
     return float(np.concatenate(hits).mean()) if hits else 1.0

@@ -28,7 +28,7 @@ def told(message: str, field: str, elements: int = 7, receiver: str = GUEST) -> 
 
 
 MATCHED = [told("psi.ecdh.tags", "tags"), told("psi.ecdh.hello", "rows", 1)]
-TRAINED = [told("boosting.slots", "sent", 40)]
+TRAINED = [told("boosting.candidate_cuts", "sent", 40)]
 
 
 def run_psi(policies: Policies, job: str, attempt: int = 0) -> None:
@@ -186,7 +186,7 @@ def test_a_charge_is_taken_once_and_also_after_the_end(house: House) -> None:
     assert [line["message"] for line in reveals] == [
         "psi.ecdh.tags",
         "psi.ecdh.hello",
-        "boosting.slots",
+        "boosting.candidate_cuts",
     ]
 
 

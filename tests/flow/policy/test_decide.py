@@ -48,7 +48,7 @@ LACKING: dict[str, tuple[dict[str, Any], str]] = {
     "the role": ({"roles": ("guest",)}, "ATL-POL-004"),
     "the intersection": ({"minimum_intersection": 21}, "ATL-POL-006"),
     "the group": ({"limits": {"minimum_group": 21}}, "ATL-POL-007"),
-    "a reveal": ({"limits": {"reveals": ("psi.*", "boosting.slots")}}, "ATL-POL-008"),
+    "a reveal": ({"limits": {"reveals": ("psi.*", "boosting.candidate_cuts")}}, "ATL-POL-008"),
 }
 
 

@@ -35,8 +35,8 @@ def test_the_label_is_a_column_too() -> None:
 def test_what_is_for_us_alone_is_no_reveal_of_ours() -> None:
     host = {message for _, message in demands(plan_of(), HOST)["baskets"].reveals}
     guest = {message for _, message in demands(plan_of(), GUEST)["loans"].reveals}
-    assert "boosting.slots" in host
-    assert "boosting.slots" not in guest
+    assert "boosting.candidate_cuts" in host
+    assert "boosting.candidate_cuts" not in guest
     assert "boosting.tree" in guest
     assert "boosting.tree" not in host
 

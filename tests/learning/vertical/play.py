@@ -16,10 +16,10 @@ from atoll.learning.vertical.boosting import (
     BoostingInputs,
     BoostingParameters,
     TrainingResult,
+    centralised,
     predict,
     reveals,
     train,
-    twin,
 )
 from atoll.learning.vertical.boosting.api import Observed
 from atoll.learning.vertical.boosting.grow import model_id
@@ -87,16 +87,16 @@ def play(
 
 def in_the_clear(
     inputs: Mapping[str, BoostingInputs], parameters: BoostingParameters, seed: int = 7
-) -> twin.Outcome:
-    """Run the twin with the randomness that ``play`` hands out."""
+) -> centralised.Outcome:
+    """Run the centralised training with the randomness that ``play`` hands out."""
     captured: dict[str, Party] = {}
     world.run(roles(tuple(inputs)), lambda party: captured.update({party.name: party}), seed=seed)
     names = tuple(inputs)
     party = captured[names[0]]
     public: PublicRandom = party.public_rng
     seeds = {name: SecretRandom.seeded(f"{seed}/{name}".encode()).bytes(32) for name in names[1:]}
-    return twin.train_in_the_clear(
-        twin.World(
+    return centralised.train_in_the_clear(
+        centralised.World(
             names,
             dict(inputs),
             parameters,

@@ -138,8 +138,8 @@ def test_own_histograms_are_exact() -> None:
     total = values.total(rows)
     left_g, _, fits = own.offers(found, total, LeafRules(1, 0))
     for key in range(len(own.table)):
-        column, cut, twin = own.table.meaning(key)
-        side = (codes[column] <= cut) | ((codes[column] == 3) & twin)
+        column, cut, missing_left = own.table.meaning(key)
+        side = (codes[column] <= cut) | ((codes[column] == 3) & missing_left)
         left = rows[side[rows]]
         assert left_g[key] == g[left].sum()
         assert fits[key] == (0 < len(left) < len(rows))

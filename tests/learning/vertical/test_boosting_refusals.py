@@ -82,12 +82,14 @@ def _grown(*numbers: int) -> Tamper:
     )
 
 
-def _asks(nodes: Callable[[Any], Any], slots: Callable[[Any], Any]) -> Tamper:
+def _asks(nodes: Callable[[Any], Any], candidates: Callable[[Any], Any]) -> Tamper:
     return orders(
         lambda o: (
             o
             if o.settled
-            else replace(o, ask_nodes=nodes(o.ask_nodes), ask_slots=slots(o.ask_slots))
+            else replace(
+                o, ask_nodes=nodes(o.ask_nodes), ask_candidates=candidates(o.ask_candidates)
+            )
         )
     )
 
@@ -160,11 +162,15 @@ FROM_HOST: dict[str, tuple[type[Message], Tamper, str]] = {
     ),
     "another tree": (messages.Left, lambda m: replace(m, tree=m.tree + 1), "ATL-BST-009"),
     "too many cuts": (
-        messages.Slots,
+        messages.CandidateCuts,
         lambda m: replace(m, sent=np.append(m.sent, np.uint8(1))) if m.depth else m,
         "ATL-BST-009",
     ),
-    "half a cut": (messages.Slots, lambda m: replace(m, sent=m.sent * np.uint8(2)), "ATL-BST-009"),
+    "half a cut": (
+        messages.CandidateCuts,
+        lambda m: replace(m, sent=m.sent * np.uint8(2)),
+        "ATL-BST-009",
+    ),
     "too few comparison bits": (
         messages.Validation,
         lambda m: replace(m, bits=m.bits[:-1]),

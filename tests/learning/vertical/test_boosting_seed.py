@@ -12,7 +12,7 @@ import pytest
 from atoll.channel.party import Party
 from atoll.core.random import PublicRandom
 from atoll.learning.vertical.boosting import BoostingInputs, BoostingParameters, train
-from atoll.learning.vertical.boosting.sampling import slot_seed
+from atoll.learning.vertical.boosting.sampling import candidate_seed
 from atoll.models.boosting import GuestPart
 from atoll.sim import world
 from tests.learning.vertical import play
@@ -87,7 +87,7 @@ def test_the_guest_sees_the_same_order_of_cuts_and_fresh_encryptions() -> None:
     first, second = (ran(inputs, FIXED, trees=2, implementation="elgamal") for _ in range(2))
     assert model(first) == model(second)
     mine, theirs = sent(first, "shop"), sent(second, "shop")
-    for tag in ("slots", "left"):
+    for tag in ("candidates", "left"):
         assert mine[tag] == theirs[tag], tag
     for party, tag in (("bank", "key"), ("bank", "rows"), ("shop", "cells")):
         one, other = (b"".join(sent(done, party)[tag]) for done in (first, second))
@@ -118,7 +118,7 @@ def test_the_order_follows_from_the_hosts_bins_and_everything_signed() -> None:
         codes: Any = codes,
         parameters: bytes = b"p" * 32,
     ) -> bytes:
-        return slot_seed(party, step, names, codes, parameters)
+        return candidate_seed(party, step, names, codes, parameters)
 
     one = codes.copy()
     one[3, 2] += 1

@@ -145,11 +145,11 @@ _OWN = (
     _reveal(Role.GUEST, Role.HOST, messages.TreeStart, "more", "sum(tree_starts)"),
     _reveal(Role.GUEST, Role.HOST, messages.TreeStart, "kept", "sum(tree_starts)"),
     _reveal(Role.GUEST, Role.HOST, messages.Order, "ask_nodes", "sum(asked)"),
-    _reveal(Role.GUEST, Role.HOST, messages.Order, "ask_slots", "sum(asked)"),
+    _reveal(Role.GUEST, Role.HOST, messages.Order, "ask_candidates", "sum(asked)"),
     _reveal(Role.GUEST, Role.HOST, messages.Order, "accepted", "sum(accepted)"),
     _reveal(Role.GUEST, Role.HOST, messages.Order, "grown", "sum(grown)"),
     _reveal(Role.GUEST, Role.HOST, messages.Order, "partition", "sum(partition_bytes)"),
-    _reveal(Role.HOST, Role.GUEST, messages.Slots, "sent", "sum(candidates)"),
+    _reveal(Role.HOST, Role.GUEST, messages.CandidateCuts, "sent", "sum(candidates)"),
     _reveal(Role.HOST, Role.GUEST, messages.Left, "partition", "sum(left_bytes)"),
     _reveal(Role.HOST, Role.GUEST, messages.Validation, "bits", "sum(validation_bytes)"),
 )

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from atoll.learning.vertical.boosting.cuts import SlotTable, candidates
+from atoll.learning.vertical.boosting.cuts import CandidateTable, candidates
 
 Ints = npt.NDArray[np.int64]
 Codes = npt.NDArray[np.uint8]
@@ -77,7 +77,7 @@ class OwnColumns:
     ) -> None:
         self.codes = codes
         self.width = width
-        self.table = SlotTable.of(candidates(value_bins, has_missing, width))
+        self.table = CandidateTable.of(candidates(value_bins, has_missing, width))
         self._weights = 4 if count_ones else 3
 
     def histogram(self, rows: Rows, values: Values) -> Ints:
@@ -99,7 +99,7 @@ class OwnColumns:
         """Return (g, h) left of each candidate, and whether both sides have enough rows."""
         table = self.table
         left = np.cumsum(histogram, axis=2)[:, table.columns, table.cuts]
-        left += np.where(table.twins, histogram[:, table.columns, self.width - 1], 0)
+        left += np.where(table.missing_left, histogram[:, table.columns, self.width - 1], 0)
         rows, ones = left[2], left[3]
         least, each = rules.rows, rules.each_class
         fits = (rows >= least) & (total.rows - rows >= least)

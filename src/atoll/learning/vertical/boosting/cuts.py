@@ -20,18 +20,19 @@ Counts = npt.NDArray[np.int64]
 class Sent:
     """Cuts of a node that leave, bool[columns, width - 1] each.
 
-    ``cut[j, c]`` has bins 0…c of column j on the left; ``twin[j, c]`` has the missing rows there,
+    ``cut[j, c]`` has bins 0…c of column j on the left; ``missing_left[j, c]`` the missing rows,
     too.
     """
 
     cut: Bools
-    twin: Bools
+    missing_left: Bools
 
 
 def candidates(value_bins: npt.NDArray[np.int64], has_missing: Bools, width: int) -> Sent:
     """Return every cut that columns with these numbers of value bins can have.
 
-    A column with missing rows has one more cut, all values against the missing ones, and twins.
+    A column with missing rows has one more cut, all values against the missing ones, and each of
+    its cuts may also have the missing rows on the left.
     """
     at = np.arange(width - 1)[np.newaxis, :]
     inner = at < (value_bins - 1)[:, np.newaxis]
@@ -44,15 +45,16 @@ def allowed(counts: Counts, parent: Sent, k: int) -> Sent:
 
     ``counts`` is int64[m, columns, width]: rows per bin of the node (m = 1: a root) or of the node
     and the sibling that is derived from it (m = 2). Missing rows go right; where they are none or
-    at least k in both, and some, the twins leave too, and then the rows right of a cut without the
-    missing ones obey the rule as well, since the twin tells them apart.
+    at least k in both, and some, cuts with the missing rows on the left are sent too, and then the
+    rows right of a cut without the missing ones obey the rule as well, since both together tell
+    them apart.
     """
     width = counts.shape[2]
     values = counts[:, :, : width - 1]
     missing = counts[:, :, width - 1]
     left = np.cumsum(values, axis=2)
     present = left[:, :, -1]
-    twins = _big(missing, k) & missing.any(axis=0) & parent.twin.any(axis=1)
+    missing_left = _big(missing, k) & missing.any(axis=0) & parent.missing_left.any(axis=1)
     cut = np.zeros_like(parent.cut)
     last = np.zeros_like(missing)
     for c in range(width - 1):
@@ -60,11 +62,11 @@ def allowed(counts: Counts, parent: Sent, k: int) -> Sent:
         gap = here - last
         fits = parent.cut[:, c] & _big(here, k) & _big(right + missing, k) & _big(gap, k)
         fits &= here.any(axis=0) & (right + missing).any(axis=0) & gap.any(axis=0)
-        fits &= _big(right, k) | ~twins
+        fits &= _big(right, k) | ~missing_left
         cut[:, c] = fits
         last = np.where(fits, here, last)
     some_right = (present[:, :, np.newaxis] - left).any(axis=0)
-    return Sent(cut, cut & parent.twin & twins[:, np.newaxis] & some_right)
+    return Sent(cut, cut & parent.missing_left & missing_left[:, np.newaxis] & some_right)
 
 
 def _big(rows: Counts, k: int) -> Bools:
@@ -74,40 +76,42 @@ def _big(rows: Counts, k: int) -> Bools:
 
 
 @dataclass(frozen=True)
-class SlotTable:
-    """A tree's candidate cuts in secret order: what the guest calls slot s is ``order[s]``.
+class CandidateTable:
+    """A tree's candidate cuts in secret order: what the guest calls candidate s is ``order[s]``.
 
-    ``columns``, ``cuts`` and ``twins`` are the candidates of a host in the order (column, cut,
-    twin), one entry each; ``order`` is a permutation of them.
+    ``columns``, ``cuts`` and ``missing_left`` are those of a host in the order (column, cut,
+    missing left), one entry each; ``order`` is a permutation of them.
     """
 
     columns: npt.NDArray[np.int64]
     cuts: npt.NDArray[np.int64]
-    twins: Bools
+    missing_left: Bools
     order: npt.NDArray[np.int64]
 
     @classmethod
-    def of(cls, every: Sent, order: npt.NDArray[np.int64] | None = None) -> SlotTable:
+    def of(cls, every: Sent, order: npt.NDArray[np.int64] | None = None) -> CandidateTable:
         """List the candidates; ``order`` permutes them (None: as they are)."""
-        columns, cuts, twins = np.nonzero(np.stack([every.cut, every.twin], axis=2))
+        columns, cuts, missing_left = np.nonzero(np.stack([every.cut, every.missing_left], axis=2))
         if order is None:
             order = np.arange(len(columns))
-        return cls(columns, cuts, twins.astype(np.bool_), order)
+        return cls(columns, cuts, missing_left.astype(np.bool_), order)
 
     def __len__(self) -> int:
         return len(self.columns)
 
-    def slots(self, sent: Sent) -> npt.NDArray[np.int64]:
-        """Return the slots of the cuts that were sent, ascending."""
+    def candidates(self, sent: Sent) -> npt.NDArray[np.int64]:
+        """Return the numbers of the candidates that were sent, ascending."""
         chosen = np.where(
-            self.twins, sent.twin[self.columns, self.cuts], sent.cut[self.columns, self.cuts]
+            self.missing_left,
+            sent.missing_left[self.columns, self.cuts],
+            sent.cut[self.columns, self.cuts],
         )
         return np.flatnonzero(chosen[self.order])
 
-    def meaning(self, slot: int) -> tuple[int, int, bool]:
-        """Return (column, cut, missing left) of a slot."""
-        at = int(self.order[slot])
-        return int(self.columns[at]), int(self.cuts[at]), bool(self.twins[at])
+    def meaning(self, candidate: int) -> tuple[int, int, bool]:
+        """Return (column, cut, missing left) of a candidate."""
+        at = int(self.order[candidate])
+        return int(self.columns[at]), int(self.cuts[at]), bool(self.missing_left[at])
 
 
 def count_bins(

@@ -18,9 +18,9 @@ from atoll.learning.vertical.boosting.api import Observer
 from atoll.learning.vertical.boosting.columns import Totals
 from atoll.learning.vertical.boosting.grow import Place
 from atoll.learning.vertical.boosting.messages import (
+    CandidateCuts,
     Left,
     Order,
-    Slots,
     Start,
     TreeStart,
     Validation,
@@ -39,9 +39,9 @@ NONE_U1 = np.empty(0, dtype=np.uint8)
 
 @dataclass(frozen=True)
 class HostSums:
-    """The left sums of one host's cuts in one node: slots ascending, g and h int64[m]."""
+    """The left sums of one host's cuts in one node: candidates ascending, g and h int64[m]."""
 
-    slots: Ints
+    candidates: Ints
     g: Ints
     h: Ints
 
@@ -109,12 +109,12 @@ class Exchange:
 
     def gather(self, tree: int, depth: int, pairs: Sequence[Pair]) -> None:
         """Collect every host's sums of these nodes and derive their siblings'."""
-        for host, message in self._any(self.hosts, "slots", Slots):
+        for host, message in self._any(self.hosts, "candidates", CandidateCuts):
             with _sent_by(host):
                 _in_turn(message, tree, depth)
-                slots = _sent_slots(host, message.sent, pairs)
+                candidates = _sent_candidates(host, message.sent, pairs)
             self.observer.add(host, candidates=len(message.sent))
-            self._collect(host, f"{tree}/{depth}", pairs, slots)
+            self._collect(host, f"{tree}/{depth}", pairs, candidates)
 
     def ask(
         self, tree: int, depth: int, asks: Mapping[str, Sequence[tuple[GuestNode, int]]]
@@ -122,8 +122,8 @@ class Exchange:
         """Ask hosts for the left rows of cuts; return a side for each row, by node number."""
         for host, wanted in asks.items():
             nodes = np.array([node.place.number for node, _ in wanted], dtype=np.uint32)
-            slots = np.array([slot for _, slot in wanted], dtype=np.uint32)
-            order = Order(tree, depth, False, nodes, slots, NONE_U1, NONE_U4, b"")
+            candidates = np.array([candidate for _, candidate in wanted], dtype=np.uint32)
+            order = Order(tree, depth, False, nodes, candidates, NONE_U1, NONE_U4, b"")
             self.party.channel.send(host, "order", order)
         found: dict[int, Bools] = {}
         for host, message in self._any(tuple(asks), "left", Left):
@@ -165,28 +165,28 @@ class Exchange:
         g, h = self._sigmas
         return checks.noise_bound(g, depth), checks.noise_bound(h, depth)
 
-    def _collect(self, host: str, tag: str, pairs: Sequence[Pair], slots: list[Ints]) -> None:
-        filled = [pair for pair, sent in zip(pairs, slots, strict=True) if len(sent)]
-        cells = [len(sent) for sent in slots if len(sent)]
+    def _collect(self, host: str, tag: str, pairs: Sequence[Pair], candidates: list[Ints]) -> None:
+        filled = [pair for pair, sent in zip(pairs, candidates, strict=True) if len(sent)]
+        cells = [len(sent) for sent in candidates if len(sent)]
         bounds = [
             checks.node_bound(len(pair.summed.place.summed), count, self._scale, self._sigmas)
             for pair, count in zip(filled, cells, strict=True)
         ]
         replies = iter(self._sums.collect(host, tag, bounds) if filled else ())
         nothing = (np.empty(0, dtype=np.int64), np.empty(0, dtype=np.int64))
-        for pair, sent in zip(pairs, slots, strict=True):
+        for pair, sent in zip(pairs, candidates, strict=True):
             with _sent_by(host):
                 self._keep(host, pair, sent, *(next(replies) if len(sent) else nothing))
         self.observer.reply(host, cells)
 
-    def _keep(self, host: str, pair: Pair, slots: Ints, g: Ints, h: Ints) -> None:
+    def _keep(self, host: str, pair: Pair, candidates: Ints, g: Ints, h: Ints) -> None:
         self._check(pair.summed, g, h)
-        pair.summed.sums[host] = HostSums(slots, g, h)
+        pair.summed.sums[host] = HostSums(candidates, g, h)
         if pair.parent is None or pair.derived is None:
             return
         whole = pair.parent.sums[host]
-        at = np.searchsorted(whole.slots, slots)
-        rest = HostSums(slots, whole.g[at] - g, whole.h[at] - h)
+        at = np.searchsorted(whole.candidates, candidates)
+        rest = HostSums(candidates, whole.g[at] - g, whole.h[at] - h)
         self._check(pair.derived, rest.g, rest.h)
         pair.derived.sums[host] = rest
 
@@ -216,12 +216,12 @@ def _sent_by(host: str) -> Iterator[None]:
         raise error.located(party=host) from error.__cause__
 
 
-def _in_turn(message: Slots | Left | Validation, tree: int, depth: int | None) -> None:
+def _in_turn(message: CandidateCuts | Left | Validation, tree: int, depth: int | None) -> None:
     if message.tree != tree or getattr(message, "depth", None) != depth:
         raise PeerError("ATL-BST-009", f"a {message.kind} message is out of turn")
 
 
-def _sent_slots(host: str, sent: npt.NDArray[np.uint8], pairs: Sequence[Pair]) -> list[Ints]:
+def _sent_candidates(host: str, sent: npt.NDArray[np.uint8], pairs: Sequence[Pair]) -> list[Ints]:
     """Read which cuts of each parent are sent. Errors: ATL-BST-009 unless they fit the parents."""
     if sent.size and sent.max() > 1:
         raise PeerError("ATL-BST-009", "a cut is either sent or withheld")
@@ -229,7 +229,7 @@ def _sent_slots(host: str, sent: npt.NDArray[np.uint8], pairs: Sequence[Pair]) -
     for pair in pairs:
         if pair.parent is None:
             return [np.flatnonzero(sent)]
-        known = pair.parent.sums[host].slots
+        known = pair.parent.sums[host].candidates
         flags = sent[begin : begin + len(known)]
         begin += len(known)
         if len(flags) != len(known):

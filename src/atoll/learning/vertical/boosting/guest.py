@@ -62,7 +62,7 @@ class Decision:
 
 
 class Pool:
-    """A node's candidate cuts, best first: by gain, then owner, then column or slot order."""
+    """A node's candidate cuts, best first: by gain, then owner, then column or candidate order."""
 
     def __init__(self, node: GuestNode, gains: list[Floats]) -> None:
         self.node = node
@@ -323,8 +323,8 @@ class GuestTrainer:
                     decisions.append(self._own_split(tree, pool.node, at, gain))
                 else:
                     host = self._party.hosts[owner - 1]
-                    slot = int(pool.node.sums[host].slots[at])
-                    asks.setdefault(host, []).append((pool.node, slot))
+                    candidate = int(pool.node.sums[host].candidates[at])
+                    asks.setdefault(host, []).append((pool.node, candidate))
                     chosen[pool.node.place.number] = (owner, at)
             sides = self._exchange.ask(tree.number, depth, asks) if asks else {}
             pending = []
@@ -352,10 +352,10 @@ class GuestTrainer:
         return Pool(node, gains)
 
     def _own_split(self, tree: _Tree, node: GuestNode, key: int, gain: float) -> Decision:
-        column, cut, twin = tree.own.table.meaning(key)
+        column, cut, missing_left = tree.own.table.meaning(key)
         codes = self._codes[tree.columns[column]][node.place.rows]
         left = codes <= cut
-        if twin:
+        if missing_left:
             left |= codes == self._binning.missing
         summed = tree.sample.positions(node.place.rows[left])
         return Decision(node, 0, key, left, tree.values.total(summed), gain)
@@ -379,7 +379,7 @@ class GuestTrainer:
         gain = float(self._objective.gains(g, h, node.totals.g, node.totals.h)[0])
         if gain == -np.inf:
             return None
-        return Decision(node, owner, int(sums.slots[at]), left, totals, gain)
+        return Decision(node, owner, int(sums.candidates[at]), left, totals, gain)
 
     # One level: divide.
 
@@ -418,10 +418,10 @@ class GuestTrainer:
         split = self._held[made.owner]
         self._held[made.owner] += 1
         if made.owner == 0:
-            column, cut, twin = tree.own.table.meaning(made.key)
+            column, cut, missing_left = tree.own.table.meaning(made.key)
             real = int(tree.columns[column])
             value = threshold(self._binning.thresholds[real], cut)
-            self._splits.append(Split(column=real, threshold=value, missing_left=twin))
+            self._splits.append(Split(column=real, threshold=value, missing_left=missing_left))
         tree.new_splits[made.owner] = tree.new_splits.get(made.owner, 0) + 1
         number = made.node.place.number
         tree.builder.divide(number, made.owner, split, made.gain)

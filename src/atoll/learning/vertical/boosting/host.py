@@ -20,8 +20,8 @@ from atoll.learning.vertical.boosting.api import (
     check_inputs,
 )
 from atoll.learning.vertical.boosting.cuts import (
+    CandidateTable,
     Sent,
-    SlotTable,
     allowed,
     candidates,
     count_bins,
@@ -36,9 +36,9 @@ from atoll.learning.vertical.boosting.grow import (
 )
 from atoll.learning.vertical.boosting.loss import scale_bits
 from atoll.learning.vertical.boosting.messages import (
+    CandidateCuts,
     Left,
     Order,
-    Slots,
     Start,
     TreeStart,
     Validation,
@@ -46,10 +46,10 @@ from atoll.learning.vertical.boosting.messages import (
 from atoll.learning.vertical.boosting.parameters import BoostingParameters
 from atoll.learning.vertical.boosting.progress import TreeLog, new_model
 from atoll.learning.vertical.boosting.sampling import (
+    candidate_order,
+    candidate_seed,
     sample_columns,
     sample_rows,
-    slot_order,
-    slot_seed,
 )
 from atoll.models.boosting import HostPart, Split
 from atoll.models.boosting.scoring import goes_left as compare
@@ -70,7 +70,7 @@ class _Node:
     place: Place
     counts: Ints
     sent: Sent
-    slots: Ints
+    candidates: Ints
     asked: int = 0
 
 
@@ -92,7 +92,7 @@ class _Tree:
         sample: Sample,
         codes: npt.NDArray[np.uint8],
         rows_first: npt.NDArray[np.uint8],
-        table: SlotTable,
+        table: CandidateTable,
     ) -> None:
         self.number = number
         self.sample = sample
@@ -117,7 +117,7 @@ class HostTrainer:
         self._binning = fit(inputs.features, parameters.bins)
         self._rows_first = self._binning.encode(inputs.features)
         # Drawn before all other secrets and once, so that a seeded test can draw the same.
-        self._seed = slot_seed(
+        self._seed = candidate_seed(
             party, self._step, inputs.names, self._rows_first, parameters.digest()
         )
         self._codes = np.ascontiguousarray(self._rows_first.T)
@@ -218,8 +218,8 @@ class HostTrainer:
             self._has_missing[self._columns],
             self._binning.width,
         )
-        table = SlotTable.of(every)
-        table = SlotTable.of(every, slot_order(self._seed, number, len(table)))
+        table = CandidateTable.of(every)
+        table = CandidateTable.of(every, candidate_order(self._seed, number, len(table)))
         self._every = every
         self._sums.receive(number, len(rows))
         self._note(tree_rows=len(rows))
@@ -251,14 +251,14 @@ class HostTrainer:
         for pair in pairs:
             made = self._choose(tree, pair)
             level |= {node.place.number: node for node in made}
-            slots = made[0].slots
-            known = np.arange(len(tree.table)) if pair.parent is None else pair.parent.slots
-            flags.append(np.isin(known, slots, assume_unique=True).astype(np.uint8))
-            if len(slots):
-                nodes.append(_cuts(tree.table, pair.summed, slots))
+            candidates = made[0].candidates
+            known = np.arange(len(tree.table)) if pair.parent is None else pair.parent.candidates
+            flags.append(np.isin(known, candidates, assume_unique=True).astype(np.uint8))
+            if len(candidates):
+                nodes.append(_cuts(tree.table, pair.summed, candidates))
         sent = np.concatenate(flags)
         guest = self._party.guest
-        self._party.channel.send(guest, "slots", Slots(tree.number, depth, sent))
+        self._party.channel.send(guest, "candidates", CandidateCuts(tree.number, depth, sent))
         if nodes:
             tag, width = f"{tree.number}/{depth}", self._binning.width
             if self._noise:
@@ -276,11 +276,14 @@ class HostTrainer:
         k = self._parameters.minimum_rows
         if pair.parent is None or pair.derived is None:
             sent = allowed(counts[np.newaxis], self._every, k)
-            return [_Node(pair.summed, counts, sent, tree.table.slots(sent))]
+            return [_Node(pair.summed, counts, sent, tree.table.candidates(sent))]
         rest = pair.parent.counts - counts
         sent = allowed(np.stack([counts, rest]), pair.parent.sent, k)
-        slots = tree.table.slots(sent)
-        return [_Node(pair.summed, counts, sent, slots), _Node(pair.derived, rest, sent, slots)]
+        candidates = tree.table.candidates(sent)
+        return [
+            _Node(pair.summed, counts, sent, candidates),
+            _Node(pair.derived, rest, sent, candidates),
+        ]
 
     def _draw(self, nodes: list[NodeCuts]) -> list[tuple[Ints, Ints]] | None:
         if not self._noise:
@@ -303,32 +306,32 @@ class HostTrainer:
     def _announce(
         self, tree: _Tree, depth: int, order: Order, level: dict[int, _Node], asked: Asked
     ) -> None:
-        numbers, slots = order.ask_nodes.tolist(), order.ask_slots.tolist()
-        if not numbers or len(numbers) != len(slots) or len(set(numbers)) != len(numbers):
+        numbers, candidates = order.ask_nodes.tolist(), order.ask_candidates.tolist()
+        if not numbers or len(numbers) != len(candidates) or len(set(numbers)) != len(numbers):
             raise PeerError("ATL-BST-005", "an order must ask for one cut of each of its nodes")
         if order.accepted.size or order.grown.size or order.partition:
             raise PeerError("ATL-BST-005", "an order either asks or settles")
         sides = []
-        for number, slot in zip(numbers, slots, strict=True):
+        for number, candidate in zip(numbers, candidates, strict=True):
             node = level.get(number)
-            at = 0 if node is None else int(np.searchsorted(node.slots, slot))
-            if node is None or at == len(node.slots) or node.slots[at] != slot:
+            at = 0 if node is None else int(np.searchsorted(node.candidates, candidate))
+            if node is None or at == len(node.candidates) or node.candidates[at] != candidate:
                 raise PeerError("ATL-BST-005", "the guest asks for a cut that was never sent")
             node.asked += 1
             if node.asked > 1 + REFUSALS:
                 raise PeerError("ATL-BST-008", "the guest asks for too many cuts of one node")
-            side = self._side(tree, node.place, slot)
+            side = self._side(tree, node.place, candidate)
             sides.append(side)
-            asked.append((number, slot, side))
+            asked.append((number, candidate, side))
         partition = bits.pack(sides)
         guest = self._party.guest
         self._party.channel.send(guest, "left", Left(tree.number, depth, partition))
         self._note(asked=len(numbers), left_bytes=len(partition))
 
-    def _side(self, tree: _Tree, place: Place, slot: int) -> Bools:
-        column, cut, twin = tree.table.meaning(slot)
+    def _side(self, tree: _Tree, place: Place, candidate: int) -> Bools:
+        column, cut, missing_left = tree.table.meaning(candidate)
         codes = self._codes[self._columns[column]][place.rows]
-        return goes_left(codes, cut, twin, self._binning.missing)
+        return goes_left(codes, cut, missing_left, self._binning.missing)
 
     def _settle(
         self, tree: _Tree, depth: int, order: Order, level: dict[int, _Node], asked: Asked
@@ -357,12 +360,12 @@ class HostTrainer:
         flags = order.accepted.tolist()
         if len(flags) != len(asked) or any(flag not in (0, 1) for flag in flags):
             raise PeerError("ATL-BST-005", "the guest must say of each cut whether it adopts it")
-        if order.ask_nodes.size or order.ask_slots.size:
+        if order.ask_nodes.size or order.ask_candidates.size:
             raise PeerError("ATL-BST-005", "an order either asks or settles")
         taken = sorted(
             (
-                (number, slot, side)
-                for (number, slot, side), flag in zip(asked, flags, strict=True)
+                (number, candidate, side)
+                for (number, candidate, side), flag in zip(asked, flags, strict=True)
                 if flag
             ),
             key=lambda entry: entry[0],
@@ -370,11 +373,11 @@ class HostTrainer:
         mine = {number: side for number, _, side in taken}
         if len(mine) != len(taken):
             raise PeerError("ATL-BST-005", "the guest adopts two cuts of one node")
-        for _, slot, _ in taken:
-            column, cut, twin = tree.table.meaning(slot)
+        for _, candidate, _ in taken:
+            column, cut, missing_left = tree.table.meaning(candidate)
             real = int(self._columns[column])
             value = threshold(self._binning.thresholds[real], cut)
-            tree.splits.append(Split(column=real, threshold=value, missing_left=twin))
+            tree.splits.append(Split(column=real, threshold=value, missing_left=missing_left))
         return mine
 
     def _send_validation(self, tree: _Tree) -> None:
@@ -386,11 +389,11 @@ class HostTrainer:
         self._note(validation_bytes=len(data))
 
 
-def _cuts(table: SlotTable, place: Place, slots: Ints) -> NodeCuts:
-    at = table.order[slots]
+def _cuts(table: CandidateTable, place: Place, candidates: Ints) -> NodeCuts:
+    at = table.order[candidates]
     return NodeCuts(
         place.summed,
         table.columns[at].astype(np.uint32),
         table.cuts[at].astype(np.uint16),
-        table.twins[at],
+        table.missing_left[at],
     )

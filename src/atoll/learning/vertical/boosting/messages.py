@@ -12,7 +12,7 @@ from atoll.core.message import Message, array, blob, boolean, integer
 
 MOST_TREES = 1 << 16
 MOST_NODES = 1 << 12
-MOST_SLOTS = 1 << 24
+MOST_CANDIDATES = 1 << 24
 _BITS = MESSAGE_BYTES - (1 << 20)
 _TREE = "the number of the tree, known to all"
 _DEPTH = "the depth within the tree, known to all"
@@ -37,7 +37,7 @@ class TreeStart(Message, kind="boosting.tree"):
 
 
 @dataclass(frozen=True)
-class Slots(Message, kind="boosting.slots"):
+class CandidateCuts(Message, kind="boosting.candidate_cuts"):
     """Host to guest: for each node to be summed, which of its parent's cuts are sent.
 
     One byte, 0 or 1, for each cut that was sent of the parent (root: each cut that there is).
@@ -48,7 +48,7 @@ class Slots(Message, kind="boosting.slots"):
     sent: npt.NDArray[np.uint8] = array(
         "u1",
         (None,),
-        MOST_SLOTS,
+        MOST_CANDIDATES,
         reveals="which of the host's permuted candidate cuts it withholds in each node",
     )
 
@@ -71,7 +71,7 @@ class Order(Message, kind="boosting.order"):
         MOST_NODES,
         reveals="which nodes the host's cuts split best: the tree's shape",
     )
-    ask_slots: npt.NDArray[np.uint32] = array(
+    ask_candidates: npt.NDArray[np.uint32] = array(
         "u4", (None,), MOST_NODES, reveals="which of the host's cuts split these nodes best"
     )
     accepted: npt.NDArray[np.uint8] = array(

@@ -39,14 +39,14 @@ def _sample(
     return np.sort(rng.choice(count, size, replace=False, shuffle=False)).astype(np.uint32)
 
 
-def slot_seed(
+def candidate_seed(
     party: Party,
     step: str,
     names: tuple[str, ...],
     codes: npt.NDArray[np.uint8],
     parameters: bytes,
 ) -> bytes:
-    """Return the 32 secret bytes behind a host's orders of cuts (``slot_order``).
+    """Return the 32 secret bytes behind a host's orders of cuts (``candidate_order``).
 
     From the operating system; but where the public randomness is fixed, a hash of it, of the
     ``parameters``' digest and of the host's ``names`` and binned columns uint8[rows, columns]. Then
@@ -54,18 +54,20 @@ def slot_seed(
     """
     if not party.public_rng.fixed:
         return party.secret_rng.bytes(32)
-    public = party.public_rng.derive(step, "boosting/slots")
+    public = party.public_rng.derive(step, "boosting/candidates")
     whole = encode([party.name, list(names), list(codes.shape), parameters, public])
-    found = hashlib.sha256(b"atoll/boosting-slot-seed/v1" + len(whole).to_bytes(8, "big") + whole)
+    found = hashlib.sha256(
+        b"atoll/boosting-candidate-seed/v1" + len(whole).to_bytes(8, "big") + whole
+    )
     found.update(codes.tobytes())
     return found.digest()
 
 
-def slot_order(seed: bytes, tree: int, count: int) -> npt.NDArray[np.int64]:
+def candidate_order(seed: bytes, tree: int, count: int) -> npt.NDArray[np.int64]:
     """Return a host's secret permutation of its candidate cuts in one tree.
 
-    ``seed`` is what ``slot_seed`` gave; the keys that are sorted come from SHAKE-256.
+    ``seed`` is what ``candidate_seed`` gave; the keys that are sorted come from SHAKE-256.
     """
-    context = b"atoll/boosting-slots/v1" + seed + tree.to_bytes(8, "big")
+    context = b"atoll/boosting-candidates/v1" + seed + tree.to_bytes(8, "big")
     keys = np.frombuffer(hashlib.shake_256(context).digest(8 * count), dtype="<u8")
     return np.argsort(keys, kind="stable")

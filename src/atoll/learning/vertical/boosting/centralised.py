@@ -1,8 +1,8 @@
 """The same algorithm in the clear, on the joined columns and the same integers.
 
 It defines what a federated run must give, bit for bit, and is written straight from the rules:
-every node's sums are taken anew, nothing is derived, nobody asks anybody. It needs the hosts' slot
-seeds, since cuts of equal gain are told apart by their secret order.
+every node's sums are taken anew, nothing is derived, nobody asks anybody. It needs the hosts'
+candidate seeds, since cuts of equal gain are told apart by their secret order.
 """
 
 from __future__ import annotations
@@ -16,12 +16,18 @@ import numpy.typing as npt
 from atoll.core.random import PublicRandom
 from atoll.learning.features.binning import Binning, fit
 from atoll.learning.vertical.boosting.api import BoostingInputs, check_inputs
-from atoll.learning.vertical.boosting.cuts import Sent, SlotTable, allowed, candidates, goes_left
+from atoll.learning.vertical.boosting.cuts import (
+    CandidateTable,
+    Sent,
+    allowed,
+    candidates,
+    goes_left,
+)
 from atoll.learning.vertical.boosting.gain import Objective
 from atoll.learning.vertical.boosting.grow import REFUSALS, threshold
 from atoll.learning.vertical.boosting.loss import base_margin, gradients, log_loss, scale_bits
 from atoll.learning.vertical.boosting.parameters import BoostingParameters
-from atoll.learning.vertical.boosting.sampling import sample_columns, sample_rows, slot_order
+from atoll.learning.vertical.boosting.sampling import candidate_order, sample_columns, sample_rows
 from atoll.models.boosting import GuestPart, HostPart, Split, Tree, scoring
 
 Floats = npt.NDArray[np.float64]
@@ -33,8 +39,8 @@ Bools = npt.NDArray[np.bool_]
 class World:
     """Everything that a run depends on, in one place: the guest first, then hosts by name.
 
-    ``seeds`` are the hosts' 32-byte slot seeds; ``public`` and ``step`` give the samples; ``model``
-    is the id that the parts will carry.
+    ``seeds`` are the hosts' 32-byte candidate seeds; ``public`` and ``step`` give the samples;
+    ``model`` is the id that the parts will carry.
     """
 
     names: tuple[str, ...]
@@ -67,7 +73,7 @@ class _Owner:
     codes: npt.NDArray[np.uint8]
     columns: npt.NDArray[np.uint32]
     every: Sent
-    table: SlotTable
+    table: CandidateTable
 
 
 @dataclass
@@ -91,7 +97,7 @@ class _Choice:
     owner: int
     column: int
     cut: int
-    twin: bool
+    missing_left: bool
     left: Bools
     gain: float
 
@@ -132,9 +138,11 @@ class _Run:
             columns = sample_columns(world.public, world.step, number, name, count, rate)
             missing = (codes == binning.missing).any(axis=0)
             every = candidates(binning.value_bins[columns], missing[columns], binning.width)
-            table = SlotTable.of(every)
+            table = CandidateTable.of(every)
             if at:
-                table = SlotTable.of(every, slot_order(world.seeds[name], number, len(table)))
+                table = CandidateTable.of(
+                    every, candidate_order(world.seeds[name], number, len(table))
+                )
             found.append(_Owner(name, binning, codes[:, columns], columns, every, table))
         return found
 
@@ -186,9 +194,9 @@ class _Run:
             node.sent[owner.name] = sent
             if sibling is not None:
                 sibling.sent[owner.name] = sent
-            considered += int(before.cut.sum() + before.twin.sum())
+            considered += int(before.cut.sum() + before.missing_left.sum())
             if sent.cut.any():
-                self.note(owner.name, cells=int(sent.cut.sum() + sent.twin.sum()))
+                self.note(owner.name, cells=int(sent.cut.sum() + sent.missing_left.sum()))
         self.note(owner.name, candidates=considered)
 
     def counts(self, owner: _Owner, node: _Node) -> Ints:
@@ -227,18 +235,18 @@ class _Run:
         accepted: dict[str, int] = dict.fromkeys(self.world.names[1:], 0)
         for at, node in enumerate(level):
             refused = 0
-            for owner, slot, gain in self.ranked(owners, node):
+            for owner, candidate, gain in self.ranked(owners, node):
                 if owner:
                     asked[owners[owner].name, refused] += 1
                     name = owners[owner].name
                     accepted[name] += 1
                     self.note(name, left_bytes=-(-len(node.rows) // 8))
-                column, cut, twin = owners[owner].table.meaning(slot)
+                column, cut, missing_left = owners[owner].table.meaning(candidate)
                 codes = owners[owner].codes[node.rows, column]
-                left = goes_left(codes, cut, twin, owners[owner].binning.missing)
+                left = goes_left(codes, cut, missing_left, owners[owner].binning.missing)
                 if self.admits(node.rows[left]) and self.admits(node.rows[~left]):
                     real = int(owners[owner].columns[column])
-                    found[at] = _Choice(owner, real, cut, twin, left, gain)
+                    found[at] = _Choice(owner, real, cut, missing_left, left, gain)
                     break
                 if owner:
                     refused += 1
@@ -258,35 +266,37 @@ class _Run:
         return len(rows) >= p.leaf_rows and min(ones, len(rows) - ones) >= p.minimum_class_rows
 
     def ranked(self, owners: list[_Owner], node: _Node) -> list[tuple[int, int, float]]:
-        """Return (owner, slot, gain) of every possible split of a node, the best first."""
+        """Return (owner, candidate, gain) of every possible split of a node, the best first."""
         g, h = self.g[node.summed], self.h[node.summed]
         found: list[tuple[float, int, int]] = []
         for at, owner in enumerate(owners):
-            slots = owner.table.slots(node.sent[owner.name] if at else owner.every)
-            left_g, left_h = (self.left_sums(owner, node, v, slots) for v in (g, h))
+            candidates = owner.table.candidates(node.sent[owner.name] if at else owner.every)
+            left_g, left_h = (self.left_sums(owner, node, v, candidates) for v in (g, h))
             gains = self.objective.gains(left_g, left_h, int(g.sum()), int(h.sum()))
-            for slot, gain in zip(slots.tolist(), gains.tolist(), strict=True):
+            for candidate, gain in zip(candidates.tolist(), gains.tolist(), strict=True):
                 if gain > -np.inf:
-                    found.append((-gain, at, slot))
-        return [(at, slot, -loss) for loss, at, slot in sorted(found)]
+                    found.append((-gain, at, candidate))
+        return [(at, candidate, -loss) for loss, at, candidate in sorted(found)]
 
-    def left_sums(self, owner: _Owner, node: _Node, values: Ints, slots: Ints) -> Ints:
+    def left_sums(self, owner: _Owner, node: _Node, values: Ints, candidates: Ints) -> Ints:
         width = owner.binning.width
         cells = np.zeros((owner.codes.shape[1], width), dtype=np.int64)
         for column in range(owner.codes.shape[1]):
             np.add.at(cells[column], owner.codes[node.summed, column], values)
-        at = owner.table.order[slots]
-        columns, cuts, twins = (
-            a[at] for a in (owner.table.columns, owner.table.cuts, owner.table.twins)
+        at = owner.table.order[candidates]
+        columns, cuts, missing_left = (
+            a[at] for a in (owner.table.columns, owner.table.cuts, owner.table.missing_left)
         )
-        left: Ints = cells.cumsum(axis=1)[columns, cuts] + twins * cells[columns, width - 1]
+        left: Ints = cells.cumsum(axis=1)[columns, cuts] + missing_left * cells[columns, width - 1]
         return left
 
     def divide(self, owner: _Owner, node: _Node, choice: _Choice) -> tuple[_Node, _Node]:
         value = threshold(owner.binning.thresholds[choice.column], choice.cut)
         splits = self.splits[owner.name]
         node.owner, node.split, node.gain = choice.owner, len(splits), choice.gain
-        splits.append(Split(column=choice.column, threshold=value, missing_left=choice.twin))
+        splits.append(
+            Split(column=choice.column, threshold=value, missing_left=choice.missing_left)
+        )
         left, right = self.node(node.rows[choice.left]), self.node(node.rows[~choice.left])
         node.children = (left, right)
         return left, right

@@ -64,7 +64,7 @@ def told(
     parameters: BoostingParameters,
     hosts: tuple[str, ...],
 ) -> None:
-    """Compare what was sent with the formulas, over counts that the twin worked out by itself."""
+    """Compare what was sent with the formulas, over counts that the centralised run worked out."""
     guest = play.NAMES[0]
     for host in hosts:
         lists = plain[host]
