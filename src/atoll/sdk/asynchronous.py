@@ -14,7 +14,7 @@ from atoll.sdk import flows, sse
 from atoll.sdk import target as wiring
 from atoll.sdk.drive import Done, Driver
 from atoll.sdk.flows import Flow, Lost
-from atoll.sdk.light import httpx
+from atoll.sdk.http_import import httpx
 from atoll.sdk.wire import JSON_BYTES, Answer, Call, Request, unexpected
 
 if TYPE_CHECKING:

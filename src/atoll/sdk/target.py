@@ -15,7 +15,7 @@ from atoll.core.errors import NetworkError, UserError
 from atoll.jobs.errors import EnvironmentFault, NotFoundError
 from atoll.sdk.errors import TimedOutError
 from atoll.sdk.flows import Lost
-from atoll.sdk.light import httpx
+from atoll.sdk.http_import import httpx
 from atoll.sdk.profiles import check_token_travels, checked_url, loopback, read_profiles
 from atoll.sdk.wire import Request
 

@@ -220,7 +220,7 @@ def check_file(
         name,
         form,
         size,
-        max(check.rows, check.door.rows),
+        max(check.rows, check.intake.rows),
         check.summaries(),
         tuple(sorted(check.collect.problems, key=lambda problem: problem.row or 0)),
         check.collect.complete,
@@ -233,17 +233,17 @@ class _Check:
 
     def __init__(self, layout: Layout, collect: _Collector) -> None:
         self.collect = collect
-        self.door = Intake(layout, Limits(), collect)
+        self.intake = Intake(layout, Limits(), collect)
         self.tallies: dict[str, _Tally] = {}
         self.notes: list[str] = []
         self.rows = 0
 
     def csv(self, stream: Any, delimiter: str) -> None:
         """Look at the structure of a CSV file, and at the values of its sound rows."""
-        self.door.first_row = 2
+        self.intake.first_row = 2
         limits, most = CsvLimits(), self.collect.limit
         reader = Reader(stream, delimiter=delimiter, limits=limits, sink=self.collect, most=most)
-        layout = self.door.layout
+        layout = self.intake.layout
         try:
             for block in reader:
                 taken = layout.chosen(reader.header, self.collect)
@@ -259,28 +259,28 @@ class _Check:
     def _block(
         self, block: Block, header: Sequence[str], taken: Sequence[str], delimiter: str
     ) -> None:
-        name = self.door.layout.id_name
+        name = self.intake.layout.id_name
         batch = parse(block, header, [name, *taken], name, delimiter, self.collect)
         numbers = block.numbers
         if numbers is None:
             numbers = np.arange(block.row, block.row + block.rows)
-        self._tally(self.door.add(batch, numbers))
+        self._tally(self.intake.add(batch, numbers))
 
     def typed(self, stream: Any, form: str) -> None:
         """Look at a Parquet or Arrow file."""
         opener = parquet_batches if form == "parquet" else ipc_batches
-        asked = self.door.layout
-        with opener(stream, self.door.limits) as (schema, batches):
+        asked = self.intake.layout
+        with opener(stream, self.intake.limits) as (schema, batches):
             layout = layout_of(schema, asked.id_name, asked.label, asked.columns)
-            self.door = Intake(layout, self.door.limits, self.collect)
-            take_in(schema, batches, self.door)
-        for part in self.door.partitions:
+            self.intake = Intake(layout, self.intake.limits, self.collect)
+            take_in(schema, batches, self.intake)
+        for part in self.intake.partitions:
             self._tally(part)
 
     def finish(self) -> None:
         """Look at the table as a whole."""
-        if self.door.rows or not self.collect.problems:
-            self.door.finish(self.collect.limit + 1)
+        if self.intake.rows or not self.collect.problems:
+            self.intake.finish(self.collect.limit + 1)
 
     def keep(self, error: AtollError) -> None:
         """Turn an error that ended the check into a problem."""
@@ -289,7 +289,7 @@ class _Check:
             self.collect(Problem(error.code, error.message + place, hint=error.hint))
 
     def _tally(self, batch: Any) -> None:
-        layout = self.door.layout
+        layout = self.intake.layout
         roles = {layout.id_name: "id", layout.label: "label"}
         for name, column in zip(batch.schema.names, batch.columns, strict=True):
             tally = self.tallies.setdefault(name, _Tally(name, roles.get(name, "feature")))
@@ -302,7 +302,7 @@ class _Check:
 
     def _people(self) -> int:
         if all(problem.code != "ATL-TAB-003" for problem in self.collect.problems):
-            return self.door.rows
-        name = self.door.layout.id_name
-        ids = pa.chunked_array([part.column(name) for part in self.door.partitions])
+            return self.intake.rows
+        name = self.intake.layout.id_name
+        ids = pa.chunked_array([part.column(name) for part in self.intake.partitions])
         return int(pc.count_distinct(ids).as_py())

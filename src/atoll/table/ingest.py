@@ -1,4 +1,4 @@
-"""The door of the table: every value that enters is checked and brought to one form here."""
+"""Intake of tables: every value that enters is checked and brought to one form here."""
 
 from __future__ import annotations
 
@@ -220,9 +220,9 @@ def _renumbered(sink: Sink, rows: Rows) -> Sink:
 
 def intake(batches: Iterable[Any], layout: Layout, limits: Limits, sink: Sink) -> list[Any]:
     """Take in typed batches and return the partitions. Errors: those of ``Intake``."""
-    door = Intake(layout, limits, sink)
+    intake = Intake(layout, limits, sink)
     for batch in batches:
         if batch.num_rows:
             check_names(batch.schema.names, sink)
-            door.add(batch)
-    return door.finish()
+            intake.add(batch)
+    return intake.finish()

@@ -43,7 +43,8 @@ def address(place: str) -> tuple[str, str]:
 
 def status(client: httpx.Client, site: Site, place: str) -> int:
     method, path = address(place)
-    # An empty object fails validation wherever a body is asked for: after the door, not before.
+    # An empty object fails validation wherever a body is asked for: after authorisation, not
+    # before.
     body: dict[str, Any] = {} if method in {"GET", "DELETE"} else {"json": {}}
     return client.request(method, site.server.url + path, **body).status_code
 

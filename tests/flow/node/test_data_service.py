@@ -16,7 +16,7 @@ from atoll.components.reader import READER
 from atoll.core.errors import AtollError, DataError, UserError
 from atoll.core.names import Role
 from atoll.flow.access import Access, Actor, local_actor
-from atoll.flow.node.data.look import LookLimits
+from atoll.flow.node.data.inspection import InspectLimits
 from atoll.flow.node.data.service import DataService, DataSettings
 from atoll.flow.policy.grants import GrantTerms
 from atoll.flow.store import Database, JobRow, Jobs
@@ -81,7 +81,9 @@ def test_planning_needs_no_second_look(
 ) -> None:
     (folder / "bank.csv").write_text(ROWS)
     register(service, "bank", "bank.csv", label="y")
-    monkeypatch.setattr("atoll.flow.node.data.look.ask", lambda *_: pytest.fail("looked again"))
+    monkeypatch.setattr(
+        "atoll.flow.node.data.inspection.ask", lambda *_: pytest.fail("looked again")
+    )
     monkeypatch.setattr("atoll.table.read", lambda *_, **__: pytest.fail("read"))
     parameters = READER.parameters.model_validate({"tables": {"bank": "bank"}})
     assert READER.declare is not None
@@ -105,7 +107,9 @@ def test_whether_two_tables_share_ids_is_looked_at_once_and_not_here(
     )
     assert one.shares_ids(two)
     assert not one.shares_ids(three)
-    monkeypatch.setattr("atoll.flow.node.data.look.ask", lambda *_: pytest.fail("looked again"))
+    monkeypatch.setattr(
+        "atoll.flow.node.data.inspection.ask", lambda *_: pytest.fail("looked again")
+    )
     assert one.shares_ids(two)
     assert not one.shares_ids(three)
 
@@ -274,10 +278,10 @@ def test_too_large_empty_and_aborted_uploads_leave_nothing(
 def test_a_look_beyond_its_limits_ends_without_harm(
     database: Database, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("atoll.flow.node.data.look._SPARE", 0)
+    monkeypatch.setattr("atoll.flow.node.data.inspection._SPARE", 0)
     (folder / "bank.csv").write_text(ROWS)
-    for look in (LookLimits(seconds=0.01), LookLimits(memory=-(2 << 30) + (64 << 20))):
-        made = DataService(database, Access(database), folder, DataSettings(look=look))
+    for limits in (InspectLimits(seconds=0.01), InspectLimits(memory=-(2 << 30) + (64 << 20))):
+        made = DataService(database, Access(database), folder, DataSettings(inspect=limits))
         with pytest.raises(DataError, match="ATL-DAT-108"):
             register(made, "bank", "bank.csv")
 

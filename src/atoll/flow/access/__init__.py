@@ -9,7 +9,7 @@ from atoll.core.lazy import lazily
 if TYPE_CHECKING:
     from atoll.flow.access.actors import SYSTEM, Actor
     from atoll.flow.access.audit import AuditLog
-    from atoll.flow.access.door import AccessSettings, Login
+    from atoll.flow.access.authenticator import AccessSettings, Login
     from atoll.flow.access.errors import ThrottledError, UnauthenticatedError
     from atoll.flow.access.passwords import Passwords
     from atoll.flow.access.permissions import (
@@ -48,10 +48,10 @@ __getattr__ = lazily(
     __name__,
     {
         "Access": "service",
-        "AccessSettings": "door",
+        "AccessSettings": "authenticator",
         "Actor": "actors",
         "AuditLog": "audit",
-        "Login": "door",
+        "Login": "authenticator",
         "PERMISSIONS": "permissions",
         "Passwords": "passwords",
         "PermissionTable": "permissions",

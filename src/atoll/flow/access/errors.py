@@ -1,4 +1,4 @@
-"""Refusals at the door, each with the status that HTTP gives it."""
+"""Refusals of access, each with the status that HTTP gives it."""
 
 from __future__ import annotations
 

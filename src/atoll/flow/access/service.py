@@ -1,4 +1,4 @@
-"""``Access``: the door, and the administration of users and tokens behind it."""
+"""``Access``: authentication, and the administration of users and tokens."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from sqlalchemy import Connection
 from atoll.core.errors import UserError
 from atoll.flow.access import tokens, users
 from atoll.flow.access.actors import SYSTEM, Actor
-from atoll.flow.access.door import Door
+from atoll.flow.access.authenticator import Authenticator
 from atoll.flow.access.errors import ConflictError, DeniedError, NotFoundError
 from atoll.flow.access.passwords import check_rules
 from atoll.flow.access.permissions import PERMISSIONS, ROLES, PermissionTable, UserRole
@@ -26,7 +26,7 @@ _NAME = 256
 T = TypeVar("T")
 
 
-class Access(Door):
+class Access(Authenticator):
     """Users, sessions, tokens and permissions of a node, over its database.
 
     Each change checks the actor's permission itself, is one transaction with its audit line, and

@@ -1,4 +1,4 @@
-"""The door of every route: who asks, whether they may, and whether they asked the same before."""
+"""Before every route: who asks, whether they may, and whether they asked the same before."""
 
 from __future__ import annotations
 

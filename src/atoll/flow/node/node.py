@@ -22,7 +22,7 @@ from atoll.components.kinds import declared
 from atoll.components.references import ModelRef, Registered
 from atoll.core.errors import AtollError
 from atoll.flow.access import ROLES, Actor
-from atoll.flow.access.door import AccessSettings
+from atoll.flow.access.authenticator import AccessSettings
 from atoll.flow.access.service import Access
 from atoll.flow.api.app import create_app
 from atoll.flow.api.extension import Extension, permissions_with
@@ -66,7 +66,7 @@ LOCAL = "local administrator"
 
 
 class NodeAccess(Access):
-    """The door, which also knows the token of this machine's own administrator.
+    """Access that also knows the token of this machine's own administrator.
 
     That token is made at each start and lies in the node's private folder, so who can read it could
     read the database and the keys as well.
@@ -76,7 +76,7 @@ class NodeAccess(Access):
     open_to_all = False
 
     def authenticate(self, token: str, *, client: str = "", browser: bool = False) -> Actor:
-        """Return whose token it is. Errors: those of ``Door.authenticate``."""
+        """Return whose token it is. Errors: those of ``Authenticator.authenticate``."""
         known = self.local_token
         if known and not browser and hmac.compare_digest(token.encode(), known.encode()):
             soon = time.time() + 3600.0

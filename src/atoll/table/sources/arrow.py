@@ -74,15 +74,15 @@ def layout_of(
     return Layout(name, label or noted, None if columns is None else tuple(columns))
 
 
-def take_in(schema: Any, batches: Iterator[Any], door: Intake) -> None:
+def take_in(schema: Any, batches: Iterator[Any], intake: Intake) -> None:
     """Hand the batches of a typed file to the intake, which is not yet finished."""
-    check_names(schema.names, door.sink)
-    taken = door.layout.chosen(schema.names, door.sink)
-    if door.layout.id_name not in schema.names:
+    check_names(schema.names, intake.sink)
+    taken = intake.layout.chosen(schema.names, intake.sink)
+    if intake.layout.id_name not in schema.names:
         return
     for batch in batches:
         if batch.num_rows:
-            door.add(batch.select([door.layout.id_name, *taken]))
+            intake.add(batch.select([intake.layout.id_name, *taken]))
 
 
 def read_parquet(
@@ -130,9 +130,9 @@ def _read(
     sink = raise_first(os.path.basename(os.fspath(path)))
     with open_input(path) as stream, opener(stream, bounds) as (schema, batches):
         layout = layout_of(schema, id_column, label, columns)
-        door = Intake(layout, bounds, sink)
-        take_in(schema, batches, door)
-    return Table(door.finish(), layout.id_name, layout.label, engine)
+        intake = Intake(layout, bounds, sink)
+        take_in(schema, batches, intake)
+    return Table(intake.finish(), layout.id_name, layout.label, engine)
 
 
 def _noted(table: Table) -> Any:

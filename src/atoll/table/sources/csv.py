@@ -251,16 +251,16 @@ def read_csv(
     chosen = None if columns is None else tuple(columns)
     source = os.fspath(path)
     sink = raise_first(os.path.basename(source))
-    door = Intake(Layout(id_column, label, chosen), limits or Limits(), sink, first_row=2)
+    intake = Intake(Layout(id_column, label, chosen), limits or Limits(), sink, first_row=2)
     with open_input(source) as stream:
         reader = Reader(stream, delimiter=delimiter, limits=csv_limits or CsvLimits(), sink=sink)
         for block in reader:
-            taken = door.layout.chosen(reader.header, sink)
-            door.add(parse(block, reader.header, [id_column, *taken], id_column, delimiter, sink))
+            taken = intake.layout.chosen(reader.header, sink)
+            intake.add(parse(block, reader.header, [id_column, *taken], id_column, delimiter, sink))
     if reader.header:
-        door.layout.chosen(reader.header, sink)
+        intake.layout.chosen(reader.header, sink)
     # The header is row 1.
-    return Table(door.finish(), id_column, label, engine, first_row=2)
+    return Table(intake.finish(), id_column, label, engine, first_row=2)
 
 
 def write_csv(table: Table, path: str | os.PathLike[str]) -> None:

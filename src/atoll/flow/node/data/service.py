@@ -17,8 +17,8 @@ from sqlalchemy import Connection, select
 from atoll.core.errors import UserError
 from atoll.flow.access import Access, Actor
 from atoll.flow.api.services import Page
-from atoll.flow.node.data import look
-from atoll.flow.node.data.look import LookLimits
+from atoll.flow.node.data import inspection
+from atoll.flow.node.data.inspection import InspectLimits
 from atoll.flow.node.data.paths import AllowedFolders, Stamp, table_name
 from atoll.flow.node.data.staging import FOLDER, receive, sweep
 from atoll.flow.node.data.tables import RegisteredTables, TableSource
@@ -44,7 +44,7 @@ class DataSettings:
     folders: tuple[str, ...] = ()
     upload_bytes: int = 16 << 30
     preview_rows: int = 100
-    look: LookLimits = field(default_factory=LookLimits)
+    inspect: InspectLimits = field(default_factory=InspectLimits)
 
 
 @dataclass(frozen=True)
@@ -182,7 +182,7 @@ class DataService:
 
     def _admit(self, file: Path, id_column: str, label: str | None) -> dict[str, Any]:
         question = {"do": "admit", "path": str(file), "id_column": id_column, "label": label}
-        return look.ask(question, self._settings.look)
+        return inspection.ask(question, self._settings.inspect)
 
     def _row(
         self,
@@ -224,12 +224,12 @@ class DataService:
         row = self._rows.get(name)
         most = min(rows, self._settings.preview_rows)
         question = self._question("preview", row) | {"rows": most}
-        return {"name": name, **look.ask(question, self._settings.look)}
+        return {"name": name, **inspection.ask(question, self._settings.inspect)}
 
     def check(self, name: str) -> Mapping[str, Any]:
         """Look a table's file over again; ``changed`` says if it is not what was registered."""
         row = self._rows.get(name)
-        report = look.ask(self._question("check", row), self._settings.look)
+        report = inspection.ask(self._question("check", row), self._settings.inspect)
         return {**report, "file": Path(row.path).name, "changed": not self._unchanged(row)}
 
     def _question(self, work: str, row: DataRow) -> dict[str, Any]:
@@ -297,7 +297,7 @@ class DataService:
         if known is None:
             question = {"do": "shared", "path": str(one.path), "id_column": one.id}
             other = {"other": str(two.path), "other_id": two.id}
-            known = look.ask(question | other, self._settings.look)
+            known = inspection.ask(question | other, self._settings.inspect)
             self._note(one.name, dataclasses.replace(notes, facts={**notes.facts, key: known}))
         return bool(known["shared"])
 
@@ -316,7 +316,7 @@ class DataService:
         if stamp == notes.stamp:
             return True
         question = {"do": "same", "path": str(path)}
-        if look.ask(question, self._settings.look)["file"] != notes.file:
+        if inspection.ask(question, self._settings.inspect)["file"] != notes.file:
             return False
         self._note(row.name, dataclasses.replace(notes, stamp=stamp))
         return True
@@ -330,7 +330,7 @@ class DataService:
         if known is not None and "classes" in known:
             return known
         question = {"do": "facts", "path": str(path), "id_column": id_column, "label": label}
-        found = look.ask(question, self._settings.look)
+        found = inspection.ask(question, self._settings.inspect)
         self._note(row.name, dataclasses.replace(notes, facts={**notes.facts, key: found}))
         return found
 

@@ -1,4 +1,4 @@
-"""The door of a node: log in, recognise a token, ask for a permission."""
+"""Authentication at a node: log in, recognise a token, ask for a permission."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class Login(NamedTuple):
     expires: float
 
 
-class Door:
+class Authenticator:
     """What everything else in ``access`` is built on: logins, tokens and refusals.
 
     Unknown users, disabled users and wrong passwords give the same answer after the same work.
@@ -336,4 +336,4 @@ def _leave_room(connection: Connection, user: str, now: float) -> None:
         tokens.drop(connection, token.id)
 
 
-__all__ = ["AccessSettings", "Door", "Login"]
+__all__ = ["AccessSettings", "Authenticator", "Login"]

@@ -1,7 +1,7 @@
 """Looks at a file of rows in a process of its own, with bounded memory, and tells what is in it.
 
-A file comes from outside: what it says of itself may lie, and a parser may be led astray. The
-child (``python -m atoll.flow.node.data.look``) reads one JSON line on its input, writes one JSON
+A file comes from outside: what it says of itself may lie, and a parser may be led astray. The child
+(``python -m atoll.flow.node.data.inspection``) reads one JSON line on its input, writes one JSON
 line, and ends at once when the parent is gone.
 """
 
@@ -32,7 +32,7 @@ _GATE = threading.BoundedSemaphore(2)
 
 
 @dataclass(frozen=True)
-class LookLimits:
+class InspectLimits:
     """What looking at one file may use: bytes of memory (half of the machine's) and seconds."""
 
     memory: int = field(default_factory=lambda: _memory() // 2)
@@ -43,15 +43,15 @@ def _memory() -> int:
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
-def ask(question: Mapping[str, Any], limits: LookLimits) -> dict[str, Any]:
+def ask(question: Mapping[str, Any], limits: InspectLimits) -> dict[str, Any]:
     """Let a child look. Errors: ATL-DAT-108 it did not end well, and what it found."""
     with _GATE:
         return _understood(_asked(question, limits))
 
 
-def _asked(question: Mapping[str, Any], limits: LookLimits) -> bytes:
+def _asked(question: Mapping[str, Any], limits: InspectLimits) -> bytes:
     whole = dict(question) | {"memory": limits.memory, "seconds": limits.seconds}
-    command = [sys.executable, "-I", "-m", "atoll.flow.node.data.look"]
+    command = [sys.executable, "-I", "-m", "atoll.flow.node.data.inspection"]
     child = subprocess.Popen(  # noqa: S603 -- our own interpreter and module
         command,
         stdin=subprocess.PIPE,
@@ -158,10 +158,10 @@ def same(path: str) -> dict[str, Any]:
 
 def preview(path: str, id_column: str, label: str | None, rows: int) -> dict[str, Any]:
     """Return the first rows, text escaped as in an export; little of the file is read."""
-    from atoll.flow.node.data.head import head
+    from atoll.flow.node.data.preview import first_rows
     from atoll.flow.table_export import escaped, escaped_batch
 
-    batch = escaped_batch(head(path, id_column, label, rows))
+    batch = escaped_batch(first_rows(path, id_column, label, rows))
     columns = [column.to_pylist() for column in batch.columns]
     return {
         "columns": [escaped(name) for name in batch.schema.names],
