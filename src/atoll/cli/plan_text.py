@@ -23,10 +23,7 @@ def plan_lines(plan: Plan) -> list[str]:
         f"job {plan.job.name}, plan {plan.digest() if plan.complete else _UNKNOWN}",
         "",
         *_tables(plan),
-        *(
-            f"tables of {step}: only {_named(told)} {'is' if len(told) == 1 else 'are'} told of them"
-            for step, told in plan.audience.items()
-        ),
+        *(f"tables of {at}: told to {_named(who)} alone" for at, who in plan.audience.items()),
         "",
         *_steps(plan),
         "",
