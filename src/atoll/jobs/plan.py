@@ -132,7 +132,14 @@ class Plan(Frozen):
 
     def hidden_from(self, party: str) -> frozenset[str]:
         """Return the steps that a party does not see."""
-        return hidden_steps(self.job, self.audience, party)
+        return self._hidden_by_party.get(party, frozenset())
+
+    @functools.cached_property
+    def _hidden_by_party(self) -> dict[str, frozenset[str]]:
+        # Asked for at every event of a job, for every party.
+        if not self.audience:
+            return {}
+        return {party: hidden_steps(self.job, self.audience, party) for party in self.job.parties}
 
     def step_salt(self, step: str) -> str:
         """Return what only those who see a step know of it: a digest of all salts that reach it."""
