@@ -13,14 +13,17 @@ from atoll.flow.estimating import estimated_seconds, estimated_total
 from atoll.jobs.plan import Plan
 
 _SHOWN = 12
+_UNKNOWN = "(its digest is known once the parties have told each other their parts)"
+_HIDDEN = "not shown to this party (it takes no part in it and in nothing that follows from it)"
 
 
 def plan_lines(plan: Plan) -> list[str]:
     """Return a plan as lines of text; what partners wrote cannot move the cursor."""
     lines = [
-        f"job {plan.job.name}, plan {plan.digest()}",
+        f"job {plan.job.name}, plan {plan.digest() if plan.complete else _UNKNOWN}",
         "",
         *_tables(plan),
+        *(f"tables of {at}: told to {_named(who)} alone" for at, who in plan.audience.items()),
         "",
         *_steps(plan),
         "",
@@ -65,8 +68,10 @@ def _steps(plan: Plan) -> list[str]:
         for step in plan.trust_models
     ]
     whole = amount(sum(plan.estimated_bytes.values()))
-    rows.append(("total", "", "", "", whole, f"{estimated_total(plan):.1f} s"))
+    total = "total of what is shown" if plan.hidden else "total"
+    rows.append((total, "", "", "", whole, f"{estimated_total(plan):.1f} s"))
     lines = table(rows).split("\n")
+    lines += [f"  step {step}: {_HIDDEN}{_digest(known)}" for step, known in plan.hidden.items()]
     for step in plan.trust_models:
         lines += _parameters(plan, step)
     lines += [f"  {output} stays with {_named(who)}" for output, who in plan.owners.items()]
@@ -77,6 +82,10 @@ def _steps(plan: Plan) -> list[str]:
         if least
     ]
     return lines
+
+
+def _digest(known: str | None) -> str:
+    return "" if known is None else f", digest {known[:16]}…"
 
 
 def _who(plan: Plan, step: str) -> str:

@@ -6,7 +6,7 @@ what all of them declared, and alone before, with what it knows of its own table
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -55,15 +55,21 @@ class Inference:
     seats: Mapping[str, tuple[Seat, ...]]
 
 
-def infer(job: Job, catalogue: Catalogue, parameters: Parameters, declared: Declared) -> Inference:
-    """Describe every step with what all parties declared.
+def infer(
+    job: Job,
+    catalogue: Catalogue,
+    parameters: Parameters,
+    declared: Declared,
+    hidden: Collection[str] = (),
+) -> Inference:
+    """Describe every step that is not ``hidden`` with what all parties declared.
 
     Errors: ATL-PLN-005 a table was not declared, ATL-PLN-007 a party would get no input,
     ATL-PLN-008 rows that nobody agreed on, ATL-PLN-009 no label, those of the components.
     """
-    made = _infer(job, catalogue, parameters, declared)
+    made = _infer(job, catalogue, parameters, declared, hidden=hidden)
     for name, step in job.steps.items():
-        if catalogue[step.component].declare is not None:
+        if catalogue[step.component].declare is not None and name not in hidden:
             for seat in made.seats[name]:
                 if name not in declared.get(seat.party, {}):
                     raise PeerError(
@@ -81,6 +87,7 @@ def _infer(
     parameters: Parameters,
     declared: Declared,
     labels: Mapping[str, Mapping[str, LabelFacts]] | None = None,
+    hidden: Collection[str] = (),
 ) -> Inference:
     known: dict[str, ByParty] = {}
     facts: dict[str, Facts] = {}
@@ -88,6 +95,9 @@ def _infer(
     seats: dict[str, tuple[Seat, ...]] = {}
     kinds = declared_kinds(catalogue)
     for name in order(job):
+        # Whatever follows from a hidden step is hidden, too.
+        if name in hidden:
+            continue
         step = job.steps[name]
         component = catalogue[step.component]
         held = {port: known[source] for port, source in sorted(step.inputs.items())}
@@ -216,12 +226,15 @@ def _other_kind(step: str, name: str, party: str, port: Port, kind: str) -> User
     )
 
 
-def check_structure(job: Job, catalogue: Catalogue, parameters: Parameters) -> None:
-    """Refuse what cannot run whatever the tables hold. Errors: those of ``infer``."""
+def structure(job: Job, catalogue: Catalogue, parameters: Parameters) -> Inference | None:
+    """Describe every step as far as no table is needed; None if a component cannot.
+
+    Errors: those of ``infer``, for what cannot run whatever the tables hold.
+    """
     try:
-        _infer(job, catalogue, parameters, {})
+        return _infer(job, catalogue, parameters, {})
     except _UNFORESEEN:
-        return
+        return None
 
 
 def check_own(
@@ -232,11 +245,13 @@ def check_own(
     tables: Mapping[str, TableDeclaration],
     part: Lookup,
     others: Declared | None = None,
+    hidden: Collection[str] = (),
 ) -> None:
     """Refuse what this party can see to be wrong with its own tables, parameters and models.
 
     ``parameters`` are the common ones and the party's; ``part`` returns its part of a registered
-    model; ``others`` is what the other parties declared, if they did. Errors: those of ``infer``;
+    model; ``others`` is what the other parties declared, if they did; ``hidden`` are the steps that
+    this party does not see. Errors: those of ``infer``;
     ATL-PLN-011 what hangs on private facts, whatever it is: the code is told to partners, the
     message is for the own people.
     """
@@ -245,10 +260,10 @@ def check_own(
     declared = {**(others or {}), party: own_facts}
     labels = {name: {party: t.label} for name, t in tables.items() if t.label is not None}
     try:
-        _infer(job, catalogue, common, declared)
+        _infer(job, catalogue, common, declared, hidden=hidden)
         # Once more with what partners are not told: what fails now fails for a private reason.
         with _privately(party):
-            made = _infer(job, catalogue, common, declared, labels)
+            made = _infer(job, catalogue, common, declared, labels, hidden)
     except _UNFORESEEN:
         return
     with _privately(party):

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from dataclasses import replace
 from typing import NoReturn
 
 from pydantic import BaseModel, JsonValue
@@ -16,12 +17,13 @@ from atoll.components.api import (
     Terms,
 )
 from atoll.components.references import Lookup, ModelRef
-from atoll.core.errors import UserError
+from atoll.core.errors import InternalError, UserError
 from atoll.core.exposure import Exposure, at_least
 from atoll.core.names import Role, Seat, addresses, party_of, roles_text
 from atoll.core.reveal import Reveal
 from atoll.flow.code import component_code
-from atoll.flow.inference import Declared, Inference, check_own, check_structure, infer, placed
+from atoll.flow.inference import Declared, Inference, check_own, infer, placed, structure
+from atoll.jobs.audience import audience, hidden_steps
 from atoll.jobs.definition import Job
 from atoll.jobs.participation import Edges, seats_of, star
 from atoll.jobs.plan import ComponentFacts, Plan
@@ -39,6 +41,9 @@ TOLD = Reveal(
     "tables",
     "bytes",
     "the name, digest, row count, column names and id rule of each table (in bytes)",
+)
+TOLD_APART = replace(
+    TOLD, what=f"{TOLD.what}, to who takes part in its step or in one that follows from it"
 )
 
 
@@ -84,29 +89,39 @@ def _by_party(job: Job, catalogue: Catalogue) -> dict[str, dict[str, dict[str, J
 
 
 def build(
-    job: Job, catalogue: Catalogue, declared: Declared, certificates: Mapping[str, str]
+    job: Job,
+    catalogue: Catalogue,
+    declared: Declared,
+    certificates: Mapping[str, str],
+    party: str | None = None,
 ) -> Plan:
     """Make the plan; all parties make the same one from the same declarations.
 
     ``declared`` holds the table facts by party and step, ``certificates`` the public-key hash of
-    each party. Errors: those of ``infer``, for what cannot run.
+    each party. With ``party`` it is the plan as this party may see it, where not all are told of
+    all tables; None sees everything. Errors: those of ``infer``, for what cannot run.
     """
     parameters = filled(job, catalogue)
-    made = infer(job, catalogue, parameters, declared)
+    made, told = _inferred(job, catalogue, parameters, declared, party)
+    hidden = job.steps.keys() - made.terms.keys()
     terms = made.terms
     edges = _edges(job, catalogue, made, parameters)
     hub = None if job.seed is not None else _hub(job, made, edges)
     toss = coin_toss.choose(Setting(job.first_roles), job.seed, hub=hub)
     met = {} if hub is None else {COIN_STEP: hub}
     return Plan(
+        version=2 if told else 1,
         job=job,
         parameters={name: dict(plain(value)) for name, value in parameters.items()},
-        tables={party: dict(steps) for party, steps in declared.items()},
+        tables={
+            at: {name: facts for name, facts in steps.items() if name not in hidden}
+            for at, steps in declared.items()
+        },
         components=component_facts(job, catalogue),
         implementations={COIN_STEP: toss}
         | {name: term.implementation for name, term in terms.items()},
         trust_models={name: term.trust_model for name, term in terms.items()},
-        reveals=_reveals(terms, toss),
+        reveals=_reveals(terms, toss, apart=bool(told)),
         minimums={name: dict(term.minimums) for name, term in terms.items() if term.minimums},
         certificates=dict(certificates),
         estimated_bytes={name: term.estimated_bytes for name, term in terms.items()},
@@ -115,7 +130,7 @@ def build(
             *(f"{COIN_STEP}: {text}" for text in coin_toss.warnings(job.seed)),
             *_joined_seats(job, catalogue, made),
             *(f"{name}: {text}" for name, term in terms.items() for text in term.warnings),
-            *_idle(job, made),
+            *_idle(job, made, apart=bool(told)),
         ),
         party_parameters=_by_party(job, catalogue),
         seats={name: tuple(map(str, seats)) for name, seats in made.seats.items()}
@@ -124,7 +139,51 @@ def build(
         quorum=_quorum(job, catalogue, parameters),
         exposure=_exposure(job, catalogue, made, parameters),
         costs={name: term.costs for name, term in terms.items() if term.costs},
+        audience=told,
+        hidden=dict.fromkeys(sorted(hidden)),
     )
+
+
+def _inferred(
+    job: Job,
+    catalogue: Catalogue,
+    parameters: Mapping[str, BaseModel],
+    declared: Declared,
+    party: str | None,
+) -> tuple[Inference, dict[str, tuple[str, ...]]]:
+    """Describe the steps that a party sees, with the seats of all steps; and who is told of what.
+
+    Errors: those of ``infer``; ATL-INT-001 who takes part in a step hangs on facts of tables.
+    """
+    bare = None if party is None else structure(job, catalogue, parameters)
+    told = {} if bare is None else _audience(job, catalogue, bare)
+    hidden = frozenset() if party is None else hidden_steps(job, told, party)
+    made = infer(job, catalogue, parameters, declared, hidden)
+    if bare is None or not told:
+        return made, {}
+    for name, seats in made.seats.items():
+        # Who is told was worked out from these, and parties that see less must sign the same.
+        if seats != bare.seats[name]:
+            raise InternalError(
+                "ATL-INT-001", f"who takes part in {name} is another with the facts of tables"
+            )
+    return replace(made, seats=bare.seats), told
+
+
+def told_of(job: Job, catalogue: Catalogue) -> dict[str, tuple[str, ...]]:
+    """Return who is told of the tables of each step, where that is not every party of the job.
+
+    It follows from the job and the catalogue alone. Where a component cannot say without a table
+    who gets its outputs, all parties are told of all tables. Errors: those of ``check``.
+    """
+    made = structure(job, catalogue, filled(job, catalogue))
+    return {} if made is None else _audience(job, catalogue, made)
+
+
+def _audience(job: Job, catalogue: Catalogue, made: Inference) -> dict[str, tuple[str, ...]]:
+    taking = {name: {seat.party for seat in seats} for name, seats in made.seats.items()}
+    bringing = [n for n, step in job.steps.items() if catalogue[step.component].declare is not None]
+    return audience(job, taking, bringing)
 
 
 def _exposure(
@@ -222,19 +281,24 @@ def _joined_seats(job: Job, catalogue: Catalogue, made: Inference) -> list[str]:
     return found
 
 
-def _idle(job: Job, made: Inference) -> list[str]:
+def _idle(job: Job, made: Inference, *, apart: bool) -> list[str]:
     """Say which parties take part in no step."""
     busy = {seat.party for seats in made.seats.values() for seat in seats}
+    but = ", but of no table in it" if apart else ""
     return [
-        f"{party} ({roles_text(roles)}) takes part in no step, and is told of this job all the same"
+        f"{party} ({roles_text(roles)}) takes part in no step, and is told of this job all the "
+        f"same{but}"
         for party, roles in job.parties.items()
         if party not in busy
     ]
 
 
-def _reveals(terms: Mapping[str, Terms], toss: str) -> dict[str, tuple[dict[str, str], ...]]:
+def _reveals(
+    terms: Mapping[str, Terms], toss: str, *, apart: bool
+) -> dict[str, tuple[dict[str, str], ...]]:
     """Return what each step tells whom; the two steps that every job has come first."""
-    whole = {AGREEMENT_STEP: (TOLD,), COIN_STEP: coin_toss.REVEALS[toss]}
+    told = TOLD_APART if apart else TOLD
+    whole = {AGREEMENT_STEP: (told,), COIN_STEP: coin_toss.REVEALS[toss]}
     whole |= {name: term.reveals for name, term in terms.items()}
     return {name: tuple(entry.to_dict() for entry in told) for name, told in whole.items()}
 
@@ -253,7 +317,7 @@ def check(job: Job, catalogue: Catalogue) -> tuple[str, ...]:
     Errors: those of ``validate``, and of ``infer`` for what cannot run whatever the tables hold.
     """
     steps = validate(job, schemas(catalogue))
-    check_structure(job, catalogue, filled(job, catalogue))
+    structure(job, catalogue, filled(job, catalogue))
     return steps
 
 
@@ -289,16 +353,18 @@ def verify(
     declared: Mapping[str, TableDeclaration],
     part: Lookup,
     others: Declared | None = None,
+    hidden: Collection[str] = (),
 ) -> None:
     """Check what a party alone can see of a job that it is about to agree to.
 
-    ``others`` is what the other parties declared, where that is known already.
+    ``others`` is what the other parties declared, where that is known already; ``hidden`` are the
+    steps that this party does not see.
 
     Whether this fails says something of private facts, so a partner hears of it only where it was
     let so far. Errors: those of ``check_own``.
     """
     parameters = (filled(job, catalogue), filled(job, catalogue, party))
-    check_own(job, catalogue, party, parameters, declared, part, others)
+    check_own(job, catalogue, party, parameters, declared, part, others, hidden)
 
 
 def no_registry(reference: ModelRef) -> NoReturn:

@@ -3,22 +3,41 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Mapping
 from typing import Any, Literal
 
-from pydantic import Field, JsonValue
+from pydantic import Field, JsonValue, SerializerFunctionWrapHandler, model_serializer
 
 from atoll.core import codec
+from atoll.core.errors import InternalError
 from atoll.core.exposure import Exposure
 from atoll.core.names import Seat, addresses, parse_seat, party_of
 from atoll.core.work import Work
+from atoll.jobs.audience import hidden_steps
 from atoll.jobs.definition import Frozen, Job
 from atoll.jobs.participation import Edges
 
-_LATER = ("seats", "edges", "quorum", "exposure", "costs")
+_LATER = ("seats", "edges", "quorum", "exposure", "costs", "hidden", "audience")
+# What hangs on the facts of tables, by step; the rest is the same whatever a party is told.
+_BY_STEP = (
+    "implementations",
+    "trust_models",
+    "reveals",
+    "minimums",
+    "estimated_bytes",
+    "exposure",
+    "costs",
+)
+STEP_PART = "steps."
+DIGEST = r"[0-9a-f]{64}"
 
 
 class TableFacts(Frozen):
-    """What a party tells of a table: its digest, size and columns, but no value."""
+    """What a party tells of a table: its digest, size and columns, but no value.
+
+    ``salt`` (32 bytes in hexadecimal) goes with facts that not all parties are told: without it
+    nobody can try values against the digest of what follows from them.
+    """
 
     name: str
     digest: str
@@ -26,6 +45,13 @@ class TableFacts(Frozen):
     columns: tuple[str, ...]
     label: str | None = None
     id_rule: str
+    salt: str | None = Field(default=None, pattern=f"^{DIGEST}$")
+
+    @model_serializer(mode="wrap")
+    def _plain(self, whole: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        # Facts without a salt keep the form under which they were signed before there were any.
+        made: dict[str, Any] = whole(self)
+        return {name: value for name, value in made.items() if name != "salt" or value is not None}
 
 
 class ComponentFacts(Frozen):
@@ -44,9 +70,14 @@ class Plan(Frozen):
     other there (a step that is not named: all), ``quorum`` how many seats of a role must stay where
     not all must. ``exposure`` says what an attempt of each step exposes at most, ``costs`` what
     work it is.
+
+    A plan in which not all parties are told of all tables is of version 2: ``audience`` says whom
+    the tables of a step are told to, and ``hidden`` holds the digests of those steps that this
+    party does not see (None until it is told them). Nothing else is said of these but what follows
+    from the job alone: parameters, seats, edges, quorum.
     """
 
-    version: Literal[1] = 1
+    version: Literal[1, 2] = 1
     job: Job
     parameters: dict[str, dict[str, JsonValue]]
     tables: dict[str, dict[str, TableFacts]]
@@ -65,6 +96,8 @@ class Plan(Frozen):
     quorum: dict[str, dict[str, int]] = Field(default_factory=dict)
     exposure: dict[str, tuple[Exposure, ...]] = Field(default_factory=dict)
     costs: dict[str, tuple[Work, ...]] = Field(default_factory=dict)
+    audience: dict[str, tuple[str, ...]] = Field(default_factory=dict)
+    hidden: dict[str, str | None] = Field(default_factory=dict)
 
     def seats_of(self, step: str) -> tuple[Seat, ...]:
         """Return the seats of a step; what every job does besides its steps has none."""
@@ -92,18 +125,89 @@ class Plan(Frozen):
         whole = self.model_dump(mode="json", exclude={"job", *absent})
         return {**whole, "job": self.job.canonical()}
 
+    @property
+    def complete(self) -> bool:
+        """Whether the digests of all hidden steps are known, and so the plan's."""
+        return None not in self.hidden.values()
+
+    def hidden_from(self, party: str) -> frozenset[str]:
+        """Return the steps that a party does not see."""
+        return self._hidden_by_party.get(party, frozenset())
+
+    @functools.cached_property
+    def _hidden_by_party(self) -> dict[str, frozenset[str]]:
+        # Asked for at every event of a job, for every party.
+        if not self.audience:
+            return {}
+        return {party: hidden_steps(self.job, self.audience, party) for party in self.job.parties}
+
+    def step_salt(self, step: str) -> str:
+        """Return what only those who see a step know of it: a digest of all salts that reach it."""
+        above, waiting = set[str](), [step]
+        while waiting:
+            above.add(waiting[-1])
+            waiting += self.job.steps[waiting.pop()].sources() - above
+        salts = {
+            at: {party: held[at].salt for party, held in self.tables.items() if at in held}
+            for at in above
+        }
+        return codec.digest(["atoll/step-salt/v1", salts])
+
+    @functools.cached_property
+    def _parts(self) -> dict[str, str]:
+        whole = self.canonical()
+        if self.version == 1:
+            return {name: codec.digest(value) for name, value in whole.items()}
+        steps = {
+            name: self._step(whole, name) for name in self.job.steps if name not in self.hidden
+        }
+        common = {name: value for name, value in whole.items() if name not in ("tables", "hidden")}
+        for name in (*_BY_STEP, "owners"):
+            kept = common.get(name, {}).items()
+            common[name] = {at: v for at, v in kept if at.partition(".")[0] not in self.job.steps}
+        common["warnings"] = [text for text in self.warnings if self._about(text) is None]
+        parts = {**common, **{STEP_PART + name: value for name, value in steps.items()}}
+        return {name: codec.digest(value) for name, value in parts.items()}
+
+    def _step(self, whole: Mapping[str, Any], step: str) -> dict[str, Any]:
+        """Return all that hangs on facts of tables in a step."""
+        tables, owners = whole["tables"], whole["owners"]
+        return {
+            "salt": self.step_salt(step),
+            "tables": {party: held[step] for party, held in tables.items() if step in held},
+            "owners": {at: who for at, who in owners.items() if at.partition(".")[0] == step},
+            "warnings": [text for text in self.warnings if self._about(text) == step],
+            **{name: whole[name][step] for name in _BY_STEP if step in whole.get(name, {})},
+        }
+
+    def _about(self, warning: str) -> str | None:
+        """Return the step that a warning is about; None if it is about the whole job."""
+        name = warning.partition(": ")[0]
+        return name if name in self.job.steps else None
+
     def parts(self) -> dict[str, str]:
-        """Return the digest of each top-level part, so that a difference can be named."""
-        return {name: codec.digest(value) for name, value in self.canonical().items()}
+        """Return the digest of each part that this party sees, so that a difference can be named.
+
+        Version 1: of each field. Version 2: of what is common in each field, and of each step.
+        """
+        return dict(self._parts)
 
     def digest(self) -> str:
-        """Return the SHA-256 of the canonical form, in hexadecimal."""
+        """Return the plan's digest (SHA-256, hexadecimal): the same at all parties of the job.
+
+        Errors: ATL-INT-001 the digest of a hidden step is not known yet.
+        """
         return self._digest
 
     @functools.cached_property
     def _digest(self) -> str:
         # A node asks for it at every task; a plan never changes.
-        return codec.digest(["atoll/plan/v1", self.canonical()])
+        if self.version == 1:
+            return codec.digest(["atoll/plan/v1", self.canonical()])
+        if not self.complete:
+            raise InternalError("ATL-INT-001", "a plan without the digests of its hidden steps")
+        hidden = {STEP_PART + step: digest for step, digest in self.hidden.items()}
+        return codec.digest(["atoll/plan/v2", {**self._parts, **hidden}])
 
 
 def differing(mine: dict[str, str], theirs: dict[str, str]) -> list[str]:

@@ -54,6 +54,15 @@ def test_a_new_party_has_one_name_and_signs(tmp_path: Path, kind: Kind) -> None:
         public.verify(signature, b"document")
 
 
+@pytest.mark.parametrize("kind", ["p256", "ed25519"])
+def test_a_secret_follows_from_the_key_and_what_it_is_for(tmp_path: Path, kind: Kind) -> None:
+    made = init_party(tmp_path / "one", "acme-bank", kind).secret("one thing")
+    assert len(made) == 32
+    loaded = load_party(tmp_path / "one")
+    assert loaded.secret("one thing") == made != loaded.secret("another")
+    assert init_party(tmp_path / "two", "acme-bank", kind).secret("one thing") != made
+
+
 def test_private_keys_are_for_their_owner_and_never_shown(tmp_path: Path) -> None:
     identity = init_party(tmp_path, "shop")
     for path in tmp_path.iterdir():

@@ -86,7 +86,8 @@ def test_other_code_is_refused_by_name() -> None:
     world.rounds(2)
     shop = World()["shop"]
     shop.happen(
-        JOB_ID, control.FactsReceived("bank", control.sync.update_for(bank.record, 0), shop.now)
+        JOB_ID,
+        control.FactsReceived("bank", control.sync.update_for(bank.record, 0, "shop"), shop.now),
     )
     other = {"toy": ComponentFacts(version="2", code="3" * 64)}
     assert shop.record.own.declaration is not None
@@ -180,7 +181,7 @@ def test_an_initiator_that_proposes_differently_to_each_is_found() -> None:
     bank.submit(make_job(3))
     other = Node("bank")
     other.submit(make_job(3, steps={"read": []}))
-    update = control.sync.update_for(other.record, 0)
+    update = control.sync.update_for(other.record, 0, "post")
     world["post"].happen(JOB_ID, control.FactsReceived("bank", update, world["post"].now))
     world.cut.add(frozenset({"bank", "post"}))
     world.rounds(6)
@@ -188,7 +189,8 @@ def test_an_initiator_that_proposes_differently_to_each_is_found() -> None:
     document = other.record
     assert document.job != bank.record.job
     world["post"].happen(
-        JOB_ID, control.FactsReceived("bank", control.sync.update_for(other.record, 0), other.now)
+        JOB_ID,
+        control.FactsReceived("bank", control.sync.update_for(other.record, 0, "post"), other.now),
     )
     assert not world["shop"].started()
     assert not world["post"].started()

@@ -169,7 +169,9 @@ def test_any_bytes_are_a_message_or_refused(data: bytes) -> None:
 @given(at=st.integers(0, 10**6), bit=st.integers(0, 7))
 def test_a_flipped_bit_is_noticed_or_harmless(at: int, bit: int) -> None:
     bank = finished()["bank"]
-    good = control.encode_sync(SyncMessage((control.sync.update_for(bank.record, 0),), {JOB_ID: 3}))
+    good = control.encode_sync(
+        SyncMessage((control.sync.update_for(bank.record, 0, "shop"),), {JOB_ID: 3})
+    )
     data = bytearray(good)
     data[at % len(data)] ^= 1 << bit
     shop = Node("shop")
@@ -256,7 +258,7 @@ def test_options_out_of_bounds_are_refused(options: dict[str, Any]) -> None:
 
 def test_facts_of_strangers_and_of_unknown_jobs_are_refused() -> None:
     bank = finished()["bank"]
-    update = control.sync.update_for(bank.record, 0)
+    update = control.sync.update_for(bank.record, 0, "shop")
     post = Node("post")
     for sender, party in (("bank", "post"), ("post", "shop")):
         node = Node(party)
@@ -313,7 +315,8 @@ def test_repeated_old_and_unfounded_updates_change_nothing() -> None:
 
 def test_a_saved_record_that_was_changed_is_refused() -> None:
     good = finished()["bank"].record.to_plain()
-    for name in good.keys() - {"gone"}:
+    # Records from before these were known do without.
+    for name in good.keys() - {"gone", "audience"}:
         hostile = {key: value for key, value in good.items() if key != name}
         with pytest.raises(InternalError, match="ATL-FLW-015"):
             control.JobRecord.from_plain(hostile)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -12,7 +13,7 @@ from atoll.channel.identity import Identity
 from atoll.components.catalogue import CATALOGUE
 from atoll.core.errors import AtollError
 from atoll.flow.node.data.tables import RegisteredTables, TableSource
-from atoll.flow.node.jobs.declaring import Declarer
+from atoll.flow.node.jobs.declaring import Declarer, Told, decode_told, encode_told
 from atoll.jobs.definition import Job, parse_job
 from atoll.jobs.errors import DeniedError
 
@@ -81,3 +82,44 @@ def test_own_people_and_those_with_a_grant_are_told(
     name: str, column: str, partner: str | None, told: str
 ) -> None:
     assert asked(name, partner, id=column) == told
+
+
+def apart(order: str = "") -> Job:
+    """Return a job in which the post shares no step with bank and shop."""
+    readers = {
+        "reader": {"tables": {"bank": "loans", "shop": "visits"}},
+        "mail": {"tables": {"post": "letters"}, "label": ""},
+    }
+    return parse_job(
+        {
+            "name": f"any{order}",
+            "parties": {"bank": "guest", "shop": "host", "post": "client"},
+            "steps": {n: {"component": "reader", "parameters": p} for n, p in readers.items()},
+        }
+    )
+
+
+def told_by_shop(job: Job, secret: bytes) -> Told:
+    identity = SimpleNamespace(**vars(IDENTITY), secret=lambda purpose: secret)
+    return Declarer(lambda: cast(Identity, identity), lambda: CATALOGUE, tables).declare(job)
+
+
+def test_who_shares_no_step_is_told_of_no_table_and_others_of_a_salt() -> None:
+    told = told_by_shop(apart(), b"k" * 32)
+    assert told.audience == {"reader": ("bank", "shop"), "mail": ("post",)}
+    assert told.to("bank").tables == told.tables
+    assert told.to("post").tables == {}
+    assert decode_told(encode_told(told.to("bank")), "shop") == replace(told, audience={})
+    salt = told.tables["reader"].salt
+    assert salt is not None
+    # The same each time that it is asked for, another for another job or another key.
+    assert told_by_shop(apart(), b"k" * 32) == told
+    assert told_by_shop(apart("-other"), b"k" * 32).tables["reader"].salt != salt
+    assert told_by_shop(apart(), b"l" * 32).tables["reader"].salt != salt
+
+
+def test_where_all_are_told_there_is_no_salt() -> None:
+    told = told_by_shop(job("visits"), b"k" * 32)
+    assert told.audience == {}
+    assert told.tables["reader"].salt is None
+    assert "salt" not in str(encode_told(told))

@@ -9,6 +9,7 @@ from datetime import datetime
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from atoll.channel.identity import certificates
 from atoll.channel.identity.certificates import PrivateKey, PublicKey
@@ -60,6 +61,14 @@ class Identity:
         if isinstance(self.key, ec.EllipticCurvePrivateKey):
             return self.key.sign(document, ec.ECDSA(hashes.SHA256()))
         return self.key.sign(document)
+
+    def secret(self, purpose: str) -> bytes:
+        """Return 32 bytes for one purpose that nobody without the node's key can make.
+
+        HKDF with SHA-256 (RFC 5869) over the private key; another key gives another secret.
+        """
+        made = HKDF(hashes.SHA256(), 32, salt=None, info=f"atoll/{purpose}".encode())
+        return made.derive(certificates.key_pem(self.key))
 
     def peer(self, party: str) -> Peer:
         """Return a trusted partner. Errors: ATL-PTY-012."""

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from atoll.core.errors import AtollError, PeerError
-from atoll.flow.comparing import compare, compare_code, different
+from atoll.core.errors import AtollError, InternalError, PeerError
+from atoll.flow.comparing import compare_code, different
 from atoll.flow.control.codes import NO_PLAN, REFUSED
 from atoll.flow.control.commands import Decide, Declare
 from atoll.flow.control.events import Decided, Declared, DeclareFailed
@@ -15,6 +15,7 @@ from atoll.flow.control.facts import (
     approval_nonce,
     plain,
 )
+from atoll.flow.control.hiding import differing, fill
 from atoll.flow.control.parsing import told_code
 from atoll.flow.control.record import Approved, JobRecord
 from atoll.flow.control.turn import Turn, halt
@@ -39,6 +40,8 @@ def agree(turn: Turn) -> None:
             _make_plan(turn)
         return
     _compare_plans(turn)
+    if turn.halted() is None:
+        _complete(turn)
     for party in record.job.parties:
         _check_approval(turn, party)
     question = _question(turn.record)
@@ -48,14 +51,11 @@ def agree(turn: Turn) -> None:
 
 def agreed(record: JobRecord) -> bool:
     """Tell whether every party holds this plan and approved it for the present run."""
-    mine = record.own.plan
-    if mine is None or record.plan is None:
+    if record.plan is None or not record.plan.complete:
         return False
-    for party in record.job.parties:
-        facts = record.facts.get(party)
-        if facts is None or facts.plan != mine or not _covered(record, party):
-            return False
-    return True
+    return all(
+        differing(record, party) == [] and _covered(record, party) for party in record.job.parties
+    )
 
 
 def _declared(record: JobRecord, party: str) -> bool:
@@ -68,7 +68,9 @@ def _covered(record: JobRecord, party: str) -> bool:
 
 
 def _question(record: JobRecord) -> Decide | None:
-    if record.plan is None or halt(record) is not None or _covered(record, record.party):
+    if record.plan is None or not record.plan.complete:
+        return None
+    if halt(record) is not None or _covered(record, record.party):
         return None
     run = record.run
     nonce = approval_nonce(record.id, record.proposal.nonce, record.party, run)
@@ -100,8 +102,14 @@ def _make_plan(turn: Turn) -> None:
         # What a component makes of declared figures may break it; that must not break the node.
         turn.fail(PeerError(NO_PLAN, "no plan can be made of what was declared", phase=PHASE))
         return
+    if plan.audience != turn.record.audience:
+        text = "who is told of which table is another than when this party told of its own"
+        turn.fail(InternalError(NO_PLAN, text, phase=PHASE))
+        return
     turn.set(plan=plan)
-    turn.tell(plan=PlanFacts(plan.digest(), plan.parts()))
+    # Where not all see everything, whoever sees less than we adds our digests to its own.
+    digest = plan.digest() if plan.version == 1 else None
+    turn.tell(plan=PlanFacts(digest, plan.parts()))
     agree(turn)
 
 
@@ -122,23 +130,29 @@ def _plan(turn: Turn) -> Plan:
 
 
 def _compare_plans(turn: Turn) -> None:
-    record = turn.record
-    mine = record.own.plan
-    for party in record.peers:
-        facts = record.facts.get(party)
-        if mine is None or facts is None or facts.plan is None or facts.plan == mine:
-            continue
-        try:
-            compare(mine.parts, facts.plan.parts, party)
-            raise different(["digest"], party)
-        except PeerError as error:
-            turn.fail(error)
+    for party in turn.record.peers:
+        parts = differing(turn.record, party)
+        if parts:
+            turn.fail(different(parts, party))
+
+
+def _complete(turn: Turn) -> None:
+    """Take over the digests of the steps that are not shown here, once all parties told theirs."""
+    try:
+        plan = fill(turn.record)
+    except PeerError as error:
+        turn.fail(error)
+        return
+    if plan is not None:
+        turn.set(plan=plan)
 
 
 def _check_approval(turn: Turn, party: str) -> None:
     record = turn.record
     facts = record.facts.get(party)
-    if facts is None or facts.approval is None or facts.plan != record.own.plan:
+    if facts is None or facts.approval is None or differing(record, party) != []:
+        return
+    if record.plan is None or not record.plan.complete:
         return
     known = record.approved.get(party)
     if known is not None and known.first == facts.approval.run:
@@ -174,6 +188,7 @@ def on_declared(turn: Turn, event: Declared) -> None:
     """Take the own declaration in, once."""
     turn.unask(DECLARE)
     if turn.record.own.declaration is None and turn.halted() is None:
+        turn.set(audience=event.audience)
         turn.tell(declaration=Declaration(event.tables, event.components, event.certificate))
 
 

@@ -12,6 +12,7 @@ from typing import Literal
 
 from atoll.flow.control.facts import Options, StopKind, TaskState
 from atoll.flow.control.sync import Update
+from atoll.jobs.audience import Audience
 from atoll.jobs.definition import Job
 from atoll.jobs.plan import ComponentFacts, TableFacts
 
@@ -58,12 +59,16 @@ class Outrun:
 
 @dataclass(frozen=True)
 class Declared:
-    """Answer to ``Declare``: the own tables by step, the components used, the certificate."""
+    """Answer to ``Declare``: the own tables by step, the components used, the certificate.
+
+    ``audience`` says who is told of the tables of a step, where that is not every party.
+    """
 
     tables: Mapping[str, TableFacts]
     components: Mapping[str, ComponentFacts]
     certificate: bytes
     now: Moment
+    audience: Audience = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from atoll.core import codec
 from atoll.flow.planning import COIN_STEP
+from atoll.jobs.audience import Audience, shown
 from atoll.jobs.definition import Job
 from atoll.jobs.plan import ComponentFacts, TableFacts
 from atoll.jobs.validation import order
@@ -94,6 +95,11 @@ class Declaration(Section):
     components: Mapping[str, ComponentFacts]
     certificate: bytes
 
+    def to(self, party: str, told: Audience) -> Declaration:
+        """Return what a party is told of this, by who is told of the tables of each step."""
+        kept = shown(self.tables, told, party)
+        return self if len(kept) == len(self.tables) else replace(self, tables=kept)
+
 
 @dataclass(frozen=True)
 class Refusal(Section):
@@ -105,9 +111,12 @@ class Refusal(Section):
 
 @dataclass(frozen=True)
 class PlanFacts(Section):
-    """The digest of the plan that a party made, and of each of its parts."""
+    """The digest of the plan that a party made, and of each of its parts.
 
-    digest: str
+    Of a plan of which not all see everything only the parts that this party sees: no digest.
+    """
+
+    digest: str | None
     parts: Mapping[str, str]
 
 

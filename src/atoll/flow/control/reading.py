@@ -50,6 +50,7 @@ from atoll.jobs.validation import order
 DECLARATION_BYTES = 4 << 20
 ATTEMPTS = 1 << 20
 ORIGINS = 8
+PARTS = 64 + STEPS
 RUNS = 1 << 16
 RETRIES = 10
 
@@ -170,8 +171,8 @@ def _code(read: Reader) -> str | None:
 
 def _plan(value: Any) -> PlanFacts:
     read = Reader(value, "plan")
-    digest = read.match("digest", _HEX)
-    parts = read.mapping("parts", 64)
+    digest = read.optional("digest", lambda name: read.match(name, _HEX))
+    parts = read.mapping("parts", PARTS)
     read.done()
     for name, entry in parts.items():
         if not _PART.fullmatch(name) or type(entry) is not str or not _HEX.fullmatch(entry):
@@ -253,7 +254,7 @@ _READ: Mapping[str, tuple[int, Callable[[Any], Any]]] = {
     "proposal": (JOB_FILE_BYTES + (1 << 14), _proposal),
     "declaration": (DECLARATION_BYTES + (CERTIFICATE_BYTES << 1), _declaration),
     "refusal": (1 << 10, _refusal),
-    "plan": (1 << 14, _plan),
+    "plan": (1 << 16, _plan),
     "approval": (DOCUMENT_BYTES + SIGNATURE_BYTES + 256, _approval),
     "slot": (1 << 9, _slot),
     "reusable": (1 << 18, lambda value: _by_step(value, "reusable", _reusable)),

@@ -13,6 +13,7 @@ from pydantic import ValidationError
 from atoll.core.errors import AtollError, InternalError
 from atoll.flow.control.facts import End, Facts, Options, Proposal
 from atoll.flow.control.reading import read_facts
+from atoll.jobs.audience import Audience
 from atoll.jobs.definition import Job
 from atoll.jobs.plan import Plan
 
@@ -50,7 +51,8 @@ class JobRecord:
     the attempts of own tasks that are alive, ``killing`` those of them that are being ended;
     ``fences`` the highest attempt ever commanded, ``earlier`` the own attempts of earlier runs;
     ``asked`` what was already asked of the node, ``gone`` the parties that are not waited for any
-    more in this run (known to the initiator).
+    more in this run (known to the initiator); ``audience`` who is told of the tables of a step,
+    where that is not every party (from the own declaration on).
     ``marks`` are monotonic moments; they are worth nothing after a restart and are not saved.
     """
 
@@ -78,6 +80,7 @@ class JobRecord:
     place: str | None = None
     closed: bool = False
     gone: frozenset[str] = frozenset()
+    audience: Audience = field(default_factory=dict)
     marks: Mapping[str, float] = field(default_factory=dict, compare=False)
 
     @property
@@ -151,6 +154,7 @@ class JobRecord:
             "fresh": sorted(self.fresh),
             "asked": sorted(self.asked),
             "gone": sorted(self.gone),
+            "audience": {step: list(parties) for step, parties in self.audience.items()},
             "faults": [asdict(fault) for fault in self.faults],
             **{name: getattr(self, name) for name in _SIMPLE},
             **{name: dict(getattr(self, name)) for name in _MAPPINGS},
@@ -206,6 +210,7 @@ def _from_plain(value: dict[str, Any]) -> JobRecord:
         approved={party: Approved(**entry) for party, entry in value["approved"].items()},
         killing=frozenset(value["killing"]),
         gone=frozenset(value.get("gone", ())),
+        audience={step: tuple(held) for step, held in value.get("audience", {}).items()},
         fresh=frozenset(value["fresh"]),
         asked=frozenset(value["asked"]),
         faults=tuple(Fault(**fault) for fault in value["faults"]),

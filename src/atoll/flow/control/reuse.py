@@ -9,6 +9,8 @@ model) it enters into the key of its own look-up.
 
 from __future__ import annotations
 
+from typing import Any
+
 from atoll.core import codec
 from atoll.flow.control.commands import FindReusable
 from atoll.flow.control.events import ReusableFound
@@ -18,6 +20,7 @@ from atoll.flow.control.record import JobRecord
 from atoll.flow.control.staying import parties_of
 from atoll.flow.control.turn import Turn
 from atoll.flow.planning import COIN_STEP
+from atoll.jobs.plan import TableFacts
 
 
 def origin(record: JobRecord, step: str) -> str | None:
@@ -29,9 +32,12 @@ def origin(record: JobRecord, step: str) -> str | None:
 
 
 def reuse_key(record: JobRecord, step: str) -> str | None:
-    """Return the key of a step, or None while its inputs have no origin (or it has no key)."""
+    """Return the key of a step, or None while its inputs have no origin (or it has no key).
+
+    It stays at home where not all parties see the step: see ``told_key``.
+    """
     plan = record.plan
-    if plan is None or step == COIN_STEP:
+    if plan is None or step == COIN_STEP or step in plan.hidden:
         return None
     definition = record.job.steps[step]
     inputs = {}
@@ -53,10 +59,29 @@ def reuse_key(record: JobRecord, step: str) -> str | None:
             record.job.seed,
             record.job.canonical()["parties"],
             [plan.seats.get(step, ()), plan.edges.get(step), plan.quorum.get(step, {})],
-            {p: plain(t[step]) for p, t in plan.tables.items() if step in t},
+            {p: _lasting(t[step]) for p, t in plan.tables.items() if step in t},
             inputs,
         ]
     )
+
+
+def _lasting(facts: TableFacts) -> Any:
+    """Return what the same table has in every job."""
+    return plain(facts.model_copy(update={"salt": None}))
+
+
+def told_key(record: JobRecord, step: str) -> str | None:
+    """Return the key of a step as the other parties are told it.
+
+    Where one of them does not see the step nobody can try facts of tables against it, nor tell
+    that another job had the same.
+    """
+    plan, key = record.plan, reuse_key(record, step)
+    if plan is None or key is None:
+        return None
+    if not any(step in plan.hidden_from(party) for party in record.job.parties):
+        return key
+    return codec.digest(["atoll/reuse-told/v1", key, plan.step_salt(step)])
 
 
 def candidate(record: JobRecord, step: str) -> bool:
@@ -98,7 +123,7 @@ def on_found(turn: Turn, event: ReusableFound) -> None:
     added = {}
     for step, origins in event.origins.items():
         if step in record.job.steps and step not in record.own.reusable:
-            key = reuse_key(record, step)
+            key = told_key(record, step)
             if key is not None:
                 added[step] = Reusable(key, tuple(origins)[:ORIGINS])
     if added:
@@ -112,8 +137,11 @@ def choose(record: JobRecord, step: str) -> tuple[bool, str | None]:
     said = list(told.values())
     if len(said) < len(taking) or any(entry is None for entry in said):
         return False, None
-    key = reuse_key(record, step)
     first = said[0]
+    key = told_key(record, step)
+    if record.plan is not None and step in record.plan.hidden:
+        # Those who take part see to it that it is the right one; they must agree on it.
+        key = None if first is None else first.key
     for made in first.origins if first is not None else ():
         if all(e is not None and e.key == key and made in e.origins for e in said):
             return True, made

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from atoll.core import codec
-from atoll.flow.control.facts import SECTIONS, encode_section
+from atoll.flow.control.facts import SECTIONS, Declaration, encode_section
 from atoll.flow.control.parsing import JOB_ID, Reader, decoded, malformed
 from atoll.flow.control.reading import CLEARED, read_version, section_limit
 
@@ -42,12 +42,14 @@ class SyncMessage:
     held: Mapping[str, int] = field(default_factory=dict)
 
 
-def update_for(record: JobRecord, base: int) -> Update:
-    """Return what changed in the own facts after ``base``."""
+def update_for(record: JobRecord, base: int, peer: str) -> Update:
+    """Return what a peer is told of what changed in the own facts after ``base``."""
     sections: dict[str, bytes] = {}
     for name in SECTIONS:
         if record.since.get(name, 0) > base:
             value = getattr(record.own, name)
+            if isinstance(value, Declaration):
+                value = value.to(peer, record.audience)
             sections[name] = b"" if value is None else encode_section(value)
     return Update(record.id, base, record.version, sections)
 
@@ -129,7 +131,7 @@ class Exchange:
                 continue
             if self.settled(record):
                 continue
-            update = update_for(record, self.known(record.id))
+            update = update_for(record, self.known(record.id), self.peer)
             updates.append(update)
             size += sum(len(data) for data in update.sections.values())
             if size > _FULL or len(updates) == UPDATES:

@@ -9,7 +9,7 @@ from atoll.flow.control.events import TaskReported
 from atoll.flow.control.facts import BROKEN, DONE, StepCommand, TaskFact
 from atoll.flow.control.parsing import told_code, told_phase
 from atoll.flow.control.record import JobRecord
-from atoll.flow.control.reuse import reuse_key
+from atoll.flow.control.reuse import reuse_key, told_key
 from atoll.flow.control.rules import LOST_LIMIT
 from atoll.flow.control.staying import (
     broken,
@@ -105,7 +105,7 @@ def _wrong(record: JobRecord, step: str, command: StepCommand) -> str | None:
             return f"commands.{step}: before its inputs"
     if command.action == "reuse":
         held = record.own.reusable.get(step)
-        fits = held is not None and held.key == reuse_key(record, step)
+        fits = held is not None and held.key == told_key(record, step)
         if held is None or not fits or command.origin not in held.origins:
             return f"commands.{step}: outputs that this party does not hold"
     return None

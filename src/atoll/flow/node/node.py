@@ -229,7 +229,9 @@ class Node:
         )
         self._stack.callback(self.effects.close)
         rules = Rules(
-            party, self._public_key, lambda *told: build(told[0], self.catalogue(), *told[1:])
+            party,
+            self._public_key,
+            lambda job, told, keys: build(job, self.catalogue(), told, keys, party),
         )
         self.control = Control(self.database, rules, self.effects)
         self.effects.attach(self.control, TaskRunner(self._place(), self.effects.heard))

@@ -7,7 +7,8 @@ The rules, in order:
    tells the partner something, this party's role, every reveal, the minimum intersection and group.
    Nothing covers it: a person is asked (``default = ask``) or it is refused (``deny``). Grants are
    not added up: half a cover and half a cover are none. Of a table that nobody learns of, the
-   initiator alone is asked for one.
+   initiator alone is asked for one. No grant covers a step that the plan does not show this party
+   and that may tell of its table: a person is asked, whatever was granted.
 2. **Caps.** Where grants cover it but what was used and reserved so far, plus this run, passes the
    caps of each of them, it is refused: a person cannot wave a cap away, only the table's owner can
    grant more.
@@ -159,6 +160,9 @@ def _uncovered(grant: Grant, demand: Demand, roles: Roles) -> tuple[str, str] | 
     more = sorted(name for name in demand.components if not matches(grant.components, name))
     if more:
         return COMPONENTS, f"components not granted: {', '.join(more)}"
+    if demand.unseen:
+        steps = ", ".join(sorted(demand.unseen))
+        return COMPONENTS, f"no grant covers steps that are not shown to this party: {steps}"
     if ANY in grant.components and demand.uncounted:
         steps = ", ".join(sorted(demand.uncounted))
         return COMPONENTS, f"no cap counts these steps, so their component must be named: {steps}"

@@ -31,7 +31,8 @@ class Demand:
     """What a job would do with one table of this party.
 
     ``steps`` says how much each step reveals at most, by its name; ``reveals`` are (step, message)
-    of what others may learn; ``uncounted`` are steps that reveal something in no known unit;
+    of what others may learn; ``uncounted`` are steps that reveal something in no known unit,
+    ``unseen`` those of them whose terms this party is not shown;
     ``ungrouped`` those that may reveal sums and declare no minimum group. ``partners`` holds the
     same for each partner alone; one that learns nothing of the table is not among them.
     """
@@ -45,6 +46,7 @@ class Demand:
     minimums: frozenset[tuple[str, str, int]] = frozenset()
     uncounted: frozenset[str] = frozenset()
     ungrouped: frozenset[str] = frozenset()
+    unseen: frozenset[str] = frozenset()
     partners: Mapping[str, Demand] = field(default_factory=dict)
 
     @property
@@ -115,6 +117,7 @@ def _share(
         ungrouped=frozenset(
             step for step in sums | uncounted if "group" not in plan.minimums.get(step, {})
         ),
+        unseen=frozenset(step for step in steps if step in plan.hidden),
     )
 
 
@@ -135,6 +138,7 @@ def _join(one: Demand | None, other: Demand) -> Demand:
         minimums=one.minimums | other.minimums,
         uncounted=one.uncounted | other.uncounted,
         ungrouped=one.ungrouped | other.ungrouped,
+        unseen=one.unseen | other.unseen,
         partners=partners,
     )
 

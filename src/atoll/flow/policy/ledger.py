@@ -203,14 +203,16 @@ class DatabaseLedger:
                 lines.append((CHARGE, {**common, **_whose(share, partner, step, counts)}))
         self.write(connection, lines)
 
-    def declared(self, run: str, job: Job, size: int, partners: Iterable[str]) -> None:
-        """Write that partners were told of own tables, in so many bytes. Repeatable for a run."""
+    def declared(self, run: str, job: Job, sizes: Mapping[str, int]) -> None:
+        """Write which partners were told of own tables, in how many bytes. Repeatable for a run."""
         common = {"run": run, "job": job.digest(), "plan": "", "step": AGREEMENT_STEP, "attempt": 0}
         told = {name: TOLD.to_dict()[name] for name in ("message", "field", "what")}
         lines: list[Entry] = [
             ("reveal", {**common, "receiver": partner, **told, "elements": size})
-            for partner in sorted(partners)
+            for partner, size in sorted(sizes.items())
         ]
+        if not lines:
+            return
 
         def work(connection: Connection) -> None:
             history = self._follow(connection, self._writing).jobs.get(run)

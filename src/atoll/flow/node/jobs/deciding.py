@@ -136,10 +136,11 @@ class Decider:
         return Decide(plan=record.plan, nonce=nonce, run=record.run)
 
     def told(self, run: str, job: Job, told: Told) -> None:
-        """Write down that the job's other parties are told of own tables."""
-        if told.tables:
-            peers = job.parties.keys() - {self._identity().party}
-            self._policies.ledger.declared(run, job, len(_tables(told)), peers)
+        """Write down which of the job's other parties are told of own tables."""
+        peers = job.parties.keys() - {self._identity().party}
+        shown = {peer: told.to(peer) for peer in peers}
+        sizes = {peer: len(_tables(entry)) for peer, entry in shown.items() if entry.tables}
+        self._policies.ledger.declared(run, job, sizes)
 
     def told_for_plan(self, job: Job, told: Told, partner: str) -> None:
         """Write down that a partner that asks for a plan is told of own tables.
@@ -150,7 +151,7 @@ class Decider:
         if told.tables:
             tables = _tables(told)
             run = f"plan for {partner} {hashlib.sha256(tables).hexdigest()[:16]}"
-            self._policies.ledger.declared(run, job, len(tables), {partner})
+            self._policies.ledger.declared(run, job, {partner: len(tables)})
 
     def guard(self, partner: str, tables: Collection[str]) -> None:
         """Refuse to tell a partner of tables where no grant names it and no person would be asked.
@@ -194,13 +195,16 @@ class Decider:
 
 
 def _tables(told: Told) -> bytes:
-    facts = (table.model_dump(mode="json") for table in told.tables.values())
+    # Without salts: these are others in each job, and say nothing of a table.
+    bare = (table.model_copy(update={"salt": None}) for table in told.tables.values())
+    facts = (table.model_dump(mode="json") for table in bare)
     return codec.encode(sorted(facts, key=codec.digest))
 
 
 def made_up(plan: Plan, party: str) -> bool:
     """Say whether a plan uses nobody's data: each table is a ``toy``, and no model is a party's."""
-    job, used = plan.job, {step for steps in plan.tables.values() for step in steps}
+    job = plan.job
+    used = {step for steps in plan.tables.values() for step in steps} | plan.audience.keys()
     return (
         bool(used)
         and all(job.steps[step].component == TOY for step in used)

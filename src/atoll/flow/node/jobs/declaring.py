@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import hmac
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 from atoll.channel.identity import Identity
 from atoll.components.api import Catalogue, Tables
@@ -13,19 +14,29 @@ from atoll.core import codec
 from atoll.core.errors import PeerError, UserError
 from atoll.flow import planning
 from atoll.flow.planning import component_facts, no_registry
+from atoll.jobs.audience import Audience, shown
 from atoll.jobs.definition import Job
 from atoll.jobs.plan import ComponentFacts, Plan, TableFacts
 
 DECLARATION_BYTES = 8 << 20
+_SALTS = "salts of table facts"
 
 
 @dataclass(frozen=True)
 class Told:
-    """A declaration: table facts by step, code by component, the certificate (PEM)."""
+    """A declaration: table facts by step, code by component, the certificate (PEM).
+
+    ``audience`` says who is told of the tables of a step, where that is not every party.
+    """
 
     tables: Mapping[str, TableFacts]
     components: Mapping[str, ComponentFacts]
     certificate: bytes
+    audience: Audience = field(default_factory=dict)
+
+    def to(self, party: str) -> Told:
+        """Return what a party is told of this."""
+        return replace(self, tables=shown(self.tables, self.audience, party))
 
 
 class Declarer:
@@ -66,7 +77,7 @@ class Declarer:
                 identity.peer(party)
 
     def declare(self, job: Job, partner: str | None = None) -> Told:
-        """Return what the other parties are told; ``partner`` is who asks, if it is not we.
+        """Return what the parties are told, and who; ``partner`` is who asks, if it is not we.
 
         Errors: those of ``check``, of the tables, and of the guard; for an own job those of
         ``verify``, too.
@@ -81,7 +92,13 @@ class Declarer:
         if partner is not None:
             own = {f.name for step, f in found.items() if job.steps[step].component != TOY}
             self._guard(partner, own)
-        return Told(found, component_facts(job, catalogue), identity.certificate)
+        told = planning.told_of(job, catalogue)
+        salted = {
+            step: _salted(identity, job, step, f) for step, f in found.items() if step in told
+        }
+        return Told(
+            {**found, **salted}, component_facts(job, catalogue), identity.certificate, told
+        )
 
     def _look(self, partner: str | None, name: str) -> None:
         """Refuse a partner before its error can say whether there is such a table or column."""
@@ -96,7 +113,14 @@ class Declarer:
         party, catalogue = self._identity().party, self._catalogue()
         tables = self._tables(lambda name: None)
         made = planning.declare(plan.job, catalogue, party, tables)
-        planning.verify(plan.job, catalogue, party, made, self._part, plan.tables)
+        planning.verify(plan.job, catalogue, party, made, self._part, plan.tables, plan.hidden)
+
+
+def _salted(identity: Identity, job: Job, step: str, facts: TableFacts) -> TableFacts:
+    """Add what keeps others from trying tables against digests; the same for a job each time."""
+    about = codec.encode([job.digest(), step])
+    salt = hmac.digest(identity.secret(_SALTS), about, "sha256")
+    return facts.model_copy(update={"salt": salt.hex()})
 
 
 def encode_told(told: Told) -> bytes:

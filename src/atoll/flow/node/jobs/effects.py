@@ -284,7 +284,9 @@ class NodeEffects:
             return
         self._control.event(
             record.id,
-            lambda now: Declared(told.tables, told.components, told.certificate, now),
+            lambda now: Declared(
+                told.tables, told.components, told.certificate, now, told.audience
+            ),
         )
 
     def _find(self, record: JobRecord, keys: Mapping[str, str]) -> None:

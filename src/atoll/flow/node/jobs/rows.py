@@ -74,6 +74,8 @@ class JobRows:
         """
         # To make a plan's digest anew takes longer than all the rest of this.
         plan = record.own.plan.digest if record.plan and record.own.plan else None
+        if plan is None and record.plan and record.plan.complete:
+            plan = record.plan.digest()
         seen = _Shown(view(record), plan)
         former = self._former(connection, record.id)
         if former is None:

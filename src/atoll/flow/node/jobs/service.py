@@ -76,6 +76,8 @@ class JobService(JobReading):
     def plan(self, job: Job, options: Mapping[str, Any], actor: Actor) -> Mapping[str, Any]:
         """Return the very plan that the parties would be asked to sign; nothing is kept.
 
+        It has no digest where not all of its steps are shown to this party.
+
         Errors: those of validation and of the tables, at any party; those of ``Gateway.call``.
         """
         self._options(options)
@@ -101,14 +103,15 @@ class JobService(JobReading):
             party: approvals.key_fingerprint(identity.public_key(party, said.certificate))
             for party, said in told.items()
         }
-        return build(job, self._catalogue(), {p: said.tables for p, said in told.items()}, prints)
+        tables = {party: said.tables for party, said in told.items()}
+        return build(job, self._catalogue(), tables, prints, identity.party)
 
     def answer_declare(self, body: bytes, party: str) -> bytes:
         """Tell a partner what it would be told in the agreement of a job of both."""
         job = parse_job(codec.decode(body, limit=1 << 20))
         if party not in job.parties:
             raise UserError("ATL-JOB-009", "the asking party does not take part", party=party)
-        told = self._declarer.declare(job, party)
+        told = self._declarer.declare(job, party).to(party)
         self._decider.told_for_plan(job, told, party)
         return encode_told(told)
 
@@ -270,7 +273,7 @@ class JobService(JobReading):
     def plan_of(self, job: str) -> Mapping[str, Any]:
         """Return the plan that the parties agree on. Errors: ATL-NOD-025 there is none yet."""
         record = self._record(job)
-        if record.plan is None:
+        if record.plan is None or not record.plan.complete:
             raise NotFoundError(
                 "ATL-NOD-025",
                 "the job has no plan yet",
@@ -283,7 +286,7 @@ class JobService(JobReading):
 
 def _plan_view(plan: Plan, *, agreed: bool) -> Mapping[str, Any]:
     return {
-        "digest": plan.digest(),
+        "digest": plan.digest() if plan.complete else None,
         "agreed": agreed,
         "plan": plan.canonical(),
         "seconds": estimated_seconds(plan),

@@ -1,0 +1,53 @@
+"""Who is told the facts of a job's tables, and so which steps of its plan each party sees.
+
+Facts of a table go to the parties that take part in the step that brings it in, or in a step that
+follows from it. A step is hidden from a party where it follows from a table that is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+from typing import TypeVar
+
+from atoll.jobs.definition import Job
+from atoll.jobs.validation import order
+
+T = TypeVar("T")
+Audience = Mapping[str, tuple[str, ...]]
+"""By step that brings tables in: the parties that are told of them, where not all are."""
+
+
+def audience(
+    job: Job, taking: Mapping[str, Collection[str]], bringing: Iterable[str]
+) -> dict[str, tuple[str, ...]]:
+    """Return who is told of the tables of each step of ``bringing``, where not all parties are.
+
+    ``taking`` says by step which parties take part.
+    """
+    told = {name: set(parties) for name, parties in taking.items()}
+    for name in reversed(order(job)):
+        for source in job.steps[name].sources():
+            told[source] |= told[name]
+    return {
+        name: tuple(sorted(told[name]))
+        for name in sorted(bringing)
+        if not told[name] >= job.parties.keys()
+    }
+
+
+def shown(tables: Mapping[str, T], told: Audience, party: str) -> dict[str, T]:
+    """Return those of some steps' tables that a party is told of."""
+    return {step: facts for step, facts in tables.items() if party in told.get(step, (party,))}
+
+
+def hidden_steps(job: Job, told: Audience, party: str) -> frozenset[str]:
+    """Return the steps that a party does not see, as they follow from a table that it is not told.
+
+    Never one that it takes part in, nor any above such a one.
+    """
+    found: set[str] = set()
+    for name in order(job) if told else ():
+        kept_from = name in told and party not in told[name]
+        if kept_from or not found.isdisjoint(job.steps[name].sources()):
+            found.add(name)
+    return frozenset(found)
