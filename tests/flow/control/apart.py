@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from atoll.components.catalogue import CATALOGUE
@@ -70,6 +71,7 @@ class Apart(Node):
         self.rules = Rules(party, check_key, self.build)
         self.checked = True
         self.told: list[bytes] = []
+        self.tells_all = False
         self.twist: Callable[[str, SyncMessage], SyncMessage] = lambda peer, message: message
         self.change: Callable[[Plan], Plan] = lambda plan: plan
 
@@ -91,7 +93,10 @@ class Apart(Node):
         super().receive(peer, data)
 
     def say(self, peer: str) -> bytes:
-        message = self.exchanges[peer].message(self.records)
+        records = self.records
+        if self.tells_all:
+            records = {name: replace(record, audience={}) for name, record in records.items()}
+        message = self.exchanges[peer].message(records)
         return control.encode_sync(self.twist(peer, message))
 
     @property
