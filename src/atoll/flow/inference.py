@@ -63,9 +63,11 @@ def infer(job: Job, catalogue: Catalogue, parameters: Parameters, declared: Decl
     """
     made = _infer(job, catalogue, parameters, declared)
     for name, step in job.steps.items():
-        if catalogue[step.component].declare is not None:
+        component = catalogue[step.component]
+        if component.declare is not None:
             for seat in made.seats[name]:
-                if name not in declared.get(seat.party, {}):
+                brings = component.brings(seat.party, parameters[name])
+                if brings and name not in declared.get(seat.party, {}):
                     raise PeerError(
                         "ATL-PLN-005",
                         "a party declared no table for a step that needs one",
@@ -103,6 +105,8 @@ def _infer(
         _check_ports(component, step, facts[name])
         with placed(name, component):
             terms[name] = component.describe(facts[name], parameters[name])
+        if (terms[name].standing is None) != (component.standing is None):
+            raise InternalError("ATL-INT-001", f"{component.name} has other standing terms")
         known |= _outputs(component, facts[name], terms[name])
     return Inference(facts, terms, seats)
 

@@ -14,7 +14,9 @@ from atoll.core.work import Work
 from atoll.jobs.definition import Frozen, Job
 from atoll.jobs.participation import Edges
 
-_LATER = ("seats", "edges", "quorum", "exposure", "costs")
+_LATER = ("seats", "edges", "quorum", "exposure", "costs", "standing")
+# The day of an agreement's end, as ISO 8601 writes it.
+DAY = "^[0-9]{4}-[0-9]{2}-[0-9]{2}$"
 
 
 class TableFacts(Frozen):
@@ -35,6 +37,25 @@ class ComponentFacts(Frozen):
     code: str
 
 
+class StandingTerms(Frozen):
+    """What a step agrees to beyond its job: requests without a plan each, within bounds.
+
+    ``asks`` is the role whose only party may ask. A request costs ``unit``; each party counts at
+    most ``per_day`` of them by the UTC date of its own clock, and ``most`` in all, until the end of
+    the day ``until`` (UTC). ``model`` and ``version`` name the registered model that is used (empty
+    and 0: none), ``columns`` what of each party's table requests use.
+    """
+
+    asks: str
+    unit: Literal["rows"] = "rows"
+    per_day: int = Field(ge=1, lt=1 << 53)
+    most: int = Field(ge=1, lt=1 << 53)
+    until: str = Field(pattern=DAY)
+    model: str = ""
+    version: int = Field(default=0, ge=0)
+    columns: dict[str, tuple[str, ...]] = Field(default_factory=dict)
+
+
 class Plan(Frozen):
     """A job with all defaults, tables, implementations, reveals and owners filled in.
 
@@ -43,7 +64,7 @@ class Plan(Frozen):
     ``seats`` says who takes part in each step (``party:role``), ``edges`` which roles talk to each
     other there (a step that is not named: all), ``quorum`` how many seats of a role must stay where
     not all must. ``exposure`` says what an attempt of each step exposes at most, ``costs`` what
-    work it is.
+    work it is; ``standing`` holds the terms of steps that agree to requests after the job.
     """
 
     version: Literal[1] = 1
@@ -65,6 +86,7 @@ class Plan(Frozen):
     quorum: dict[str, dict[str, int]] = Field(default_factory=dict)
     exposure: dict[str, tuple[Exposure, ...]] = Field(default_factory=dict)
     costs: dict[str, tuple[Work, ...]] = Field(default_factory=dict)
+    standing: dict[str, StandingTerms] = Field(default_factory=dict)
 
     def seats_of(self, step: str) -> tuple[Seat, ...]:
         """Return the seats of a step; what every job does besides its steps has none."""
