@@ -126,7 +126,7 @@ def test_the_job_of_an_agreement_stays_whole_while_it_holds(
             (3, "2030-01-01", 9.0),
         )
     ]
-    database.write(lambda c: [agreements.add(row, connection=c) for row in rows])
+    database.write(lambda c: [agreements.add(row, {}, connection=c) for row in rows])
     report = prune(database, files, Retention(artifact_days=10), NOW)
     assert report.artifacts == 5
     assert set(files.digests()) == {digests[1], digests[7]}

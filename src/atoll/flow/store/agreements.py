@@ -10,7 +10,15 @@ from sqlalchemy import Connection, and_, select, update
 
 from atoll.flow.store import schema
 from atoll.flow.store.paging import Page, page
-from atoll.flow.store.statements import Record, Repository, build, insert, selected
+from atoll.flow.store.statements import (
+    Record,
+    Repository,
+    build,
+    from_json,
+    insert,
+    selected,
+    to_json,
+)
 
 _T = schema.agreements
 _S = schema.agreement_sessions
@@ -57,12 +65,20 @@ class SessionRow(Record):
 class Agreements(Repository):
     """The agreements of a node."""
 
-    def add(self, row: AgreementRow, *, connection: Connection) -> bool:
-        """Add an agreement; what stands under its id stays. Say whether it was new."""
+    def add(self, row: AgreementRow, plan: Mapping[str, Any], *, connection: Connection) -> bool:
+        """Add an agreement with the plan that was signed; what stands under its id stays.
+
+        Says whether it was new.
+        """
         if self.find(row.id, connection=connection) is not None:
             return False
-        insert(connection, _T, row.values())
+        insert(connection, _T, {**row.values(), "plan": to_json(plan)})
         return True
+
+    def plan(self, id: str, *, connection: Connection | None = None) -> Any:
+        """Return the plan of an agreement, None if there is none."""
+        query = select(_T.c.plan).where(_T.c.id == id)
+        return from_json(self._read(lambda c: c.execute(query).scalar_one_or_none(), connection))
 
     def find(self, id: str, *, connection: Connection | None = None) -> AgreementRow | None:
         """Return an agreement, None if there is none."""

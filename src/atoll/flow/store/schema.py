@@ -397,6 +397,7 @@ agreements = _table(
     _word("ended_by", 256, nullable=True),
     _text("reason"),
     _text("terms", nullable=False),
+    _text("plan", nullable=False),
     Index(None, "created", "id"),
     Index(None, "job"),
 )

@@ -18,6 +18,7 @@ from sqlalchemy import (
     Text,
 )
 from sqlalchemy.dialects.mysql import DOUBLE, LONGTEXT
+from sqlalchemy.types import TypeEngine
 
 from atoll.core.errors import InternalError
 
@@ -42,9 +43,9 @@ OPTIONS: dict[str, Any] = {
     "mariadb_charset": "utf8mb4",
     "mariadb_collate": "utf8mb4_nopad_bin",
 }
-LONG = Text().with_variant(LONGTEXT(), "mysql", "mariadb")
-MOMENT = Double().with_variant(DOUBLE(asdecimal=False), "mysql", "mariadb")
-BIG = BigInteger().with_variant(Integer(), "sqlite")
+LONG: TypeEngine[Any] = Text().with_variant(LONGTEXT(), "mysql", "mariadb")
+MOMENT: TypeEngine[Any] = Double().with_variant(DOUBLE(asdecimal=False), "mysql", "mariadb")
+BIG: TypeEngine[Any] = BigInteger().with_variant(Integer(), "sqlite")
 
 # As much of the first form as the new tables refer to.
 jobs = Table("jobs", metadata, Column("id", String(64), primary_key=True), **OPTIONS)
@@ -67,6 +68,7 @@ agreements = Table(
     Column("ended_by", String(256)),
     Column("reason", LONG),
     Column("terms", LONG, nullable=False),
+    Column("plan", LONG, nullable=False),
     Index(None, "created", "id"),
     Index(None, "job"),
     **OPTIONS,
