@@ -242,7 +242,8 @@ class OwnFacts:
     """What one party knows of a step before it runs, for its own planning: nothing is sent.
 
     ``inputs`` are by port what the party has there, ``labels`` by port the labels of the tables
-    that those rows come from, ``tables`` those tables. ``part`` returns the party's own part of a
+    that those rows come from, ``tables`` those tables; ``declared`` is one that the step itself
+    brings in. ``part`` returns the party's own part of a
     registered model.
     """
 
@@ -254,6 +255,7 @@ class OwnFacts:
     part: Lookup
     tables: Mapping[str, tuple[TableDeclaration, ...]] = field(default_factory=dict)
     kinds: Kinds = field(default_factory=lambda: KINDS)
+    declared: TableDeclaration | None = None
 
     def classes(self, port: str) -> frozenset[float] | None:
         """Return the classes that a port's label may have; None if not known."""

@@ -300,7 +300,9 @@ def _check_private(
             for port, found in brought.items()
         }
         told = {port: tuple(found) for port, found in brought.items()}
-        seen = OwnFacts(name, party, facts.roles, inputs, labels, part, told, facts.kinds)
+        seen = OwnFacts(
+            name, party, facts.roles, inputs, labels, part, told, facts.kinds, tables.get(name)
+        )
         if component.check is not None:
             with placed(name, component):
                 component.check(seen, own[name])
