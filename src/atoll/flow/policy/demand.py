@@ -13,6 +13,7 @@ from atoll.core.exposure import (
     EPSILON,
     EVERYONE,
     OPENED_SUMS,
+    ROWS,
     UNCOUNTED,
     UNITS,
     Exposure,
@@ -32,8 +33,9 @@ class Demand:
 
     ``steps`` says how much each step reveals at most, by its name; ``reveals`` are (step, message)
     of what others may learn; ``uncounted`` are steps that reveal something in no known unit;
-    ``ungrouped`` those that may reveal sums and declare no minimum group. ``partners`` holds the
-    same for each partner alone; one that learns nothing of the table is not among them.
+    ``ungrouped`` those that may reveal sums and declare no minimum group; ``standing`` those that
+    agree to requests after the job. ``partners`` holds the same for each partner alone; one that
+    learns nothing of the table is not among them.
     """
 
     table: str
@@ -45,6 +47,7 @@ class Demand:
     minimums: frozenset[tuple[str, str, int]] = frozenset()
     uncounted: frozenset[str] = frozenset()
     ungrouped: frozenset[str] = frozenset()
+    standing: frozenset[str] = frozenset()
     partners: Mapping[str, Demand] = field(default_factory=dict)
 
     @property
@@ -115,6 +118,7 @@ def _share(
         ungrouped=frozenset(
             step for step in sums | uncounted if "group" not in plan.minimums.get(step, {})
         ),
+        standing=frozenset(plan.standing.keys() & steps),
     )
 
 
@@ -135,6 +139,7 @@ def _join(one: Demand | None, other: Demand) -> Demand:
         minimums=one.minimums | other.minimums,
         uncounted=one.uncounted | other.uncounted,
         ungrouped=one.ungrouped | other.ungrouped,
+        standing=one.standing | other.standing,
         partners=partners,
     )
 
@@ -211,6 +216,9 @@ def planned(plan: Plan, step: str, ends: Ends | None = None) -> tuple[Counts, bo
     found = {unit: sum(e.amount for e in going if e.unit == unit) for unit in NAMES}
     # A parameter of this name is a promise, whatever the component declares.
     found[EPSILON] = max(found[EPSILON], _most(plan, step, EPSILON))
+    if step in plan.standing:
+        # Its requests come after the job, as many as it agrees to.
+        found[ROWS] = max(found[ROWS], plan.standing[step].most)
     return Counts.rounded(found), any(entry.unit not in UNITS for entry in going)
 
 
