@@ -65,7 +65,7 @@ class Inviting:
         for _ in range(_ROUNDS):
             number = self._book.open_session(agreement.id, least)
             try:
-                least = max((self._call(agreement, number, p) for p in self._partners(agreement)))
+                least = max(self._call(agreement, number, p) for p in self._partners(agreement))
             except BaseException:
                 self._book.close_session(agreement.id, number, (), ())
                 self.tell_ended(agreement, number)

@@ -77,6 +77,7 @@ class Session:
         if self.seat.tell("request", id=number, body=dict(body)):
             return number, entry
         with self._lock:
+            self._closing = True
             return None if self._open.pop(number, None) else (number, entry)
 
     def forget(self, number: int) -> None:

@@ -19,7 +19,7 @@ from typing import Any
 
 from atoll.channel.grpc.gateway import Call, Gateway
 from atoll.core.errors import AtollError, UserError
-from atoll.flow.node.jobs.faults import unexpected
+from atoll.flow.node.jobs.control import unexpected
 from atoll.flow.node.standing.agreement import Agreement, SessionBook
 from atoll.flow.node.standing.inviting import ENDED, OPEN, Inviting, Said
 from atoll.flow.node.standing.seats import Seats
@@ -30,8 +30,6 @@ from atoll.jobs.errors import DeniedError, EnvironmentFault
 _LOG = logging.getLogger(__name__)
 _THREADS = 8
 _LOOK_SECONDS = 1.0
-# A partner that asks may hold an older session that is just ending beside its new one.
-_BESIDE = 2
 _WAITING, _WAITING_BYTES = 10_000, 64 << 20
 
 
@@ -203,9 +201,10 @@ class Sessions:
         return said.encode()
 
     def _make_room(self, agreement: str) -> None:
+        """End all but the newest: a partner that asks has one that is ending beside its new one."""
         with self._lock:
             held = sorted(number for name, number in self._all if name == agreement)
-            old = [self._all[agreement, number] for number in held[: 1 - _BESIDE or None]]
+            old = [self._all[agreement, number] for number in held[:-1]]
         for session in old:
             session.cancel(None)
 
