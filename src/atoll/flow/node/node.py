@@ -53,6 +53,7 @@ from atoll.flow.node.settings import NodeSettings
 from atoll.flow.node.standing.book import Book
 from atoll.flow.node.standing.inviting import KIND as SESSION
 from atoll.flow.node.standing.seats import Seats
+from atoll.flow.node.standing.service import AgreementService
 from atoll.flow.node.standing.sessions import Sessions, SessionSettings
 from atoll.flow.planning import build
 from atoll.flow.policy.decision import PolicySettings
@@ -95,6 +96,7 @@ class NodeServices:
     jobs: JobService
     data: DataService
     models: ModelService
+    agreements: AgreementService
     parties: PartyService
     components: Packages
     settings: SettingsService
@@ -345,6 +347,7 @@ class Node:
             self.jobs,
             self.data,
             self.models,
+            AgreementService(self.book, self.sessions, self.access),
             self.parties,
             self.packages,
             SettingsService(self.configuration),
