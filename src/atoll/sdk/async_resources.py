@@ -10,7 +10,7 @@ from atoll.flow.api import views
 from atoll.jobs.definition import Job as Definition
 from atoll.sdk import flows
 from atoll.sdk.async_jobs import AsyncJob
-from atoll.sdk.calls import data, jobs, models, node, parties, people
+from atoll.sdk.calls import agreements, data, jobs, models, node, parties, people
 from atoll.sdk.twins import kept, paged
 from atoll.sdk.wire import Call
 
@@ -96,6 +96,7 @@ class Models(Resource):
     import_ = method(models.import_)
     migrate = method(models.migrate)
     _predict_job = method(models.predict_job)
+    _agreement_job = method(models.agreement_job)
 
     async def export(self, model: str, version: int, file: str | Path) -> int:
         """Save a signed archive of this party's part; return the number of bytes."""
@@ -105,6 +106,27 @@ class Models(Resource):
         """Return the job that scores tables (by party) with a model, to be submitted."""
         found = await self._predict_job(model, version, tables)
         return Definition.model_validate(found.job)
+
+    async def agreement_job(
+        self, model: str, version: int, tables: dict[str, str], **terms: Any
+    ) -> Definition:
+        """Return the job that proposes a standing agreement on scores of single rows.
+
+        ``terms`` are ``per_day``, ``most``, ``until``, and perhaps ``columns`` and ``id``.
+        """
+        found = await self._agreement_job(model, version, tables, **terms)
+        return Definition.model_validate(found.job)
+
+
+class Agreements(Resource):
+    """Standing agreements, and requests under them."""
+
+    list = method(agreements.listing)
+    all = every(agreements.listing)
+    get = method(agreements.show)
+    end = method(agreements.end)
+    ask = method(agreements.ask)
+    score = method(agreements.score)
 
 
 class Services(Resource):

@@ -42,6 +42,7 @@ class AsyncClient:
         self.data = resources.Data(self)
         self.jobs = resources.Jobs(self)
         self.models = resources.Models(self)
+        self.agreements = resources.Agreements(self)
         self.services = resources.Services(self)
         self.parties = resources.Parties(self)
         self.users = resources.Users(self)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 from atoll.flow.api import views
 from atoll.jobs.definition import Job as Definition
 from atoll.sdk import flows
-from atoll.sdk.calls import data, jobs, models, node, parties, people
+from atoll.sdk.calls import agreements, data, jobs, models, node, parties, people
 from atoll.sdk.jobs import Job
 from atoll.sdk.twins import kept, paged
 from atoll.sdk.wire import Call
@@ -92,6 +92,7 @@ class Models(Resource):
     import_ = method(models.import_)
     migrate = method(models.migrate)
     _predict_job = method(models.predict_job)
+    _agreement_job = method(models.agreement_job)
 
     def export(self, model: str, version: int, file: str | Path) -> int:
         """Save a signed archive of this party's part; return the number of bytes."""
@@ -100,6 +101,27 @@ class Models(Resource):
     def predict_job(self, model: str, version: int, tables: dict[str, str]) -> Definition:
         """Return the job that scores tables (by party) with a model, to be submitted."""
         return Definition.model_validate(self._predict_job(model, version, tables).job)
+
+    def agreement_job(
+        self, model: str, version: int, tables: dict[str, str], **terms: Any
+    ) -> Definition:
+        """Return the job that proposes a standing agreement on scores of single rows.
+
+        ``terms`` are ``per_day``, ``most``, ``until``, and perhaps ``columns`` and ``id``.
+        """
+        found = self._agreement_job(model, version, tables, **terms)
+        return Definition.model_validate(found.job)
+
+
+class Agreements(Resource):
+    """Standing agreements, and requests under them."""
+
+    list = method(agreements.listing)
+    all = every(agreements.listing)
+    get = method(agreements.show)
+    end = method(agreements.end)
+    ask = method(agreements.ask)
+    score = method(agreements.score)
 
 
 class Services(Resource):
