@@ -362,6 +362,8 @@ class Models:
     def predict_job(self, model: str, version: int, tables: Mapping[str, str]) -> Job:
         return make_job()
 
+    proposed: dict[str, Any]
+
     def agreement_job(
         self, model: str, version: int, tables: Mapping[str, str], terms: Mapping[str, Any]
     ) -> Job:
