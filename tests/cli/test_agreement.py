@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from atoll.cli.main import run
-from tests.sdk.site import AGREEMENT, Site
+from tests.sdk.agreements import AGREEMENT
+from tests.sdk.site import Site
 
 BOUNDS = ("--per-day", "5", "--most", "9", "--until", "2030-01-31")
 

@@ -9,7 +9,8 @@ import pytest
 
 from atoll.core.errors import AtollError, UserError
 from atoll.sdk import AsyncClient, Client
-from tests.sdk.site import AGREEMENT, Site
+from tests.sdk.agreements import AGREEMENT
+from tests.sdk.site import Site
 
 
 @pytest.fixture
