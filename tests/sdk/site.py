@@ -23,10 +23,10 @@ from atoll.flow.policy import DatabaseLedger
 from atoll.flow.store import Database
 from atoll.jobs.definition import Job
 from atoll.jobs.errors import ConflictError, NotFoundError
+from tests.sdk.agreements import Agreements
 
 PASSWORD = "correct horse battery staple"
 DIGEST = "ab" * 32
-AGREEMENT = "20260101000000-00000007.scores"
 
 
 @dataclass
@@ -362,58 +362,14 @@ class Models:
     def predict_job(self, model: str, version: int, tables: Mapping[str, str]) -> Job:
         return make_job()
 
+    proposed: dict[str, Any]
+
     def agreement_job(
         self, model: str, version: int, tables: Mapping[str, str], terms: Mapping[str, Any]
     ) -> Job:
         self.get(model, version)
         self.proposed = {"tables": dict(tables), **terms}
         return make_job()
-
-
-class Agreements:
-    """One standing agreement; its answers are the lengths of the ids."""
-
-    def __init__(self) -> None:
-        self.asked: list[tuple[Any, float]] = []
-        self.agreement: dict[str, Any] = {
-            "id": AGREEMENT,
-            "job": AGREEMENT.partition(".")[0],
-            "step": "scores",
-            "party": "bank",
-            "state": "live",
-            "until": "2030-01-31",
-            "unit": "rows",
-            "per_day": 100,
-            "most": 1000,
-            "used_today": 3,
-            "used": 7,
-            "model": "credit",
-            "version": 1,
-            "columns": {"bank": ["x0"], "shop": ["v0", "v1"]},
-            "plan_digest": DIGEST,
-            "created": 1.0,
-        }
-
-    def list(self, *, live: bool, limit: int, after: str | None) -> Any:
-        return Page([self.agreement] if not live or self.agreement["state"] == "live" else [])
-
-    def get(self, agreement: str) -> Any:
-        if agreement != AGREEMENT:
-            text = "there is no such standing agreement here"
-            raise NotFoundError("ATL-AGR-001", text, place=agreement)
-        return self.agreement
-
-    def end(self, agreement: str, reason: str, actor: Any) -> Any:
-        ended = {"state": "ended", "ended": 2.0, "ended_by": actor.user, "reason": reason}
-        self.get(agreement).update(ended)
-        return self.agreement
-
-    def ask(self, agreement: str, body: Mapping[str, Any], seconds: float, actor: Any) -> Any:
-        if self.get(agreement)["state"] == "ended":
-            raise ConflictError("ATL-AGR-002", "admin ended the standing agreement")
-        self.asked.append((body, seconds))
-        known = [None if id == "nobody" else float(len(id)) for id in body["ids"]]
-        return {"scores": known, "missing": [id for id in body["ids"] if id == "nobody"]}
 
 
 class Parties:
