@@ -5,8 +5,8 @@ statistics from the HTTP request until the client sees its success, with warm wo
 reused. ``flow.idle_cpu`` is processor time of an idle node in parts of a core, ``flow.node_memory``
 and ``flow.worker_memory`` are what the system counts as resident. ``flow.queue`` submits many jobs
 that wait and lets the first of them end; ``flow.drain`` goes on to the next 400 of the same queue.
-``flow.list`` asks for a page of 100 out of 10,000 jobs. ``flow.standing`` asks for scores of one row
-and of 300 under a standing agreement.
+``flow.list`` asks for a page of 100 out of 10,000 jobs. ``flow.standing`` asks for scores of one
+row and of 300 under a standing agreement.
 ``--rows`` sets the jobs of ``flow.queue``. Each line tells the machine's load beside it.
 """
 
