@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -63,7 +64,7 @@ class Site:
         job = self.clients[BANK].jobs.submit(self.job(name, **parameters)).wait(LIMIT).check()
         id = f"{job.id}.score"
         for node in self.nodes.values():
-            until(lambda node=node: held(node, id))
+            until(partial(held, node, id))
         return id
 
     def ask(self, id: str, ids: Sequence[str], **more: Any) -> dict[str, Any]:
@@ -90,6 +91,10 @@ def held(node: Node, id: str) -> bool:
     except Exception:
         return False
     return True
+
+
+def known(client: Client, model: str) -> bool:
+    return any(found.id == model for found in client.models.list().items)
 
 
 def agreement_job(model: str, name: str = "agree", **parameters: Any) -> Job:
@@ -143,7 +148,7 @@ def site(folder: Path, **flags: str) -> Iterator[Site]:
             trained.wait(LIMIT).check()
             found.model = f"{trained.id}.boost"
             for client in found.clients.values():
-                until(lambda c=client: any(m.id == found.model for m in c.models.list().items))
+                until(partial(known, client, found.model))
             yield found
         finally:
             for party in list(found.nodes):

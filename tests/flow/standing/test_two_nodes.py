@@ -7,11 +7,12 @@ import signal
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from atoll.core.errors import AtollError, UserError
-from tests.e2e.nodes import until
+from tests.e2e.nodes import table, until
 from tests.flow.standing.site import BANK, SHOP, Site, columns_of, predicted, site, today
 
 
@@ -59,7 +60,7 @@ def test_many_requests_share_a_session(two: Site, scores: dict[str, float]) -> N
 def test_what_is_malformed_is_refused_with_its_place(two: Site) -> None:
     id = two.agree("malformed")
     good = columns_of(["u00001"])
-    for body, place in [
+    bodies: list[tuple[dict[str, Any], str]] = [
         ({}, "ids"),
         ({"ids": []}, "ids"),
         ({"ids": ["a", 1.5]}, "ids, row 2"),
@@ -68,7 +69,8 @@ def test_what_is_malformed_is_refused_with_its_place(two: Site) -> None:
         ({"ids": ["a"], "columns": {**good, "x0": ["1"]}}, "columns.x0, row 1"),
         ({"ids": ["a"], "columns": {**good, "x0": [True]}}, "columns.x0, row 1"),
         ({"ids": ["a"], "columns": {**good, "x0": [1.0, 2.0]}}, "columns.x0"),
-    ]:
+    ]
+    for body, place in bodies:
         with pytest.raises(UserError) as caught:
             two.nodes[BANK].sessions.ask(id, body, 60.0)
         assert (caught.value.code, caught.value.place) == ("ATL-AGR-006", place)
@@ -168,3 +170,54 @@ def test_what_was_sent_is_in_the_ledger_as_it_was_declared(two: Site, tmp_path: 
     assert sent["guest", "scoring.ask", "ids"] == 11 * 6 + 6
     assert sent["host", "scoring.found", "found"] == sent["guest", "scoring.score", "rows"] == 3
     assert sent["host", "boosting.score_bits", "bits"] % splits == 0
+
+
+def test_a_cap_of_the_grant_binds_and_a_revoked_grant_too(two: Site) -> None:
+    shop = two.clients[SHOP]
+    terms: dict[str, Any] = {"columns": ["*"], "roles": ["host"], "components": ["scoring"]}
+    # The same rows under another name have the same account, so it begins at what was used.
+    (two.folder / "few.csv").write_bytes(table(1, 50, 4, label=False, first=10))
+    shop.data.upload("few", two.folder / "few.csv", id="id", label=None)
+    grant = shop.data.grant("few", partners=[BANK], automatic=True, limits={"rows": 3}, **terms)
+    tables = {BANK: "fresh", SHOP: "few"}
+    id = two.agree("caps", tables=tables, per_day=3, most=3)
+    other = two.agree("caps-two", tables=tables, per_day=3, most=3)
+    two.ask(id, ["u00001", "u00002"])
+    with pytest.raises(AtollError, match="ATL-POL-005"):
+        two.ask(other, ["u00001", "u00002"])
+    assert two.used(SHOP, other) == 0
+    shop.data.revoke(grant.id)
+    with pytest.raises(AtollError, match="ATL-POL-001"):
+        two.ask(id, ["u00001"])
+    spent = [line for line in two.ledger(SHOP) if line["kind"] == "spend"]
+    assert {(line["table"], line["partner"]) for line in spent if line["table"] == "few"} == {
+        ("few", BANK)
+    }
+
+
+def test_new_rows_under_the_same_name_are_known_to_the_next_session(two: Site) -> None:
+    shop = two.clients[SHOP]
+    grown = two.folder / "grown.csv"
+    grown.write_bytes(table(1, 10, 4, label=False, first=10))
+    shop.data.upload("grown", grown, id="id", label=None)
+    terms: dict[str, Any] = {"columns": ["*"], "roles": ["host"], "components": ["scoring"]}
+    shop.data.grant("grown", partners=[BANK], automatic=True, **terms)
+    id = two.agree("grown", tables={BANK: "fresh", SHOP: "grown"})
+    assert two.ask(id, ["u00001", "u00020"])["missing"] == ["u00020"]
+    grown.write_bytes(table(1, 30, 4, label=False, first=10))
+    shop.data.upload("grown", grown, id="id", label=None)
+    two.nodes[BANK].sessions._asking[id].close()
+    two.idle()
+    assert two.ask(id, ["u00001", "u00020"])["missing"] == []
+
+
+def test_a_node_that_is_started_again_serves_again(two: Site, scores: dict[str, float]) -> None:
+    id = two.agree("restart")
+    one = next(iter(scores))
+    two.ask(id, [one])
+    for party in (SHOP, BANK):
+        two.stop(party)
+        two.start(party)
+        until(lambda: not any((id, 1000) in n.sessions._all for n in two.nodes.values()))
+        assert two.ask(id, [one])["scores"] == [scores[one]]
+    assert two.used(SHOP, id) == two.used(BANK, id) == 3
