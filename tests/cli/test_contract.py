@@ -17,7 +17,8 @@ from atoll.cli.main import COMMANDS, run
 from atoll.sdk import Client
 from atoll.sdk.pipeline import Pipeline
 from tests.sdk.agreements import AGREEMENT
-from tests.sdk.site import DIGEST, PASSWORD, Site, make_job
+from tests.sdk.site import PASSWORD, Site, make_job
+from tests.sdk.small import DIGEST
 
 Check = Callable[..., Any]
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from atoll.flow.api.services import Page
 from atoll.jobs.errors import ConflictError, NotFoundError
+from tests.sdk.small import DIGEST
 
 AGREEMENT = "20260101000000-00000007.scores"
 
@@ -31,7 +32,7 @@ class Agreements:
             "model": "credit",
             "version": 1,
             "columns": {"bank": ["x0"], "shop": ["v0", "v1"]},
-            "plan_digest": "ab" * 32,
+            "plan_digest": DIGEST,
             "created": 1.0,
         }
 

@@ -24,9 +24,9 @@ from atoll.flow.store import Database
 from atoll.jobs.definition import Job
 from atoll.jobs.errors import ConflictError, NotFoundError
 from tests.sdk.agreements import Agreements
+from tests.sdk.small import DIGEST, Components, Settings, Status
 
 PASSWORD = "correct horse battery staple"
-DIGEST = "ab" * 32
 
 
 @dataclass
@@ -401,47 +401,6 @@ class Parties:
 
     def rotate(self, actor: Any) -> Any:
         return {"fingerprint": "AB", "expires": 3.0}
-
-
-class Components:
-    """The catalogue's names."""
-
-    def list(self) -> Any:
-        return [{"name": "psi", "version": "1", "digest": DIGEST}]
-
-    def get(self, name: str) -> Any:
-        if name != "psi":
-            raise NotFoundError("ATL-CMP-001", "there is no such component", place=name)
-        return {"name": name, "version": "1", "digest": DIGEST, "parameters": {"type": "object"}}
-
-    def approve(self, name: str, digest: str, actor: Any) -> Any:
-        return {"name": name, "version": "1", "digest": digest, "approved": True}
-
-    def revoke(self, name: str, digest: str, actor: Any) -> Any:
-        return {"name": name, "version": "1", "digest": digest, "approved": False}
-
-
-class Settings:
-    """One setting."""
-
-    def list(self) -> Any:
-        return [{"key": "http.port", "value": 1, "default": 2, "source": "flag"}]
-
-
-class Status:
-    """A node that does well."""
-
-    def ready(self) -> bool:
-        return True
-
-    def view(self) -> Any:
-        return {"party": "bank", "jobs": {"running": 0}}
-
-    def gauges(self) -> Mapping[str, float]:
-        return {}
-
-    def selftest(self, parties: Sequence[str], actor: Any) -> Any:
-        return [{"name": "loopback job", "passed": "sick" not in parties, "seconds": 0.1}]
 
 
 @dataclass

@@ -19,7 +19,7 @@ from sqlalchemy import Connection, select
 from atoll.core.errors import AtollError, UserError
 from atoll.flow.access import Access, Actor
 from atoll.flow.node.standing.agreement import FIRST_SESSION, Agreement, State
-from atoll.flow.policy.service import Policies
+from atoll.flow.policy.service import Policies, Shares
 from atoll.flow.store import (
     AgreementRow,
     Agreements,
@@ -66,7 +66,7 @@ class Book:
         self._jobs = Jobs(database)
         self._traffic = Traffic(database)
         self._meta = Meta(database)
-        self._plans: OrderedDict[str, Plan] = OrderedDict()
+        self._plans: OrderedDict[str, tuple[Plan, Shares]] = OrderedDict()
         self._lock = threading.Lock()
 
     # -- writing down what was agreed to -----------------------------------------------------------
@@ -175,7 +175,7 @@ class Book:
             id=row.id,
             job=row.job,
             step=row.step,
-            plan=self._plan(row),
+            plan=self._signed(row)[0],
             terms=StandingTerms.model_validate(row.terms),
             party=row.party,
             state=self.state(row),
@@ -184,12 +184,16 @@ class Book:
             used=row.used,
         )
 
-    def _plan(self, row: AgreementRow) -> Plan:
-        """Return the plan that was signed; it is large, so it is not read for each request."""
+    def _signed(self, row: AgreementRow) -> tuple[Plan, Shares]:
+        """Return the plan that was signed, and what it asks of our tables.
+
+        It is large, so it is not read for each request.
+        """
         with self._lock:
             known = self._plans.get(row.id)
         if known is None:
-            known = Plan.model_validate(self._rows.plan(row.id))
+            plan = Plan.model_validate(self._rows.plan(row.id))
+            known = plan, self._policies.shares(plan, row.step)
             with self._lock:
                 self._plans[row.id] = known
                 while len(self._plans) > _PLANS:
@@ -250,14 +254,14 @@ class Book:
         """
         if units < 1:
             raise UserError("ATL-AGR-006", "a request costs one unit at least", place="units")
-        plan = self._plan(self._find(agreement))
+        plan, shares = self._signed(self._find(agreement))
 
         def work(connection: Connection) -> None:
             row = self._find(agreement, connection)
             self._check_live(row)
             opened = self._open(row, session, connection)
             day, that_day = self._room(row, units)
-            self._policies.spend(connection, row.job, plan, row.step, session, units)
+            self._policies.spend(connection, row.job, plan, row.step, session, units, shares)
             used = {"day": day, "used_that_day": that_day, "used": row.used + units}
             self._rows.change(row.id, used, connection=connection)
             spent = {"units": opened.units + units}
@@ -307,7 +311,7 @@ class Book:
         A second time does nothing. Errors: ATL-AGR-001.
         """
         row = self._find(agreement)
-        plan = self._plan(row)
+        plan, _ = self._signed(row)
         told = None if reveals is None else [dict(line) for line in reveals]
         moved = [_traffic(row, session, line) for line in traffic]
 
