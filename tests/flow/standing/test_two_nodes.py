@@ -6,6 +6,7 @@ import os
 import signal
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -140,6 +141,10 @@ def test_after_a_worker_is_killed_the_next_request_opens_a_session(
     assert two.used(SHOP, id) == 2
 
 
+def closed(two: Site, party: str, job: str) -> bool:
+    return any(line["kind"] == "session" and line.get("run") == job for line in two.ledger(party))
+
+
 def test_what_was_sent_is_in_the_ledger_as_it_was_declared(two: Site, tmp_path: Path) -> None:
     id = two.agree("declared")
     two.ask(id, [f"u{at:05d}" for at in range(10)])
@@ -147,10 +152,11 @@ def test_what_was_sent_is_in_the_ledger_as_it_was_declared(two: Site, tmp_path: 
     for node in two.nodes.values():
         for session in list(node.sessions._asking.values()):
             session.close()
-    two.idle()
+    job = id.partition(".")[0]
+    for party in two.nodes:
+        until(partial(closed, two, party, job))
     plan = two.nodes[SHOP].book.get(id).plan
     told = {(line["sender"], line["message"], line["field"]) for line in plan.reveals["score"]}
-    job = id.partition(".")[0]
     lines = {
         party: [
             line
