@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -104,6 +105,14 @@ class Agreements(Repository):
             connection,
         )
 
+    def jobs(
+        self, now: float, *, connection: Connection | None = None
+    ) -> Sequence[tuple[str, Any]]:
+        """Return (id, the job's definition) of the agreements that hold at ``now``."""
+        query = select(_T.c.id, schema.jobs.c.job).join(schema.jobs).where(live(day_of(now)))
+        rows = self._read(lambda c: c.execute(query).all(), connection)
+        return [(row.id, from_json(row.job)) for row in rows]
+
     def change(self, id: str, values: Mapping[str, Any], *, connection: Connection) -> None:
         """Set columns of an agreement."""
         connection.execute(update(_T).where(_T.c.id == id).values(**values))
@@ -133,6 +142,11 @@ class Agreements(Repository):
         """Set columns of a session."""
         same = and_(_S.c.agreement == id, _S.c.number == number)
         connection.execute(update(_S).where(same).values(**values))
+
+
+def day_of(now: float) -> str:
+    """Return the UTC day (ISO date) of a time in seconds since 1970."""
+    return time.strftime("%Y-%m-%d", time.gmtime(now))
 
 
 def live(day: str) -> Any:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import time
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -109,8 +108,8 @@ def _loose(now: float) -> ColumnElement[bool]:
 
     Each session of one needs the plan that was signed, and the coins that were tossed.
     """
-    day = time.strftime("%Y-%m-%d", time.gmtime(now))
-    agreed = exists().where(schema.agreements.c.job == _J.c.id, agreements.live(day))
+    holds = agreements.live(agreements.day_of(now))
+    agreed = exists().where(schema.agreements.c.job == _J.c.id, holds)
     return and_(_J.c.state.in_(ENDED), ~agreed)
 
 

@@ -31,6 +31,7 @@ from atoll.flow.store import (
     Traffic,
     TrafficRow,
 )
+from atoll.flow.store.agreements import day_of
 from atoll.flow.store.schema import jobs
 from atoll.jobs.errors import ConflictError, DeniedError, NotFoundError
 from atoll.jobs.plan import Plan, StandingTerms
@@ -352,7 +353,7 @@ class Book:
         return row
 
     def _today(self) -> str:
-        return time.strftime("%Y-%m-%d", time.gmtime(self._wall()))
+        return day_of(self._wall())
 
 
 def end_of(day: str) -> float:
