@@ -5,7 +5,8 @@ statistics from the HTTP request until the client sees its success, with warm wo
 reused. ``flow.idle_cpu`` is processor time of an idle node in parts of a core, ``flow.node_memory``
 and ``flow.worker_memory`` are what the system counts as resident. ``flow.queue`` submits many jobs
 that wait and lets the first of them end; ``flow.drain`` goes on to the next 400 of the same queue.
-``flow.list`` asks for a page of 100 out of 10,000 jobs.
+``flow.list`` asks for a page of 100 out of 10,000 jobs. ``flow.standing`` asks for scores of one
+row and of 300 under a standing agreement.
 ``--rows`` sets the jobs of ``flow.queue``. Each line tells the machine's load beside it.
 """
 
@@ -24,6 +25,7 @@ from typing import Any
 from atoll.flow.store import Database, JobRow, Jobs
 from atoll.jobs.definition import Job
 from atoll.sdk import Client
+from bench import standing
 from bench.harness import Options
 from bench.nodes import (
     GUEST,
@@ -62,6 +64,7 @@ def run(options: Options) -> Iterator[dict[str, Any]]:
             fresh = {party: memory(node.pid) for party, node in made.items()}
             fill(made, folder, ROWS)
             yield from _jobs(made)
+            yield from standing.measure(made, ROWS)
             yield from _idle(made, fresh)
             yield from _starts(made)
             yield from _queue(made, options.rows or QUEUED)

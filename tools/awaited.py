@@ -25,6 +25,7 @@ _USED = {
     "from typing import Any",
     "from atoll.sdk.results import Shown",
     "from atoll.flow.api import views",
+    "from atoll.jobs import definition",
 }
 _STANDARD = ("collections.abc", "typing", "pathlib")
 
@@ -37,9 +38,8 @@ def _inner(annotation: str) -> str:
 def _result(gives: str, annotation: str) -> str:
     if gives == "items":
         return f"AsyncIterator[{'Any' if annotation.startswith('Call') else 'views.Event'}]"
-    inner = (
-        "AsyncJob" if gives == "job" else re.sub(r"(?<![\w.])Job\b", "AsyncJob", _inner(annotation))
-    )
+    handles = {"job": "AsyncJob", "draft": "definition.Job"}
+    inner = handles.get(gives) or re.sub(r"(?<![\w.])Job\b", "AsyncJob", _inner(annotation))
     return f"Coroutine[Any, Any, {inner}]"
 
 

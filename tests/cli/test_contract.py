@@ -16,7 +16,9 @@ from atoll.cli import outputs
 from atoll.cli.main import COMMANDS, run
 from atoll.sdk import Client
 from atoll.sdk.pipeline import Pipeline
-from tests.sdk.site import DIGEST, PASSWORD, Site, make_job
+from tests.sdk.agreements import AGREEMENT
+from tests.sdk.site import PASSWORD, Site, make_job
+from tests.sdk.small import DIGEST
 
 Check = Callable[..., Any]
 
@@ -89,6 +91,18 @@ def test_tables(node: Site, check: Check, tmp_path: Path) -> None:
     check("data grants", "people")
     check("data revoke", grant["id"], "--yes")
     check("data delete", "people", "--yes")
+
+
+def test_standing_agreements(node: Site, check: Check, tmp_path: Path) -> None:
+    check("agreement list", "--live")
+    check("agreement show", AGREEMENT)
+    check("agreement score", AGREEMENT, "ab", "nobody")
+    rows = tmp_path / "rows.csv"
+    rows.write_text("id,x0\na,1.5\nb,\n")
+    check("agreement score", AGREEMENT, "--file", str(rows))
+    bounds = ["--per-day", "5", "--most", "9", "--until", "2030-01-31"]
+    check("agreement propose", "credit:1", "--table", "shop=visits", *bounds)
+    check("agreement end", AGREEMENT, "--reason", "enough", "--yes")
 
 
 def test_models_partners_and_components(node: Site, check: Check, tmp_path: Path) -> None:

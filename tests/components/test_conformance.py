@@ -20,7 +20,7 @@ from atoll.jobs.schema import Port
 from tests.components.cases import CASES, both
 
 # Training and joint scoring need a model: their cases are whole jobs (test_main_job, e2e).
-_WHOLE_JOBS = {"boosting", "model", "prediction"}
+_WHOLE_JOBS = {"boosting", "model", "prediction", "scoring"}
 
 
 def test_every_component_has_cases() -> None:

@@ -24,9 +24,10 @@ from atoll.flow.policy import DatabaseLedger
 from atoll.flow.store import Database
 from atoll.jobs.definition import Job
 from atoll.jobs.errors import ConflictError, NotFoundError
+from tests.sdk.agreements import Agreements
+from tests.sdk.small import DIGEST, Components, Settings, Status
 
 PASSWORD = "correct horse battery staple"
-DIGEST = "ab" * 32
 
 
 @dataclass
@@ -365,6 +366,15 @@ class Models:
     def predict_job(self, model: str, version: int, tables: Mapping[str, str]) -> Job:
         return make_job()
 
+    proposed: dict[str, Any]
+
+    def agreement_job(
+        self, model: str, version: int, tables: Mapping[str, str], terms: Mapping[str, Any]
+    ) -> Job:
+        self.get(model, version)
+        self.proposed = {"tables": dict(tables), **terms}
+        return make_job()
+
 
 class Parties:
     """One partner."""
@@ -397,47 +407,6 @@ class Parties:
         return {"fingerprint": "AB", "expires": 3.0}
 
 
-class Components:
-    """The catalogue's names."""
-
-    def list(self) -> Any:
-        return [{"name": "psi", "version": "1", "digest": DIGEST}]
-
-    def get(self, name: str) -> Any:
-        if name != "psi":
-            raise NotFoundError("ATL-CMP-001", "there is no such component", place=name)
-        return {"name": name, "version": "1", "digest": DIGEST, "parameters": {"type": "object"}}
-
-    def approve(self, name: str, digest: str, actor: Any) -> Any:
-        return {"name": name, "version": "1", "digest": digest, "approved": True}
-
-    def revoke(self, name: str, digest: str, actor: Any) -> Any:
-        return {"name": name, "version": "1", "digest": digest, "approved": False}
-
-
-class Settings:
-    """One setting."""
-
-    def list(self) -> Any:
-        return [{"key": "http.port", "value": 1, "default": 2, "source": "flag"}]
-
-
-class Status:
-    """A node that does well."""
-
-    def ready(self) -> bool:
-        return True
-
-    def view(self) -> Any:
-        return {"party": "bank", "jobs": {"running": 0}}
-
-    def gauges(self) -> Mapping[str, float]:
-        return {}
-
-    def selftest(self, parties: Sequence[str], actor: Any) -> Any:
-        return [{"name": "loopback job", "passed": "sick" not in parties, "seconds": 0.1}]
-
-
 @dataclass
 class Played:
     """All services."""
@@ -447,6 +416,7 @@ class Played:
     jobs: Jobs = field(default_factory=Jobs)
     data: Any = field(default_factory=Data)
     models: Models = field(default_factory=Models)
+    agreements: Agreements = field(default_factory=Agreements)
     parties: Parties = field(default_factory=Parties)
     components: Components = field(default_factory=Components)
     settings: Settings = field(default_factory=Settings)

@@ -15,7 +15,8 @@ from atoll.core.errors import AtollError, NetworkError
 from atoll.jobs.errors import ConflictError, DeniedError, NotFoundError
 from atoll.sdk import Client, Job
 from atoll.sdk.errors import JobFailedError, TimedOutError, UnauthenticatedError
-from tests.sdk.site import DIGEST, PASSWORD, Site, make_job, site
+from tests.sdk.site import PASSWORD, Site, make_job, site
+from tests.sdk.small import DIGEST
 
 
 def test_a_job_is_submitted_waited_for_and_read(node: Site, client: Client) -> None:

@@ -144,6 +144,7 @@ def delete(session: Session, name: str, force: bool, yes: bool) -> None:
 @click.option("--runs", type=click.IntRange(0), help="how many runs for each partner")
 @click.option("--psi-runs", type=click.IntRange(0), help="how many intersections")
 @click.option("--tree-nodes", type=click.IntRange(0), help="how many tree nodes")
+@click.option("--rows", type=click.IntRange(0), help="how many rows are scored or sampled")
 @click.option("--minimum-group", type=click.IntRange(0), help="least rows behind a sum")
 @click.option("--minimum-intersection", type=click.IntRange(0), help="least rows in common (20)")
 @click.option("--until", help="the day on which it ends (YYYY-MM-DD, UTC)")

@@ -58,7 +58,10 @@ def show(session: Session, limit: int, after: str | None) -> None:
         session.say(f"more: --after {page.next}")
 
 
-_TOLD = ("step", "sender", "receiver", "partner", "approver", "elements", "count", "what", "table")
+_TOLD = (
+    *("step", "sender", "receiver", "partner", "approver", "elements", "units", "count", "what"),
+    "table",
+)
 
 
 def _about(body: Any) -> str:
@@ -71,7 +74,11 @@ def _about(body: Any) -> str:
         for name, value in body.items()
         if name not in first and isinstance(value, str | int | float) and len(str(value)) < 40
     ]
-    return ", ".join(f"{name} {body[name]}" for name in [*first, *rest])
+    told = [f"{name} {body[name]}" for name in [*first, *rest]]
+    counts = body.get("counts")
+    if isinstance(counts, dict):
+        told[len(first) : len(first)] = [f"{name} {value}" for name, value in counts.items()]
+    return ", ".join(told)
 
 
 def _show_file(session: Session, found: list[dict[str, Any]]) -> None:

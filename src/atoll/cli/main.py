@@ -28,6 +28,7 @@ COMMANDS = {
     "data": ("atoll.cli.data", "tables: check, register, grant, preview"),
     "job": ("atoll.cli.job.group", "jobs: plan, submit, watch, approve, stop; or run one by hand"),
     "model": ("atoll.cli.model", "models: show, publish, bind, export, predict"),
+    "agreement": ("atoll.cli.agreement", "standing agreements: propose, show, score rows, end"),
     "component": ("atoll.cli.component", "algorithms: list, approve, write your own"),
     "report": ("atoll.cli.report", "draw report files on one HTML page"),
     "ledger": ("atoll.cli.ledger", "what was agreed to and revealed"),

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from atoll.cli import completing, lines
-from atoll.cli.job.common import finish, wait_option
+from atoll.cli.job.common import finish, save_job, wait_option
 from atoll.cli.options import Session, connected, keyed, paged, pairs
 from atoll.core.errors import UserError
 
@@ -24,7 +24,7 @@ def command() -> None:
     """Show, publish, bind, export and use models. MODEL is written ID:VERSION."""
 
 
-def _split(model: str) -> tuple[str, int]:
+def split(model: str) -> tuple[str, int]:
     """Return id and version. Errors: ATL-CLI-006."""
     name, mark, version = model.rpartition(":")
     if not mark or not name or not (version.isascii() and version.isdigit()):
@@ -65,7 +65,7 @@ def list_(session: Session, stage: str | None, limit: int, after: str | None) ->
 @connected
 def show(session: Session, model: str) -> None:
     """Show MODEL: stage, and where this party's part comes from."""
-    view = session.client.models.get(*_split(model))
+    view = session.client.models.get(*split(model))
     session.show(view, lambda: _text(view))
 
 
@@ -79,7 +79,7 @@ def show(session: Session, model: str) -> None:
 @connected
 def card(session: Session, model: str, html: Path | None) -> None:
     """Show what this party's part of MODEL holds: size, columns, importance."""
-    found = session.client.models.card(*_split(model))
+    found = session.client.models.card(*split(model))
     if html is not None:
         from atoll.report.page import write_html
 
@@ -95,7 +95,7 @@ def card(session: Session, model: str, html: Path | None) -> None:
 @connected
 def stage(session: Session, model: str, stage: str, key: str | None) -> None:
     """Bring MODEL to a STAGE."""
-    view = session.client.models.stage(*_split(model), stage, key=key)
+    view = session.client.models.stage(*split(model), stage, key=key)
     session.show(view, lambda: _text(view))
 
 
@@ -105,7 +105,7 @@ def stage(session: Session, model: str, stage: str, key: str | None) -> None:
 @connected
 def publish(session: Session, model: str, key: str | None) -> None:
     """Publish MODEL, so that it may stand behind a service."""
-    view = session.client.models.stage(*_split(model), "published", key=key)
+    view = session.client.models.stage(*split(model), "published", key=key)
     session.show(view, lambda: _text(view))
 
 
@@ -116,7 +116,7 @@ def publish(session: Session, model: str, key: str | None) -> None:
 @connected
 def bind(session: Session, model: str, service: str, key: str | None) -> None:
     """Put the published MODEL behind the name SERVICE."""
-    view = session.client.models.bind(*_split(model), service, key=key)
+    view = session.client.models.bind(*split(model), service, key=key)
     session.show(view, f"{view.name}: {view.model}:{view.version}")
 
 
@@ -148,7 +148,7 @@ def rollback(session: Session, service: str, key: str | None) -> None:
 @connected
 def export(session: Session, model: str, output: Path | None) -> None:
     """Save a signed archive of this party's part of MODEL."""
-    name, version = _split(model)
+    name, version = split(model)
     file = output or Path(f"{name}-{version}.tar")
     count = session.client.models.export(name, version, file)
     session.show({"file": str(file), "bytes": count}, str(file))
@@ -171,7 +171,7 @@ def import_(session: Session, file: Path, key: str | None) -> None:
 @connected
 def migrate(session: Session, model: str, party: tuple[str, ...], key: str | None) -> None:
     """Make a new version of MODEL in which parties have other ids."""
-    view = session.client.models.migrate(*_split(model), pairs(party, "--party"), key=key)
+    view = session.client.models.migrate(*split(model), pairs(party, "--party"), key=key)
     session.show(view, lambda: _text(view))
 
 
@@ -191,13 +191,7 @@ def predict(
     wait: bool,
 ) -> int:
     """Submit a job that scores tables of all parties with MODEL."""
-    made = session.client.models.predict_job(*_split(model), pairs(table, "--table"))
+    made = session.client.models.predict_job(*split(model), pairs(table, "--table"))
     if save is not None:
-        from atoll.sdk import documents
-        from atoll.sdk.pipeline import plain_job
-
-        text = documents.dumps(plain_job(made), documents.format_of(save))
-        save.write_text(text, encoding="utf-8")
-        session.show({"file": str(save), "bytes": len(text.encode())}, str(save))
-        return 0
+        return save_job(session, made, save)
     return finish(session, session.client.jobs.submit(made, key=key), wait)

@@ -18,6 +18,7 @@ from atoll.jobs.definition import Job
 from atoll.jobs.errors import NotFoundError
 from atoll.jobs.plan import Plan
 from atoll.jobs.validation import near
+from atoll.sdk.results import Scored
 
 
 class Printed(BaseModel):
@@ -193,6 +194,11 @@ COMMANDS: Mapping[str, Any] = {
     "admin migrate": Migrated,
     "admin prune": Pruned,
     "admin restore": RestoreDone,
+    "agreement end": views.AgreementView,
+    "agreement list": views.AgreementPage,
+    "agreement propose": views.JobView,
+    "agreement score": Scored,
+    "agreement show": views.AgreementView,
     "audit show": views.AuditPage,
     "audit verify": Verified,
     "component approve": views.ComponentView,

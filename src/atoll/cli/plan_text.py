@@ -34,6 +34,7 @@ def plan_lines(plan: Plan) -> list[str]:
             for step, exposed in plan.exposure.items()
             for said in exposed
         ),
+        *_standing(plan),
         "",
         *(f"warning: {text}" for text in plan.warnings),
     ]
@@ -127,6 +128,22 @@ def _reveals(plan: Plan) -> list[str]:
             # Plans from before senders were named do not say who tells it.
             way = f"{entry.get('sender', '')} → {entry['receiver']}".lstrip()
             lines.append(f"  {step}: {way}: {entry['what']} ({entry['size']})")
+    return lines
+
+
+def _standing(plan: Plan) -> list[str]:
+    """Return what is agreed to beyond the job: who may ask, how much, until when, of what."""
+    lines = []
+    for step, terms in plan.standing.items():
+        who = ", ".join(s.party for s in plan.seats_of(step) if s.role.value == terms.asks)
+        of = f" with {terms.model}:{terms.version}" if terms.model else ""
+        lines.append(
+            f"  standing agreement {step}: {who} asks{of}, at most {terms.per_day} {terms.unit} "
+            f"a day and {terms.most} in all, until {terms.until} (UTC)"
+        )
+        for party, columns in sorted(terms.columns.items()):
+            more = ", …" if len(columns) > _SHOWN else ""
+            lines.append(f"    of {party}: {', '.join(columns[:_SHOWN])}{more}")
     return lines
 
 

@@ -12,6 +12,7 @@ from atoll.channel.party import Party
 from atoll.components.lineage import Lineage
 from atoll.components.predict import Apply, Drop, Predict, Repeat
 from atoll.components.references import Lookup
+from atoll.components.standing import Request, Requests
 from atoll.core import codec
 from atoll.core.errors import UserError
 from atoll.core.exposure import Exposure
@@ -20,7 +21,7 @@ from atoll.core.report import Report
 from atoll.core.reveal import Reveal
 from atoll.core.work import Rate, Work
 from atoll.jobs.participation import ALL, VERTICAL, Edges, Participants
-from atoll.jobs.plan import TableFacts
+from atoll.jobs.plan import StandingTerms, TableFacts
 from atoll.jobs.schema import Port, Refusal, Schema
 from atoll.models.catalogue import KINDS
 from atoll.models.kinds import Kinds, ModelKind
@@ -45,9 +46,13 @@ __all__ = [
     "Rate",
     "Repeat",
     "Report",
+    "Request",
+    "Requests",
     "Result",
     "Reveal",
     "Role",
+    "Standing",
+    "StandingTerms",
     "TableDeclaration",
     "Tables",
     "Task",
@@ -237,7 +242,8 @@ class OwnFacts:
     """What one party knows of a step before it runs, for its own planning: nothing is sent.
 
     ``inputs`` are by port what the party has there, ``labels`` by port the labels of the tables
-    that those rows come from, ``tables`` those tables. ``part`` returns the party's own part of a
+    that those rows come from, ``tables`` those tables; ``declared`` is one that the step itself
+    brings in. ``part`` returns the party's own part of a
     registered model.
     """
 
@@ -249,6 +255,7 @@ class OwnFacts:
     part: Lookup
     tables: Mapping[str, tuple[TableDeclaration, ...]] = field(default_factory=dict)
     kinds: Kinds = field(default_factory=lambda: KINDS)
+    declared: TableDeclaration | None = None
 
     def classes(self, port: str) -> frozenset[float] | None:
         """Return the classes that a port's label may have; None if not known."""
@@ -275,6 +282,7 @@ class Terms:
     ``outputs`` say which seats get each output, and what is known of it; it is then their party's.
     Where the component says a general kind (``model``), they say which one it is. ``exposure`` is
     what an attempt exposes at most, in units that caps count; ``costs`` are its work, with rates.
+    ``standing`` are the terms of a component with a ``standing`` part, and of no other.
     """
 
     implementation: str = "local"
@@ -286,6 +294,7 @@ class Terms:
     warnings: tuple[str, ...] = ()
     exposure: tuple[Exposure, ...] = ()
     costs: tuple[Work, ...] = ()
+    standing: StandingTerms | None = None
 
     @property
     def owners(self) -> dict[str, tuple[str, ...]]:
@@ -300,6 +309,18 @@ Check = Callable[[OwnFacts, Any], None]
 # How the rows of an output follow from an input: all of them (of all its sources, where it takes
 # many), some of them, or those that all parties have in common.
 Follows = Literal["all", "some", "common"]
+
+
+@dataclass(frozen=True)
+class Standing:
+    """What a component does after its job, in sessions that its plan agreed to.
+
+    ``serve(task, parameters, requests)`` runs at each seat of the step until the session ends: at
+    the seat of the terms' role ``asks`` it takes and answers requests, at the others it follows.
+    ``task`` holds inputs and tables as in a job; tables are those that the party has now.
+    """
+
+    serve: Callable[[Task, Any, Requests], None]
 
 
 @dataclass(frozen=True)
@@ -322,7 +343,8 @@ class Component:
     own parameters and knowledge, what only that party can see. ``rows`` says of outputs, by input,
     how their rows follow from it. ``predict`` says what becomes of it in a predict job (None: no
     such job is made). ``model_kinds`` come with a component of others, ``<its name>.<name>``.
-    ``origin`` is set for components of others.
+    ``origin`` is set for components of others. ``brings`` says which parties must declare a table
+    where there is ``declare``. ``standing`` serves requests after the job.
 
     ``roles`` are those that take part and how many of each; ``takes_part`` may leave parties out,
     by name and parameters. ``edges`` say who talks to whom (``ALL``, ``NOBODY``, ``star``,
@@ -346,11 +368,13 @@ class Component:
     quorum: Callable[[Any], Mapping[Role, int]] = lambda parameters: {}
     apart: tuple[frozenset[Role], ...] = ()
     declare: Declare | None = None
+    brings: Callable[[str, Any], bool] = lambda party, parameters: True
     check: Check | None = None
     rows: Mapping[str, tuple[str, Follows]] = field(default_factory=dict)
     predict: Predict | None = None
     model_kinds: tuple[ModelKind, ...] = ()
     origin: Origin | None = None
+    standing: Standing | None = None
 
     def edges_of(self, parameters: Any) -> Edges:
         """Return who talks to whom with these parameters."""

@@ -13,6 +13,7 @@ from atoll.components.reader import READER
 from atoll.components.registered import REGISTERED_MODEL
 from atoll.components.sample import SAMPLE
 from atoll.components.scale import SCALE
+from atoll.components.scoring import SCORING
 from atoll.components.split import SPLIT
 from atoll.components.statistics import STATISTICS
 from atoll.components.toy import TOY
@@ -30,6 +31,7 @@ CATALOGUE: dict[str, Component] = {
     "model": REGISTERED_MODEL,
     "fitted": FITTED,
     "prediction": PREDICTION,
+    "scoring": SCORING,
     "evaluation": EVALUATION,
     "download": DOWNLOAD,
     "toy": TOY,

@@ -20,6 +20,7 @@ from atoll.components.registered import (
     stated_kind,
     unknown_kind,
 )
+from atoll.components.scoring import SCORING, ScoringParameters
 from atoll.core.errors import UserError
 from atoll.jobs.definition import PARTIES, Frozen, Step
 from atoll.jobs.participation import NOBODY, OWNERS
@@ -116,6 +117,7 @@ FITTED = Component(
 _REFERRING: Mapping[str, type[FittedParameters | RegisteredModelParameters]] = {
     REGISTERED_MODEL.name: RegisteredModelParameters,
     FITTED.name: FittedParameters,
+    SCORING.name: ScoringParameters,
 }
 
 

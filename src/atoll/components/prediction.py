@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 
 from atoll.components.api import Component, Facts, Result, Task, Terms
@@ -10,6 +12,7 @@ from atoll.components.scores import Scores, scores_of
 from atoll.components.unused import unused_report
 from atoll.core.errors import InternalError, UserError
 from atoll.core.exposure import ROWS, Exposure, at_least
+from atoll.core.names import Role
 from atoll.jobs.definition import Frozen
 from atoll.jobs.schema import Port, Purpose
 from atoll.models.columns import match_columns
@@ -28,7 +31,7 @@ def run(task: Task, parameters: PredictionParameters) -> Result:
     """
     party, table, part = task.party, task.inputs["table"], task.inputs["model"]
     kind = kind_of(part, task.kinds)
-    scorer = _scorer(kind, type(part).__name__)
+    scorer = scorer_of(kind, type(part).__name__)
     columns = kind.columns(part) if kind else ()
     unused = match_columns(columns, table.columns).unused
     report = unused_report("Prediction", unused)
@@ -44,13 +47,23 @@ def run(task: Task, parameters: PredictionParameters) -> Result:
     return Result({"scores": scores}, {"scores.csv": scores.to_csv()}, report)
 
 
-def _scorer(kind: ModelKind | None, name: str) -> Scorer:
+def scorer_of(kind: ModelKind | None, name: str, roles: Mapping[str, Role] | None = None) -> Scorer:
+    """Return how a kind of model scores rows. Errors: ATL-MOD-005 not at all, ATL-MOD-002 it has
+    no part for one of these roles.
+    """
     if kind is None or kind.scorer is None:
         raise UserError(
             "ATL-MOD-005",
             f"nothing here scores rows with a model of kind {name!r}",
             place="model",
             hint="take a model that is trained, or approve the component that brings its kind",
+        )
+    missing = sorted({role.value for role in (roles or {}).values()} - {*kind.scorer.roles})
+    if missing:
+        raise UserError(
+            "ATL-MOD-002",
+            f"a model of kind {name!r} has no part for the role {missing[0]}",
+            place="model",
         )
     return kind.scorer
 
@@ -61,15 +74,8 @@ def _kind(facts: Facts) -> tuple[ModelKind, Scorer]:
     if len(names) != 1:
         raise UserError("ATL-MOD-002", "the parties hold models of different kinds", place="model")
     kind = facts.kinds.get(names[0])
-    scorer = _scorer(kind, names[0])
-    missing = sorted({role.value for role in facts.roles.values()} - {*scorer.roles})
-    if kind is None or missing:
-        raise UserError(
-            "ATL-MOD-002",
-            f"a model of kind {names[0]!r} has no part for the role {missing[0]}",
-            place="model",
-        )
-    return kind, scorer
+    scorer = scorer_of(kind, names[0], facts.roles)
+    return facts.kinds[names[0]], scorer
 
 
 def describe(facts: Facts, parameters: PredictionParameters) -> Terms:

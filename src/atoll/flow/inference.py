@@ -69,9 +69,11 @@ def infer(
     """
     made = _infer(job, catalogue, parameters, declared, hidden=hidden)
     for name, step in job.steps.items():
-        if catalogue[step.component].declare is not None and name not in hidden:
+        component = catalogue[step.component]
+        if component.declare is not None and name not in hidden:
             for seat in made.seats[name]:
-                if name not in declared.get(seat.party, {}):
+                brings = component.brings(seat.party, parameters[name])
+                if brings and name not in declared.get(seat.party, {}):
                     raise PeerError(
                         "ATL-PLN-005",
                         "a party declared no table for a step that needs one",
@@ -113,6 +115,8 @@ def _infer(
         _check_ports(component, step, facts[name])
         with placed(name, component):
             terms[name] = component.describe(facts[name], parameters[name])
+        if (terms[name].standing is None) != (component.standing is None):
+            raise InternalError("ATL-INT-001", f"{component.name} has other standing terms")
         known |= _outputs(component, facts[name], terms[name])
     return Inference(facts, terms, seats)
 
@@ -311,7 +315,9 @@ def _check_private(
             for port, found in brought.items()
         }
         told = {port: tuple(found) for port, found in brought.items()}
-        seen = OwnFacts(name, party, facts.roles, inputs, labels, part, told, facts.kinds)
+        seen = OwnFacts(
+            name, party, facts.roles, inputs, labels, part, told, facts.kinds, tables.get(name)
+        )
         if component.check is not None:
             with placed(name, component):
                 component.check(seen, own[name])

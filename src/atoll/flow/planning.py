@@ -139,6 +139,7 @@ def build(
         quorum=_quorum(job, catalogue, parameters),
         exposure=_exposure(job, catalogue, made, parameters),
         costs={name: term.costs for name, term in terms.items() if term.costs},
+        standing={name: term.standing for name, term in terms.items() if term.standing},
         audience=told,
         hidden=dict.fromkeys(sorted(hidden)),
     )

@@ -17,7 +17,7 @@ from atoll.jobs.audience import hidden_steps
 from atoll.jobs.definition import Frozen, Job
 from atoll.jobs.participation import Edges
 
-_LATER = ("seats", "edges", "quorum", "exposure", "costs", "hidden", "audience")
+_LATER = ("seats", "edges", "quorum", "exposure", "costs", "standing", "hidden", "audience")
 # What hangs on the facts of tables, by step; the rest is the same whatever a party is told.
 _BY_STEP = (
     "implementations",
@@ -27,9 +27,12 @@ _BY_STEP = (
     "estimated_bytes",
     "exposure",
     "costs",
+    "standing",
 )
 STEP_PART = "steps."
 DIGEST = r"[0-9a-f]{64}"
+# The day of an agreement's end, as ISO 8601 writes it.
+DAY = "^[0-9]{4}-[0-9]{2}-[0-9]{2}$"
 
 
 class TableFacts(Frozen):
@@ -61,6 +64,25 @@ class ComponentFacts(Frozen):
     code: str
 
 
+class StandingTerms(Frozen):
+    """What a step agrees to beyond its job: requests without a plan each, within bounds.
+
+    ``asks`` is the role whose only party may ask. A request costs ``unit``; each party counts at
+    most ``per_day`` of them by the UTC date of its own clock, and ``most`` in all, until the end of
+    the day ``until`` (UTC). ``model`` and ``version`` name the registered model that is used (empty
+    and 0: none), ``columns`` what of each party's table requests use.
+    """
+
+    asks: str
+    unit: Literal["rows"] = "rows"
+    per_day: int = Field(ge=1, lt=1 << 53)
+    most: int = Field(ge=1, lt=1 << 53)
+    until: str = Field(pattern=DAY)
+    model: str = ""
+    version: int = Field(default=0, ge=0)
+    columns: dict[str, tuple[str, ...]] = Field(default_factory=dict)
+
+
 class Plan(Frozen):
     """A job with all defaults, tables, implementations, reveals and owners filled in.
 
@@ -69,7 +91,7 @@ class Plan(Frozen):
     ``seats`` says who takes part in each step (``party:role``), ``edges`` which roles talk to each
     other there (a step that is not named: all), ``quorum`` how many seats of a role must stay where
     not all must. ``exposure`` says what an attempt of each step exposes at most, ``costs`` what
-    work it is.
+    work it is; ``standing`` holds the terms of steps that agree to requests after the job.
 
     A plan in which not all parties are told of all tables is of version 2: ``audience`` says whom
     the tables of a step are told to, and ``hidden`` holds the digests of those steps that this
@@ -96,6 +118,7 @@ class Plan(Frozen):
     quorum: dict[str, dict[str, int]] = Field(default_factory=dict)
     exposure: dict[str, tuple[Exposure, ...]] = Field(default_factory=dict)
     costs: dict[str, tuple[Work, ...]] = Field(default_factory=dict)
+    standing: dict[str, StandingTerms] = Field(default_factory=dict)
     audience: dict[str, tuple[str, ...]] = Field(default_factory=dict)
     hidden: dict[str, str | None] = Field(default_factory=dict)
 

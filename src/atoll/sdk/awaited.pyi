@@ -1,6 +1,6 @@
 """What ``AsyncClient`` offers; made by ``tools.awaited``, a test compares."""
 
-from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
+from collections.abc import AsyncIterator, Coroutine, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +8,7 @@ from atoll.flow.api import views
 from atoll.flow.policy.grants import Grant
 from atoll.jobs import definition
 from atoll.sdk.calls.jobs import Definition
-from atoll.sdk.results import JobPage, Report, Shown
+from atoll.sdk.results import JobPage, Report, Scored, Shown
 
 class AsyncJob(Shown):
     def refresh(self) -> Coroutine[Any, Any, AsyncJob]: ...
@@ -147,10 +147,51 @@ class Models:
     def migrate(
         self, model: str, version: int, parties: Mapping[str, str], *, key: str | None = ...
     ) -> Coroutine[Any, Any, views.ModelView]: ...
-    def export(self, model: str, version: int, file: str | Path) -> Coroutine[Any, Any, int]: ...
     def predict_job(
-        self, model: str, version: int, tables: dict[str, str]
+        self, model: str, version: int, tables: Mapping[str, str]
     ) -> Coroutine[Any, Any, definition.Job]: ...
+    def agreement_job(
+        self,
+        model: str,
+        version: int,
+        tables: Mapping[str, str],
+        *,
+        per_day: int,
+        most: int,
+        until: str,
+        columns: Mapping[str, Sequence[str]] | None = ...,
+        id: str = ...,
+    ) -> Coroutine[Any, Any, definition.Job]: ...
+    def export(self, model: str, version: int, file: str | Path) -> Coroutine[Any, Any, int]: ...
+
+class Agreements:
+    def list(
+        self, *, live: bool | None = ..., limit: int | None = ..., after: str | None = ...
+    ) -> Coroutine[Any, Any, views.AgreementPage]: ...
+    def all(
+        self, *, live: bool | None = ..., limit: int | None = ..., after: str | None = ...
+    ) -> AsyncIterator[Any]: ...
+    def get(self, agreement: str) -> Coroutine[Any, Any, views.AgreementView]: ...
+    def end(
+        self, agreement: str, reason: str = ..., *, key: str | None = ...
+    ) -> Coroutine[Any, Any, views.AgreementView]: ...
+    def ask(
+        self,
+        agreement: str,
+        request: Mapping[str, Any],
+        *,
+        wait: float = ...,
+        key: str | None = ...,
+    ) -> Coroutine[Any, Any, dict[str, Any]]: ...
+    def score(
+        self,
+        agreement: str,
+        ids: Iterable[str | int],
+        columns: Mapping[str, Iterable[float | None]] | None = ...,
+        *,
+        wait: float = ...,
+        key: str | None = ...,
+    ) -> Coroutine[Any, Any, Scored]: ...
 
 class Services:
     def list(
@@ -257,6 +298,7 @@ class Resources:
     data: Data
     jobs: Jobs
     models: Models
+    agreements: Agreements
     services: Services
     parties: Parties
     users: Users

@@ -17,7 +17,7 @@ P = ParamSpec("P")
 T = TypeVar("T")
 B = TypeVar("B", bound="Bound")
 F = TypeVar("F", bound=Callable[..., Any])
-Gives = Literal["result", "job", "items"]
+Gives = Literal["result", "job", "draft", "items"]
 
 
 class Runner(Protocol):

@@ -10,7 +10,7 @@ from atoll.flow.api import views
 from atoll.jobs import definition
 from atoll.sdk import flows
 from atoll.sdk.binding import Bound, Resource, Runner, every, flowing, method, offered
-from atoll.sdk.calls import data, jobs, models, node, parties, people
+from atoll.sdk.calls import agreements, data, jobs, models, node, parties, people
 from atoll.sdk.flows import Flow
 from atoll.sdk.jobs import Job
 from atoll.sdk.wire import Call
@@ -26,6 +26,18 @@ def handle(build: Callable[P, Call[views.JobView]]) -> Callable[Concatenate[Boun
         return Job(self._client, view)
 
     return offered(flowing(call), build, "job", 0)
+
+
+def draft(
+    build: Callable[P, Call[views.JobAnswer]],
+) -> Callable[Concatenate[Bound, P], definition.Job]:
+    """Return the method that asks for a job, which is not submitted yet, and returns it."""
+
+    def call(self: Bound, /, *args: P.args, **named: P.kwargs) -> Flow[definition.Job]:
+        found = yield from self._send(build(*args, **named))
+        return definition.Job.model_validate(found.job)
+
+    return offered(flowing(call), build, "draft", 0)
 
 
 class Jobs(Resource):
@@ -65,17 +77,24 @@ class Models(Resource):
     bind = method(models.bind)
     import_ = method(models.import_)
     migrate = method(models.migrate)
+    predict_job = draft(models.predict_job)
+    agreement_job = draft(models.agreement_job)
 
     @flowing
     def export(self, model: str, version: int, file: str | Path) -> Flow[int]:
         """Save a signed archive of this party's part; return the number of bytes."""
         return (yield from flows.download(models.exported(model, version), Path(file)))
 
-    @flowing
-    def predict_job(self, model: str, version: int, tables: dict[str, str]) -> Flow[definition.Job]:
-        """Return the job that scores tables (by party) with a model, to be submitted."""
-        found = yield from self._send(models.predict_job(model, version, tables))
-        return definition.Job.model_validate(found.job)
+
+class Agreements(Resource):
+    """Standing agreements, and requests under them."""
+
+    list = method(agreements.listing)
+    all = every(agreements.listing)
+    get = method(agreements.show)
+    end = method(agreements.end)
+    ask = method(agreements.ask)
+    score = method(agreements.score)
 
 
 class Services(Resource):
@@ -175,6 +194,7 @@ class Resources:
         self.data = Data(client)
         self.jobs = Jobs(client)
         self.models = Models(client)
+        self.agreements = Agreements(client)
         self.services = Services(client)
         self.parties = Parties(client)
         self.users = Users(client)

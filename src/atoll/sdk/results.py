@@ -26,6 +26,13 @@ class JobPage(views.JobPage):
         return markup.jobs(self.items)
 
 
+class Scored(views.Given):
+    """Scores in the order of the ids that were asked for, None for those that are ``missing``."""
+
+    scores: tuple[float | None, ...]
+    missing: tuple[str, ...] = ()
+
+
 class Shown:
     """A base for handles of jobs: what they show of the job as it was last seen."""
 

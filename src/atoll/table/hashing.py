@@ -67,6 +67,32 @@ def repeated(ids: Any) -> Integers:
     return np.flatnonzero(np.isin(found, np.unique(twice)))
 
 
+class IdIndex:
+    """The ids of one table, made ready for many look-ups: a chunked ``binary`` array, unique."""
+
+    def __init__(self, known: Any) -> None:
+        self._known = known
+        mine = hashes_of(known)
+        self._order = np.argsort(mine)
+        self._ranked = mine[self._order]
+        self._values = single(known) if len(known) else None
+        self._exact = bool((self._ranked[1:] == self._ranked[:-1]).any())
+
+    def find(self, wanted: Any) -> Integers:
+        """Return the position of each id of a chunked ``binary`` array, −1 where there is none."""
+        if self._values is None or not len(wanted):
+            return np.full(len(wanted), -1, dtype=np.int64)
+        if self._exact:
+            return exact_lookup(self._known, wanted)
+        theirs = hashes_of(wanted)
+        # Sorted questions walk through the answers in order, which caches like.
+        turn = np.argsort(theirs)
+        near = np.minimum(np.searchsorted(self._ranked, theirs[turn]), len(self._ranked) - 1)
+        found = np.empty(len(theirs), dtype=np.int64)
+        found[turn] = np.where(self._ranked[near] == theirs[turn], self._order[near], -1)
+        return _confirmed(self._values, wanted, found)
+
+
 def lookup(known: Any, wanted: Any) -> Integers:
     """Return the position in ``known`` of each wanted id, −1 where there is none.
 
@@ -74,17 +100,7 @@ def lookup(known: Any, wanted: Any) -> Integers:
     """
     if not len(known) or not len(wanted):
         return np.full(len(wanted), -1, dtype=np.int64)
-    mine, theirs = hashes_of(known), hashes_of(wanted)
-    order = np.argsort(mine)
-    ranked = mine[order]
-    if (ranked[1:] == ranked[:-1]).any():
-        return exact_lookup(known, wanted)
-    # Sorted questions walk through the answers in order, which caches like.
-    turn = np.argsort(theirs)
-    near = np.minimum(np.searchsorted(ranked, theirs[turn]), len(ranked) - 1)
-    found = np.empty(len(theirs), dtype=np.int64)
-    found[turn] = np.where(ranked[near] == theirs[turn], order[near], -1)
-    return _confirmed(known, wanted, found)
+    return IdIndex(known).find(wanted)
 
 
 def exact_lookup(known: Any, wanted: Any) -> Integers:
@@ -94,9 +110,8 @@ def exact_lookup(known: Any, wanted: Any) -> Integers:
     return np.asarray(found.to_numpy(), dtype=np.int64)
 
 
-def _confirmed(known: Any, wanted: Any, found: Integers) -> Integers:
+def _confirmed(values: Any, wanted: Any, found: Integers) -> Integers:
     """Turn matches whose bytes differ into −1."""
-    values = single(known)
     start = 0
     for chunk in wanted.chunks:
         positions = found[start : start + len(chunk)]

@@ -23,6 +23,9 @@ data.preview           O
 model.read         V M O P U A
 model.write          M
 model.publish        M   P
+agreement.read     V M O P U A
+agreement.ask        M
+agreement.end        M O P   A
 party.read         V M O P U A
 party.write                  A
 component.read     V M O P U A

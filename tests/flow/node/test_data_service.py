@@ -19,7 +19,7 @@ from atoll.flow.access import Access, Actor, local_actor
 from atoll.flow.node.data.inspection import InspectLimits
 from atoll.flow.node.data.service import DataService, DataSettings
 from atoll.flow.policy.grants import GrantTerms
-from atoll.flow.store import Database, JobRow, Jobs
+from atoll.flow.store import AgreementRow, Agreements, Database, JobRow, Jobs
 from atoll.jobs.errors import ConflictError, DeniedError, EnvironmentFault, NotFoundError
 from atoll.table import read
 from atoll.table.labels import LabelFacts
@@ -322,6 +322,42 @@ def test_what_is_used_is_not_deleted(
     assert (folder / "bank.csv").is_file()
     with pytest.raises(AtollError, match="ATL-JOB-010"):
         service.source("bank", id_column="id", label=None)
+
+
+def test_the_table_of_an_agreement_is_replaced_and_not_deleted(
+    service: DataService, database: Database, folder: Path
+) -> None:
+    upload(service, "visits", ROWS.encode())
+    job = {"steps": {"scores": {"component": "scoring", "parameters": {"tables": {"s": "visits"}}}}}
+    row = JobRow(
+        id="20261122000000-00000000",
+        name="job",
+        initiator="bank",
+        state="success",
+        created=1.0,
+        updated=1.0,
+        job=job,
+    )
+    Jobs(database).create(row)
+    held = AgreementRow(
+        id=f"{row.id}.scores",
+        job=row.id,
+        step="scores",
+        plan_digest="p",
+        party="bank",
+        until="2999-12-31",
+        day="2026-11-22",
+        created=1.0,
+        terms={},
+    )
+    agreements = Agreements(database)
+    database.write(lambda c: agreements.add(held, {}, connection=c))
+    upload(service, "visits", ROWS.encode())
+    with pytest.raises(ConflictError, match="ATL-DAT-107") as caught:
+        service.delete("visits", BY, force=False)
+    assert held.id in (caught.value.hint or "")
+    database.write(lambda c: agreements.change(held.id, {"ended": 2.0}, connection=c))
+    service.delete("visits", BY, force=False)
 
 
 def test_a_new_start_sweeps_what_a_killed_one_left(

@@ -21,7 +21,7 @@ def test_a_plan_asks_for_columns_components_and_counts() -> None:
     asked = demands(plan_of(), HOST)["baskets"]
     assert asked.columns == COLUMNS
     assert asked.components == {"psi", "boosting", "prediction"}
-    assert asked.counts == Counts(runs=1, psi_runs=1, tree_nodes=4 * 7)
+    assert asked.counts == Counts(runs=1, psi_runs=1, tree_nodes=4 * 7, rows=100)
     assert asked.steps["train"] == Counts(tree_nodes=4 * 7)
     assert asked.uncounted == frozenset()
     assert ("match", "intersection", 20) in asked.minimums

@@ -62,7 +62,7 @@ def test_an_old_form_is_refused_or_migrated(fresh_url: str) -> None:
 
 def test_a_newer_form_is_refused(fresh_url: str) -> None:
     with Database.open(fresh_url) as database:
-        version = f"UPDATE {migrate.VERSION_TABLE} SET version_num = '9999'"
+        version = f"UPDATE {migrate.VERSION_TABLE} SET version_num = 'later'"
         database.write(lambda c: c.exec_driver_sql(version))
     for opening in (Database.open, Database.open_reading):
         with pytest.raises(ConflictError, match="ATL-STO-008"):
@@ -76,11 +76,12 @@ def test_there_is_no_way_back(fresh_url: str) -> None:
         assert database.read(migrate.current) == migrate.HEAD
 
 
+HEAD = migrate.HEAD
 SECOND = """
 from alembic import op
 import sqlalchemy as sa
-revision = "0002"
-down_revision = "0001"
+revision = "9999"
+down_revision = "{head}"
 def upgrade():
     op.create_table("first_half", sa.Column("id", sa.Integer, primary_key=True))
     op.add_column("jobs", sa.Column("more", sa.Integer))
@@ -96,7 +97,7 @@ def second(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], N
     def add(then: str) -> None:
         folder = tmp_path / "versions"
         folder.mkdir(exist_ok=True)
-        (folder / "second.py").write_text(SECOND.format(then=then))
+        (folder / "second.py").write_text(SECOND.format(then=then, head=HEAD))
 
         def configured(connection: Connection | None = None) -> object:
             config = first(connection)
@@ -117,12 +118,12 @@ def test_an_interrupted_migration_changes_nothing(
         Meta(database).set("a", "1")
     second("raise KeyboardInterrupt")
     with monkeypatch.context() as patch, opened(fresh_url) as writing:
-        patch.setattr(migrate, "HEAD", "0002")
+        patch.setattr(migrate, "HEAD", "9999")
         with pytest.raises(KeyboardInterrupt):
-            migrate.upgrade(writing, "here", to="0002")
+            migrate.upgrade(writing, "here", to="9999")
         with writing.begin() as connection:
             assert not inspect(connection).has_table("first_half")
-            assert migrate.current(connection) == "0001"
+            assert migrate.current(connection) == HEAD
     with Database.open(fresh_url) as database:
         assert Meta(database).get("a") == "1"
         assert database.read(compared) == []
@@ -135,12 +136,25 @@ def test_a_second_revision_runs(
     with Database.open(fresh_url) as database:
         Meta(database).set("a", "1")
     second("pass")
-    monkeypatch.setattr(migrate, "HEAD", "0002")
+    monkeypatch.setattr(migrate, "HEAD", "9999")
     with opened(fresh_url) as writing:
-        assert migrate.upgrade(writing, "here", to="0002") == "0001"
+        assert migrate.upgrade(writing, "here", to="9999") == HEAD
         with writing.begin() as connection:
             assert inspect(connection).has_table("first_half")
             assert not migrate.needed(connection)
+
+
+def test_a_database_of_the_first_form_keeps_what_it_holds(fresh_url: str) -> None:
+    with opened(fresh_url) as writing:
+        assert migrate.upgrade(writing, "here", to="0001") is None
+        with writing.begin() as connection:
+            assert not inspect(connection).has_table("agreements")
+            connection.execute(schema.meta.insert().values(name="a", value="1"))
+    with pytest.raises(ConflictError, match="ATL-STO-009"):
+        Database.open(fresh_url, migrations=False)
+    with Database.open(fresh_url) as database:
+        assert Meta(database).get("a") == "1"
+        assert database.read(compared) == []
 
 
 def test_a_half_created_schema_is_completed(fresh_url: str) -> None:

@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 
 from atoll.flow.store import (
+    AgreementRow,
+    Agreements,
     ArtifactFiles,
     Artifacts,
     Database,
@@ -97,6 +99,41 @@ def test_what_is_published_or_a_model_stays(database: Database, files: ArtifactF
     assert left(database) == [7]
     # The model's file has outlived its job.
     assert set(files.digests()) == {digests[2], digests[7]}
+
+
+def test_the_job_of_an_agreement_stays_whole_while_it_holds(
+    database: Database, files: ArtifactFiles
+) -> None:
+    digests = fill(database, files)
+    agreements = Agreements(database)
+    rows = [
+        AgreementRow(
+            id=f"{job(number).id}.scores",
+            job=job(number).id,
+            step="scores",
+            plan_digest="p",
+            party="alpha",
+            until=until,
+            day="1970-01-11",
+            created=1.0,
+            ended=ended,
+            terms={},
+        )
+        # NOW is the end of 10 April 1970.
+        for number, until, ended in (
+            (1, "1970-04-11", None),
+            (2, "1970-04-10", None),
+            (3, "2030-01-01", 9.0),
+        )
+    ]
+    database.write(lambda c: [agreements.add(row, {}, connection=c) for row in rows])
+    report = prune(database, files, Retention(artifact_days=10), NOW)
+    assert report.artifacts == 5
+    assert set(files.digests()) == {digests[1], digests[7]}
+    prune(database, files, Retention(job_days=1, keep_published=False), NOW)
+    assert left(database) == [1, 7]
+    assert agreements.find(rows[0].id) == rows[0]
+    assert agreements.find(rows[1].id) is None
 
 
 def test_outputs_may_go_before_their_jobs(database: Database, files: ArtifactFiles) -> None:

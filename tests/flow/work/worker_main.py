@@ -15,7 +15,17 @@ from typing import Any
 import numpy as np
 from pydantic import BaseModel, ConfigDict
 
-from atoll.components.api import Component, Facts, Result, Task, Terms
+from atoll.components.api import (
+    Component,
+    Facts,
+    Requests,
+    Result,
+    Standing,
+    StandingTerms,
+    Task,
+    Terms,
+)
+from atoll.core.errors import AtollError, UserError
 from atoll.core.random import SecretRandom
 
 
@@ -80,8 +90,30 @@ def _run(task: Task, parameters: Parameters) -> Result:
     return Result({"thing": inside()})
 
 
+def _serve(task: Task, parameters: Parameters, requests: Requests) -> None:
+    """Answer each request with what it asked, for as many units as it says."""
+    if parameters.act == "hang":
+        Path(parameters.path).read_bytes()
+    while True:
+        request = requests.next(60.0)
+        if request is None and requests.closing:
+            return
+        if request is None:
+            continue
+        if request.body.get("die"):
+            os.kill(os.getpid(), signal.SIGKILL)
+        try:
+            requests.spend(int(request.body.get("units", 0)))
+        except AtollError as error:
+            request.fail(error)
+            continue
+        if request.body.get("bad"):
+            request.fail(UserError("ATL-AGR-006", "no such column", place="columns.x"))
+        request.answer({"echo": request.body["text"]})
+
+
 def _describe(facts: Facts, parameters: Parameters) -> Terms:
-    return Terms()
+    return Terms(standing=StandingTerms(asks="guest", per_day=10, most=10, until="2999-12-31"))
 
 
 ACT = Component(
@@ -92,6 +124,7 @@ ACT = Component(
     _describe,
     sources=("atoll.components",),
     outputs={"thing": "act.thing"},
+    standing=Standing(_serve),
 )
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -14,6 +15,7 @@ from atoll.jobs.errors import DeniedError
 
 if TYPE_CHECKING:
     from atoll.flow.api import views
+    from atoll.jobs.definition import Job as Definition
     from atoll.sdk.jobs import Job
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -40,3 +42,14 @@ def finish(session: Session, job: Job, wait: bool) -> int:
         job.wait(session.timeout)
     session.show(job.view, lambda: lines.job(job.view))
     return exit_code(job.view) if wait else 0
+
+
+def save_job(session: Session, made: Definition, file: Path) -> int:
+    """Write a job that is not submitted to a file, in the form of its name's ending."""
+    from atoll.sdk import documents
+    from atoll.sdk.pipeline import plain_job
+
+    text = documents.dumps(plain_job(made), documents.format_of(file))
+    file.write_text(text, encoding="utf-8")
+    session.show({"file": str(file), "bytes": len(text.encode())}, str(file))
+    return 0

@@ -26,12 +26,23 @@ from atoll.flow.api.limits import Limits
 from atoll.flow.api.middleware import Envelope
 from atoll.flow.api.mounting import Mounted, mount
 from atoll.flow.api.openapi import description
-from atoll.flow.api.routes import components, data, jobs, models, node, parties, people, session
+from atoll.flow.api.routes import (
+    agreements,
+    components,
+    data,
+    jobs,
+    models,
+    node,
+    parties,
+    people,
+    session,
+)
 from atoll.flow.api.services import Services
 from atoll.flow.api.settings import PREFIX, ApiSettings
 
 OWN_ROUTES = tuple(
-    module.ROUTES for module in (session, node, components, data, jobs, models, parties, people)
+    module.ROUTES
+    for module in (session, node, components, data, jobs, models, agreements, parties, people)
 )
 
 
@@ -74,6 +85,7 @@ def create_app(
 @asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     app.state.watchers = anyio.CapacityLimiter(app.state.settings.watchers)
+    app.state.askers = anyio.CapacityLimiter(app.state.settings.askers)
     yield
 
 

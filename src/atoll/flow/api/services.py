@@ -259,6 +259,32 @@ class ModelService(Protocol):
         """Return a job that scores tables (by party) with a model."""
         ...
 
+    def agreement_job(
+        self, model: str, version: int, tables: Mapping[str, str], terms: Plain
+    ) -> Job:
+        """Return a job that proposes a standing agreement on scores of single rows."""
+        ...
+
+
+class AgreementService(Protocol):
+    """Standing agreements. Errors: ATL-AGR-…; an unknown one is a NotFoundError."""
+
+    def list(self, *, live: bool, limit: int, after: str | None) -> Listing:
+        """Return agreements, the newest first, as ``views.AgreementView``."""
+        ...
+
+    def get(self, agreement: str) -> Shown:
+        """Return an agreement: ``views.AgreementView``."""
+        ...
+
+    def end(self, agreement: str, reason: str, actor: Actor) -> Shown:
+        """End an agreement at this node: ``views.AgreementView``."""
+        ...
+
+    def ask(self, agreement: str, body: Plain, seconds: float, actor: Actor) -> Plain:
+        """Hand a request in, and wait so long for its answer."""
+        ...
+
 
 class PartyService(Protocol):
     """Partners of this node. Errors: ATL-PTY-…, ATL-NOD-…."""
@@ -364,6 +390,11 @@ class Services(Protocol):
     @property
     def models(self) -> ModelService:
         """Models."""
+        ...
+
+    @property
+    def agreements(self) -> AgreementService:
+        """Standing agreements."""
         ...
 
     @property

@@ -15,8 +15,10 @@ class ApiSettings:
     ``body_bytes`` bounds a JSON body, ``upload_bytes`` and ``archive_bytes`` the streamed ones;
     a body has ``body_seconds`` (streamed: ``upload_seconds``, and never less than
     ``stall_seconds`` between two pieces) to arrive, an answer ``request_seconds`` to begin.
-    Without ``authentication`` everyone is administrator: for loopback only. With ``proxied``
-    a proxy adds TLS, so that browsers come by HTTPS as they do to a certificate of our own.
+    ``watchers`` and ``askers`` are how many wait at once for events, and for answers under standing
+    agreements. Without ``authentication`` everyone is administrator: for loopback only. With
+    ``proxied`` a proxy adds TLS, so that browsers come by HTTPS as they do to a certificate of our
+    own.
     """
 
     host: str = "127.0.0.1"
@@ -35,6 +37,7 @@ class ApiSettings:
     drain_seconds: float = 10.0
     connections: int = 512
     watchers: int = 64
+    askers: int = 256
     authentication: bool = True
     proxied: bool = False
     documentation: bool = False

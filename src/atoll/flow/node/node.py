@@ -50,6 +50,11 @@ from atoll.flow.node.partners.service import PartyService
 from atoll.flow.node.plain_services import SettingsService, StatusService
 from atoll.flow.node.selftest import SelfTest
 from atoll.flow.node.settings import NodeSettings
+from atoll.flow.node.standing.book import Book
+from atoll.flow.node.standing.inviting import KIND as SESSION
+from atoll.flow.node.standing.seats import Seats
+from atoll.flow.node.standing.service import AgreementService
+from atoll.flow.node.standing.sessions import Sessions, SessionSettings
 from atoll.flow.planning import build
 from atoll.flow.policy.decision import PolicySettings
 from atoll.flow.policy.ledger import DatabaseLedger
@@ -91,6 +96,7 @@ class NodeServices:
     jobs: JobService
     data: DataService
     models: ModelService
+    agreements: AgreementService
     parties: PartyService
     components: Packages
     settings: SettingsService
@@ -153,6 +159,7 @@ class Node:
         self._make_tables()
         self._make_policies()
         self._make_machines()
+        self._make_standing()
         self._make_partners()
         self._make_services()
 
@@ -234,7 +241,22 @@ class Node:
             lambda job, told, keys: build(job, self.catalogue(), told, keys, party),
         )
         self.control = Control(self.database, rules, self.effects)
-        self.effects.attach(self.control, TaskRunner(self._place(), self.effects.heard))
+        self.place = self._place()
+        self.effects.attach(self.control, TaskRunner(self.place, self.effects.heard))
+
+    def _make_standing(self) -> None:
+        self.book = Book(
+            self.database,
+            self.policies,
+            self.access,
+            ended=lambda agreement: self.sessions.ended(agreement),
+        )
+        settings = SessionSettings(
+            self.settings.standing.idle_seconds, self.settings.gateway.call_seconds
+        )
+        seats = Seats(self.place, self.effects.tasks, self.rows.load)
+        self.sessions = Sessions(self.book, seats, self.gateway, settings, log=self.recorder.log)
+        self._stack.callback(self.sessions.close)
 
     def _place(self) -> Place:
         return Place(
@@ -294,6 +316,7 @@ class Node:
             "ping": lambda call: self.parties.answer_ping(),
             "enrol": self.parties.answer_enrolment,
             "declare": self._answer_declare,
+            SESSION: self.sessions.answer_call,
         }
         self.syncing = Syncing(
             self.gateway,
@@ -326,6 +349,7 @@ class Node:
             self.jobs,
             self.data,
             self.models,
+            AgreementService(self.book, self.sessions, self.access),
             self.parties,
             self.packages,
             SettingsService(self.configuration),
@@ -351,6 +375,7 @@ class Node:
         _LOG.info("job %s ended: %s %s", record.id, command.state, command.code or "")
         if command.state == "success":
             self.models.record(record.id)
+            self.book.record(record.id)
 
     def _complained(self, record: JobRecord, command: Complain) -> None:
         self.access.audit.refused(
@@ -363,6 +388,7 @@ class Node:
         """Take up what the database holds, serve, and return the API's URL."""
         self._bury()
         self._finish_ended()
+        self.book.take_up()
         self.control.start(self._jobs_at_hand())
         self._stack.callback(self.control.close)
         self.syncing.start()
@@ -452,6 +478,7 @@ class Node:
     def close(self) -> None:
         """Let tasks end, then stop in order: the API, partners, machines, workers, the database."""
         self.status.set_ready(False)
+        self.sessions.close()
         self.effects.drain(self.settings.node.drain_seconds)
         self._stack.close()
 

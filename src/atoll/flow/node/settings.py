@@ -177,6 +177,17 @@ class PolicySection(Section):
     )
 
 
+class StandingSection(Section):
+    """Sessions under standing agreements."""
+
+    idle_seconds: float = _key(
+        60.0,
+        "a session that nobody asked for so long ends, and frees its worker",
+        gt=0,
+        le=86400,
+    )
+
+
 class RetentionSection(Section):
     """What is kept, and for how long."""
 
@@ -213,6 +224,7 @@ class NodeSettings(Section):
     jobs: JobsSection = JobsSection()
     workers: WorkersSection = WorkersSection()
     policy: PolicySection = PolicySection()
+    standing: StandingSection = StandingSection()
     retention: RetentionSection = RetentionSection()
     data: DataSection = DataSection()
     log: LogSection = LogSection()

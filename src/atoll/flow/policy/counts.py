@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
-NAMES = ("runs", "psi_runs", "tree_nodes", "opened_sums", "epsilon")
+NAMES = ("runs", "psi_runs", "tree_nodes", "opened_sums", "epsilon", "rows")
 
 
 @dataclass(frozen=True)
@@ -15,7 +15,8 @@ class Counts:
     """How much of a table a partner learned, or may learn at most.
 
     ``runs`` counts jobs (a re-run is one more), ``psi_runs`` intersections, ``tree_nodes`` trees
-    times nodes, ``opened_sums`` single opened statistics, ``epsilon`` differential privacy's ε.
+    times nodes, ``opened_sums`` single opened statistics, ``epsilon`` differential privacy's ε,
+    ``rows`` rows that were scored (in jobs, and under standing agreements) or told in a sample.
     """
 
     runs: int = 0
@@ -23,6 +24,7 @@ class Counts:
     tree_nodes: int = 0
     opened_sums: int = 0
     epsilon: float = 0.0
+    rows: int = 0
 
     def __add__(self, other: Counts) -> Counts:
         """Add unit by unit."""

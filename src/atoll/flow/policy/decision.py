@@ -166,6 +166,9 @@ def _uncovered(grant: Grant, demand: Demand, roles: Roles) -> tuple[str, str] | 
     if ANY in grant.components and demand.uncounted:
         steps = ", ".join(sorted(demand.uncounted))
         return COMPONENTS, f"no cap counts these steps, so their component must be named: {steps}"
+    if ANY in grant.components and demand.standing:
+        steps = ", ".join(sorted(demand.standing))
+        return COMPONENTS, f"a standing agreement's component must be named: {steps}"
     more = [name for name in demand.columns if not matches(grant.columns, name)]
     if more:
         return COLUMNS, f"columns not granted: {', '.join(more[:10])} ({len(more)} in all)"

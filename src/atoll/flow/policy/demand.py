@@ -13,6 +13,7 @@ from atoll.core.exposure import (
     EPSILON,
     EVERYONE,
     OPENED_SUMS,
+    ROWS,
     UNCOUNTED,
     UNITS,
     Exposure,
@@ -32,9 +33,10 @@ class Demand:
 
     ``steps`` says how much each step reveals at most, by its name; ``reveals`` are (step, message)
     of what others may learn; ``uncounted`` are steps that reveal something in no known unit,
-    ``unseen`` those of them whose terms this party is not shown;
-    ``ungrouped`` those that may reveal sums and declare no minimum group. ``partners`` holds the
-    same for each partner alone; one that learns nothing of the table is not among them.
+    ``unseen`` those of them whose terms this party is not shown; ``ungrouped`` those that may
+    reveal sums and declare no minimum group; ``standing`` those that agree to requests after the
+    job. ``partners`` holds the same for each partner alone; one that learns nothing of the table is
+    not among them.
     """
 
     table: str
@@ -47,6 +49,7 @@ class Demand:
     uncounted: frozenset[str] = frozenset()
     ungrouped: frozenset[str] = frozenset()
     unseen: frozenset[str] = frozenset()
+    standing: frozenset[str] = frozenset()
     partners: Mapping[str, Demand] = field(default_factory=dict)
 
     @property
@@ -118,6 +121,7 @@ def _share(
             step for step in sums | uncounted if "group" not in plan.minimums.get(step, {})
         ),
         unseen=frozenset(step for step in steps if step in plan.hidden),
+        standing=frozenset(plan.standing.keys() & steps),
     )
 
 
@@ -139,6 +143,7 @@ def _join(one: Demand | None, other: Demand) -> Demand:
         uncounted=one.uncounted | other.uncounted,
         ungrouped=one.ungrouped | other.ungrouped,
         unseen=one.unseen | other.unseen,
+        standing=one.standing | other.standing,
         partners=partners,
     )
 
@@ -215,6 +220,9 @@ def planned(plan: Plan, step: str, ends: Ends | None = None) -> tuple[Counts, bo
     found = {unit: sum(e.amount for e in going if e.unit == unit) for unit in NAMES}
     # A parameter of this name is a promise, whatever the component declares.
     found[EPSILON] = max(found[EPSILON], _most(plan, step, EPSILON))
+    if step in plan.standing:
+        # Its requests come after the job, as many as it agrees to.
+        found[ROWS] = max(found[ROWS], plan.standing[step].most)
     return Counts.rounded(found), any(entry.unit not in UNITS for entry in going)
 
 

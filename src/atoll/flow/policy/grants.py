@@ -30,6 +30,7 @@ class GrantLimits(Frozen):
     tree_nodes: _Cap = None
     opened_sums: _Cap = None
     epsilon: Annotated[float | None, Field(ge=0, le=1e6, allow_inf_nan=False)] = None
+    rows: _Cap = None
     minimum_group: Annotated[int, Field(ge=0, le=1 << 53)] = 0
     reveals: Annotated[_Names | None, Field(max_length=256)] = None
 

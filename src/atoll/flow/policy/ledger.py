@@ -1,8 +1,9 @@
 """The ledger of a node: what was agreed to and revealed, chained in a table as in the file.
 
 It has the lines of ``flow.ledger`` (approval, start, reveal, end) and those that keep the accounts
-of ``tally`` (reserve, task, charge, settle). What is reserved is in the ledger before the party's
-approval leaves it, so two jobs at the same time cannot both have the last of a cap.
+of ``tally`` (reserve, task, charge, settle; spend and session of standing agreements). What is
+reserved is in the ledger before the party's approval leaves it, so two jobs at the same time cannot
+both have the last of a cap.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from atoll.flow.policy.tally import (
     KINDS,
     RESERVE,
     SETTLE,
+    SPEND,
     START,
     TASK,
     WHOLE,
@@ -39,6 +41,7 @@ from atoll.jobs.definition import Job
 from atoll.jobs.errors import DeniedError
 from atoll.jobs.plan import Plan
 
+SESSION = "session"
 CHAIN = ChainTable(ledger, ("kind",), "body", "ATL-POL-015")
 
 _PAGE = 1000
@@ -191,6 +194,8 @@ class DatabaseLedger:
         common = {**_common(job, plan), "step": step, "attempt": attempt}
         lines: list[Entry] = [("reveal", {**common, **line}) for line in told or ()]
         lines.append((TASK, {**common, "known": told is not None}))
+        if told is None and step in plan.standing:
+            told = []  # What it exposes, it does not in its job.
         for demand in demands(plan, self.party).values():
             for partner in sorted(plan.job.parties.keys() - {self.party}):
                 share = _share(demand, partner, step, told)
@@ -201,6 +206,43 @@ class DatabaseLedger:
                     # From before units were declared: as much as was reserved then.
                     counts = counts.most(tally.reserved(job, share, partner, step))
                 lines.append((CHARGE, {**common, **_whose(share, partner, step, counts)}))
+        self.write(connection, lines)
+
+    def spend(
+        self,
+        connection: Connection,
+        job: str,
+        plan: Plan,
+        step: str,
+        session: int,
+        shares: Iterable[tuple[Demand, str]],
+        counts: Counts,
+    ) -> None:
+        """Write inside a write what a standing agreement's session may now use of each table.
+
+        ``shares`` are those of ``pairs`` that the step covers; caps are checked before.
+        """
+        common = {**_common(job, plan), "attempt": session}
+        whose = [_whose(share, partner, step, counts) for share, partner in shares]
+        self.write(connection, [(SPEND, {**common, **one}) for one in whose])
+
+    def session(
+        self,
+        connection: Connection,
+        job: str,
+        plan: Plan,
+        step: str,
+        session: int,
+        units: int,
+        reveals: Iterable[Mapping[str, Any]] | None,
+    ) -> None:
+        """Write inside a write what a session that is over spent, and what it really sent.
+
+        ``reveals`` are its disclosures, None where nobody knows them; what was spent is charged.
+        """
+        common = {**_common(job, plan), "step": step, "attempt": session}
+        lines: list[Entry] = [("reveal", {**common, **line}) for line in reveals or ()]
+        lines.append((SESSION, {**common, "units": units, "known": reveals is not None}))
         self.write(connection, lines)
 
     def declared(self, run: str, job: Job, sizes: Mapping[str, int]) -> None:

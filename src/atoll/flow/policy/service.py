@@ -11,7 +11,7 @@ each attempt of a step covers retries and re-runs; ``DatabaseLedger.charge`` aft
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import cast
 
@@ -33,6 +33,7 @@ from atoll.jobs.plan import Plan
 
 POLICY = "policy"
 RUNS = "ATL-POL-014"
+Shares = tuple[tuple[Demand, str], ...]
 
 
 class Policies:
@@ -171,7 +172,8 @@ class Policies:
                 raise DeniedError(RUNS, "the approved number of runs is used up", place=job)
             if steps:
                 held, runs = history.grants, history.allowed
-                self._check_caps(connection, tally, plan, steps, held)
+                asked = [(d, partner, _more(d, steps)) for d, partner in self.ledger.pairs(plan)]
+                self._check_caps(connection, tally, asked, held)
                 self.ledger.reserve(connection, job, plan, runs=runs, grants=held, steps=steps)
             self.ledger.start(connection, job, plan, step)
 
@@ -180,6 +182,35 @@ class Policies:
         except DeniedError as error:
             self._access.audit.refused("system", "step.begin", job, code=error.code, step=step)
             raise
+
+    def shares(self, plan: Plan, step: str) -> Shares:
+        """Return what a step asks of each table for each partner; it does not change."""
+        return tuple(pair for pair in self.ledger.pairs(plan) if step in pair[0].covered())
+
+    def spend(
+        self,
+        connection: Connection,
+        job: str,
+        plan: Plan,
+        step: str,
+        session: int,
+        rows: int,
+        shares: Shares,
+    ) -> None:
+        """Take rows from the caps for requests under a standing agreement, inside a write.
+
+        ``shares`` are those of the plan and step. Errors: ATL-PLN-006 another plan, ATL-POL-005 a
+        cap, ATL-POL-001 its grant is gone.
+        """
+        if not shares:
+            return  # Nothing of ours is told to anybody.
+        tally, counts = self.ledger.accounts(connection), Counts(rows=rows)
+        history = tally.jobs.get(job)
+        if history is None or plan.digest() not in history.plans:
+            raise DeniedError("ATL-PLN-006", "this plan was not approved here", place=job)
+        asked = [(share, partner, counts) for share, partner in shares]
+        self._check_caps(connection, tally, asked, history.grants)
+        self.ledger.spend(connection, job, plan, step, session, shares, counts)
 
     def granted(self, partner: str, tables: Iterable[str]) -> frozenset[str]:
         """Return those of these tables on which a live grant names a partner."""
@@ -220,19 +251,18 @@ class Policies:
         self,
         connection: Connection,
         tally: Tally,
-        plan: Plan,
-        steps: Iterable[str],
+        asked: Sequence[tuple[Demand, str, Counts]],
         held: frozenset[str],
     ) -> None:
-        """Check that the grants that a job runs under still hold and have room."""
+        """Check that the grants that a job runs under still hold and have room for more."""
         if not held:
             return  # A person approved it without a grant, or it is our own.
-        chosen = set(steps)
-        grants = [g for g in self._grants_for(connection, plan) if g.id in held]
-        for demand, partner in self.ledger.pairs(plan):
+        tables = {demand.table for demand, _, _ in asked}
+        live = repository.on_tables(connection, tables, self._wall())
+        grants = [grant for grant in live if grant.id in held]
+        for demand, partner, more in asked:
             fitting = [g for g in grants if g.data == demand.table and matches(g.partners, partner)]
             used = tally.used(demand.table, demand.digest, partner)
-            more = _more(demand, chosen)
             if not fitting:
                 raise DeniedError("ATL-POL-001", "the grant that it ran under is gone")
             if all(passed(grant.limits, used, more) for grant in fitting):

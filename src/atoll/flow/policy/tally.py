@@ -2,7 +2,8 @@
 
 A job opens an account with ``reserve`` lines, is charged by ``charge`` lines when a step's attempt
 has ended (``task``), and closes it with ``settle``. While it is open each step counts as the larger
-of what is reserved and what was charged; closed, what was charged counts.
+of what is reserved and what was charged; closed, what was charged counts. What is asked under a
+standing agreement (``spend``) counts from then on, whatever becomes of a job's account.
 """
 
 from __future__ import annotations
@@ -16,7 +17,8 @@ from atoll.flow.policy.demand import Demand
 
 APPROVAL, RESERVE, START = "approval", "reserve", "start"
 TASK, CHARGE, SETTLE = "task", "charge", "settle"
-KINDS = (APPROVAL, RESERVE, START, TASK, CHARGE, SETTLE)
+SPEND = "spend"
+KINDS = (APPROVAL, RESERVE, START, TASK, CHARGE, SETTLE, SPEND)
 WHOLE = ""  # the "step" under which a run itself is reserved
 
 
@@ -120,6 +122,8 @@ class Tally:
             self._charge(body)
         elif kind == SETTLE:
             self._settle(str(body["run"]))
+        elif kind == SPEND:
+            self._close(_key(body), Counts.of(body["counts"]))
 
     def used(self, table: str, digest: str | None, partner: str) -> Counts:
         """Return what a partner used of a table, by its name or its content."""
@@ -160,7 +164,7 @@ class Tally:
         account = self.open.get(job)
         if account is None:
             # Told after the job was settled: it was revealed all the same.
-            self._closed[key] = self._closed.get(key, Counts()) + counts
+            self._close(key, counts)
             return
         entry = account.step(key, step)
         entry.attempts.add(attempt)
@@ -171,9 +175,12 @@ class Tally:
         finals = {key: account.final_counts(key) for key in account.steps}
         for key, final in finals.items():
             if final:
-                self._closed[key] = self._closed.get(key, Counts()) + final
+                self._close(key, final)
         if any(final.runs for final in finals.values()):
             self.jobs[job].used += 1
+
+    def _close(self, key: Key, counts: Counts) -> None:
+        self._closed[key] = self._closed.get(key, Counts()) + counts
 
 
 def _key(body: Mapping[str, Any]) -> Key:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from atoll.flow.store.agreements import AgreementRow, Agreements, SessionRow
 from atoll.flow.store.artifacts import ArtifactRow, Artifacts, Reuse
 from atoll.flow.store.backup import BackupReport, backup
 from atoll.flow.store.components import ComponentRow, Components
@@ -23,6 +24,8 @@ from atoll.flow.store.tracking import MetricRow, Metrics, PeerTraffic, Traffic, 
 from atoll.flow.store.writer import after_commit
 
 __all__ = [
+    "AgreementRow",
+    "Agreements",
     "ArtifactFiles",
     "ArtifactRow",
     "Artifacts",
@@ -56,6 +59,7 @@ __all__ = [
     "Retention",
     "Reuse",
     "ServiceRow",
+    "SessionRow",
     "Statistics",
     "Stored",
     "TaskRow",

@@ -11,7 +11,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Select, and_, exists, or_, select
 
-from atoll.flow.store import schema
+from atoll.flow.store import agreements, schema
 from atoll.flow.store.artifacts import Artifacts
 from atoll.flow.store.database import Database
 from atoll.flow.store.files import ArtifactFiles, Pruned
@@ -33,6 +33,7 @@ class Retention:
     the newest; ``artifact_days``: how long the outputs of an ended job are kept; ``log_days``: how
     long the log of a step's attempt is kept after its last line;
     ``keep_published``: jobs with a published artifact, or of which a model comes, stay;
+    a job of which a standing agreement holds stays whole, whatever the rest says;
     ``grace_seconds``: files younger than this are kept, since their row may not be written yet.
     """
 
@@ -69,7 +70,7 @@ def prune(
     """
     removed: list[str] = []
     for condition in _old_jobs(database, policy, now):
-        removed += _remove_jobs(database, condition, policy)
+        removed += _remove_jobs(database, condition, policy, now)
     for job in removed:
         _remove_folder(job_folders, job)
     logs = _remove_logs(job_folders, policy, now)
@@ -102,8 +103,18 @@ def _newest(count: int) -> Select[Any]:
     return query.order_by(_J.c.created.desc(), _J.c.id.desc()).offset(count).limit(1)
 
 
-def _removable(policy: Retention) -> ColumnElement[bool]:
-    ended = _J.c.state.in_(ENDED)
+def _loose(now: float) -> ColumnElement[bool]:
+    """Select jobs that have ended and of which no standing agreement holds.
+
+    Each session of one needs the plan that was signed, and the coins that were tossed.
+    """
+    holds = agreements.live(agreements.day_of(now))
+    agreed = exists().where(schema.agreements.c.job == _J.c.id, holds)
+    return and_(_J.c.state.in_(ENDED), ~agreed)
+
+
+def _removable(policy: Retention, now: float) -> ColumnElement[bool]:
+    ended = _loose(now)
     if not policy.keep_published:
         return ended
     published = exists().where(_A.c.job == _J.c.id, _A.c.published.is_(True))
@@ -112,9 +123,9 @@ def _removable(policy: Retention) -> ColumnElement[bool]:
 
 
 def _remove_jobs(
-    database: Database, condition: ColumnElement[bool], policy: Retention
+    database: Database, condition: ColumnElement[bool], policy: Retention, now: float
 ) -> list[str]:
-    query = select(_J.c.id).where(condition, _removable(policy)).limit(_BATCH)
+    query = select(_J.c.id).where(condition, _removable(policy, now)).limit(_BATCH)
 
     def some(connection: Connection) -> list[str]:
         ids = list(connection.execute(query).scalars())
@@ -132,7 +143,7 @@ def _remove_artifacts(database: Database, policy: Retention, now: float) -> int:
     if policy.artifact_days is None:
         return 0
     long_ago = _J.c.ended < now - policy.artifact_days * DAY
-    query = select(_J.c.id).where(long_ago, _J.c.state.in_(ENDED))
+    query = select(_J.c.id).where(long_ago, _loose(now))
     loose = exists().where(_A.c.job == _J.c.id, _A.c.published.is_(False))
     query = query.where(loose).limit(_BATCH)
 

@@ -379,7 +379,47 @@ reuse = _table(
     Index(None, "job"),
 )
 
+# What was agreed to once and is asked for many times; ``day`` is the UTC date of ``used_that_day``.
+agreements = _table(
+    "agreements",
+    _word("id", primary_key=True),
+    _job(nullable=False),
+    _word("step"),
+    _word("plan_digest", DIGEST),
+    _word("party"),
+    _word("until", WORD),
+    _word("day", WORD),
+    _count("used_that_day"),
+    _count("used"),
+    Column("session", Integer, nullable=False, default=0),
+    _time("created", nullable=False),
+    _time("ended"),
+    _word("ended_by", 256, nullable=True),
+    _text("reason"),
+    _text("terms", nullable=False),
+    _text("plan", nullable=False),
+    Index(None, "created", "id"),
+    Index(None, "job"),
+)
+
+agreement_sessions = _table(
+    "agreement_sessions",
+    Column(
+        "agreement",
+        String(NAME),
+        ForeignKey("agreements.id", ondelete="CASCADE"),
+        primary_key=True,
+    ),
+    Column("number", Integer, primary_key=True, autoincrement=False),
+    _count("units"),
+    _time("opened", nullable=False),
+    _time("closed"),
+    Index(None, "closed"),
+)
+
 __all__ = [
+    "agreement_sessions",
+    "agreements",
     "approvals",
     "artifacts",
     "audit",

@@ -16,7 +16,7 @@ from pydantic import BaseModel
 from atoll.channel.api import Channel, Counters, Transport
 from atoll.channel.party import Cancel, Party
 from atoll.components.alignment import check_inputs, takes
-from atoll.components.api import Catalogue, Component, Result, Task
+from atoll.components.api import Catalogue, Component, Requests, Result, Task
 from atoll.components.kinds import declared
 from atoll.core.clock import Clock, SystemClock
 from atoll.core.errors import AtollError, CancelledError, InternalError
@@ -46,6 +46,7 @@ from atoll.flow.work.greeting import Meeting, greet, part
 from atoll.flow.work.inputs import ApprovedTables, Memory, gather
 from atoll.flow.work.measure import Use
 from atoll.flow.work.messages import NONCE_BYTES, Held, Hello
+from atoll.flow.work.requests import NoRequests
 from atoll.flow.work.specification import TaskSpec
 from atoll.jobs.participation import Edges
 from atoll.models.kinds import concrete
@@ -74,6 +75,7 @@ class Surroundings:
     clock: Clock = field(default_factory=SystemClock)
     cancel: Cancel = field(default_factory=Cancel)
     memory: Memory = field(default_factory=Memory)
+    requests: Requests = field(default_factory=NoRequests)
 
 
 class Execution:
@@ -327,9 +329,17 @@ class Execution:
         }
         task = Task(spec.step, party, taken, ApprovedTables(spec.tables), self._kinds)
         check_inputs(component, task)
+        if spec.standing:
+            return self._serve(component, task, parameters)
         result = component.run(task, parameters)
         check_outputs(component, result)
         return result
+
+    def _serve(self, component: Component, task: Task, parameters: BaseModel) -> Result:
+        if component.standing is None:
+            raise _not_mine("standing")
+        component.standing.serve(task, parameters, self._around.requests)
+        return Result()
 
     def _parameters(self, component: Component) -> BaseModel:
         try:

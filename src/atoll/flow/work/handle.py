@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 from atoll.flow.work.process import Process
 from atoll.flow.work.specification import TaskSpec
-from atoll.flow.work.told import OnEvent
+from atoll.flow.work.told import OnEvent, compact
 
 
 class Keeper(Protocol):
@@ -15,6 +15,10 @@ class Keeper(Protocol):
 
     def submit(self, worker: Worker, spec: TaskSpec, on_event: OnEvent) -> None:
         """Start a task."""
+        ...
+
+    def tell(self, worker: Worker, spec: TaskSpec, line: bytes) -> bool:
+        """Tell its task something."""
         ...
 
     def cancel(self, worker: Worker) -> None:
@@ -89,6 +93,13 @@ class Worker:
         worker, or one that is busy; ATL-WRK-003 too large a specification.
         """
         self._pool.submit(self, spec, on_event)
+
+    def tell(self, spec: TaskSpec, do: str, **fields: Any) -> bool:
+        """Tell a session something: a request, what became of a count, that it shall close.
+
+        False if that task does not run here any more: its end was told, or is about to be.
+        """
+        return self._pool.tell(self, spec, compact({"do": do, **fields}) + b"\n")
 
     def cancel(self) -> None:
         """Ask the task to stop; kill the process if it has not within the grace."""

@@ -170,6 +170,14 @@ class Pool:
             worker.busy, worker.spec, worker.on_event = True, spec, on_event
             self._say(worker, line)
 
+    def tell(self, worker: Worker, spec: TaskSpec, line: bytes) -> bool:
+        """See ``Worker.tell``."""
+        with self._lock:
+            known = worker.spec is spec and not (worker.gone or worker.ending or worker.cancelled)
+            if known:
+                self._say(worker, line)
+            return known
+
     def cancel(self, worker: Worker) -> None:
         """See ``Worker.cancel``."""
         with self._lock:
@@ -178,6 +186,7 @@ class Pool:
             worker.cancelled = True
             worker.deadline = self._now() + self.settings.grace_seconds
             self._say(worker, b'{"do":"cancel"}\n')
+            self._wake()
 
     def kill(self, worker: Worker) -> None:
         """See ``Worker.kill``."""
@@ -231,6 +240,8 @@ class Pool:
         else:
             # At once, for the pool's thread may be busy with the start of another.
             worker.process.write(line)
+            if worker.process.stdin is None:
+                return
         self._wake()
 
     def _wake(self) -> None:

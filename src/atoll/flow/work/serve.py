@@ -27,6 +27,7 @@ from atoll.flow.own_process import no_core_dumps, perhaps_faulty
 from atoll.flow.work.execute import Execution, Surroundings
 from atoll.flow.work.inputs import Memory
 from atoll.flow.work.no_pandas import keep_pandas_out
+from atoll.flow.work.requests import LINES, Inbox
 from atoll.flow.work.solitude import Solitude
 from atoll.flow.work.specification import TASK_LINE_BYTES, TaskSpec, read_task
 from atoll.models.catalogue import KINDS, UNSTATED
@@ -101,9 +102,10 @@ class _Logs(logging.Handler):
 class Running:
     """A task on its thread."""
 
-    def __init__(self, spec: TaskSpec) -> None:
+    def __init__(self, spec: TaskSpec, voice: Voice) -> None:
         self.spec = spec
         self.cancel = Cancel()
+        self.inbox = Inbox(lambda event, fields: voice.tell(event, self.name, fields))
         self.transport: Transport | None = None
         self.execution: Execution | None = None
         self.asked = False
@@ -120,6 +122,7 @@ class Running:
         """Ask it to stop and wake it from waiting for a peer."""
         self.asked = True
         self.cancel.request()
+        self.inbox.cancel()
         wake = getattr(self.transport, "cancel", None)
         if wake is not None:
             wake()
@@ -214,6 +217,8 @@ class Server:
                 self._give_up_at = time.monotonic() + _TELL_SECONDS
         elif do == "task":
             self._start(value)
+        elif do in LINES and self._running is not None and not self._running.over.is_set():
+            self._running.inbox.take(do, value)
 
     def _start(self, value: Any) -> None:
         if self._running is not None and not self._running.over.is_set():
@@ -226,7 +231,7 @@ class Server:
             self._voice.tell("failed", None, {"error": error.to_dict()})
             return
         self._give_up_at = None
-        self._running = running = Running(spec)
+        self._running = running = Running(spec, self._voice)
         threading.Thread(target=self._live, args=(running,), name="task", daemon=True).start()
 
     def _live(self, running: Running) -> None:
@@ -279,6 +284,7 @@ class Server:
                 limits=spec.limits.limits(),
                 cancel=running.cancel,
                 memory=self._memory,
+                requests=running.inbox,
             ),
         )
         return running.execution.run()

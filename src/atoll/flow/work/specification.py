@@ -84,6 +84,7 @@ class TaskSpec(Frozen):
     coin toss and nothing else); ``gateway`` is None where this party talks to no other.
     ``approved`` names the installed components of others that this node approved, by digest.
     ``checkpoints`` is the folder of this step's checkpoints in this run (None: none are kept).
+    With ``standing`` the task is a session: it serves requests under the agreement of the step.
     """
 
     job_id: JobId
@@ -106,6 +107,7 @@ class TaskSpec(Frozen):
     seats: tuple[str, ...] = ()
     edges: tuple[str, ...] | None = None
     quorum: dict[Role, int] = Field(default_factory=dict)
+    standing: bool = False
 
     @property
     def roles(self) -> dict[str, Role]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from atoll.flow.api import views
@@ -74,3 +74,30 @@ def predict_job(model: str, version: int, tables: Mapping[str, str]) -> Call[vie
     """Ask for a job that scores tables (by party) with a model; submit it then."""
     body = {"tables": dict(tables)}
     return post(views.JobAnswer, "models", model, version, "predict-job", body=body)
+
+
+def agreement_job(
+    model: str,
+    version: int,
+    tables: Mapping[str, str],
+    *,
+    per_day: int,
+    most: int,
+    until: str,
+    columns: Mapping[str, Sequence[str]] | None = None,
+    id: str = "id",
+) -> Call[views.JobAnswer]:
+    """Ask for a job that proposes a standing agreement on scores of single rows; submit it then.
+
+    ``tables`` are by party (the guest's may be missing), ``per_day`` and ``most`` bound the rows a
+    day and in all, ``until`` is the last day (YYYY-MM-DD, UTC).
+    """
+    body = {
+        "tables": dict(tables),
+        "per_day": per_day,
+        "most": most,
+        "until": until,
+        "columns": {party: list(names) for party, names in (columns or {}).items()},
+        "id": id,
+    }
+    return post(views.JobAnswer, "models", model, version, "agreement-job", body=body)

@@ -100,6 +100,18 @@ def predict_job(
     return views.JobAnswer(job=job.canonical())
 
 
+@ROUTES.post("/models/{id}/{version}/agreement-job", may="model.read")
+def agreement_job(
+    services: At,
+    id: ModelId,
+    version: ModelVersion,
+    asked: views.AgreementJobRequest,
+) -> views.JobAnswer:
+    """Return a job that proposes a standing agreement on scores; it is not submitted."""
+    made = services.models.agreement_job(id, version, asked.tables, asked.terms())
+    return views.JobAnswer(job=made.canonical())
+
+
 @ROUTES.post("/models/{id}/{version}/migrate", may="admin", status_code=201)
 def migrate(
     services: At,

@@ -2,6 +2,14 @@
 
 from __future__ import annotations
 
+from atoll.flow.api.views.agreements import (
+    AGREEMENT_ID,
+    AgreementJobRequest,
+    AgreementPage,
+    AgreementView,
+    EndRequest,
+    StandingRequest,
+)
 from atoll.flow.api.views.base import (
     ANY_STEP,
     ARTIFACT_NAME,
@@ -122,6 +130,7 @@ from atoll.flow.api.views.people import (
 )
 
 __all__ = [
+    "AGREEMENT_ID",
     "ANY_STEP",
     "ARTIFACT_NAME",
     "DATA_NAME",
@@ -132,6 +141,9 @@ __all__ = [
     "STEP_NAME",
     "USER_NAME",
     "AcceptRequest",
+    "AgreementJobRequest",
+    "AgreementPage",
+    "AgreementView",
     "Artifact",
     "ArtifactList",
     "Asked",
@@ -149,6 +161,7 @@ __all__ = [
     "DataView",
     "Digest",
     "DigestRequest",
+    "EndRequest",
     "ErrorAnswer",
     "ErrorBody",
     "Event",
@@ -211,6 +224,7 @@ __all__ = [
     "Settings",
     "Stage",
     "StageRequest",
+    "StandingRequest",
     "StepName",
     "StepView",
     "SubmitRequest",

@@ -24,7 +24,7 @@ from atoll.flow.node.data.staging import FOLDER, receive, sweep
 from atoll.flow.node.data.tables import RegisteredTables, TableSource
 from atoll.flow.policy.grants import Grant, GrantTerms
 from atoll.flow.policy.repository import Grants, on_tables
-from atoll.flow.store import Database, DataRow, DataSets, Meta
+from atoll.flow.store import Agreements, Database, DataRow, DataSets, Meta
 from atoll.flow.store.schema import jobs
 from atoll.jobs.errors import ConflictError, NotFoundError
 from atoll.jobs.validation import near
@@ -361,7 +361,7 @@ class DataService:
     def delete(self, name: str, actor: Actor, *, force: bool) -> None:
         """Forget a table; an uploaded file goes too. ``force`` also ends its grants.
 
-        Errors: ATL-STO-020, ATL-DAT-107 a live job or grant uses it.
+        Errors: ATL-STO-020, ATL-DAT-107 a live job, grant or agreement uses it.
         """
         row = self._rows.get(name)
         if force:
@@ -406,6 +406,10 @@ class DataService:
         live = on_tables(connection, [name], self._wall())
         if live:
             raise _in_use(f"{len(live)} grants hold", "revoke them first, or force it")
+        for id, job in Agreements(self._database).jobs(self._wall(), connection=connection):
+            if _mentions(job, name):
+                why = "a standing agreement looks rows up in it"
+                raise _in_use(why, f"end {id} first, or force it")
 
     def _refuse_jobs(self, name: str, connection: Connection | None) -> None:
         query = select(jobs.c.id, jobs.c.job).where(jobs.c.state.in_(LIVE))

@@ -101,7 +101,7 @@ class TaskRunner:
         # A path for a socket has room for about a hundred bytes.
         name = hashlib.sha256(label.encode()).hexdigest()[:24]
         socket = place.folder.sockets / f"w{name}"
-        spec = self._specification(record, step, attempt, token, label, socket)
+        spec = self.specification(record, step, attempt, token, label, socket)
         worker = place.pool.lease(record.id)
         if spec.gateway is not None:
             place.gateway.register(label, token, socket, sorted(spec.gateway.dialable))
@@ -178,7 +178,7 @@ class TaskRunner:
                 found.socket.unlink(missing_ok=True)
         self._tell(event)
 
-    def _specification(
+    def specification(
         self,
         record: JobRecord,
         step: str,
@@ -187,6 +187,7 @@ class TaskRunner:
         label: str,
         socket: Path,
     ) -> TaskSpec:
+        """Return what a worker is told of a step's attempt. Errors: ATL-STO-… an input is gone."""
         place, plan = self._place, record.plan
         if plan is None:
             raise InternalError("ATL-INT-001", "a task of a job without a plan", phase=step)

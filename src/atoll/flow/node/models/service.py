@@ -27,6 +27,7 @@ from atoll.flow.node.models.archive import Manifest, PartFacts, copy_parts, open
 from atoll.flow.node.models.card import card
 from atoll.flow.node.models.fitted import FittedFacts, fitted_of, with_fitted
 from atoll.flow.node.models.predicting import Trained, predict_job
+from atoll.flow.node.models.proposing import agreement_job
 from atoll.flow.node.models.recording import (
     ARCHIVED,
     CANDIDATE,
@@ -424,13 +425,25 @@ class ModelService:
 
     def predict_job(self, model: str, version: int, tables: Mapping[str, str]) -> Job:
         """Return the job that scores tables with a model. Errors: ATL-REG-001, 002, 009."""
+        trained, label = self._trained(model, version, tables)
+        return predict_job(trained, tables, label, self._catalogue())
+
+    def agreement_job(
+        self, model: str, version: int, tables: Mapping[str, str], terms: Mapping[str, Any]
+    ) -> Job:
+        """Return the job of a standing agreement on scores. Errors: ATL-REG-001, 002, 009."""
+        trained, label = self._trained(model, version, tables)
+        return agreement_job(trained, tables, terms, label, self._catalogue())
+
+    def _trained(
+        self, model: str, version: int, tables: Mapping[str, str]
+    ) -> tuple[Trained, str | None]:
         row = self._find(model, version)
         self.part(ModelRef(model, version))
         graph = self._graph(row)
-        label = self._label(graph, tables)
         fitted = fitted_of(row.lineage)
         trained = Trained(graph, row.step or "", row.kind, model, version, fitted)
-        return predict_job(trained, tables, label, self._catalogue())
+        return trained, self._label(graph, tables)
 
     def _kinds(self) -> Kinds:
         return declared(self._catalogue())

@@ -1,0 +1,385 @@
+"""The roles of a session that scores rows: the guest asks in batches, hosts look up and follow."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from atoll.channel.party import Party
+from atoll.components.api import Request, Requests
+from atoll.components.scoring_messages import BATCH_ROWS, MOST_ROWS, Ask, Found, Score
+from atoll.core.errors import AtollError, InternalError, PeerError, UserError
+from atoll.core.limits import ID_BYTES
+from atoll.jobs.errors import DeniedError
+from atoll.models.columns import match_columns
+from atoll.models.kinds import Scorer
+from atoll.table import Table, ids
+from atoll.table.hashing import IdIndex
+from atoll.table.problems import raise_first
+
+Floats = npt.NDArray[np.float64]
+Integers = npt.NDArray[np.int64]
+Bools = npt.NDArray[np.bool_]
+
+# How often a session that nobody asks looks whether its peers are still there.
+_LOOK_SECONDS = 1.0
+_ALIVE = "ATL-NET-002"
+_REFUSALS = frozenset({*(f"ATL-AGR-{n:03}" for n in range(1, 6)), "ATL-POL-001", "ATL-POL-005"})
+
+
+class Rows:
+    """A party's table, made ready for look-ups: an index of its ids, and float64[rows, columns]."""
+
+    def __init__(self, table: Table, columns: Sequence[str]) -> None:
+        """Take the columns of the model, by name. Errors: ATL-MOD-003 one is missing."""
+        match_columns(columns, table.columns)
+        self._index = IdIndex(table.ids())
+        self._features = table.matrix(columns)
+
+    def find(self, wanted: Any) -> Integers:
+        """Return the position of each id of a ``binary`` array, −1 where there is none."""
+        return self._index.find(pa.chunked_array([wanted]))
+
+    def take(self, positions: Integers) -> Floats:
+        """Return the features of rows, float64[positions, columns]."""
+        return self._features[positions]
+
+
+@dataclass
+class Bench:
+    """What a seat of a session works with; ``table`` is None where requests carry the columns."""
+
+    party: Party
+    requests: Requests
+    scorer: Scorer
+    part: Any
+    columns: tuple[str, ...]
+    table: Table | None
+    chosen: Mapping[str, Sequence[str]]
+    batch: int = 0
+
+    def rows(self) -> Rows | None:
+        """Make the table ready for look-ups."""
+        return None if self.table is None else Rows(self.table, self.columns)
+
+
+@dataclass
+class _Asked:
+    """A request that was read: ids as Arrow ``binary``, features, and which rows the guest has."""
+
+    request: Request
+    ids: Any
+    features: Floats
+    known: Bools
+
+
+# -- the guest ----------------------------------------------------------------------------------
+
+
+def ask(bench: Bench) -> None:
+    """Take requests until the session shall end; requests that wait share a batch.
+
+    A request is ``{"ids": [text, …], "columns": {name: [number or null, …]}}``; the columns may be
+    left out where the guest has a table. Its answer is ``{"scores": [number or null, …],
+    "missing": [id, …]}``, scores in the order of the ids and null for those that are missing at
+    some party. Errors: whatever ends a peer.
+    """
+    rows = bench.rows()
+    while True:
+        first = bench.requests.next(_LOOK_SECONDS)
+        _look(bench.party)
+        if first is not None:
+            _serve(bench, _batch(bench, rows, first))
+        elif bench.requests.closing:
+            break
+    nothing = np.empty(0, dtype=np.uint16)
+    for host in bench.party.hosts:
+        bench.party.channel.send(host, "ask", Ask(bench.batch, True, nothing, b""))
+
+
+def _look(party: Party) -> None:
+    """Notice a host that is gone before rows are spent on it. Errors: those of the channel."""
+    for host in party.hosts:
+        try:
+            party.channel.receive(host, "found", Found, deadline=0.0)
+        except AtollError as error:
+            if error.code != _ALIVE:
+                raise
+        else:
+            raise PeerError("ATL-CMP-080", "an answer that nobody asked for", party=host)
+
+
+def _batch(bench: Bench, rows: Rows | None, first: Request) -> list[_Asked]:
+    found: list[_Asked] = []
+    request: Request | None = first
+    count = 0
+    while request is not None:
+        try:
+            asked = _read(bench, rows, request)
+            found.append(asked)
+            count += len(asked.ids)
+        except AtollError as error:
+            request.fail(error)
+        request = bench.requests.next(0.0) if count < BATCH_ROWS else None
+    return found
+
+
+def _serve(bench: Bench, asked: list[_Asked]) -> None:
+    """Answer a batch; where a bound refuses it, each of its requests alone."""
+    if not asked:
+        return
+    try:
+        _answer(bench, asked)
+    except UserError as error:
+        if error.code not in _REFUSALS:
+            raise
+        if len(asked) == 1:
+            asked[0].request.fail(error)
+            return
+        for one in asked:
+            _serve(bench, [one])
+
+
+def _answer(bench: Bench, asked: list[_Asked]) -> None:
+    wanted = pa.concat_arrays([one.ids for one in asked])
+    known = np.concatenate([one.known for one in asked])
+    features = np.concatenate([one.features for one in asked])
+    there = known.copy()
+    scores = np.full(len(known), np.nan)
+    if known.any():
+        there[known] = _common(bench, wanted.filter(pa.array(known)))
+        if there.any():
+            made = bench.scorer.run(bench.party, bench.part, features[there], bench.columns)
+            if made is None:
+                raise InternalError("ATL-INT-001", "the guest got no scores")
+            scores[there] = made
+    start = 0
+    for one in asked:
+        end = start + len(one.ids)
+        absent = one.ids.filter(pa.array(~there[start:end])).cast(pa.string())
+        # NaN has no form in JSON, and a score that is none is no score.
+        told = pa.array(scores[start:end], from_pandas=True)
+        one.request.answer({"scores": told.to_pylist(), "missing": absent.to_pylist()})
+        start = end
+
+
+def _common(bench: Bench, wanted: Any) -> Bools:
+    """Ask all hosts for ids, and tell them which all have; bool[ids].
+
+    Errors: those of ``_REFUSALS``, if a bound of this party or of a host refuses them.
+    """
+    party, count = bench.party, len(wanted)
+    bench.requests.spend(count)
+    bench.batch += 1
+    sizes = np.diff(_offsets(wanted)).astype(np.uint16)
+    question = Ask(bench.batch, False, sizes, _bytes(wanted))
+    for host in party.hosts:
+        party.channel.send(host, "ask", question)
+    there = np.ones(count, dtype=np.bool_)
+    refused: dict[str, str] = {}
+    for host in party.hosts:
+        said = party.channel.receive(host, "found", Found)
+        if said.batch != bench.batch:
+            raise PeerError("ATL-CMP-080", "an answer to another batch", party=host)
+        if said.code and said.code not in _REFUSALS:
+            raise PeerError("ATL-CMP-080", "a refusal with an unknown code", party=host)
+        if said.code:
+            refused[host] = said.code
+        else:
+            there &= _unpacked(said.found, count, host)
+    if refused:
+        there[:] = False
+    for host in party.hosts:
+        if host not in refused:
+            party.channel.send(host, "ask", Score(bench.batch, _packed(there)))
+    if refused:
+        host, code = next(iter(refused.items()))
+        raise DeniedError(
+            code,
+            "the partner's node refuses more rows under this agreement",
+            party=host,
+            hint="look at the agreement there; its bounds are counted by each party",
+        )
+    return there
+
+
+# -- hosts --------------------------------------------------------------------------------------
+
+
+def follow(bench: Bench) -> None:
+    """Look rows up and score them, batch after batch, until the guest ends the session."""
+    party, rows = bench.party, bench.rows()
+    if rows is None:
+        raise InternalError("ATL-INT-001", "a host without a table")
+    while True:
+        said = _next(party)
+        if said.ending:
+            return
+        if said.batch <= bench.batch:
+            raise PeerError("ATL-CMP-080", "a batch is out of turn", party=party.guest)
+        bench.batch = said.batch
+        _follow(bench, rows, said)
+
+
+def _next(party: Party) -> Ask:
+    while True:
+        try:
+            return party.channel.receive(party.guest, "ask", Ask, deadline=_LOOK_SECONDS)
+        except AtollError as error:
+            # Only silence; a guest that is gone is told otherwise.
+            if error.code != _ALIVE:
+                raise
+        party.cancel.check()
+
+
+def _follow(bench: Bench, rows: Rows, said: Ask) -> None:
+    party = bench.party
+    wanted = _wanted(said, party.guest)
+    try:
+        bench.requests.spend(len(wanted))
+    except UserError as error:
+        if error.code not in _REFUSALS:
+            raise
+        party.channel.send(party.guest, "found", Found(said.batch, error.code, b""))
+        return
+    positions = rows.find(wanted)
+    there = positions >= 0
+    party.channel.send(party.guest, "found", Found(said.batch, "", _packed(there)))
+    chosen = party.channel.receive(party.guest, "ask", Score)
+    if chosen.batch != said.batch:
+        raise PeerError("ATL-CMP-080", "another batch is to be scored", party=party.guest)
+    scored = _unpacked(chosen.rows, len(wanted), party.guest)
+    if (scored & ~there).any():
+        raise PeerError("ATL-CMP-080", "rows that are not here are to be scored", party=party.guest)
+    if scored.any():
+        features = rows.take(positions[scored])
+        bench.scorer.run(party, bench.part, features, bench.columns)
+
+
+def _wanted(said: Ask, guest: str) -> Any:
+    """Return the ids of a batch as Arrow ``binary``. Errors: ATL-CMP-080 they do not fit."""
+    sizes = said.sizes.astype(np.int64)
+    if not len(sizes) or sizes.min() < 1 or sizes.max() > ID_BYTES or sizes.sum() != len(said.ids):
+        raise PeerError("ATL-CMP-080", "the ids and their sizes do not fit", party=guest)
+    offsets = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int32)
+    buffers = [None, pa.py_buffer(offsets.tobytes()), pa.py_buffer(said.ids)]
+    return pa.Array.from_buffers(pa.binary(), len(sizes), buffers)
+
+
+# -- reading a request --------------------------------------------------------------------------
+
+
+def _read(bench: Bench, rows: Rows | None, request: Request) -> _Asked:
+    """Read a request. Errors: ATL-AGR-006, with the row or column."""
+    body = request.body
+    for name in body:
+        if name not in ("ids", "columns"):
+            raise _malformed("a request has ids and columns, and nothing else", name)
+    wanted = _read_ids(body.get("ids"))
+    given = body.get("columns")
+    if given is not None:
+        features = _read_columns(given, bench, len(wanted))
+        return _Asked(request, wanted, features, np.ones(len(wanted), dtype=np.bool_))
+    if rows is None:
+        raise _malformed("the guest has no table here, so the request carries columns", "columns")
+    positions = rows.find(wanted)
+    return _Asked(request, wanted, rows.take(positions), positions >= 0)
+
+
+def _read_ids(given: Any) -> Any:
+    if not isinstance(given, list) or not 1 <= len(given) <= MOST_ROWS:
+        raise _malformed(f"ids are a list of 1 to {MOST_ROWS} texts", "ids")
+    try:
+        made = pa.array(given)
+        fit = pa.types.is_string(made.type) or pa.types.is_integer(made.type)
+        if fit and not made.null_count:
+            return ids.normalise(made, name="ids", first_row=1, sink=raise_first())
+    except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError):
+        pass
+    except UserError as error:
+        raise _malformed(error.message, error.place or "ids") from error
+    at = _first(given, lambda value: isinstance(value, str))
+    raise _malformed("an id is not text", f"ids, row {at + 1}")
+
+
+def _read_columns(given: Any, bench: Bench, count: int) -> Floats:
+    if not isinstance(given, dict):
+        raise _malformed("columns are lists of numbers by name", "columns")
+    allowed = bench.chosen.get(bench.party.name)
+    for name in given:
+        if allowed is not None and name not in allowed:
+            raise _malformed("a column that the agreement does not name", f"columns.{name}")
+    try:
+        match_columns(bench.columns, tuple(given))
+    except UserError as error:
+        raise UserError("ATL-AGR-006", error.message, place="columns", hint=error.hint) from error
+    features = np.empty((count, len(bench.columns)))
+    for at, name in enumerate(bench.columns):
+        features[:, at] = _read_column(given[name], f"columns.{name}", count)
+    return features
+
+
+def _read_column(given: Any, place: str, count: int) -> Floats:
+    if not isinstance(given, list) or len(given) != count:
+        raise _malformed("a column has as many values as there are ids", place)
+    try:
+        made = pa.array(given)
+        if pa.types.is_null(made.type):
+            return np.full(count, np.nan)
+        if pa.types.is_floating(made.type) or pa.types.is_integer(made.type):
+            read: Floats = made.cast(pa.float64()).to_numpy(zero_copy_only=False)
+            if not np.isinf(read).any():
+                return read
+    except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError):
+        pass
+    at = _first(given, lambda v: v is None or (type(v) in (int, float) and abs(v) < 1e308))
+    raise _malformed("a value is neither a finite number nor null", f"{place}, row {at + 1}")
+
+
+def _first(given: list[Any], fits: Callable[[Any], bool]) -> int:
+    """Return the first value that does not fit, for the words of a refusal."""
+    return next((at for at, value in enumerate(given) if not fits(value)), 0)
+
+
+def _malformed(message: str, place: str) -> UserError:
+    return UserError(
+        "ATL-AGR-006",
+        message,
+        place=place,
+        hint='ask with {"ids": ["a"], "columns": {"x": [1.5]}}',
+    )
+
+
+# -- bits and bytes -----------------------------------------------------------------------------
+
+
+def _packed(flags: Bools) -> bytes:
+    return np.packbits(flags, bitorder="little").tobytes()
+
+
+def _unpacked(data: bytes, count: int, party: str) -> Bools:
+    """Read ``count`` flags. Errors: ATL-CMP-080 unless size and padding are exact."""
+    raw = np.frombuffer(data, dtype=np.uint8)
+    if len(raw) == -(-count // 8):
+        flags = np.unpackbits(raw, bitorder="little")
+        if not flags[count:].any():
+            return flags[:count].astype(np.bool_)
+    raise PeerError("ATL-CMP-080", "flags of another number of rows", party=party)
+
+
+def _offsets(column: Any) -> npt.NDArray[np.int32]:
+    _, offsets, _ = column.buffers()
+    return np.frombuffer(offsets, dtype=np.int32, count=len(column) + 1, offset=4 * column.offset)
+
+
+def _bytes(column: Any) -> bytes:
+    _, _, data = column.buffers()
+    marks = _offsets(column)
+    return (
+        b"" if data is None else data.slice(int(marks[0]), int(marks[-1] - marks[0])).to_pybytes()
+    )

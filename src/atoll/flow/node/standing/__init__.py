@@ -1,0 +1,1 @@
+"""Standing agreements at a node: what was agreed, what was used of it, and sessions that serve."""

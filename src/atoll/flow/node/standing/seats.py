@@ -1,0 +1,93 @@
+"""Starts this node's seat of a session in a worker, and frees what it used when it has ended."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from atoll.channel.grpc.gateway import new_token
+from atoll.core.errors import AtollError
+from atoll.flow.control.record import JobRecord
+from atoll.flow.node.jobs.tasks import Place, TaskRunner
+from atoll.flow.node.standing.agreement import Agreement
+from atoll.flow.work.handle import Worker
+from atoll.flow.work.specification import OwnTable, TaskSpec
+from atoll.flow.work.told import OnEvent
+from atoll.jobs.errors import NotFoundError
+
+
+@dataclass(frozen=True)
+class Seat:
+    """A leased worker, and what it was told."""
+
+    worker: Worker
+    spec: TaskSpec
+    socket: Path
+
+    def tell(self, do: str, **fields: object) -> bool:
+        """See ``Worker.tell``."""
+        return self.worker.tell(self.spec, do, **fields)
+
+
+class Seats:
+    """Makes the seats of sessions; any thread may call."""
+
+    def __init__(
+        self, place: Place, tasks: TaskRunner, load: Callable[[str], JobRecord | None]
+    ) -> None:
+        self._place = place
+        self._tasks = tasks
+        self._load = load
+
+    def make(self, agreement: Agreement, session: int) -> Seat:
+        """Lease a worker for a session and let it reach its peers; nothing runs yet.
+
+        Errors: ATL-WRK-002 no worker is free, ATL-NOD-020 the job is gone, those of the registry
+        and of the gateway.
+        """
+        record = self._load(agreement.job)
+        if record is None:
+            raise NotFoundError("ATL-NOD-020", "the agreement's job is gone", place=agreement.job)
+        place, token = self._place, new_token()
+        label = f"{agreement.job}/{agreement.step}/{session}"
+        name = hashlib.sha256(label.encode()).hexdigest()[:24]
+        socket = place.folder.sockets / f"w{name}"
+        whole = self._tasks.specification(record, agreement.step, session, token, label, socket)
+        spec = whole.model_copy(
+            update={
+                "standing": True,
+                "checkpoints": None,
+                "tables": {name: _as_it_is(table) for name, table in whole.tables.items()},
+            }
+        )
+        worker = place.pool.lease(agreement.job)
+        try:
+            if spec.gateway is not None:
+                place.gateway.register(label, token, socket, sorted(spec.gateway.dialable))
+        except BaseException:
+            worker.release()
+            raise
+        return Seat(worker, spec, socket)
+
+    def begin(self, seat: Seat, heard: OnEvent) -> None:
+        """Run the session; its end is told as an event."""
+        seat.worker.submit(seat.spec, heard)
+
+    def free(self, seat: Seat) -> None:
+        """Free what an ended session used."""
+        with contextlib.suppress(AtollError):
+            self._place.gateway.unregister(seat.spec.label)
+        seat.socket.unlink(missing_ok=True)
+        seat.worker.release()
+        for folder in (seat.spec.outputs_folder, seat.spec.outputs_folder.parent):
+            # Sessions leave no files; a job's own are gone by now.
+            with contextlib.suppress(OSError):
+                folder.rmdir()
+
+
+def _as_it_is(table: OwnTable) -> OwnTable:
+    """Return a table without what was approved of its rows: they are those of today."""
+    return table.model_copy(update={"digest": None})

@@ -1,0 +1,309 @@
+"""Sessions of standing agreements: opened when somebody asks, shared by all who ask, ended in time.
+
+The asking node numbers a session and has each partner's node open its seat; then its own worker
+meets theirs. Rows are counted by each node for itself before its worker uses them.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import TimeoutError as FutureTimeoutError
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from atoll.channel.grpc.gateway import Call, Gateway
+from atoll.core.errors import AtollError, UserError
+from atoll.flow.node.jobs.control import unexpected
+from atoll.flow.node.standing.agreement import Agreement, SessionBook
+from atoll.flow.node.standing.inviting import ENDED, OPEN, Inviting, Said
+from atoll.flow.node.standing.seats import Seats
+from atoll.flow.node.standing.session import Session, UntouchedError, lost
+from atoll.flow.work.told import REQUEST_BYTES, TaskEvent, compact
+from atoll.jobs.errors import DeniedError, EnvironmentFault
+
+_LOG = logging.getLogger(__name__)
+_THREADS = 8
+_LOOK_SECONDS = 1.0
+_WAITING, _WAITING_BYTES = 10_000, 64 << 20
+
+
+@dataclass(frozen=True)
+class SessionSettings:
+    """Seconds: after how long without a request a session ends, how long a call to a partner may
+    take, and how long sessions have to end when the node stops.
+    """
+
+    idle_seconds: float = 60.0
+    call_seconds: float = 20.0
+    drain_seconds: float = 2.0
+
+
+class Sessions:
+    """See the module, and ``SessionService``. Close it before the pool of workers."""
+
+    def __init__(
+        self,
+        book: SessionBook,
+        seats: Seats,
+        gateway: Gateway,
+        settings: SessionSettings,
+        *,
+        log: Callable[[TaskEvent], None] = lambda event: None,
+        now: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._book = book
+        self._seats = seats
+        self._party = gateway.party
+        self._inviting = Inviting(book, gateway, settings.call_seconds)
+        self._settings = settings
+        self._log = log
+        self._now = now
+        self._lock = threading.Lock()
+        self._opening: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
+        self._asking: dict[str, Session] = {}
+        self._all: dict[tuple[str, int], Session] = {}
+        self._closing = threading.Event()
+        self._work = ThreadPoolExecutor(_THREADS, "sessions")
+        self._thread = threading.Thread(target=self._watch, name="idle sessions", daemon=True)
+        self._thread.start()
+
+    # -- asking ---------------------------------------------------------------------------------
+
+    def ask(self, agreement: str, body: Mapping[str, Any], seconds: float) -> Mapping[str, Any]:
+        """See ``SessionService.ask``."""
+        size = len(compact(body))
+        if size > REQUEST_BYTES:
+            raise UserError(
+                "ATL-AGR-006",
+                f"a request is larger than {REQUEST_BYTES >> 20} MiB",
+                place="body",
+                hint="ask for fewer rows at once",
+            )
+        deadline = self._now() + seconds
+        try:
+            return self._asked(agreement, body, size, deadline)
+        except UntouchedError:
+            # Nothing was counted for it; that session was older than the request, perhaps.
+            try:
+                return self._asked(agreement, body, size, deadline)
+            except UntouchedError as again:
+                raise again.cause from None
+
+    def _asked(
+        self, agreement: str, body: Mapping[str, Any], size: int, deadline: float
+    ) -> Mapping[str, Any]:
+        while True:
+            session = self._usable(agreement, deadline)
+            count, waiting = session.waiting
+            if count >= _WAITING or waiting + size > _WAITING_BYTES:
+                raise EnvironmentFault(
+                    "ATL-WRK-002", "too many requests wait already", hint="ask again later"
+                )
+            asked = session.ask(body, size)
+            if asked is not None:
+                break
+        number, entry = asked
+        try:
+            return entry.answer.result(max(deadline - self._now(), 0.0))
+        except FutureTimeoutError:
+            session.forget(number)
+            raise lost("no answer came in the time that was given") from None
+
+    def _usable(self, agreement: str, deadline: float) -> Session:
+        """Return the open session of an agreement, or open one; others wait for it meanwhile."""
+        with self._lock:
+            found = self._asking.get(agreement)
+            opening = self._opening[agreement]
+        if found is not None and found.usable:
+            return found
+        if not opening.acquire(timeout=max(deadline - self._now(), 0.0)):
+            raise lost("no session was opened in the time that was given")
+        try:
+            with self._lock:
+                found = self._asking.get(agreement)
+            if found is not None and found.usable:
+                return found
+            return self._open(agreement)
+        finally:
+            opening.release()
+
+    def _open(self, name: str) -> Session:
+        agreement = self._book.live(name)
+        if agreement.party != self._party:
+            raise DeniedError(
+                "ATL-AGR-008",
+                f"under this agreement {agreement.party} asks, not this party",
+                party=self._party,
+                place=name,
+            )
+        self._refuse_closing()
+        number = self._inviting.invite(agreement)
+        try:
+            session = self._begin(agreement, number)
+        except BaseException:
+            self._book.close_session(name, number, (), ())
+            self._work.submit(self._inviting.tell_ended, agreement, number)
+            raise
+        with self._lock:
+            self._asking[name] = session
+        return session
+
+    def _refuse_closing(self) -> None:
+        if self._closing.is_set():
+            raise EnvironmentFault("ATL-WRK-002", "the node is stopping")
+
+    def _begin(self, agreement: Agreement, number: int) -> Session:
+        seat = self._seats.make(agreement, number)
+        session = Session(agreement, number, seat, self._now)
+        with self._lock:
+            self._all[agreement.id, number] = session
+        self._seats.begin(seat, partial(self._heard, session))
+        _LOG.info("session %d of agreement %s opened", number, agreement.id)
+        return session
+
+    # -- what partners say ----------------------------------------------------------------------
+
+    def answer_call(self, call: Call) -> bytes:
+        """Open the seat that a partner asks for, or end one whose other side has ended.
+
+        Errors: those of ``SessionBook.live``, ATL-AGR-007 another plan, ATL-AGR-008 the caller may
+        not ask, those of ``Seats.make``.
+        """
+        said = Said.decode(bytes(call.body))
+        if said.do == ENDED:
+            self._ended_there(said, call.party)
+            return said.encode()
+        if said.do != OPEN:
+            raise UserError("ATL-NOD-022", "no call of this kind is answered here")
+        self._refuse_closing()
+        agreement = self._book.live(said.agreement)
+        if call.party != agreement.party or call.party == self._party:
+            raise DeniedError("ATL-AGR-008", "another party may ask", party=call.party)
+        if said.plan != agreement.plan.digest():
+            raise DeniedError("ATL-AGR-007", "the plan is another one here", party=call.party)
+        number = self._book.open_session(agreement.id, said.session)
+        if number != said.session:
+            # The caller takes a number that is free at both.
+            self._book.close_session(agreement.id, number, (), ())
+            return Said(OPEN, agreement.id, number + 1, said.plan).encode()
+        self._make_room(agreement.id)
+        try:
+            self._begin(agreement, number)
+        except BaseException:
+            self._book.close_session(agreement.id, number, (), ())
+            raise
+        return said.encode()
+
+    def _make_room(self, agreement: str) -> None:
+        """End all but the newest: a partner that asks has one that is ending beside its new one."""
+        with self._lock:
+            held = sorted(number for name, number in self._all if name == agreement)
+            old = [self._all[agreement, number] for number in held[:-1]]
+        for session in old:
+            session.cancel(None)
+
+    def _ended_there(self, said: Said, party: str) -> None:
+        with self._lock:
+            session = self._all.get((said.agreement, said.session))
+        if session is None:
+            return
+        others = session.agreement.plan.parties_of(session.agreement.step) - {self._party}
+        if party in others:
+            session.cancel(None)
+
+    def ended(self, agreement: str) -> None:
+        """See ``SessionService.ended``."""
+        try:
+            self._book.live(agreement)
+            return
+        except AtollError as error:
+            reason = error
+        with self._lock:
+            found = [s for (name, _), s in self._all.items() if name == agreement]
+        for session in found:
+            session.cancel(reason)
+
+    # -- what workers say -----------------------------------------------------------------------
+
+    def _heard(self, session: Session, event: TaskEvent) -> None:
+        """Take an event on the pool's thread, which must not wait."""
+        if event.kind == "answer":
+            session.answered(event.data)
+        elif event.kind == "spend":
+            self._work.submit(self._spend, session, event.data)
+        elif event.kind == "log":
+            self._work.submit(self._log, event)
+        elif event.terminal:
+            with self._lock:
+                self._all.pop((session.agreement.id, session.number), None)
+                if self._asking.get(session.agreement.id) is session:
+                    del self._asking[session.agreement.id]
+            session.ended(event)
+            self._work.submit(self._finish, session, event)
+
+    def _spend(self, session: Session, told: Mapping[str, Any]) -> None:
+        number, units = told.get("id"), told.get("units")
+        try:
+            if not isinstance(units, int) or units < 0:
+                raise UserError("ATL-WRK-003", "units are a whole number")
+            session.touch()
+            self._book.spend(session.agreement.id, session.number, units)
+        except Exception as error:
+            known = unexpected(error)
+            _LOG.warning("session %d of %s: %s", session.number, session.agreement.id, known)
+            session.seat.tell("refused", id=number, error=known.to_dict())
+            return
+        session.seat.tell("granted", id=number)
+
+    def _finish(self, session: Session, event: TaskEvent) -> None:
+        """Free what the session used, and write what it sent; unknown if its worker was lost."""
+        agreement, number = session.agreement, session.number
+        try:
+            self._seats.free(session.seat)
+            reveals, moved = event.data.get("reveals"), event.data.get("traffic", ())
+            self._book.close_session(agreement.id, number, reveals, moved)
+        except Exception as error:
+            _LOG.error("the end of session %d of %s: %s", number, agreement.id, unexpected(error))
+        _LOG.info("session %d of agreement %s ended: %s", number, agreement.id, event.state)
+        if event.kind != "done":
+            # A peer would find out by silence alone, where a process was killed.
+            self._inviting.tell_ended(agreement, number)
+
+    # -- time -----------------------------------------------------------------------------------
+
+    def _watch(self) -> None:
+        while not self._closing.wait(min(_LOOK_SECONDS, self._settings.idle_seconds / 4)):
+            idle = self._now() - self._settings.idle_seconds
+            with self._lock:
+                held = list(self._all.values())
+                mine = set(map(id, self._asking.values()))
+            for session in held:
+                if id(session) in mine:
+                    session.close(idle)
+                elif session.used < idle - self._settings.idle_seconds:
+                    # Whoever asks ends it in order; one that does not may not hold a worker.
+                    session.cancel(None)
+
+    def close(self) -> None:
+        """End all sessions, in order as far as the time allows; may be called again."""
+        self._closing.set()
+        with self._lock:
+            held, mine = list(self._all.values()), list(self._asking.values())
+        for session in mine:
+            session.close()
+        deadline = self._now() + self._settings.drain_seconds
+        for session in held:
+            if session in mine:
+                session.over.wait(max(deadline - self._now(), 0.0))
+            if not session.over.is_set():
+                session.cancel(None)
+        for session in held:
+            session.over.wait(max(deadline + self._settings.drain_seconds - self._now(), 0.0))
+        self._thread.join()
+        self._work.shutdown(wait=True)
