@@ -300,3 +300,15 @@ def test_its_job_checks_and_tells_nothing() -> None:
 
     made = world.run(ROLES, live).check()
     assert not any(channel.disclosures.to_list() for channel in made.channels.values())
+
+
+def test_columns_go_by_name_and_a_missing_one_is_named() -> None:
+    asked = Asked({"ids": ["p20"]})
+    few = {party: [f"{party}1"] for party in ROLES}
+    made, _ = play([asked], columns={"shop": few["shop"]})
+    error = made.errors["shop"]
+    assert isinstance(error, UserError)
+    assert error.code == "ATL-MOD-003"
+    turned = {party: [f"{party}1", f"{party}0"] for party in ROLES}
+    play([asked], columns=turned)[0].check()
+    assert asked.found["scores"] == pytest.approx(expected(["p20"]))
