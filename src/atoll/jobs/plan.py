@@ -4,9 +4,16 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Mapping
+from datetime import date
 from typing import Any, Literal
 
-from pydantic import Field, JsonValue, SerializerFunctionWrapHandler, model_serializer
+from pydantic import (
+    Field,
+    JsonValue,
+    SerializerFunctionWrapHandler,
+    field_validator,
+    model_serializer,
+)
 
 from atoll.core import codec
 from atoll.core.errors import InternalError
@@ -81,6 +88,12 @@ class StandingTerms(Frozen):
     model: str = ""
     version: int = Field(default=0, ge=0)
     columns: dict[str, tuple[str, ...]] = Field(default_factory=dict)
+
+    @field_validator("until")
+    @classmethod
+    def _a_day(cls, value: str) -> str:
+        date.fromisoformat(value)
+        return value
 
 
 class Plan(Frozen):
