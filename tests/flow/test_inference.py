@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, cast
 
 import numpy as np
@@ -335,3 +336,33 @@ def test_names_of_what_every_job_does_are_reserved(name: str) -> None:
     job = job_of({name: PSI})
     with refused("ATL-JOB-003", "reserved"):
         planning.check(job, CATALOGUE)
+
+
+@pytest.mark.parametrize(
+    ("component", "asks"), [(False, "guest"), (True, None), (True, "arbiter"), (True, "host")]
+)
+def test_a_component_that_serves_says_which_one_party_asks(
+    component: bool, asks: str | None
+) -> None:
+    whole = CATALOGUE["scoring"]
+
+    def describe(facts: Any, parameters: Any) -> Any:
+        terms = whole.describe(facts, parameters)
+        assert terms.standing is not None
+        named = None if asks is None else terms.standing.model_copy(update={"asks": asks})
+        return replace(terms, standing=named)
+
+    odd = replace(whole, describe=describe, standing=whole.standing if component else None)
+    bounds = {"model": "m", "most": 9, "until": "2030-01-31"}
+    score = {
+        "component": "scoring",
+        "parameters": {**bounds, "tables": {"shop": "people", "mill": "people"}},
+    }
+    job = parse_job({"name": "any", "parties": THREE, "steps": {"score": score}})
+    held = told(THREE)
+    declared = {party: {"score": held[party]["reader"]} for party in ("shop", "mill")}
+    keys = dict.fromkeys(THREE, "0" * 64)
+    plan = planning.build(job, CATALOGUE, declared, keys)
+    assert plan.standing["score"].asks == "guest"
+    with pytest.raises(AtollError, match=r"ATL-INT-001.*other standing terms"):
+        planning.build(job, {**CATALOGUE, "scoring": odd}, declared, keys)

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from atoll.core.errors import UserError
 from atoll.core.names import Role
 from atoll.jobs.definition import Job, parse_job, read_job
+from atoll.jobs.plan import StandingTerms
 from atoll.jobs.schema import Port, Schema
 from atoll.jobs.validation import fill, order, validate
 
@@ -253,3 +254,10 @@ def test_order_breaks_ties_by_name() -> None:
     steps: dict[str, Any] = {name: {"component": "reader"} for name in ("c", "a", "b")}
     made = Job(name="x", parties={"a": (Role.GUEST,), "b": (Role.HOST,)}, steps=steps)
     assert order(made) == ("a", "b", "c")
+
+
+@pytest.mark.parametrize("until", ["2030-02-30", "2030-1-1", "soon", ""])
+def test_the_last_day_of_an_agreement_is_a_day(until: str) -> None:
+    with pytest.raises(ValueError, match="until"):
+        StandingTerms(asks="guest", per_day=1, most=1, until=until)
+    assert StandingTerms(asks="guest", per_day=1, most=1, until="2030-02-28").unit == "rows"

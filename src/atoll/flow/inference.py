@@ -105,10 +105,17 @@ def _infer(
         _check_ports(component, step, facts[name])
         with placed(name, component):
             terms[name] = component.describe(facts[name], parameters[name])
-        if (terms[name].standing is None) != (component.standing is None):
-            raise InternalError("ATL-INT-001", f"{component.name} has other standing terms")
+        _check_standing(component, terms[name], roles)
         known |= _outputs(component, facts[name], terms[name])
     return Inference(facts, terms, seats)
+
+
+def _check_standing(component: Component, terms: Terms, roles: Mapping[str, Role]) -> None:
+    """Check that a component that serves requests, and no other, says which party may ask."""
+    asks = None if terms.standing is None else terms.standing.asks
+    asking = {party_of(address) for address, role in roles.items() if role.value == asks}
+    if len(asking) != (component.standing is not None) or (asks is None) != (not asking):
+        raise InternalError("ATL-INT-001", f"{component.name} has other standing terms")
 
 
 def _at_seats(

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import functools
+from datetime import date
 from typing import Any, Literal
 
-from pydantic import Field, JsonValue
+from pydantic import Field, JsonValue, field_validator
 
 from atoll.core import codec
 from atoll.core.exposure import Exposure
@@ -54,6 +55,12 @@ class StandingTerms(Frozen):
     model: str = ""
     version: int = Field(default=0, ge=0)
     columns: dict[str, tuple[str, ...]] = Field(default_factory=dict)
+
+    @field_validator("until")
+    @classmethod
+    def _a_day(cls, value: str) -> str:
+        date.fromisoformat(value)
+        return value
 
 
 class Plan(Frozen):
