@@ -6,13 +6,16 @@ import os
 import signal
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from atoll.channel.grpc.failures import CallRefusedError
 from atoll.core.errors import AtollError, UserError
+from atoll.flow.node.standing.inviting import KIND, OPEN, Said
 from tests.e2e.nodes import table, until
 from tests.flow.standing.site import BANK, SHOP, Site, columns_of, predicted, site, today
 
@@ -45,7 +48,8 @@ def test_single_rows_have_the_scores_of_the_prediction_job(
     assert two.ask(id, ["nobody"]) == {"scores": [None], "missing": ["nobody"]}
     # One that the guest itself does not know is not asked for: nothing is counted.
     assert two.used(SHOP, id) == two.used(BANK, id) == 1 + 300 + 4
-    assert two.sessions(BANK) == two.sessions(SHOP) == 1
+    for node in two.nodes.values():
+        assert [key for key in node.sessions._all if key[0] == id] == [(id, 1000)]
 
 
 def test_many_requests_share_a_session(two: Site, scores: dict[str, float]) -> None:
@@ -227,3 +231,47 @@ def test_a_node_that_is_started_again_serves_again(two: Site, scores: dict[str, 
         until(lambda: not any((id, 1000) in n.sessions._all for n in two.nodes.values()))
         assert two.ask(id, [one])["scores"] == [scores[one]]
     assert two.used(SHOP, id) == two.used(BANK, id) == 3
+
+
+def test_nodes_that_number_sessions_apart_find_a_number_that_is_free_at_both(two: Site) -> None:
+    id = two.agree("numbers")
+    book = two.nodes[SHOP].book
+    for _ in range(3):
+        book.close_session(id, book.open_session(id), (), ())
+    two.ask(id, ["u00001"])
+    assert {key for key in two.nodes[SHOP].sessions._all if key[0] == id} == {(id, 1004)}
+
+
+def test_an_idle_session_gives_way_where_too_many_are_open(
+    two: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = two.agree("way-one"), two.agree("way-two")
+    for node in two.nodes.values():
+        for session in list(node.sessions._asking.values()):
+            session.close()
+    two.idle()
+    sessions = two.nodes[BANK].sessions
+    monkeypatch.setattr(sessions, "_settings", replace(sessions._settings, most=1))
+    two.ask(first, ["u00001"])
+    two.ask(second, ["u00001"])
+    until(lambda: set(sessions._all) == {(second, 1000)})
+
+
+def test_who_may_not_ask_has_no_session_opened_nor_ended(two: Site) -> None:
+    id = two.agree("foreign")
+    two.ask(id, ["u00001"])
+    plan = two.nodes[BANK].book.get(id).plan.digest()
+
+    def said(sender: str, receiver: str, do: str, plan: str) -> str:
+        body = Said(do, id, 1001, plan).encode()
+        with pytest.raises(CallRefusedError) as caught:
+            two.nodes[sender].gateway.call(receiver, KIND, body, 10.0)
+        return caught.value.peer_code
+
+    assert said(SHOP, BANK, OPEN, plan) == "ATL-AGR-008"
+    assert said(BANK, SHOP, OPEN, "0" * 64) == "ATL-AGR-007"
+    assert said(BANK, SHOP, "other", plan) == "ATL-NOD-022"
+    with pytest.raises(CallRefusedError):
+        two.nodes[BANK].gateway.call(SHOP, KIND, b"\x81", 10.0)
+    assert two.sessions(SHOP) >= 1
+    assert two.ask(id, ["u00001"])["missing"] == []

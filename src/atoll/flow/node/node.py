@@ -252,7 +252,10 @@ class Node:
             ended=lambda agreement: self.sessions.ended(agreement),
         )
         settings = SessionSettings(
-            self.settings.standing.idle_seconds, self.settings.gateway.call_seconds
+            self.settings.standing.idle_seconds,
+            self.settings.gateway.call_seconds,
+            # The other workers are left to jobs.
+            most=max(self.settings.workers.maximum // 2, 1),
         )
         seats = Seats(self.place, self.effects.tasks, self.rows.load)
         self.sessions = Sessions(self.book, seats, self.gateway, settings, log=self.recorder.log)

@@ -6,6 +6,7 @@ meets theirs. Rows are counted by each node for itself before its worker uses th
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import threading
 import time
@@ -36,12 +37,13 @@ _WAITING, _WAITING_BYTES = 10_000, 64 << 20
 @dataclass(frozen=True)
 class SessionSettings:
     """Seconds: after how long without a request a session ends, how long a call to a partner may
-    take, and how long sessions have to end when the node stops.
+    take, and how long sessions have to end when the node stops. At most ``most`` are open.
     """
 
     idle_seconds: float = 60.0
     call_seconds: float = 20.0
     drain_seconds: float = 2.0
+    most: int = 8
 
 
 class Sessions:
@@ -143,12 +145,13 @@ class Sessions:
                 place=name,
             )
         self._refuse_closing()
+        self._refuse_more()
         number = self._inviting.invite(agreement)
         try:
             session = self._begin(agreement, number)
         except BaseException:
             self._book.close_session(name, number, (), ())
-            self._work.submit(self._inviting.tell_ended, agreement, number)
+            self._later(self._inviting.tell_ended, agreement, number)
             raise
         with self._lock:
             self._asking[name] = session
@@ -157,6 +160,23 @@ class Sessions:
     def _refuse_closing(self) -> None:
         if self._closing.is_set():
             raise EnvironmentFault("ATL-WRK-002", "the node is stopping")
+
+    def _refuse_more(self) -> None:
+        """Have a session that is idle give way where as many are open as may be.
+
+        Workers are left to jobs. Errors: ATL-WRK-002 none is idle.
+        """
+        with self._lock:
+            count = sum(session.usable for session in self._all.values())
+            mine = sorted(self._asking.values(), key=lambda session: session.used)
+        if count < self._settings.most:
+            return
+        if not any(session.close(self._now()) for session in mine):
+            raise EnvironmentFault(
+                "ATL-WRK-002",
+                "as many sessions are open as may be",
+                hint="wait until one is idle, or allow more workers",
+            )
 
     def _begin(self, agreement: Agreement, number: int) -> Session:
         seat = self._seats.make(agreement, number)
@@ -192,8 +212,9 @@ class Sessions:
             # The caller takes a number that is free at both.
             self._book.close_session(agreement.id, number, (), ())
             return Said(OPEN, agreement.id, number + 1, said.plan).encode()
-        self._make_room(agreement.id)
         try:
+            self._make_room(agreement.id)
+            self._refuse_more()
             self._begin(agreement, number)
         except BaseException:
             self._book.close_session(agreement.id, number, (), ())
@@ -231,21 +252,26 @@ class Sessions:
 
     # -- what workers say -----------------------------------------------------------------------
 
+    def _later(self, work: Callable[..., None], *about: Any) -> None:
+        # A node that is stopping writes nothing more: its next start closes what is left open.
+        with contextlib.suppress(RuntimeError):
+            self._work.submit(work, *about)
+
     def _heard(self, session: Session, event: TaskEvent) -> None:
         """Take an event on the pool's thread, which must not wait."""
         if event.kind == "answer":
             session.answered(event.data)
         elif event.kind == "spend":
-            self._work.submit(self._spend, session, event.data)
+            self._later(self._spend, session, event.data)
         elif event.kind == "log":
-            self._work.submit(self._log, event)
+            self._later(self._log, event)
         elif event.terminal:
             with self._lock:
                 self._all.pop((session.agreement.id, session.number), None)
                 if self._asking.get(session.agreement.id) is session:
                     del self._asking[session.agreement.id]
             session.ended(event)
-            self._work.submit(self._finish, session, event)
+            self._later(self._finish, session, event)
 
     def _spend(self, session: Session, told: Mapping[str, Any]) -> None:
         number, units = told.get("id"), told.get("units")
