@@ -156,6 +156,9 @@ FITS: Mapping[str, Any] = {
     "shown": ("it",),
 }
 
+# Its rows come with requests, after the job: test_scoring, and tests/flow/standing.
+BY_REQUEST = {"scoring"}
+
 SCENARIOS: Mapping[str, Mapping[str, Scenario]] = {
     "toy": {"made-up": Scenario(tables=(), constant="it takes no table and reads none")},
     "reader": {"tables": Scenario(shown=("people",), forms=("read", "stated"))},

@@ -33,7 +33,7 @@ from atoll.sim import world
 from atoll.table import Table
 from tests.components import outcomes, scenarios, variations
 from tests.components.outcomes import Left, Played, play, same
-from tests.components.scenarios import BOOST, MISSING, SCENARIOS, Scenario, step
+from tests.components.scenarios import BOOST, BY_REQUEST, MISSING, SCENARIOS, Scenario, step
 from tests.components.variations import (
     COLUMNS,
     LABEL,
@@ -286,12 +286,8 @@ def check_result(case: Case, played: Played) -> None:
 # -- the suite ------------------------------------------------------------------------------------
 
 
-# Its rows come with requests, after the job: test_scoring, and tests/flow/standing.
-_BY_REQUEST = {"scoring"}
-
-
 def test_every_component_has_a_scenario() -> None:
-    assert SCENARIOS.keys() == CATALOGUE.keys() - _BY_REQUEST
+    assert SCENARIOS.keys() == CATALOGUE.keys() - BY_REQUEST
     for component, named in SCENARIOS.items():
         ports = set()
         for scenario in named.values():
