@@ -167,6 +167,7 @@ OF_THE_RUN = {
     "limits": "how long to wait and what to keep in memory",
     "outputs_folder": "where outputs are put",
     "checkpoints": "where an attempt may go on; what comes out is the same",
+    "standing": "a session under an agreement, which leaves no output",
     "approved": "which packages may be loaded; their code is keyed",
 }
 
