@@ -31,6 +31,7 @@ from atoll.jobs.errors import DeniedError, EnvironmentFault
 _LOG = logging.getLogger(__name__)
 _THREADS = 8
 _LOOK_SECONDS = 1.0
+_ROOM_SECONDS = 2.0
 _WAITING, _WAITING_BYTES = 10_000, 64 << 20
 
 
@@ -67,6 +68,7 @@ class Sessions:
         self._log = log
         self._now = now
         self._lock = threading.Lock()
+        self._changed = threading.Condition(self._lock)
         self._opening: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
         self._asking: dict[str, Session] = {}
         self._all: dict[tuple[str, int], Session] = {}
@@ -167,11 +169,16 @@ class Sessions:
         Workers are left to jobs. Errors: ATL-WRK-002 none is idle.
         """
         with self._lock:
-            count = sum(session.usable for session in self._all.values())
+            full = len(self._all) >= self._settings.most
             mine = sorted(self._asking.values(), key=lambda session: session.used)
-        if count < self._settings.most:
-            return
-        if not any(session.close(self._now()) for session in mine):
+        if full:
+            any(session.close(self._now()) for session in mine)
+        with self._changed:
+            # One that ends at the caller is about to end here as well.
+            room = self._changed.wait_for(
+                lambda: len(self._all) < self._settings.most, _ROOM_SECONDS
+            )
+        if not room:
             raise EnvironmentFault(
                 "ATL-WRK-002",
                 "as many sessions are open as may be",
@@ -268,6 +275,7 @@ class Sessions:
         elif event.terminal:
             with self._lock:
                 self._all.pop((session.agreement.id, session.number), None)
+                self._changed.notify_all()
                 if self._asking.get(session.agreement.id) is session:
                     del self._asking[session.agreement.id]
             session.ended(event)
