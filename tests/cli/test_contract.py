@@ -13,7 +13,8 @@ import pytest
 
 from atoll.channel.identity import export_ca, init_party
 from atoll.cli import outputs
-from atoll.cli.main import COMMANDS, run
+from atoll.cli.commands import COMMANDS
+from atoll.cli.main import run
 from atoll.sdk import Client
 from atoll.sdk.pipeline import Pipeline
 from tests.sdk.agreements import AGREEMENT

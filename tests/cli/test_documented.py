@@ -10,8 +10,8 @@ import click
 import pytest
 
 from atoll.cli import outputs
+from atoll.cli.commands import COMMANDS
 from atoll.cli.completion import root
-from atoll.cli.main import COMMANDS
 
 TOP = Path(__file__).resolve().parents[2]
 PAGES = sorted([TOP / "README.md", *(TOP / "docs" / "guide").glob("*.md")])

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from atoll.cli.main import COMMANDS, run
+from atoll.cli.commands import COMMANDS
+from atoll.cli.main import run
 from atoll.cli.talk import amount, table
 from atoll.flow.api.settings import PREFIX
 from atoll.jobs.definition import Job

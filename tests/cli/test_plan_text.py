@@ -6,8 +6,7 @@ from typing import Any
 
 import pytest
 
-from atoll.cli import lines
-from atoll.cli.plan_text import plan_lines
+from atoll.cli.plan_text import plan_lines, plan_text
 from atoll.components.catalogue import CATALOGUE
 from atoll.flow.api import views
 from atoll.flow.planning import build
@@ -80,7 +79,7 @@ def test_a_node_s_answer_is_shown_in_the_same_way() -> None:
     view = views.PlanView(
         digest=made.digest(), agreed=False, plan=made.canonical(), seconds={"statistics": 0.1}
     )
-    assert lines.plan(view).split("\n") == plan_lines(made)
+    assert plan_text(view).split("\n") == plan_lines(made)
 
 
 def test_a_partner_s_text_cannot_move_the_cursor() -> None:

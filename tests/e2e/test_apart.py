@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from atoll.cli import lines
+from atoll.cli.plan_text import plan_text
 from atoll.flow.planning import TOLD
 from atoll.jobs.definition import Job, parse_job
 from atoll.jobs.plan import Plan
@@ -110,7 +110,7 @@ def test_a_party_that_shares_no_step_is_told_of_no_table_and_signs_the_same(
             assert view.agreed
             assert view.digest == plans[party].digest()
             receivers[party] = {line["receiver"] for line in told(client, done.id)}
-            seen[party] = lines.plan(view)
+            seen[party] = plan_text(view)
     assert len({plan.digest() for plan in plans.values()}) == 1
     assert receivers == {"bank": {"shop"}, "shop": {"bank"}, "post": set()}
     assert "step boost: not shown to this party" in seen["post"]
@@ -130,7 +130,7 @@ def test_a_plan_beforehand_shows_what_is_not_shown(three: dict[str, TestNode]) -
         assert found.digest is None
         assert plan.hidden.keys() >= hidden
         assert set(plan.hidden.values()) == {None}
-        assert "its digest is known once" in lines.plan(found)
+        assert "its digest is known once" in plan_text(found)
     for party in PARTIES:
         with three[party].client() as client:
             asked = {str(b.body["run"]) for b in client.ledger.all() if "run" in b.body}
@@ -158,7 +158,7 @@ def test_a_model_of_such_a_job_predicts(three: dict[str, TestNode]) -> None:
         post.jobs.get(going.id).approve()
         scored = going.wait(LIMIT).check()
         assert any(a.name == "scores" for a in scored.artifacts().items)
-        assert "but of no table in it" in lines.plan(scored.plan())
+        assert "but of no table in it" in plan_text(scored.plan())
 
 
 def test_outputs_of_hidden_steps_serve_again(three: dict[str, TestNode]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from atoll.cli.commands import COMMANDS
 from atoll.cli.lazy import Lazy
 from atoll.cli.talk import give
 
@@ -34,8 +35,6 @@ def command(shell: str) -> None:
 
 def root() -> click.Group:
     """Return all commands as one group."""
-    from atoll.cli.main import COMMANDS
-
     return Lazy({name: (module, about) for name, (module, about) in COMMANDS.items()})
 
 

@@ -211,16 +211,3 @@ def _problem(problem: views.ProblemView) -> str:
     )
     hint = f" ({clean(problem.hint)})" if problem.hint else ""
     return f"  {problem.code} {clean(where)}: {clean(problem.message)}{hint}"
-
-
-def plan(view: views.PlanView) -> str:
-    """Return a plan for people, if it is a whole one."""
-    from pydantic import ValidationError
-
-    from atoll.cli.plan_text import plan_lines
-    from atoll.jobs.plan import Plan
-
-    try:
-        return "\n".join(plan_lines(Plan.model_validate(view.plan)))
-    except ValidationError:
-        return facts(("plan", view.digest), ("agreed", view.agreed))

@@ -4,17 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from pydantic import JsonValue
+from pydantic import JsonValue, ValidationError
 
 from atoll.cli.lines import clean
+from atoll.cli.lines import facts as in_lines
 from atoll.cli.talk import amount, table
 from atoll.core.names import Role, roles_text
+from atoll.flow.api import views
 from atoll.flow.estimating import estimated_seconds, estimated_total
 from atoll.jobs.plan import Plan
 
 _SHOWN = 12
 _UNKNOWN = "(its digest is known once the parties have told each other their parts)"
 _HIDDEN = "not shown to this party (it takes no part in it and in nothing that follows from it)"
+
+
+def plan_text(view: views.PlanView) -> str:
+    """Return a plan for people, if it is a whole one."""
+    try:
+        return "\n".join(plan_lines(Plan.model_validate(view.plan)))
+    except ValidationError:
+        return in_lines(("plan", view.digest), ("agreed", view.agreed))
 
 
 def plan_lines(plan: Plan) -> list[str]:

@@ -41,8 +41,10 @@ def show(session: Session, job: str, with_plan: bool) -> None:
     found = session.client.jobs.get(job)
     session.show(found.view, lambda: lines.job(found.view))
     if with_plan and not session.as_json:
+        from atoll.cli.plan_text import plan_text
+
         made = found.plan()
-        session.show(made, lambda: f"\n{lines.plan(made)}")
+        session.show(made, lambda: f"\n{plan_text(made)}")
 
 
 @click.command()

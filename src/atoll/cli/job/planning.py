@@ -6,7 +6,6 @@ from pathlib import Path
 
 import click
 
-from atoll.cli import lines
 from atoll.cli.options import Session, connected
 from atoll.core.errors import UserError
 
@@ -51,4 +50,6 @@ def plan(
         from atoll.sdk.pipeline import read_job
 
         found = session.client.jobs.plan(read_job(file or ""))
-    session.show(found, lambda: lines.plan(found))
+    from atoll.cli.plan_text import plan_text
+
+    session.show(found, lambda: plan_text(found))

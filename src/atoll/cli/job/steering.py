@@ -63,7 +63,9 @@ def approve(
     if digest is None:
         made = found.plan()
         if not yes:
-            session.say(lines.plan(made))
+            from atoll.cli.plan_text import plan_text
+
+            session.say(plan_text(made))
         confirm("Do you approve this plan?", yes)
         digest = made.digest or found.view.plan_digest or ""
     from atoll.sdk.calls import jobs
