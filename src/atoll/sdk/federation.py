@@ -216,7 +216,7 @@ class Federation:
             if not self._nodes:
                 folder = Path(tempfile.mkdtemp(prefix="atoll-local-"))
                 self._stack.callback(shutil.rmtree, folder, ignore_errors=True)
-                # Components of the caller live in this process, and so do the workers that run them.
+                # Components of the caller live in this process, so their workers do.
                 own = None if self.catalogue is None else lambda: self.catalogue or {}
                 self._nodes = self._stack.enter_context(nodes(folder, list(self._roles), own))
             return self._nodes

@@ -192,3 +192,8 @@ class Threads:
         trace: TracebackType | None,
     ) -> None:
         self.close()
+
+
+def _facts(worker: Worker) -> WorkerFacts:
+    step = worker.spec.step if worker.spec else None
+    return WorkerFacts(worker.number, os.getpid(), worker.state, worker.job, step, 0, 0.0)
