@@ -20,7 +20,7 @@ from atoll.core.errors import AtollError, InternalError, UserError
 from atoll.sdk import Federation, Pipeline, local
 from atoll.sdk.frames import as_table
 from atoll.table import Table
-from tests.flow.toy import SWAP, Amount
+from tests.flow.toy import SWAP, Amount, Heard
 
 PARTIES = {"bank": "guest", "shop": "host"}
 
@@ -171,32 +171,53 @@ def test_the_package_is_light() -> None:
         _ = atoll.sdk.nothing
 
 
-def _ends_itself(task: Task, parameters: Any) -> Result:
-    """The guest asks its own work to end and fails; the host is still at it."""
+def _fails(task: Task, parameters: Any) -> Result:
+    """The guest fails while the host waits for it."""
     party = task.party
     peer = next(name for name in party.roles if name != party.name)
     if party.name != party.guest:
         party.channel.receive(peer, "amount", Amount)
-        party.cancel.check()
-        party.channel.send(peer, "amount", Amount(1))
-        return Result()
-    party.cancel.request()
-    party.channel.send(peer, "amount", Amount(1))
-    party.channel.receive(peer, "amount", Amount)
     raise UserError("ATL-CMP-020", "what went wrong first")
 
 
-def test_a_party_that_ends_its_own_work_ends_nobody_elses() -> None:
-    component = replace(SWAP, run=_ends_itself)
+def swapping(run: Any) -> dict[str, Any]:
+    """Return a catalogue with a component of this process, and its job."""
     steps = {
         "reader": {"component": "reader", "parameters": {"tables": dict.fromkeys(PARTIES, "rows")}},
         "swap": {"component": "swap", "inputs": {"table": "reader.table"}},
     }
-    catalogue = {"reader": CATALOGUE["reader"], "swap": component}
     mine, theirs = (pa.table(entry) for entry in data(40))
-    frames = {"bank": {"rows": mine}, "shop": {"rows": theirs}}
+    return {
+        "catalogue": {"reader": CATALOGUE["reader"], "swap": replace(SWAP, run=run)},
+        "tables": {"bank": {"rows": mine}, "shop": {"rows": theirs}},
+        "job": {"name": "own", "parties": PARTIES, "steps": steps},
+    }
+
+
+def test_the_first_cause_is_raised_and_not_its_echo() -> None:
+    own = swapping(_fails)
     with (
-        local(PARTIES, frames, catalogue=catalogue) as federation,
-        pytest.raises(AtollError, match="went wrong first"),
+        local(PARTIES, own["tables"], catalogue=own["catalogue"]) as federation,
+        pytest.raises(AtollError, match="went wrong first") as caught,
     ):
-        federation.run({"name": "ends", "parties": PARTIES, "steps": steps})
+        federation.run(own["job"])
+    assert (caught.value.code, caught.value.party) == ("ATL-CMP-020", "bank")
+    assert caught.value.phase == "swap"
+
+
+def test_components_of_this_process_run_and_tell_how_far_they_are() -> None:
+    own = swapping(SWAP.run)
+    heard = {party: Heard() for party in PARTIES}
+    with local(
+        PARTIES, own["tables"], catalogue=own["catalogue"], events=heard.__getitem__
+    ) as federation:
+        done = federation.run(own["job"])
+        # Their node is one that any client can ask.
+        with federation.client("shop") as client:
+            assert [job.state for job in client.jobs.list().items] == ["success"]
+            assert {line.kind for line in client.ledger.all()} >= {"approval", "reveal"}
+    assert done["bank"].outputs["swap.total"] == done["shop"].outputs["swap.total"] == 40
+    for listener in heard.values():
+        names = [name for name, _ in listener.events]
+        assert names[-1] == "finished"
+        assert {"phase", "progress", "step"} <= set(names)

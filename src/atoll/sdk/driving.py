@@ -107,8 +107,15 @@ class Driver:
 
     def _plan(self, party: str) -> Plan:
         node = self._nodes[party]
-        found = node.services.jobs.plan(self._job, {}, node.owner())["plan"]
-        return Plan.model_validate(found)
+        found = Plan.model_validate(
+            node.services.jobs.plan(self._job, {}, node.owner())["plan"]
+        )
+        for name, one in self._nodes.items():
+            try:
+                one.declarer.verify(found)
+            except AtollError as error:
+                raise error.located(party=name, phase=planning.AGREEMENT_STEP) from None
+        return found
 
     def run(self, events: Callable[[str], Events] | None) -> str:
         """Run the job to its end and return its id. Errors: the first cause at any party."""
@@ -149,10 +156,16 @@ class Driver:
             told.get("code") or first.get("code") or "ATL-SDK-014",
             told.get("message") or f"the job ended as {first['state']}",
             party=party,
-            phase=first.get("phase"),
+            phase=_phase(first.get("phase") or ""),
             place=told.get("place"),
             hint=told.get("hint"),
         )
+
+
+def _phase(said: str) -> str | None:
+    """Return a phase as components and reports know it: a node writes ``step: phase``."""
+    step, _, inner = said.partition(": ")
+    return (said if inner and inner != step else step) or None
 
 
 def _register(node: LocalNode, name: str, seen: list[Table]) -> None:
