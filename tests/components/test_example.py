@@ -16,11 +16,11 @@ from atoll.components.api import KnownComponents
 from atoll.components.scaffold import write
 from atoll.core.errors import AtollError, UserError
 from atoll.flow import planning
-from atoll.flow.tables import HeldTables
 from atoll.jobs.definition import Job, parse_job
 from tests import whole
 from tests.components import packages
 from tests.components.cases import table
+from tests.held import HeldTables
 
 NAME = "alignment"
 TABLES = {

@@ -21,12 +21,12 @@ from atoll.components.trial import ROLES, Case, NoTables, play
 from atoll.components.union import UNION
 from atoll.core.errors import AtollError
 from atoll.core.names import Role
-from atoll.flow.tables import HeldTables
 from atoll.jobs.definition import Job, parse_job
 from atoll.sim import world
 from atoll.table import Table
 from tests import whole
 from tests.components.cases import both, several, table
+from tests.held import HeldTables
 
 ROWS = 90
 

@@ -15,11 +15,11 @@ from atoll.components.catalogue import CATALOGUE
 from atoll.core.errors import AtollError
 from atoll.core.reveal import evaluate
 from atoll.flow.planning import schemas
-from atoll.flow.tables import HeldTables
 from atoll.jobs.definition import Job, parse_job
 from atoll.jobs.validation import validate
 from atoll.table import Table
 from tests import whole
+from tests.held import HeldTables
 from tests.whole import Outcome, Whole
 
 TREES = 3

@@ -7,7 +7,7 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -26,10 +26,11 @@ from atoll.flow import planning
 from atoll.flow.planning import COIN_STEP
 from atoll.jobs.definition import Job, parse_job
 from atoll.jobs.plan import TableFacts
-from atoll.sdk import local
+from atoll.sdk.frames import FrameTables
 from atoll.table import ID_RULE, Table
 from tests.components import packages
 from tests.flow.work import little
+from tests.whole import Planned, play
 
 GLUE = 60
 CLIENTS = tuple(f"client-{at}" for at in range(9))

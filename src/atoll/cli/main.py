@@ -26,7 +26,7 @@ COMMANDS = {
     "token": ("atoll.cli.token", "tokens for programs"),
     "party": ("atoll.cli.party", "partners: invite, trust, ping, revoke; your keys"),
     "data": ("atoll.cli.data", "tables: check, register, grant, preview"),
-    "job": ("atoll.cli.job.group", "jobs: plan, submit, watch, approve, stop; or run one by hand"),
+    "job": ("atoll.cli.job.group", "jobs: plan, submit, watch, approve, stop"),
     "model": ("atoll.cli.model", "models: show, publish, bind, export, predict"),
     "component": ("atoll.cli.component", "algorithms: list, approve, write your own"),
     "report": ("atoll.cli.report", "draw report files on one HTML page"),

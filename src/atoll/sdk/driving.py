@@ -107,9 +107,7 @@ class Driver:
 
     def _plan(self, party: str) -> Plan:
         node = self._nodes[party]
-        found = Plan.model_validate(
-            node.services.jobs.plan(self._job, {}, node.owner())["plan"]
-        )
+        found = Plan.model_validate(node.services.jobs.plan(self._job, {}, node.owner())["plan"])
         for name, one in self._nodes.items():
             try:
                 one.declarer.verify(found)

@@ -27,13 +27,13 @@ from atoll.core.report import Report
 from atoll.core.reveal import Disclosures
 from atoll.flow.code import code_digest, component_code
 from atoll.flow.events import Events, silent
-from atoll.flow.outputs import check_file_name
 from atoll.flow.planning import COIN_STEP
 from atoll.flow.seats import each, joined, transports
 from atoll.flow.session import session_id, step_id
 from atoll.flow.steps import (
     COIN_TASK,
     LAST_TASK,
+    check_file_name,
     check_outputs,
     job_random,
     located,
