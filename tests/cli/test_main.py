@@ -74,10 +74,11 @@ def test_a_party_is_made_trusted_and_shown(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     bank, shop = str(tmp_path / "bank"), str(tmp_path / "shop")
-    code, fingerprint, _ = atoll(capsys, "party", "init", "bank", "--folder", bank)
+    code, out, _ = atoll(capsys, "init", "bank", "--folder", bank, "--json")
     assert code == 0
+    fingerprint = json.loads(out)["fingerprint"] + "\n"
     assert re.fullmatch(r"([0-9A-F]{4} ){15}[0-9A-F]{4}\n", fingerprint)
-    atoll(capsys, "party", "init", "shop", "--folder", shop, "--key", "ed25519")
+    atoll(capsys, "init", "shop", "--folder", shop)
     _, authority, _ = atoll(capsys, "party", "export", "--folder", bank)
     file = tmp_path / "bank.pem"
     file.write_text(authority)
@@ -90,7 +91,7 @@ def test_a_party_is_made_trusted_and_shown(
     assert shown["peers"]["bank"]["fingerprint"] == fingerprint.strip()
     code, out, _ = atoll(capsys, "party", "show", "--folder", shop)
     assert "trusts bank at localhost:9000" in out
-    code, out, err = atoll(capsys, "party", "init", "bank", "--folder", bank)
+    code, out, err = atoll(capsys, "init", "bank", "--folder", bank)
     assert code == 2
     assert "error ATL-PTY-001" in err
     assert "  hint: " in err

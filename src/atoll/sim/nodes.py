@@ -59,7 +59,10 @@ class LocalNode(Node):
             # It has all that a node asks of a pool.
             return cast(Pool, Threads(self._components))
         chosen = self.settings.workers
-        environment = {"ATOLL_INSECURE_SIMULATION": "1"}
+        environment = {
+            "ATOLL_INSECURE_SIMULATION": "1",
+            "ATOLL_THREADS": str(chosen.threads),
+        }
         return Pool(
             PoolSettings(self.folder.run, chosen.warm, chosen.maximum, environment=environment)
         )
