@@ -13,11 +13,11 @@ from atoll.components.kinds import declared
 from atoll.core.errors import AtollError, UserError
 from atoll.core.names import Role
 from atoll.flow import planning
-from atoll.flow.events import Events
 from atoll.flow.node.jobs.tasks import FILE, REPORT
 from atoll.flow.store import EventRow
 from atoll.flow.store import Events as JobEvents
 from atoll.flow.work.artifacts import load
+from atoll.flow.work.events import Events
 from atoll.jobs.definition import Job
 from atoll.jobs.errors import NotFoundError
 from atoll.jobs.plan import Plan

@@ -28,7 +28,7 @@ from atoll.components.api import Catalogue
 from atoll.components.scores import Scores
 from atoll.core.errors import UserError
 from atoll.core.names import Role, Roles, party_id, ranked, roles_text
-from atoll.flow.events import Events
+from atoll.flow.work.events import Events
 from atoll.jobs.definition import Job, parse_job
 from atoll.jobs.plan import Plan
 from atoll.sdk.calls.jobs import Definition, plain

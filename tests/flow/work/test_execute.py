@@ -14,8 +14,8 @@ from atoll.components.api import Catalogue
 from atoll.components.catalogue import CATALOGUE
 from atoll.core.errors import AtollError
 from atoll.flow.planning import COIN_STEP
-from atoll.flow.steps import COIN_TASK
 from atoll.flow.work.artifacts import codec_of
+from atoll.flow.work.steps import COIN_TASK
 from atoll.jobs.definition import parse_job
 from atoll.models.kinds import GENERAL
 from atoll.sim.world import World

@@ -14,9 +14,9 @@ import pytest
 
 from atoll.channel.grpc.gateway import new_token
 from atoll.components.catalogue import CATALOGUE
-from atoll.flow.own_process import KILL_AT
 from atoll.flow.planning import COIN_STEP
 from atoll.flow.work.handle import Worker
+from atoll.flow.work.own_process import KILL_AT
 from atoll.flow.work.pool import Pool, PoolSettings
 from atoll.flow.work.specification import Gateway, TaskLimits
 from atoll.jobs.definition import Job

@@ -163,8 +163,8 @@ def same(path: str) -> dict[str, Any]:
 
 def preview(path: str, id_column: str, label: str | None, rows: int) -> dict[str, Any]:
     """Return the first rows, text escaped as in an export; little of the file is read."""
+    from atoll.flow.api.table_export import escaped, escaped_batch
     from atoll.flow.node.data.head import head
-    from atoll.flow.table_export import escaped, escaped_batch
 
     batch = escaped_batch(head(path, id_column, label, rows))
     columns = [column.to_pylist() for column in batch.columns]
