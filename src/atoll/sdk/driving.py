@@ -122,7 +122,7 @@ class Driver:
         made = node.services.jobs.submit(self._job, {"reuse": False}, node.owner(), None, (), "")
         job = str(made["id"])
         followers = [
-            _Follower(one, job, events(party) if events else None)
+            _Follower(party, one, job, events(party) if events else None)
             for party, one in self._nodes.items()
         ]
         try:
@@ -136,6 +136,9 @@ class Driver:
         finally:
             for follower in followers:
                 follower.close()
+        for follower in followers:
+            if follower.error is not None:
+                raise follower.error
         self._check(job)
         return job
 
@@ -190,11 +193,12 @@ class _Follower:
     in the node's ledger and audit like any other approval.
     """
 
-    def __init__(self, node: LocalNode, job: str, heard: Events | None) -> None:
-        self._node, self._job, self._heard = node, job, heard
+    def __init__(self, party: str, node: LocalNode, job: str, heard: Events | None) -> None:
+        self._party, self._node, self._job, self._heard = party, node, job, heard
         self._begun: dict[str, float] = {}
         self._closing = False
         self.ended = threading.Event()
+        self.error: AtollError | None = None
         self._thread = threading.Thread(target=self._live, name=f"follow {job}", daemon=True)
         self._thread.start()
 
@@ -210,6 +214,10 @@ class _Follower:
                     after = event.number
                     if self._take(event):
                         return
+        except AtollError as error:
+            # It cannot be approved here: nobody else is to wait for that.
+            self.error = error.located(party=self._party, phase=planning.AGREEMENT_STEP)
+            self._node.services.jobs.stop(self._job, self._node.owner())
         finally:
             self.ended.set()
 

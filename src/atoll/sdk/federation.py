@@ -18,6 +18,7 @@ import os
 import shutil
 import tempfile
 import threading
+import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -152,7 +153,9 @@ class Federation:
         self.catalogue = catalogue
         self._events = events
         self._lock = threading.Lock()
-        self._stack: ExitStack | None = ExitStack()
+        self._stack = ExitStack()
+        # Whoever forgets to close it has it closed at the end of the process that opened it.
+        self._closing = weakref.finalize(self, _close, self._stack, os.getpid())
         self._nodes: dict[str, LocalNode] = {}
 
     @property
@@ -211,7 +214,7 @@ class Federation:
         from atoll.sim.nodes import nodes
 
         with self._lock:
-            if self._stack is None:
+            if not self._closing.alive:
                 raise UserError("ATL-SDK-030", "this federation is closed")
             if not self._nodes:
                 folder = Path(tempfile.mkdtemp(prefix="atoll-local-"))
@@ -251,9 +254,8 @@ class Federation:
     def close(self) -> None:
         """Stop the nodes and forget everything that was written."""
         with self._lock:
-            stack, self._stack, self._nodes = self._stack, None, {}
-        if stack is not None:
-            stack.close()
+            self._nodes = {}
+            self._closing()
 
     def __enter__(self) -> Federation:
         return self
@@ -263,6 +265,12 @@ class Federation:
 
     def __repr__(self) -> str:
         return f"<federation of {', '.join(f'{n} ({r})' for n, r in self.parties.items())}>"
+
+
+def _close(stack: ExitStack, process: int) -> None:
+    """Close what a process opened; one that split off it has nothing to close."""
+    if os.getpid() == process:
+        stack.close()
 
 
 def _held(roles: Held) -> Roles:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import atexit
 import os
 import threading
 from collections.abc import Iterator, Mapping
@@ -16,22 +15,15 @@ _RUNS = 20
 _LOCK = threading.Lock()
 
 
-class _Held:
+class _Open:
     """The federation that is open, of which process and roles, and how often it was used."""
 
     federation: Federation | None = None
     key: tuple[object, ...] = ()
     runs = 0
 
-    def close(self) -> None:
-        """Close the federation, unless it is that of a process which this one split off."""
-        if self.federation is not None and self.key[0] == os.getpid():
-            self.federation.close()
-        self.federation = None
 
-
-_HELD = _Held()
-atexit.register(_HELD.close)
+_OPEN = _Open()
 
 
 @contextmanager
@@ -43,9 +35,10 @@ def shared(roles: Mapping[str, str]) -> Iterator[Federation]:
     """
     key = (os.getpid(), *sorted(roles.items()))
     with _LOCK:
-        if _HELD.federation is None or _HELD.key != key or _HELD.runs >= _RUNS:
-            _HELD.close()
-            _HELD.federation = Federation(roles, catalogue=CATALOGUE)
-            _HELD.key, _HELD.runs = key, 0
-        _HELD.runs += 1
-        yield _HELD.federation
+        if _OPEN.federation is None or _OPEN.key != key or _OPEN.runs >= _RUNS:
+            if _OPEN.federation is not None:
+                _OPEN.federation.close()
+            _OPEN.federation = Federation(roles, catalogue=CATALOGUE)
+            _OPEN.key, _OPEN.runs = key, 0
+        _OPEN.runs += 1
+        yield _OPEN.federation

@@ -83,26 +83,24 @@ def nodes(
     # A library speaks where the program that uses it wants to listen.
     logging.getLogger("atoll").addHandler(logging.NullHandler())
 
-    def start(party: str) -> LocalNode:
-        folder = NodeFolder(root / party)
-        init_party(folder.root, party)
-        folder.make()
-        with ExitStack() as stack:
-            stack.enter_context(folder.locked())
-            node = stack.enter_context(LocalNode(folder, components))
-            node.start()
-            stacks.append(stack.pop_all())
-        return node
+    with ExitStack() as stack:
 
-    stacks: list[ExitStack] = []
-    with ThreadPoolExecutor() as pool:
-        try:
+        def start(party: str) -> LocalNode:
+            folder = NodeFolder(root / party)
+            init_party(folder.root, party)
+            folder.make()
+            with ExitStack() as own:
+                own.enter_context(folder.locked())
+                node = own.enter_context(LocalNode(folder, components))
+                node.start()
+                stack.push(own.pop_all())
+            return node
+
+        with ThreadPoolExecutor() as pool:
             made = dict(zip(parties, pool.map(start, parties), strict=True))
-            for party, node in made.items():
-                for other, partner in made.items():
-                    if other != party:
-                        authority = export_ca(partner.folder.root).decode()
-                        node.parties.add(other, authority, partner.gateway.address, node.owner())
-            yield made
-        finally:
-            list(pool.map(ExitStack.close, stacks))
+        for party, node in made.items():
+            for other, partner in made.items():
+                if other != party:
+                    authority = export_ca(partner.folder.root).decode()
+                    node.parties.add(other, authority, partner.gateway.address, node.owner())
+        yield made
