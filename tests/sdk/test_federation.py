@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import os
+import signal
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import numpy as np
@@ -221,3 +225,43 @@ def test_components_of_this_process_run_and_tell_how_far_they_are() -> None:
         names = [name for name, _ in listener.events]
         assert names[-1] == "finished"
         assert {"phase", "progress", "step"} <= set(names)
+
+
+def _waits(task: Task, parameters: Any) -> Result:
+    """The guest has the caller interrupted; both wait to be told."""
+    party = task.party
+    if party.name == party.guest:
+        os.kill(os.getpid(), signal.SIGINT)
+    while True:
+        party.cancel.check()
+        Event().wait(0.01)
+
+
+@pytest.mark.usefixtures("interruptible")
+def test_an_interrupted_run_is_cancelled_at_every_party() -> None:
+    own = swapping(_waits)
+    with local(PARTIES, own["tables"], catalogue=own["catalogue"]) as federation:
+        with pytest.raises(KeyboardInterrupt):
+            federation.run(own["job"])
+        for party in PARTIES:
+            with federation.client(party) as client:
+                assert [job.state for job in client.jobs.list().items] == ["cancelled"]
+
+
+def test_what_is_not_closed_is_closed_at_the_end_of_the_process(tmp_path: Path) -> None:
+    script = """
+import numpy as np
+from atoll.sdk import VerticalBoostingClassifier
+from tests.sdk.test_federation import opened, pipeline
+
+federation = opened()
+federation.run(pipeline())
+x = np.random.default_rng(1).normal(size=(80, 4))
+VerticalBoostingClassifier(trees=1, implementation="ideal").fit(x, x[:, 0] > 0)
+"""
+    environment = {**os.environ, "TMPDIR": str(tmp_path), "PYTHONPATH": os.pathsep.join(sys.path)}
+    done = subprocess.run(
+        [sys.executable, "-c", script], env=environment, capture_output=True, text=True, timeout=200
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    assert list(tmp_path.iterdir()) == []
