@@ -20,7 +20,7 @@ from atoll.jobs.validation import validate
 from atoll.table import Table
 from tests import whole
 from tests.held import HeldTables
-from tests.whole import Outcome, Whole
+from tests.whole import Outcome, Whole, echo
 
 TREES = 3
 
@@ -157,6 +157,21 @@ def test_too_small_an_intersection_ends_both() -> None:
     codes = {getattr(error, "code", None) for error in found.errors.values()}
     assert "ATL-PSI-004" in codes
     assert not found.results
+
+
+def test_too_small_an_intersection_of_three_is_told_and_not_called_cancelled() -> None:
+    document = job().model_dump(mode="json")
+    document["parties"]["mill"] = "host"
+    document["steps"]["reader"]["parameters"]["tables"]["mill"] = "rows"
+    document["steps"]["psi"]["parameters"] = {"protocol": "ecdh"}
+    brought = tables(300)
+    other = brought["shop"].open("rows", id_column="id", label=None)
+    columns = {f"m{name}": other.column(name) for name in other.columns}
+    strangers = pa.array([f"other{at}" for at in range(other.num_rows)])
+    brought["mill"] = HeldTables({"rows": Table.from_columns(strangers, columns)})
+    found = play(parse_job(document), brought)
+    causes = {getattr(error, "code", None) for error in found.errors.values() if not echo(error)}
+    assert causes == {"ATL-PSI-004"}
 
 
 def test_the_split_repeats_with_a_seed_and_not_without() -> None:
