@@ -296,6 +296,7 @@ def local(
     of each one or a list.
 
     ``catalogue`` takes other components than the installed ones, for instance one that is being
-    written; ``events`` returns for a party who hears its events. Close it, or use ``with``.
+    written; they run on threads of this process. ``events`` returns for a party who hears its
+    events. Close it, or use ``with``.
     """
     return Federation(parties, tables, catalogue=catalogue, events=events)

@@ -27,6 +27,8 @@ from atoll.flow.node.node import Node
 from atoll.flow.work.pool import Pool, PoolSettings
 from atoll.flow.work.threads import Threads
 
+# A library speaks where the program that uses it wants to listen.
+logging.getLogger("atoll").addHandler(logging.NullHandler())
 # Ports that are free, no wait for what runs when it ends, no second try of what went wrong.
 _SETTINGS = {
     "gateway.listen": "127.0.0.1:0",
@@ -80,9 +82,6 @@ def nodes(
 
     Errors: those of ``Node``.
     """
-    # A library speaks where the program that uses it wants to listen.
-    logging.getLogger("atoll").addHandler(logging.NullHandler())
-
     with ExitStack() as stack:
 
         def start(party: str) -> LocalNode:
