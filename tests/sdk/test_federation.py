@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from threading import Event
@@ -55,6 +56,12 @@ def opened() -> Federation:
     )
 
 
+@pytest.fixture(scope="module")
+def federation() -> Iterator[Federation]:
+    with opened() as made:
+        yield made
+
+
 def test_each_job_reads_its_tables_as_they_are_by_then(tmp_path: Path) -> None:
     mine, theirs = (pd.DataFrame(half) for half in data())
     file = tmp_path / "people.csv"
@@ -79,9 +86,8 @@ def test_each_job_reads_its_tables_as_they_are_by_then(tmp_path: Path) -> None:
         assert again.tables[party]["reader"].digest != first.tables[party]["reader"].digest
 
 
-def test_a_pipeline_runs_and_each_party_has_its_own() -> None:
-    with opened() as federation:
-        done = federation.run(pipeline())
+def test_a_pipeline_runs_and_each_party_has_its_own(federation: Federation) -> None:
+    done = federation.run(pipeline())
     bank, shop = done["bank"], done["shop"]
     assert bank.metrics["evaluation.test.auc"] > 0.6
     assert shop.metrics == {}
@@ -95,23 +101,23 @@ def test_a_pipeline_runs_and_each_party_has_its_own() -> None:
     assert "auc" in done._repr_html_()
 
 
-def test_a_plan_can_be_read_before() -> None:
-    with opened() as federation:
-        plan = federation.plan(pipeline())
-        assert plan.owners["prediction.scores"] == ("bank",)
-        assert federation.run(pipeline())["bank"].plan.digest() != ""
+def test_a_plan_can_be_read_before(federation: Federation) -> None:
+    plan = federation.plan(pipeline())
+    assert plan.owners["prediction.scores"] == ("bank",)
+    assert federation.run(pipeline())["bank"].plan.digest() != ""
 
 
-def test_the_permission_holds_inside_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_permission_holds_inside_alone(
+    federation: Federation, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.delenv("ATOLL_INSECURE_SIMULATION")
     from atoll.core.settings import require_insecure
 
-    with opened() as federation:
-        federation.run(pipeline())
-        with pytest.raises(InternalError):
-            require_insecure("a test")
-        with pytest.raises(AtollError):
-            federation.run(pipeline(minimum_rows=0, bins=2, learning_rate=2))
+    federation.run(pipeline())
+    with pytest.raises(InternalError):
+        require_insecure("a test")
+    with pytest.raises(AtollError):
+        federation.run(pipeline(minimum_rows=0, bins=2, learning_rate=2))
     assert "ATOLL_INSECURE_SIMULATION" not in os.environ
 
 

@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from atoll.components.api import Tables
@@ -18,6 +19,7 @@ from atoll.flow.store import EventRow
 from atoll.flow.store import Events as JobEvents
 from atoll.flow.work.artifacts import load
 from atoll.flow.work.events import Events
+from atoll.flow.work.steps import located
 from atoll.jobs.definition import Job
 from atoll.jobs.errors import NotFoundError
 from atoll.jobs.plan import Plan
@@ -181,6 +183,7 @@ def _register(node: LocalNode, name: str, seen: list[Table]) -> None:
         if known["path"] == str(path) and known["label"] == label:
             return
         data.delete(name, node.owner(), force=True)
+        Path(known["path"]).unlink(missing_ok=True)
     if not path.exists():
         write(table, path)
     data.register(name, str(path), table.id_name, label, "", node.owner().user)
@@ -214,9 +217,9 @@ class _Follower:
                     after = event.number
                     if self._take(event):
                         return
-        except AtollError as error:
+        except Exception as error:
             # It cannot be approved here: nobody else is to wait for that.
-            self.error = error.located(party=self._party, phase=planning.AGREEMENT_STEP)
+            self.error = located(error, self._party, planning.AGREEMENT_STEP)
             self._node.services.jobs.stop(self._job, self._node.owner())
         finally:
             self.ended.set()
