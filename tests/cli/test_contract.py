@@ -45,7 +45,6 @@ def check(capsys: pytest.CaptureFixture[str]) -> Check:
 ELSEWHERE = {
     *("init", "up", "down", "restart", "doctor"),
     *("admin backup", "admin migrate", "admin prune", "admin restore"),
-    *("job run",),
 }
 
 

@@ -75,10 +75,11 @@ def test_a_party_is_made_trusted_and_shown(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     bank, shop = str(tmp_path / "bank"), str(tmp_path / "shop")
-    code, fingerprint, _ = atoll(capsys, "party", "init", "bank", "--folder", bank)
+    code, out, _ = atoll(capsys, "init", "bank", "--folder", bank, "--json")
     assert code == 0
+    fingerprint = json.loads(out)["fingerprint"] + "\n"
     assert re.fullmatch(r"([0-9A-F]{4} ){15}[0-9A-F]{4}\n", fingerprint)
-    atoll(capsys, "party", "init", "shop", "--folder", shop, "--key", "ed25519")
+    atoll(capsys, "init", "shop", "--folder", shop)
     _, authority, _ = atoll(capsys, "party", "export", "--folder", bank)
     file = tmp_path / "bank.pem"
     file.write_text(authority)
@@ -91,7 +92,7 @@ def test_a_party_is_made_trusted_and_shown(
     assert shown["peers"]["bank"]["fingerprint"] == fingerprint.strip()
     code, out, _ = atoll(capsys, "party", "show", "--folder", shop)
     assert "trusts bank at localhost:9000" in out
-    code, out, err = atoll(capsys, "party", "init", "bank", "--folder", bank)
+    code, out, err = atoll(capsys, "init", "bank", "--folder", bank)
     assert code == 2
     assert "error ATL-PTY-001" in err
     assert "  hint: " in err
@@ -139,42 +140,13 @@ def test_a_job_file_is_checked(tmp_path: Path, capsys: pytest.CaptureFixture[str
     assert "ATL-PLN-008" in err
 
 
-def test_a_job_needs_a_party_in_its_folder(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+def test_a_command_that_is_gone_says_what_to_do_instead(
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    file = tmp_path / "job.json"
-    file.write_text(json.dumps(JOB))
-    code, _, err = atoll(
-        capsys, "job", "run", "--folder", str(tmp_path), "--job", str(file), "--yes"
-    )
-    assert code == 2
-    assert "ATL-PTY-002" in err
-    code, _, err = atoll(
-        capsys, "job", "run", "--folder", str(tmp_path), "--job", str(file), "--peer", "shop"
-    )
-    assert code == 2
-    assert "ATL-CLI-006" in err
-
-
-def test_a_ledger_is_shown_and_verified(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    from atoll.flow.ledger import Ledger
-
-    line = {"step": "psi", "receiver": "shop", "elements": 3, "what": "how many rows"}
-    Ledger(tmp_path).append("reveal", line)
-    code, out, _ = atoll(capsys, "ledger", "show", "--folder", str(tmp_path), "--json")
-    assert code == 0
-    assert json.loads(out)[0]["elements"] == 3
-    assert atoll(capsys, "ledger", "show", "--folder", str(tmp_path))[1].splitlines() == [
-        "run  step  to    values  what",
-        "–    psi   shop       3  how many rows",
-    ]
-    assert atoll(capsys, "ledger", "verify", "--folder", str(tmp_path))[0] == 0
-    path = tmp_path / "ledger.jsonl"
-    path.write_text(path.read_text().replace("3", "4"))
-    code, out, err = atoll(capsys, "ledger", "verify", "--folder", str(tmp_path))
-    assert (code, out) == (5, "")
-    assert "ATL-JOB-011" in err
-    assert atoll(capsys, "ledger", "verify", "--folder", str(tmp_path / "none"))[0] == 3
+    code, out, err = atoll(capsys, "job", "run", "--folder", "acme", "--job", "job.toml")
+    assert (code, out) == (2, "")
+    assert "atoll job submit" in err
+    assert "atoll job approve" in err
 
 
 def test_colour_is_for_terminals_alone(

@@ -12,9 +12,9 @@ from atoll.components.conformance import PARAMETERS
 from atoll.components.scores import Scores
 from atoll.components.trial import Case
 from atoll.core.names import Role
-from atoll.flow.tables import HeldTables
 from atoll.models.scaling import ScaledColumn, ScalePart
 from atoll.table import Table
+from tests.held import HeldTables
 
 ROWS = 60
 AGREED = "a" * 64

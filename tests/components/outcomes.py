@@ -13,23 +13,20 @@ from typing import Any
 import numpy as np
 from pyarrow import parquet
 
-from atoll.channel.party import Cancel, Party
 from atoll.components.api import Catalogue, Result
 from atoll.components.scores import Scores
 from atoll.core.errors import AtollError
 from atoll.core.names import Role
 from atoll.core.report import LinePanel, TextPanel
-from atoll.flow import runner
-from atoll.flow.runner import Outcome
 from atoll.jobs.definition import parse_job
 from atoll.models.boosting import GuestPart, part_from_bytes
 from atoll.models.boosting.part import LEAF
 from atoll.models.scaling import ScalePart
-from atoll.sdk import local
-from atoll.sim import world
-from atoll.sim.world import World
+from atoll.sdk.frames import FrameTables
 from atoll.table import Table
+from tests import whole
 from tests.components.variations import GUEST, LABEL, Tables
+from tests.whole import Whole
 
 Job = Mapping[str, Any]
 # By party, step and output or file.
@@ -43,16 +40,12 @@ class Played:
 
     job: Job
     tables: Tables
-    world: World
+    world: Whole
 
     @property
     def roles(self) -> Mapping[str, Role]:
         found: Mapping[str, Role] = self.job["parties"]
         return found
-
-
-def echo(error: BaseException) -> bool:
-    return isinstance(error, AtollError) and error.code in {"ATL-NET-003", "ATL-NET-004"}
 
 
 def hidden(error: AtollError) -> str:
@@ -62,13 +55,8 @@ def hidden(error: AtollError) -> str:
 
 def play(job: Job, tables: Tables, catalogue: Catalogue) -> Played:
     """Run a job with every party in this process; what they raise is kept, each party's own."""
-    with local(job["parties"], tables, catalogue=catalogue) as federation:
-        made, cancel = parse_job(dict(job)), Cancel()
-
-        def live(party: Party) -> Outcome:
-            return runner.run(federation._bring(party, made, cancel))
-
-        return Played(job, tables, world.run(made.first_roles, live))
+    held = {party: FrameTables(own) for party, own in tables.items()}
+    return Played(job, tables, whole.play(parse_job(dict(job)), held, catalogue))
 
 
 # -- what was left ----------------------------------------------------------------------------

@@ -44,6 +44,7 @@ from tests.components.variations import (
     renamed,
     tables,
 )
+from tests.whole import echo
 
 KIND = "boosting.model"
 # What rows for a model that is there cannot be.
@@ -235,7 +236,7 @@ def refusal(case: Case) -> Refusal | None:
 def check_refusal(case: Case, wanted: Refusal, played: Played) -> None:
     errors = played.world.errors
     assert errors.keys() == set(case.parties), "a party went on"
-    causes = [error for error in errors.values() if not outcomes.echo(error)]
+    causes = [error for error in errors.values() if not echo(error)]
     fitting = []
     for error in causes:
         assert isinstance(error, AtollError)

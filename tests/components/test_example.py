@@ -8,23 +8,19 @@ import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from atoll.channel.party import Party
 from atoll.components import plugins
 from atoll.components.api import KnownComponents
 from atoll.components.scaffold import write
 from atoll.core.errors import AtollError, UserError
-from atoll.flow.ledger import Ledger
-from atoll.flow.runner import Outcome, run
-from atoll.flow.tables import HeldTables
+from atoll.flow import planning
 from atoll.jobs.definition import Job, parse_job
-from atoll.sim import world
+from tests import whole
 from tests.components import packages
 from tests.components.cases import table
-from tests.flow import toy
+from tests.held import HeldTables
 
 NAME = "alignment"
 TABLES = {
@@ -68,18 +64,6 @@ def job() -> Job:
     )
 
 
-def play(folder: Path, catalogues: dict[str, KnownComponents]) -> world.World:
-    def live(party: Party) -> Outcome:
-        changes: dict[str, Any] = {
-            "job": job(),
-            "catalogue": catalogues[party.name],
-            "tables": TABLES[party.name],
-        }
-        return run(toy.bring(party, folder, **changes))
-
-    return world.run(toy.PARTIES, live)
-
-
 def test_the_digest_is_the_same_however_it_was_installed(wheel: Path, tmp_path: Path) -> None:
     one = packages.install(wheel, tmp_path / "one")
     other = packages.unpack(wheel, tmp_path / "other")
@@ -97,12 +81,10 @@ def test_the_same_source_builds_to_the_same_digest(wheel: Path, tmp_path: Path) 
     assert len(found) == 1
 
 
-def test_it_runs_at_both_parties_and_tells_what_it_declares(
-    places: list[str], tmp_path: Path
-) -> None:
+def test_it_runs_at_both_parties_and_tells_what_it_declares(places: list[str]) -> None:
     digest = plugins.offer(NAME, places).digest or ""
     known = plugins.catalogue({NAME: digest}, path=places)
-    found = play(tmp_path, {"bank": known, "shop": known}).check()
+    found = whole.play(job(), TABLES, known).check()
     plan = found.results["bank"].plan
     for party in ("bank", "shop"):
         results = found.results[party].results
@@ -117,8 +99,8 @@ def test_it_runs_at_both_parties_and_tells_what_it_declares(
             line["field"],
         )
         for party in ("bank", "shop")
-        for line in Ledger(tmp_path / party).entries()
-        if line["kind"] == "reveal" and line["step"] == "check"
+        for line in found.results[party].reveals
+        if line["step"] == "check"
     }
     assert sent == declared
 
@@ -127,32 +109,24 @@ def test_it_runs_at_both_parties_and_tells_what_it_declares(
     ("approved", "code"), [({}, "ATL-CMP-010"), ({NAME: "0" * 64}, "ATL-CMP-012")]
 )
 def test_without_approval_or_with_another_digest_the_job_is_refused(
-    approved: dict[str, str], code: str, places: list[str], tmp_path: Path
+    approved: dict[str, str], code: str, places: list[str]
 ) -> None:
-    digest = plugins.offer(NAME, places).digest or ""
-    known = plugins.catalogue({NAME: digest}, path=places)
     other = plugins.catalogue(approved, path=places)
-    found = play(tmp_path, {"bank": known, "shop": other})
-    mine = found.errors["shop"]
-    assert isinstance(mine, AtollError)
-    assert mine.code == code
-    assert mine.place == "steps.check.component"
-    assert code in str(found.errors["bank"])
-    assert not list(tmp_path.glob("*/runs/*"))
+    with pytest.raises(AtollError) as caught:
+        planning.check(job(), other)
+    assert caught.value.code == code
+    assert caught.value.place == "steps.check.component"
 
 
-def test_two_parties_with_different_packages_do_not_agree(
-    places: list[str], tmp_path: Path
-) -> None:
+def test_parties_with_different_packages_see_that_they_differ(places: list[str]) -> None:
     digest = plugins.offer(NAME, places).digest or ""
     known = plugins.catalogue({NAME: digest}, path=places)
     mine = known[NAME]
     assert mine.origin is not None
     changed = replace(mine, origin=replace(mine.origin, digest="0" * 64))
     other = KnownComponents({**known, NAME: changed}, known.refused)
-    found = play(tmp_path, {"bank": known, "shop": other})
-    codes = {getattr(error, "code", None) for error in found.errors.values()}
-    assert "ATL-PLN-001" in codes
+    told = [planning.component_facts(job(), catalogue)[NAME] for catalogue in (known, other)]
+    assert told[0] != told[1]
 
 
 def own_tests(folder: Path, *path: Path) -> None:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import json
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,18 +17,16 @@ from atoll.components.api import Task
 from atoll.components.catalogue import CATALOGUE
 from atoll.components.download import DOWNLOAD, arrow_of, to_csv
 from atoll.components.sample import SAMPLE, Kept, SampleParameters
-from atoll.components.trial import Case, NoTables, play
+from atoll.components.trial import ROLES, Case, NoTables, play
 from atoll.components.union import UNION
 from atoll.core.errors import AtollError
 from atoll.core.names import Role
-from atoll.flow.ledger import Ledger
-from atoll.flow.runner import Outcome, run
-from atoll.flow.tables import HeldTables
 from atoll.jobs.definition import Job, parse_job
 from atoll.sim import world
 from atoll.table import Table
+from tests import whole
 from tests.components.cases import both, several, table
-from tests.flow import toy
+from tests.held import HeldTables
 
 ROWS = 90
 
@@ -75,8 +71,8 @@ def job() -> Job:
 
 
 def brought(name: str, start: int, *, label: bool) -> Table:
-    whole = table(name, rows=ROWS, start=start, label=label)
-    return whole if label else whole.rename({"id": "key"})
+    made = table(name, rows=ROWS, start=start, label=label)
+    return made if label else made.rename({"id": "key"})
 
 
 TABLES = {
@@ -89,26 +85,16 @@ TABLES = {
 }
 
 
+Found = dict[str, whole.Outcome]
+
+
 @pytest.fixture(scope="module")
-def found(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Outcome]]:
-    folder = tmp_path_factory.mktemp("features")
-
-    def live(party: Party) -> Outcome:
-        changes: dict[str, Any] = {
-            "job": job(),
-            "catalogue": CATALOGUE,
-            "tables": TABLES[party.name],
-        }
-        return run(toy.bring(party, folder, **changes))
-
-    return folder, world.run(toy.PARTIES, live).check().results
-
-
-Found = tuple[Path, dict[str, Outcome]]
+def found() -> Found:
+    return whole.play(job(), TABLES, CATALOGUE).check().results
 
 
 def output(found: Found, party: str, step: str, name: str = "table") -> Any:
-    return found[1][party].results[step].outputs[name]
+    return found[party].results[step].outputs[name]
 
 
 def names(made: Table) -> list[str]:
@@ -165,20 +151,21 @@ def test_statistics_are_those_of_a_plain_reference(found: Found) -> None:
     assert [column["name"] for column in theirs["columns"]] == ["s0"]
 
 
-def test_files_and_reports_lie_in_the_run(found: Found) -> None:
-    bank, shop = (found[1][party].folder for party in ("bank", "shop"))
-    with (bank / "download" / "table.csv").open(newline="") as file:
-        rows = list(csv.DictReader(file))
+def test_files_and_reports_are_there(found: Found) -> None:
+    bank, shop = (found[party].results for party in ("bank", "shop"))
+    rows = list(csv.DictReader(io.StringIO(bank["download"].files["table.csv"].decode())))
     assert [row["id"] for row in rows] == names(output(found, "bank", "random"))
-    whole = parquet.read_table(shop / "download" / "rows.parquet")
-    assert whole.column_names == ["key", "s0", "s1", "s2"]
-    report = json.loads((bank / "statistics" / "report.json").read_text())
-    assert [panel["kind"] for panel in report["panels"]] == ["kv", "table"]
-    assert json.loads((bank / "sample" / "report.json").read_text())["title"] == "Sample"
+    kept = parquet.read_table(io.BytesIO(shop["download"].files["rows.parquet"]))
+    assert kept.column_names == ["key", "s0", "s1", "s2"]
+    report, drawn = bank["statistics"].report, bank["sample"].report
+    assert report is not None
+    assert drawn is not None
+    assert [panel.kind for panel in report.panels] == ["kv", "table"]
+    assert drawn.title == "Sample"
 
 
 def test_the_plan_shows_every_party_s_parameters(found: Found) -> None:
-    plan = found[1]["bank"].plan
+    plan = found["bank"].plan
     assert plan.parameters["statistics"]["label"] is False
     assert plan.party_parameters["statistics"]["bank"]["label"] is True
     assert plan.party_parameters["statistics"]["shop"]["columns"] == ["s0"]
@@ -189,11 +176,9 @@ def test_the_plan_shows_every_party_s_parameters(found: Found) -> None:
 
 
 def test_what_was_sent_is_what_the_plan_says(found: Found) -> None:
-    plan = found[1]["bank"].plan
+    plan = found["bank"].plan
     for party in ("bank", "shop"):
-        for line in Ledger(found[0] / party).entries():
-            if line["kind"] != "reveal" or line["step"] not in plan.reveals:
-                continue
+        for line in found[party].reveals:
             role = plan.job.first_roles[line["receiver"]].value
             declared = {
                 (entry["message"], entry["field"])
@@ -225,7 +210,7 @@ def test_a_host_refuses_a_sample_that_does_not_fit(bits: Any) -> None:
         task = Task("sample", party, both()["shop"], NoTables())
         return SAMPLE.run(task, SampleParameters(method="stratified", fraction=0.5))
 
-    lived = world.run(toy.PARTIES, {"bank": guest, "shop": host})
+    lived = world.run(ROLES, {"bank": guest, "shop": host})
     error = lived.errors["shop"]
     assert isinstance(error, AtollError)
     assert error.code == "ATL-CMP-043"
@@ -234,8 +219,8 @@ def test_a_host_refuses_a_sample_that_does_not_fit(bits: Any) -> None:
 def test_unions_of_other_sizes_do_not_line_up() -> None:
     tables = several([0, 20], shop_starts=[0, 5])
     made = play(UNION, Case(tables, {"duplicates": "keep-first"})).check().results
-    whole = {party: {"table": result.outputs["table"]} for party, result in made.items()}
-    told = {error.code for error in play(SAMPLE, Case(whole, STRATIFIED)).errors.values()}  # type: ignore[attr-defined]
+    kept = {party: {"table": result.outputs["table"]} for party, result in made.items()}
+    told = {error.code for error in play(SAMPLE, Case(kept, STRATIFIED)).errors.values()}  # type: ignore[attr-defined]
     assert told == {"ATL-CMP-060"}
 
 
@@ -248,11 +233,11 @@ def test_unions_that_kept_other_rows_do_not_line_up() -> None:
     shop = {"tables.0": table("s", rows=20, start=15), "tables.1": table("s", rows=20)}
     case = Case({"bank": bank, "shop": shop}, {"duplicates": "keep-first"})
     made = play(UNION, case).check().results
-    whole = {party: {"table": result.outputs["table"]} for party, result in made.items()}
-    assert {entry["table"].num_rows for entry in whole.values()} == {35}
+    kept = {party: {"table": result.outputs["table"]} for party, result in made.items()}
+    assert {entry["table"].num_rows for entry in kept.values()} == {35}
     told = {
         getattr(error, "code", None)
-        for error in play(SAMPLE, Case(whole, STRATIFIED)).errors.values()
+        for error in play(SAMPLE, Case(kept, STRATIFIED)).errors.values()
     }
     assert told == {"ATL-CMP-060"}
 

@@ -3,29 +3,24 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pytest
-from cryptography.hazmat.primitives.asymmetric import ed25519
 
-from atoll.channel.party import Party
 from atoll.components.catalogue import CATALOGUE
 from atoll.core.errors import AtollError
-from atoll.core.names import Role
 from atoll.core.reveal import evaluate
-from atoll.flow.ledger import Ledger
 from atoll.flow.planning import schemas
-from atoll.flow.runner import Outcome, run
-from atoll.flow.tables import HeldTables
 from atoll.jobs.definition import Job, parse_job
 from atoll.jobs.validation import validate
-from atoll.sim import world
 from atoll.table import Table
-from tests.flow import toy
+from tests import whole
+from tests.held import HeldTables
+from tests.whole import Outcome, Whole, echo
 
 TREES = 3
 
@@ -78,44 +73,38 @@ def tables(rows: int = 300) -> dict[str, HeldTables]:
     }
 
 
-def play(folder: Path, made: Job, brought: dict[str, HeldTables] | None = None) -> world.World:
-    held = brought or tables()
-
-    def live(party: Party) -> Outcome:
-        changes = {"job": made, "catalogue": CATALOGUE, "tables": held[party.name]}
-        return run(toy.bring(party, folder, **changes))
-
-    return world.run({"bank": Role.GUEST, "shop": Role.HOST}, live)
+def play(made: Job, brought: dict[str, HeldTables] | None = None) -> Whole:
+    return whole.play(made, brought or tables(), CATALOGUE)
 
 
-def read(path: Path) -> list[dict[str, str]]:
-    with path.open(newline="") as file:
-        return list(csv.DictReader(file))
+def read(outcome: Outcome, step: str) -> list[dict[str, str]]:
+    """Return the scores that a step left."""
+    text = outcome.results[step].files["scores.csv"].decode()
+    return list(csv.DictReader(io.StringIO(text)))
 
 
-def test_the_main_job_learns_from_both_tables(tmp_path: Path) -> None:
-    found = play(tmp_path, job()).check()
-    bank, shop = found.results["bank"].folder, found.results["shop"].folder
-    metrics = json.loads((bank / "evaluation" / "metrics.json").read_text())
+def test_the_main_job_learns_from_both_tables() -> None:
+    found = play(job()).check()
+    bank, shop = found.results["bank"], found.results["shop"]
+    metrics = json.loads(bank.results["evaluation"].files["metrics.json"])
     assert metrics["test"]["auc"] > 0.7
-    train = read(bank / "boosting" / "scores.csv")
-    test = read(bank / "prediction" / "scores.csv")
+    train, test = read(bank, "boosting"), read(bank, "prediction")
     ids = {row["id"] for row in train} | {row["id"] for row in test}
     assert len(ids) == len(train) + len(test)
     assert abs(len(test) - 0.2 * len(ids)) <= 1
-    assert not (shop / "prediction").exists()
-    assert not list(shop.glob("*/scores.csv"))
-    guest = json.loads((bank / "boosting" / "model.json").read_text())
-    host = json.loads((shop / "boosting" / "model.json").read_text())
+    assert not any("scores.csv" in result.files for result in shop.results.values())
+    guest = json.loads(bank.results["boosting"].files["model.json"])
+    host = json.loads(shop.results["boosting"].files["model.json"])
     assert guest["kind"] == "boosting.guest"
     assert host["kind"] == "boosting.host"
     assert len(guest["trees"]) == TREES
-    report = json.loads((bank / "boosting" / "report.json").read_text())
-    assert [panel["title"] for panel in report["panels"]] == ["Loss", "Importance", "Trees"]
+    report = bank.results["boosting"].report
+    assert report is not None
+    assert [panel.title for panel in report.panels] == ["Loss", "Importance", "Trees"]
 
 
-def test_the_plan_names_reveals_minimums_and_warnings(tmp_path: Path) -> None:
-    plan = play(tmp_path, job(trees=20)).check().results["bank"].plan
+def test_the_plan_names_reveals_minimums_and_warnings() -> None:
+    plan = play(job(trees=20)).check().results["bank"].plan
     assert plan.minimums == {
         "boosting": {"group": 20, "leaf": 20},
         "psi": {"intersection": 20},
@@ -126,11 +115,11 @@ def test_the_plan_names_reveals_minimums_and_warnings(tmp_path: Path) -> None:
     assert plan.trust_models["boosting"] == "federated"
 
 
-def test_everything_that_was_revealed_is_in_the_plan(tmp_path: Path) -> None:
-    found = play(tmp_path, job()).check()
+def test_everything_that_was_revealed_is_in_the_plan() -> None:
+    found = play(job()).check()
     plan = found.results["bank"].plan
     for party in ("bank", "shop"):
-        lines = [line for line in Ledger(tmp_path / party).entries() if line["kind"] == "reveal"]
+        lines = found.results[party].reveals
         assert lines
         for line in lines:
             ends = [plan.job.first_roles[line[at]].value for at in ("sender", "receiver")]
@@ -142,47 +131,58 @@ def test_everything_that_was_revealed_is_in_the_plan(tmp_path: Path) -> None:
             assert {(*ends, *told), ("everyone", "everyone", *told)} & declared, line
 
 
-def test_the_count_of_rows_is_revealed_as_declared(tmp_path: Path) -> None:
-    found = play(tmp_path, job()).check()
+def test_the_count_of_rows_is_revealed_as_declared() -> None:
+    found = play(job()).check()
     sizes = {"rows_guest": 270, "rows_host": 270}
-    sizes["count"] = len(read(found.results["bank"].folder / "boosting" / "scores.csv")) + len(
-        read(found.results["bank"].folder / "prediction" / "scores.csv")
-    )
+    bank = found.results["bank"]
+    sizes["count"] = len(read(bank, "boosting")) + len(read(bank, "prediction"))
     (entry,) = [
         entry
         for entry in found.results["bank"].plan.reveals["psi"]
         if entry["field"] == "positions"
     ]
     sent = [
-        line["elements"]
-        for line in Ledger(tmp_path / "bank").entries()
-        if line["kind"] == "reveal" and line["field"] == "positions"
+        line["elements"] for line in found.results["bank"].reveals if line["field"] == "positions"
     ]
     assert sent == [evaluate(entry["size"], sizes)]
 
 
-def test_too_small_an_intersection_ends_both(tmp_path: Path) -> None:
+def test_too_small_an_intersection_ends_both() -> None:
     brought = tables(300)
     shifted = tables(300)["shop"].open("rows", id_column="id", label=None)
     columns = {name: shifted.column(name) for name in shifted.columns}
     others = pa.array([f"other{at}" for at in range(shifted.num_rows)])
     brought["shop"] = HeldTables({"rows": Table.from_columns(others, columns)})
-    found = play(tmp_path, job(), brought)
+    found = play(job(), brought)
     codes = {getattr(error, "code", None) for error in found.errors.values()}
     assert "ATL-PSI-004" in codes
-    assert not list(tmp_path.glob("*/runs/*"))
+    assert not found.results
 
 
-def test_the_split_repeats_with_a_seed_and_not_without(tmp_path: Path) -> None:
-    def held(seed: int | None, name: str) -> set[str]:
-        whole = job(trees=1).model_dump(mode="json")
-        whole["steps"]["split"]["parameters"] = {"seed": seed}
-        found = play(tmp_path / name, parse_job(whole)).check()
-        rows = read(found.results["bank"].folder / "prediction" / "scores.csv")
-        return {row["id"] for row in rows}
+def test_too_small_an_intersection_of_three_is_told_and_not_called_cancelled() -> None:
+    document = job().model_dump(mode="json")
+    document["parties"]["mill"] = "host"
+    document["steps"]["reader"]["parameters"]["tables"]["mill"] = "rows"
+    document["steps"]["psi"]["parameters"] = {"protocol": "ecdh"}
+    brought = tables(300)
+    other = brought["shop"].open("rows", id_column="id", label=None)
+    columns = {f"m{name}": other.column(name) for name in other.columns}
+    strangers = pa.array([f"other{at}" for at in range(other.num_rows)])
+    brought["mill"] = HeldTables({"rows": Table.from_columns(strangers, columns)})
+    found = play(parse_job(document), brought)
+    causes = {getattr(error, "code", None) for error in found.errors.values() if not echo(error)}
+    assert causes == {"ATL-PSI-004"}
 
-    assert held(4, "a") == held(4, "b")
-    assert held(None, "c") != held(None, "d")
+
+def test_the_split_repeats_with_a_seed_and_not_without() -> None:
+    def held(seed: int | None) -> set[str]:
+        document = job(trees=1).model_dump(mode="json")
+        document["steps"]["split"]["parameters"] = {"seed": seed}
+        found = play(parse_job(document)).check()
+        return {row["id"] for row in read(found.results["bank"], "prediction")}
+
+    assert held(4) == held(4)
+    assert held(None) != held(None)
 
 
 def test_schemas_admit_the_main_job_and_hint_at_typos() -> None:
@@ -192,36 +192,23 @@ def test_schemas_admit_the_main_job_and_hint_at_typos() -> None:
     assert caught.value.hint == "did you mean trees?"
 
 
-def test_two_hosts_take_part(tmp_path: Path) -> None:
-    whole = job(minimum_rows=5).model_dump(mode="json")
-    whole["parties"]["mill"] = "host"
-    whole["steps"]["reader"]["parameters"]["tables"]["mill"] = "rows"
-    whole["steps"]["psi"]["parameters"] = {"protocol": "ecdh"}
-    made = parse_job(whole)
+def test_two_hosts_take_part() -> None:
+    document = job(minimum_rows=5).model_dump(mode="json")
+    document["parties"]["mill"] = "host"
+    document["steps"]["reader"]["parameters"]["tables"]["mill"] = "rows"
+    document["steps"]["psi"]["parameters"] = {"protocol": "ecdh"}
+    made = parse_job(document)
     held = tables()
     other = held["shop"].open("rows", id_column="id", label=None)
     renamed = other.rename({name: f"m{name}" for name in other.columns})
     held["mill"] = HeldTables({"rows": renamed.take(np.arange(200))})
-    keys = {name: ed25519.Ed25519PrivateKey.generate() for name in made.parties}
-
-    def live(party: Party) -> Outcome:
-        changes = {
-            "job": made,
-            "catalogue": CATALOGUE,
-            "tables": held[party.name],
-            "credentials": toy.Keys(party.name, keys),
-        }
-        return run(toy.bring(party, tmp_path, **changes))
-
-    found = world.run(made.first_roles, live).check()
-    guest = json.loads((found.results["bank"].folder / "boosting" / "model.json").read_text())
+    found = play(made, held).check()
+    guest = json.loads(found.results["bank"].results["boosting"].files["model.json"])
     assert guest["hosts"] == ["mill", "shop"]
     assert "several hosts" in " ".join(found.results["mill"].plan.warnings)
     for party in made.parties:
-        for line in Ledger(tmp_path / party).entries():
-            if line["kind"] == "reveal":
-                told = {
-                    (e["message"], e["field"])
-                    for e in found.results["bank"].plan.reveals[line["step"]]
-                }
-                assert (line["message"], line["field"]) in told, line
+        for line in found.results[party].reveals:
+            told = {
+                (e["message"], e["field"]) for e in found.results["bank"].plan.reveals[line["step"]]
+            }
+            assert (line["message"], line["field"]) in told, line

@@ -17,12 +17,12 @@ from atoll.components.scoring_messages import Ask, Found, Score
 from atoll.core.errors import AtollError, UserError
 from atoll.core.names import Role
 from atoll.core.reveal import evaluate
-from atoll.flow.tables import HeldTables
 from atoll.jobs.errors import DeniedError
 from atoll.models.kinds import table_of
 from atoll.sim import world
 from atoll.table import Table
 from tests.components import tally
+from tests.held import HeldTables
 
 GUEST, HOSTS = "bank", ("mill", "shop")
 ROLES = {GUEST: Role.GUEST, **dict.fromkeys(HOSTS, Role.HOST)}

@@ -7,7 +7,7 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -26,10 +26,11 @@ from atoll.flow import planning
 from atoll.flow.planning import COIN_STEP
 from atoll.jobs.definition import Job, parse_job
 from atoll.jobs.plan import TableFacts
-from atoll.sdk import local
+from atoll.sdk.frames import FrameTables
 from atoll.table import ID_RULE, Table
 from tests.components import packages
 from tests.flow.work import little
+from tests.whole import Planned, play
 
 GLUE = 60
 CLIENTS = tuple(f"client-{at}" for at in range(9))
@@ -189,8 +190,8 @@ def test_whoever_has_no_table_is_asked_for_none(mean: Component) -> None:
     """The plan of ten parties: nobody but the clients reads, and the aggregator holds no rows."""
     tables = {name: {"rows": table(4)} for name in CLIENTS}
     graph = job(least=6)
-    with local(graph.first_roles, tables, catalogue={**CATALOGUE, "mean": mean}) as federation:
-        plan = federation.plan(graph)
+    plan = Planned(graph, held(tables), {**CATALOGUE, "mean": mean}).plan
+    assert plan is not None
     assert plan.seats["rows"] == tuple(f"{name}:client" for name in CLIENTS)
     assert plan.seats["mean"] == (*plan.seats["rows"], "hub:aggregator")
     assert plan.tables["hub"] == {}
@@ -204,6 +205,10 @@ def test_whoever_has_no_table_is_asked_for_none(mean: Component) -> None:
     assert "mean goes on while at least 6 client stay" in shown
     assert re.search(r"^rows +client-0, client-1", shown, flags=re.MULTILINE)
     assert re.search(r"^mean +all +mean.plain", shown, flags=re.MULTILINE)
+
+
+def held(tables: Mapping[str, Mapping[str, Any]]) -> dict[str, FrameTables]:
+    return {party: FrameTables(own) for party, own in tables.items()}
 
 
 def star_of(centre: Role) -> tuple[str, ...]:
@@ -220,9 +225,10 @@ def test_many_parties_run_a_job(mean: Component, count: int) -> None:
     steps["rows"]["parameters"]["tables"] = dict.fromkeys(clients, "rows")
     graph = {"name": "many", "parties": parties, "steps": steps}
     tables = {name: {"rows": table(2)} for name in clients}
-    with local(parties, tables, catalogue={**CATALOGUE, "mean": mean}) as federation:
-        found = federation.run(graph)
-    assert {party.outputs["mean.outcome"]["mean"] for party in found.values()} == {0.5}
+    lived = play(parse_job(graph), held(tables), {**CATALOGUE, "mean": mean}).check()
+    outcomes = [one.results["mean"].outputs["outcome"] for one in lived.results.values()]
+    assert {outcome["mean"] for outcome in outcomes} == {0.5}
+    assert len(outcomes) == count
 
 
 def test_256_parties_make_one_plan(mean: Component) -> None:

@@ -15,8 +15,7 @@ from typing import Any
 import pytest
 
 from atoll.cli.demo import data
-from atoll.cli.demo.federation import TABLE
-from atoll.cli.demo.setting import make_job
+from atoll.cli.demo.work import TABLE, pipeline
 from atoll.flow.node.folder import NodeFolder
 from atoll.flow.node.process import down, find
 from atoll.flow.policy.ledger import DatabaseLedger
@@ -41,12 +40,12 @@ def demo(folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
 
 
 def again_in_one_process() -> PartyOutcome:
-    """Run the demo's job once more with its default options, without nodes."""
+    """Run the demo's job once more with its default options, at other nodes."""
     shares = data.make("breast", 0, (0, 0), 7)
     boosting = {"trees": 20, "depth": 3, "bins": 32, "minimum_rows": 20}
     tables = {data.GUEST: {TABLE: shares.guest}, data.HOST: {TABLE: shares.host}}
     with local({data.GUEST: "guest", data.HOST: "host"}, tables) as federation:
-        return federation.run(make_job(boosting, 7))[data.GUEST]
+        return federation.run(pipeline(boosting, 7))[data.GUEST]
 
 
 def test_the_demo_prints_one_json_object_and_keeps_its_promises(tmp_path: Path) -> None:

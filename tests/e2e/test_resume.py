@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from atoll.core.report import Report, TablePanel
-from atoll.flow.own_process import KILL_AT
+from atoll.flow.work.own_process import KILL_AT
 from atoll.jobs.definition import Job, parse_job
 from atoll.jobs.errors import NotFoundError
 from atoll.sdk import Client

@@ -268,11 +268,15 @@ def test_own_facts_are_put_together_with_what_others_declare() -> None:
         "it": {**TRAIN, "parameters": {"trees": 1, "implementation": "ideal"}},
     }
     # Of at most 20 rows of class 0 a share of 0.02 is none; of 40 it is one.
-    with local(PARTIES, {**tables, "shop": {"people": frame("s", 20)}}) as parties:
+    with local(
+        PARTIES, {**tables, "shop": {"people": frame("s", 20)}}, catalogue=CATALOGUE
+    ) as parties:
         with refused("ATL-PLN-011", "ATL-BST-010", "steps.it", "party bank"):
             parties.plan(job_of(steps))
         with refused("ATL-PLN-011", "ATL-BST-010", "steps.it", "party bank"):
             parties.run(job_of(steps))
-    with local(PARTIES, {**tables, "shop": {"people": frame("s", 80)}}) as parties:
+    with local(
+        PARTIES, {**tables, "shop": {"people": frame("s", 80)}}, catalogue=CATALOGUE
+    ) as parties:
         parties.plan(job_of(steps))
         parties.run(job_of(steps))

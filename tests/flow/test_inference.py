@@ -17,10 +17,10 @@ from atoll.core.errors import AtollError
 from atoll.core.names import Role
 from atoll.flow import planning
 from atoll.flow.inference import Declared
-from atoll.flow.tables import HeldTables
 from atoll.jobs.definition import Job, parse_job
 from atoll.jobs.plan import Plan, TableFacts
 from atoll.table import ID_RULE, Table
+from tests.held import HeldTables
 
 PARTIES = {"bank": "guest", "shop": "host"}
 THREE = {**PARTIES, "mill": "host"}

@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import numpy as np
@@ -20,7 +25,7 @@ from atoll.core.errors import AtollError, InternalError, UserError
 from atoll.sdk import Federation, Pipeline, local
 from atoll.sdk.frames import as_table
 from atoll.table import Table
-from tests.flow.toy import SWAP, Amount
+from tests.flow.toy import SWAP, Amount, Heard
 
 PARTIES = {"bank": "guest", "shop": "host"}
 
@@ -51,6 +56,12 @@ def opened() -> Federation:
     )
 
 
+@pytest.fixture(scope="module")
+def federation() -> Iterator[Federation]:
+    with opened() as made:
+        yield made
+
+
 def test_each_job_reads_its_tables_as_they_are_by_then(tmp_path: Path) -> None:
     mine, theirs = (pd.DataFrame(half) for half in data())
     file = tmp_path / "people.csv"
@@ -75,9 +86,8 @@ def test_each_job_reads_its_tables_as_they_are_by_then(tmp_path: Path) -> None:
         assert again.tables[party]["reader"].digest != first.tables[party]["reader"].digest
 
 
-def test_a_pipeline_runs_and_each_party_has_its_own() -> None:
-    with opened() as federation:
-        done = federation.run(pipeline())
+def test_a_pipeline_runs_and_each_party_has_its_own(federation: Federation) -> None:
+    done = federation.run(pipeline())
     bank, shop = done["bank"], done["shop"]
     assert bank.metrics["evaluation.test.auc"] > 0.6
     assert shop.metrics == {}
@@ -91,23 +101,23 @@ def test_a_pipeline_runs_and_each_party_has_its_own() -> None:
     assert "auc" in done._repr_html_()
 
 
-def test_a_plan_can_be_read_before() -> None:
-    with opened() as federation:
-        plan = federation.plan(pipeline())
-        assert plan.owners["prediction.scores"] == ("bank",)
-        assert federation.run(pipeline())["bank"].plan.digest() != ""
+def test_a_plan_can_be_read_before(federation: Federation) -> None:
+    plan = federation.plan(pipeline())
+    assert plan.owners["prediction.scores"] == ("bank",)
+    assert federation.run(pipeline())["bank"].plan.digest() != ""
 
 
-def test_the_permission_holds_inside_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_permission_holds_inside_alone(
+    federation: Federation, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.delenv("ATOLL_INSECURE_SIMULATION")
     from atoll.core.settings import require_insecure
 
-    with opened() as federation:
-        federation.run(pipeline())
-        with pytest.raises(InternalError):
-            require_insecure("a test")
-        with pytest.raises(AtollError):
-            federation.run(pipeline(minimum_rows=0, bins=2, learning_rate=2))
+    federation.run(pipeline())
+    with pytest.raises(InternalError):
+        require_insecure("a test")
+    with pytest.raises(AtollError):
+        federation.run(pipeline(minimum_rows=0, bins=2, learning_rate=2))
     assert "ATOLL_INSECURE_SIMULATION" not in os.environ
 
 
@@ -171,32 +181,93 @@ def test_the_package_is_light() -> None:
         _ = atoll.sdk.nothing
 
 
-def _ends_itself(task: Task, parameters: Any) -> Result:
-    """The guest asks its own work to end and fails; the host is still at it."""
+def _fails(task: Task, parameters: Any) -> Result:
+    """The guest fails while the host waits for it."""
     party = task.party
     peer = next(name for name in party.roles if name != party.name)
     if party.name != party.guest:
         party.channel.receive(peer, "amount", Amount)
-        party.cancel.check()
-        party.channel.send(peer, "amount", Amount(1))
-        return Result()
-    party.cancel.request()
-    party.channel.send(peer, "amount", Amount(1))
-    party.channel.receive(peer, "amount", Amount)
     raise UserError("ATL-CMP-020", "what went wrong first")
 
 
-def test_a_party_that_ends_its_own_work_ends_nobody_elses() -> None:
-    component = replace(SWAP, run=_ends_itself)
+def swapping(run: Any) -> dict[str, Any]:
+    """Return a catalogue with a component of this process, and its job."""
     steps = {
         "reader": {"component": "reader", "parameters": {"tables": dict.fromkeys(PARTIES, "rows")}},
         "swap": {"component": "swap", "inputs": {"table": "reader.table"}},
     }
-    catalogue = {"reader": CATALOGUE["reader"], "swap": component}
     mine, theirs = (pa.table(entry) for entry in data(40))
-    frames = {"bank": {"rows": mine}, "shop": {"rows": theirs}}
+    return {
+        "catalogue": {"reader": CATALOGUE["reader"], "swap": replace(SWAP, run=run)},
+        "tables": {"bank": {"rows": mine}, "shop": {"rows": theirs}},
+        "job": {"name": "own", "parties": PARTIES, "steps": steps},
+    }
+
+
+def test_the_first_cause_is_raised_and_not_its_echo() -> None:
+    own = swapping(_fails)
     with (
-        local(PARTIES, frames, catalogue=catalogue) as federation,
-        pytest.raises(AtollError, match="went wrong first"),
+        local(PARTIES, own["tables"], catalogue=own["catalogue"]) as federation,
+        pytest.raises(AtollError, match="went wrong first") as caught,
     ):
-        federation.run({"name": "ends", "parties": PARTIES, "steps": steps})
+        federation.run(own["job"])
+    assert (caught.value.code, caught.value.party) == ("ATL-CMP-020", "bank")
+    assert caught.value.phase == "swap"
+
+
+def test_components_of_this_process_run_and_tell_how_far_they_are() -> None:
+    own = swapping(SWAP.run)
+    heard = {party: Heard() for party in PARTIES}
+    with local(
+        PARTIES, own["tables"], catalogue=own["catalogue"], events=heard.__getitem__
+    ) as federation:
+        done = federation.run(own["job"])
+        # Their node is one that any client can ask.
+        with federation.client("shop") as client:
+            assert [job.state for job in client.jobs.list().items] == ["success"]
+            assert {line.kind for line in client.ledger.all()} >= {"approval", "reveal"}
+    assert done["bank"].outputs["swap.total"] == done["shop"].outputs["swap.total"] == 40
+    for listener in heard.values():
+        names = [name for name, _ in listener.events]
+        assert names[-1] == "finished"
+        assert {"phase", "progress", "step"} <= set(names)
+
+
+def _waits(task: Task, parameters: Any) -> Result:
+    """The guest has the caller interrupted; both wait to be told."""
+    party = task.party
+    if party.name == party.guest:
+        os.kill(os.getpid(), signal.SIGINT)
+    while True:
+        party.cancel.check()
+        Event().wait(0.01)
+
+
+@pytest.mark.usefixtures("interruptible")
+def test_an_interrupted_run_is_cancelled_at_every_party() -> None:
+    own = swapping(_waits)
+    with local(PARTIES, own["tables"], catalogue=own["catalogue"]) as federation:
+        with pytest.raises(KeyboardInterrupt):
+            federation.run(own["job"])
+        for party in PARTIES:
+            with federation.client(party) as client:
+                assert [job.state for job in client.jobs.list().items] == ["cancelled"]
+
+
+def test_what_is_not_closed_is_closed_at_the_end_of_the_process(tmp_path: Path) -> None:
+    script = """
+import numpy as np
+from atoll.sdk import VerticalBoostingClassifier
+from tests.sdk.test_federation import opened, pipeline
+
+federation = opened()
+federation.run(pipeline())
+x = np.random.default_rng(1).normal(size=(80, 4))
+VerticalBoostingClassifier(trees=1, implementation="ideal").fit(x, x[:, 0] > 0)
+"""
+    environment = {**os.environ, "TMPDIR": str(tmp_path), "PYTHONPATH": os.pathsep.join(sys.path)}
+    done = subprocess.run(
+        [sys.executable, "-c", script], env=environment, capture_output=True, text=True, timeout=200
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    assert list(tmp_path.iterdir()) == []

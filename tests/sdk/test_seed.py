@@ -8,6 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from atoll.components.catalogue import CATALOGUE
 from atoll.sdk import Federation, Pipeline, local
 from atoll.sdk.federation import Outcomes
 
@@ -41,7 +42,8 @@ def pipeline(
 
 
 def opened(hosts: tuple[str, ...]) -> Federation:
-    return local({"bank": "guest", **dict.fromkeys(hosts, "host")}, tables(hosts))
+    roles = {"bank": "guest", **dict.fromkeys(hosts, "host")}
+    return local(roles, tables(hosts), catalogue=CATALOGUE)
 
 
 def left(done: Outcomes) -> tuple[list[Any], set[str]]:

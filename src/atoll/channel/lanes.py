@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from dataclasses import replace
 from typing import TypeVar
 
-from atoll.channel.party import Party
+from atoll.channel.party import Cancel, Party
 
 T = TypeVar("T")
 
@@ -22,15 +23,18 @@ def together(party: Party, work: Mapping[str, Callable[[Party], T]]) -> dict[str
     """Run each piece of work on a lane of its own name and return the results by name.
 
     The first error is raised as soon as every lane has ended; lanes end by themselves because
-    the cancel flag is set and every wait has a deadline.
+    their cancel flag is set and every wait has a deadline.
     """
     if len(work) <= 1:
         return {name: piece(party.at(name)) for name, piece in work.items()}
     ended = _attend(party, len(work))
+    # Their own flag: lanes that end each other do not make the party's task a cancelled one.
+    cancel = Cancel(party.cancel)
+    lane = replace(party, cancel=cancel)
 
     def run(name: str, piece: Callable[[Party], T]) -> T:
         try:
-            return piece(party.at(name))
+            return piece(lane.at(name))
         finally:
             ended()
 
@@ -39,6 +43,6 @@ def together(party: Party, work: Mapping[str, Callable[[Party], T]]) -> dict[str
         done, _ = wait(futures.values(), return_when=FIRST_EXCEPTION)
         failed = next((f for f in done if f.exception() is not None), None)
         if failed is not None:
-            party.cancel.request()
+            cancel.request()
             failed.result()
         return {name: future.result() for name, future in futures.items()}

@@ -20,10 +20,11 @@ _LEFT = frozenset({"ATL-NET-001", "ATL-NET-002", "ATL-NET-003", "ATL-NET-004", "
 
 
 class Cancel:
-    """A flag that long work looks at between two pieces."""
+    """A flag that long work looks at between two pieces; ``above`` is one that ends it as well."""
 
-    def __init__(self) -> None:
+    def __init__(self, above: Cancel | None = None) -> None:
         self._event = threading.Event()
+        self._above = above
 
     def request(self) -> None:
         """Ask for the work to stop."""
@@ -33,6 +34,8 @@ class Cancel:
         """Stop here if asked to. Errors: ATL-JOB-001."""
         if self._event.is_set():
             raise CancelledError("ATL-JOB-001", "the job was cancelled")
+        if self._above is not None:
+            self._above.check()
 
 
 @dataclass(frozen=True)

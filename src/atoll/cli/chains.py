@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from atoll.flow.chain import START, holds
+from atoll.flow.store.chain import START, holds
 from atoll.jobs.errors import TamperedError
 
 

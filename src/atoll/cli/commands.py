@@ -20,7 +20,7 @@ COMMANDS = {
     "token": ("atoll.cli.token", "tokens for programs"),
     "party": ("atoll.cli.party", "partners: invite, trust, ping, revoke; your keys"),
     "data": ("atoll.cli.data", "tables: check, register, grant, preview"),
-    "job": ("atoll.cli.job.group", "jobs: plan, submit, watch, approve, stop; or run one by hand"),
+    "job": ("atoll.cli.job.group", "jobs: plan, submit, watch, approve, stop"),
     "model": ("atoll.cli.model", "models: show, publish, bind, export, predict"),
     "agreement": ("atoll.cli.agreement", "standing agreements: propose, show, score rows, end"),
     "component": ("atoll.cli.component", "algorithms: list, approve, write your own"),

@@ -10,11 +10,21 @@ import click
 
 
 class Lazy(click.Group):
-    """A group over a literal table: name → (``module:attribute``, one line about it)."""
+    """A group over a literal table: name → (``module:attribute``, one line about it).
 
-    def __init__(self, table: Mapping[str, tuple[str, str]], **named: Any) -> None:
+    ``gone`` says of commands that there were what to do instead.
+    """
+
+    def __init__(
+        self,
+        table: Mapping[str, tuple[str, str]],
+        *,
+        gone: Mapping[str, str] | None = None,
+        **named: Any,
+    ) -> None:
         super().__init__(**named)
         self._table = dict(table)
+        self._gone = dict(gone or {})
 
     def list_commands(self, context: click.Context) -> list[str]:
         """Return the names in the order of the table."""
@@ -43,5 +53,6 @@ class Lazy(click.Group):
         if args and args[0] not in self._table and not args[0].startswith("-"):
             from atoll.jobs.validation import near
 
-            context.fail(f"there is no command {args[0]!r}; {near(args[0], self._table)}")
+            hint = self._gone.get(args[0]) or near(args[0], self._table)
+            context.fail(f"there is no command {args[0]!r}; {hint}")
         return super().resolve_command(context, args)

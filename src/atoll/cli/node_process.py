@@ -21,7 +21,7 @@ from atoll.flow.node.configuration import load
 from atoll.flow.node.folder import NodeFolder
 from atoll.flow.node.log_lines import begin_log
 from atoll.flow.node.process import check_folder
-from atoll.flow.own_process import many_files, no_core_dumps
+from atoll.flow.work.own_process import many_files, no_core_dumps
 
 if TYPE_CHECKING:
     from atoll.flow.api.extension import Extension

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, JsonValue
+from pydantic import BaseModel, ConfigDict
 
 from atoll.core.report import Report
 from atoll.flow.api import views
@@ -39,20 +39,6 @@ class JobCheck(Printed):
 
     job: str
     steps: tuple[str, ...]
-
-
-class PlanMade(Printed):
-    """A plan that the parties made together by hand."""
-
-    digest: str
-    plan: dict[str, JsonValue]
-
-
-class RunDone(Printed):
-    """A run by hand that has come to its end: its name, and where the outputs are."""
-
-    run: str
-    outputs: str
 
 
 class Saved(Printed):
@@ -226,12 +212,11 @@ COMMANDS: Mapping[str, Any] = {
     "job list": views.JobPage,
     "job log": views.Log,
     "job metrics": views.MetricList,
-    "job plan": PlanMade | views.PlanView,
+    "job plan": views.PlanView,
     "job refuse": views.JobView,
     "job report": Report | dict[str, Report],
     "job rerun": views.JobView,
     "job retry": views.JobView,
-    "job run": RunDone,
     "job show": views.JobView,
     "job stop": views.JobView,
     "job submit": views.JobView,

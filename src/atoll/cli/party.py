@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from atoll.channel.identity import export_ca, fingerprint, init_party, load_party, trust
+from atoll.channel.identity import export_ca, fingerprint, load_party, trust
 from atoll.cli import completing, lines
 from atoll.cli.options import (
     Output,
@@ -20,7 +20,7 @@ from atoll.cli.options import (
     secret_file,
     sure,
 )
-from atoll.cli.talk import give, say, table
+from atoll.cli.talk import give, table
 from atoll.jobs.errors import NotFoundError
 
 _FOLDER = click.option(
@@ -31,22 +31,10 @@ _party = click.argument("party", shell_complete=completing.parties)
 
 @click.group()
 def command() -> None:
-    """Invite partners to a node, see and revoke them; make and show a party's keys.
+    """Invite partners to a node, see and revoke them; show a party's keys.
 
-    init, export and show work on the files of a --folder and ask no node.
+    export and show work on the files of a --folder and ask no node.
     """
-
-
-@command.command()
-@click.argument("name")
-@_FOLDER
-@click.option("--key", type=click.Choice(["p256", "ed25519"]), default="p256", help="kind of key")
-def init(name: str, folder: Path, key: str) -> None:
-    """Make keys, an authority and a certificate for the party NAME in a folder."""
-    identity = init_party(folder, name, "ed25519" if key == "ed25519" else "p256")
-    say(f"{name} lives in {folder}; private keys are readable by you alone")
-    say("give partners the authority (atoll party export) and read them its fingerprint:")
-    give(fingerprint(identity.ca))
 
 
 @command.command()

@@ -18,18 +18,6 @@ class Settings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    silence_seconds: float = Field(
-        default=30.0, gt=0, description="a peer silent for so long is lost"
-    )
-    heartbeat_seconds: float = Field(
-        default=2.0, gt=0, description="how often a sign of life is sent"
-    )
-    connect_seconds: float = Field(
-        default=60.0, gt=0, description="how long to wait for a peer at start"
-    )
-    receive_seconds: float = Field(
-        default=600.0, gt=0, description="how long to wait for one message"
-    )
     threads: int = Field(default=0, ge=0, description="threads for kernels; 0 means all cores")
 
     @classmethod

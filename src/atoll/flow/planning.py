@@ -16,12 +16,12 @@ from atoll.components.api import (
     Tables,
     Terms,
 )
+from atoll.components.code import component_code
 from atoll.components.references import Lookup, ModelRef
 from atoll.core.errors import InternalError, UserError
 from atoll.core.exposure import Exposure, at_least
 from atoll.core.names import Role, Seat, addresses, party_of, roles_text
 from atoll.core.reveal import Reveal
-from atoll.flow.code import component_code
 from atoll.flow.inference import Declared, Inference, check_own, infer, placed, structure
 from atoll.jobs.audience import audience, hidden_steps
 from atoll.jobs.definition import Job

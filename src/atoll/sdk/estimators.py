@@ -3,8 +3,8 @@
     model = VerticalBoostingClassifier(columns={"income": "bank", "visits": "shop"}, guest="bank")
     model.fit(frame, y).predict_proba(frame)
 
-The protocol is the real one; only the network is memory (``atoll.sdk.local``). scikit-learn is not
-needed; where it is installed, ``clone``, ``cross_val_score`` and pipelines work.
+The protocol is the real one, between nodes of this process (``atoll.sdk.local``). scikit-learn is
+not needed; where it is installed, ``clone``, ``cross_val_score`` and pipelines work.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ from atoll.learning.vertical.boosting import BoostingParameters
 from atoll.models.catalogue import KINDS
 from atoll.models.columns import listed, match_columns
 from atoll.models.kinds import kind_of
-from atoll.sdk.federation import Federation
 from atoll.sdk.frames import NamedColumns, as_table, is_frame
 from atoll.sdk.pipeline import Pipeline
+from atoll.sdk.sharing import shared
 from atoll.table import Table, read
 
 Floats = npt.NDArray[np.float64]
@@ -254,8 +254,10 @@ class VerticalBoostingClassifier:
         catalogue = dict(CATALOGUE)
         if build == self._scoring:
             catalogue["held"] = _holding(self.parts_)
-        named = {party: {_TABLE: table} for party, table in tables.items()}
-        with Federation(roles, named, catalogue=catalogue) as federation:
+        with shared(roles) as federation:
+            federation.catalogue = catalogue
+            for party, table in tables.items():
+                federation.table(party, _TABLE, table)
             hosts = [party for party in roles if party != guest]
             schemas = {name: component.schema() for name, component in catalogue.items()}
             p = Pipeline("estimator", guest=guest, host=hosts, schemas=schemas)

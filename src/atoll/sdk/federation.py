@@ -6,10 +6,10 @@
         outcome = federation.run(pipeline)
     outcome["bank"].metrics, outcome["bank"].reports["boosting"], outcome["shop"].reveals
 
-Every party runs the real components, agreement, ledger and messages on a thread of its own; only
-the network is memory and keys are made for the day. It protects nothing from whoever owns the
-process. While a job runs here (and only then), parts for simulation may be used: the ``ideal``
-implementations, which are fast and hide nothing.
+Every party is a node: its own keys, database, gateway and workers, joined by mTLS on loopback, in a
+folder that goes with the federation. It protects nothing from whoever owns the process, who is also
+the person that approves a plan at each node. While a job runs here (and only then), parts for
+simulation may be used: the ``ideal`` implementations, which are fast and hide nothing.
 """
 
 from __future__ import annotations
@@ -18,33 +18,29 @@ import os
 import shutil
 import tempfile
 import threading
+import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from cryptography.hazmat.primitives.asymmetric import ed25519
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
-
-from atoll.channel.party import Cancel, Party
 from atoll.components.api import Catalogue
 from atoll.components.scores import Scores
-from atoll.core.errors import PeerError, UserError
+from atoll.core.errors import UserError
 from atoll.core.names import Role, Roles, party_id, ranked, roles_text
-from atoll.flow import runner
-from atoll.flow.approving import everything
-from atoll.flow.events import Events
-from atoll.flow.ledger import Ledger
-from atoll.flow.runner import Outcome, Run
-from atoll.jobs.approval import PublicKey
+from atoll.flow.work.events import Events
 from atoll.jobs.definition import Job, parse_job
 from atoll.jobs.plan import Plan
 from atoll.sdk.calls.jobs import Definition, plain
 from atoll.sdk.frames import FrameTables
 from atoll.sdk.results import Report
-from atoll.sim import world
 from atoll.table import Table
+
+if TYPE_CHECKING:
+    from atoll.sdk.client import Client
+    from atoll.sdk.driving import Driver
+    from atoll.sim.nodes import LocalNode
 
 Held = str | Role | Sequence[str | Role]
 _INSECURE = "ATOLL_INSECURE_SIMULATION"
@@ -78,26 +74,6 @@ class _Permission:
 
 
 _SIMULATION = _Permission()
-
-
-class _Keys:
-    """A party's key for the day; a certificate is the public key itself, known beforehand."""
-
-    def __init__(self, party: str, known: Mapping[str, ed25519.Ed25519PrivateKey]) -> None:
-        self._key = known[party]
-        self._known = {
-            name: key.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw)
-            for name, key in known.items()
-        }
-        self.certificate = self._known[party]
-
-    def sign(self, document: bytes) -> bytes:
-        return self._key.sign(document)
-
-    def public_key(self, party: str, certificate: bytes) -> PublicKey:
-        if certificate != self._known.get(party):
-            raise PeerError("ATL-PLN-002", "not the key of this party", party=party)
-        return ed25519.Ed25519PublicKey.from_public_bytes(certificate)
 
 
 @dataclass(frozen=True)
@@ -174,10 +150,13 @@ class Federation:
         for party, frames in (tables or {}).items():
             for name, data in frames.items():
                 self.table(party, name, data)
-        self._catalogue = catalogue or _installed()
+        self.catalogue = catalogue
         self._events = events
-        self._keys = {name: ed25519.Ed25519PrivateKey.generate() for name in self._roles}
-        self._folder: Path | None = Path(tempfile.mkdtemp(prefix="atoll-local-"))
+        self._lock = threading.Lock()
+        self._stack = ExitStack()
+        # Whoever forgets to close it has it closed at the end of the process that opened it.
+        self._closing = weakref.finalize(self, _close, self._stack, os.getpid())
+        self._nodes: dict[str, LocalNode] = {}
 
     @property
     def parties(self) -> dict[str, str]:
@@ -191,22 +170,36 @@ class Federation:
         self._tables[party].add(name, data)
         return self
 
+    def client(self, party: str) -> Client:
+        """Return a client of a party's node, as its administrator. Errors: ATL-SDK-030."""
+        from atoll.sdk.client import Client
+
+        node = self._opened().get(party)
+        if node is None:
+            raise UserError("ATL-SDK-030", "this federation has no such party", party=party)
+        found = node.folder.read_http() or {}
+        return Client(found["url"], token=found["token"])
+
     def plan(self, job: Definition) -> Plan:
         """Return the plan that the parties would make of a job; nothing runs."""
-        plans: dict[str, Plan] = self._play(job, runner.plan_only)
-        return next(iter(plans.values()))
+        made = self._job(job)
+        with _SIMULATION.given():
+            return self._driver(made).plan()
 
     def run(self, job: Definition) -> Outcomes:
         """Run a job (or pipeline, or plain form) to its end and return each party's outcome.
 
         Errors: the first cause at any party; ATL-SDK-030 the job has other parties than this.
         """
-        done: dict[str, Outcome] = self._play(job, runner.run)
-        return Outcomes({party: self._outcome(party, done[party]) for party in self._roles})
+        made = self._job(job)
+        with _SIMULATION.given():
+            driver = self._driver(made)
+            name = driver.run(self._events)
+        return Outcomes({party: self._outcome(party, name) for party in self._roles})
 
-    def _play(self, definition: Definition, act: Callable[[Run], Any]) -> dict[str, Any]:
+    def _job(self, definition: Definition) -> Job:
         job = parse_job(plain(definition))
-        self._place()
+        self._opened()
         if job.parties != self._roles:
             raise UserError(
                 "ATL-SDK-030",
@@ -214,77 +207,55 @@ class Federation:
                 place="parties",
                 hint=f"here: {', '.join(f'{n} {r}' for n, r in self.parties.items())}",
             )
-        # One each: a party whose lanes end each other does not cancel the others' work.
-        cancels = {name: Cancel() for name in self._roles}
+        return job
 
-        def live(party: Party) -> Any:
-            return act(self._bring(party, job, cancels[party.name]))
+    def _opened(self) -> dict[str, LocalNode]:
+        """Return the nodes; the first who asks has them started."""
+        from atoll.sim.nodes import nodes
 
-        with _SIMULATION.given():
-            try:
-                return world.run(job.first_roles, live).check().results
-            except KeyboardInterrupt:
-                for cancel in cancels.values():
-                    cancel.request()
-                raise
+        with self._lock:
+            if not self._closing.alive:
+                raise UserError("ATL-SDK-030", "this federation is closed")
+            if not self._nodes:
+                folder = Path(tempfile.mkdtemp(prefix="atoll-local-"))
+                self._stack.callback(shutil.rmtree, folder, ignore_errors=True)
+                # Components of the caller live in this process, so their workers do.
+                own = None if self.catalogue is None else lambda: self.catalogue or {}
+                self._nodes = self._stack.enter_context(nodes(folder, list(self._roles), own))
+            return self._nodes
 
-    def _place(self) -> Path:
-        if self._folder is None:
-            raise UserError("ATL-SDK-030", "this federation is closed")
-        return self._folder
+    def _driver(self, job: Job) -> Driver:
+        from atoll.sdk.driving import Driver
 
-    def _bring(self, party: Party, job: Job, cancel: Cancel) -> Run:
-        folder = self._place() / party.name
-        folder.mkdir(exist_ok=True)
-        made = Run(
-            party=party.name,
-            job=job,
-            catalogue=self._catalogue,
-            transport=party.channel.transport,
-            credentials=_Keys(party.name, self._keys),
-            tables=self._tables[party.name].anew(),
-            folder=folder,
-            approve=everything,
-            limits=party.limits,
-            clock=party.clock,
-            cancel=cancel,
-        )
-        return made if self._events is None else replace(made, events=self._events(party.name))
+        driver = Driver(self._opened(), job)
+        with self._lock:
+            driver.register(self._tables)
+        return driver
 
-    def _outcome(self, party: str, done: Outcome) -> PartyOutcome:
-        results = done.results
-        ledger = Ledger(self._place() / party)
+    def _outcome(self, party: str, job: str) -> PartyOutcome:
+        from atoll.sdk.driving import left
+
+        node = self._nodes[party]
+        found = left(node, job)
         return PartyOutcome(
             party=party,
             role=roles_text(self._roles[party]),
-            plan=done.plan,
-            outputs={
-                f"{step}.{name}": value
-                for step, result in results.items()
-                for name, value in result.outputs.items()
-            },
-            reports={
-                step: Report.model_validate(result.report.model_dump())
-                for step, result in results.items()
-                if result.report is not None
-            },
-            files={
-                f"{step}/{name}": data
-                for step, result in results.items()
-                for name, data in result.files.items()
-            },
+            plan=Plan.model_validate(node.services.jobs.plan_of(job)["plan"]),
+            outputs=found.outputs,
+            reports=found.reports,
+            files=found.files,
             reveals=tuple(
                 line
-                for line in ledger.entries()
-                if line["kind"] == "reveal" and line["run"] in ("", done.folder.name)
+                for line in node.services.ledger.entries()
+                if line["kind"] == "reveal" and line["run"] == job
             ),
         )
 
     def close(self) -> None:
-        """Forget everything that was written."""
-        if self._folder is not None:
-            shutil.rmtree(self._folder, ignore_errors=True)
-            self._folder = None
+        """Stop the nodes and forget everything that was written."""
+        with self._lock:
+            self._nodes = {}
+            self._closing()
 
     def __enter__(self) -> Federation:
         return self
@@ -294,6 +265,12 @@ class Federation:
 
     def __repr__(self) -> str:
         return f"<federation of {', '.join(f'{n} ({r})' for n, r in self.parties.items())}>"
+
+
+def _close(stack: ExitStack, process: int) -> None:
+    """Close what a process opened; one that split off it has nothing to close."""
+    if os.getpid() == process:
+        stack.close()
 
 
 def _held(roles: Held) -> Roles:
@@ -308,12 +285,6 @@ def _held(roles: Held) -> Roles:
         ) from error
 
 
-def _installed() -> Catalogue:
-    from atoll.components.catalogue import CATALOGUE
-
-    return CATALOGUE
-
-
 def local(
     parties: Mapping[str, Held],
     tables: Mapping[str, Mapping[str, Any]] | None = None,
@@ -325,6 +296,7 @@ def local(
     of each one or a list.
 
     ``catalogue`` takes other components than the installed ones, for instance one that is being
-    written; ``events`` returns for a party who hears its events. Close it, or use ``with``.
+    written; they run on threads of this process. ``events`` returns for a party who hears its
+    events. Close it, or use ``with``.
     """
     return Federation(parties, tables, catalogue=catalogue, events=events)

@@ -17,7 +17,7 @@ from pyarrow import parquet
 
 from atoll.flow.api.downloads import Form, download
 from atoll.flow.api.services import Content
-from atoll.flow.table_export import FORMULA, csv_pieces, escaped
+from atoll.flow.api.table_export import FORMULA, csv_pieces, escaped
 from atoll.flow.work.artifacts import store
 from atoll.jobs.errors import DeniedError
 from atoll.table import Table

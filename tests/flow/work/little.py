@@ -16,9 +16,9 @@ from atoll.components.catalogue import CATALOGUE
 from atoll.components.reader import READER
 from atoll.components.taking_part import taking_part
 from atoll.core.message import Message, integer
-from atoll.flow.events import Events, silent
 from atoll.flow.planning import COIN_STEP, filled
 from atoll.flow.work.artifacts import load
+from atoll.flow.work.events import Events, silent
 from atoll.flow.work.execute import Surroundings, execute
 from atoll.flow.work.specification import InputArtifact, OwnTable, TaskSpec
 from atoll.jobs.definition import Job, parse_job

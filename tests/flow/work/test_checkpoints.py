@@ -16,10 +16,10 @@ from atoll.components.api import Component, Result, Task
 from atoll.core.errors import AtollError
 from atoll.core.names import Role
 from atoll.flow.planning import COIN_STEP
-from atoll.flow.session import session_id
 from atoll.flow.work.checkpoints import FileCheckpoints
 from atoll.flow.work.greeting import Meeting, greet
 from atoll.flow.work.messages import Held, Hello, Roster
+from atoll.flow.work.session import session_id
 from atoll.jobs.definition import Job, parse_job
 from atoll.sim import world
 from tests.flow import toy

@@ -14,22 +14,30 @@ import pytest
 
 from atoll.channel.grpc.gateway import new_token
 from atoll.components.catalogue import CATALOGUE
-from atoll.flow.own_process import KILL_AT
 from atoll.flow.planning import COIN_STEP
 from atoll.flow.work.handle import Worker
+from atoll.flow.work.own_process import KILL_AT
 from atoll.flow.work.pool import Pool, PoolSettings
 from atoll.flow.work.specification import Gateway, TaskLimits
 from atoll.jobs.definition import Job
 from atoll.jobs.validation import order
+from atoll.table import Table
 from tests.channel.grpc import nodes as wire
 from tests.components import test_main_job as main_job
 from tests.flow.work import little
-from tests.flow.work.test_execute import held
 from tests.flow.work.test_pool import Ear, gone, until
 
 LIMITS = TaskLimits(
     receive_seconds=60, silence_seconds=5, connect_seconds=30, heartbeat_seconds=0.5
 )
+
+
+def held() -> dict[str, dict[str, Table]]:
+    label = {"bank": "y", "shop": None}
+    return {
+        party: {"rows": tables.open("rows", id_column="id", label=label[party])}
+        for party, tables in main_job.tables().items()
+    }
 
 
 class Site:
@@ -38,7 +46,7 @@ class Site:
     def __init__(
         self, folder: Path, made: Mapping[str, wire.Node], pools: Mapping[str, Pool]
     ) -> None:
-        self.places = little.nodes(folder, held(main_job.tables()))
+        self.places = little.nodes(folder, held())
         self.made = made
         self.pools = pools
         self.attempt = 0

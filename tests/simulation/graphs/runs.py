@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import tempfile
 import threading
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 from unittest import mock
 
@@ -19,12 +21,9 @@ from atoll.flow import planning
 from atoll.flow.inference import infer
 from atoll.jobs.definition import Job, parse_job
 from atoll.jobs.plan import Plan, TableFacts
-from atoll.sdk import Federation, local
-from atoll.sdk.federation import Outcomes
 from atoll.sdk.frames import FrameTables
-from atoll.sim import world
-from atoll.sim.world import World
 from tests.simulation.graphs.maker import Graph
+from tests.whole import Planned, Run, Whole, echo
 
 
 @dataclass(frozen=True)
@@ -91,25 +90,8 @@ def seeded(number: int) -> Iterator[None]:
         drawn[party] += 1
         return SecretRandom.seeded(f"{number}/{party}/{drawn[party]}".encode())
 
-    with (
-        mock.patch("atoll.flow.runner.SecretRandom", make),
-        mock.patch("atoll.flow.agreement.SecretRandom", make),
-    ):
+    with mock.patch("atoll.flow.work.execute.SecretRandom", make):
         yield
-
-
-@contextmanager
-def watched() -> Iterator[list[World]]:
-    """Keep the worlds of a federation: it tells of the first error alone."""
-    worlds: list[World] = []
-    run = world.run
-
-    def keep(*arguments: Any, **named: Any) -> World:
-        worlds.append(run(*arguments, **named))
-        return worlds[-1]
-
-    with mock.patch.object(world, "run", keep):
-        yield worlds
 
 
 def play(graph: Graph) -> Ending:
@@ -122,37 +104,43 @@ def play(graph: Graph) -> Ending:
         planning.check(job, CATALOGUE)
     except AtollError as error:
         return Ending(graph, None, refused=error, causes=(error,))
-    roles = dict(job.parties)
-    with seeded(graph.number), watched() as worlds, local(roles, graph.tables) as parties:
-        return _play(graph, job, parties, worlds)
-
-
-def _play(graph: Graph, job: Job, parties: Federation, worlds: list[World]) -> Ending:
-    try:
-        plan = parties.plan(job)
-    except AtollError as error:
-        return Ending(graph, job, refused=error, causes=_causes(worlds[-1]))
-    try:
-        outcomes = parties.run(job)
-    except AtollError as error:
-        return Ending(graph, job, failed=error, causes=_causes(worlds[-1]))
-    check(job, plan, outcomes)
+    tables = {party: FrameTables(own) for party, own in graph.tables.items()}
+    planned = Planned(job, tables, CATALOGUE)
+    if planned.plan is None:
+        causes = _causes(planned.errors)
+        return Ending(graph, job, refused=first(causes), causes=causes)
+    with seeded(graph.number), tempfile.TemporaryDirectory() as folder:
+        lived = Run(planned, planned.plan, Path(folder), {}).play()
+        causes = _causes(lived.errors)
+        if lived.errors:
+            return Ending(graph, job, failed=first(causes), causes=causes)
+        check(job, planned.plan, lived)
     return Ending(graph, job)
 
 
-def _causes(world: World) -> tuple[BaseException, ...]:
-    echoes = {"ATL-NET-003", "ATL-NET-004"}
-    return tuple(e for e in world.errors.values() if getattr(e, "code", "") not in echoes)
+def first(causes: tuple[BaseException, ...]) -> AtollError:
+    """Return the first of several causes; one that has no code is raised."""
+    if not isinstance(causes[0], AtollError):
+        raise causes[0]
+    return causes[0]
 
 
-def check(job: Job, plan: Plan, outcomes: Outcomes) -> None:
+def _causes(errors: Mapping[str, BaseException]) -> tuple[BaseException, ...]:
+    return tuple(error for error in errors.values() if not echo(error))
+
+
+def check(job: Job, plan: Plan, lived: Whole) -> None:
     """Hold what each party has against what the plan says of it."""
     told = infer(job, CATALOGUE, planning.filled(job, CATALOGUE), plan.tables)
-    for party, outcome in outcomes.items():
-        assert outcome.plan == plan, f"{party} agreed to another plan than it was shown"
+    for party, outcome in lived.results.items():
+        outputs = {
+            f"{step}.{name}": value
+            for step, result in outcome.results.items()
+            for name, value in result.outputs.items()
+        }
         owned = {name for name, owners in plan.owners.items() if party in owners}
-        assert outcome.outputs.keys() == owned, f"{party} has other outputs than planned"
-        for name, value in outcome.outputs.items():
+        assert outputs.keys() == owned, f"{party} has other outputs than planned"
+        for name, value in outputs.items():
             _check_output(told.terms, party, name, value)
 
 

@@ -16,7 +16,6 @@ from atoll.channel.identity import Identity, Peer
 from atoll.core.errors import AtollError
 from atoll.core.limits import MESSAGE_BYTES
 from atoll.core.names import Scope
-from atoll.core.settings import Settings
 
 
 @dataclass(frozen=True)
@@ -33,15 +32,6 @@ class WireSettings:
     handshake_seconds: float = 10.0
     linger_seconds: float = 30.0
     window_bytes: int = MESSAGE_BYTES + (1 << 20)
-
-    @classmethod
-    def of(cls, settings: Settings) -> Self:
-        """Take the time limits from the settings of this process."""
-        return cls(
-            silence_seconds=settings.silence_seconds,
-            heartbeat_seconds=settings.heartbeat_seconds,
-            connect_seconds=settings.connect_seconds,
-        )
 
     def limits(self) -> dict[str, Any]:
         """Return them as the native endpoint takes them."""

@@ -194,7 +194,7 @@ def _read(path: Path) -> bytes:
             "ATL-PTY-002",
             "no party is in this folder, or a part of it is missing",
             place=str(path),
-            hint="make one: atoll party init",
+            hint="make one: atoll init PARTY",
         ) from error
 
 

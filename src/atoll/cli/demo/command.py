@@ -118,31 +118,35 @@ def run(options: Options) -> dict[str, Any]:
 
 
 def _play(options: Options, folder: Path, report: Path) -> dict[str, Any]:
-    from atoll.cli.demo import compare, data, following, outcome, page, progress, setting
-    from atoll.cli.demo.federation import federation
+    from atoll.cli.demo import compare, data, page, progress, work
+    from atoll.cli.demo.nodes import nodes
     from atoll.learning.vertical.boosting import BoostingParameters
     from atoll.report.page import write_html
+    from atoll.table import write_csv
 
     shares = data.make(options.data, options.rows, options.columns, options.seed)
     compare.require()
     parameters = BoostingParameters(**options.boosting)
-    job = setting.make_job(options.boosting, options.seed)
+    files = {party: folder / party / "data" / f"{work.TABLE}.csv" for party in shares.tables}
     with progress.display() as shown:
         shown.note(f"{shares.about}: {data.GUEST} and {data.HOST}, one node each")
-        with federation(folder, shares, keep=options.keep) as made:
+        with nodes(folder, keep=options.keep) as made, made.clients() as clients:
+            for party, table in shares.tables.items():
+                write_csv(table, files[party])
+            work.bring(clients, files)
             shown.note("both nodes are up and trust each other; submitting the job")
             begun = time.monotonic()
-            name = following.run(made, job, shown)
-            seconds = time.monotonic() - begun
-            following.gather(made, name, folder / "outputs")
-        done = outcome.Finished(folder / "outputs", name, seconds)
+            job = work.run(clients, work.pipeline(options.boosting, options.seed), shown)
+            told = work.told(clients, job, time.monotonic() - begun)
+            trained = job.report("boosting")
+            work.save(clients, job.id, folder / "outputs")
         shown.note("training the guest's own and the centralised model for comparison")
-        compared = compare.compare(shares, done.outputs(data.GUEST), parameters)
-    result = outcome.result(done, shares, compared, report)
+        compared = compare.compare(shares, folder / "outputs" / data.GUEST, parameters)
+    result = compare.figures(shares, compared) | told | {"report": str(report)}
     if options.keep:
         result["nodes"] = _kept(made)
     report.parent.mkdir(parents=True, exist_ok=True)
-    pages = page.reports(result, compared, done.outputs(data.GUEST), shares.about)
+    pages = page.reports(result, compared, trained, shares.about)
     write_html(pages, report)
     return result
 

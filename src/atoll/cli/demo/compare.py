@@ -78,6 +78,22 @@ def compare(shares: Shares, outputs: Path, parameters: BoostingParameters) -> Co
     )
 
 
+def figures(shares: Shares, compared: Compared) -> dict[str, Any]:
+    """Return rows, columns and how good the three models are, as the demo prints it."""
+    test, train = compared.test, compared.train
+    return {
+        "rows": {
+            "guest": shares.guest.num_rows,
+            "host": shares.host.num_rows,
+            "common": test["federated"].rows + train["federated"].rows,
+        },
+        "columns": {"guest": len(shares.guest.columns), "host": len(shares.host.columns)},
+        "auc": {name: entry.auc for name, entry in test.items()},
+        "ks": {name: entry.ks for name, entry in test.items()},
+        "auc_train": {name: entry.auc for name, entry in train.items()},
+    }
+
+
 def _codes(bins: list[binning.Binning], features: list[Floats]) -> Floats:
     parts = []
     for fitted, values in zip(bins, features, strict=True):

@@ -29,6 +29,11 @@ class Shares:
     host: Table
     about: str
 
+    @property
+    def tables(self) -> dict[str, Table]:
+        """The table of each party by its name."""
+        return {GUEST: self.guest, HOST: self.host}
+
 
 def make(data: str, rows: int, columns: tuple[int, int], seed: int) -> Shares:
     """Make both parties' tables.

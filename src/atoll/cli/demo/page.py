@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
 from typing import Any
 
 from atoll.cli.demo.compare import Compared
@@ -28,12 +26,14 @@ POINTS = 400
 BARS = 15
 
 
-def reports(result: dict[str, Any], compared: Compared, outputs: Path, about: str) -> list[Report]:
+def reports(
+    result: dict[str, Any], compared: Compared, trained: Report, about: str
+) -> list[Report]:
     """Return the pages' parts: the result, then what was revealed."""
-    return [_main(result, compared, outputs, about), _reveals(result)]
+    return [_main(result, compared, trained, about), _reveals(result)]
 
 
-def _main(result: dict[str, Any], compared: Compared, outputs: Path, about: str) -> Report:
+def _main(result: dict[str, Any], compared: Compared, trained: Report, about: str) -> Report:
     rows, columns = result["rows"], result["columns"]
     panels: list[Panel] = [
         KeyValuePanel(
@@ -59,7 +59,7 @@ def _main(result: dict[str, Any], compared: Compared, outputs: Path, about: str)
         _costs(result),
         _roc(compared),
         _ks(compared),
-        _importance(outputs),
+        _importance(trained),
     ]
     panels += [
         TextPanel(title="Before you approve", text=text, level="warning")
@@ -100,10 +100,8 @@ def _curve(name: str, x: Any, y: Any) -> Series:
     return Series(name=name, x=tuple(x[keep].tolist()), y=tuple(y[keep].tolist()))
 
 
-def _importance(outputs: Path) -> BarPanel:
-    whole = json.loads((outputs / "boosting" / "report.json").read_text(encoding="utf-8"))
-    report = Report.model_validate(whole)
-    panel = next(panel for panel in report.panels if isinstance(panel, BarPanel))
+def _importance(trained: Report) -> BarPanel:
+    panel = next(panel for panel in trained.panels if isinstance(panel, BarPanel))
     first = {"labels": panel.labels[:BARS], "values": panel.values[:BARS]}
     return panel.model_copy(update=first)
 

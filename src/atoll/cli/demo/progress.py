@@ -7,12 +7,11 @@ from contextlib import contextmanager
 from typing import Any, Protocol
 
 from atoll.cli.talk import colours, person_watches, say
-
-Event = dict[str, Any]
+from atoll.flow.api.views import Event
 
 
 class Display(Protocol):
-    """Takes the events of the workers, and remarks of the demo itself."""
+    """Takes the events of the job at each party, and remarks of the demo itself."""
 
     def __call__(self, party: str, event: Event) -> None:
         """Take an event."""
@@ -24,9 +23,10 @@ class Display(Protocol):
 
 
 class Lines:
-    """One line per finished thing, and per tenth of a long one."""
+    """One line per finished step, and per tenth of a long one."""
 
     def __init__(self) -> None:
+        self._begun: dict[str, float] = {}
         self._tenths: dict[str, int] = {}
 
     def note(self, text: str) -> None:
@@ -35,29 +35,35 @@ class Lines:
 
     def __call__(self, party: str, event: Event) -> None:
         """Take an event."""
-        match event["event"]:
-            case "listening":
-                say(f"{party}: ready")
-            case "step":
-                say(f"{party}: {event['step']} done in {event['seconds']:.1f} s")
-            case "progress":
-                self._progress(party, event)
-            case "failed":
-                say(f"{party}: failed with {event['error']['code']}")
+        own, key = event.data.get("own"), f"{party}/{event.step}"
+        if event.kind == "step" and own == "running":
+            self._begun.setdefault(key, event.time)
+        elif event.kind == "step" and own == "success" and key in self._begun:
+            seconds = event.time - self._begun.pop(key)
+            self.note(f"{party}: {event.step} done in {seconds:.1f} s")
+        elif event.kind == "progress":
+            self.progress(party, event)
 
-    def _progress(self, party: str, event: Event) -> None:
-        total = max(int(event["total"]), 1)
-        tenth = 10 * int(event["done"]) // total
-        key = f"{party}/{event['step']}/{event['phase']}"
+    def progress(self, party: str, event: Event) -> None:
+        """Show how far a step is."""
+        done, total = _share(event)
+        tenth = 10 * done // max(total, 1)
+        key = f"{party}/{event.step}/{event.data['phase']}"
         if total >= 5 and tenth > self._tenths.get(key, 0):
             self._tenths[key] = tenth
-            say(f"{party}: {event['step']}, {event['phase']} {event['done']} of {total}")
+            say(f"{party}: {event.step}, {event.data['phase']} {done} of {total}")
 
 
-class Live:
-    """A bar per party; made by ``display``."""
+def _share(event: Event) -> tuple[int, int]:
+    done, total = event.data["done"], event.data["total"]
+    return int(done), int(total)  # type: ignore[arg-type]
+
+
+class Live(Lines):
+    """A bar per party, under the remarks; made by ``display``."""
 
     def __init__(self, progress: Any) -> None:
+        super().__init__()
         self._progress = progress
         self._bars: dict[str, Any] = {}
 
@@ -67,20 +73,21 @@ class Live:
 
     def __call__(self, party: str, event: Event) -> None:
         """Take an event."""
+        super().__call__(party, event)
+        if event.kind == "phase":
+            phase = str(event.data["phase"])
+            self._progress.update(self._bar(party), phase=phase, completed=0, total=None)
+
+    def progress(self, party: str, event: Event) -> None:
+        """Show how far a step is."""
+        done, total = _share(event)
+        phase = f"{event.step}: {event.data['phase']}"
+        self._progress.update(self._bar(party), phase=phase, completed=done, total=total)
+
+    def _bar(self, party: str) -> Any:
         if party not in self._bars:
             self._bars[party] = self._progress.add_task(party, total=None, phase="")
-        bar = self._bars[party]
-        match event["event"]:
-            case "phase":
-                self._progress.update(bar, phase=event["phase"], completed=0, total=None)
-            case "progress":
-                text = f"{event['step']}: {event['phase']}"
-                done, total = event["done"], event["total"]
-                self._progress.update(bar, phase=text, completed=done, total=total)
-            case "step":
-                self.note(f"{party}: {event['step']} done in {event['seconds']:.1f} s")
-            case "finished":
-                self._progress.update(bar, phase="done", completed=1, total=1)
+        return self._bars[party]
 
 
 @contextmanager

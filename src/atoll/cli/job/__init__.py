@@ -1,1 +1,1 @@
-"""``atoll job``: jobs of a node, and jobs that a party runs by hand."""
+"""``atoll job``: jobs of a node."""

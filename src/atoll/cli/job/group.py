@@ -6,7 +6,7 @@ from atoll.cli.lazy import Lazy
 
 command = Lazy(
     {
-        "check": ("atoll.cli.job.by_hand:check", "check a job's file; asks no node"),
+        "check": ("atoll.cli.job.planning:check", "check a job's file; asks no node"),
         "plan": ("atoll.cli.job.planning:plan", "show what a job would read, send and reveal"),
         "submit": ("atoll.cli.job.submitting:submit", "submit a job to the node"),
         "list": ("atoll.cli.job.looking:list_", "list jobs"),
@@ -24,7 +24,10 @@ command = Lazy(
         "approve": ("atoll.cli.job.steering:approve", "approve the plan of a partner's job"),
         "refuse": ("atoll.cli.job.steering:refuse", "refuse a partner's job"),
         "annotate": ("atoll.cli.job.steering:annotate", "change a job's tags or notes"),
-        "run": ("atoll.cli.job.by_hand:run", "run a job by hand, as one party, without a node"),
     },
-    help="Submit, follow and steer jobs of a node; or run one by hand.",
+    gone={
+        "run": "jobs run at nodes: `atoll job submit FILE`; the partners approve its plan with "
+        "`atoll job approve`",
+    },
+    help="Submit, follow and steer jobs of a node.",
 )

@@ -14,7 +14,7 @@ from typing import Any
 from sqlalchemy import Connection
 
 from atoll.core.errors import InternalError
-from atoll.flow.chain_table import ChainTable
+from atoll.flow.store.chain_table import ChainTable
 from atoll.flow.store.database import Database
 from atoll.flow.store.paging import MOST, Page
 from atoll.flow.store.schema import audit

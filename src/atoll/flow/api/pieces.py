@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from atoll.components.scores import Scores
 from atoll.flow.api.services import Content
-from atoll.flow.table_export import arrow_pieces, csv_pieces, parquet_pieces
+from atoll.flow.api.table_export import arrow_pieces, csv_pieces, parquet_pieces
 from atoll.flow.work.artifacts import load
 from atoll.table import Table
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from atoll.core.errors import AtollError, InternalError, PeerError
-from atoll.flow.comparing import compare_code, different
 from atoll.flow.control.codes import NO_PLAN, REFUSED
 from atoll.flow.control.commands import Decide, Declare
+from atoll.flow.control.comparing import compare_code, different
 from atoll.flow.control.events import Decided, Declared, DeclareFailed
 from atoll.flow.control.facts import (
     Declaration,

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from atoll.flow.comparing import different
+from atoll.flow.control.comparing import different
 from atoll.flow.control.record import JobRecord
 from atoll.jobs.plan import STEP_PART, Plan
 

@@ -40,7 +40,6 @@ from atoll.flow.control.parsing import (
     decoded,
     malformed,
 )
-from atoll.flow.messages import CERTIFICATE_BYTES
 from atoll.flow.planning import COIN_STEP
 from atoll.jobs.approval import DOCUMENT_BYTES, NONCE_BYTES, SIGNATURE_BYTES
 from atoll.jobs.definition import JOB_FILE_BYTES, STEPS, Job, parse_job
@@ -48,6 +47,7 @@ from atoll.jobs.plan import ComponentFacts, TableFacts
 from atoll.jobs.validation import order
 
 DECLARATION_BYTES = 4 << 20
+CERTIFICATE_BYTES = 64 << 10
 ATTEMPTS = 1 << 20
 ORIGINS = 8
 PARTS = 64 + STEPS

@@ -16,7 +16,6 @@ from typing import Any
 
 from sqlalchemy import Connection, bindparam, case, null, select
 
-from atoll.flow.chain_table import ChainTable
 from atoll.flow.planning import AGREEMENT_STEP, TOLD
 from atoll.flow.policy.counts import Counts, Usage
 from atoll.flow.policy.demand import RUN, Demand, demands
@@ -33,6 +32,7 @@ from atoll.flow.policy.tally import (
     WHOLE,
     Tally,
 )
+from atoll.flow.store.chain_table import ChainTable
 from atoll.flow.store.database import Database
 from atoll.flow.store.paging import MOST, Page
 from atoll.flow.store.schema import ledger

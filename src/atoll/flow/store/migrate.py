@@ -7,6 +7,7 @@ Alembic is loaded only when there is something to do.
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 VERSION_TABLE = "schema_version"
 # The newest revision in ``migrations/versions``; a test compares.
 HEAD = "0002"
+# Alembic keeps what it works on in a module: one migration at a time in a process.
+_ONE = threading.Lock()
 _FOLDER = Path(__file__).with_name("migrations")
 
 
@@ -89,7 +92,8 @@ def _run(connection: Connection, place: str, to: str) -> None:
     from alembic.util.exc import CommandError
 
     try:
-        command.upgrade(configuration(connection), to)
+        with _ONE:
+            command.upgrade(configuration(connection), to)
     except CommandError as error:
         raise EnvironmentFault(
             "ATL-STO-009",

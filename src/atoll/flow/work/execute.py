@@ -17,6 +17,7 @@ from atoll.channel.api import Channel, Counters, Transport
 from atoll.channel.party import Cancel, Party
 from atoll.components.alignment import check_inputs, takes
 from atoll.components.api import Catalogue, Component, Requests, Result, Task
+from atoll.components.code import code_digest, component_code
 from atoll.components.kinds import declared
 from atoll.core.clock import Clock, SystemClock
 from atoll.core.errors import AtollError, CancelledError, InternalError
@@ -25,29 +26,28 @@ from atoll.core.names import Role, Scope
 from atoll.core.random import PublicRandom, SecretRandom
 from atoll.core.report import Report
 from atoll.core.reveal import Disclosures
-from atoll.flow.code import code_digest, component_code
-from atoll.flow.events import Events, silent
-from atoll.flow.outputs import check_file_name
 from atoll.flow.planning import COIN_STEP
-from atoll.flow.seats import each, joined, transports
-from atoll.flow.session import session_id, step_id
-from atoll.flow.steps import (
-    COIN_TASK,
-    LAST_TASK,
-    check_outputs,
-    job_random,
-    located,
-    traffic,
-)
 from atoll.flow.work.artifacts import Staging, Stored, load
 from atoll.flow.work.checkpoints import FileCheckpoints
+from atoll.flow.work.events import Events, silent
 from atoll.flow.work.greeting import PHASE as HELLO_PHASE
 from atoll.flow.work.greeting import Meeting, greet, part
 from atoll.flow.work.inputs import ApprovedTables, Memory, gather
 from atoll.flow.work.measure import Use
 from atoll.flow.work.messages import NONCE_BYTES, Held, Hello
 from atoll.flow.work.requests import NoRequests
+from atoll.flow.work.seats import each, joined, transports
+from atoll.flow.work.session import session_id, step_id
 from atoll.flow.work.specification import TaskSpec
+from atoll.flow.work.steps import (
+    COIN_TASK,
+    LAST_TASK,
+    check_file_name,
+    check_outputs,
+    job_random,
+    located,
+    traffic,
+)
 from atoll.jobs.participation import Edges
 from atoll.models.kinds import concrete
 from atoll.operators import coin_toss

@@ -11,6 +11,7 @@ server.
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import os
 import socket
@@ -43,7 +44,9 @@ def serve(parent: int) -> None:
     gc.collect()
     # What is there now stays: the collector of a worker must not touch, hence copy, its pages.
     gc.freeze()
-    control.send(READY.encode())
+    with contextlib.suppress(BrokenPipeError):
+        # The pool may be closed by now: then nothing more comes, either.
+        control.send(READY.encode())
     while True:
         data, pipes, _, _ = socket.recv_fds(control, MESSAGE_BYTES, PIPES)
         if not data:

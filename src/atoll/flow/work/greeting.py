@@ -16,8 +16,7 @@ from atoll.channel.party import Party
 from atoll.core.errors import PeerError
 from atoll.core.message import Message
 from atoll.core.names import Role
-from atoll.flow.messages import Finished
-from atoll.flow.work.messages import Held, Hello, Roster
+from atoll.flow.work.messages import Finished, Held, Hello, Roster
 
 PHASE = "hello"
 

@@ -1,4 +1,4 @@
-"""What the workers of a task say to each other before it begins."""
+"""What the workers of a task say to each other before it begins and at its end."""
 
 from __future__ import annotations
 
@@ -69,3 +69,10 @@ class Roster(Message, kind="flow.roster", version=1):
     )
     begin: int = integer(0, 1 << 40, opaque="a round that every seat said to hold")
     mark: bytes = blob(MARK_BYTES, low=0, opaque="the session id of an earlier attempt")
+
+
+@dataclass(frozen=True)
+class Finished(Message, kind="flow.finished", version=1):
+    """The sender is done with its step and is about to publish its outputs."""
+
+    plan: str = text(64, opaque="a digest of what every party holds")

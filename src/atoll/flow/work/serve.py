@@ -20,13 +20,13 @@ from atoll.channel.grpc import GatewayTransport, WireSettings
 from atoll.channel.party import Cancel
 from atoll.components.api import Component
 from atoll.components.catalogue import CATALOGUE
+from atoll.components.code import component_code
 from atoll.core.errors import AtollError, CancelledError, InternalError, UserError
 from atoll.core.settings import require_insecure
-from atoll.flow.code import component_code
-from atoll.flow.own_process import no_core_dumps, perhaps_faulty
 from atoll.flow.work.execute import Execution, Surroundings
 from atoll.flow.work.inputs import Memory
 from atoll.flow.work.no_pandas import keep_pandas_out
+from atoll.flow.work.own_process import no_core_dumps, perhaps_faulty
 from atoll.flow.work.requests import LINES, Inbox
 from atoll.flow.work.solitude import Solitude
 from atoll.flow.work.specification import TASK_LINE_BYTES, TaskSpec, read_task

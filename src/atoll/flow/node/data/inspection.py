@@ -49,6 +49,14 @@ def ask(question: Mapping[str, Any], limits: InspectLimits) -> dict[str, Any]:
         return _understood(_asked(question, limits))
 
 
+def here(question: Mapping[str, Any], limits: InspectLimits) -> dict[str, Any]:
+    """Inspect in this process, without bounds: for the caller's own files.
+
+    Errors: what it found.
+    """
+    return _understood(json.dumps(_answer(dict(question)), allow_nan=False).encode() + b"\n")
+
+
 def _asked(question: Mapping[str, Any], limits: InspectLimits) -> bytes:
     whole = dict(question) | {"memory": limits.memory, "seconds": limits.seconds}
     command = [sys.executable, "-I", "-m", "atoll.flow.node.data.inspection"]
@@ -158,8 +166,8 @@ def same(path: str) -> dict[str, Any]:
 
 def preview(path: str, id_column: str, label: str | None, rows: int) -> dict[str, Any]:
     """Return the first rows, text escaped as in an export; little of the file is read."""
+    from atoll.flow.api.table_export import escaped, escaped_batch
     from atoll.flow.node.data.preview import first_rows
-    from atoll.flow.table_export import escaped, escaped_batch
 
     batch = escaped_batch(first_rows(path, id_column, label, rows))
     columns = [column.to_pylist() for column in batch.columns]

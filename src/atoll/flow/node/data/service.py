@@ -90,6 +90,8 @@ class DataService:
         self._allowed = AllowedFolders.of(folder, self._settings.folders)
         self._own = self._allowed.own
         self._wall = wall
+        # Who looks at a file: a process of its own, for files may come from anywhere.
+        self.ask: Callable[[Mapping[str, Any], InspectLimits], dict[str, Any]] = inspection.ask
         self._lock = threading.Lock()
         sweep(self._own / FOLDER)
         self._sweep_uploads()
@@ -182,7 +184,7 @@ class DataService:
 
     def _admit(self, file: Path, id_column: str, label: str | None) -> dict[str, Any]:
         question = {"do": "admit", "path": str(file), "id_column": id_column, "label": label}
-        return inspection.ask(question, self._settings.inspect)
+        return self.ask(question, self._settings.inspect)
 
     def _row(
         self,
@@ -224,12 +226,12 @@ class DataService:
         row = self._rows.get(name)
         most = min(rows, self._settings.preview_rows)
         question = self._question("preview", row) | {"rows": most}
-        return {"name": name, **inspection.ask(question, self._settings.inspect)}
+        return {"name": name, **self.ask(question, self._settings.inspect)}
 
     def check(self, name: str) -> Mapping[str, Any]:
         """Look a table's file over again; ``changed`` says if it is not what was registered."""
         row = self._rows.get(name)
-        report = inspection.ask(self._question("check", row), self._settings.inspect)
+        report = self.ask(self._question("check", row), self._settings.inspect)
         return {**report, "file": Path(row.path).name, "changed": not self._unchanged(row)}
 
     def _question(self, work: str, row: DataRow) -> dict[str, Any]:
@@ -297,7 +299,7 @@ class DataService:
         if known is None:
             question = {"do": "shared", "path": str(one.path), "id_column": one.id}
             other = {"other": str(two.path), "other_id": two.id}
-            known = inspection.ask(question | other, self._settings.inspect)
+            known = self.ask(question | other, self._settings.inspect)
             self._note(one.name, dataclasses.replace(notes, facts={**notes.facts, key: known}))
         return bool(known["shared"])
 
@@ -316,7 +318,7 @@ class DataService:
         if stamp == notes.stamp:
             return True
         question = {"do": "same", "path": str(path)}
-        if inspection.ask(question, self._settings.inspect)["file"] != notes.file:
+        if self.ask(question, self._settings.inspect)["file"] != notes.file:
             return False
         self._note(row.name, dataclasses.replace(notes, stamp=stamp))
         return True
@@ -330,7 +332,7 @@ class DataService:
         if known is not None and "classes" in known:
             return known
         question = {"do": "facts", "path": str(path), "id_column": id_column, "label": label}
-        found = inspection.ask(question, self._settings.inspect)
+        found = self.ask(question, self._settings.inspect)
         self._note(row.name, dataclasses.replace(notes, facts={**notes.facts, key: found}))
         return found
 

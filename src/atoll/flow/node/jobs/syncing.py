@@ -21,7 +21,8 @@ from atoll.flow.node.jobs.control import Batch, Control, end_refused, unexpected
 
 _LOG = logging.getLogger(__name__)
 _ANSWERING = 2
-_LISTEN_SECONDS = 1.0
+# So long a node that stops may wait for the threads that answer.
+_LISTEN_SECONDS = 0.25
 _PAUSES = (0.1, 0.3, 1.0, 2.0, 5.0)
 
 # Another authority, another name, expired, not valid yet, refused by the peer.

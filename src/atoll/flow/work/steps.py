@@ -1,19 +1,20 @@
-"""What running a step is, however the parties' processes are made: in one run or task by task."""
+"""What running a step is, apart from how its worker came to it."""
 
 from __future__ import annotations
 
 import hashlib
+import re
 from dataclasses import asdict
 from typing import Any
 
-from atoll.channel.api import Channel, Counters
+from atoll.channel.api import Counters
 from atoll.components.api import Component, Result
-from atoll.core.errors import AtollError, InternalError, PeerError
+from atoll.core.errors import AtollError, InternalError
 from atoll.core.random import PublicRandom
-from atoll.flow.messages import Finished
 
 COIN_TASK = "flow.coin-toss"
 LAST_TASK = "flow.last"
+_FILE = re.compile(r"[a-z0-9][a-z0-9_.-]{0,99}")
 
 
 def job_random(seed: bytes, *, fixed: bool) -> PublicRandom:
@@ -45,14 +46,10 @@ def check_outputs(component: Component, result: Result) -> None:
         raise InternalError("ATL-INT-001", f"{component.name} gave an undeclared output")
 
 
-def last_word(channel: Channel, plan: str) -> None:
-    """Tell every peer that this party is done, and hear the same of each. Errors: ATL-PLN-001."""
-    peers = channel.transport.peers
-    for peer in peers:
-        channel.send(peer, "finished", Finished(plan))
-    for peer in peers:
-        if channel.receive(peer, "finished", Finished).plan != plan:
-            raise PeerError("ATL-PLN-001", "the peer ended another plan", party=peer)
+def check_file_name(name: str, step: str) -> None:
+    """Refuse a name that might leave its folder. Errors: ATL-INT-001."""
+    if not _FILE.fullmatch(name):
+        raise InternalError("ATL-INT-001", "a component named a file badly", phase=step)
 
 
 def traffic(counters: Counters) -> list[dict[str, Any]]:

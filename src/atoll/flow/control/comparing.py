@@ -1,4 +1,4 @@
-"""Where two parties' views of a job differ, by name; used by both ways to agree. Pure."""
+"""Where two parties' views of a job differ, by name. Pure."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The demo's two nodes: made, started, filled, and stopped however the demo ends."""
+"""The demo's two nodes: processes that are made, started, and stopped however the demo ends."""
 
 from __future__ import annotations
 
@@ -7,27 +7,25 @@ import subprocess
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from atoll.channel.identity import export_ca, trust
-from atoll.cli.demo.data import GUEST, HOST, LABEL, Shares
+from atoll.cli.demo.data import GUEST, HOST
 from atoll.cli.node_process import command
 from atoll.core.errors import InternalError
 from atoll.flow.node import creating, process
 from atoll.flow.node.folder import NodeFolder
 from atoll.sdk import Client
-from atoll.table import write_csv
 
-TABLE = "people"
 PARTIES = (GUEST, HOST)
 _START_SECONDS = 60.0
 _STOP_SECONDS = 15.0
 
 
 @dataclass
-class Federation:
+class Nodes:
     """Both nodes of a demo, running. ``passwords`` are those of each node's user ``admin``."""
 
     folder: Path
@@ -38,19 +36,21 @@ class Federation:
         """Return a party's node folder."""
         return NodeFolder(self.folder / party)
 
-    def client(self, party: str) -> Client:
-        """Return a client of a party's node, as the administrator of this machine."""
-        found = self.running[party]
-        return Client(found.url, token=found.token)
+    @contextmanager
+    def clients(self) -> Iterator[dict[str, Client]]:
+        """Give a client of each node, as the administrator of this machine."""
+        with ExitStack() as stack:
+            found = {p: Client(at.url, token=at.token) for p, at in self.running.items()}
+            yield {party: stack.enter_context(client) for party, client in found.items()}
 
 
 @contextmanager
-def federation(folder: Path, shares: Shares, *, keep: bool = False) -> Iterator[Federation]:
-    """Make two nodes that trust each other, start them, and register each party's table.
+def nodes(folder: Path, *, keep: bool = False) -> Iterator[Nodes]:
+    """Make two nodes that trust each other and start them.
 
     With ``keep`` they go on running; without it they end with this process, even if it is killed.
     """
-    made = Federation(folder)
+    made = Nodes(folder)
     ports = {party: _free_port() for party in PARTIES}
     for party in PARTIES:
         settings = {"gateway.listen": f"127.0.0.1:{ports[party]}", "http.port": "0"}
@@ -61,7 +61,6 @@ def federation(folder: Path, shares: Shares, *, keep: bool = False) -> Iterator[
     attached: list[subprocess.Popen[bytes]] = []
     try:
         _start(made, attached, keep=keep)
-        _register(made, shares)
         yield made
     except BaseException:
         if keep:
@@ -72,7 +71,7 @@ def federation(folder: Path, shares: Shares, *, keep: bool = False) -> Iterator[
         _stop(attached)
 
 
-def _start(made: Federation, attached: list[subprocess.Popen[bytes]], *, keep: bool) -> None:
+def _start(made: Nodes, attached: list[subprocess.Popen[bytes]], *, keep: bool) -> None:
     if keep:
         with ThreadPoolExecutor() as pool:
             nodes = {party: made.node(party) for party in PARTIES}
@@ -122,25 +121,6 @@ def _stop(attached: list[subprocess.Popen[bytes]]) -> None:
             child.wait()
         if child.stdin is not None:
             child.stdin.close()
-
-
-def _register(made: Federation, shares: Shares) -> None:
-    """Register each party's table; the host lets the guest use its own for anything."""
-    for party, table in ((GUEST, shares.guest), (HOST, shares.host)):
-        path = made.node(party).data / f"{TABLE}.csv"
-        write_csv(table, path)
-        with made.client(party) as client:
-            label = LABEL if party == GUEST else None
-            client.data.register(TABLE, str(path), id="id", label=label)
-            if party == HOST:
-                client.data.grant(
-                    TABLE,
-                    partners=[GUEST],
-                    columns=["*"],
-                    components=["*"],
-                    roles=["host"],
-                    automatic=True,
-                )
 
 
 def _free_port() -> int:

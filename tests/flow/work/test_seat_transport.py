@@ -8,7 +8,7 @@ from atoll.channel.api import Transport
 from atoll.channel.memory import MemoryNetwork
 from atoll.core.errors import AtollError
 from atoll.core.names import Role, Scope, Seat, addresses
-from atoll.flow.seats import each, transports
+from atoll.flow.work.seats import each, transports
 
 SCOPE = Scope("job", "step")
 ROLES = addresses([Seat("bank", Role.GUEST), Seat("shop", Role.HOST), Seat("shop", Role.ARBITER)])

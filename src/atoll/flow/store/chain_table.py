@@ -8,7 +8,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, Table, bindparam, insert, select, update
 
-from atoll.flow.chain import START, holds, link
+from atoll.flow.store.chain import START, holds, link
 from atoll.flow.store.paging import Page, page
 from atoll.flow.store.schema import meta
 from atoll.jobs.errors import TamperedError
