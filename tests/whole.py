@@ -21,7 +21,7 @@ from atoll.core.errors import AtollError, PeerError
 from atoll.flow import planning
 from atoll.flow.planning import AGREEMENT_STEP, COIN_STEP
 from atoll.flow.work.artifacts import load
-from atoll.flow.work.execute import Surroundings, execute
+from atoll.flow.work.execute import TaskContext, execute
 from atoll.flow.work.specification import InputArtifact, OwnTable, TaskSpec
 from atoll.jobs.definition import Job
 from atoll.jobs.plan import Plan
@@ -156,7 +156,7 @@ class Run:
 
     def _step(self, specs: Mapping[str, TaskSpec]) -> world.World:
         def live(party: Party) -> dict[str, Any]:
-            around = Surroundings(
+            around = TaskContext(
                 transport=party.channel.transport,
                 catalogue=self.catalogue,
                 limits=party.limits,

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from atoll.cli.commands import COMMANDS
+from atoll.cli.console import amount, table
 from atoll.cli.main import run
-from atoll.cli.talk import amount, table
 from atoll.flow.api.settings import PREFIX
 from atoll.jobs.definition import Job
 from atoll.sdk import wire

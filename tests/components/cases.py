@@ -223,7 +223,7 @@ CASES: dict[str, list[Case]] = {
         ),
         Case({"bank": {}, "shop": {}}, {"tables": {}}, code=PARAMETERS),
     ],
-    "toy": [
+    "synthetic": [
         Case({"bank": {}, "shop": {}}, {"rows": 20, "columns": 2}),
         Case({"bank": {}, "shop": {}}, {"rows": 3}, code=PARAMETERS),
     ],

@@ -160,7 +160,7 @@ FITS: Mapping[str, Any] = {
 BY_REQUEST = {"scoring"}
 
 SCENARIOS: Mapping[str, Mapping[str, Scenario]] = {
-    "toy": {"made-up": Scenario(tables=(), constant="it takes no table and reads none")},
+    "synthetic": {"made-up": Scenario(tables=(), constant="it takes no table and reads none")},
     "reader": {"tables": Scenario(shown=("people",), forms=("read", "stated"))},
     "psi": {
         "common": Scenario(
@@ -253,7 +253,7 @@ def job(scenario: Scenario, parties: Mapping[str, Role], forms: Mapping[str, str
             rows[name] = f"{name}_rows.table"
     steps |= scenario.steps(rows)
     if not scenario.tables:
-        steps["it"] = step("toy", {})
+        steps["it"] = step("synthetic", {})
     for made in steps.values():
         made["overrides"] = {p: own for p, own in made["overrides"].items() if p in parties}
     return {"name": "any", "parties": dict(parties), "seed": 7, "steps": steps}

@@ -87,7 +87,7 @@ def _describe(facts: Facts, parameters: Parameters) -> Terms:
 
 
 GOOD = Component(
-    "toy",
+    "synthetic",
     "1",
     Parameters,
     _run,
@@ -96,10 +96,10 @@ GOOD = Component(
     inputs={"table": Port("table")},
     outputs={"rows": "toy.rows"},
 )
-TOY = [Case(both()), Case(both(), {"least": 99}, code="ATL-CMP-020")]
+SYNTHETIC = [Case(both()), Case(both(), {"least": 99}, code="ATL-CMP-020")]
 
 
-def run_all(component: Component, cases: Sequence[Case] = TOY) -> None:
+def run_all(component: Component, cases: Sequence[Case] = SYNTHETIC) -> None:
     for check in CHECKS:
         check(component, cases)
 
@@ -201,7 +201,7 @@ def test_a_component_that_breaks_a_rule_fails(changes: dict[str, Any], message: 
 
 def test_a_suite_without_a_refused_case_fails() -> None:
     with pytest.raises(ConformanceError, match="must be refused"):
-        run_all(GOOD, TOY[:1])
+        run_all(GOOD, SYNTHETIC[:1])
 
 
 def test_a_trial_names_the_cause_and_not_its_echo() -> None:

@@ -6,7 +6,7 @@ from typing import Any, cast
 
 import pytest
 
-from atoll.components.toy import LABEL, TOY, ToyParameters, make
+from atoll.components.synthetic import LABEL, SYNTHETIC, SyntheticParameters, make
 from atoll.core.names import Role
 
 TABLES = cast(Any, None)
@@ -15,10 +15,10 @@ TABLES = cast(Any, None)
 @pytest.mark.parametrize("party", ["bank", "shop"])
 @pytest.mark.parametrize(("rows", "columns"), [(8, 1), (50, 7)])
 def test_the_facts_are_those_of_the_table(party: str, rows: int, columns: int) -> None:
-    parameters = ToyParameters(rows=rows, columns=columns, seed=3)
-    assert TOY.declare is not None
+    parameters = SyntheticParameters(rows=rows, columns=columns, seed=3)
+    assert SYNTHETIC.declare is not None
     role = Role.GUEST if party == "bank" else Role.HOST
-    declared = TOY.declare(party, role, parameters, TABLES)
+    declared = SYNTHETIC.declare(party, role, parameters, TABLES)
     table = make(party, role, parameters)
     assert declared is not None
     facts = declared.facts
@@ -28,13 +28,13 @@ def test_the_facts_are_those_of_the_table(party: str, rows: int, columns: int) -
 
 
 def test_another_table_has_another_digest() -> None:
-    assert TOY.declare is not None
-    base = ToyParameters.model_validate({})
+    assert SYNTHETIC.declare is not None
+    base = SyntheticParameters.model_validate({})
     found = set()
     for party in ("bank", "shop"):
         for role in (Role.GUEST, Role.CLIENT):
             for change in ({}, {"seed": 2}, {"rows": 201}, {"columns": 4}):
-                declared = TOY.declare(party, role, base.model_copy(update=change), TABLES)
+                declared = SYNTHETIC.declare(party, role, base.model_copy(update=change), TABLES)
                 assert declared is not None
                 found.add(declared.facts.digest)
     assert len(found) == 16

@@ -163,7 +163,7 @@ def fill(made: dict[str, TestNode], tmp: Path, *, rows: int = 400, grants: bool 
 EVERYTHING: dict[str, Any] = {"columns": ["*"], "components": ["*"], "roles": ["host"]}
 
 
-def small_job(*parties: str, name: str = "toy", **parameters: Any) -> Job:
+def small_job(*parties: str, name: str = "synthetic", **parameters: Any) -> Job:
     """Return reader, psi, statistics over the tables ``people``."""
     guest, *hosts = parties
     return parse_job(

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from atoll.cli.plan_text import plan_text
-from atoll.flow.planning import TOLD
+from atoll.flow.planning import DECLARED
 from atoll.jobs.definition import Job, parse_job
 from atoll.jobs.plan import Plan
 from atoll.sdk import Client
@@ -86,7 +86,9 @@ def words(plan: Plan, party: str) -> list[bytes]:
 
 def told(client: Client, run: str) -> list[dict[str, Any]]:
     found = [line.body for line in client.ledger.all() if line.kind == "reveal"]
-    return [b for b in found if isinstance(b, dict) and b["run"] == run and b["what"] == TOLD.what]
+    return [
+        b for b in found if isinstance(b, dict) and b["run"] == run and b["what"] == DECLARED.what
+    ]
 
 
 def ended(node: TestNode, of: str) -> bool:

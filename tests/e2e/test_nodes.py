@@ -13,7 +13,7 @@ import pytest
 from atoll.cli import lines as cli_lines
 from atoll.core.errors import AtollError
 from atoll.core.report import TablePanel
-from atoll.flow.planning import TOLD
+from atoll.flow.planning import DECLARED
 from atoll.jobs.errors import NotFoundError
 from atoll.sdk import AsyncClient, Client
 from tests.e2e.nodes import EVERYTHING, TestNode, fill, nodes, small_job, table, training_job, until
@@ -93,7 +93,7 @@ def test_what_the_agreement_tells_is_in_the_ledger_and_counted(two: dict[str, Te
         until(partial(ended, shop, submitted.id, "success"))
         for client, partner in ((bank, "shop"), (shop, "bank")):
             (line,) = [body for body in told(client) if body["run"] == submitted.id]
-            assert (line["receiver"], line["what"]) == (partner, TOLD.what)
+            assert (line["receiver"], line["what"]) == (partner, DECLARED.what)
             assert isinstance(line["elements"], int)
             assert line["elements"] > 100
             (row,) = [

@@ -56,8 +56,8 @@ def test_a_model_of_a_step_needs_its_columns() -> None:
     steps = {
         "psi": PSI,
         "boost": BOOST,
-        "toy": {"component": "toy"},
-        "toys": step("psi", table="toy.table"),
+        "synthetic": {"component": "synthetic"},
+        "toys": step("psi", table="synthetic.table"),
         "model": {
             "component": "model",
             "parameters": {"model": "m"},

@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from atoll.components import toy
+from atoll.components import synthetic
 from atoll.components.catalogue import CATALOGUE
 from atoll.core.errors import AtollError
 from atoll.core.names import Role
@@ -193,9 +193,9 @@ def test_a_scale_that_would_overflow() -> None:
 
 
 def made_up(party: str) -> TableFacts:
-    parameters = CATALOGUE["toy"].parameters.model_validate({})
-    assert isinstance(parameters, toy.ToyParameters)
-    made = toy.declare(party, Role(PARTIES[party]), parameters, cast(Any, None))
+    parameters = CATALOGUE["synthetic"].parameters.model_validate({})
+    assert isinstance(parameters, synthetic.SyntheticParameters)
+    made = synthetic.declare(party, Role(PARTIES[party]), parameters, cast(Any, None))
     assert made is not None
     return made.facts
 
@@ -205,12 +205,12 @@ def made_up(party: str) -> TableFacts:
     [
         ("ATL-PSI-003", {"psi": step("psi", table="reader.table", minimum_intersection=101)}),
         ("ATL-CMP-040", {"psi": PSI, "it": step("sample", table="psi.table", count=101)}),
-        ("ATL-CMP-030", {"psi": PSI, "it": step("union", tables=["psi.table", "toy.table"])}),
+        ("ATL-CMP-030", {"psi": PSI, "it": step("union", tables=["psi.table", "synthetic.table"])}),
     ],
 )
 def test_sizes_and_columns_that_cannot_fit(code: str, made: Steps) -> None:
-    job = job_of({"toy": {"component": "toy"}, **made})
-    declared = {party: {**entry, "toy": made_up(party)} for party, entry in told().items()}
+    job = job_of({"synthetic": {"component": "synthetic"}, **made})
+    declared = {party: {**entry, "synthetic": made_up(party)} for party, entry in told().items()}
     with refused(code):
         planning.build(job, CATALOGUE, declared, dict.fromkeys(PARTIES, "k"))
 
@@ -218,12 +218,12 @@ def test_sizes_and_columns_that_cannot_fit(code: str, made: Steps) -> None:
 def test_of_many_tables_the_one_that_differs_is_named_by_its_number() -> None:
     steps = {
         "psi": PSI,
-        "toy": step("toy"),
-        "it": step("union", tables=["psi.table"] * 10 + ["toy.table"] + ["psi.table"]),
+        "synthetic": step("synthetic"),
+        "it": step("union", tables=["psi.table"] * 10 + ["synthetic.table"] + ["psi.table"]),
     }
     job = job_of(steps)
     declared = {
-        party: {**entry, "toy": entry["reader"].model_copy(update={"columns": ("other",)})}
+        party: {**entry, "synthetic": entry["reader"].model_copy(update={"columns": ("other",)})}
         for party, entry in told().items()
     }
     with refused("ATL-CMP-030", "tables.10"):

@@ -14,7 +14,7 @@ from atoll.core.errors import AtollError
 from atoll.flow import planning
 from atoll.flow.estimating import estimated_seconds
 from atoll.flow.policy.decision import PolicySettings, decide
-from atoll.flow.policy.demand import demands
+from atoll.flow.policy.exposure import table_exposures
 from atoll.jobs.definition import Job, parse_job
 from atoll.jobs.plan import STEP_PART, Plan
 from tests.flow.control.apart import facts_of
@@ -63,7 +63,7 @@ def plans_of(job: Job) -> dict[str, Plan]:
     keys = {party: f"key of {party}" for party in job.parties}
     told = {party: facts_of(job, party, salt="any") for party in job.parties}
     found = {"": planning.build(job, CATALOGUE, told, keys)}
-    audience = planning.told_of(job, CATALOGUE)
+    audience = planning.audience_of(job, CATALOGUE)
     for party in job.parties:
         heard = {
             other: {s: f for s, f in facts.items() if party in audience.get(s, (party,))}
@@ -150,8 +150,8 @@ def test_people_are_told_which_steps_are_not_shown_to_them() -> None:
 
 def test_who_hears_of_tables_is_what_the_agreement_reveals() -> None:
     plans = plans_of(flows_on())
-    assert plans["post"].reveals["agreement"] == (planning.TOLD_APART.to_dict(),)
-    assert plans[""].reveals["agreement"] == (planning.TOLD.to_dict(),)
+    assert plans["post"].reveals["agreement"] == (planning.DECLARED_APART.to_dict(),)
+    assert plans[""].reveals["agreement"] == (planning.DECLARED.to_dict(),)
     assert plans[""].version == 1
 
 
@@ -168,7 +168,7 @@ def test_no_grant_covers_what_may_tell_of_a_table_and_is_not_shown(granted: str)
     edges = {name: talk for name, talk in whole.edges.items() if name != "sums"}
     job = whole.job.model_copy(update={"steps": steps})
     plan = whole.model_copy(update={"job": job, "seats": seats, "edges": edges})
-    share = demands(plan, "shop")["b"].partners["post"]
+    share = table_exposures(plan, "shop")["b"].partners["post"]
     assert share.unseen == {"sums"}
     assert share.uncounted >= {"sums"}
     components = ["*"] if granted == "*" else ["statistics", "psi", "reader"]

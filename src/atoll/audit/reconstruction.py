@@ -192,14 +192,14 @@ def attack(
     Only cuts that the first tree's root told are counted.
     """
     cuts = len(truth)
-    told = trees[0].nodes[0].candidates
+    sent = trees[0].nodes[0].candidates
     if linking == "known":
         links: list[Ints] = list(true_links)
-        names = true_links[0][told]
+        names = true_links[0][sent]
     else:
-        links, names = guessed_links(trees), told
+        links, names = guessed_links(trees), sent
     x = refine(trees, links, solve(trees, links, cuts, iterations=iterations), noise=noise)
-    actual = truth[true_links[0][told]]
+    actual = truth[true_links[0][sent]]
     guess = _round(x[names], actual.sum(axis=1))
     share = actual.mean(axis=1)
     return Success(
@@ -220,7 +220,7 @@ def _round(x: Floats, counts: Ints) -> Bools:
 def _linked(trees: Sequence[TreeView], links: Sequence[Ints], true_links: Sequence[Ints]) -> float:
     hits = []
     for tree, link, true in zip(trees[1:], links[1:], true_links[1:], strict=True):
-        told = tree.nodes[0].candidates
-        found = link[told]
-        hits.append((found >= 0) & (true_links[0][np.maximum(found, 0)] == true[told]))
+        sent = tree.nodes[0].candidates
+        found = link[sent]
+        hits.append((found >= 0) & (true_links[0][np.maximum(found, 0)] == true[sent]))
     return float(np.concatenate(hits).mean()) if hits else 1.0

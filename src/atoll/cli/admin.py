@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 import click
 
+from atoll.cli.console import amount
 from atoll.cli.node.options import chosen, folder_option
 from atoll.cli.options import Output, confirm, printed, sure
-from atoll.cli.talk import amount
 from atoll.jobs.errors import ConflictError
 
 if TYPE_CHECKING:
@@ -180,5 +180,5 @@ def prune(
         "files": found.files.files,
         "bytes": found.files.bytes,
     }
-    told = f"{len(found.jobs)} jobs, {found.artifacts} artifacts, {found.logs} logs"
-    output.show(whole, f"removed {told}, {amount(found.files.bytes)} of outputs")
+    summary = f"{len(found.jobs)} jobs, {found.artifacts} artifacts, {found.logs} logs"
+    output.show(whole, f"removed {summary}, {amount(found.files.bytes)} of outputs")

@@ -10,8 +10,8 @@ import traceback
 
 import click
 
-from atoll.cli import talk
-from atoll.cli.talk import give_json, show_error
+from atoll.cli import console
+from atoll.cli.console import give_json, show_error
 from atoll.core.errors import AtollError, InternalError, UserError
 
 INTERRUPTED = 128 + signal.SIGINT
@@ -22,7 +22,7 @@ def call(module: str, name: str, arguments: list[str]) -> int:
 
     With ``--json`` an error goes to standard output, too, as ``{"error": …}``.
     """
-    talk.set_mood()
+    console.set_mood()
     try:
         place, _, attribute = module.partition(":")
         command: click.Command = getattr(importlib.import_module(place), attribute or "command")
@@ -59,7 +59,7 @@ def _usage(error: click.ClickException) -> AtollError:
 
 
 def _failed(error: AtollError, arguments: list[str]) -> int:
-    if talk.traces():
+    if console.traces():
         traceback.print_exc()
     if "--json" in arguments:
         give_json({"error": error.to_dict()})

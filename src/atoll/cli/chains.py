@@ -33,7 +33,7 @@ def verify(lines: Iterable[Any], words: tuple[str, ...], name: str) -> dict[str,
     return {"lines": count, "whole": True, "head": previous if count else ""}
 
 
-def told(found: dict[str, Any]) -> str:
+def summary(found: dict[str, Any]) -> str:
     """Return the result of a check for people."""
     head = f", the last one's hash is {found['head']}" if found["head"] else ""
     return f"{found['lines']} lines, unbroken{head}"

@@ -5,8 +5,8 @@ from __future__ import annotations
 import click
 
 from atoll.cli.commands import COMMANDS
+from atoll.cli.console import give
 from atoll.cli.lazy import Lazy
-from atoll.cli.talk import give
 
 VARIABLE = "_ATOLL_COMPLETE"
 _WHERE = {

@@ -29,7 +29,7 @@ def show(session: Session, limit: int, after: str | None) -> None:
         session.say(f"more: --after {page.next}")
 
 
-_TOLD = (
+_FIELDS = (
     *("step", "sender", "receiver", "partner", "approver", "elements", "units", "count", "what"),
     "table",
 )
@@ -39,17 +39,17 @@ def _about(body: Any) -> str:
     """Return the words of a line that people want first, then the rest that is short."""
     if not isinstance(body, dict):
         return str(body)
-    first = [name for name in _TOLD if body.get(name) not in (None, "")]
+    first = [name for name in _FIELDS if body.get(name) not in (None, "")]
     rest = [
         name
         for name, value in body.items()
         if name not in first and isinstance(value, str | int | float) and len(str(value)) < 40
     ]
-    told = [f"{name} {body[name]}" for name in [*first, *rest]]
+    shown = [f"{name} {body[name]}" for name in [*first, *rest]]
     counts = body.get("counts")
     if isinstance(counts, dict):
-        told[len(first) : len(first)] = [f"{name} {value}" for name, value in counts.items()]
-    return ", ".join(told)
+        shown[len(first) : len(first)] = [f"{name} {value}" for name, value in counts.items()]
+    return ", ".join(shown)
 
 
 @command.command()
@@ -57,4 +57,4 @@ def _about(body: Any) -> str:
 def verify(session: Session) -> None:
     """Check that no line was changed, added in between or cut off; exit code 5 otherwise."""
     whole = chains.verify(session.client.ledger.all(limit=200), WORDS, "ledger")
-    session.show(whole, chains.told(whole))
+    session.show(whole, chains.summary(whole))

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from atoll.cli.talk import amount, table
+from atoll.cli.console import amount, table
 from atoll.core.report import (
     BarPanel,
     KeyValuePanel,
@@ -88,8 +88,8 @@ def state(view: views.JobRow) -> str:
     party, phase = getattr(view, "party", None), getattr(view, "phase", None)
     parts = [view.code, message or view.reason]
     parts += [f"party {party}" if party else None, f"phase {phase}" if phase else None]
-    told = names(part for part in parts if part)
-    return f"{view.state} ({told})" if told else view.state
+    shown = names(part for part in parts if part)
+    return f"{view.state} ({shown})" if shown else view.state
 
 
 def steps(view: views.JobView) -> str:
@@ -106,14 +106,14 @@ def steps(view: views.JobView) -> str:
 
 def own(step: views.StepView) -> str:
     """Return the own task's state, with the code of its failure."""
-    told = step.own or {}
-    return " ".join(str(told[name]) for name in ("state", "code") if told.get(name))
+    shown = step.own or {}
+    return " ".join(str(shown[name]) for name in ("state", "code") if shown.get(name))
 
 
-def peers(told: dict[str, Any]) -> str:
+def peers(shown: dict[str, Any]) -> str:
     """Return the states that the peers tell of their tasks."""
     found = []
-    for party, entry in sorted(told.items()):
+    for party, entry in sorted(shown.items()):
         value = entry.get("state") if isinstance(entry, dict) else entry
         found.append(f"{party} {value}")
     return names(found)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from atoll.cli import talk
+from atoll.cli import console
 from atoll.core.errors import UserError
 from atoll.jobs.errors import DeniedError
 
@@ -35,21 +35,21 @@ class Output:
     def show(self, value: Any, text: Callable[[], str] | str | None = None) -> None:
         """Write a result: as JSON, or as text made of it."""
         if self.as_json:
-            talk.give_json(plain(value))
+            console.give_json(plain(value))
         elif text is not None:
             shown = text if isinstance(text, str) else text()
             if shown:
-                talk.give(shown)
+                console.give(shown)
 
     def say(self, text: str) -> None:
         """Tell the person something, unless they want to hear nothing."""
         if not self.quiet:
-            talk.say(text)
+            console.say(text)
 
     def more(self, text: str) -> None:
         """Tell the person something that only the curious want."""
         if self.verbose:
-            talk.say(text)
+            console.say(text)
 
 
 @dataclass
@@ -156,7 +156,7 @@ O = TypeVar("O", bound=Output)  # noqa: E741 -- an Output
 
 
 def _output(kind: type[O], chosen: dict[str, Any]) -> O:
-    talk.set_mood(colour=not chosen.pop("no_color"), traces=chosen["verbose"])
+    console.set_mood(colour=not chosen.pop("no_color"), traces=chosen["verbose"])
     return kind(**chosen)
 
 

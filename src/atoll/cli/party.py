@@ -8,6 +8,7 @@ import click
 
 from atoll.channel.identity import export_ca, fingerprint, load_party, trust
 from atoll.cli import completing, lines
+from atoll.cli.console import give, table
 from atoll.cli.options import (
     Output,
     Session,
@@ -20,7 +21,6 @@ from atoll.cli.options import (
     secret_file,
     sure,
 )
-from atoll.cli.talk import give, table
 from atoll.jobs.errors import NotFoundError
 
 _FOLDER = click.option(

@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 
 from pydantic import JsonValue, ValidationError
 
+from atoll.cli.console import amount, table
 from atoll.cli.lines import clean
 from atoll.cli.lines import facts as in_lines
-from atoll.cli.talk import amount, table
 from atoll.core.names import Role, roles_text
 from atoll.flow.api import views
 from atoll.flow.estimating import estimated_seconds, estimated_total

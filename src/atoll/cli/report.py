@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 from pydantic import ValidationError
 
-from atoll.cli.talk import give
+from atoll.cli.console import give
 from atoll.core.errors import UserError
 from atoll.core.report import Report
 from atoll.jobs.errors import NotFoundError

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import click
 
+from atoll.cli.console import give_json
 from atoll.cli.options import Output, printed
-from atoll.cli.talk import give_json
 
 
 @click.command()

@@ -16,7 +16,7 @@ from atoll.components.scale import SCALE
 from atoll.components.scoring import SCORING
 from atoll.components.split import SPLIT
 from atoll.components.statistics import STATISTICS
-from atoll.components.toy import TOY
+from atoll.components.synthetic import SYNTHETIC
 from atoll.components.union import UNION
 
 CATALOGUE: dict[str, Component] = {
@@ -34,5 +34,5 @@ CATALOGUE: dict[str, Component] = {
     "scoring": SCORING,
     "evaluation": EVALUATION,
     "download": DOWNLOAD,
-    "toy": TOY,
+    "synthetic": SYNTHETIC,
 }

@@ -98,8 +98,8 @@ def _check_predict(component: Component) -> None:
     """What it says of predict jobs fits its ports, and where its rows come from is told."""
     says = component.predict
     if isinstance(says, Drop | Apply):
-        told = [name for name in component.outputs if name in component.rows]
-        _require(told, "what is dropped or applied says in rows where its rows come from")
+        named = [name for name in component.outputs if name in component.rows]
+        _require(named, "what is dropped or applied says in rows where its rows come from")
     if isinstance(says, Apply):
         port, kind = component.inputs.get(says.port), component.outputs.get(says.fitted)
         fits = port is not None and kind is not None and port.optional and port.accepts(kind)
@@ -217,14 +217,14 @@ def sends_what_it_declares(component: Component, cases: Sequence[Case]) -> None:
         for line in trial.sent:
             sender, receiver = (case.roles[line[at]].value for at in _ENDS)
             at = _declared(trial.terms.reveals, sender, receiver, line)
-            told = f"{line['message']}.{line['field']} from {sender} to {receiver}"
+            named = f"{line['message']}.{line['field']} from {sender} to {receiver}"
             if at is None:
-                raise ConformanceError(f"{told} was sent, but not declared")
+                raise ConformanceError(f"{named} was sent, but not declared")
             used.add(at)
-            expected = _size(trial.terms.reveals[at], sizes, told)
+            expected = _size(trial.terms.reveals[at], sizes, named)
             _require(
                 line["elements"] == expected,
-                f"{told}: {line['elements']} elements sent, {expected} declared",
+                f"{named}: {line['elements']} elements sent, {expected} declared",
             )
         for at, entry in enumerate(trial.terms.reveals):
             quiet = (entry.message, entry.field) in case.unsent
@@ -247,11 +247,11 @@ def _present(entry: Reveal, case: Case) -> bool:
     return {entry.sender, entry.receiver} <= {"everyone", *case.roles.values()}
 
 
-def _size(entry: Reveal, sizes: Mapping[str, Any], told: str) -> int:
+def _size(entry: Reveal, sizes: Mapping[str, Any], named: str) -> int:
     try:
         return int(evaluate(entry.size, sizes))
     except InternalError as error:
-        text = f"{told}: the case's sizes lack a name of {entry.size!r}"
+        text = f"{named}: the case's sizes lack a name of {entry.size!r}"
         raise ConformanceError(text) from error
 
 
@@ -300,8 +300,8 @@ def refuses_what_does_not_fit(component: Component, cases: Sequence[Case]) -> No
             continue
         trial = play(component, case)
         causes += trial.causes
-        told = [getattr(error, "code", type(error).__name__) for error in trial.causes]
-        _require(case.code in told, f"expected {case.code}, got {told or 'no error'}")
+        named = [getattr(error, "code", type(error).__name__) for error in trial.causes]
+        _require(case.code in named, f"expected {case.code}, got {named or 'no error'}")
         for error in trial.causes:
             known = isinstance(error, AtollError) and not isinstance(error, InternalError)
             _require(known, f"{type(error).__name__} is no refusal")

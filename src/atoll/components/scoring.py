@@ -209,8 +209,8 @@ def _check_tables(facts: Facts, parameters: ScoringParameters) -> None:
 
 
 def _columns(facts: Facts, parameters: ScoringParameters) -> Mapping[str, tuple[str, ...]]:
-    told = {party: known.columns for party, known in facts.tables.items()}
-    return {**parameters.columns, **told}
+    declared = {party: known.columns for party, known in facts.tables.items()}
+    return {**parameters.columns, **declared}
 
 
 def describe(facts: Facts, parameters: ScoringParameters) -> Terms:

@@ -163,8 +163,8 @@ def _answer(bench: Bench, asked: list[_Asked]) -> None:
         end = start + len(one.ids)
         absent = one.ids.filter(pa.array(~there[start:end])).cast(pa.string())
         # NaN has no form in JSON, and a score that is none is no score.
-        told = pa.array(scores[start:end], from_pandas=True)
-        one.request.answer({"scores": told.to_pylist(), "missing": absent.to_pylist()})
+        chosen = pa.array(scores[start:end], from_pandas=True)
+        one.request.answer({"scores": chosen.to_pylist(), "missing": absent.to_pylist()})
         start = end
 
 

@@ -127,10 +127,10 @@ def facts_of(component: Component, case: Case) -> Facts:
         for port in named
     }
     roles = seats_of(component, case)
-    told = _declared(component, case, roles)
+    brought = _declared(component, case, roles)
     filled = parameters_of(component, case)
     own = {party: filled[party] for party in case.own}
-    return Facts(STEP, roles, inputs, told, kinds=kinds_of(component), own=own)
+    return Facts(STEP, roles, inputs, brought, kinds=kinds_of(component), own=own)
 
 
 def kinds_of(component: Component) -> Kinds:

@@ -109,9 +109,9 @@ def _infer(
         tables = {
             party: made[name] for party, made in declared.items() if name in made and party in roles
         }
-        told = (labels or {}).get(name, {})
+        given = (labels or {}).get(name, {})
         own = {party: fill(name, step, component.schema(), party) for party in step.overrides}
-        facts[name] = Facts(name, roles, inputs, tables, told, kinds, own)
+        facts[name] = Facts(name, roles, inputs, tables, given, kinds, own)
         _check_ports(component, step, facts[name])
         with placed(name, component):
             terms[name] = component.describe(facts[name], parameters[name])
@@ -321,9 +321,9 @@ def _check_private(
             port: tuple(table.label for table in found if table.label is not None)
             for port, found in brought.items()
         }
-        told = {port: tuple(found) for port, found in brought.items()}
+        given = {port: tuple(found) for port, found in brought.items()}
         seen = OwnFacts(
-            name, party, facts.roles, inputs, labels, part, told, facts.kinds, tables.get(name)
+            name, party, facts.roles, inputs, labels, part, given, facts.kinds, tables.get(name)
         )
         if component.check is not None:
             with placed(name, component):

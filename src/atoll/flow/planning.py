@@ -34,7 +34,7 @@ from atoll.operators.setting import Setting
 
 AGREEMENT_STEP = "agreement"
 COIN_STEP = "coin toss"
-TOLD = Reveal(
+DECLARED = Reveal(
     "everyone",
     "everyone",
     "flow.declaration",
@@ -42,8 +42,8 @@ TOLD = Reveal(
     "bytes",
     "the name, digest, row count, column names and id rule of each table (in bytes)",
 )
-TOLD_APART = replace(
-    TOLD, what=f"{TOLD.what}, to who takes part in its step or in one that follows from it"
+DECLARED_APART = replace(
+    DECLARED, what=f"{DECLARED.what}, to who takes part in its step or in one that follows from it"
 )
 
 
@@ -102,7 +102,7 @@ def build(
     all tables; None sees everything. Errors: those of ``infer``, for what cannot run.
     """
     parameters = filled(job, catalogue)
-    made, told = _inferred(job, catalogue, parameters, declared, party)
+    made, shown_to = _inferred(job, catalogue, parameters, declared, party)
     hidden = job.steps.keys() - made.terms.keys()
     terms = made.terms
     edges = _edges(job, catalogue, made, parameters)
@@ -110,7 +110,7 @@ def build(
     toss = coin_toss.choose(Setting(job.first_roles), job.seed, hub=hub)
     met = {} if hub is None else {COIN_STEP: hub}
     return Plan(
-        version=2 if told else 1,
+        version=2 if shown_to else 1,
         job=job,
         parameters={name: dict(plain(value)) for name, value in parameters.items()},
         tables={
@@ -121,7 +121,7 @@ def build(
         implementations={COIN_STEP: toss}
         | {name: term.implementation for name, term in terms.items()},
         trust_models={name: term.trust_model for name, term in terms.items()},
-        reveals=_reveals(terms, toss, apart=bool(told)),
+        reveals=_reveals(terms, toss, apart=bool(shown_to)),
         minimums={name: dict(term.minimums) for name, term in terms.items() if term.minimums},
         certificates=dict(certificates),
         estimated_bytes={name: term.estimated_bytes for name, term in terms.items()},
@@ -130,7 +130,7 @@ def build(
             *(f"{COIN_STEP}: {text}" for text in coin_toss.warnings(job.seed)),
             *_joined_seats(job, catalogue, made),
             *(f"{name}: {text}" for name, term in terms.items() for text in term.warnings),
-            *_idle(job, made, apart=bool(told)),
+            *_idle(job, made, apart=bool(shown_to)),
         ),
         party_parameters=_by_party(job, catalogue),
         seats={name: tuple(map(str, seats)) for name, seats in made.seats.items()}
@@ -140,7 +140,7 @@ def build(
         exposure=_exposure(job, catalogue, made, parameters),
         costs={name: term.costs for name, term in terms.items() if term.costs},
         standing={name: term.standing for name, term in terms.items() if term.standing},
-        audience=told,
+        audience=shown_to,
         hidden=dict.fromkeys(sorted(hidden)),
     )
 
@@ -157,10 +157,10 @@ def _inferred(
     Errors: those of ``infer``; ATL-INT-001 who takes part in a step hangs on facts of tables.
     """
     bare = None if party is None else structure(job, catalogue, parameters)
-    told = {} if bare is None else _audience(job, catalogue, bare)
-    hidden = frozenset() if party is None else hidden_steps(job, told, party)
+    shown_to = {} if bare is None else _audience(job, catalogue, bare)
+    hidden = frozenset() if party is None else hidden_steps(job, shown_to, party)
     made = infer(job, catalogue, parameters, declared, hidden)
-    if bare is None or not told:
+    if bare is None or not shown_to:
         return made, {}
     for name, seats in made.seats.items():
         # Who is told was worked out from these, and parties that see less must sign the same.
@@ -168,10 +168,10 @@ def _inferred(
             raise InternalError(
                 "ATL-INT-001", f"who takes part in {name} is another with the facts of tables"
             )
-    return replace(made, seats=bare.seats), told
+    return replace(made, seats=bare.seats), shown_to
 
 
-def told_of(job: Job, catalogue: Catalogue) -> dict[str, tuple[str, ...]]:
+def audience_of(job: Job, catalogue: Catalogue) -> dict[str, tuple[str, ...]]:
     """Return who is told of the tables of each step, where that is not every party of the job.
 
     It follows from the job and the catalogue alone. Where a component cannot say without a table
@@ -214,9 +214,9 @@ def _edges(
         edges = catalogue[job.steps[name].component].edges_of(parameters[name])
         if not edges.silent:
             edges.hub(addresses(seats))
-        told = edges.plain()
-        if told is not None:
-            found[name] = told
+        shown_to = edges.plain()
+        if shown_to is not None:
+            found[name] = shown_to
     return found
 
 
@@ -298,10 +298,10 @@ def _reveals(
     terms: Mapping[str, Terms], toss: str, *, apart: bool
 ) -> dict[str, tuple[dict[str, str], ...]]:
     """Return what each step tells whom; the two steps that every job has come first."""
-    told = TOLD_APART if apart else TOLD
-    whole = {AGREEMENT_STEP: (told,), COIN_STEP: coin_toss.REVEALS[toss]}
+    shown_to = DECLARED_APART if apart else DECLARED
+    whole = {AGREEMENT_STEP: (shown_to,), COIN_STEP: coin_toss.REVEALS[toss]}
     whole |= {name: term.reveals for name, term in terms.items()}
-    return {name: tuple(entry.to_dict() for entry in told) for name, told in whole.items()}
+    return {name: tuple(entry.to_dict() for entry in shown_to) for name, shown_to in whole.items()}
 
 
 def _owners(terms: Mapping[str, Terms]) -> dict[str, tuple[str, ...]]:

@@ -24,30 +24,30 @@ def audience(
 
     ``taking`` says by step which parties take part.
     """
-    told = {name: set(parties) for name, parties in taking.items()}
+    shown_to = {name: set(parties) for name, parties in taking.items()}
     for name in reversed(order(job)):
         for source in job.steps[name].sources():
-            told[source] |= told[name]
+            shown_to[source] |= shown_to[name]
     return {
-        name: tuple(sorted(told[name]))
+        name: tuple(sorted(shown_to[name]))
         for name in sorted(bringing)
-        if not told[name] >= job.parties.keys()
+        if not shown_to[name] >= job.parties.keys()
     }
 
 
-def shown(tables: Mapping[str, T], told: Audience, party: str) -> dict[str, T]:
+def shown(tables: Mapping[str, T], shown_to: Audience, party: str) -> dict[str, T]:
     """Return those of some steps' tables that a party is told of."""
-    return {step: facts for step, facts in tables.items() if party in told.get(step, (party,))}
+    return {step: facts for step, facts in tables.items() if party in shown_to.get(step, (party,))}
 
 
-def hidden_steps(job: Job, told: Audience, party: str) -> frozenset[str]:
+def hidden_steps(job: Job, shown_to: Audience, party: str) -> frozenset[str]:
     """Return the steps that a party does not see, as they follow from a table that it is not told.
 
     Never one that it takes part in, nor any above such a one.
     """
     found: set[str] = set()
-    for name in order(job) if told else ():
-        kept_from = name in told and party not in told[name]
+    for name in order(job) if shown_to else ():
+        kept_from = name in shown_to and party not in shown_to[name]
         if kept_from or not found.isdisjoint(job.steps[name].sources()):
             found.add(name)
     return frozenset(found)

@@ -93,7 +93,7 @@ class AsyncClient(Resources):
         content: Any = request.payload()
         if request.content is not None:
             content = _pieces(stack.enter_context(wiring.open_content(request.content)))
-        with wiring.told(target):
+        with wiring.translated_errors(target):
             response = await stack.enter_async_context(
                 self._http.stream(
                     request.method,
@@ -109,7 +109,7 @@ class AsyncClient(Resources):
     async def whole(self, response: httpx.Response) -> Answer:
         """Read an answer. Errors: ``Lost``, ATL-SDK-010 too large."""
         body = bytearray()
-        with wiring.told(self.target):
+        with wiring.translated_errors(self.target):
             async for chunk in response.aiter_bytes():
                 body += chunk
                 if len(body) > JSON_BYTES:
@@ -183,7 +183,7 @@ class _Opened:
             case flows.Open(request=request):
                 return await self._open(request)
             case flows.Line():
-                with wiring.told(self._client.target):
+                with wiring.translated_errors(self._client.target):
                     return None if self._lines is None else await anext(self._lines, None)
             case flows.Save(file=file):
                 return await self._save(file)
@@ -200,7 +200,7 @@ class _Opened:
     async def _save(self, file: Path) -> int:
         if self._response is None:
             return 0
-        with wiring.Draft(file) as draft, wiring.told(self._client.target):
+        with wiring.Draft(file) as draft, wiring.translated_errors(self._client.target):
             async for chunk in self._response.aiter_bytes(wiring.CHUNK):
                 draft.write(chunk)
         return draft.size

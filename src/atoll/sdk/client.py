@@ -104,7 +104,7 @@ class Client(Resources):
         content: Any = request.payload()
         if request.content is not None:
             content = stack.enter_context(wiring.open_content(request.content))
-        with wiring.told(target):
+        with wiring.translated_errors(target):
             response = stack.enter_context(
                 self._http.stream(
                     request.method,
@@ -120,7 +120,7 @@ class Client(Resources):
     def whole(self, response: httpx.Response) -> Answer:
         """Read an answer. Errors: ``Lost``, ATL-SDK-010 too large."""
         body = bytearray()
-        with wiring.told(self.target):
+        with wiring.translated_errors(self.target):
             for chunk in response.iter_bytes():
                 body += chunk
                 if len(body) > JSON_BYTES:
@@ -177,7 +177,7 @@ class _Opened:
             case flows.Open(request=request):
                 return self._open(request)
             case flows.Line():
-                with wiring.told(self._client.target):
+                with wiring.translated_errors(self._client.target):
                     return next(self._lines, None)
             case flows.Save(file=file):
                 return self._save(file)
@@ -194,7 +194,7 @@ class _Opened:
     def _save(self, file: Path) -> int:
         if self._response is None:
             return 0
-        with wiring.Draft(file) as draft, wiring.told(self._client.target):
+        with wiring.Draft(file) as draft, wiring.translated_errors(self._client.target):
             for chunk in self._response.iter_bytes(wiring.CHUNK):
                 draft.write(chunk)
         return draft.size

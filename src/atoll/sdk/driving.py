@@ -154,14 +154,14 @@ class Driver:
             first = next(view for view in views.values() if view["state"] != "success")
         party = first.get("party")
         own = views.get(str(party), first)
-        told = own if own.get("message") else first
+        cause = own if own.get("message") else first
         raise JobFailedError(
-            told.get("code") or first.get("code") or "ATL-SDK-014",
-            told.get("message") or f"the job ended as {first['state']}",
+            cause.get("code") or first.get("code") or "ATL-SDK-014",
+            cause.get("message") or f"the job ended as {first['state']}",
             party=party,
             phase=_phase(first.get("phase") or ""),
-            place=told.get("place"),
-            hint=told.get("hint"),
+            place=cause.get("place"),
+            hint=cause.get("hint"),
         )
 
 

@@ -73,14 +73,14 @@ class JobFailedError(AtollError):
 
 def from_answer(status: int, body: Any, retry_after: float | None = None) -> AtollError:
     """Return the error of an answer; what is no error of ours becomes ATL-SDK-010."""
-    told = body.get("error") if isinstance(body, Mapping) else None
-    if not isinstance(told, Mapping) or not isinstance(told.get("code"), str):
+    details = body.get("error") if isinstance(body, Mapping) else None
+    if not isinstance(details, Mapping) or not isinstance(details.get("code"), str):
         return _foreign(status)
-    where = {name: told[name] for name in _TEXTS if isinstance(told.get(name), str)}
-    code, message = told["code"], str(told.get("message", ""))
-    error = _make(status, str(told.get("kind", "")), retry_after)(code, message, **where)
+    where = {name: details[name] for name in _TEXTS if isinstance(details.get(name), str)}
+    code, message = details["code"], str(details.get("message", ""))
+    error = _make(status, str(details.get("kind", "")), retry_after)(code, message, **where)
     # What another party has refused it refuses again.
-    error.retryable = status in RETRYABLE and told.get("kind") != "CallRefusedError"
+    error.retryable = status in RETRYABLE and details.get("kind") != "CallRefusedError"
     return error
 
 

@@ -242,12 +242,12 @@ def _one_stream(job: str, after: int) -> Flow[tuple[int, bool]]:
             line = yield Line()
             if line is None:
                 return after, True
-            told = reader.feed(line)
-            if told is None:
+            arrived = reader.feed(line)
+            if arrived is None:
                 continue
-            if told.name == END:
+            if arrived.name == END:
                 return after, True
-            event = view(views.Event, told.value())
+            event = view(views.Event, arrived.value())
             if event.number > after:
                 after = event.number
                 yield Emit(event)

@@ -20,7 +20,7 @@ def as_table(data: Any, *, id_column: str = "id", label: str | None = None) -> T
     Errors: ATL-SDK-031 another kind of thing, those of ``Table.from_arrow`` and of the readers.
     """
     if isinstance(data, Table):
-        return _retold(data, id_column, label)
+        return _renamed(data, id_column, label)
     if isinstance(data, str | os.PathLike):
         return read(data, id_column=id_column, label=label)
     import pyarrow as pa
@@ -41,7 +41,7 @@ def as_table(data: Any, *, id_column: str = "id", label: str | None = None) -> T
     )
 
 
-def _retold(table: Table, id_column: str, label: str | None) -> Table:
+def _renamed(table: Table, id_column: str, label: str | None) -> Table:
     """Return a table under another label, if that is asked for."""
     if table.id_name == id_column and table.label_name == label:
         return table

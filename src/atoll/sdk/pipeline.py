@@ -205,8 +205,8 @@ class Pipeline:
                 if output.step not in self._steps:
                     raise _bad_input(step, port, f"{output} is of another pipeline")
                 if not wanted.accepts(output.kind):
-                    told = " or ".join(wanted.kinds)
-                    message = f"takes a {told}, but {output} is a {output.kind}"
+                    wanted_kinds = " or ".join(wanted.kinds)
+                    message = f"takes a {wanted_kinds}, but {output} is a {output.kind}"
                     raise _bad_input(step, port, message)
         fill(step, Step(component=schema.name, parameters=made["parameters"]), schema)
 

@@ -54,10 +54,10 @@ class Profiles:
         """Return a profile, or the default one. Errors: ATL-SDK-020 there is none."""
         wanted = name or self.default
         if wanted is None or wanted not in self.profiles:
-            told = f"there is no profile {wanted!r}" if wanted else "no node is named"
+            problem = f"there is no profile {wanted!r}" if wanted else "no node is named"
             raise NotFoundError(
                 "ATL-SDK-020",
-                told,
+                problem,
                 place=str(config_file()),
                 hint=near(wanted, self.profiles)
                 if wanted and self.profiles

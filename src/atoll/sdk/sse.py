@@ -12,7 +12,7 @@ EVENT_BYTES = 4 << 20
 
 
 @dataclass(frozen=True)
-class Told:
+class ServerSentEvent:
     """One event: its name, id and data."""
 
     name: str
@@ -52,13 +52,13 @@ class Reader:
         self._name, self._size = "", 0
         self._lines: list[str] = []
 
-    def feed(self, line: str) -> Told | None:
+    def feed(self, line: str) -> ServerSentEvent | None:
         """Take a line without its end; return the event that it completes. Errors: ATL-SDK-010."""
         if not line:
-            told = Told(self._name or "message", self._id, "\n".join(self._lines))
+            event = ServerSentEvent(self._name or "message", self._id, "\n".join(self._lines))
             whole = bool(self._lines)
             self._clear()
-            return told if whole else None
+            return event if whole else None
         field, _, value = line.partition(":")
         value = value.removeprefix(" ")
         self._size += len(line)

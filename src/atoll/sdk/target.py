@@ -158,7 +158,7 @@ def timeout_for(request: Request, timeout: float, *, stream: bool = False) -> ht
 
 
 @contextmanager
-def told(target: Target) -> Iterator[None]:
+def translated_errors(target: Target) -> Iterator[None]:
     """Turn what httpx raises into what flows understand."""
     try:
         yield

@@ -144,7 +144,7 @@ class _Collector:
 
 
 @dataclass
-class _Tally:
+class _Counting:
     """Counts over the partitions of one column."""
 
     name: str
@@ -234,7 +234,7 @@ class _Check:
     def __init__(self, layout: Layout, collect: _Collector) -> None:
         self.collect = collect
         self.intake = Intake(layout, Limits(), collect)
-        self.tallies: dict[str, _Tally] = {}
+        self.tallies: dict[str, _Counting] = {}
         self.notes: list[str] = []
         self.rows = 0
 
@@ -292,7 +292,7 @@ class _Check:
         layout = self.intake.layout
         roles = {layout.id_name: "id", layout.label: "label"}
         for name, column in zip(batch.schema.names, batch.columns, strict=True):
-            tally = self.tallies.setdefault(name, _Tally(name, roles.get(name, "feature")))
+            tally = self.tallies.setdefault(name, _Counting(name, roles.get(name, "feature")))
             tally.add(column)
 
     def summaries(self) -> tuple[ColumnSummary, ...]:

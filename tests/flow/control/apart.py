@@ -82,7 +82,7 @@ class Apart(Node):
         if not isinstance(command, control.Declare):
             super().carry_out(job, command)
             return
-        told = planning.told_of(command.job, CATALOGUE)
+        told = planning.audience_of(command.job, CATALOGUE)
         facts = facts_of(command.job, self.party, salt=command.job.digest() if told else "")
         code = planning.component_facts(command.job, CATALOGUE)
         certificate = raw(KEYS[self.party].public_key())

@@ -236,10 +236,10 @@ def test_a_peer_that_claims_to_hold_what_was_never_published_is_not_believed() -
     begun(world)
     bank = world["bank"]
     before = bank.record
-    bank.happen(JOB_ID, control.Outrun("shop", 1 << 50, bank.now))
+    bank.happen(JOB_ID, control.StaleRecord("shop", 1 << 50, bank.now))
     assert bank.record.own == before.own
     assert [fault.code for fault in bank.record.faults] == ["ATL-FLW-002"]
-    bank.happen(JOB_ID, control.Outrun("shop", bank.record.version, bank.now))
+    bank.happen(JOB_ID, control.StaleRecord("shop", bank.record.version, bank.now))
     assert bank.record.own == before.own
 
 

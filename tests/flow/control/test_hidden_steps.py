@@ -13,7 +13,7 @@ from atoll.core.errors import InternalError
 from atoll.flow import control, planning
 from atoll.flow.control.facts import Declaration, Facts, PlanFacts, encode_section
 from atoll.flow.control.reading import read_section
-from atoll.flow.control.reuse import reuse_key, told_key
+from atoll.flow.control.reuse import blinded_key, reuse_key
 from atoll.flow.control.sync import SyncMessage
 from atoll.jobs.approval import Approval
 from atoll.jobs.plan import STEP_PART, ComponentFacts, Plan
@@ -106,11 +106,14 @@ def test_a_party_that_takes_part_nowhere_is_told_of_no_table() -> None:
 
 def test_who_is_told_follows_from_the_job() -> None:
     steps = {"read": reader("bank", "post"), "mail": reader("post")}
-    told = planning.told_of(make_job(steps), CATALOGUE)
+    told = planning.audience_of(make_job(steps), CATALOGUE)
     assert told == {"read": ("bank", "post"), "mail": ("post",)}
     # The intersection is of guest and hosts, so the post is told of its own table alone.
-    assert planning.told_of(make_job(), CATALOGUE) == {"read": ("bank", "shop"), "mail": ("post",)}
-    assert planning.told_of(make_job({"read": reader(*PARTIES)}), CATALOGUE) == {}
+    assert planning.audience_of(make_job(), CATALOGUE) == {
+        "read": ("bank", "shop"),
+        "mail": ("post",),
+    }
+    assert planning.audience_of(make_job({"read": reader(*PARTIES)}), CATALOGUE) == {}
 
 
 def test_a_digest_says_nothing_to_whoever_tries_tables_against_it() -> None:
@@ -138,8 +141,8 @@ def test_outputs_serve_again_and_nobody_hears_of_which_tables() -> None:
     record = world["bank"].records[later]
     for step in HIDDEN["post"]:
         told = record.own.reusable[step].key
-        assert told == told_key(record, step) != reuse_key(record, step)
-        assert told_key(world["post"].records[later], step) is None
+        assert told == blinded_key(record, step) != reuse_key(record, step)
+        assert blinded_key(world["post"].records[later], step) is None
     # What serves is looked up by what lasts, as in jobs in which nothing is hidden.
     assert reuse_key(world["bank"].records[JOB_ID], "read") == reuse_key(
         world["bank"].records[later], "read"
@@ -199,7 +202,7 @@ def test_what_is_told_where_nothing_is_hidden_keeps_its_bytes() -> None:
     assert made.digest() == "d072d0f32b02ea29e7f9e78dfd811f64604f1d809384f8453353184878340b20"
     whole = PlanFacts(made.digest(), made.parts())
     said = Declaration(
-        {"read": table("shop")}, {"toy": ComponentFacts(version="1", code="2" * 64)}, b"cert"
+        {"read": table("shop")}, {"synthetic": ComponentFacts(version="1", code="2" * 64)}, b"cert"
     )
     assert [hashlib.sha256(encode_section(entry)).hexdigest() for entry in (whole, said)] == [
         "0b80557d7108b69e572c4472f69088b5eba48c9e6e0fbe261f949ff667017c41",
@@ -211,7 +214,7 @@ def test_what_is_told_where_nothing_is_hidden_keeps_its_bytes() -> None:
     world.rounds(2)
     found = reuse_key(world["bank"].record, "read")
     assert found == "64b8b0372597d04da69c08d68d021a0fbed8af1df2cd8af201f35a03eee2db5a"
-    assert told_key(world["bank"].record, "read") == found
+    assert blinded_key(world["bank"].record, "read") == found
 
 
 # -- lies ----------------------------------------------------------------------------------------

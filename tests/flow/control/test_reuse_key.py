@@ -49,7 +49,7 @@ def plans(draw: st.DrawFn) -> dict[str, Any]:
     }
     return {
         "step": draw(st.sampled_from([STEP, "again"])),
-        "component": draw(st.sampled_from(["toy", "other"])),
+        "component": draw(st.sampled_from(["synthetic", "other"])),
         "version": draw(st.sampled_from(["1", "2"])),
         "code": draw(digest),
         "parameters": draw(parameters),
@@ -184,7 +184,7 @@ def test_the_coin_toss_is_never_reused() -> None:
 
 BASE: dict[str, Any] = {
     "step": STEP,
-    "component": "toy",
+    "component": "synthetic",
     "version": "1",
     "code": "1" * 64,
     "parameters": {},

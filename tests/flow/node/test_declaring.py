@@ -13,7 +13,12 @@ from atoll.channel.identity import Identity
 from atoll.components.catalogue import CATALOGUE
 from atoll.core.errors import AtollError
 from atoll.flow.node.data.tables import RegisteredTables, TableSource
-from atoll.flow.node.jobs.declaring import Declarer, Told, decode_told, encode_told
+from atoll.flow.node.jobs.declaring import (
+    Declarer,
+    OwnDeclaration,
+    decode_declaration,
+    encode_declaration,
+)
 from atoll.jobs.definition import Job, parse_job
 from atoll.jobs.errors import DeniedError
 
@@ -99,7 +104,7 @@ def apart(order: str = "") -> Job:
     )
 
 
-def told_by_shop(job: Job, secret: bytes) -> Told:
+def told_by_shop(job: Job, secret: bytes) -> OwnDeclaration:
     identity = SimpleNamespace(**vars(IDENTITY), secret=lambda purpose: secret)
     return Declarer(lambda: cast(Identity, identity), lambda: CATALOGUE, tables).declare(job)
 
@@ -109,7 +114,9 @@ def test_who_shares_no_step_is_told_of_no_table_and_others_of_a_salt() -> None:
     assert told.audience == {"reader": ("bank", "shop"), "mail": ("post",)}
     assert told.to("bank").tables == told.tables
     assert told.to("post").tables == {}
-    assert decode_told(encode_told(told.to("bank")), "shop") == replace(told, audience={})
+    assert decode_declaration(encode_declaration(told.to("bank")), "shop") == replace(
+        told, audience={}
+    )
     salt = told.tables["reader"].salt
     assert salt is not None
     # The same each time that it is asked for, another for another job or another key.
@@ -122,4 +129,4 @@ def test_where_all_are_told_there_is_no_salt() -> None:
     told = told_by_shop(job("visits"), b"k" * 32)
     assert told.audience == {}
     assert told.tables["reader"].salt is None
-    assert "salt" not in str(encode_told(told))
+    assert "salt" not in str(encode_declaration(told))

@@ -104,7 +104,7 @@ def test_a_fit_that_was_not_kept_makes_no_predict_job() -> None:
 
 def test_a_step_that_says_nothing_is_never_skipped() -> None:
     plain = GRAPH.model_dump(mode="json")
-    plain["steps"]["toys"] = {"component": "toy"}
+    plain["steps"]["toys"] = {"component": "synthetic"}
     plain["steps"]["align"]["inputs"] = {"table": "toys.table"}
     graph = Job.model_validate(plain)
     assert applied(graph, "train", CATALOGUE) == ()

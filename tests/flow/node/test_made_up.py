@@ -13,8 +13,8 @@ from atoll.jobs.definition import Job
 from atoll.jobs.plan import Plan, TableFacts
 
 TOYS = {
-    "toy": {"component": "toy"},
-    "psi": {"component": "psi", "inputs": {"table": "toy.table"}},
+    "synthetic": {"component": "synthetic"},
+    "psi": {"component": "psi", "inputs": {"table": "synthetic.table"}},
     "train": {"component": "boosting", "inputs": {"train": "psi.table"}},
 }
 READ = {
@@ -39,7 +39,7 @@ def plan(steps: dict[str, Any]) -> Plan:
         {"name": "x", "parties": {"bank": "guest", "shop": "host"}, "steps": steps}
     )
     facts = TableFacts(name="t", digest="0" * 64, rows=90, columns=("x",), id_rule="id")
-    brought = [name for name in steps if name in ("toy", "reader")]
+    brought = [name for name in steps if name in ("synthetic", "reader")]
     declared = {
         party: {name: facts.model_copy(update={"label": label}) for name in brought}
         for party, label in (("bank", "y"), ("shop", None))

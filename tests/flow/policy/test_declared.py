@@ -18,8 +18,8 @@ from atoll.core.exposure import OPENED_SUMS, UNCOUNTED, Exposure, at_least
 from atoll.core.reveal import Reveal
 from atoll.flow.estimating import STEP_SECONDS, estimated_seconds
 from atoll.flow.planning import build
-from atoll.flow.policy import Counts, PolicySettings, decide, demands
-from atoll.flow.policy.reckoning import reckon
+from atoll.flow.policy import Counts, PolicySettings, decide, table_exposures
+from atoll.flow.policy.charges import charged
 from atoll.jobs.plan import Plan
 from tests.flow.policy.conftest import House
 from tests.flow.policy.plans import GUEST, HOST, NOW, OTHER, grant, only_psi, plan_of, strange
@@ -53,7 +53,7 @@ def test_no_component_or_message_is_named_in_policy_and_estimates() -> None:
 
 def test_a_partner_that_learns_nothing_of_a_table_needs_no_grant_on_it() -> None:
     plan = of_psi(BOTH, reveals={"match": (line("host", "guest"),)})
-    asked = demands(plan, HOST)["baskets"]
+    asked = table_exposures(plan, HOST)["baskets"]
     assert asked.partners.keys() == {GUEST}
     found = decide(plan, HOST, GUEST, [grant()], {}, NOW, PolicySettings())
     assert found.kind == "approve"
@@ -61,19 +61,19 @@ def test_a_partner_that_learns_nothing_of_a_table_needs_no_grant_on_it() -> None
 
 def test_what_somebody_forwards_is_of_us_too() -> None:
     plan = of_psi(BOTH, reveals={"match": (line("guest", "host"),)})
-    assert demands(plan, HOST)["baskets"].partners.keys() == {OTHER}
-    assert demands(plan, GUEST)["loans"].partners.keys() == {HOST, OTHER}
+    assert table_exposures(plan, HOST)["baskets"].partners.keys() == {OTHER}
+    assert table_exposures(plan, GUEST)["loans"].partners.keys() == {HOST, OTHER}
 
 
 def test_without_a_sender_everybody_may_have_told_it() -> None:
     old = {name: at for name, at in line("", "guest").items() if name != "sender"}
     plan = of_psi(BOTH, reveals={"match": (old,)})
-    assert demands(plan, HOST)["baskets"].partners.keys() == {GUEST}
+    assert table_exposures(plan, HOST)["baskets"].partners.keys() == {GUEST}
 
 
 def test_a_step_that_talks_and_says_nothing_tells_everyone_everything() -> None:
     plan = of_psi(BOTH, reveals={}, exposure={}, trust_models={"match": "local"})
-    asked = demands(plan, HOST)["baskets"]
+    asked = table_exposures(plan, HOST)["baskets"]
     assert asked.partners.keys() == {GUEST, OTHER}
     assert asked.uncounted == {"match"}
 
@@ -81,7 +81,7 @@ def test_a_step_that_talks_and_says_nothing_tells_everyone_everything() -> None:
 def test_told_to_nobody_the_initiator_alone_is_asked_for_a_grant() -> None:
     silent = {**BOTH.edges, "match": ()}
     plan = of_psi(BOTH, reveals={}, edges=silent, trust_models={"match": "local"})
-    assert demands(plan, HOST)["baskets"].partners == {}
+    assert table_exposures(plan, HOST)["baskets"].partners == {}
     ask = PolicySettings()
     assert decide(plan, HOST, GUEST, [], {}, NOW, ask).places == (f"baskets for {GUEST}",)
     assert decide(plan, HOST, GUEST, [grant()], {}, NOW, ask).kind == "approve"
@@ -93,14 +93,14 @@ def test_units_count_towards_those_who_receive_them() -> None:
         Exposure("tree_nodes", 3, sender="guest", receiver="host"),
     )
     plan = of_psi(BOTH, exposure={"match": units})
-    share = demands(plan, HOST)["baskets"].partners
+    share = table_exposures(plan, HOST)["baskets"].partners
     assert share[GUEST].counts == Counts(runs=1, opened_sums=5)
     assert share[OTHER].counts == Counts(runs=1, tree_nodes=3)
 
 
 def test_an_unknown_unit_needs_its_component_named() -> None:
     plan = of_psi(only_psi(), exposure={"match": (Exposure("furlongs", 2),)})
-    assert demands(plan, HOST)["baskets"].uncounted == {"match"}
+    assert table_exposures(plan, HOST)["baskets"].uncounted == {"match"}
     unnamed = decide(plan, HOST, GUEST, [grant(components=("*",))], {}, NOW, PolicySettings())
     assert unnamed.code == "ATL-POL-003"
 
@@ -148,11 +148,11 @@ def test_an_attempt_is_counted_by_what_was_sent_for_each() -> None:
     plan = of_psi(only_psi(), exposure={"match": units})
     sent = {"sender": HOST, "receiver": GUEST, "message": "m", "field": "f", "elements": 2}
     most = Counts(tree_nodes=28)
-    assert reckon(plan, "match", most, [sent], GUEST).tree_nodes == 14
-    assert reckon(plan, "match", most, [{**sent, "elements": 9}], GUEST).tree_nodes == 28
-    assert reckon(plan, "match", most, [{**sent, "field": "other"}], GUEST).tree_nodes == 28
-    assert reckon(plan, "match", most, None, GUEST).tree_nodes == 28
-    assert reckon(plan, "match", most, [sent], OTHER) == Counts()
+    assert charged(plan, "match", most, [sent], GUEST).tree_nodes == 14
+    assert charged(plan, "match", most, [{**sent, "elements": 9}], GUEST).tree_nodes == 28
+    assert charged(plan, "match", most, [{**sent, "field": "other"}], GUEST).tree_nodes == 28
+    assert charged(plan, "match", most, None, GUEST).tree_nodes == 28
+    assert charged(plan, "match", most, [sent], OTHER) == Counts()
 
 
 def test_a_plan_keeps_its_units_and_its_digest_on_the_way() -> None:
@@ -174,14 +174,14 @@ def test_estimates_follow_the_declared_work() -> None:
 
 
 def test_undeclared_formulas_stay_uncounted_whatever_the_names() -> None:
-    assert demands(strange("boosting.v9"), HOST)["baskets"].uncounted == {"match"}
+    assert table_exposures(strange("boosting.v9"), HOST)["baskets"].uncounted == {"match"}
 
 
 def test_what_one_seat_of_a_partner_tells_its_other_seat_counts() -> None:
     seats = (f"{GUEST}:guest", f"{HOST}:host", f"{GUEST}:arbiter")
     said = {"match": (line("arbiter", "guest"),)}
     plan = of_psi(only_psi(), reveals=said, seats={"match": seats})
-    assert demands(plan, HOST)["baskets"].partners.keys() == {GUEST}
+    assert table_exposures(plan, HOST)["baskets"].partners.keys() == {GUEST}
 
 
 def test_others_are_bounded_in_the_plan_and_ours_are_not() -> None:

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from atoll.flow.policy import Counts, demands
+from atoll.flow.policy import Counts, table_exposures
 from atoll.jobs.definition import Step
 from tests.flow.policy.plans import (
     COLUMNS,
@@ -18,7 +18,7 @@ from tests.flow.policy.plans import (
 
 
 def test_a_plan_asks_for_columns_components_and_counts() -> None:
-    asked = demands(plan_of(), HOST)["baskets"]
+    asked = table_exposures(plan_of(), HOST)["baskets"]
     assert asked.columns == COLUMNS
     assert asked.components == {"psi", "boosting", "prediction"}
     assert asked.counts == Counts(runs=1, psi_runs=1, tree_nodes=4 * 7, rows=100)
@@ -29,12 +29,12 @@ def test_a_plan_asks_for_columns_components_and_counts() -> None:
 
 
 def test_the_label_is_a_column_too() -> None:
-    assert demands(plan_of(), GUEST)["loans"].columns == (*COLUMNS, "y")
+    assert table_exposures(plan_of(), GUEST)["loans"].columns == (*COLUMNS, "y")
 
 
 def test_what_is_for_us_alone_is_no_reveal_of_ours() -> None:
-    host = {message for _, message in demands(plan_of(), HOST)["baskets"].reveals}
-    guest = {message for _, message in demands(plan_of(), GUEST)["loans"].reveals}
+    host = {message for _, message in table_exposures(plan_of(), HOST)["baskets"].reveals}
+    guest = {message for _, message in table_exposures(plan_of(), GUEST)["loans"].reveals}
     assert "boosting.candidate_cuts" in host
     assert "boosting.candidate_cuts" not in guest
     assert "boosting.tree" in guest
@@ -42,7 +42,7 @@ def test_what_is_for_us_alone_is_no_reveal_of_ours() -> None:
 
 
 def test_with_two_hosts_what_a_host_learns_may_be_of_the_other() -> None:
-    two = {m for _, m in demands(plan_of(hosts=(HOST, OTHER)), HOST)["baskets"].reveals}
+    two = {m for _, m in table_exposures(plan_of(hosts=(HOST, OTHER)), HOST)["baskets"].reveals}
     assert "boosting.tree" in two
 
 
@@ -52,7 +52,7 @@ def test_steps_that_the_table_does_not_reach_ask_nothing_of_it() -> None:
     chosen["match"] = chosen["match"].model_copy(update={"inputs": {"table": "again.table"}})
     plan = plan_of(chosen)
     mine = {"read": facts("old"), "again": facts("baskets")}
-    asked = demands(plan.model_copy(update={"tables": {**plan.tables, HOST: mine}}), HOST)
+    asked = table_exposures(plan.model_copy(update={"tables": {**plan.tables, HOST: mine}}), HOST)
     assert asked["old"].components == frozenset()
     assert asked["old"].counts == Counts(runs=1)
     assert asked["baskets"].counts.psi_runs == 1
@@ -64,14 +64,14 @@ def test_one_table_that_is_read_twice_counts_each_step_once() -> None:
     chosen["second"] = Step(component="psi", inputs={"table": "again.table"})
     plan = plan_of(chosen)
     mine = {"read": facts("baskets"), "again": facts("baskets", ("other",))}
-    asked = demands(plan.model_copy(update={"tables": {**plan.tables, HOST: mine}}), HOST)
+    asked = table_exposures(plan.model_copy(update={"tables": {**plan.tables, HOST: mine}}), HOST)
     assert asked["baskets"].counts.psi_runs == 2
     assert asked["baskets"].columns == (*COLUMNS, "other")
 
 
 @pytest.mark.parametrize("name", ["magic.v1", "sample.x", "sample", "boosting.score", "psi.ecdh"])
 def test_a_step_that_no_unit_counts_is_named(name: str) -> None:
-    asked = demands(strange(name), HOST)["baskets"]
+    asked = table_exposures(strange(name), HOST)["baskets"]
     assert asked.uncounted == {"match"}
     assert asked.covered() == {"match": Counts()}
 
@@ -79,18 +79,18 @@ def test_a_step_that_no_unit_counts_is_named(name: str) -> None:
 def test_reveals_of_a_plain_size_are_opened_sums() -> None:
     told = {"receiver": "guest", "message": "means", "field": "sums", "size": "3 * 4", "what": "…"}
     plan = strange("means.open", reveals={"match": (told, told)})
-    asked = demands(plan, HOST)["baskets"]
+    asked = table_exposures(plan, HOST)["baskets"]
     assert asked.counts == Counts(runs=1, opened_sums=24)
 
 
 def test_the_largest_parameter_of_any_party_counts() -> None:
     plan = plan_of()
     larger = {"train": {HOST: {"epsilon": 0.5}, GUEST: {"epsilon": 2.0}}}
-    asked = demands(plan.model_copy(update={"party_parameters": larger}), HOST)["baskets"]
+    asked = table_exposures(plan.model_copy(update={"party_parameters": larger}), HOST)["baskets"]
     assert asked.counts.epsilon == 2.0
 
 
 def test_a_privacy_parameter_is_counted() -> None:
     plan = only_psi()
     noisy = plan.model_copy(update={"parameters": {"match": {"epsilon": 0.5}}})
-    assert demands(noisy, HOST)["baskets"].counts.epsilon == 0.5
+    assert table_exposures(noisy, HOST)["baskets"].counts.epsilon == 0.5

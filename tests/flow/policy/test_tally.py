@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from atoll.flow.policy import Counts
+from atoll.flow.policy.accounts import CHARGE, RESERVE, SETTLE, WHOLE, Accounts
 from atoll.flow.policy.counts import NAMES
-from atoll.flow.policy.tally import CHARGE, RESERVE, SETTLE, WHOLE, Tally
 
 JOBS, STEPS = ("one", "two"), ("match", "train")
 
@@ -73,10 +73,10 @@ def slowly(story: list[tuple[str, dict[str, Any]]]) -> tuple[int, int]:
 
 @given(stories)
 def test_the_accounts_are_what_a_slow_count_says(story: list[tuple[str, str, str]]) -> None:
-    tally, written = Tally(), lines(story)
+    accounts, written = Accounts(), lines(story)
     for kind, line in written:
-        tally.take(kind, line)
-    used = tally.used("t", None, "bank")
+        accounts.take(kind, line)
+    used = accounts.used("t", None, "bank")
     assert (used.runs, used.psi_runs) == slowly(written)
 
 
@@ -84,13 +84,13 @@ def test_the_accounts_are_what_a_slow_count_says(story: list[tuple[str, str, str
 def test_settling_never_takes_away_what_was_charged(
     story: list[tuple[str, str, str]], data: st.DataObject
 ) -> None:
-    tally = Tally()
+    accounts = Accounts()
     written = lines(story)
     charged = sum(kind == CHARGE for kind, _ in written)
     for kind, line in written:
-        tally.take(kind, line)
-    before = tally.used("t", None, "bank")
-    tally.take(SETTLE, {"run": data.draw(st.sampled_from(JOBS))})
-    after = tally.used("t", None, "bank")
+        accounts.take(kind, line)
+    before = accounts.used("t", None, "bank")
+    accounts.take(SETTLE, {"run": data.draw(st.sampled_from(JOBS))})
+    after = accounts.used("t", None, "bank")
     assert after.psi_runs >= charged
     assert all(getattr(after, name) <= getattr(before, name) for name in NAMES)

@@ -19,7 +19,7 @@ from atoll.core.message import Message, integer
 from atoll.flow.planning import COIN_STEP, filled
 from atoll.flow.work.artifacts import load
 from atoll.flow.work.events import Events, silent
-from atoll.flow.work.execute import Surroundings, execute
+from atoll.flow.work.execute import TaskContext, execute
 from atoll.flow.work.specification import InputArtifact, OwnTable, TaskSpec
 from atoll.jobs.definition import Job, parse_job
 from atoll.jobs.schema import Port
@@ -220,7 +220,7 @@ def play(
         cancel = Cancel()
         if party.name in cancelled:
             cancel.request()
-        around = Surroundings(
+        around = TaskContext(
             transport=party.channel.transport,
             catalogue=(catalogues or {}).get(party.name, catalogue),
             events=events,

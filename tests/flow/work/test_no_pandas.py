@@ -11,7 +11,7 @@ _PROGRAM = """
 import sys
 import numpy as np
 import pyarrow as pa
-from atoll.flow.work.no_pandas import keep_pandas_out
+from atoll.flow.work.hide_pandas import keep_pandas_out
 from atoll.table import Table
 
 if sys.argv[1] == "out":

@@ -19,7 +19,7 @@ from atoll.core.errors import AtollError
 from atoll.flow.work.handle import Worker
 from atoll.flow.work.pool import Pool, PoolSettings
 from atoll.flow.work.specification import TaskSpec
-from atoll.flow.work.told import TaskEvent
+from atoll.flow.work.task_events import TaskEvent
 from atoll.jobs.definition import parse_job
 from tests.flow.work import little
 

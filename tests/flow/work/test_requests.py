@@ -16,7 +16,7 @@ from atoll.flow.work.handle import Worker
 from atoll.flow.work.pool import Pool
 from atoll.flow.work.requests import Inbox, NoRequests
 from atoll.flow.work.specification import TaskSpec
-from atoll.flow.work.told import TaskEvent, error_of
+from atoll.flow.work.task_events import TaskEvent, error_of
 from atoll.jobs.errors import DeniedError
 from tests.flow.work import little
 from tests.flow.work.test_pool import Ear, settings, spec, until

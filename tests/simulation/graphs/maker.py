@@ -33,7 +33,7 @@ WEIGHTS = {
     "prediction": 7,
     "evaluation": 6,
     "download": 3,
-    "toy": 1,
+    "synthetic": 1,
 }
 # Here no party has a registry, so what is registered must come from a step.
 REGISTERED = frozenset({"model", "fitted"})
@@ -325,7 +325,7 @@ class _Maker:
         aligned = all(made.aligned for made in used)
         label = all(made.label for made in used)
         columns = used[0].columns if used else str(parameters.get("tables", name))
-        if component in ("reader", "toy"):
+        if component in ("reader", "synthetic"):
             aligned = parameters.get("aligned") is True
             label = parameters.get("label", "y") == "y"
         if component == "psi":

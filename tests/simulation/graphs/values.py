@@ -72,7 +72,7 @@ POOLS: Mapping[str, Pools] = {
         "write": (True, True, False),
         "escape_formulas": (True, False),
     },
-    "toy": {"rows": (8, 9, 40, 80), "columns": (1, 2, 4), "seed": (0, 1, 2)},
+    "synthetic": {"rows": (8, 9, 40, 80), "columns": (1, 2, 4), "seed": (0, 1, 2)},
 }
 # Set in every step, and cheap: the defaults would take long (or need many rows).
 ALWAYS: Mapping[str, frozenset[str]] = {
@@ -80,10 +80,10 @@ ALWAYS: Mapping[str, frozenset[str]] = {
     "boosting": frozenset({"trees", "depth", "implementation", "minimum_rows"}),
     "model": frozenset({"model"}),
     "fitted": frozenset({"model", "step", "kind"}),
-    "toy": frozenset({"rows"}),
+    "synthetic": frozenset({"rows"}),
 }
 # Where an edge of the schema that is taken would run for long.
-COSTLY = frozenset({("boosting", "trees"), ("boosting", "depth"), ("toy", "rows")})
+COSTLY = frozenset({("boosting", "trees"), ("boosting", "depth"), ("synthetic", "rows")})
 _CHANCE = 0.3
 
 

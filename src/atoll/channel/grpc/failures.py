@@ -62,8 +62,8 @@ def translated(error: NativeError) -> AtollError:
     peer: str | None = getattr(error, "peer", None)
     phase: str | None = getattr(error, "peer_phase", None)
     if code == "ATL-NET-043":
-        told = str(getattr(error, "peer_code", None) or code)
-        return CallRefusedError(code, str(error), peer_code=told, party=peer)
+        peer_code = str(getattr(error, "peer_code", None) or code)
+        return CallRefusedError(code, str(error), peer_code=peer_code, party=peer)
     kind = _CLASSES.get(code, PeerError if code.startswith("ATL-NET-") else InternalError)
     text = f"peer lost: {error}" if code == "ATL-NET-001" else str(error)
     return kind(code, text, party=peer, phase=phase, hint=_HINTS.get(code))

@@ -14,7 +14,7 @@ from typing import Any
 
 import click
 
-from atoll.cli.talk import amount, give, give_json, table
+from atoll.cli.console import amount, give, give_json, table
 from atoll.jobs.errors import ConflictError
 
 REPORT = Path("build/demo/report.html")
@@ -137,12 +137,12 @@ def _play(options: Options, folder: Path, report: Path) -> dict[str, Any]:
             shown.note("both nodes are up and trust each other; submitting the job")
             begun = time.monotonic()
             job = work.run(clients, work.pipeline(options.boosting, options.seed), shown)
-            told = work.told(clients, job, time.monotonic() - begun)
+            measured = work.figures(clients, job, time.monotonic() - begun)
             trained = job.report("boosting")
             work.save(clients, job.id, folder / "outputs")
         shown.note("training the guest's own and the centralised model for comparison")
         compared = compare.compare(shares, folder / "outputs" / data.GUEST, parameters)
-    result = compare.figures(shares, compared) | told | {"report": str(report)}
+    result = compare.figures(shares, compared) | measured | {"report": str(report)}
     if options.keep:
         result["nodes"] = _kept(made)
     report.parent.mkdir(parents=True, exist_ok=True)

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Protocol
 
-from atoll.cli.talk import colours, person_watches, say
+from atoll.cli.console import colours, person_watches, say
 from atoll.flow.api.views import Event
 
 

@@ -83,7 +83,7 @@ def save(clients: Clients, job: str, folder: Path) -> None:
                 done.download(entry.step, entry.name, target)
 
 
-def told(clients: Clients, job: Job, seconds: float) -> dict[str, Any]:
+def figures(clients: Clients, job: Job, seconds: float) -> dict[str, Any]:
     """Return what the job cost and revealed, by phase and party; it took so many seconds."""
     return {
         "seconds": _seconds(job) | {"total": round(seconds, 3)},

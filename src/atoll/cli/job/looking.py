@@ -8,9 +8,9 @@ from typing import Any
 import click
 
 from atoll.cli import completing, lines
+from atoll.cli.console import amount
 from atoll.cli.job.common import attempt_option, job_argument, step_argument
 from atoll.cli.options import Session, connected, paged
-from atoll.cli.talk import amount
 
 _STATES = ("awaiting approval", "waiting", "running", "success", "failed", "cancelled", "refused")
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from atoll.cli import lines, talk
+from atoll.cli import console, lines
 from atoll.cli.job.common import exit_code, job_argument
 from atoll.cli.options import Session, connected, plain
 
@@ -81,9 +81,11 @@ class Picture:
 
     def _state(self, moment: float, data: dict[str, Any]) -> str:
         self.state = str(data.get("state", self.state))
-        told = [data.get(name) for name in ("code", "message", "reason")]
-        told += [f"{name} {data[name]}" for name in ("place", "party", "phase") if data.get(name)]
-        self.reason = lines.names(part for part in told if part)
+        reasons = [data.get(name) for name in ("code", "message", "reason")]
+        reasons += [
+            f"{name} {data[name]}" for name in ("place", "party", "phase") if data.get(name)
+        ]
+        self.reason = lines.names(part for part in reasons if part)
         return _line(moment, self.name, self.state, self.reason)
 
     def _step(self, event: views.Event, step: StepPicture) -> str:
@@ -94,8 +96,8 @@ class Picture:
         step.state = str(event.data.get("state", step.state))
         own = event.data.get("own")
         step.own = str(own.get("state", "")) if isinstance(own, dict) else str(own or "")
-        told = event.data.get("peers")
-        step.peers = lines.peers(told) if isinstance(told, dict) else ""
+        reasons = event.data.get("peers")
+        step.peers = lines.peers(reasons) if isinstance(reasons, dict) else ""
         if step.state == "running" and step.begun is None:
             step.begun = event.time
         if step.state in _DONE:
@@ -106,9 +108,9 @@ class Picture:
         return _line(event.time, event.step or "", what, here)
 
 
-def _line(moment: float, name: str, state: str, told: str) -> str:
+def _line(moment: float, name: str, state: str, reasons: str) -> str:
     text = f"{time.strftime('%H:%M:%S', time.gmtime(moment))}  {name:<16} {state}"
-    return lines.clean(f"{text}  ({told})" if told else text)
+    return lines.clean(f"{text}  ({reasons})" if reasons else text)
 
 
 @click.command()
@@ -132,16 +134,16 @@ def watch(session: Session, job: str, after: int) -> int:
     events = found.stream(after)
     if session.as_json:
         for event in events:
-            talk.give_line(plain(event))
+            console.give_line(plain(event))
             if late():
                 break
-    elif sys.stdout.isatty() and talk.person_watches():
+    elif sys.stdout.isatty() and console.person_watches():
         _live(picture, events, late)
     else:
         for event in events:
             changed = picture.take(event)
             if changed and not session.quiet:
-                talk.give(changed)
+                console.give(changed)
             if late():
                 break
     found.refresh()
@@ -157,9 +159,9 @@ def _live(picture: Picture, events: Any, late: Callable[[], bool]) -> None:
     from rich.console import Console
     from rich.live import Live
 
-    console = Console(no_color=not talk.colours(), highlight=False)
+    screen = Console(no_color=not console.colours(), highlight=False)
     with Live(
-        get_renderable=lambda: _drawn(picture, time.time()), console=console, refresh_per_second=4
+        get_renderable=lambda: _drawn(picture, time.time()), console=screen, refresh_per_second=4
     ) as live:
         for event in events:
             picture.take(event)

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import click
 
+from atoll.cli.console import give, give_json, table
 from atoll.cli.node.options import chosen, flags, folder_option, json_option, set_option
-from atoll.cli.talk import give, give_json, table
 from atoll.flow.node.configuration import load
 
 

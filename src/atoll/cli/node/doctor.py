@@ -7,8 +7,8 @@ from pathlib import Path
 
 import click
 
+from atoll.cli.console import give, give_json
 from atoll.cli.node.options import chosen, folder_option, json_option
-from atoll.cli.talk import give, give_json
 
 _MARKS = {"ok": "ok      ", "warning": "warning ", "failed": "FAILED  "}
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import click
 
+from atoll.cli.console import give_json, say
 from atoll.cli.node.options import chosen, folder_option, json_option
-from atoll.cli.talk import give_json, say
 from atoll.flow.node.process import down
 
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import click
 
+from atoll.cli.console import give, give_json, say
 from atoll.cli.node.options import chosen, flags, folder_option, json_option, set_option
-from atoll.cli.talk import give, give_json, say
 from atoll.jobs.errors import NotFoundError
 
 

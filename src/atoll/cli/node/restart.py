@@ -7,8 +7,8 @@ from pathlib import Path
 import click
 
 from atoll.cli import node_process
+from atoll.cli.console import give, give_json, say
 from atoll.cli.node.options import chosen, flags, folder_option, json_option, set_option
-from atoll.cli.talk import give, give_json, say
 from atoll.flow.node.configuration import load
 from atoll.flow.node.process import check_folder, down, up
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import click
 
+from atoll.cli.console import amount, give, give_json, say
 from atoll.cli.node.options import chosen, folder_option, json_option
-from atoll.cli.talk import amount, give, give_json, say
 from atoll.flow.node.process import check_folder, find
 
 _NOT_RUNNING = 3

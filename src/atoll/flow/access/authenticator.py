@@ -75,15 +75,15 @@ class Authenticator:
         self._random = random or SecretRandom()
         self._passwords = passwords or Passwords()
         self._wall = wall
-        told = self._settings
+        settings = self._settings
         self._by_name = Throttle(
-            wall, free=told.free_failures, longest_seconds=told.longest_wait_seconds
+            wall, free=settings.free_failures, longest_seconds=settings.longest_wait_seconds
         )
         # Many people may share an address, so it never waits as long as a name.
         self._by_address = Throttle(
             wall,
-            free=told.free_failures_of_address,
-            longest_seconds=told.longest_wait_of_address_seconds,
+            free=settings.free_failures_of_address,
+            longest_seconds=settings.longest_wait_of_address_seconds,
         )
         self._used: dict[str, float] = {}
 

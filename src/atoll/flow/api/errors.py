@@ -142,10 +142,10 @@ def add_handlers(app: FastAPI) -> None:
     async def framework(request: Request, error: Exception) -> JSONResponse:
         if not isinstance(error, HTTPException):
             return fault(error, Exchange.of(request.scope).id)
-        told = tell(request, from_http(error))
+        response = tell(request, from_http(error))
         if error.status_code == 405 and error.headers:
-            told.headers.update(error.headers)
-        return told
+            response.headers.update(error.headers)
+        return response
 
     async def validation(request: Request, error: Exception) -> JSONResponse:
         if not isinstance(error, RequestValidationError):

@@ -43,11 +43,11 @@ class Limits:
         return self._within(self.settings.body_bytes)
 
     def _bounds(self, body: Body) -> Bounds:
-        told = self.settings
+        settings = self.settings
         if body == "small":
-            return Bounds(_NO_BODY, told.stall_seconds, told.request_seconds)
-        largest = told.upload_bytes if body == "upload" else told.archive_bytes
-        return Bounds(largest, told.upload_seconds, told.upload_seconds)
+            return Bounds(_NO_BODY, settings.stall_seconds, settings.request_seconds)
+        largest = settings.upload_bytes if body == "upload" else settings.archive_bytes
+        return Bounds(largest, settings.upload_seconds, settings.upload_seconds)
 
     def _within(self, largest: int) -> Bounds:
         return Bounds(largest, self.settings.body_seconds, self.settings.request_seconds)

@@ -15,7 +15,7 @@ from atoll.flow.control.events import Admitted
 from atoll.flow.control.facts import Slot
 from atoll.flow.control.record import JobRecord
 from atoll.flow.control.rules import backoff
-from atoll.flow.control.turn import Turn
+from atoll.flow.control.transition import Transition
 
 
 def open_offer(slot: Slot) -> int:
@@ -53,52 +53,52 @@ def going(record: JobRecord) -> bool:
     )
 
 
-def admit(turn: Turn) -> None:
+def admit(transition: Transition) -> None:
     """Ask for a slot, offer, start."""
-    record = turn.record
-    if turn.halted() is not None or not agreed(record):
+    record = transition.record
+    if transition.halted() is not None or not agreed(record):
         return
     if record.drives:
-        _lead(turn)
+        _lead(transition)
     else:
-        _follow(turn)
+        _follow(transition)
 
 
-def _lead(turn: Turn) -> None:
-    record = turn.record
+def _lead(transition: Transition) -> None:
+    record = transition.record
     slot = record.own.slot
     offer = open_offer(slot)
     if not offer:
-        if not record.ticket and turn.now.monotonic >= record.marks.get("retry at", 0.0):
-            turn.unmark("retry at")
-            ask(turn, slot.offer + 1)
+        if not record.ticket and transition.now.monotonic >= record.marks.get("retry at", 0.0):
+            transition.unmark("retry at")
+            ask(transition, slot.offer + 1)
     elif slot.started < offer and all_admitted(record, offer):
-        turn.tell(slot=replace(slot, started=offer))
-        turn.unmark("offered")
+        transition.tell(slot=replace(slot, started=offer))
+        transition.unmark("offered")
 
 
-def _follow(turn: Turn) -> None:
-    record = turn.record
+def _follow(transition: Transition) -> None:
+    record = transition.record
     if record.lead.run != record.run:
         return
     offer = open_offer(record.lead.slot)
     if record.ticket and record.ticket != offer:
-        release(turn)
-        record = turn.record
+        release(transition)
+        record = transition.record
     mine = record.own.slot
     if offer and not record.ticket:
         if mine.released >= offer:
             if record.lead.slot.started == offer:
-                turn.stop(PEER_LOST, party=record.initiator)
+                transition.stop(PEER_LOST, party=record.initiator)
         elif mine.admitted < offer:
-            ask(turn, offer)
+            ask(transition, offer)
 
 
-def ask(turn: Turn, offer: int, *, held: bool = False) -> None:
+def ask(transition: Transition, offer: int, *, held: bool = False) -> None:
     """Ask the node's queue for the slot of an offer."""
-    record = turn.record
-    turn.set(ticket=offer, holding=held)
-    turn.give(
+    record = transition.record
+    transition.set(ticket=offer, holding=held)
+    transition.give(
         Enqueue(
             offer=offer,
             role="initiator" if record.drives else "host",
@@ -109,55 +109,55 @@ def ask(turn: Turn, offer: int, *, held: bool = False) -> None:
     )
 
 
-def release(turn: Turn) -> None:
+def release(transition: Transition) -> None:
     """Give the slot back or leave the queue."""
-    if turn.record.ticket:
-        turn.give(Release(turn.record.ticket))
-        turn.set(ticket=0, holding=False)
-        turn.unmark("offered", "held")
+    if transition.record.ticket:
+        transition.give(Release(transition.record.ticket))
+        transition.set(ticket=0, holding=False)
+        transition.unmark("offered", "held")
 
 
-def on_admitted(turn: Turn, event: Admitted) -> None:
+def on_admitted(transition: Transition, event: Admitted) -> None:
     """Take the slot; one that is not wanted any more goes straight back."""
-    record = turn.record
+    record = transition.record
     if record.ticket != event.offer:
-        turn.give(Release(event.offer))
+        transition.give(Release(event.offer))
         return
     if record.holding:
         return
-    turn.set(holding=True)
+    transition.set(holding=True)
     slot = record.own.slot
     if record.drives:
-        turn.tell(slot=replace(slot, offer=event.offer))
-        turn.mark("offered", again=True)
+        transition.tell(slot=replace(slot, offer=event.offer))
+        transition.mark("offered", again=True)
     else:
-        turn.tell(slot=replace(slot, admitted=event.offer))
-        turn.mark("held", again=True)
+        transition.tell(slot=replace(slot, admitted=event.offer))
+        transition.mark("held", again=True)
 
 
-def tick(turn: Turn, silent: float) -> None:
+def tick(transition: Transition, silent: float) -> None:
     """Withdraw an offer that was not taken up; leave one that nobody follows up.
 
     ``silent`` is for how long the initiator has said nothing.
     """
-    record = turn.record
-    times = turn.rules.times
+    record = transition.record
+    times = transition.rules.times
     if not record.holding:
         return
     if record.drives:
         slot = record.own.slot
         waits = open_offer(slot) and slot.started < slot.offer
         if waits:
-            turn.mark("offered")
-        if waits and turn.since("offered") >= times.offer:
-            turn.tell(slot=replace(slot, withdrawn=slot.offer))
-            release(turn)
-            pause = turn.now.monotonic + backoff(record.id, slot.offer, times)
-            turn.set(marks={**turn.record.marks, "retry at": pause})
+            transition.mark("offered")
+        if waits and transition.since("offered") >= times.offer:
+            transition.tell(slot=replace(slot, withdrawn=slot.offer))
+            release(transition)
+            pause = transition.now.monotonic + backoff(record.id, slot.offer, times)
+            transition.set(marks={**transition.record.marks, "retry at": pause})
         return
     if record.lead.slot.started >= record.ticket:
         return
-    turn.mark("held")
-    if silent >= record.options.peer_seconds or turn.since("held") >= times.host:
-        turn.tell(slot=replace(record.own.slot, released=record.ticket))
-        release(turn)
+    transition.mark("held")
+    if silent >= record.options.peer_seconds or transition.since("held") >= times.host:
+        transition.tell(slot=replace(record.own.slot, released=record.ticket))
+        release(transition)

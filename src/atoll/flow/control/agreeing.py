@@ -16,9 +16,9 @@ from atoll.flow.control.facts import (
     plain,
 )
 from atoll.flow.control.hiding import differing, fill
-from atoll.flow.control.parsing import told_code
+from atoll.flow.control.parsing import peer_code
 from atoll.flow.control.record import Approved, JobRecord
-from atoll.flow.control.turn import Turn, halt
+from atoll.flow.control.transition import Transition, halt
 from atoll.jobs import approval as approvals
 from atoll.jobs.errors import ConflictError
 from atoll.jobs.plan import Plan
@@ -27,26 +27,26 @@ DECLARE = "declare"
 PHASE = "agreement"
 
 
-def agree(turn: Turn) -> None:
+def agree(transition: Transition) -> None:
     """Ask, make the plan, compare and check whatever can be by now."""
-    record = turn.record
-    if turn.halted() is not None:
+    record = transition.record
+    if transition.halted() is not None:
         return
     if record.own.declaration is None:
-        turn.ask(DECLARE, Declare(record.job, record.initiator))
+        transition.ask(DECLARE, Declare(record.job, record.initiator))
         return
     if record.plan is None:
         if all(_declared(record, party) for party in record.job.parties):
-            _make_plan(turn)
+            _make_plan(transition)
         return
-    _compare_plans(turn)
-    if turn.halted() is None:
-        _complete(turn)
+    _compare_plans(transition)
+    if transition.halted() is None:
+        _complete(transition)
     for party in record.job.parties:
-        _check_approval(turn, party)
-    question = _question(turn.record)
+        _check_approval(transition, party)
+    question = _question(transition.record)
     if question is not None:
-        turn.ask(f"decide {record.run}", question)
+        transition.ask(f"decide {record.run}", question)
 
 
 def agreed(record: JobRecord) -> bool:
@@ -92,29 +92,29 @@ def open_decision(record: JobRecord) -> Decide:
     return question
 
 
-def _make_plan(turn: Turn) -> None:
+def _make_plan(transition: Transition) -> None:
     try:
-        plan = _plan(turn)
+        plan = _plan(transition)
     except AtollError as error:
-        turn.fail(error.located(phase=PHASE))
+        transition.fail(error.located(phase=PHASE))
         return
     except (ArithmeticError, LookupError, ValueError, TypeError, MemoryError):
         # What a component makes of declared figures may break it; that must not break the node.
-        turn.fail(PeerError(NO_PLAN, "no plan can be made of what was declared", phase=PHASE))
+        transition.fail(PeerError(NO_PLAN, "no plan can be made of what was declared", phase=PHASE))
         return
-    if plan.audience != turn.record.audience:
+    if plan.audience != transition.record.audience:
         text = "who is told of which table is another than when this party told of its own"
-        turn.fail(InternalError(NO_PLAN, text, phase=PHASE))
+        transition.fail(InternalError(NO_PLAN, text, phase=PHASE))
         return
-    turn.set(plan=plan)
+    transition.set(plan=plan)
     # Where not all see everything, whoever sees less than we adds our digests to its own.
     digest = plan.digest() if plan.version == 1 else None
-    turn.tell(plan=PlanFacts(digest, plan.parts()))
-    agree(turn)
+    transition.tell(plan=PlanFacts(digest, plan.parts()))
+    agree(transition)
 
 
-def _plan(turn: Turn) -> Plan:
-    record = turn.record
+def _plan(transition: Transition) -> Plan:
+    record = transition.record
     tables, prints = {}, {}
     mine = record.own.declaration
     for party in sorted(record.job.parties):
@@ -124,31 +124,31 @@ def _plan(turn: Turn) -> Plan:
         if party != record.party:
             compare_code(mine.components, plain(said.components), party)
         tables[party] = dict(said.tables)
-        key = turn.rules.check(party, said.certificate)
+        key = transition.rules.check(party, said.certificate)
         prints[party] = approvals.key_fingerprint(key)
-    return turn.rules.build(record.job, tables, prints)
+    return transition.rules.build(record.job, tables, prints)
 
 
-def _compare_plans(turn: Turn) -> None:
-    for party in turn.record.peers:
-        parts = differing(turn.record, party)
+def _compare_plans(transition: Transition) -> None:
+    for party in transition.record.peers:
+        parts = differing(transition.record, party)
         if parts:
-            turn.fail(different(parts, party))
+            transition.fail(different(parts, party))
 
 
-def _complete(turn: Turn) -> None:
+def _complete(transition: Transition) -> None:
     """Take over the digests of the steps that are not shown here, once all parties told theirs."""
     try:
-        plan = fill(turn.record)
+        plan = fill(transition.record)
     except PeerError as error:
-        turn.fail(error)
+        transition.fail(error)
         return
     if plan is not None:
-        turn.set(plan=plan)
+        transition.set(plan=plan)
 
 
-def _check_approval(turn: Turn, party: str) -> None:
-    record = turn.record
+def _check_approval(transition: Transition, party: str) -> None:
+    record = transition.record
     facts = record.facts.get(party)
     if facts is None or facts.approval is None or differing(record, party) != []:
         return
@@ -158,58 +158,58 @@ def _check_approval(turn: Turn, party: str) -> None:
     if known is not None and known.first == facts.approval.run:
         return
     try:
-        approved = check(turn, party, facts.approval)
+        approved = check(transition, party, facts.approval)
     except AtollError as error:
-        turn.fail(error.located(party=party, phase=PHASE))
+        transition.fail(error.located(party=party, phase=PHASE))
         return
-    turn.set(approved={**record.approved, party: approved})
+    transition.set(approved={**record.approved, party: approved})
 
 
-def check(turn: Turn, party: str, signed: SignedApproval) -> Approved:
+def check(transition: Transition, party: str, signed: SignedApproval) -> Approved:
     """Check an approval against the plan, the job and the certificate that was declared.
 
     Errors: ATL-PLN-002 forged or for another plan, job or run; ATL-PLN-003 expired.
     """
-    record = turn.record
+    record = transition.record
     said = record.facts[party].declaration
     if said is None or record.plan is None:
         raise PeerError("ATL-PLN-002", "the approval came before the plan", party=party)
-    key = turn.rules.check(party, said.certificate)
+    key = transition.rules.check(party, said.certificate)
     approvals.check_signature(signed.document, signed.signature, key, party)
     entry = approvals.Approval.decode(signed.document)
-    approvals.check(entry, record.plan, party, now=turn.now.wall)
+    approvals.check(entry, record.plan, party, now=transition.now.wall)
     nonce = approval_nonce(record.id, record.proposal.nonce, party, signed.run)
     if entry.nonce != nonce:
         raise PeerError("ATL-PLN-002", "the approval is for another job or run", party=party)
     return Approved(signed.run, entry.runs, entry.expires)
 
 
-def on_declared(turn: Turn, event: Declared) -> None:
+def on_declared(transition: Transition, event: Declared) -> None:
     """Take the own declaration in, once."""
-    turn.unask(DECLARE)
-    if turn.record.own.declaration is None and turn.halted() is None:
-        turn.set(audience=event.audience)
-        turn.tell(declaration=Declaration(event.tables, event.components, event.certificate))
+    transition.unask(DECLARE)
+    if transition.record.own.declaration is None and transition.halted() is None:
+        transition.set(audience=event.audience)
+        transition.tell(declaration=Declaration(event.tables, event.components, event.certificate))
 
 
-def on_declare_failed(turn: Turn, event: DeclareFailed) -> None:
+def on_declare_failed(transition: Transition, event: DeclareFailed) -> None:
     """Refuse: this node cannot take part."""
-    turn.unask(DECLARE)
-    if turn.record.own.declaration is None and turn.halted() is None:
-        turn.set(place=event.place)
-        turn.tell(refusal=Refusal(told_code(event.code) or REFUSED, "declaration"))
+    transition.unask(DECLARE)
+    if transition.record.own.declaration is None and transition.halted() is None:
+        transition.set(place=event.place)
+        transition.tell(refusal=Refusal(peer_code(event.code) or REFUSED, "declaration"))
 
 
-def on_decided(turn: Turn, event: Decided) -> None:
+def on_decided(transition: Transition, event: Decided) -> None:
     """Take the own decision in; one that comes too late changes nothing."""
-    record = turn.record
+    record = transition.record
     if _question(record) is None or event.run not in (0, record.run):
         return
-    turn.set(queued=event.kind == "queue")
+    transition.set(queued=event.kind == "queue")
     if event.kind == "refuse":
-        turn.tell(refusal=Refusal(told_code(event.code) or REFUSED, "approval"))
+        transition.tell(refusal=Refusal(peer_code(event.code) or REFUSED, "approval"))
     elif event.kind == "approve":
         signed = SignedApproval(event.document, event.signature, record.run)
-        approved = check(turn, record.party, signed)
-        turn.set(approved={**record.approved, record.party: approved})
-        turn.tell(approval=signed)
+        approved = check(transition, record.party, signed)
+        transition.set(approved={**record.approved, record.party: approved})
+        transition.tell(approval=signed)

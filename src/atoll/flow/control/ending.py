@@ -11,25 +11,25 @@ from atoll.flow.control.codes import DROPPED_OUT, NO_ANSWER, PEER_LOST, STOPPED
 from atoll.flow.control.commands import Ended
 from atoll.flow.control.events import Moment, StopAsked
 from atoll.flow.control.facts import DONE, End, Stop
-from atoll.flow.control.parsing import told_code
+from atoll.flow.control.parsing import peer_code
 from atoll.flow.control.record import JobRecord
 from atoll.flow.control.scheduling import done_steps, verdict
 from atoll.flow.control.staying import expendable, holds_without, parties_of, tasks_of
-from atoll.flow.control.turn import Turn, halt, stopped
+from atoll.flow.control.transition import Transition, halt, stopped
 from atoll.jobs.errors import ConflictError
 
 FALSE_VERDICT = "ATL-FLW-006"
 
 
-def follow_run(turn: Turn) -> None:
+def follow_run(transition: Transition) -> None:
     """Begin the initiator's next run."""
-    record = turn.record
+    record = transition.record
     if record.lead.run <= record.run:
         return
-    release(turn)
-    turn.tell(run=record.lead.run, refusal=None, stop=None, end=None)
-    turn.set(earlier=attempts(record))
-    turn.set(closed=False, queued=False, retried={}, lost={}, marks={}, place=None)
+    release(transition)
+    transition.tell(run=record.lead.run, refusal=None, stop=None, end=None)
+    transition.set(earlier=attempts(record))
+    transition.set(closed=False, queued=False, retried={}, lost={}, marks={}, place=None)
 
 
 def attempts(record: JobRecord) -> dict[str, int]:
@@ -37,28 +37,28 @@ def attempts(record: JobRecord) -> dict[str, int]:
     return {step: task.attempt for step, task in record.own.tasks.items()}
 
 
-def conclude(turn: Turn) -> None:
+def conclude(transition: Transition) -> None:
     """Give the verdict, and end the run here once nothing of it is alive."""
-    record = turn.record
-    found = turn.halted()
+    record = transition.record
+    found = transition.halted()
     if found is None or record.closed:
         return
     if record.drives:
-        verdict(turn, found)
+        verdict(transition, found)
     elif record.own.end is None:
-        _echo(turn)
-    record = turn.record
+        _echo(transition)
+    record = transition.record
     if record.own.end is None or record.running:
         return
-    release(turn)
+    release(transition)
     end = record.own.end
-    turn.set(closed=True, queued=False, asked=frozenset(), marks={})
+    transition.set(closed=True, queued=False, asked=frozenset(), marks={})
     last = {step: command.attempt for step, command in record.lead.commands.items()}
-    turn.give(Ended(end.state, end.code, end.party, end.phase, last))
+    transition.give(Ended(end.state, end.code, end.party, end.phase, last))
 
 
-def _echo(turn: Turn) -> None:
-    record = turn.record
+def _echo(transition: Transition) -> None:
+    record = transition.record
     if record.lead.run != record.run or record.lead.end is None or record.running:
         return
     end = record.lead.end
@@ -72,9 +72,9 @@ def _echo(turn: Turn) -> None:
         first = record.own.tasks.get(missing[0])
         end = End("failed", (first and first.code) or DROPPED_OUT, record.party, missing[0])
     elif end.state == "success" and missing:
-        turn.complain(record.initiator, FALSE_VERDICT, "end")
+        transition.complain(record.initiator, FALSE_VERDICT, "end")
         end = End("failed", FALSE_VERDICT, record.initiator)
-    turn.tell(end=end)
+    transition.tell(end=end)
 
 
 def _not_mine(record: JobRecord) -> list[str]:
@@ -88,10 +88,10 @@ def _not_mine(record: JobRecord) -> list[str]:
     return found
 
 
-def on_stop(turn: Turn, event: StopAsked) -> None:
+def on_stop(transition: Transition, event: StopAsked) -> None:
     """Ask all parties to end the run; nothing happens if it is ending anyhow."""
-    if turn.halted() is None:
-        turn.tell(stop=Stop(event.kind, told_code(event.code) or STOPPED, event.party))
+    if transition.halted() is None:
+        transition.tell(stop=Stop(event.kind, peer_code(event.code) or STOPPED, event.party))
 
 
 def waits_for_time(record: JobRecord) -> bool:
@@ -102,79 +102,79 @@ def waits_for_time(record: JobRecord) -> bool:
     return bool(busy) or halt(record) is not None
 
 
-def tick(turn: Turn, heard: Mapping[str, float]) -> None:
+def tick(transition: Transition, heard: Mapping[str, float]) -> None:
     """Find parties that are lost, and end without a verdict that cannot come any more."""
-    record = turn.record
+    record = transition.record
     if record.closed:
         return
-    if turn.halted() is None:
+    if transition.halted() is None:
         if is_started(record):
-            turn.mark("watch")
-            _watch(turn, heard)
-            _unanswered(turn)
+            transition.mark("watch")
+            _watch(transition, heard)
+            _unanswered(transition)
         else:
-            turn.unmark("watch")
+            transition.unmark("watch")
     elif not record.drives and record.own.end is None and record.lead.end is None:
-        turn.mark("stopping")
+        transition.mark("stopping")
         # An initiator that is there gives its verdict at once; one that talks but gives none, or
         # whose facts cannot be read, must not keep this party.
-        if turn.since("stopping") >= record.options.peer_seconds:
-            _end_alone(turn)
+        if transition.since("stopping") >= record.options.peer_seconds:
+            _end_alone(transition)
 
 
-def silence(turn: Turn, party: str, heard: Mapping[str, float], mark: str) -> float:
+def silence(transition: Transition, party: str, heard: Mapping[str, float], mark: str) -> float:
     """Return for how many seconds a party has said nothing, at most since a mark."""
-    begun = turn.record.marks.get(mark, turn.now.monotonic)
-    return turn.now.monotonic - max(begun, heard.get(party, begun))
+    begun = transition.record.marks.get(mark, transition.now.monotonic)
+    return transition.now.monotonic - max(begun, heard.get(party, begun))
 
 
-def _watch(turn: Turn, heard: Mapping[str, float]) -> None:
-    for party in turn.record.peers:
-        record = turn.record
+def _watch(transition: Transition, heard: Mapping[str, float]) -> None:
+    for party in transition.record.peers:
+        record = transition.record
         if party in record.gone:
             continue
-        if silence(turn, party, heard, "watch") < record.options.peer_seconds:
+        if silence(transition, party, heard, "watch") < record.options.peer_seconds:
             continue
         if not expendable(record, party):
-            turn.stop(PEER_LOST, party=party)
+            transition.stop(PEER_LOST, party=party)
             return
         if record.drives:
-            turn.set(gone=record.gone | {party})
+            transition.set(gone=record.gone | {party})
 
 
-def _unanswered(turn: Turn) -> None:
+def _unanswered(transition: Transition) -> None:
     """End a job of which a party neither starts nor refuses a commanded task."""
-    record = turn.record
+    record = transition.record
     if not record.drives:
         return
     done = done_steps(record)
     for step in sorted(record.own.commands.keys() - done):
         missing = parties_of(record, step) - tasks_of(record, step).keys()
-        turn.mark(f"command {step}")
-        if not missing or turn.since(f"command {step}") < record.options.progress_seconds:
+        transition.mark(f"command {step}")
+        if not missing or transition.since(f"command {step}") < record.options.progress_seconds:
             continue
         if all(expendable(record, party) for party in missing):
-            turn.set(gone=turn.record.gone | missing)
+            transition.set(gone=transition.record.gone | missing)
         else:
-            turn.stop(NO_ANSWER, party=min(missing), phase=step)
+            transition.stop(NO_ANSWER, party=min(missing), phase=step)
             return
 
 
-def _end_alone(turn: Turn) -> None:
-    record = turn.record
+def _end_alone(transition: Transition) -> None:
+    record = transition.record
     mine = record.own.stop
     if mine is not None and _not_mine(record):
-        turn.tell(end=stopped(mine, record.party))
+        transition.tell(end=stopped(mine, record.party))
     else:
-        turn.tell(end=End("failed", PEER_LOST, record.initiator))
+        transition.tell(end=End("failed", PEER_LOST, record.initiator))
 
 
-def ask_again(turn: Turn, anew: frozenset[str], now: Moment) -> None:
+def ask_again(transition: Transition, anew: frozenset[str], now: Moment) -> None:
     """Begin the next run: keep what is done but for the steps ``anew`` and all below them.
 
     Errors: ATL-FLW-013 not the initiator's job, not ended, refused, or nothing to do.
     """
-    record = turn.record
+    record = transition.record
     end = record.end
     if not record.drives:
         raise not_now("only the party that submitted a job can run it again")
@@ -188,10 +188,10 @@ def ask_again(turn: Turn, anew: frozenset[str], now: Moment) -> None:
     if len(keep) == len(record.proposal.steps):
         raise not_now("every step is done")
     slot = replace(record.own.slot, withdrawn=record.own.slot.offer)
-    turn.tell(run=record.run + 1, commands=keep, slot=slot, refusal=None, stop=None, end=None)
-    turn.set(closed=False, retried={}, lost={}, marks={}, place=None, fresh=frozenset(again))
-    turn.set(gone=frozenset())
-    turn.set(earlier=attempts(record))
+    transition.tell(run=record.run + 1, commands=keep, slot=slot, refusal=None, stop=None, end=None)
+    transition.set(closed=False, retried={}, lost={}, marks={}, place=None, fresh=frozenset(again))
+    transition.set(gone=frozenset())
+    transition.set(earlier=attempts(record))
 
 
 def not_now(reason: str, hint: str | None = None) -> UserError:

@@ -49,7 +49,7 @@ class FactsReceived:
 
 
 @dataclass(frozen=True)
-class Outrun:
+class StaleRecord:
     """A party holds a newer version of the own facts than the own record: a backup came back."""
 
     party: str
@@ -179,7 +179,7 @@ class Restarted:
 Event = (
     Submitted
     | FactsReceived
-    | Outrun
+    | StaleRecord
     | Declared
     | DeclareFailed
     | Decided

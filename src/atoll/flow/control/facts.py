@@ -95,9 +95,9 @@ class Declaration(Section):
     components: Mapping[str, ComponentFacts]
     certificate: bytes
 
-    def to(self, party: str, told: Audience) -> Declaration:
+    def to(self, party: str, audience: Audience) -> Declaration:
         """Return what a party is told of this, by who is told of the tables of each step."""
-        kept = shown(self.tables, told, party)
+        kept = shown(self.tables, audience, party)
         return self if len(kept) == len(self.tables) else replace(self, tables=kept)
 
 

@@ -36,9 +36,9 @@ def differing(record: JobRecord, party: str) -> list[str] | None:
     return sorted(wrong)
 
 
-def _due(plan: Plan, told: Iterable[str], party: str) -> set[str]:
+def _due(plan: Plan, published: Iterable[str], party: str) -> set[str]:
     """Return the names of the parts that a party must tell: what is common, and what it sees."""
-    common = {name for name in told if not name.startswith(STEP_PART)}
+    common = {name for name in published if not name.startswith(STEP_PART)}
     seen = plan.job.steps.keys() - plan.hidden_from(party)
     return common | {STEP_PART + step for step in seen}
 
@@ -51,13 +51,17 @@ def fill(record: JobRecord) -> Plan | None:
     plan = record.plan
     if plan is None or plan.complete:
         return None
-    told = {party: facts.plan for party, facts in record.facts.items() if facts.plan is not None}
-    if told.keys() != record.job.parties.keys():
+    published = {
+        party: facts.plan for party, facts in record.facts.items() if facts.plan is not None
+    }
+    if published.keys() != record.job.parties.keys():
         return None
     found: dict[str, str | None] = {}
     for step in plan.hidden:
         name = STEP_PART + step
-        said = {p: facts.parts[name] for p, facts in sorted(told.items()) if name in facts.parts}
+        said = {
+            p: facts.parts[name] for p, facts in sorted(published.items()) if name in facts.parts
+        }
         for party, digest in said.items():
             if found.setdefault(step, digest) != digest:
                 raise different([name], party)

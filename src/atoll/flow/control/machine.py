@@ -11,7 +11,7 @@ from typing import Any
 
 from atoll.core.errors import InternalError, PeerError
 from atoll.flow.control import admission, agreeing, ending, reuse, scheduling, tasks
-from atoll.flow.control.codes import OUTRUN
+from atoll.flow.control.codes import STALE_RECORD
 from atoll.flow.control.commands import Command
 from atoll.flow.control.events import (
     Admitted,
@@ -21,12 +21,12 @@ from atoll.flow.control.events import (
     Event,
     FactsReceived,
     Moment,
-    Outrun,
     Progressed,
     RerunAsked,
     Restarted,
     RetryAsked,
     ReusableFound,
+    StaleRecord,
     StopAsked,
     Submitted,
     TaskReported,
@@ -37,7 +37,7 @@ from atoll.flow.control.merging import merge, opening
 from atoll.flow.control.reading import read_proposal
 from atoll.flow.control.record import JobRecord
 from atoll.flow.control.rules import Rules
-from atoll.flow.control.turn import Turn
+from atoll.flow.control.transition import Transition
 from atoll.jobs.validation import near
 
 ROUNDS = 1000
@@ -55,57 +55,57 @@ def step(
     be proposed, ATL-PLN-002 and 003 the own approval does not fit.
     """
     if record is None:
-        turn = _open(event, rules)
+        transition = _open(event, rules)
     elif type(event) is Tick and not ending.waits_for_time(record):
         return record, ()
     elif type(event) is Progressed:
         # Nothing follows from it: tasks tell it many times, and no rule waits for it.
-        turn = Turn(record, rules, event.now)
-        _on_progress(turn, event)
-        return turn.record, ()
+        transition = Transition(record, rules, event.now)
+        _on_progress(transition, event)
+        return transition.record, ()
     else:
-        turn = Turn(record, rules, event.now)
-        _HANDLERS[type(event)](turn, event)
-    _settle(turn)
-    return turn.finish()
+        transition = Transition(record, rules, event.now)
+        _HANDLERS[type(event)](transition, event)
+    _settle(transition)
+    return transition.finish()
 
 
-def _settle(turn: Turn) -> None:
+def _settle(transition: Transition) -> None:
     for _ in range(ROUNDS):
-        before = turn.record
-        ending.follow_run(turn)
-        if not turn.record.closed:
-            agreeing.agree(turn)
-            if turn.record.plan is not None and turn.halted() is None:
-                reuse.find(turn)
-            admission.admit(turn)
-            scheduling.schedule(turn)
-            tasks.work(turn)
-            ending.conclude(turn)
-        if turn.record is before:
+        before = transition.record
+        ending.follow_run(transition)
+        if not transition.record.closed:
+            agreeing.agree(transition)
+            if transition.record.plan is not None and transition.halted() is None:
+                reuse.find(transition)
+            admission.admit(transition)
+            scheduling.schedule(transition)
+            tasks.work(transition)
+            ending.conclude(transition)
+        if transition.record is before:
             return
     raise InternalError("ATL-INT-001", "the rules of a job do not come to rest")
 
 
-def _open(event: Event, rules: Rules) -> Turn:
+def _open(event: Event, rules: Rules) -> Transition:
     if isinstance(event, Submitted):
         proposal = read_proposal(Proposal(event.job, event.nonce, event.options))
         if rules.party not in event.job.parties:
             raise InternalError("ATL-INT-001", "a job is submitted by one of its parties")
         own = Facts(job=event.job_id, party=rules.party)
         record = _empty(event.job_id, rules.party, rules.party, event.now, own)
-        turn = Turn(record, rules, event.now)
-        turn.tell(proposal=proposal)
-        turn.set(since={"run": 1})
-        return turn
+        transition = Transition(record, rules, event.now)
+        transition.tell(proposal=proposal)
+        transition.set(since={"run": 1})
+        return transition
     if isinstance(event, FactsReceived):
         lead = opening(event.update, event.party, rules.party)
         own = Facts(job=lead.job, party=rules.party, run=lead.run)
         record = _empty(lead.job, rules.party, lead.party, event.now, own)
-        turn = Turn(record, rules, event.now)
-        turn.take(lead)
-        turn.set(since={"run": 1})
-        return turn
+        transition = Transition(record, rules, event.now)
+        transition.take(lead)
+        transition.set(since={"run": 1})
+        return transition
     raise InternalError("ATL-INT-001", "an event for a job that is not known")
 
 
@@ -113,8 +113,8 @@ def _empty(job: str, party: str, initiator: str, now: Moment, own: Facts) -> Job
     return JobRecord(job, party, initiator, created=now.wall, facts={party: own})
 
 
-def _on_facts(turn: Turn, event: FactsReceived) -> None:
-    record = turn.record
+def _on_facts(transition: Transition, event: FactsReceived) -> None:
+    record = transition.record
     if event.party == record.party or event.party not in record.job.parties:
         raise PeerError(
             "ATL-FLW-004", "facts of a job by a party that is none of its", party=event.party
@@ -125,66 +125,66 @@ def _on_facts(turn: Turn, event: FactsReceived) -> None:
     except PeerError as error:
         if error.code == "ATL-FLW-001":
             raise error.located(party=event.party) from error
-        turn.complain(event.party, error.code, error.place or "facts")
-        turn.stop(error.code, party=event.party)
-        if event.party == record.initiator and turn.record.own.end is None:
+        transition.complain(event.party, error.code, error.place or "facts")
+        transition.stop(error.code, party=event.party)
+        if event.party == record.initiator and transition.record.own.end is None:
             # Its word counts no more, so there will be no verdict to wait for.
-            turn.tell(end=End("failed", error.code, event.party))
+            transition.tell(end=End("failed", error.code, event.party))
         return
     if newer is not None:
-        turn.take(newer)
+        transition.take(newer)
 
 
-def _on_outrun(turn: Turn, event: Outrun) -> None:
+def _on_stale_record(transition: Transition, event: StaleRecord) -> None:
     """The own record is older than what was published: nothing can be built on it."""
-    if event.version <= turn.record.version:
+    if event.version <= transition.record.version:
         return
-    if event.version > turn.record.version + LEAP:
-        turn.complain(event.party, "ATL-FLW-002", "held")
+    if event.version > transition.record.version + LEAP:
+        transition.complain(event.party, "ATL-FLW-002", "held")
         return
-    turn.tell(version=event.version)
-    turn.stop(OUTRUN, party=turn.record.party)
+    transition.tell(version=event.version)
+    transition.stop(STALE_RECORD, party=transition.record.party)
 
 
-def _on_progress(turn: Turn, event: Progressed) -> None:
-    turn.mark("progress", again=True)
+def _on_progress(transition: Transition, event: Progressed) -> None:
+    transition.mark("progress", again=True)
 
 
-def _on_retry(turn: Turn, event: RetryAsked) -> None:
-    ending.ask_again(turn, frozenset(), event.now)
+def _on_retry(transition: Transition, event: RetryAsked) -> None:
+    ending.ask_again(transition, frozenset(), event.now)
 
 
-def _on_rerun(turn: Turn, event: RerunAsked) -> None:
-    steps = turn.record.proposal.steps
+def _on_rerun(transition: Transition, event: RerunAsked) -> None:
+    steps = transition.record.proposal.steps
     if event.step is not None and event.step not in steps:
         raise ending.not_now(f"there is no step {event.step!r}", near(event.step, steps))
     anew = frozenset(steps if event.step is None else {event.step})
-    ending.ask_again(turn, anew, event.now)
+    ending.ask_again(transition, anew, event.now)
 
 
-def _on_tick(turn: Turn, event: Tick) -> None:
-    record = turn.record
+def _on_tick(transition: Transition, event: Tick) -> None:
+    record = transition.record
     if record.closed:
         return
-    silent = ending.silence(turn, record.initiator, event.heard, "held")
-    admission.tick(turn, silent)
-    tasks.tick(turn)
-    ending.tick(turn, event.heard)
+    silent = ending.silence(transition, record.initiator, event.heard, "held")
+    admission.tick(transition, silent)
+    tasks.tick(transition)
+    ending.tick(transition, event.heard)
 
 
-def _on_restarted(turn: Turn, event: Restarted) -> None:
-    record = turn.record
+def _on_restarted(transition: Transition, event: Restarted) -> None:
+    record = transition.record
     if record.closed:
         return
-    turn.set(marks={}, asked=frozenset())
-    tasks.on_restarted(turn)
+    transition.set(marks={}, asked=frozenset())
+    tasks.on_restarted(transition)
     if record.ticket:
-        admission.ask(turn, record.ticket, held=record.holding)
+        admission.ask(transition, record.ticket, held=record.holding)
 
 
-_HANDLERS: dict[type[Any], Callable[[Turn, Any], None]] = {
+_HANDLERS: dict[type[Any], Callable[[Transition, Any], None]] = {
     FactsReceived: _on_facts,
-    Outrun: _on_outrun,
+    StaleRecord: _on_stale_record,
     Declared: agreeing.on_declared,
     DeclareFailed: agreeing.on_declare_failed,
     Decided: agreeing.on_decided,

@@ -25,12 +25,12 @@ def malformed(reason: str, party: str | None = None) -> PeerError:
     )
 
 
-def told_code(code: str | None) -> str | None:
+def peer_code(code: str | None) -> str | None:
     """Return an own code as peers may be told it: one of another form is our fault."""
     return code if code is None or CODE_FORM.fullmatch(code) else "ATL-INT-001"
 
 
-def told_phase(phase: str | None) -> str | None:
+def peer_phase(phase: str | None) -> str | None:
     """Return an own phase as peers may be told it: not empty, and not too long."""
     return phase[:PHASE_LETTERS] if phase else None
 

@@ -18,7 +18,7 @@ from atoll.flow.control.facts import Reusable, plain
 from atoll.flow.control.reading import ORIGINS
 from atoll.flow.control.record import JobRecord
 from atoll.flow.control.staying import parties_of
-from atoll.flow.control.turn import Turn
+from atoll.flow.control.transition import Transition
 from atoll.flow.planning import COIN_STEP
 from atoll.jobs.plan import TableFacts
 
@@ -70,7 +70,7 @@ def _lasting(facts: TableFacts) -> Any:
     return plain(facts.model_copy(update={"salt": None}))
 
 
-def told_key(record: JobRecord, step: str) -> str | None:
+def blinded_key(record: JobRecord, step: str) -> str | None:
     """Return the key of a step as the other parties are told it.
 
     Where one of them does not see the step nobody can try facts of tables against it, nor tell
@@ -100,9 +100,9 @@ def candidate(record: JobRecord, step: str) -> bool:
     )
 
 
-def find(turn: Turn) -> None:
+def find(transition: Transition) -> None:
     """Look up what this node holds for the steps that may be reused next."""
-    record = turn.record
+    record = transition.record
     keys = {}
     for step in record.proposal.steps:
         if step in record.own.reusable or not candidate(record, step):
@@ -113,32 +113,32 @@ def find(turn: Turn) -> None:
         if key is not None and f"reuse {step}" not in record.asked:
             keys[step] = key
     if keys:
-        turn.set(asked=record.asked | {f"reuse {step}" for step in keys})
-        turn.give(FindReusable(keys))
+        transition.set(asked=record.asked | {f"reuse {step}" for step in keys})
+        transition.give(FindReusable(keys))
 
 
-def on_found(turn: Turn, event: ReusableFound) -> None:
+def on_found(transition: Transition, event: ReusableFound) -> None:
     """Tell the others what is held here."""
-    record = turn.record
+    record = transition.record
     added = {}
     for step, origins in event.origins.items():
         if step in record.job.steps and step not in record.own.reusable:
-            key = told_key(record, step)
+            key = blinded_key(record, step)
             if key is not None:
                 added[step] = Reusable(key, tuple(origins)[:ORIGINS])
     if added:
-        turn.tell(reusable={**record.own.reusable, **added})
+        transition.tell(reusable={**record.own.reusable, **added})
 
 
 def choose(record: JobRecord, step: str) -> tuple[bool, str | None]:
     """Return whether all parties have answered, and an origin that all of them hold."""
     taking = parties_of(record, step)
-    told = {p: facts.reusable.get(step) for p, facts in record.facts.items() if p in taking}
-    said = list(told.values())
+    published = {p: facts.reusable.get(step) for p, facts in record.facts.items() if p in taking}
+    said = list(published.values())
     if len(said) < len(taking) or any(entry is None for entry in said):
         return False, None
     first = said[0]
-    key = told_key(record, step)
+    key = blinded_key(record, step)
     if record.plan is not None and step in record.plan.hidden:
         # Those who take part see to it that it is the right one; they must agree on it.
         key = None if first is None else first.key

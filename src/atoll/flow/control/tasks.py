@@ -7,9 +7,9 @@ from atoll.flow.control.codes import DROPPED_OUT, EXPIRED, NO_PROGRESS, NODE_RES
 from atoll.flow.control.commands import KillTask, ReuseTask, StartTask
 from atoll.flow.control.events import TaskReported
 from atoll.flow.control.facts import BROKEN, DONE, StepCommand, TaskFact
-from atoll.flow.control.parsing import told_code, told_phase
+from atoll.flow.control.parsing import peer_code, peer_phase
 from atoll.flow.control.record import JobRecord
-from atoll.flow.control.reuse import reuse_key, told_key
+from atoll.flow.control.reuse import blinded_key, reuse_key
 from atoll.flow.control.rules import LOST_LIMIT
 from atoll.flow.control.staying import (
     broken,
@@ -19,28 +19,28 @@ from atoll.flow.control.staying import (
     parties_of,
     tasks_of,
 )
-from atoll.flow.control.turn import Turn
+from atoll.flow.control.transition import Transition
 
 WRONG_COMMAND = "ATL-FLW-005"
 
 
-def work(turn: Turn) -> None:
+def work(transition: Transition) -> None:
     """End tasks that are over, start those that were commanded and may start."""
-    for step, attempt in turn.record.running.items():
-        if _is_over(turn, step, attempt):
-            kill(turn, step)
-    if turn.halted() is not None or turn.record.lead.run != turn.record.run:
+    for step, attempt in transition.record.running.items():
+        if _is_over(transition, step, attempt):
+            kill(transition, step)
+    if transition.halted() is not None or transition.record.lead.run != transition.record.run:
         return
-    for step, command in turn.record.lead.commands.items():
-        own = turn.record.own.tasks.get(step)
-        mine = turn.record.party in parties_of(turn.record, step)
+    for step, command in transition.record.lead.commands.items():
+        own = transition.record.own.tasks.get(step)
+        mine = transition.record.party in parties_of(transition.record, step)
         if mine and (own is None or own.attempt < command.attempt):
-            _consider(turn, step, command)
+            _consider(transition, step, command)
 
 
-def _is_over(turn: Turn, step: str, attempt: int) -> bool:
-    record = turn.record
-    if turn.halted() is not None:
+def _is_over(transition: Transition, step: str, attempt: int) -> bool:
+    record = transition.record
+    if transition.halted() is not None:
         return True
     command = record.lead.commands.get(step)
     if command is None or command.attempt != attempt:
@@ -48,35 +48,35 @@ def _is_over(turn: Turn, step: str, attempt: int) -> bool:
     return not holds_without(record, step, broken(tasks_of(record, step)))
 
 
-def kill(turn: Turn, step: str) -> None:
+def kill(transition: Transition, step: str) -> None:
     """End a running task; asked for once, and again by ``tick`` while it is alive."""
-    if step not in turn.record.killing:
-        turn.set(killing=turn.record.killing | {step})
-        turn.give(KillTask(step, turn.record.running[step]))
-        turn.mark("killed", again=True)
+    if step not in transition.record.killing:
+        transition.set(killing=transition.record.killing | {step})
+        transition.give(KillTask(step, transition.record.running[step]))
+        transition.mark("killed", again=True)
 
 
-def _consider(turn: Turn, step: str, command: StepCommand) -> None:
-    record = turn.record
+def _consider(transition: Transition, step: str, command: StepCommand) -> None:
+    record = transition.record
     if step in record.running:
         return
     if dropped_out(record, step):
-        _state(turn, step, TaskFact(command.attempt, "failed", DROPPED_OUT))
+        _state(transition, step, TaskFact(command.attempt, "failed", DROPPED_OUT))
         return
     wrong = _wrong(record, step, command)
     if wrong is not None:
-        turn.complain(record.initiator, WRONG_COMMAND, wrong)
+        transition.complain(record.initiator, WRONG_COMMAND, wrong)
         return
     if not holds_without(record, step, broken(tasks_of(record, step))):
-        _state(turn, step, TaskFact(command.attempt, "cancelled"))
+        _state(transition, step, TaskFact(command.attempt, "cancelled"))
         return
     if not going(record):
         return
     if not all(enough_done(record, before) for before in record.proposal.upstream[step]):
         return
-    if not _still_approved(turn):
+    if not _still_approved(transition):
         return
-    _start(turn, step, command)
+    _start(transition, step, command)
 
 
 def _wrong(record: JobRecord, step: str, command: StepCommand) -> str | None:
@@ -105,7 +105,7 @@ def _wrong(record: JobRecord, step: str, command: StepCommand) -> str | None:
             return f"commands.{step}: before its inputs"
     if command.action == "reuse":
         held = record.own.reusable.get(step)
-        fits = held is not None and held.key == told_key(record, step)
+        fits = held is not None and held.key == blinded_key(record, step)
         if held is None or not fits or command.origin not in held.origins:
             return f"commands.{step}: outputs that this party does not hold"
     return None
@@ -120,93 +120,93 @@ def _was_done(record: JobRecord, step: str) -> bool:
     if own is None or own.attempt <= record.earlier.get(step, 0):
         return False
     taking = parties_of(record, step)
-    told = {party: facts.tasks.get(step) for party, facts in record.facts.items()}
+    published = {party: facts.tasks.get(step) for party, facts in record.facts.items()}
     done = {
         party
-        for party, task in told.items()
+        for party, task in published.items()
         if task is not None and task.attempt == own.attempt and task.state in DONE
     }
     return record.party in done and holds_without(record, step, taking - done)
 
 
-def _still_approved(turn: Turn) -> bool:
+def _still_approved(transition: Transition) -> bool:
     """Check the approvals' expiry at the first start of a run; after that the run goes on."""
-    record = turn.record
+    record = transition.record
     if record.begun == record.run:
         return True
     for party, approved in record.approved.items():
-        if approved.expires <= turn.now.wall:
-            turn.stop(EXPIRED, party=party, phase="agreement")
+        if approved.expires <= transition.now.wall:
+            transition.stop(EXPIRED, party=party, phase="agreement")
             return False
-    turn.set(begun=record.run)
+    transition.set(begun=record.run)
     return True
 
 
-def _start(turn: Turn, step: str, command: StepCommand) -> None:
-    key = reuse_key(turn.record, step) or ""
-    turn.set(running={**turn.record.running, step: command.attempt})
-    _state(turn, step, TaskFact(command.attempt, "running"))
-    turn.mark("progress", again=True)
+def _start(transition: Transition, step: str, command: StepCommand) -> None:
+    key = reuse_key(transition.record, step) or ""
+    transition.set(running={**transition.record.running, step: command.attempt})
+    _state(transition, step, TaskFact(command.attempt, "running"))
+    transition.mark("progress", again=True)
     if command.action == "reuse" and command.origin is not None:
-        turn.give(ReuseTask(step, command.attempt, command.origin, key))
+        transition.give(ReuseTask(step, command.attempt, command.origin, key))
     else:
-        turn.give(StartTask(step, command.attempt, key))
+        transition.give(StartTask(step, command.attempt, key))
 
 
-def _state(turn: Turn, step: str, task: TaskFact) -> None:
-    turn.tell(tasks={**turn.record.own.tasks, step: task})
+def _state(transition: Transition, step: str, task: TaskFact) -> None:
+    transition.tell(tasks={**transition.record.own.tasks, step: task})
 
 
-def on_reported(turn: Turn, event: TaskReported) -> None:
+def on_reported(transition: Transition, event: TaskReported) -> None:
     """Take the end of a task in; a report of another attempt is stale and changes nothing."""
-    record = turn.record
+    record = transition.record
     if record.running.get(event.step) != event.attempt:
         return
     if event.state not in DONE and event.state not in BROKEN:
         return
     killed = event.step in record.killing
-    turn.set(
+    transition.set(
         running={s: a for s, a in record.running.items() if s != event.step},
         killing=record.killing - {event.step},
     )
-    turn.mark("progress", again=True)
+    transition.mark("progress", again=True)
     own = record.own.tasks.get(event.step)
     if own is None or own.attempt != event.attempt or own.state != "running":
         return
     if killed and event.state not in DONE:
-        _state(turn, event.step, TaskFact(event.attempt, "cancelled"))
+        _state(transition, event.step, TaskFact(event.attempt, "cancelled"))
     else:
-        code, phase = told_code(event.code), told_phase(event.phase)
+        code, phase = peer_code(event.code), peer_phase(event.phase)
         fact = TaskFact(event.attempt, event.state, code, phase)
-        _state(turn, event.step, fact)
+        _state(transition, event.step, fact)
 
 
-def on_restarted(turn: Turn) -> None:
+def on_restarted(transition: Transition) -> None:
     """Whatever ran here before the restart is lost; another attempt may follow."""
-    record = turn.record
+    record = transition.record
     tasks = dict(record.own.tasks)
     for step, attempt in record.running.items():
         own = tasks.get(step)
         if own is not None and own.attempt == attempt and own.state == "running":
             tasks[step] = TaskFact(attempt, "lost", NODE_RESTARTED)
     if record.running:
-        turn.set(running={}, killing=frozenset())
-        turn.tell(tasks=tasks)
+        transition.set(running={}, killing=frozenset())
+        transition.tell(tasks=tasks)
 
 
-def tick(turn: Turn) -> None:
+def tick(transition: Transition) -> None:
     """End tasks without progress, and repeat kills that nobody confirmed."""
-    record = turn.record
-    if record.killing and turn.since("killed") >= turn.rules.times.kill:
-        turn.mark("killed", again=True)
+    record = transition.record
+    if record.killing and transition.since("killed") >= transition.rules.times.kill:
+        transition.mark("killed", again=True)
         for step in sorted(record.killing):
-            turn.give(KillTask(step, record.running[step]))
+            transition.give(KillTask(step, record.running[step]))
     alive = record.running.keys() - record.killing
     if not alive:
         return
-    turn.mark("progress")
-    if turn.since("progress") < record.options.progress_seconds:
+    transition.mark("progress")
+    if transition.since("progress") < record.options.progress_seconds:
         return
     for step in sorted(alive):
-        _state(turn, step, TaskFact(record.running[step], "failed", NO_PROGRESS))
-        kill(turn, step)
+        _state(transition, step, TaskFact(record.running[step], "failed", NO_PROGRESS))
+        kill(transition, step)

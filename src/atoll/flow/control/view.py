@@ -10,7 +10,7 @@ from atoll.flow.control.facts import BROKEN, End
 from atoll.flow.control.record import JobRecord
 from atoll.flow.control.scheduling import done_steps
 from atoll.flow.control.staying import is_done, parties_of, tasks_of
-from atoll.flow.control.turn import halt
+from atoll.flow.control.transition import halt
 
 
 @dataclass(frozen=True)

@@ -210,7 +210,7 @@ class Node:
         policy = PolicySettings(chosen.default, chosen.minimum_intersection, chosen.own_jobs)
         self.policies = Policies(self.database, self._identity.party, self.access, policy)
         self.decider = Decider(
-            self.policies, self.identity, time.time, toys=chosen.toys, runs=chosen.runs
+            self.policies, self.identity, time.time, synthetic=chosen.synthetic, runs=chosen.runs
         )
         self.declarer = Declarer(
             self.identity, self.catalogue, self.data.tables, self.decider.guard, self._part
@@ -238,7 +238,7 @@ class Node:
         rules = Rules(
             party,
             self._public_key,
-            lambda job, told, keys: build(job, self.catalogue(), told, keys, party),
+            lambda job, tables, keys: build(job, self.catalogue(), tables, keys, party),
         )
         self.control = Control(self.database, rules, self.effects)
         self.place = self._place()
@@ -389,7 +389,7 @@ class Node:
 
     def start(self) -> str:
         """Take up what the database holds, serve, and return the API's URL."""
-        self._bury()
+        self._mark_lost()
         self._finish_ended()
         self.book.take_up()
         self.control.start(self._jobs_at_hand())
@@ -421,11 +421,11 @@ class Node:
             log_days=chosen.log_days,
         )
 
-    def _bury(self) -> None:
+    def _mark_lost(self) -> None:
         """Write down as lost, and charge, what ran when the process before this one ended."""
         for job, step, attempt in self.recorder.left():
             self.decider.charge(self.rows.load(job), step, attempt, {})
-        self.recorder.bury()
+        self.recorder.mark_lost()
 
     def _finish_ended(self) -> None:
         """Do for jobs that ended what the process before this one was killed before it had done.

@@ -77,14 +77,14 @@ class SelfTest:
         options = {"reuse": False, "progress_seconds": _SECONDS}
         name = str(self._jobs.submit(job, options, actor, None, [_MARK], "")["id"])
         deadline = time.monotonic() + _SECONDS
-        after, told = 0, set[str]()
+        after, reported = 0, set[str]()
         while time.monotonic() < deadline:
             for event in self._jobs.events(name, after, 1.0):
                 after = max(after, int(event["number"]))
             view = self._jobs.get(name)
             for step, entry in view["steps"].items():
-                if entry["state"] == "success" and step not in told:
-                    told.add(step)
+                if entry["state"] == "success" and step not in reported:
+                    reported.add(step)
                     seconds = float(entry["own"].get("seconds") or 0.0)
                     self._lines.append(
                         {"name": f"step {step}", "passed": True, "seconds": round(seconds, 3)}
@@ -111,8 +111,8 @@ def selftest_job(guest: str, hosts: Sequence[str]) -> Job:
             "name": _MARK,
             "parties": {guest: "guest", **dict.fromkeys(hosts, "host")},
             "steps": {
-                "toy": {"component": "toy"},
-                "match": {"component": "psi", "inputs": {"table": "toy.table"}},
+                "synthetic": {"component": "synthetic"},
+                "match": {"component": "psi", "inputs": {"table": "synthetic.table"}},
                 "train": {
                     "component": "boosting",
                     "inputs": {"train": "match.table"},

@@ -169,7 +169,7 @@ class PolicySection(Section):
         ge=1,
         le=100,
     )
-    toys: bool = _key(
+    synthetic: bool = _key(
         True, "partners' jobs over made-up tables alone (`atoll selftest`) need no approval"
     )
     minimum_intersection: int = _key(

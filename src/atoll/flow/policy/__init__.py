@@ -9,7 +9,7 @@ from atoll.core.lazy import lazily
 if TYPE_CHECKING:
     from atoll.flow.policy.counts import Counts, Usage
     from atoll.flow.policy.decision import Decision, PolicySettings, decide
-    from atoll.flow.policy.demand import Demand, demands
+    from atoll.flow.policy.exposure import TableExposure, table_exposures
     from atoll.flow.policy.grants import Grant, GrantLimits, GrantTerms, parse_terms
     from atoll.flow.policy.ledger import DatabaseLedger
     from atoll.flow.policy.repository import ApprovalRow, Grants
@@ -20,17 +20,17 @@ __all__ = [
     "Counts",
     "DatabaseLedger",
     "Decision",
-    "Demand",
     "Grant",
     "GrantLimits",
     "GrantTerms",
     "Grants",
     "Policies",
     "PolicySettings",
+    "TableExposure",
     "Usage",
     "decide",
-    "demands",
     "parse_terms",
+    "table_exposures",
 ]
 
 # A class that a client shows must not bring the database with it.
@@ -41,7 +41,7 @@ __getattr__ = lazily(
         "Counts": "counts",
         "DatabaseLedger": "ledger",
         "Decision": "decision",
-        "Demand": "demand",
+        "TableExposure": "exposure",
         "Grant": "grants",
         "GrantLimits": "grants",
         "GrantTerms": "grants",
@@ -50,7 +50,7 @@ __getattr__ = lazily(
         "PolicySettings": "decision",
         "Usage": "counts",
         "decide": "decision",
-        "demands": "demand",
+        "table_exposures": "exposure",
         "parse_terms": "grants",
     },
 )

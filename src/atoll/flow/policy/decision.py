@@ -28,7 +28,7 @@ from typing import Literal
 
 from atoll.core.names import Roles
 from atoll.flow.policy.counts import NAMES, Counts, Usage
-from atoll.flow.policy.demand import Demand, demands
+from atoll.flow.policy.exposure import TableExposure, table_exposures
 from atoll.flow.policy.grants import ANY, Grant, GrantLimits, matches
 from atoll.jobs.plan import Plan
 
@@ -86,18 +86,18 @@ def decide(
 
     ``usage`` holds what was used and reserved so far, without this job.
     """
-    asked = demands(plan, party)
+    asked = table_exposures(plan, party)
     if initiator == party:
         return _own(settings)
     roles = plan.job.parties[party]
     live = [grant for grant in grants if grant.live(now)]
     if not asked:
         return _missing(settings, UNCOVERED, "the job uses none of our tables", "tables")
-    answers = [_floor(demand, settings) for demand in asked.values()]
-    for demand in asked.values():
+    answers = [_floor(exposure, settings) for exposure in asked.values()]
+    for exposure in asked.values():
         # Told to nobody, it still works here for the initiator, who hears whether steps succeed.
-        for partner, share in sorted((demand.partners or {initiator: demand}).items()):
-            used = usage.get((demand.table, partner), Counts())
+        for partner, share in sorted((exposure.partners or {initiator: exposure}).items()):
+            used = usage.get((exposure.table, partner), Counts())
             answers.append(_for_one(share, partner, roles, live, used, settings))
     return _strictest(answers)
 
@@ -113,8 +113,8 @@ def _missing(settings: PolicySettings, code: str, reason: str, place: str) -> De
     return Decision(kind, code, (reason,), (place,))
 
 
-def _floor(demand: Demand, settings: PolicySettings) -> Decision:
-    for step, name, value in sorted(demand.minimums):
+def _floor(exposure: TableExposure, settings: PolicySettings) -> Decision:
+    for step, name, value in sorted(exposure.minimums):
         if name == "intersection" and value < settings.minimum_intersection:
             least = settings.minimum_intersection
             reason = f"a minimum intersection of {value} is below the node's {least}"
@@ -123,7 +123,7 @@ def _floor(demand: Demand, settings: PolicySettings) -> Decision:
 
 
 def _for_one(
-    demand: Demand,
+    exposure: TableExposure,
     partner: str,
     roles: Roles,
     grants: list[Grant],
@@ -131,19 +131,19 @@ def _for_one(
     settings: PolicySettings,
 ) -> Decision:
     """Decide on one table and one partner."""
-    place = f"{demand.table} for {partner}"
-    mine = [g for g in grants if g.data == demand.table and matches(g.partners, partner)]
+    place = f"{exposure.table} for {partner}"
+    mine = [g for g in grants if g.data == exposure.table and matches(g.partners, partner)]
     if not mine:
         return _missing(settings, UNCOVERED, "no live grant for this partner", place)
-    lacking = [(grant, _uncovered(grant, demand, roles)) for grant in mine]
+    lacking = [(grant, _uncovered(grant, exposure, roles)) for grant in mine]
     covering = [grant for grant, lack in lacking if lack is None]
     if not covering:
         # The grant that comes closest says best what is missing.
         code, reason = max(lack for _, lack in lacking if lack is not None)
         return _missing(settings, code, reason, place)
-    within = [grant for grant in covering if not passed(grant.limits, used, demand.counts)]
+    within = [grant for grant in covering if not passed(grant.limits, used, exposure.counts)]
     if not within:
-        names = ", ".join(passed(covering[0].limits, used, demand.counts))
+        names = ", ".join(passed(covering[0].limits, used, exposure.counts))
         return Decision("refuse", CAP, (f"the cap of {names} is used up",), (place,))
     automatic = [grant.id for grant in within if grant.automatic]
     if automatic:
@@ -152,45 +152,45 @@ def _for_one(
     return Decision("queue", PERSON, (reason,), (place,), (within[0].id,))
 
 
-def _uncovered(grant: Grant, demand: Demand, roles: Roles) -> tuple[str, str] | None:
+def _uncovered(grant: Grant, exposure: TableExposure, roles: Roles) -> tuple[str, str] | None:
     """Return code and reason of the first thing that a grant does not cover."""
     for role in roles:
         if not matches(grant.roles, role.value):
             return ROLE, f"not granted in the role {role.value}"
-    more = sorted(name for name in demand.components if not matches(grant.components, name))
+    more = sorted(name for name in exposure.components if not matches(grant.components, name))
     if more:
         return COMPONENTS, f"components not granted: {', '.join(more)}"
-    if demand.unseen:
-        steps = ", ".join(sorted(demand.unseen))
+    if exposure.unseen:
+        steps = ", ".join(sorted(exposure.unseen))
         return COMPONENTS, f"no grant covers steps that are not shown to this party: {steps}"
-    if ANY in grant.components and demand.uncounted:
-        steps = ", ".join(sorted(demand.uncounted))
+    if ANY in grant.components and exposure.uncounted:
+        steps = ", ".join(sorted(exposure.uncounted))
         return COMPONENTS, f"no cap counts these steps, so their component must be named: {steps}"
-    if ANY in grant.components and demand.standing:
-        steps = ", ".join(sorted(demand.standing))
+    if ANY in grant.components and exposure.standing:
+        steps = ", ".join(sorted(exposure.standing))
         return COMPONENTS, f"a standing agreement's component must be named: {steps}"
-    more = [name for name in demand.columns if not matches(grant.columns, name)]
+    more = [name for name in exposure.columns if not matches(grant.columns, name)]
     if more:
         return COLUMNS, f"columns not granted: {', '.join(more[:10])} ({len(more)} in all)"
-    return _too_small(grant, demand) or _too_much(grant, demand)
+    return _too_small(grant, exposure) or _too_much(grant, exposure)
 
 
-def _too_small(grant: Grant, demand: Demand) -> tuple[str, str] | None:
-    for step, name, value in sorted(demand.minimums):
+def _too_small(grant: Grant, exposure: TableExposure) -> tuple[str, str] | None:
+    for step, name, value in sorted(exposure.minimums):
         if name == "intersection" and value < grant.minimum_intersection:
             return INTERSECTION, f"{step}: minimum intersection {value} is too small"
         if name == "group" and value < grant.limits.minimum_group:
             return GROUP, f"{step}: minimum group {value} is too small"
-    if grant.limits.minimum_group and demand.ungrouped:
-        return GROUP, f"no minimum group is declared by: {', '.join(sorted(demand.ungrouped))}"
+    if grant.limits.minimum_group and exposure.ungrouped:
+        return GROUP, f"no minimum group is declared by: {', '.join(sorted(exposure.ungrouped))}"
     return None
 
 
-def _too_much(grant: Grant, demand: Demand) -> tuple[str, str] | None:
+def _too_much(grant: Grant, exposure: TableExposure) -> tuple[str, str] | None:
     allowed = grant.limits.reveals
     if allowed is None:
         return None
-    more = sorted({message for _, message in demand.reveals if not _allowed(allowed, message)})
+    more = sorted({message for _, message in exposure.reveals if not _allowed(allowed, message)})
     return (REVEALS, f"reveals not granted: {', '.join(more[:10])}") if more else None
 
 

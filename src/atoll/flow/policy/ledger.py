@@ -16,11 +16,8 @@ from typing import Any
 
 from sqlalchemy import Connection, bindparam, case, null, select
 
-from atoll.flow.planning import AGREEMENT_STEP, TOLD
-from atoll.flow.policy.counts import Counts, Usage
-from atoll.flow.policy.demand import RUN, Demand, demands
-from atoll.flow.policy.reckoning import reckon
-from atoll.flow.policy.tally import (
+from atoll.flow.planning import AGREEMENT_STEP, DECLARED
+from atoll.flow.policy.accounts import (
     APPROVAL,
     CHARGE,
     KINDS,
@@ -30,8 +27,11 @@ from atoll.flow.policy.tally import (
     START,
     TASK,
     WHOLE,
-    Tally,
+    Accounts,
 )
+from atoll.flow.policy.charges import charged
+from atoll.flow.policy.counts import Counts, Usage
+from atoll.flow.policy.exposure import RUN, TableExposure, table_exposures
 from atoll.flow.store.chain_table import ChainTable
 from atoll.flow.store.database import Database
 from atoll.flow.store.paging import MOST, Page
@@ -71,7 +71,7 @@ class DatabaseLedger:
         self._database = database
         self._wall = wall
         # Readers have older snapshots than the writer, so each has its own place in the ledger.
-        self._reading, self._writing = Tally(), Tally()
+        self._reading, self._writing = Accounts(), Accounts()
         self._lock = threading.Lock()
 
     def append(self, kind: str, fields: Mapping[str, Any]) -> None:
@@ -127,7 +127,7 @@ class DatabaseLedger:
         """Return the same inside a write, where nothing can come between it and a reservation."""
         return _usages(self._follow(connection, self._writing), plan, self.party)
 
-    def accounts(self, connection: Connection) -> Tally:
+    def accounts(self, connection: Connection) -> Accounts:
         """Return the accounts inside a write, to be read at once and not kept."""
         return self._follow(connection, self._writing)
 
@@ -154,10 +154,10 @@ class DatabaseLedger:
         chosen = None if steps is None else set(steps)
         common = {**_common(job, plan), "runs": runs, "grants": sorted(grants)}
         lines: list[Entry] = []
-        for demand, partner in self.pairs(plan):
-            wanted = {WHOLE: RUN, **demand.covered()}
+        for exposure, partner in self.pairs(plan):
+            wanted = {WHOLE: RUN, **exposure.covered()}
             for step in sorted(wanted if chosen is None else wanted.keys() & chosen):
-                lines.append((RESERVE, {**common, **_whose(demand, partner, step, wanted[step])}))
+                lines.append((RESERVE, {**common, **_whose(exposure, partner, step, wanted[step])}))
         self.write(connection, lines)
 
     def charge(
@@ -173,8 +173,8 @@ class DatabaseLedger:
         ``reveals`` are the task's disclosures (``Disclosures.to_list``); None where nobody knows,
         as with a lost worker: then the step is charged in full, if it was begun at all.
         """
-        told = None if reveals is None else [dict(line) for line in reveals]
-        self._database.write(lambda c: self._charge(c, job, plan, step, attempt, told))
+        sent = None if reveals is None else [dict(line) for line in reveals]
+        self._database.write(lambda c: self._charge(c, job, plan, step, attempt, sent))
 
     def _charge(
         self,
@@ -183,28 +183,28 @@ class DatabaseLedger:
         plan: Plan,
         step: str,
         attempt: int,
-        told: list[dict[str, Any]] | None,
+        sent: list[dict[str, Any]] | None,
     ) -> None:
-        tally = self._follow(connection, self._writing)
-        history = tally.jobs.get(job)
+        accounts = self._follow(connection, self._writing)
+        history = accounts.jobs.get(job)
         if history is not None and attempt in history.attempts.get(step, ()):
             return
-        if told is None and not (history is not None and history.running(step)):
+        if sent is None and not (history is not None and history.running(step)):
             return
         common = {**_common(job, plan), "step": step, "attempt": attempt}
-        lines: list[Entry] = [("reveal", {**common, **line}) for line in told or ()]
-        lines.append((TASK, {**common, "known": told is not None}))
-        if told is None and step in plan.standing:
-            told = []  # What it exposes, it does not in its job.
-        for demand in demands(plan, self.party).values():
+        lines: list[Entry] = [("reveal", {**common, **line}) for line in sent or ()]
+        lines.append((TASK, {**common, "known": sent is not None}))
+        if sent is None and step in plan.standing:
+            sent = []  # What it exposes, it does not in its job.
+        for exposure in table_exposures(plan, self.party).values():
             for partner in sorted(plan.job.parties.keys() - {self.party}):
-                share = _share(demand, partner, step, told)
+                share = _share(exposure, partner, step, sent)
                 if share is None:
                     continue
-                counts = reckon(plan, step, share.steps.get(step, Counts()), told, partner)
+                counts = charged(plan, step, share.steps.get(step, Counts()), sent, partner)
                 if not plan.exposure:
                     # From before units were declared: as much as was reserved then.
-                    counts = counts.most(tally.reserved(job, share, partner, step))
+                    counts = counts.most(accounts.reserved(job, share, partner, step))
                 lines.append((CHARGE, {**common, **_whose(share, partner, step, counts)}))
         self.write(connection, lines)
 
@@ -215,7 +215,7 @@ class DatabaseLedger:
         plan: Plan,
         step: str,
         session: int,
-        shares: Iterable[tuple[Demand, str]],
+        shares: Iterable[tuple[TableExposure, str]],
         counts: Counts,
     ) -> None:
         """Write inside a write what a standing agreement's session may now use of each table.
@@ -248,9 +248,9 @@ class DatabaseLedger:
     def declared(self, run: str, job: Job, sizes: Mapping[str, int]) -> None:
         """Write which partners were told of own tables, in how many bytes. Repeatable for a run."""
         common = {"run": run, "job": job.digest(), "plan": "", "step": AGREEMENT_STEP, "attempt": 0}
-        told = {name: TOLD.to_dict()[name] for name in ("message", "field", "what")}
+        sent = {name: DECLARED.to_dict()[name] for name in ("message", "field", "what")}
         lines: list[Entry] = [
-            ("reveal", {**common, "receiver": partner, **told, "elements": size})
+            ("reveal", {**common, "receiver": partner, **sent, "elements": size})
             for partner, size in sorted(sizes.items())
         ]
         if not lines:
@@ -294,30 +294,30 @@ class DatabaseLedger:
 
         self._database.write(work)
 
-    def pairs(self, plan: Plan) -> Iterator[tuple[Demand, str]]:
+    def pairs(self, plan: Plan) -> Iterator[tuple[TableExposure, str]]:
         """Give what a plan asks of each table for each partner that may learn of it."""
-        for demand in demands(plan, self.party).values():
-            for partner, share in demand.partners.items():
+        for exposure in table_exposures(plan, self.party).values():
+            for partner, share in exposure.partners.items():
                 yield share, partner
 
-    def _follow(self, connection: Connection, tally: Tally) -> Tally:
+    def _follow(self, connection: Connection, accounts: Accounts) -> Accounts:
         """Bring accounts up to date; anew if the line that they end at is no longer there."""
-        for line in self._lines(connection, tally):
-            if line.number == tally.number and line.hash == tally.hash:
+        for line in self._lines(connection, accounts):
+            if line.number == accounts.number and line.hash == accounts.hash:
                 continue
             if line.kind in KINDS:
-                tally.take(line.kind, json.loads(line.body))
-            tally.number, tally.hash = line.number, line.hash
-        return tally
+                accounts.take(line.kind, json.loads(line.body))
+            accounts.number, accounts.hash = line.number, line.hash
+        return accounts
 
-    def _lines(self, connection: Connection, tally: Tally) -> Iterator[Any]:
+    def _lines(self, connection: Connection, accounts: Accounts) -> Iterator[Any]:
         """Give the lines from the one on at which accounts end, page by page.
 
         Most of a ledger are reveals, which move no account: they come without their bodies.
         """
-        page = connection.execute(_FOLLOWING, {"least": tally.number}).all()
-        if tally.number and (not page or page[0][:2] != (tally.number, tally.hash)):
-            tally.clear()
+        page = connection.execute(_FOLLOWING, {"least": accounts.number}).all()
+        if accounts.number and (not page or page[0][:2] != (accounts.number, accounts.hash)):
+            accounts.clear()
             page = connection.execute(_FOLLOWING, {"least": 0}).all()
         while page:
             yield from page
@@ -331,31 +331,31 @@ def _common(job: str, plan: Plan) -> dict[str, Any]:
 
 
 def _share(
-    demand: Demand, partner: str, step: str, told: list[dict[str, Any]] | None
-) -> Demand | None:
+    exposure: TableExposure, partner: str, step: str, sent: list[dict[str, Any]] | None
+) -> TableExposure | None:
     """Return what a step's attempt is charged by for a partner; None if it heard nothing."""
-    if told is not None and not any(line["receiver"] == partner for line in told):
+    if sent is not None and not any(line["receiver"] == partner for line in sent):
         return None
-    share = demand.partners.get(partner)
+    share = exposure.partners.get(partner)
     if share is not None and step in share.covered():
         return share
     # It heard something that the plan does not foresee: charged all the same.
-    return demand if told is not None and step in demand.covered() else None
+    return exposure if sent is not None and step in exposure.covered() else None
 
 
-def _whose(demand: Demand, partner: str, step: str, counts: Counts) -> dict[str, Any]:
+def _whose(exposure: TableExposure, partner: str, step: str, counts: Counts) -> dict[str, Any]:
     return {
         "step": step,
-        "table": demand.table,
-        "digest": demand.digest,
+        "table": exposure.table,
+        "digest": exposure.digest,
         "partner": partner,
         "counts": counts.plain(),
     }
 
 
-def _usages(tally: Tally, plan: Plan, party: str) -> dict[tuple[str, str], Counts]:
+def _usages(accounts: Accounts, plan: Plan, party: str) -> dict[tuple[str, str], Counts]:
     return {
-        (demand.table, partner): tally.used(demand.table, demand.digest, partner)
-        for demand in demands(plan, party).values()
+        (exposure.table, partner): accounts.used(exposure.table, exposure.digest, partner)
+        for exposure in table_exposures(plan, party).values()
         for partner in plan.job.parties.keys() - {party}
     }

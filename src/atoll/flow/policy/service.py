@@ -20,20 +20,20 @@ from sqlalchemy import Connection
 from atoll.core.errors import UserError
 from atoll.flow.access import Access, Actor
 from atoll.flow.policy import repository
+from atoll.flow.policy.accounts import WHOLE, Accounts
 from atoll.flow.policy.counts import Counts
 from atoll.flow.policy.decision import CAP, OWN, Decision, Kind, PolicySettings, decide, passed
-from atoll.flow.policy.demand import RUN, Demand, demands
+from atoll.flow.policy.exposure import RUN, TableExposure, table_exposures
 from atoll.flow.policy.grants import Grant, matches
 from atoll.flow.policy.ledger import DatabaseLedger
 from atoll.flow.policy.repository import ApprovalRow, Grants
-from atoll.flow.policy.tally import WHOLE, Tally
 from atoll.flow.store.database import Database
 from atoll.jobs.errors import ConflictError, DeniedError
 from atoll.jobs.plan import Plan
 
 POLICY = "policy"
 RUNS = "ATL-POL-014"
-Shares = tuple[tuple[Demand, str], ...]
+Shares = tuple[tuple[TableExposure, str], ...]
 
 
 class Policies:
@@ -158,13 +158,13 @@ class Policies:
         """
 
         def work(connection: Connection) -> None:
-            tally = self.ledger.accounts(connection)
+            accounts = self.ledger.accounts(connection)
             if not any(step in share.covered() for share, _ in self.ledger.pairs(plan)):
                 return
-            history = tally.jobs.get(job)
+            history = accounts.jobs.get(job)
             if history is None or plan.digest() not in history.plans:
                 raise DeniedError("ATL-PLN-006", "this plan was not approved here", place=job)
-            steps = self._uncovered_steps(tally, job, plan, step)
+            steps = self._uncovered_steps(accounts, job, plan, step)
             if steps and not plan.exposure:
                 text = "this plan is from before steps declared what they expose: submit it anew"
                 raise DeniedError("ATL-PLN-006", text, place=job)
@@ -173,7 +173,7 @@ class Policies:
             if steps:
                 held, runs = history.grants, history.allowed
                 asked = [(d, partner, _more(d, steps)) for d, partner in self.ledger.pairs(plan)]
-                self._check_caps(connection, tally, asked, held)
+                self._check_caps(connection, accounts, asked, held)
                 self.ledger.reserve(connection, job, plan, runs=runs, grants=held, steps=steps)
             self.ledger.start(connection, job, plan, step)
 
@@ -204,12 +204,12 @@ class Policies:
         """
         if not shares:
             return  # Nothing of ours is told to anybody.
-        tally, counts = self.ledger.accounts(connection), Counts(rows=rows)
-        history = tally.jobs.get(job)
+        accounts, counts = self.ledger.accounts(connection), Counts(rows=rows)
+        history = accounts.jobs.get(job)
         if history is None or plan.digest() not in history.plans:
             raise DeniedError("ATL-PLN-006", "this plan was not approved here", place=job)
         asked = [(share, partner, counts) for share, partner in shares]
-        self._check_caps(connection, tally, asked, history.grants)
+        self._check_caps(connection, accounts, asked, history.grants)
         self.ledger.spend(connection, job, plan, step, session, shares, counts)
 
     def granted(self, partner: str, tables: Iterable[str]) -> frozenset[str]:
@@ -223,7 +223,7 @@ class Policies:
         return self._database.read(lambda connection: repository.decisions(connection, job))
 
     def _grants_for(self, connection: Connection, plan: Plan) -> list[Grant]:
-        tables = demands(plan, self.party)
+        tables = table_exposures(plan, self.party)
         return repository.on_tables(connection, tables, self._wall()) if tables else []
 
     def _decide(self, connection: Connection, plan: Plan, initiator: str) -> Decision:
@@ -237,36 +237,38 @@ class Policies:
             self.settings,
         )
 
-    def _uncovered_steps(self, tally: Tally, job: str, plan: Plan, step: str) -> set[str]:
+    def _uncovered_steps(self, accounts: Accounts, job: str, plan: Plan, step: str) -> set[str]:
         """Return what must be reserved anew: the step, and a whole run where none is open."""
-        account = tally.open.get(job)
+        account = accounts.open.get(job)
         if account is None:
             return {WHOLE, step}
-        for demand, partner in self.ledger.pairs(plan):
-            if step in demand.covered() and not account.covers(demand, partner, step):
+        for exposure, partner in self.ledger.pairs(plan):
+            if step in exposure.covered() and not account.covers(exposure, partner, step):
                 return {step}
         return set()
 
     def _check_caps(
         self,
         connection: Connection,
-        tally: Tally,
-        asked: Sequence[tuple[Demand, str, Counts]],
+        accounts: Accounts,
+        asked: Sequence[tuple[TableExposure, str, Counts]],
         held: frozenset[str],
     ) -> None:
         """Check that the grants that a job runs under still hold and have room for more."""
         if not held:
             return  # A person approved it without a grant, or it is our own.
-        tables = {demand.table for demand, _, _ in asked}
+        tables = {exposure.table for exposure, _, _ in asked}
         live = repository.on_tables(connection, tables, self._wall())
         grants = [grant for grant in live if grant.id in held]
-        for demand, partner, more in asked:
-            fitting = [g for g in grants if g.data == demand.table and matches(g.partners, partner)]
-            used = tally.used(demand.table, demand.digest, partner)
+        for exposure, partner, more in asked:
+            fitting = [
+                g for g in grants if g.data == exposure.table and matches(g.partners, partner)
+            ]
+            used = accounts.used(exposure.table, exposure.digest, partner)
             if not fitting:
                 raise DeniedError("ATL-POL-001", "the grant that it ran under is gone")
             if all(passed(grant.limits, used, more) for grant in fitting):
-                raise DeniedError(CAP, "a cap is used up", place=f"{demand.table} for {partner}")
+                raise DeniedError(CAP, "a cap is used up", place=f"{exposure.table} for {partner}")
 
     def _told(
         self, connection: Connection, actor: str, job: str, plan: Plan, decision: Decision
@@ -293,9 +295,9 @@ class Policies:
             raise
 
 
-def _more(demand: Demand, steps: set[str]) -> Counts:
+def _more(exposure: TableExposure, steps: set[str]) -> Counts:
     found = RUN if WHOLE in steps else Counts()
-    for name, counts in demand.covered().items():
+    for name, counts in exposure.covered().items():
         if name in steps:
             found = found + counts
     return found

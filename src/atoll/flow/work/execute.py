@@ -65,7 +65,7 @@ _LOG = logging.getLogger("atoll.task")
 
 
 @dataclass(frozen=True)
-class Surroundings:
+class TaskContext:
     """What a task runs in: how it reaches its peers, what it may run, and whom it tells."""
 
     transport: Transport
@@ -81,7 +81,7 @@ class Surroundings:
 class Execution:
     """The state of one task. Use ``execute``, or this to see what it used after an error."""
 
-    def __init__(self, spec: TaskSpec, around: Surroundings) -> None:
+    def __init__(self, spec: TaskSpec, around: TaskContext) -> None:
         self.spec = spec
         self.phase = "start"
         self._around = around
@@ -428,6 +428,6 @@ def _not_mine(place: str) -> InternalError:
     return InternalError("ATL-WRK-003", "this is not what a worker is told of a task", place=place)
 
 
-def execute(spec: TaskSpec, around: Surroundings) -> dict[str, Any]:
+def execute(spec: TaskSpec, around: TaskContext) -> dict[str, Any]:
     """Run one task and return its result. Errors: whatever ended it; the peers have been told."""
     return Execution(spec, around).run()

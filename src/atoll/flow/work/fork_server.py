@@ -92,7 +92,7 @@ def impure(control: int) -> str:
 def _split(control: socket.socket, pipes: list[int]) -> bool:
     """Make one worker and tell its number; True in the worker."""
     try:
-        told, tell = os.pipe()
+        incoming, tell = os.pipe()
         middle = os.fork()
     except OSError as error:
         control.send(f"{FAILED} {error.errno or 0}".encode())
@@ -100,8 +100,8 @@ def _split(control: socket.socket, pipes: list[int]) -> bool:
     if middle == 0:
         return _in_between(tell)
     os.close(tell)
-    number = os.read(told, MESSAGE_BYTES)
-    os.close(told)
+    number = os.read(incoming, MESSAGE_BYTES)
+    os.close(incoming)
     # Once this one is gone the worker is the pool's child.
     os.waitpid(middle, 0)
     control.send(f"{MADE} ".encode() + number if number else f"{FAILED} 0".encode())

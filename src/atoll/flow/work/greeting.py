@@ -30,7 +30,7 @@ class Meeting:
     quorum: Mapping[Role, int]
 
     @property
-    def told(self) -> tuple[str, ...]:
+    def receivers(self) -> tuple[str, ...]:
         """Whom this seat meets: every peer, or the hub alone."""
         if self.hub is None or self.hub == self.party.name:
             return self.party.peers
@@ -42,7 +42,7 @@ class Meeting:
         """Wait for a message of each peer; as many of each role must come as must stay."""
         found: dict[str, Message] = {}
         by_role: dict[Role, list[str]] = {}
-        for peer in self.told:
+        for peer in self.receivers:
             by_role.setdefault(self.party.roles[peer], []).append(peer)
         for role, senders in by_role.items():
             least = self.quorum.get(role) if self.hub == self.party.name else None
@@ -71,7 +71,7 @@ def greet(meeting: Meeting, mine: Hello, connect_seconds: float) -> Met:
     party, hub = meeting.party, meeting.hub
     nonces = {party.name: mine.nonce}
     held = mine.held
-    meeting.tell("hello", mine, meeting.told)
+    meeting.tell("hello", mine, meeting.receivers)
     for peer, said in meeting.hear("hello", Hello, connect_seconds).items():
         if isinstance(said, Hello):
             _check(mine, said, peer)
@@ -132,7 +132,7 @@ def _false(hub: str | None, reason: str) -> PeerError:
 
 def part(meeting: Meeting, plan: str) -> None:
     """Tell each peer that this seat is done, and hear the same of it. Errors: ATL-PLN-001."""
-    meeting.tell("finished", Finished(plan), meeting.told)
+    meeting.tell("finished", Finished(plan), meeting.receivers)
     for peer, said in meeting.hear("finished", Finished).items():
         if not isinstance(said, Finished) or said.plan != plan:
             raise PeerError("ATL-PLN-001", "the peer ended another plan", party=peer)

@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 from atoll.flow.work.process import Process
 from atoll.flow.work.specification import TaskSpec
-from atoll.flow.work.told import OnEvent, compact
+from atoll.flow.work.task_events import OnEvent, compact
 
 
 class Keeper(Protocol):

@@ -25,7 +25,7 @@ from atoll.flow.work.handle import Worker, WorkerFacts
 from atoll.flow.work.process import Process
 from atoll.flow.work.specification import TASK_LINE_BYTES, TaskSpec
 from atoll.flow.work.starting import Starter
-from atoll.flow.work.told import KINDS, OnEvent, TaskEvent
+from atoll.flow.work.task_events import KINDS, OnEvent, TaskEvent
 from atoll.jobs.errors import EnvironmentFault
 
 _LOG = logging.getLogger(__name__)
@@ -159,7 +159,7 @@ class Pool:
         """See ``Worker.submit``."""
         with self._lock:
             if worker.gone or worker.ending or worker.cancelled:
-                self._lament(spec, on_event, "the worker process is gone", cancelled=False)
+                self._emit_lost(spec, on_event, "the worker process is gone", cancelled=False)
                 self._wake()
                 return
             if worker.job != spec.job_id or worker.spec is not None:
@@ -251,7 +251,7 @@ class Pool:
 
     def _live(self) -> None:
         while True:
-            self._tend()
+            self._maintain()
             with self._lock:
                 if self._closing and not self._workers:
                     break
@@ -263,7 +263,7 @@ class Pool:
                     with contextlib.suppress(BlockingIOError):
                         os.read(self._read_end, 1 << 12)
                 else:
-                    self._stir(key.data, key.fd)
+                    self._on_readable(key.data, key.fd)
             self._deliver()
         self._deliver()
         self.starter.close()
@@ -271,7 +271,7 @@ class Pool:
         os.close(self._read_end)
         os.close(self._write_end)
 
-    def _tend(self) -> None:
+    def _maintain(self) -> None:
         """Hand over what is to be said, kill what had its time, then start what is to start."""
         with self._lock:
             for worker in list(self._workers.values()):
@@ -280,12 +280,12 @@ class Pool:
             fresh = [w for w in self._workers.values() if w.process is None and not w.gone]
             for worker in fresh:
                 if worker.ending:
-                    self._bereave(worker, "the worker was not needed any more")
+                    self._lose(worker, "the worker was not needed any more")
             fresh = [w for w in fresh if not w.gone]
             closing = self._closing
         if not closing:
             nice = min((w.nice for w in fresh), default=self.settings.nice)
-            self.starter.tend(nice=nice, wanted=bool(fresh))
+            self.starter.maintain(nice=nice, wanted=bool(fresh))
         for worker in fresh:
             if self.starter.getting_ready:
                 break
@@ -333,7 +333,7 @@ class Pool:
     def _adopt(self, worker: Worker, made: Process | OSError) -> None:
         if isinstance(made, OSError):
             self._failed_start()
-            self._bereave(worker, f"a worker could not be started: {made.strerror}")
+            self._lose(worker, f"a worker could not be started: {made.strerror}")
             return
         worker.process = made
         if worker.deadline is None:
@@ -360,7 +360,7 @@ class Pool:
             self._selector.register(wanted, selectors.EVENT_WRITE, worker)
         worker.watched = wanted
 
-    def _stir(self, worker: Worker, descriptor: int) -> None:
+    def _on_readable(self, worker: Worker, descriptor: int) -> None:
         """Attend to one pipe of a worker, or to its death."""
         process = worker.process
         if process is None or worker.gone:
@@ -433,10 +433,10 @@ class Pool:
                 if at is not None:
                     self._selector.unregister(at)
             worker.watched = None
-            status = process.bury()
+            status = process.reap()
             if not worker.ready and not worker.ending:
                 self._failed_start()
-            self._bereave(worker, f"the worker process ended by itself ({_manner(status)})")
+            self._lose(worker, f"the worker process ended by itself ({_manner(status)})")
 
     def _failed_start(self) -> None:
         """Wait longer and longer before another one is started to no use."""
@@ -444,16 +444,18 @@ class Pool:
         self._failures += 1
         self._not_before = self._now() + wait
 
-    def _bereave(self, worker: Worker, message: str) -> None:
+    def _lose(self, worker: Worker, message: str) -> None:
         """Take leave of a worker; whoever waits for its task is told soon."""
         worker.gone = True
         self._workers.pop(worker.number, None)
         spec, listener = worker.spec, worker.on_event
         worker.spec, worker.on_event, worker.busy = None, None, False
         if spec is not None and listener is not None:
-            self._lament(spec, listener, message, cancelled=worker.cancelled)
+            self._emit_lost(spec, listener, message, cancelled=worker.cancelled)
 
-    def _lament(self, spec: TaskSpec, listener: OnEvent, message: str, *, cancelled: bool) -> None:
+    def _emit_lost(
+        self, spec: TaskSpec, listener: OnEvent, message: str, *, cancelled: bool
+    ) -> None:
         error: AtollError = EnvironmentFault(
             "ATL-WRK-001", message, party=spec.party, phase=spec.step
         )

@@ -184,7 +184,7 @@ class Process:
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(self.pid, signal.SIGKILL)
 
-    def bury(self) -> int:
+    def reap(self) -> int:
         """Wait for the dead process, end what it left running, free everything; say how it died."""
         self.kill()
         self._code = self._wait()

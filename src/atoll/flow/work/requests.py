@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from atoll.core.errors import AtollError, CancelledError, InternalError, UserError
-from atoll.flow.work.told import ANSWER_BYTES, compact, error_of
+from atoll.flow.work.task_events import ANSWER_BYTES, compact, error_of
 from atoll.jobs.errors import EnvironmentFault
 
 # What the node tells a session of: see ``TaskSpec.standing``.
@@ -41,9 +41,9 @@ class Asked:
         """Refuse it, once."""
         self._end({"error": error.to_dict()})
 
-    def _end(self, told: Mapping[str, Any]) -> None:
+    def _end(self, fields: Mapping[str, Any]) -> None:
         if self._over.acquire(blocking=False):
-            self._tell("answer", {"id": self.number, **told})
+            self._tell("answer", {"id": self.number, **fields})
 
 
 @dataclass

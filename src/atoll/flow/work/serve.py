@@ -23,19 +23,19 @@ from atoll.components.catalogue import CATALOGUE
 from atoll.components.code import component_code
 from atoll.core.errors import AtollError, CancelledError, InternalError, UserError
 from atoll.core.settings import require_insecure
-from atoll.flow.work.execute import Execution, Surroundings
+from atoll.flow.work.execute import Execution, TaskContext
+from atoll.flow.work.hide_pandas import hide_pandas
 from atoll.flow.work.inputs import Memory
-from atoll.flow.work.no_pandas import keep_pandas_out
+from atoll.flow.work.null_transport import NullTransport
 from atoll.flow.work.own_process import no_core_dumps, perhaps_faulty
 from atoll.flow.work.requests import LINES, Inbox
-from atoll.flow.work.solitude import Solitude
 from atoll.flow.work.specification import TASK_LINE_BYTES, TaskSpec, read_task
 from atoll.models.catalogue import KINDS, UNSTATED
 
 _READ_BYTES = 1 << 16
 _MESSAGE = 4096
 _PROGRESS_SECONDS = 0.1
-_TELL_SECONDS = 1.5
+_REPORT_SECONDS = 1.5
 # What components load where they use it, so that nodes do without; tasks must not wait for it.
 _USED = ("pyarrow.csv", "pyarrow.parquet", "atoll.table.table", "atoll.table.sources", "numpy.ma")
 
@@ -50,7 +50,7 @@ def prepare() -> None:
         component_code(component)
 
 
-class Voice:
+class EventWriter:
     """Writes events as JSON lines; any thread may call. Progress is thinned to ten a second."""
 
     def __init__(self, descriptor: int, now: Callable[[], float] = time.monotonic) -> None:
@@ -102,7 +102,7 @@ class _Logs(logging.Handler):
 class Running:
     """A task on its thread."""
 
-    def __init__(self, spec: TaskSpec, voice: Voice) -> None:
+    def __init__(self, spec: TaskSpec, voice: EventWriter) -> None:
         self.spec = spec
         self.cancel = Cancel()
         self.inbox = Inbox(lambda event, fields: voice.tell(event, self.name, fields))
@@ -110,7 +110,7 @@ class Running:
         self.execution: Execution | None = None
         self.asked = False
         self.over = threading.Event()
-        self.told = threading.Event()
+        self.reported = threading.Event()
         self._end = threading.Lock()
 
     @property
@@ -127,7 +127,7 @@ class Running:
         if wake is not None:
             wake()
 
-    def may_tell_end(self) -> bool:
+    def may_report_end(self) -> bool:
         """Say whether its end is still to be told; whoever asks first tells it."""
         return self._end.acquire(blocking=False)
 
@@ -149,7 +149,7 @@ class Server:
         self, source: int, sink: int, catalogue: Mapping[str, Component] | None = None
     ) -> None:
         self._source = source
-        self._voice = Voice(sink)
+        self._voice = EventWriter(sink)
         self._catalogue = CATALOGUE if catalogue is None else catalogue
         self._memory = Memory()
         self._running: Running | None = None
@@ -189,9 +189,9 @@ class Server:
         running = self._running
         if running is not None:
             running.stop()
-            if not running.told.wait(_TELL_SECONDS):
+            if not running.reported.wait(_REPORT_SECONDS):
                 running.give_up()
-                self._tell_end(running, "failed", self._failure(running, _cancelled()))
+                self._report_end(running, "failed", self._failure(running, _cancelled()))
         return 128 + number
 
     def _read(self) -> bool:
@@ -214,7 +214,7 @@ class Server:
         if do == "cancel":
             if self._running is not None and not self._running.over.is_set():
                 self._running.stop()
-                self._give_up_at = time.monotonic() + _TELL_SECONDS
+                self._give_up_at = time.monotonic() + _REPORT_SECONDS
         elif do == "task":
             self._start(value)
         elif do in LINES and self._running is not None and not self._running.over.is_set():
@@ -248,14 +248,14 @@ class Server:
         finally:
             # What hears of the end may send the next task at once.
             running.over.set()
-        self._tell_end(running, event, fields)
+        self._report_end(running, event, fields)
 
-    def _tell_end(self, running: Running, event: str, fields: Mapping[str, Any]) -> None:
-        if running.may_tell_end():
+    def _report_end(self, running: Running, event: str, fields: Mapping[str, Any]) -> None:
+        if running.may_report_end():
             self._voice.tell(event, running.name, fields)
-            running.told.set()
+            running.reported.set()
         else:
-            running.told.wait(_TELL_SECONDS)
+            running.reported.wait(_REPORT_SECONDS)
 
     def _failure(self, running: Running, error: AtollError) -> dict[str, Any]:
         if os.environ.get("ATOLL_TRACEBACK") == "1":
@@ -271,13 +271,13 @@ class Server:
     def _execute(self, running: Running) -> dict[str, Any]:
         spec = running.spec
         if self._runs_ours_alone(spec):
-            keep_pandas_out()
+            hide_pandas()
         transport = running.transport = self._transport(spec)
         if running.asked:
             running.stop()
         running.execution = Execution(
             spec,
-            Surroundings(
+            TaskContext(
                 transport=perhaps_faulty(transport, spec.attempt),
                 catalogue=self._known(spec),
                 events=lambda event, **fields: self._voice.tell(event, running.name, fields),
@@ -323,7 +323,7 @@ class Server:
         if gateway is None and peers:
             require_insecure("a task without its peers")
         if gateway is None:
-            return Solitude(spec.party)
+            return NullTransport(spec.party)
         if gateway.dialable.keys() != peers:
             raise InternalError(
                 "ATL-WRK-003", "this is not what a worker is told of a task", place="gateway"

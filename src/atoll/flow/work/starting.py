@@ -160,7 +160,7 @@ class Starter:
             return self._moment
         return None
 
-    def tend(self, *, nice: int, wanted: bool) -> None:
+    def maintain(self, *, nice: int, wanted: bool) -> None:
         """Give a server up that takes too long; start one that is wanted, or was lost."""
         if self.getting_ready and self._moment <= self._now():
             self._lose("it was not ready in time")

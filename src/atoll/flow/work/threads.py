@@ -16,9 +16,9 @@ from atoll.components.api import Catalogue
 from atoll.core.errors import CancelledError, InternalError
 from atoll.flow.work.handle import Worker, WorkerFacts
 from atoll.flow.work.inputs import Memory
-from atoll.flow.work.serve import Running, Server, Voice
+from atoll.flow.work.serve import EventWriter, Running, Server
 from atoll.flow.work.specification import TaskSpec
-from atoll.flow.work.told import OnEvent, TaskEvent
+from atoll.flow.work.task_events import OnEvent, TaskEvent
 from atoll.jobs.errors import EnvironmentFault
 
 _GRACE_SECONDS = 1.5
@@ -26,7 +26,7 @@ _CLOSE_SECONDS = 3.0
 Hear = Callable[[str, Mapping[str, Any]], None]
 
 
-class _Voice(Voice):
+class _Direct(EventWriter):
     """Hands events over instead of writing them."""
 
     def __init__(self, hear: Hear) -> None:
@@ -45,7 +45,7 @@ class _Seat(Server):
     """The inside of one worker: runs one task at a time, on a thread."""
 
     def __init__(self, catalogue: Callable[[], Catalogue], hear: Hear) -> None:
-        self._voice = _Voice(hear)
+        self._voice = _Direct(hear)
         self._known_here = catalogue
         self._memory = Memory()
         self._running: Running | None = None
@@ -71,7 +71,7 @@ class _Seat(Server):
 
     def over(self, seconds: float) -> bool:
         """Wait for the end of the task, if one runs."""
-        return self._running is None or self._running.told.wait(seconds)
+        return self._running is None or self._running.reported.wait(seconds)
 
     def _known(self, spec: TaskSpec) -> Catalogue:
         return self._known_here()

@@ -134,9 +134,9 @@ def cost(parameters: PsiParameters) -> Cost:
 
     Rounds and messages hold for bitmaps of at most 2²⁵ rows, which are one message.
     """
-    told = {role: parameters.receivers in ("both", role) for role in _ROLES}
+    entitled = {role: parameters.receivers in ("both", role) for role in _ROLES}
     if parameters.protocol == "ideal":
-        positions = "8 * count" if told["host"] else "0"
+        positions = "8 * count" if entitled["host"] else "0"
         ids = "2 * rows_host + id_bytes_host"
         return Cost("0", (Edge("guest", "host", positions, "1"), Edge("host", "guest", ids, "1")))
     chunks = {role: f"max(1, ceil_div(rows_{role}, chunk_rows))" for role in _ROLES}
@@ -144,9 +144,9 @@ def cost(parameters: PsiParameters) -> Cost:
     for sender, receiver in (_ROLES, _ROLES[::-1]):
         size = f"32 * rows_{sender} + rows_{receiver} * {_TAG}"
         messages = f"2 + {chunks['guest']} + {chunks['host']}"
-        if told[receiver]:
+        if entitled[receiver]:
             size, messages = f"{size} + ceil_div(rows_{receiver}, 8)", f"{messages} + 1"
         edges.append(Edge(sender, receiver, size, messages))
-    both = int(all(told.values()))
+    both = int(all(entitled.values()))
     rounds = f"2 + 2 * min({chunks['guest']}, {chunks['host']}) + {both}"
     return Cost(rounds, tuple(edges))

@@ -89,8 +89,8 @@ def _guest(
     mine = own.sorted(intersect(own.array.cast(pa.large_binary()), theirs.array))
     positions = theirs.sorted(intersect(theirs.array, own.array.cast(pa.large_binary())))
     enough = len(mine) >= parameters.minimum_intersection
-    told = positions if enough and parameters.entitles(Role.HOST) else None
-    party.channel.send(peer, "psi/outcome", Outcome(len(own), len(mine), told))
+    entitled = positions if enough and parameters.entitles(Role.HOST) else None
+    party.channel.send(peer, "psi/outcome", Outcome(len(own), len(mine), entitled))
     check_sets(parameters, len(own), len(theirs))
     return len(mine), mine
 

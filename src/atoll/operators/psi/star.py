@@ -87,8 +87,8 @@ def cost(parameters: PsiParameters) -> Cost:
     """Return the declared cost between the guest and each host, in the sizes of ``psi.cost``."""
     pair = pair_cost(parameters.model_copy(update={"receivers": "none"}))
     links = Edge("host", "guest", "4 * count", f"max(1, ceil_div(count, {CHUNK_ROWS_MOST}))")
-    told = int(parameters.receivers == "both")
-    joint = Edge("guest", "host", f"{told} * ceil_div(rows_host, 8)", f"{1 + told}")
+    entitled = int(parameters.receivers == "both")
+    joint = Edge("guest", "host", f"{entitled} * ceil_div(rows_host, 8)", f"{1 + entitled}")
     return Cost(pair.rounds, (*pair.edges, links, joint))
 
 

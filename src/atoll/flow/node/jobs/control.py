@@ -29,9 +29,9 @@ from atoll.flow.control import (
     FactsReceived,
     JobRecord,
     Moment,
-    Outrun,
     Restarted,
     Rules,
+    StaleRecord,
     StopAsked,
     SyncMessage,
     Tick,
@@ -39,8 +39,8 @@ from atoll.flow.control import (
     step,
 )
 from atoll.flow.node.jobs.faults import commit_fault
-from atoll.flow.node.jobs.spoken import Spoken
-from atoll.flow.node.jobs.untold import Untold
+from atoll.flow.node.jobs.pending_sync import PendingSync
+from atoll.flow.node.jobs.sync_traffic import SyncTraffic
 from atoll.flow.store import Database, after_commit
 from atoll.jobs.errors import EnvironmentFault
 
@@ -123,9 +123,9 @@ class Control:
         self._trouble: AtollError | None = None
         self._kept: dict[str, float] = {}
         self._probed: dict[str, tuple[int, float]] = {}
-        self.untold = Untold()
+        self.pending_sync = PendingSync()
         self._given_up: set[str] = set()
-        self.spoken = Spoken()
+        self.sync_traffic = SyncTraffic()
         self._next_tick = 0.0
         self._fault = commit_fault()
         self._thread = threading.Thread(target=self._live, name="control", daemon=True)
@@ -137,7 +137,7 @@ class Control:
         self.records.update(records)
         self._committed.update(records)
         for record in records.values():
-            self.untold.note(record)
+            self.pending_sync.note(record)
         # Whoever held a slot gets it back before others ask for it.
         for job in sorted(records, key=lambda name: not records[name].holding):
             self._inbox.put(_event(job, lambda now: Restarted(now=now)))
@@ -222,7 +222,7 @@ class Control:
         if found is not None and job not in self.records:
             self.records[job] = found
             self._committed.setdefault(job, found)
-            self.untold.note(found)
+            self.pending_sync.note(found)
         return found
 
     def move(self, job: str, event: Event, batch: Batch) -> JobRecord:
@@ -237,7 +237,7 @@ class Control:
             self._committed[job] = record
         self.records[job] = record
         if former is None or record.version != former.version:
-            self.untold.note(record)
+            self.pending_sync.note(record)
         if record.end is not None:
             self._kept[job] = self._monotonic()
         else:
@@ -253,10 +253,10 @@ class Control:
         self.heard[peer] = self._monotonic()
         self._fetch(peer, message)
         ahead = self.exchange(peer).received(message, self.records)
-        self.untold.again(peer, message.held)
+        self.pending_sync.again(peer, message.held)
         for job in ahead:
             version = message.held[job]
-            self.move(job, Outrun(party=peer, version=version, now=self.now), batch)
+            self.move(job, StaleRecord(party=peer, version=version, now=self.now), batch)
         for update in message.updates:
             # Each for itself, so that one that cannot be written holds no other up.
             self._inbox.put(partial(_hear, peer=peer, update=update))
@@ -268,7 +268,7 @@ class Control:
                 mine = [r for r in self.records.values() if r.initiator == peer]
                 self._effects.check_open(peer, sum(r.end is None for r in mine))
             self.move(update.job, FactsReceived(peer, update, self.now), batch)
-            self.spoken.heard(peer, update)
+            self.sync_traffic.heard(peer, update)
         except AtollError as error:
             _LOG.warning("facts of %s were refused: %s", peer, error)
         self.exchange(peer).owe(update.job)
@@ -280,7 +280,7 @@ class Control:
             found = self._effects.load(job)
             if found is not None and peer in found.peers:
                 self.records[job] = self._committed[job] = found
-                self.untold.note(found)
+                self.pending_sync.note(found)
                 self._kept[job] = self._monotonic()
 
     def probes(self, peer: str) -> Mapping[str, int]:
@@ -365,8 +365,8 @@ class Control:
                 self._fault.before()
             self._write(write)
             if self._fault is not None and changed:
-                told = (command for _, commands in changed for command in commands)
-                self._fault.after(end=any(isinstance(command, Ended) for command in told))
+                issued = (command for _, commands in changed for command in commands)
+                self._fault.after(end=any(isinstance(command, Ended) for command in issued))
 
     def _follow(self, batch: Batch) -> None:
         """Do what follows a commit: it stands, whatever comes of this."""
@@ -405,7 +405,7 @@ class Control:
             found = self._loaded(job)
             if found is not None:
                 self.records[job] = self._committed[job] = found
-                self.untold.note(found)
+                self.pending_sync.note(found)
 
     def _give_up(self, batch: Batch, error: AtollError) -> None:
         """Tell who waits. A job that lost an event would wait, too: stop it; that is tried once."""
@@ -444,7 +444,7 @@ class Control:
                 del self.records[job], self._kept[job]
                 self._committed.pop(job, None)
                 self._given_up.discard(job)
-                self.spoken.forget(job)
+                self.sync_traffic.forget(job)
                 for peer in record.peers:
                     self.exchange(peer).forget(job)
 

@@ -9,13 +9,13 @@ from typing import Any
 
 from atoll.channel.identity import Identity
 from atoll.components.fitted import reference_of
-from atoll.components.toy import NAME as TOY
+from atoll.components.synthetic import NAME as SYNTHETIC
 from atoll.core import codec
 from atoll.core.errors import AtollError, UserError
 from atoll.flow.access import Actor
 from atoll.flow.control import Decide, Decided, Event, JobRecord, Moment
 from atoll.flow.control.facts import approval_nonce
-from atoll.flow.node.jobs.declaring import Told
+from atoll.flow.node.jobs.declaring import OwnDeclaration
 from atoll.flow.planning import COIN_STEP
 from atoll.flow.policy.service import Policies
 from atoll.jobs import approval as approvals
@@ -39,12 +39,12 @@ class Decider:
         identity: Callable[[], Identity],
         wall: Callable[[], float],
         *,
-        toys: bool = True,
+        synthetic: bool = True,
         runs: int = 1,
     ) -> None:
         self._verify: Callable[[Plan], None] = lambda plan: None
         self._explain: Callable[[str, AtollError], None] = lambda job, error: None
-        self._toys = toys
+        self._synthetic = synthetic
         self._runs = runs
         self._policies = policies
         self._identity = identity
@@ -58,7 +58,7 @@ class Decider:
 
     def decide(self, record: JobRecord, command: Decide) -> Make:
         """Decide by the policies and return the event that says so."""
-        if self._toys and made_up(command.plan, record.party):
+        if self._synthetic and made_up(command.plan, record.party):
             return self._approved(record, command)
         decision = self._policies.consider(
             record.id, command.plan, record.initiator, runs=self._runs
@@ -135,21 +135,21 @@ class Decider:
         nonce = approval_nonce(record.id, record.proposal.nonce, record.party, record.run)
         return Decide(plan=record.plan, nonce=nonce, run=record.run)
 
-    def told(self, run: str, job: Job, told: Told) -> None:
+    def declared(self, run: str, job: Job, declared: OwnDeclaration) -> None:
         """Write down which of the job's other parties are told of own tables."""
         peers = job.parties.keys() - {self._identity().party}
-        shown = {peer: told.to(peer) for peer in peers}
+        shown = {peer: declared.to(peer) for peer in peers}
         sizes = {peer: len(_tables(entry)) for peer, entry in shown.items() if entry.tables}
         self._policies.ledger.declared(run, job, sizes)
 
-    def told_for_plan(self, job: Job, told: Told, partner: str) -> None:
+    def preview_declared(self, job: Job, declared: OwnDeclaration, partner: str) -> None:
         """Write down that a partner that asks for a plan is told of own tables.
 
         The same again tells nothing new, whatever job it is asked for: so the ledger grows by what
         there is to tell, not by how often somebody asks.
         """
-        if told.tables:
-            tables = _tables(told)
+        if declared.tables:
+            tables = _tables(declared)
             run = f"plan for {partner} {hashlib.sha256(tables).hexdigest()[:16]}"
             self._policies.ledger.declared(run, job, {partner: len(tables)})
 
@@ -178,7 +178,9 @@ class Decider:
             signed = [f.approval for f in record.facts.values() if f.approval is not None]
             agreed = [Approval.decode(entry.document) for entry in signed]
             self._policies.ledger.accept(record.id, agreed)
-        elif record.plan is not None and not (self._toys and made_up(record.plan, record.party)):
+        elif record.plan is not None and not (
+            self._synthetic and made_up(record.plan, record.party)
+        ):
             self._policies.begin(record.id, record.plan, step)
 
     def charge(
@@ -194,20 +196,20 @@ class Decider:
         self._policies.ledger.settle(job)
 
 
-def _tables(told: Told) -> bytes:
+def _tables(declared: OwnDeclaration) -> bytes:
     # Without salts: these are others in each job, and say nothing of a table.
-    bare = (table.model_copy(update={"salt": None}) for table in told.tables.values())
+    bare = (table.model_copy(update={"salt": None}) for table in declared.tables.values())
     facts = (table.model_dump(mode="json") for table in bare)
     return codec.encode(sorted(facts, key=codec.digest))
 
 
 def made_up(plan: Plan, party: str) -> bool:
-    """Say whether a plan uses nobody's data: each table is a ``toy``, and no model is a party's."""
+    """Return whether a plan uses nobody's data: synthetic tables alone, and no party's model."""
     job = plan.job
     used = {step for steps in plan.tables.values() for step in steps} | plan.audience.keys()
     return (
         bool(used)
-        and all(job.steps[step].component == TOY for step in used)
+        and all(job.steps[step].component == SYNTHETIC for step in used)
         and not any(
             reference_of(step, plan.parameters[name], party) for name, step in job.steps.items()
         )

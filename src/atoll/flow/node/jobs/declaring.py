@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from atoll.channel.identity import Identity
 from atoll.components.api import Catalogue, Tables
 from atoll.components.references import Lookup
-from atoll.components.toy import NAME as TOY
+from atoll.components.synthetic import NAME as SYNTHETIC
 from atoll.core import codec
 from atoll.core.errors import PeerError, UserError
 from atoll.flow import planning
@@ -23,7 +23,7 @@ _SALTS = "salts of table facts"
 
 
 @dataclass(frozen=True)
-class Told:
+class OwnDeclaration:
     """A declaration: table facts by step, code by component, the certificate (PEM).
 
     ``audience`` says who is told of the tables of a step, where that is not every party.
@@ -34,7 +34,7 @@ class Told:
     certificate: bytes
     audience: Audience = field(default_factory=dict)
 
-    def to(self, party: str) -> Told:
+    def to(self, party: str) -> OwnDeclaration:
         """Return what a party is told of this."""
         return replace(self, tables=shown(self.tables, self.audience, party))
 
@@ -76,7 +76,7 @@ class Declarer:
             if party != identity.party:
                 identity.peer(party)
 
-    def declare(self, job: Job, partner: str | None = None) -> Told:
+    def declare(self, job: Job, partner: str | None = None) -> OwnDeclaration:
         """Return what the parties are told, and who; ``partner`` is who asks, if it is not we.
 
         Errors: those of ``check``, of the tables, and of the guard; for an own job those of
@@ -90,14 +90,16 @@ class Declarer:
         if partner is None:
             planning.verify(job, catalogue, identity.party, made, self._part)
         if partner is not None:
-            own = {f.name for step, f in found.items() if job.steps[step].component != TOY}
+            own = {f.name for step, f in found.items() if job.steps[step].component != SYNTHETIC}
             self._guard(partner, own)
-        told = planning.told_of(job, catalogue)
+        declaration = planning.audience_of(job, catalogue)
         salted = {
-            step: _salted(identity, job, step, f) for step, f in found.items() if step in told
+            step: _salted(identity, job, step, f)
+            for step, f in found.items()
+            if step in declaration
         }
-        return Told(
-            {**found, **salted}, component_facts(job, catalogue), identity.certificate, told
+        return OwnDeclaration(
+            {**found, **salted}, component_facts(job, catalogue), identity.certificate, declaration
         )
 
     def _look(self, partner: str | None, name: str) -> None:
@@ -123,18 +125,18 @@ def _salted(identity: Identity, job: Job, step: str, facts: TableFacts) -> Table
     return facts.model_copy(update={"salt": salt.hex()})
 
 
-def encode_told(told: Told) -> bytes:
+def encode_declaration(declaration: OwnDeclaration) -> bytes:
     """Return a declaration as bytes, for a plan that is only looked at."""
     return codec.encode(
         {
-            "tables": {n: t.model_dump(mode="json") for n, t in told.tables.items()},
-            "components": {n: c.model_dump(mode="json") for n, c in told.components.items()},
-            "certificate": told.certificate,
+            "tables": {n: t.model_dump(mode="json") for n, t in declaration.tables.items()},
+            "components": {n: c.model_dump(mode="json") for n, c in declaration.components.items()},
+            "certificate": declaration.certificate,
         }
     )
 
 
-def decode_told(data: bytes, party: str) -> Told:
+def decode_declaration(data: bytes, party: str) -> OwnDeclaration:
     """Read a partner's declaration. Errors: ATL-PLN-005."""
     value = codec.decode(data, limit=DECLARATION_BYTES)
     try:
@@ -142,7 +144,7 @@ def decode_told(data: bytes, party: str) -> Told:
             raise ValueError("other fields")
         if type(value["certificate"]) is not bytes:
             raise ValueError("a certificate that is none")
-        return Told(
+        return OwnDeclaration(
             {n: TableFacts.model_validate(v) for n, v in value["tables"].items()},
             {n: ComponentFacts.model_validate(v) for n, v in value["components"].items()},
             value["certificate"],

@@ -44,7 +44,7 @@ from atoll.flow.node.jobs.rows import JobRows
 from atoll.flow.node.jobs.tasks import Recorder, TaskRunner, failure_of
 from atoll.flow.store import Artifacts, Database, Events, Reuse, TrafficRow
 from atoll.flow.store.writer import after_commit
-from atoll.flow.work.told import TaskEvent
+from atoll.flow.work.task_events import TaskEvent
 from atoll.jobs.errors import EnvironmentFault, NotFoundError
 
 T = TypeVar("T")
@@ -99,7 +99,7 @@ class NodeEffects:
         self._keys: dict[tuple[str, str, int], str] = {}
         self._starting: set[tuple[str, str, int]] = set()
         self._unwanted: set[tuple[str, str, int]] = set()
-        self._told: dict[tuple[str, str, int], float] = {}
+        self._reported: dict[tuple[str, str, int], float] = {}
 
     def attach(self, control: Control, tasks: TaskRunner) -> None:
         """Say whom to answer, and who runs tasks."""
@@ -142,13 +142,13 @@ class NodeEffects:
         for command in commands:
             if isinstance(command, Explain):
                 self._rows.explain(record.id, _explained(command))
-        spoken: Sequence[TrafficRow] = ()
+        sync_traffic: Sequence[TrafficRow] = ()
         if any(isinstance(command, Ended) for command in commands):
-            counted = self._control.spoken
-            spoken = counted.rows(record.id)
+            counted = self._control.sync_traffic
+            sync_traffic = counted.rows(record.id)
             # The control thread, to which the counts belong, waits for this commit.
             after_commit(connection, lambda: counted.forget(record.id))
-        self._rows.save(connection, record, spoken)
+        self._rows.save(connection, record, sync_traffic)
         for command in commands:
             if isinstance(command, StartTask):
                 self._recorder.began(connection, record.id, command.step, command.attempt)
@@ -271,8 +271,8 @@ class NodeEffects:
     def _declare(self, record: JobRecord, command: Declare) -> None:
         try:
             partner = None if record.drives else record.initiator
-            told = self._declarer.declare(command.job, partner)
-            self._patiently(lambda: self._decider.told(record.id, command.job, told))
+            made = self._declarer.declare(command.job, partner)
+            self._patiently(lambda: self._decider.declared(record.id, command.job, made))
         except Exception as error:
             _trace(error)
             known = unexpected(error)
@@ -285,7 +285,11 @@ class NodeEffects:
         self._control.event(
             record.id,
             lambda now: Declared(
-                told.tables, told.components, told.certificate, now, told.audience
+                made.tables,
+                made.components,
+                made.certificate,
+                now,
+                made.audience,
             ),
         )
 
@@ -360,9 +364,9 @@ class NodeEffects:
         now = time.monotonic()
         last = event.data.get("done") == event.data.get("total")
         if event.kind == "progress" and not last:
-            if now - self._told.get(key, 0.0) < _PROGRESS_SECONDS:
+            if now - self._reported.get(key, 0.0) < _PROGRESS_SECONDS:
                 return
-            self._told[key] = now
+            self._reported[key] = now
         self._submit(lambda c: self._append(c, event))
         self._control.event(event.job, lambda moment: Progressed(now=moment))
 
@@ -382,11 +386,11 @@ class NodeEffects:
 
     def _finish(self, event: TaskEvent) -> None:
         key = (event.job, event.step, event.attempt)
-        self._told.pop(key, None)
+        self._reported.pop(key, None)
         with self._lock:
             reuse = self._keys.pop(key, None)
         event = self._charged(event)
-        told = event.data.get("error") or {}
+        problem = event.data.get("error") or {}
 
         def write(connection: Connection) -> None:
             self._recorder.ended(connection, event, reuse)
@@ -399,8 +403,8 @@ class NodeEffects:
                 attempt,
                 event.state,  # type: ignore[arg-type]
                 now,
-                code=told.get("code"),
-                phase=told.get("phase"),
+                code=problem.get("code"),
+                phase=problem.get("phase"),
             ),
             write,
         )

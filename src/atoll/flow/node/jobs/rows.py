@@ -66,7 +66,7 @@ class JobRows:
         return JobRecord.from_plain(row.machine)
 
     def save(
-        self, connection: Connection, record: JobRecord, spoken: Sequence[TrafficRow] = ()
+        self, connection: Connection, record: JobRecord, sync_traffic: Sequence[TrafficRow] = ()
     ) -> None:
         """Write a job's row and the events of what changed since the last time.
 
@@ -80,10 +80,10 @@ class JobRows:
         former = self._former(connection, record.id)
         if former is None:
             self._create(connection, record, seen)
-            self._traffic.add(spoken, connection=connection)
+            self._traffic.add(sync_traffic, connection=connection)
         else:
             # Before the sums of a job that ends are made.
-            self._traffic.add(spoken, connection=connection)
+            self._traffic.add(sync_traffic, connection=connection)
             self._update(connection, record, seen, former)
         self._tell(connection, record, seen.view, former.view if former else None)
         # The transaction may be rolled back and tried again: only its commit counts.

@@ -27,7 +27,12 @@ from atoll.flow.control import (
 from atoll.flow.estimating import estimated_seconds
 from atoll.flow.node.jobs.control import Batch, Control
 from atoll.flow.node.jobs.deciding import Decider
-from atoll.flow.node.jobs.declaring import Declarer, Told, decode_told, encode_told
+from atoll.flow.node.jobs.declaring import (
+    Declarer,
+    OwnDeclaration,
+    decode_declaration,
+    encode_declaration,
+)
 from atoll.flow.node.jobs.reading import JobReading
 from atoll.flow.node.jobs.rows import JobRows, Submission
 from atoll.flow.node.settings import JobsSection
@@ -82,28 +87,28 @@ class JobService(JobReading):
         """
         self._options(options)
         identity = self._identity()
-        told = {identity.party: self._declarer.declare(job)}
+        declared = {identity.party: self._declarer.declare(job)}
         for party in sorted(job.parties.keys() - {identity.party}):
-            told[party] = self._asked(party, job)
-        plan = self._built(job, told)
+            declared[party] = self._asked(party, job)
+        plan = self._built(job, declared)
         return _plan_view(plan, agreed=False)
 
-    def _asked(self, party: str, job: Job) -> Told:
+    def _asked(self, party: str, job: Job) -> OwnDeclaration:
         body = codec.encode(job.canonical())
         try:
-            return decode_told(
+            return decode_declaration(
                 bytes(self._gateway.call(party, "declare", body, self._seconds)), party
             )
         except AtollError as error:
             raise error.located(party=party, phase="plan") from None
 
-    def _built(self, job: Job, told: Mapping[str, Told]) -> Plan:
+    def _built(self, job: Job, declared: Mapping[str, OwnDeclaration]) -> Plan:
         identity = self._identity()
         prints = {
             party: approvals.key_fingerprint(identity.public_key(party, said.certificate))
-            for party, said in told.items()
+            for party, said in declared.items()
         }
-        tables = {party: said.tables for party, said in told.items()}
+        tables = {party: said.tables for party, said in declared.items()}
         return build(job, self._catalogue(), tables, prints, identity.party)
 
     def answer_declare(self, body: bytes, party: str) -> bytes:
@@ -111,9 +116,9 @@ class JobService(JobReading):
         job = parse_job(codec.decode(body, limit=1 << 20))
         if party not in job.parties:
             raise UserError("ATL-JOB-009", "the asking party does not take part", party=party)
-        told = self._declarer.declare(job, party).to(party)
-        self._decider.told_for_plan(job, told, party)
-        return encode_told(told)
+        declared = self._declarer.declare(job, party).to(party)
+        self._decider.preview_declared(job, declared, party)
+        return encode_declaration(declared)
 
     def _options(self, given: Mapping[str, Any]) -> Options:
         """Return the options with the node's own settings where nothing is said."""

@@ -207,13 +207,13 @@ def _take(control: Control, batch: Batch, *, peer: str, said: SyncMessage) -> No
 def _message(control: Control, *, peer: str, due: bool) -> SyncMessage | None:
     """Return what to tell a partner; None if that is nothing and no sign of life is due."""
     exchange = control.exchange(peer)
-    untold = control.untold.of(exchange, control.records)
-    if not exchange.pending(untold):
+    pending_sync = control.pending_sync.of(exchange, control.records)
+    if not exchange.pending(pending_sync):
         shared = (r for r in control.records.values() if peer in r.job.parties)
         if not (due and any(record.end is None for record in shared)):
             return None
-    message = exchange.message(control.records, untold)
-    control.spoken.told(peer, message.updates)
+    message = exchange.message(control.records, pending_sync)
+    control.sync_traffic.told(peer, message.updates)
     if due:
         # What a partner's node forgot, or never heard, comes to light.
         message = replace(message, held={**control.probes(peer), **message.held})

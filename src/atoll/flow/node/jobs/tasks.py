@@ -49,7 +49,7 @@ from atoll.flow.work.specification import (
     TaskLimits,
     TaskSpec,
 )
-from atoll.flow.work.told import TaskEvent
+from atoll.flow.work.task_events import TaskEvent
 from atoll.jobs.errors import NotFoundError
 
 REPORT = "report"
@@ -294,7 +294,7 @@ class Recorder:
         """Return what the database says to run: job, step, attempt."""
         return self._tasks.open()
 
-    def bury(self) -> None:
+    def mark_lost(self) -> None:
         """Write that whatever ran is lost: its workers ended with the process that had them."""
         self._tasks.lose(self._wall(), NODE_RESTARTED)
 

@@ -125,14 +125,14 @@ class PartyService:
             codec.encode(asked),
             min(self._seconds, _ENROL_SECONDS),
         )
-        told = _fields(bytes(answer), {"authority": bytes})
-        if _authority_digest(told["authority"]) != invitation.authority:
+        fields = _fields(bytes(answer), {"authority": bytes})
+        if _authority_digest(fields["authority"]) != invitation.authority:
             raise PeerError(
                 "ATL-NOD-014",
                 "the partner answered with another authority than invited",
                 party=invitation.inviter,
             )
-        self._trust(invitation.inviter, told["authority"], invitation.address)
+        self._trust(invitation.inviter, fields["authority"], invitation.address)
         return self._view(invitation.inviter)
 
     def answer_enrolment(self, call: Call) -> bytes:
@@ -140,12 +140,12 @@ class PartyService:
         wanted: dict[str, type] = {
             "id": str, "secret": bytes, "party": str, "authority": bytes, "address": str,
         }  # fmt: skip
-        told = _fields(bytes(call.body), wanted)
-        read_ca(told["authority"])
+        fields = _fields(bytes(call.body), wanted)
+        read_ca(fields["authority"])
         self._database.write(
-            lambda c: self._invitations.use(c, told["id"], told["party"], told["secret"])
+            lambda c: self._invitations.use(c, fields["id"], fields["party"], fields["secret"])
         )
-        self._trust(told["party"], told["authority"], told["address"] or None)
+        self._trust(fields["party"], fields["authority"], fields["address"] or None)
         self._open_enrolment()
         return codec.encode({"authority": self.identity.ca})
 
@@ -159,9 +159,14 @@ class PartyService:
         except NetworkError as error:
             raise error.located(party=party) from None
         seconds = time.monotonic() - begun
-        told = _fields(bytes(answer), {"version": str})
+        fields = _fields(bytes(answer), {"version": str})
         self.seen(party)
-        return {"party": party, "reachable": True, "seconds": seconds, "version": told["version"]}
+        return {
+            "party": party,
+            "reachable": True,
+            "seconds": seconds,
+            "version": fields["version"],
+        }
 
     def answer_ping(self) -> bytes:
         """Answer a partner's ping."""

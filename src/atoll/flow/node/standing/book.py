@@ -313,7 +313,7 @@ class Book:
         """
         row = self._find(agreement)
         plan, _ = self._signed(row)
-        told = None if reveals is None else [dict(line) for line in reveals]
+        sent = None if reveals is None else [dict(line) for line in reveals]
         moved = [_traffic(row, session, line) for line in traffic]
 
         def work(connection: Connection) -> None:
@@ -323,7 +323,7 @@ class Book:
             closed = {"closed": self._wall()}
             self._rows.change_session(row.id, session, closed, connection=connection)
             self._policies.ledger.session(
-                connection, row.job, plan, row.step, session, opened.units, told
+                connection, row.job, plan, row.step, session, opened.units, sent
             )
             if moved:
                 self._traffic.save(moved, connection=connection)

@@ -15,7 +15,7 @@ from atoll.flow.node.jobs.tasks import Place, TaskRunner
 from atoll.flow.node.standing.agreement import Agreement
 from atoll.flow.work.handle import Worker
 from atoll.flow.work.specification import OwnTable, TaskSpec
-from atoll.flow.work.told import OnEvent
+from atoll.flow.work.task_events import OnEvent
 from atoll.jobs.errors import NotFoundError
 
 

@@ -69,7 +69,7 @@ class AgreementService:
 
     def _view(self, row: AgreementRow) -> Mapping[str, Any]:
         terms = row.terms
-        told = ("unit", "per_day", "most", "model", "version", "columns")
+        fields = ("unit", "per_day", "most", "model", "version", "columns")
         return {
             "id": row.id,
             "job": row.job,
@@ -77,7 +77,7 @@ class AgreementService:
             "party": row.party,
             "state": self._book.state(row),
             "until": row.until,
-            **{name: terms[name] for name in told},
+            **{name: terms[name] for name in fields},
             "used_today": self._book.used_today(row),
             "used": row.used,
             "plan_digest": row.plan_digest,

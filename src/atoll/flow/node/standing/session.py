@@ -11,7 +11,7 @@ from typing import Any
 from atoll.core.errors import AtollError, CancelledError, NetworkError
 from atoll.flow.node.standing.agreement import Agreement
 from atoll.flow.node.standing.seats import Seat
-from atoll.flow.work.told import TaskEvent, error_of
+from atoll.flow.work.task_events import TaskEvent, error_of
 
 Answer = Mapping[str, Any]
 
@@ -85,17 +85,17 @@ class Session:
         with self._lock:
             self._open.pop(number, None)
 
-    def answered(self, told: Mapping[str, Any]) -> None:
+    def answered(self, fields: Mapping[str, Any]) -> None:
         """Take an answer of the worker."""
         with self._lock:
-            entry = self._open.pop(told.get("id", 0), None)
+            entry = self._open.pop(fields.get("id", 0), None)
             self.used = self._now()
         if entry is None:
             return
-        if "error" in told:
-            entry.answer.set_exception(error_of(told["error"]))
+        if "error" in fields:
+            entry.answer.set_exception(error_of(fields["error"]))
         else:
-            entry.answer.set_result(told["body"])
+            entry.answer.set_result(fields["body"])
 
     def touch(self) -> None:
         """Note that rows are counted: what waits may be among them."""

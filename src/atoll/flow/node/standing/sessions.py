@@ -25,7 +25,7 @@ from atoll.flow.node.standing.agreement import Agreement, SessionBook
 from atoll.flow.node.standing.inviting import ENDED, OPEN, Inviting, Said
 from atoll.flow.node.standing.seats import Seats
 from atoll.flow.node.standing.session import Session, UntouchedError, lost
-from atoll.flow.work.told import REQUEST_BYTES, TaskEvent, compact
+from atoll.flow.work.task_events import REQUEST_BYTES, TaskEvent, compact
 from atoll.jobs.errors import DeniedError, EnvironmentFault
 
 _LOG = logging.getLogger(__name__)
@@ -281,8 +281,8 @@ class Sessions:
             session.ended(event)
             self._later(self._finish, session, event)
 
-    def _spend(self, session: Session, told: Mapping[str, Any]) -> None:
-        number, units = told.get("id"), told.get("units")
+    def _spend(self, session: Session, fields: Mapping[str, Any]) -> None:
+        number, units = fields.get("id"), fields.get("units")
         try:
             if not isinstance(units, int) or units < 0:
                 raise UserError("ATL-WRK-003", "units are a whole number")

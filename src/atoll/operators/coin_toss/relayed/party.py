@@ -67,10 +67,10 @@ def _follow(party: Party, toss: Toss, hub: str) -> None:
         if name != party.name:
             toss.committed(name, Commitment(digest))
     channel.send(hub, "toss/opening", toss.open())
-    told = channel.receive(hub, "toss/openings", Openings)
-    values = _by_name(party, hub, told.names, told.values)
-    openings = _by_name(party, hub, told.names, told.openings)
-    seen = _by_name(party, hub, told.names, told.seen)
+    opened = channel.receive(hub, "toss/openings", Openings)
+    values = _by_name(party, hub, opened.names, opened.values)
+    openings = _by_name(party, hub, opened.names, opened.openings)
+    seen = _by_name(party, hub, opened.names, opened.seen)
     for name, value in values.items():
         if name != party.name:
             _check(toss, name, Opening(value, openings[name], seen[name]))

@@ -107,9 +107,9 @@ def compact(value: Any) -> bytes:
         raise InternalError("ATL-INT-001", "a value that is no JSON") from error
 
 
-def error_of(told: Any) -> AtollError:
+def error_of(value: Any) -> AtollError:
     """Return the error whose plain form another process of this party told."""
-    fields = told if isinstance(told, dict) else {}
+    fields = value if isinstance(value, dict) else {}
     kind = _ERRORS.get(str(fields.get("kind")), AtollError)
     where = {n: fields[n] for n in ("party", "phase", "place", "hint") if n in fields}
     return kind(str(fields.get("code", "ATL-INT-001")), str(fields.get("message", "")), **where)

@@ -9,7 +9,7 @@ from atoll.core.errors import UserError
 from atoll.core.names import Scope
 
 
-class Solitude:
+class NullTransport:
     """See ``channel.api.Transport``; every peer is unknown. Errors: ATL-NET-006."""
 
     def __init__(self, party: str) -> None:

@@ -10,14 +10,14 @@ from atoll.core.errors import AtollError
 from atoll.flow.control.commands import Command, Complain, Explain, Publish
 from atoll.flow.control.events import Moment
 from atoll.flow.control.facts import SECTIONS, End, EndState, Facts, Stop
-from atoll.flow.control.parsing import told_code, told_phase
+from atoll.flow.control.parsing import peer_code, peer_phase
 from atoll.flow.control.record import Fault, JobRecord
 from atoll.flow.control.rules import Rules
 
 FAULTS = 16
 
 
-class Turn:
+class Transition:
     """Changes a record by replacing it; nothing else is changed."""
 
     def __init__(self, record: JobRecord, rules: Rules, now: Moment) -> None:
@@ -82,7 +82,7 @@ class Turn:
         """End the job for a fault: the initiator at once, the others by telling it."""
         if self.record.own.end is not None or self.record.own.stop is not None:
             return
-        self.tell(stop=Stop("stop", told_code(code) or code, party, told_phase(phase)))
+        self.tell(stop=Stop("stop", peer_code(code) or code, party, peer_phase(phase)))
 
     def fail(self, error: AtollError) -> None:
         """End the job for an error; its message, place and hint stay at home."""

@@ -20,7 +20,7 @@ class _Count:
     messages_received: int = 0
 
 
-class Spoken:
+class SyncTraffic:
     """Bytes and messages by job and partner since the last ``take``. Not for several threads."""
 
     def __init__(self) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from atoll.flow.control import Exchange, JobRecord
 
 
-class Untold:
+class PendingSync:
     """Jobs by partner, in the order in which they were noted. Not for several threads at once."""
 
     def __init__(self) -> None:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from atoll.flow.policy.counts import Counts, total
-from atoll.flow.policy.demand import Demand
+from atoll.flow.policy.exposure import TableExposure
 
 APPROVAL, RESERVE, START = "approval", "reserve", "start"
 TASK, CHARGE, SETTLE = "task", "charge", "settle"
@@ -56,9 +56,9 @@ class JobAccount:
         ran = any(step.attempts for step in self.steps[key].values())
         return charged + Counts(runs=1) if ran else charged
 
-    def covers(self, demand: Demand, partner: str, step: str) -> bool:
+    def covers(self, exposure: TableExposure, partner: str, step: str) -> bool:
         """Say whether one more attempt of a step is covered by what is reserved."""
-        key = Key(demand.table, demand.digest, partner)
+        key = Key(exposure.table, exposure.digest, partner)
         entry = self.steps.get(key, {}).get(step, StepAccount())
         return len(entry.attempts) < entry.covered
 
@@ -86,7 +86,7 @@ class History:
         return self.starts.get(step, 0) > len(self.attempts.get(step, ()))
 
 
-class Tally:
+class Accounts:
     """The accounts up to one line of the ledger. Not for several threads at once."""
 
     def __init__(self) -> None:
@@ -140,9 +140,9 @@ class Tally:
         ]
         return total(closed) + total(running)
 
-    def reserved(self, job: str, demand: Demand, partner: str, step: str) -> Counts:
+    def reserved(self, job: str, exposure: TableExposure, partner: str, step: str) -> Counts:
         """Return what a job has reserved of a table for one step."""
-        key = Key(demand.table, demand.digest, partner)
+        key = Key(exposure.table, exposure.digest, partner)
         steps = self.open.get(job, JobAccount()).steps.get(key, {})
         return steps.get(step, StepAccount()).reserved
 

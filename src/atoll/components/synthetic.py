@@ -30,11 +30,11 @@ from atoll.table.rule import ID_RULE
 if TYPE_CHECKING:
     from atoll.table import Table
 
-NAME = "toy"
+NAME = "synthetic"
 LABEL = "y"
 
 
-class ToyParameters(Frozen):
+class SyntheticParameters(Frozen):
     """How much is made up; three quarters of the rows are in common."""
 
     rows: int = Field(200, ge=8, le=100_000, description="rows at each party")
@@ -42,11 +42,11 @@ class ToyParameters(Frozen):
     seed: int = Field(1, ge=0, lt=1 << 32, description="what everything is made from; no secret")
 
 
-def _columns(party: str, parameters: ToyParameters) -> tuple[str, ...]:
+def _columns(party: str, parameters: SyntheticParameters) -> tuple[str, ...]:
     return tuple(f"{party}-{at}" for at in range(parameters.columns))
 
 
-def _shared(first: int, parameters: ToyParameters) -> npt.NDArray[np.float64]:
+def _shared(first: int, parameters: SyntheticParameters) -> npt.NDArray[np.float64]:
     """Return what the columns of all parties hang on, float64[rows], from row ``first`` on."""
     drawn = np.random.default_rng(parameters.seed).normal(size=2 * parameters.rows)
     return drawn[first : first + parameters.rows]
@@ -56,7 +56,7 @@ def _label(shared: npt.NDArray[np.float64]) -> npt.NDArray[np.int64]:
     return (shared > 0).astype(np.int64)
 
 
-def make(party: str, role: Role, parameters: ToyParameters) -> Table:
+def make(party: str, role: Role, parameters: SyntheticParameters) -> Table:
     """Return a party's made-up table; the label depends on columns of all parties."""
     import pyarrow as pa
 
@@ -70,7 +70,7 @@ def make(party: str, role: Role, parameters: ToyParameters) -> Table:
     own = hashlib.sha256(f"{parameters.seed}/{party}".encode()).digest()
     values = np.random.default_rng(int.from_bytes(own[:8], "big")).normal(size=(rows, columns))
     values[:, 0] += shared
-    arrays = {"id": pa.array([f"toy-{at:06d}" for at in range(first, first + rows)])}
+    arrays = {"id": pa.array([f"synthetic-{at:06d}" for at in range(first, first + rows)])}
     if labelled:
         arrays[LABEL] = pa.array(_label(shared))
     names = _columns(party, parameters)
@@ -79,19 +79,19 @@ def make(party: str, role: Role, parameters: ToyParameters) -> Table:
     return Table.from_arrow(pa.table(arrays), id_column="id", label=label)
 
 
-def run(task: Task, parameters: ToyParameters) -> Result:
+def run(task: Task, parameters: SyntheticParameters) -> Result:
     """Make this party's table up."""
     return Result({"table": make(task.party.name, task.party.role, parameters)})
 
 
 def declare(
-    party: str, role: Role, parameters: ToyParameters, tables: Tables
+    party: str, role: Role, parameters: SyntheticParameters, tables: Tables
 ) -> TableDeclaration | None:
     """Return the facts of the table that this party will make up; it is not made for that.
 
     The digest is of all that the table follows from.
     """
-    source = ["atoll/toy/v2", party, role.value, parameters.model_dump()]
+    source = ["atoll/synthetic/v1", party, role.value, parameters.model_dump()]
     facts = TableFacts(
         name=NAME,
         digest=codec.digest(source),
@@ -107,15 +107,15 @@ def declare(
     return TableDeclaration(facts, label, lambda: make(party, role, parameters))
 
 
-def describe(facts: Facts, parameters: ToyParameters) -> Terms:
+def describe(facts: Facts, parameters: SyntheticParameters) -> Terms:
     """Nothing leaves a party here, and nothing in the table is anybody's."""
     return Terms(outputs={"table": brought(facts, LABEL)})
 
 
-TOY = Component(
+SYNTHETIC = Component(
     name=NAME,
     version="1",
-    parameters=ToyParameters,
+    parameters=SyntheticParameters,
     run=run,
     roles=OWNERS,
     edges=NOBODY,

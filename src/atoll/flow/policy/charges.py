@@ -10,7 +10,7 @@ from atoll.flow.policy.counts import NAMES, Counts
 from atoll.jobs.plan import Plan
 
 
-def reckon(
+def charged(
     plan: Plan,
     step: str,
     most: Counts,

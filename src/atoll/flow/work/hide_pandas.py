@@ -23,7 +23,7 @@ class _Hidden:
             raise ModuleNotFoundError(f"No module named {_NAME!r}", name=_NAME)
 
 
-def keep_pandas_out() -> None:
+def hide_pandas() -> None:
     """Let Arrow find no pandas: it looks once, at its first exchange with NumPy.
 
     Without this an installed pandas is loaded there, though no value of it ever occurs. Only for

@@ -28,7 +28,7 @@ RUN = Counts(runs=1)
 
 
 @dataclass(frozen=True)
-class Demand:
+class TableExposure:
     """What a job would do with one table of this party.
 
     ``steps`` says how much each step reveals at most, by its name; ``reveals`` are (step, message)
@@ -50,7 +50,7 @@ class Demand:
     ungrouped: frozenset[str] = frozenset()
     unseen: frozenset[str] = frozenset()
     standing: frozenset[str] = frozenset()
-    partners: Mapping[str, Demand] = field(default_factory=dict)
+    partners: Mapping[str, TableExposure] = field(default_factory=dict)
 
     @property
     def counts(self) -> Counts:
@@ -62,11 +62,11 @@ class Demand:
         return {**{step: Counts() for step in self.uncounted}, **self.steps}
 
 
-def demands(plan: Plan, party: str) -> dict[str, Demand]:
+def table_exposures(plan: Plan, party: str) -> dict[str, TableExposure]:
     """Return what ``plan`` asks of ``party``'s tables, by the table's name."""
-    found: dict[str, Demand] = {}
+    found: dict[str, TableExposure] = {}
     for reader, facts in plan.tables.get(party, {}).items():
-        made = _demand(plan, party, facts, knowing(plan, party, reader))
+        made = _table_exposure(plan, party, facts, knowing(plan, party, reader))
         found[facts.name] = _join(found.get(facts.name), made)
     return found
 
@@ -78,7 +78,7 @@ def revealing(plan: Plan, step: str) -> bool:
     return step in plan.seats and any(plan.peers_of(step, p) for p in plan.parties_of(step))
 
 
-def _demand(plan: Plan, party: str, facts: TableFacts, known: Knowing) -> Demand:
+def _table_exposure(plan: Plan, party: str, facts: TableFacts, known: Knowing) -> TableExposure:
     telling = [step for step in known if revealing(plan, step)]
     whole = _share(plan, party, facts, telling)
     partners = {}
@@ -95,7 +95,7 @@ def _share(
     facts: TableFacts,
     steps: list[str],
     partner: tuple[Knowing, str] | None = None,
-) -> Demand:
+) -> TableExposure:
     """Return what some steps ask of a table, for all partners or one."""
     counted: dict[str, Counts] = {}
     uncounted = set[str]()
@@ -108,7 +108,7 @@ def _share(
             counted[step] = counts
     sums = {step for step, counts in counted.items() if counts.tree_nodes or counts.opened_sums}
     label = () if facts.label is None else (facts.label,)
-    return Demand(
+    return TableExposure(
         table=facts.name,
         digest=facts.digest,
         columns=(*facts.columns, *(name for name in label if name not in facts.columns)),
@@ -125,14 +125,14 @@ def _share(
     )
 
 
-def _join(one: Demand | None, other: Demand) -> Demand:
+def _join(one: TableExposure | None, other: TableExposure) -> TableExposure:
     """Put together two uses of one table in a job."""
     if one is None:
         return other
     partners = {**one.partners}
     for partner, share in other.partners.items():
         partners[partner] = _join(partners.get(partner), share)
-    return Demand(
+    return TableExposure(
         table=other.table,
         digest=other.digest,
         columns=tuple(dict.fromkeys((*one.columns, *other.columns))),
