@@ -21,7 +21,7 @@ from atoll.channel.identity import export_ca, init_party
 from atoll.components.api import Catalogue
 from atoll.flow.access import Actor
 from atoll.flow.node.configuration import load
-from atoll.flow.node.data import look
+from atoll.flow.node.data import inspection
 from atoll.flow.node.folder import NodeFolder
 from atoll.flow.node.node import Node
 from atoll.flow.work.pool import Pool, PoolSettings
@@ -71,7 +71,7 @@ class LocalNode(Node):
 
     def _make_tables(self) -> None:
         super()._make_tables()
-        self.data.ask = look.here
+        self.data.ask = inspection.here
 
 
 @contextmanager
