@@ -29,12 +29,14 @@ from atoll.flow.work.threads import Threads
 
 # A library speaks where the program that uses it wants to listen.
 logging.getLogger("atoll").addHandler(logging.NullHandler())
-# Ports that are free, no wait for what runs when it ends, no second try of what went wrong.
+# Ports that are free, no wait for what runs when it ends, no second try of what went wrong; and
+# in one process a node is not lost because a component holds the interpreter for a while.
 _SETTINGS = {
     "gateway.listen": "127.0.0.1:0",
     "http.port": "0",
     "node.drain_seconds": "0",
     "jobs.retries": "0",
+    "jobs.peer_seconds": "3600",
 }
 
 
