@@ -59,7 +59,7 @@ class Whole:
 
 
 def echo(error: BaseException) -> bool:
-    """Say whether an error only tells of another party's."""
+    """Return whether an error only tells of another party's."""
     return getattr(error, "code", None) in {"ATL-NET-003", "ATL-NET-004"}
 
 

@@ -14,7 +14,7 @@ import pytest
 
 from atoll.components import plugins
 from atoll.components.catalogue import CATALOGUE
-from atoll.components.plugins import Approved
+from atoll.components.plugins import PinnedPackage
 from atoll.core.errors import UserError
 from atoll.flow.planning import component_facts, schemas
 from atoll.jobs.definition import parse_job
@@ -64,23 +64,23 @@ def test_the_approved_package_is_loaded_and_pinned(target: Path) -> None:
     origin = whole["own"].origin
     assert origin is not None
     assert (origin.distribution, origin.version, origin.digest) == ("own-package", "1.0", pinned)
-    assert outcome(target, {"own": Approved("Own_Package", "1.0", pinned)}) == "loaded"
+    assert outcome(target, {"own": PinnedPackage("Own_Package", "1.0", pinned)}) == "loaded"
 
 
 @pytest.mark.parametrize(
     "approved",
     [
         "0" * 64,
-        Approved("own-package", "1.0", "0" * 64),
-        Approved("own-package", "1.1", ""),
-        Approved("other-package", "1.0", ""),
+        PinnedPackage("own-package", "1.0", "0" * 64),
+        PinnedPackage("own-package", "1.1", ""),
+        PinnedPackage("other-package", "1.0", ""),
     ],
 )
 def test_another_digest_version_or_package_is_refused(
-    approved: str | Approved, target: Path
+    approved: str | PinnedPackage, target: Path
 ) -> None:
     write(target)
-    if isinstance(approved, Approved) and not approved.digest:
+    if isinstance(approved, PinnedPackage) and not approved.digest:
         approved = approved._replace(digest=digest(target))
     assert outcome(target, {"own": approved}) == "ATL-CMP-012"
     assert "own_package" not in sys.modules

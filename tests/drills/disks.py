@@ -18,7 +18,7 @@ def _mount(*arguments: str) -> bool:
 
 
 def may_mount() -> bool:
-    """Say whether this user may mount file systems."""
+    """Return whether this user may mount file systems."""
     return os.geteuid() == 0
 
 

@@ -184,7 +184,7 @@ def workers(folder: Path) -> list[int]:
 
 
 def gone(folder: Path, seconds: float = 60.0) -> bool:
-    """Say whether all workers of a folder end within some seconds."""
+    """Return whether all workers of a folder end within some seconds."""
     ends = [os.pidfd_open(number) for number in workers(folder)]
     try:
         # A pidfd can be read from when its process has ended.

@@ -77,7 +77,7 @@ def left(client: Client, job: str) -> dict[str, Any]:
 
 
 def at_tree(job: Any, number: int) -> bool:
-    """Say whether a training has ended so many trees."""
+    """Return whether a training has ended so many trees."""
     try:
         return len(job.metrics("boost").items) >= number
     except NotFoundError:
@@ -85,7 +85,7 @@ def at_tree(job: Any, number: int) -> bool:
 
 
 def nothing(folder: Path) -> bool:
-    """Say whether no checkpoints are left below a folder."""
+    """Return whether no checkpoints are left below a folder."""
     return not list(folder.rglob("checkpoints"))
 
 

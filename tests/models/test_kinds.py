@@ -110,7 +110,7 @@ def test_no_other_file_names_a_kind(of: str) -> None:
 
 
 def _names(path: Path, of: str) -> bool:
-    """Tell whether a file names a kind, or imports what it consists of."""
+    """Return whether a file names a kind, or imports what it consists of."""
     text = path.read_text()
     if any(f'"{name}"' in text or f"`{name}`" in text for name in NAMES[of]):
         return True

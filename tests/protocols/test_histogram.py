@@ -21,7 +21,7 @@ from atoll.core.names import Role
 from atoll.operators import histogram
 from atoll.operators.histogram import NodeBound, NodeCuts
 from atoll.operators.histogram.api import CHUNK_CELLS, CHUNK_ROWS, Sums
-from atoll.operators.histogram.checks import Counts
+from atoll.operators.histogram.checks import CellCounts
 from atoll.operators.histogram.elgamal.messages import Cells, Key, Rows
 from atoll.operators.histogram.ideal import left_sums
 from atoll.sim.world import World, run
@@ -251,7 +251,7 @@ NOT_CANONICAL = bytes(32) + (2**255 - 19 + 1).to_bytes(32, "little")
         (Rows, lambda m: [replace(m, tree=9)], "ATL-HIS-002"),
         (Rows, lambda m: [replace(m, first=1)], "ATL-HIS-002"),
         (Rows, lambda m: [replace(m, cells=m.cells[1:])], "ATL-HIS-002"),
-        (Rows, lambda m: [Counts(np.zeros(1, np.uint32))], "ATL-COD-002"),
+        (Rows, lambda m: [CellCounts(np.zeros(1, np.uint32))], "ATL-COD-002"),
         (Rows, lambda m: [_with_point(m, OFF_CURVE)], "ATL-CRY-004"),
         (Rows, lambda m: [_with_point(m, NOT_CANONICAL)], "ATL-CRY-004"),
     ],
@@ -266,8 +266,8 @@ def test_a_guest_that_lies_is_refused(
 @pytest.mark.parametrize(
     ("kind", "change", "code"),
     [
-        (Counts, lambda m: [Counts(m.counts[1:])], "ATL-HIS-003"),
-        (Counts, lambda m: [Counts(m.counts + np.uint32(1))], "ATL-HIS-003"),
+        (CellCounts, lambda m: [CellCounts(m.counts[1:])], "ATL-HIS-003"),
+        (CellCounts, lambda m: [CellCounts(m.counts + np.uint32(1))], "ATL-HIS-003"),
         (Cells, lambda m: [replace(m, cells=m.cells[1:])], "ATL-HIS-003"),
         (Cells, lambda m: [_with_point(m, OFF_CURVE)], "ATL-HIS-004"),
         (Cells, lambda m: [_with_point(m, NOT_CANONICAL)], "ATL-HIS-004"),

@@ -66,7 +66,7 @@ pub struct Connector {
 }
 
 impl Connector {
-    /// Says whether this party dials a peer.
+    /// Returns whether this party dials a peer.
     pub fn dials(&self, index: usize) -> bool {
         match &self.way {
             Way::Direct { addresses, .. } => addresses[index].is_some(),

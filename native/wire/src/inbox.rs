@@ -24,7 +24,7 @@ pub struct Address {
 }
 
 impl Address {
-    /// Says whether every part is within its limit.
+    /// Returns whether every part is within its limit.
     pub fn is_valid(&self) -> bool {
         [&self.job, &self.task, &self.tag]
             .iter()

@@ -51,7 +51,7 @@ fn clear(path: &Path) -> io::Result<()> {
     fs::remove_file(path)
 }
 
-/// Says whether the process at the other end belongs to this process's user.
+/// Returns whether the process at the other end belongs to this process's user.
 pub fn is_ours(stream: &tokio::net::UnixStream) -> bool {
     let own = || tokio::net::UnixStream::pair()?.0.peer_cred();
     match (stream.peer_cred(), own()) {

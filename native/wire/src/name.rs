@@ -11,7 +11,7 @@ use crate::error::Kind;
 /// What follows the party in a certificate's name.
 pub const SUFFIX: &str = ".atoll.internal";
 
-/// Says whether this is a party id: one lower-case DNS label of at most 63 characters.
+/// Returns whether this is a party id: one lower-case DNS label of at most 63 characters.
 pub fn is_party(text: &str) -> bool {
     let inner = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
     let bytes = text.as_bytes();

@@ -104,7 +104,7 @@ impl Outbox {
         Some((item, again))
     }
 
-    /// Says whether everything is in the peer's memory.
+    /// Returns whether everything is in the peer's memory.
     pub fn is_delivered(&self) -> bool {
         self.kept.is_empty()
     }

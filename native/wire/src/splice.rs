@@ -225,7 +225,7 @@ impl<'a, N: End, F: End> Splice<'a, N, F> {
         }
     }
 
-    /// Says whether nothing more can come of it: a direction is over or its sender gone, and
+    /// Returns whether nothing more can come of it: a direction is over or its sender gone, and
     /// nothing has moved for a while.
     fn is_vain(&mut self, context: &mut Context<'_>) -> bool {
         let moved = self.out.moved + self.back.moved;

@@ -21,7 +21,7 @@ from atoll.core.random import SecretRandom
 from atoll.learning.features.binning import fit
 from atoll.learning.vertical.boosting.api import BoostingInputs
 from atoll.learning.vertical.boosting.cuts import CandidateTable, candidates, goes_left
-from atoll.learning.vertical.boosting.exchange import Exchange, Pair
+from atoll.learning.vertical.boosting.exchange import HostCalls, Pair
 from atoll.learning.vertical.boosting.guest import GuestTrainer
 from atoll.learning.vertical.boosting.host import HostTrainer
 from atoll.learning.vertical.boosting.loss import scale_bits
@@ -44,7 +44,7 @@ class Observation:
     links: list[Ints]
 
 
-class _Watching(Exchange):
+class _Watching(HostCalls):
     """Keeps what passes: each tree's g and h, each summed node's rows, candidates and sums."""
 
     seen: list[TreeView]

@@ -15,22 +15,22 @@ _MOOD = {"colour": True, "traces": False}
 
 
 def set_mood(*, colour: bool = True, traces: bool = False) -> None:
-    """Say whether colours are welcome, and whether a fault shows where it was."""
+    """Return whether colours are welcome, and whether a fault shows where it was."""
     _MOOD.update(colour=colour, traces=traces)
 
 
 def traces() -> bool:
-    """Say whether a fault shows where it was."""
+    """Return whether a fault shows where it was."""
     return _MOOD["traces"] or os.environ.get("ATOLL_TRACEBACK") == "1"
 
 
 def person_watches() -> bool:
-    """Say whether standard error is a terminal that can redraw lines."""
+    """Return whether standard error is a terminal that can redraw lines."""
     return sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
 
 
 def colours() -> bool:
-    """Say whether talk may be coloured (https://no-color.org)."""
+    """Return whether talk may be coloured (https://no-color.org)."""
     return _MOOD["colour"] and person_watches() and not os.environ.get("NO_COLOR")
 
 

@@ -78,7 +78,7 @@ def trust_(
 
 
 def _rests(session: Session) -> bool:
-    """Say whether a folder was named in which no node runs."""
+    """Return whether a folder was named in which no node runs."""
     if session.folder is None:
         return False
     from atoll.flow.node.folder import NodeFolder

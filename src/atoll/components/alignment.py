@@ -58,7 +58,7 @@ def _taken(component: Component, task: Task, role: Role) -> dict[str, Port]:
 
 
 def takes(component: Component, name: str, role: Role) -> bool:
-    """Tell whether seats of a role take an input (``port`` or ``port.number``)."""
+    """Return whether seats of a role take an input (``port`` or ``port.number``)."""
     port = component.inputs.get(name.partition(".")[0])
     return port is None or port.roles is None or role in port.roles
 

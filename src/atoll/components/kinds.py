@@ -23,7 +23,7 @@ _OWN = re.compile(r"[a-z][a-z0-9_-]{0,62}[.][a-z][a-z0-9_-]{0,62}")
 
 
 def json_like(value: Any, depth: int = 0) -> bool:
-    """Tell whether a value consists of None, booleans, numbers, text, lists and text-keyed dicts.
+    """Return whether a value consists of None, booleans, numbers, text, lists and text-keyed dicts.
 
     Numbers are finite and nothing is nested deeper than 64.
     """
@@ -59,17 +59,17 @@ KINDS: Mapping[str, Callable[[Any], bool]] = {
 
 
 def known(kind: str) -> bool:
-    """Tell whether a kind is one of the platform's or has the form of a component's own."""
+    """Return whether a kind is one of the platform's or has the form of a component's own."""
     return kind in KINDS or kind in GENERAL or _OWN.fullmatch(kind) is not None
 
 
 def is_own(kind: str, models: Kinds = MODELS) -> bool:
-    """Tell whether a kind is a component's own: stored as one letter, then bytes or JSON."""
+    """Return whether a kind is a component's own: stored as one letter, then bytes or JSON."""
     return kind not in models and kind not in KINDS and _OWN.fullmatch(kind) is not None
 
 
 def holds(kind: str, value: Any, models: Kinds = MODELS) -> bool:
-    """Tell whether a value is one of this kind."""
+    """Return whether a value is one of this kind."""
     if kind in GENERAL:
         return any(is_general(kind, name) and of.holds(value) for name, of in models.items())
     declared = models.get(kind)

@@ -51,9 +51,9 @@ class Lineage:
         return cls(name, within, holds, meets, all(part.whole for part in parts))
 
     def among(self, other: Lineage) -> bool:
-        """Tell whether all of these rows are in the other set for certain."""
+        """Return whether all of these rows are in the other set for certain."""
         return bool(self.within & other.holds)
 
     def overlaps(self, other: Lineage) -> bool:
-        """Tell whether some row is in both for certain; False if that is not known."""
+        """Return whether some row is in both for certain; False if that is not known."""
         return bool(self.holds & other.meets or self.meets & other.holds)

@@ -21,10 +21,10 @@ from atoll.jobs.errors import NotFoundError
 from atoll.jobs.schema import Refusal
 from atoll.jobs.validation import near
 
-__all__ = ["Approved", "Offer", "catalogue", "installed", "load", "offer"]
+__all__ = ["Offer", "PinnedPackage", "catalogue", "installed", "load", "offer"]
 
 
-class Approved(NamedTuple):
+class PinnedPackage(NamedTuple):
     """What an administrator approved for a component's name."""
 
     distribution: str
@@ -32,7 +32,7 @@ class Approved(NamedTuple):
     digest: str
 
 
-Approvals = Mapping[str, Approved | tuple[str, str, str] | str]
+Approvals = Mapping[str, PinnedPackage | tuple[str, str, str] | str]
 
 
 def offer(name: str, path: Sequence[str] | None = None) -> Offer:
@@ -84,7 +84,7 @@ def load(approved: Approvals, *, path: Sequence[str] | None = None) -> KnownComp
 
 
 def _admit(
-    name: str, offers: Sequence[Offer], approved: Approved | tuple[str, str, str] | str | None
+    name: str, offers: Sequence[Offer], approved: PinnedPackage | tuple[str, str, str] | str | None
 ) -> Component | Refusal:
     if approved is None:
         return Refusal(
@@ -122,7 +122,7 @@ def _taken(name: str, offers: Sequence[Offer]) -> Refusal | None:
     return None
 
 
-def _matches(entry: Offer, approved: Approved | tuple[str, str, str] | str) -> bool:
+def _matches(entry: Offer, approved: PinnedPackage | tuple[str, str, str] | str) -> bool:
     if isinstance(approved, str):
         return entry.digest == approved
     distribution, version, digest = approved

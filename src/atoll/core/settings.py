@@ -35,7 +35,7 @@ class Settings(BaseModel):
 
 
 def insecure_allowed() -> bool:
-    """Say whether parts for tests and simulation (ideal, reference, seeded secrets) may run."""
+    """Return whether parts for tests and simulation (ideal, reference, seeded secrets) may run."""
     return os.environ.get("ATOLL_INSECURE_SIMULATION") == "1"
 
 

@@ -61,7 +61,7 @@ class Edges:
         return self.pairs is not None and not self.pairs
 
     def join(self, one: Role, other: Role) -> bool:
-        """Tell whether seats of these roles talk to each other."""
+        """Return whether seats of these roles talk to each other."""
         return self.pairs is None or frozenset({one, other}) in self.pairs
 
     def peers(self, address: str, seats: Mapping[str, Role]) -> tuple[str, ...]:

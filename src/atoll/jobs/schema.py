@@ -57,11 +57,11 @@ class Port:
         return (self.kind, *self.alternatives)
 
     def accepts(self, kind: str) -> bool:
-        """Tell whether an artifact of this kind fits."""
+        """Return whether an artifact of this kind fits."""
         return any(kind == known or kind.endswith(f".{known}") for known in self.kinds)
 
     def may_accept(self, kind: str) -> bool:
-        """Tell whether an output fits, or may: ``model`` may turn out to be ``x.model``."""
+        """Return whether an output fits, or may: ``model`` may turn out to be ``x.model``."""
         return self.accepts(kind) or any(known.endswith(f".{kind}") for known in self.kinds)
 
 

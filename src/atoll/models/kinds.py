@@ -77,7 +77,7 @@ class ModelKind:
     origin: str = ""
 
     def holds(self, value: Any) -> bool:
-        """Tell whether a value is a part of this kind."""
+        """Return whether a value is a part of this kind."""
         return isinstance(value, self.parts)
 
     def write(self, part: Any) -> bytes:
@@ -120,5 +120,5 @@ def concrete(kind: str, value: Any, kinds: Kinds) -> str:
 
 
 def is_general(kind: str, of: str) -> bool:
-    """Tell whether ``kind`` is a general one that ``of`` belongs to: ``model``, ``x.model``."""
+    """Return whether ``kind`` is a general one that ``of`` belongs to: ``model``, ``x.model``."""
     return kind in GENERAL and of.endswith(f".{kind}")

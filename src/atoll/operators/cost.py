@@ -25,7 +25,7 @@ class Edge:
     messages: str
 
     def fits(self, sender: str, receiver: str) -> bool:
-        """Say whether it is between seats of these roles."""
+        """Return whether it is between seats of these roles."""
         return self.sender in (EVERYONE, sender) and self.receiver in (EVERYONE, receiver)
 
 

@@ -181,7 +181,7 @@ def _left(job: str, begun: float, timeout: float | None) -> Flow[float]:
 
 
 def ended(job: views.JobView) -> bool:
-    """Say whether a job has come to an end."""
+    """Return whether a job has come to an end."""
     return job.state in ENDED
 
 

@@ -78,7 +78,7 @@ class NamedColumns:
 
 
 def is_frame(data: Any) -> bool:
-    """Tell whether data has columns with names: arrays and series have none.
+    """Return whether data has columns with names: arrays and series have none.
 
     So has a frame of a library that we cannot read; it must not be taken for an array.
     """
@@ -88,7 +88,7 @@ def is_frame(data: Any) -> bool:
 
 
 def is_pandas(data: Any) -> bool:
-    """Tell whether data is a pandas frame."""
+    """Return whether data is a pandas frame."""
     return type(data).__module__.partition(".")[0] == "pandas" and hasattr(data, "columns")
 
 

@@ -178,7 +178,7 @@ def checked_url(url: str) -> str:
 
 
 def loopback(url: str) -> bool:
-    """Say whether an address is on this machine."""
+    """Return whether an address is on this machine."""
     return urlsplit(url).hostname in _LOOPBACK
 
 

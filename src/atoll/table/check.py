@@ -66,7 +66,7 @@ class CheckReport:
 
     @property
     def ok(self) -> bool:
-        """Say whether the file can be read as it is."""
+        """Return whether the file can be read as it is."""
         return not self.problems
 
     def to_dict(self) -> dict[str, Any]:

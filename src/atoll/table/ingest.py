@@ -69,7 +69,7 @@ def _suggestion(present: Sequence[str]) -> str:
 
 
 def check_names(names: Sequence[str], sink: Sink, row: int | None = None) -> bool:
-    """Say whether names are non-empty, unique, printable and short. Errors: ATL-TAB-011."""
+    """Return whether names are non-empty, unique, printable and short. Errors: ATL-TAB-011."""
     fine, seen = True, set()
     for at, name in enumerate(names, 1):
         message = None

@@ -331,7 +331,7 @@ class Table:
         return self._like([*self._partitions, *theirs])
 
     def shares_ids(self, other: Table) -> bool:
-        """Tell whether some id is in both tables."""
+        """Return whether some id is in both tables."""
         return bool((rows.lookup(self.ids(), other.ids()) >= 0).any())
 
     def subtract_by_key(self, other: Table) -> Table:

@@ -159,7 +159,7 @@ def test_a_server_needs_exactly_its_one_name(case: str) -> None:
 
 
 def rejected(listener: GrpcTransport, context: ssl.SSLContext) -> bool:
-    """Say whether the listener ends the connection before HTTP/2 begins."""
+    """Return whether the listener ends the connection before HTTP/2 begins."""
     assert listener.address is not None
     try:
         client = Hostile(listener.address, context)

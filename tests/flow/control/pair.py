@@ -93,7 +93,7 @@ class Node:
         self.party = party
         self.rules = Rules(party, check_key, build)
         self.records: dict[str, JobRecord] = {}
-        self.exchanges = {peer: control.Exchange(peer) for peer in PARTIES if peer != party}
+        self.exchanges = {peer: control.PeerSync(peer) for peer in PARTIES if peer != party}
         self.queue = control.Queue(limits or control.QueueLimits())
         self.now = Moment(0.0, 1000.0)
         self.heard: dict[str, float] = {}
@@ -179,7 +179,7 @@ class Node:
 
     def restart(self) -> None:
         """Kill the process and start it again with what was saved."""
-        self.exchanges = {peer: control.Exchange(peer) for peer in PARTIES if peer != self.party}
+        self.exchanges = {peer: control.PeerSync(peer) for peer in PARTIES if peer != self.party}
         self.queue = control.Queue(self.queue.limits)
         self.heard = {}
         self.now = Moment(5.0, self.now.wall)

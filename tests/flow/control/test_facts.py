@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from atoll.core import codec
 from atoll.core.errors import InternalError, PeerError, UserError
 from atoll.flow import control
-from atoll.flow.control.facts import SECTIONS, End, Facts, Slot, Stop, plain
+from atoll.flow.control.facts import SECTIONS, End, JobDocument, Slot, Stop, plain
 from atoll.flow.control.parsing import ELEMENTS, decoded, elements
 from atoll.flow.control.reading import read_section, section_limit
 from atoll.flow.control.sync import SYNC_BYTES, SyncMessage, Update
@@ -55,9 +55,9 @@ def sections() -> dict[str, bytes]:
     whole: dict[str, bytes] = {}
     for node in finished().nodes.values():
         whole |= node.record.own.sections
-    stop = Facts(JOB_ID, "bank", stop=Stop("stop", "ATL-FLW-008", "shop", "read"))
-    refusal = Facts(JOB_ID, "bank", refusal=control.facts.Refusal("ATL-FLW-018", "approval"))
-    end = Facts(JOB_ID, "bank", end=End("failed", "ATL-FLW-008", "shop", "read"))
+    stop = JobDocument(JOB_ID, "bank", stop=Stop("stop", "ATL-FLW-008", "shop", "read"))
+    refusal = JobDocument(JOB_ID, "bank", refusal=control.facts.Refusal("ATL-FLW-018", "approval"))
+    end = JobDocument(JOB_ID, "bank", end=End("failed", "ATL-FLW-008", "shop", "read"))
     return whole | stop.sections | refusal.sections | end.sections
 
 

@@ -11,7 +11,7 @@ import pytest
 from atoll.components.catalogue import CATALOGUE
 from atoll.core.errors import InternalError
 from atoll.flow import control, planning
-from atoll.flow.control.facts import Declaration, Facts, PlanFacts, encode_section
+from atoll.flow.control.facts import Declaration, JobDocument, PlanFacts, encode_section
 from atoll.flow.control.reading import read_section
 from atoll.flow.control.reuse import blinded_key, reuse_key
 from atoll.flow.control.sync import SyncMessage
@@ -48,7 +48,7 @@ def signed(world: ApartWorld) -> set[str]:
     }
 
 
-def words(facts: Facts) -> set[str]:
+def words(facts: JobDocument) -> set[str]:
     """Return what tells of a party's tables; their names are in the job, which all are told."""
     assert facts.declaration is not None
     tables = facts.declaration.tables.values()

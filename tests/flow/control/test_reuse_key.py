@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from atoll.flow.control import Options
-from atoll.flow.control.facts import Facts, Proposal, StepCommand
+from atoll.flow.control.facts import JobDocument, Proposal, StepCommand
 from atoll.flow.control.record import JobRecord
 from atoll.flow.control.reuse import reuse_key
 from atoll.flow.planning import COIN_STEP
@@ -100,7 +100,7 @@ def record_of(chosen: dict[str, Any]) -> JobRecord:
         }
     )
     command = StepCommand(1, "reuse" if chosen["origin"] else "start", chosen["origin"])
-    own = Facts(
+    own = JobDocument(
         JOB_ID, "bank", proposal=Proposal(job, NONCE, Options()), commands={"read": command}
     )
     record = JobRecord(JOB_ID, "bank", "bank", 0.0, {"bank": own})

@@ -9,7 +9,7 @@ from typing import Any, cast
 import pytest
 
 from atoll.components.references import ModelRef
-from atoll.flow.node.jobs.tasks import Place, TaskRunner
+from atoll.flow.node.jobs.tasks import TaskResources, TaskRunner
 from atoll.flow.work.specification import InputArtifact
 from atoll.jobs.errors import NotFoundError
 from tests.flow.control.test_reuse_key import BASE, STEP, record_of
@@ -27,7 +27,7 @@ def runner(parts: dict[tuple[str, int], str]) -> TaskRunner:
         digest = parts[model, version]
         return InputArtifact(kind="boosting.model", digest=digest, path=Path(digest))
 
-    place = cast(Place, SimpleNamespace(registered=registered))
+    place = cast(TaskResources, SimpleNamespace(registered=registered))
     return TaskRunner(place, lambda event: None)
 
 

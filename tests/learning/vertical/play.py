@@ -87,7 +87,7 @@ def play(
 
 def in_the_clear(
     inputs: Mapping[str, BoostingInputs], parameters: BoostingParameters, seed: int = 7
-) -> centralised.Outcome:
+) -> centralised.CentralisedResult:
     """Run the centralised training with the randomness that ``play`` hands out."""
     captured: dict[str, Party] = {}
     world.run(roles(tuple(inputs)), lambda party: captured.update({party.name: party}), seed=seed)

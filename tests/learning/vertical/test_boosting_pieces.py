@@ -16,7 +16,7 @@ from atoll.learning.vertical.boosting import COST, BoostingParameters, plan_warn
 from atoll.learning.vertical.boosting.checks import node_bound, noise_bound, noise_sigmas
 from atoll.learning.vertical.boosting.columns import LeafRules, OwnColumns, Values
 from atoll.learning.vertical.boosting.gain import Objective
-from atoll.learning.vertical.boosting.grow import Place, Sample, small_first
+from atoll.learning.vertical.boosting.grow import Sample, TreeNode, small_first
 from atoll.learning.vertical.boosting.loss import base_margin, gradients, log_loss, scale_bits
 from atoll.learning.vertical.boosting.sampling import sample_columns, sample_rows
 from atoll.learning.vertical.boosting.warnings import measured
@@ -107,7 +107,7 @@ def test_samples_are_public_sorted_and_fresh_per_tree() -> None:
 def test_places_divide_with_their_samples(rows: int, seed: int) -> None:
     rng = np.random.default_rng(seed)
     sample = Sample(np.flatnonzero(rng.random(rows) < 0.5).astype(np.uint32), rows)
-    root = Place(
+    root = TreeNode(
         0, 0, np.arange(rows, dtype=np.uint32), np.arange(len(sample.rows), dtype=np.uint32)
     )
     side = rng.random(rows) < 0.4

@@ -121,7 +121,7 @@ class SimNode:
         self.up = True
         self.monotonic = self.draw.uniform(0.0, 1e6)
         self.records: dict[str, JobRecord] = {}
-        self.exchanges = {peer: control.Exchange(peer) for peer in KEYS if peer != self.party}
+        self.exchanges = {peer: control.PeerSync(peer) for peer in KEYS if peer != self.party}
         self.heard: dict[str, float] = {}
         self.queue = control.Queue(self.limits)
         self.workers: list[Worker] = []

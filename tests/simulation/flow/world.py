@@ -258,7 +258,7 @@ class SimWorld:
                     self.check_success(record)
 
     def over(self) -> bool:
-        """Tell whether every job has ended everywhere, and everyone knows."""
+        """Return whether every job has ended everywhere, and everyone knows."""
         if self.forever:
             return False
         for node in self.nodes.values():

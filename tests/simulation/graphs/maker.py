@@ -257,13 +257,13 @@ class _Maker:
             parameters["label"] = ""
 
     def _apart(self, inputs: dict[str, Any]) -> bool:
-        """Tell whether a union's sources are the two sides of a split, or a single one."""
+        """Return whether a union's sources are the two sides of a split, or a single one."""
         sources = {str(source).partition(".")[0] for source in inputs.get("tables", ())}
         names = set(inputs.get("tables", ()))
         return len(names) == len(inputs.get("tables", ())) and len(sources) < 2
 
     def _labelled(self, parameters: dict[str, Any]) -> bool:
-        """Tell whether the guest's table has the label."""
+        """Return whether the guest's table has the label."""
         guests = [party for party, role in self.roles.items() if role == "guest"]
         tables = [self.tables[party].get(parameters["tables"].get(party)) for party in guests]
         return all(table is None or "y" in table.column_names for table in tables)

@@ -439,7 +439,7 @@ pub struct Target {
 }
 
 impl State {
-    /// Says whether a connection for this use lives.
+    /// Returns whether a connection for this use lives.
     pub fn is_open(&self, used: &Use) -> bool {
         self.live.values().any(|live| live.used == *used)
     }

@@ -125,7 +125,7 @@ class Gateway:
             self._native.renew(certificate.decode(), key.decode())
 
     def set_enrolment(self, is_open: bool) -> None:
-        """Say whether strangers may enrol; at first they may not.
+        """Return whether strangers may enrol; at first they may not.
 
         While it is open a stranger gets this party's certificates and may hand in one request at a
         time, which ``next_call`` gives out.

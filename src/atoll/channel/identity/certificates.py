@@ -215,7 +215,7 @@ def read_ca(text: bytes) -> x509.Certificate:
 
 
 def same_authority(one: x509.Certificate, other: x509.Certificate) -> bool:
-    """Say whether two certificates are of the same authority: the same key."""
+    """Return whether two certificates are of the same authority: the same key."""
     return _public_bytes(one) == _public_bytes(other)
 
 

@@ -33,7 +33,7 @@ class Actor:
         return held if self.scopes is None else held & self.scopes
 
     def allows(self, permission: str) -> bool:
-        """Say whether the actor may do this."""
+        """Return whether the actor may do this."""
         return not self.must_change and permission in self.permissions
 
 

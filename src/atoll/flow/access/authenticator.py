@@ -180,7 +180,7 @@ class Authenticator:
         )
 
     def _holds(self, token: Token, now: float) -> bool:
-        """Say whether a token has neither expired nor, a browser's, lain idle for too long."""
+        """Return whether a token has neither expired nor, a browser's, lain idle for too long."""
         last = max(self._used.get(token.id, 0.0), token.used or 0.0, token.created)
         idle = token.browser and now - last > self._settings.idle_seconds
         return token.expires > now and not idle

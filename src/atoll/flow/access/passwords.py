@@ -55,7 +55,7 @@ class Passwords:
             return self._hasher.hash(_bytes(password))
 
     def verify(self, stored: str | None, password: str) -> bool:
-        """Say whether a password is right; for ``stored`` None (nobody) it takes as long."""
+        """Return whether a password is right; for ``stored`` None (nobody) it takes as long."""
         with self._turn():
             if self._nobody is None:
                 self._nobody = self._hasher.hash(self._random.bytes(32))
@@ -80,7 +80,7 @@ class Passwords:
             self._gate.release()
 
     def outdated(self, stored: str) -> bool:
-        """Say whether a hash has other parameters than the present ones."""
+        """Return whether a hash has other parameters than the present ones."""
         return self._hasher.check_needs_rehash(stored)
 
     def generate(self) -> str:

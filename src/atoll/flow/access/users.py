@@ -136,7 +136,7 @@ def _roles(roles: Iterable[str]) -> str:
 
 
 def any_user(connection: Connection) -> bool:
-    """Say whether there is a user at all."""
+    """Return whether there is a user at all."""
     return connection.execute(select(users.c.name).limit(1)).first() is not None
 
 

@@ -18,7 +18,7 @@ from atoll.core.errors import InternalError
 from atoll.flow.access.audit import DONE, FAILED
 from atoll.flow.api import reference
 from atoll.flow.api.errors import add_handlers
-from atoll.flow.api.exchange import Exchange
+from atoll.flow.api.exchange import HttpExchange
 from atoll.flow.api.extension import Extension
 from atoll.flow.api.figures import Figures
 from atoll.flow.api.idempotency import Idempotency
@@ -101,10 +101,10 @@ def mounted_in(app: FastAPI) -> Mounted:
 
 
 def _middleware(services: Services, limits: Limits, figures: Figures) -> Callable[..., ASGIApp]:
-    def audit(exchange: Exchange) -> None:
+    def audit(exchange: HttpExchange) -> None:
         _audit(services, exchange)
 
-    def count(exchange: Exchange) -> None:
+    def count(exchange: HttpExchange) -> None:
         figures.count(exchange, time.monotonic() - exchange.begun)
 
     def wrap(app: ASGIApp, **_: Any) -> ASGIApp:
@@ -113,7 +113,7 @@ def _middleware(services: Services, limits: Limits, figures: Figures) -> Callabl
     return wrap
 
 
-def _audit(services: Services, exchange: Exchange) -> None:
+def _audit(services: Services, exchange: HttpExchange) -> None:
     """Write the audit line of a request, unless the service that did it has written one."""
     actor, log = exchange.actor, services.access.audit
     done = exchange.status < 400

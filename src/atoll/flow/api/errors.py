@@ -21,7 +21,7 @@ from atoll.core.errors import (
     UserError,
 )
 from atoll.flow.access.errors import ThrottledError, UnauthenticatedError
-from atoll.flow.api.exchange import Exchange
+from atoll.flow.api.exchange import HttpExchange
 from atoll.flow.api.places import hint_of, place_of, shown
 from atoll.jobs.errors import ConflictError, DeniedError, EnvironmentFault, NotFoundError
 
@@ -128,7 +128,7 @@ def add_handlers(app: FastAPI) -> None:
     """Let the app answer every error in our form."""
 
     def tell(request: Request, error: AtollError) -> JSONResponse:
-        exchange = Exchange.of(request.scope)
+        exchange = HttpExchange.of(request.scope)
         exchange.code = error.code
         if status_of(error) == 500:
             log.error("fault in request %s", exchange.id, exc_info=error)
@@ -136,12 +136,12 @@ def add_handlers(app: FastAPI) -> None:
 
     async def ours(request: Request, error: Exception) -> JSONResponse:
         if not isinstance(error, AtollError):
-            return fault(error, Exchange.of(request.scope).id)
+            return fault(error, HttpExchange.of(request.scope).id)
         return tell(request, error)
 
     async def framework(request: Request, error: Exception) -> JSONResponse:
         if not isinstance(error, HTTPException):
-            return fault(error, Exchange.of(request.scope).id)
+            return fault(error, HttpExchange.of(request.scope).id)
         response = tell(request, from_http(error))
         if error.status_code == 405 and error.headers:
             response.headers.update(error.headers)
@@ -149,7 +149,7 @@ def add_handlers(app: FastAPI) -> None:
 
     async def validation(request: Request, error: Exception) -> JSONResponse:
         if not isinstance(error, RequestValidationError):
-            return fault(error, Exchange.of(request.scope).id)
+            return fault(error, HttpExchange.of(request.scope).id)
         return tell(request, from_validation(error, request))
 
     app.add_exception_handler(AtollError, ours)

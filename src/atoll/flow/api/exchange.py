@@ -15,7 +15,7 @@ _KEY = "atoll.exchange"
 
 
 @dataclass
-class Exchange:
+class HttpExchange:
     """A request and its answer, for limits, log and audit."""
 
     method: str
@@ -33,14 +33,14 @@ class Exchange:
     sent: int = 0
 
     @classmethod
-    def begin(cls, scope: MutableMapping[str, Any]) -> Exchange:
+    def begin(cls, scope: MutableMapping[str, Any]) -> HttpExchange:
         """Start the record of a request."""
         exchange = cls(scope["method"], scope["path"])
         scope[_KEY] = exchange
         return exchange
 
     @classmethod
-    def of(cls, scope: MutableMapping[str, Any]) -> Exchange:
+    def of(cls, scope: MutableMapping[str, Any]) -> HttpExchange:
         """Return the record of a request that has begun."""
-        exchange: Exchange = scope[_KEY]
+        exchange: HttpExchange = scope[_KEY]
         return exchange

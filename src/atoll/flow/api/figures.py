@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
-from atoll.flow.api.exchange import Exchange
+from atoll.flow.api.exchange import HttpExchange
 
 _NAME = re.compile(r"[a-z_][a-z0-9_]{0,99}")
 _BUCKETS = (0.005, 0.02, 0.1, 0.5, 2.0, 10.0, 60.0)
@@ -38,7 +38,7 @@ class Figures:
             "atoll_http_sent_bytes", "bytes of bodies sent", registry=self._registry
         )
 
-    def count(self, exchange: Exchange, seconds: float) -> None:
+    def count(self, exchange: HttpExchange, seconds: float) -> None:
         """Count an answered request; addresses that do not exist count together."""
         operation = exchange.operation or "none"
         self._requests.labels(operation, str(exchange.status)).inc()

@@ -14,7 +14,7 @@ from atoll.flow.access import Access, Actor, UnauthenticatedError, local_actor
 from atoll.flow.api import cookies
 from atoll.flow.api.body import StrictRequest
 from atoll.flow.api.endpoints import OWN, PUBLIC, Endpoint
-from atoll.flow.api.exchange import Exchange
+from atoll.flow.api.exchange import HttpExchange
 from atoll.flow.api.idempotency import Idempotency
 from atoll.flow.api.services import Services
 
@@ -38,7 +38,7 @@ class GuardedRoute(APIRoute):
         declared = self.declared
 
         async def handle(request: Request) -> Response:
-            exchange = Exchange.of(request.scope)
+            exchange = HttpExchange.of(request.scope)
             exchange.endpoint, exchange.operation = declared, self.unique_id
             exchange.target = "/".join(str(value) for value in request.path_params.values())
             await _admit(request, exchange, declared.permission)
@@ -54,7 +54,7 @@ class GuardedRoute(APIRoute):
         return handle
 
 
-async def _admit(request: Request, exchange: Exchange, permission: str) -> None:
+async def _admit(request: Request, exchange: HttpExchange, permission: str) -> None:
     if permission == PUBLIC:
         return
     services: Services = request.app.state.services
@@ -64,7 +64,7 @@ async def _admit(request: Request, exchange: Exchange, permission: str) -> None:
         await run_in_threadpool(lambda: services.access.require(actor, permission, target))
 
 
-async def _who(request: Request, exchange: Exchange, access: Access) -> Actor:
+async def _who(request: Request, exchange: HttpExchange, access: Access) -> Actor:
     """Return who asks: by a header, else by a browser's cookie, which proves less on its own."""
     if not request.app.state.settings.authentication:
         cookies.check_origin(request)
@@ -85,8 +85,8 @@ async def _who(request: Request, exchange: Exchange, access: Access) -> Actor:
 
 
 async def still_allowed(request: Request) -> bool:
-    """Say whether who was let in some time ago would be let in now; it counts as no use."""
-    exchange = Exchange.of(request.scope)
+    """Return whether who was let in some time ago would be let in now; it counts as no use."""
+    exchange = HttpExchange.of(request.scope)
     actor, declared = exchange.actor, exchange.endpoint
     if actor is None or declared is None or declared.permission == PUBLIC:
         return True
@@ -117,7 +117,7 @@ async def _services(request: Request) -> Any:
 
 
 async def _actor(request: Request) -> Any:
-    actor = Exchange.of(request.scope).actor
+    actor = HttpExchange.of(request.scope).actor
     if actor is None:
         raise InternalError("ATL-API-009", "a public route asks for an actor")
     return actor

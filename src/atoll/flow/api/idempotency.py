@@ -16,7 +16,7 @@ from typing import Any
 from fastapi import Request, Response
 
 from atoll.flow.api.errors import StatusError
-from atoll.flow.api.exchange import Exchange
+from atoll.flow.api.exchange import HttpExchange
 
 HEADER = "idempotency-key"
 KEY_LENGTH = 128
@@ -43,7 +43,7 @@ class Idempotency:
         self._kept: OrderedDict[tuple[str, str, str], _Kept] = OrderedDict()
 
     async def once(
-        self, request: Request, exchange: Exchange, handler: _Handler, *, secret: bool
+        self, request: Request, exchange: HttpExchange, handler: _Handler, *, secret: bool
     ) -> Response:
         """Answer a request, from memory if its key was used before.
 

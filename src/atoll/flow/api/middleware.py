@@ -16,7 +16,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from atoll.core.errors import AtollError
 from atoll.flow.api.endpoints import SAFE
 from atoll.flow.api.errors import StatusError, answer, fault
-from atoll.flow.api.exchange import Exchange
+from atoll.flow.api.exchange import HttpExchange
 from atoll.flow.api.limits import Bounds, Limits
 from atoll.flow.api.places import shown
 
@@ -33,7 +33,7 @@ _HEADERS: tuple[tuple[bytes, bytes], ...] = (
 # The rest of such a body is not read, so the connection cannot be used again.
 _UNREAD = frozenset({408, 413, 504})
 
-Audit = Callable[[Exchange], None]
+Audit = Callable[[HttpExchange], None]
 
 
 class Envelope:
@@ -51,7 +51,7 @@ class Envelope:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        exchange = Exchange.begin(scope)
+        exchange = HttpExchange.begin(scope)
         reply = _Reply(exchange, send, self._audit)
         bounds = self._limits.of(exchange.method, exchange.path)
         body = _Body(exchange, receive, bounds, self._limits.settings.stall_seconds)
@@ -113,7 +113,9 @@ def _late() -> AtollError:
 class _Body:
     """Counts and times the bytes of a request's body."""
 
-    def __init__(self, exchange: Exchange, receive: Receive, bounds: Bounds, stall: float) -> None:
+    def __init__(
+        self, exchange: HttpExchange, receive: Receive, bounds: Bounds, stall: float
+    ) -> None:
         self._exchange = exchange
         self._receive = receive
         self._limit = bounds.bytes
@@ -167,7 +169,7 @@ class _Body:
 class _Reply:
     """Sends the answer with our headers, after the audit log has taken note of it."""
 
-    def __init__(self, exchange: Exchange, send: Send, audit: Audit) -> None:
+    def __init__(self, exchange: HttpExchange, send: Send, audit: Audit) -> None:
         self._exchange = exchange
         self._send = send
         self._audit = audit
@@ -226,7 +228,7 @@ async def _nothing() -> Message:
     return {"type": "http.disconnect"}
 
 
-def _log(exchange: Exchange) -> None:
+def _log(exchange: HttpExchange) -> None:
     """Write one line of JSON: no query, no header and no body is in it."""
     line: dict[str, Any] = {
         "id": exchange.id,

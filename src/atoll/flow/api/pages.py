@@ -10,7 +10,7 @@ from starlette.exceptions import HTTPException
 from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
 
-from atoll.flow.api.exchange import Exchange
+from atoll.flow.api.exchange import HttpExchange
 from atoll.flow.api.extension import Pages
 
 _YEAR = "public, max-age=31536000, immutable"
@@ -27,7 +27,7 @@ class StaticPages(StaticFiles):
 
     async def get_response(self, path: str, scope: Scope) -> Response:
         """Return a file, or the first page where no file is meant."""
-        Exchange.of(scope).operation = self._operation
+        HttpExchange.of(scope).operation = self._operation
         wanted = self._pages.index if path in {"", "."} else path
         try:
             response = await super().get_response(wanted, scope)

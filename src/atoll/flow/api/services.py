@@ -350,7 +350,7 @@ class StatusService(Protocol):
     """How the node does."""
 
     def ready(self) -> bool:
-        """Say whether the node takes jobs."""
+        """Return whether the node takes jobs."""
         ...
 
     def view(self) -> Shown:

@@ -41,7 +41,7 @@ from atoll.flow.control.events import (
     TaskReported,
     Tick,
 )
-from atoll.flow.control.facts import Facts, Options
+from atoll.flow.control.facts import JobDocument, Options
 from atoll.flow.control.machine import step
 from atoll.flow.control.parsing import JOB_ID
 from atoll.flow.control.queue import (
@@ -56,7 +56,7 @@ from atoll.flow.control.queue import (
 from atoll.flow.control.reading import read_options
 from atoll.flow.control.record import JobRecord
 from atoll.flow.control.rules import Rules, Times, may_retry
-from atoll.flow.control.sync import Exchange, SyncMessage, Update, encode_sync, parse_sync
+from atoll.flow.control.sync import PeerSync, SyncMessage, Update, encode_sync, parse_sync
 from atoll.flow.control.view import JobView, StepView, view
 
 __all__ = [
@@ -73,16 +73,16 @@ __all__ = [
     "Enqueue",
     "Entry",
     "Event",
-    "Exchange",
     "Explain",
-    "Facts",
     "FactsReceived",
     "FindReusable",
+    "JobDocument",
     "JobRecord",
     "JobView",
     "KillTask",
     "Moment",
     "Options",
+    "PeerSync",
     "Progressed",
     "Publish",
     "Queue",

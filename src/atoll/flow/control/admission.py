@@ -24,25 +24,25 @@ def open_offer(slot: Slot) -> int:
 
 
 def admitted_by(record: JobRecord, party: str, offer: int) -> bool:
-    """Tell whether a host says that it holds a slot for an offer."""
+    """Return whether a host says that it holds a slot for an offer."""
     facts = record.facts.get(party)
     return facts is not None and facts.slot.admitted == offer and facts.slot.released < offer
 
 
 def all_admitted(record: JobRecord, offer: int) -> bool:
-    """Tell whether every host holds a slot for an offer."""
+    """Return whether every host holds a slot for an offer."""
     hosts = record.job.parties.keys() - {record.initiator}
     return all(admitted_by(record, party, offer) for party in hosts)
 
 
 def is_started(record: JobRecord) -> bool:
-    """Tell whether the initiator says that the run has started."""
+    """Return whether the initiator says that the run has started."""
     slot = record.lead.slot
     return 0 < open_offer(slot) == slot.started and record.lead.run == record.run
 
 
 def going(record: JobRecord) -> bool:
-    """Tell whether the run goes on rightly: it has started, all hold their slots, all approved."""
+    """Return whether the run goes on rightly: started, with all slots and approvals."""
     offer = open_offer(record.lead.slot)
     return (
         is_started(record)

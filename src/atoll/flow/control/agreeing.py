@@ -17,7 +17,7 @@ from atoll.flow.control.facts import (
 )
 from atoll.flow.control.hiding import differing, fill
 from atoll.flow.control.parsing import peer_code
-from atoll.flow.control.record import Approved, JobRecord
+from atoll.flow.control.record import ApprovedRuns, JobRecord
 from atoll.flow.control.transition import Transition, halt
 from atoll.jobs import approval as approvals
 from atoll.jobs.errors import ConflictError
@@ -50,7 +50,7 @@ def agree(transition: Transition) -> None:
 
 
 def agreed(record: JobRecord) -> bool:
-    """Tell whether every party holds this plan and approved it for the present run."""
+    """Return whether every party holds this plan and approved it for the present run."""
     if record.plan is None or not record.plan.complete:
         return False
     return all(
@@ -165,7 +165,7 @@ def _check_approval(transition: Transition, party: str) -> None:
     transition.set(approved={**record.approved, party: approved})
 
 
-def check(transition: Transition, party: str, signed: SignedApproval) -> Approved:
+def check(transition: Transition, party: str, signed: SignedApproval) -> ApprovedRuns:
     """Check an approval against the plan, the job and the certificate that was declared.
 
     Errors: ATL-PLN-002 forged or for another plan, job or run; ATL-PLN-003 expired.
@@ -181,7 +181,7 @@ def check(transition: Transition, party: str, signed: SignedApproval) -> Approve
     nonce = approval_nonce(record.id, record.proposal.nonce, party, signed.run)
     if entry.nonce != nonce:
         raise PeerError("ATL-PLN-002", "the approval is for another job or run", party=party)
-    return Approved(signed.run, entry.runs, entry.expires)
+    return ApprovedRuns(signed.run, entry.runs, entry.expires)
 
 
 def on_declared(transition: Transition, event: Declared) -> None:

@@ -95,7 +95,7 @@ def on_stop(transition: Transition, event: StopAsked) -> None:
 
 
 def waits_for_time(record: JobRecord) -> bool:
-    """Tell whether time alone can change anything: a job that only waits for others is left be."""
+    """Return whether time alone can change anything: not where a job only waits for others."""
     if record.closed:
         return False
     busy = record.holding or record.running or record.marks

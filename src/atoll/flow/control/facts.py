@@ -195,7 +195,7 @@ class End(Section):
 
 
 @dataclass(frozen=True)
-class Facts:
+class JobDocument:
     """One party's document of one job. A newer ``version`` replaces an older one."""
 
     job: str

@@ -32,7 +32,7 @@ from atoll.flow.control.events import (
     TaskReported,
     Tick,
 )
-from atoll.flow.control.facts import End, Facts, Proposal
+from atoll.flow.control.facts import End, JobDocument, Proposal
 from atoll.flow.control.merging import merge, opening
 from atoll.flow.control.reading import read_proposal
 from atoll.flow.control.record import JobRecord
@@ -92,7 +92,7 @@ def _open(event: Event, rules: Rules) -> Transition:
         proposal = read_proposal(Proposal(event.job, event.nonce, event.options))
         if rules.party not in event.job.parties:
             raise InternalError("ATL-INT-001", "a job is submitted by one of its parties")
-        own = Facts(job=event.job_id, party=rules.party)
+        own = JobDocument(job=event.job_id, party=rules.party)
         record = _empty(event.job_id, rules.party, rules.party, event.now, own)
         transition = Transition(record, rules, event.now)
         transition.tell(proposal=proposal)
@@ -100,7 +100,7 @@ def _open(event: Event, rules: Rules) -> Transition:
         return transition
     if isinstance(event, FactsReceived):
         lead = opening(event.update, event.party, rules.party)
-        own = Facts(job=lead.job, party=rules.party, run=lead.run)
+        own = JobDocument(job=lead.job, party=rules.party, run=lead.run)
         record = _empty(lead.job, rules.party, lead.party, event.now, own)
         transition = Transition(record, rules, event.now)
         transition.take(lead)
@@ -109,7 +109,7 @@ def _open(event: Event, rules: Rules) -> Transition:
     raise InternalError("ATL-INT-001", "an event for a job that is not known")
 
 
-def _empty(job: str, party: str, initiator: str, now: Moment, own: Facts) -> JobRecord:
+def _empty(job: str, party: str, initiator: str, now: Moment, own: JobDocument) -> JobRecord:
     return JobRecord(job, party, initiator, created=now.wall, facts={party: own})
 
 
@@ -119,7 +119,7 @@ def _on_facts(transition: Transition, event: FactsReceived) -> None:
         raise PeerError(
             "ATL-FLW-004", "facts of a job by a party that is none of its", party=event.party
         )
-    held = record.facts.get(event.party) or Facts(job=record.id, party=event.party)
+    held = record.facts.get(event.party) or JobDocument(job=record.id, party=event.party)
     try:
         newer = merge(held, event.update, initiator=event.party == record.initiator)
     except PeerError as error:

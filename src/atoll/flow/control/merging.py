@@ -7,14 +7,14 @@ from dataclasses import replace
 from typing import Any
 
 from atoll.core.errors import PeerError
-from atoll.flow.control.facts import BROKEN, DONE, Facts, StepCommand, TaskFact
+from atoll.flow.control.facts import BROKEN, DONE, JobDocument, StepCommand, TaskFact
 from atoll.flow.control.reading import read_section
 from atoll.flow.control.sync import Update
 
 _RANK = {"waiting": 0, "running": 1}
 
 
-def merge(held: Facts, update: Update, *, initiator: bool) -> Facts | None:
+def merge(held: JobDocument, update: Update, *, initiator: bool) -> JobDocument | None:
     """Return the newer document, or None if the update builds on one that is not held or is old.
 
     Errors: ATL-FLW-001 malformed, ATL-FLW-002 it went back, ATL-FLW-003 another proposal.
@@ -31,7 +31,7 @@ def merge(held: Facts, update: Update, *, initiator: bool) -> Facts | None:
     return newer
 
 
-def _back(facts: Facts, what: str) -> PeerError:
+def _back(facts: JobDocument, what: str) -> PeerError:
     return PeerError(
         "ATL-FLW-002",
         "a party took back what it had told of a job",
@@ -40,7 +40,7 @@ def _back(facts: Facts, what: str) -> PeerError:
     )
 
 
-def _check_roles(newer: Facts, initiator: bool) -> None:
+def _check_roles(newer: JobDocument, initiator: bool) -> None:
     slot = newer.slot
     leads = newer.commands or newer.proposal or slot.offer or slot.withdrawn or slot.started
     if leads and not initiator:
@@ -49,7 +49,7 @@ def _check_roles(newer: Facts, initiator: bool) -> None:
         )
 
 
-def _check_settled(held: Facts, newer: Facts) -> None:
+def _check_settled(held: JobDocument, newer: JobDocument) -> None:
     if held.proposal is not None and newer.proposal != held.proposal:
         raise PeerError(
             "ATL-FLW-003", "the proposal of a job was changed after it was made", party=newer.party
@@ -70,7 +70,7 @@ def _check_settled(held: Facts, newer: Facts) -> None:
                 raise _back(newer, name)
 
 
-def _check_counters(held: Facts, newer: Facts) -> None:
+def _check_counters(held: JobDocument, newer: JobDocument) -> None:
     if newer.run < held.run:
         raise _back(newer, "run")
     for name in ("offer", "withdrawn", "started", "admitted", "released"):
@@ -81,7 +81,7 @@ def _check_counters(held: Facts, newer: Facts) -> None:
         raise _back(newer, "slot")
 
 
-def _check_commands(held: Facts, newer: Facts) -> None:
+def _check_commands(held: JobDocument, newer: JobDocument) -> None:
     if newer.commands is held.commands:
         return
     for step, before in held.commands.items():
@@ -120,7 +120,7 @@ def _moved_on(before: TaskFact, after: TaskFact) -> bool:
     return _RANK.get(after.state, 2) >= _RANK[before.state]
 
 
-def opening(update: Update, sender: str, party: str) -> Facts:
+def opening(update: Update, sender: str, party: str) -> JobDocument:
     """Return the first facts of an unknown job, from its initiator.
 
     Errors: ATL-FLW-001 malformed, ATL-FLW-004 there is no proposal, or it lists not both parties.
@@ -134,4 +134,4 @@ def opening(update: Update, sender: str, party: str) -> Facts:
             party=sender,
             hint="they count once its initiator has proposed it to all parties",
         )
-    return Facts(job=update.job, party=sender, version=update.version, **values)
+    return JobDocument(job=update.job, party=sender, version=update.version, **values)

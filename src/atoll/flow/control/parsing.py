@@ -87,7 +87,7 @@ class Reader:
         return self._left.pop(name)
 
     def has(self, name: str) -> bool:
-        """Tell whether a field is there and was not read yet."""
+        """Return whether a field is there and was not read yet."""
         return name in self._left
 
     def text(self, name: str, limit: int, low: int = 1) -> str:

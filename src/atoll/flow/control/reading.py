@@ -15,7 +15,7 @@ from atoll.flow.control.facts import (
     Declaration,
     End,
     EndState,
-    Facts,
+    JobDocument,
     Options,
     PlanFacts,
     Proposal,
@@ -282,10 +282,10 @@ def section_limit(name: str) -> int:
     return _READ[name][0]
 
 
-def read_facts(job: str, party: str, version: int, sections: Mapping[str, bytes]) -> Facts:
+def read_facts(job: str, party: str, version: int, sections: Mapping[str, bytes]) -> JobDocument:
     """Put a whole document together. Errors: ATL-FLW-001."""
     values = {name: read_section(name, data) for name, data in sections.items()}
-    return Facts(job=job, party=party, version=version, **values)
+    return JobDocument(job=job, party=party, version=version, **values)
 
 
 def read_version(read: Reader, name: str) -> int:

@@ -11,7 +11,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from atoll.core.errors import AtollError, InternalError
-from atoll.flow.control.facts import End, Facts, Options, Proposal
+from atoll.flow.control.facts import End, JobDocument, Options, Proposal
 from atoll.flow.control.reading import read_facts
 from atoll.jobs.audience import Audience
 from atoll.jobs.definition import Job
@@ -21,7 +21,7 @@ FORMAT = 1
 
 
 @dataclass(frozen=True)
-class Approved:
+class ApprovedRuns:
     """What a checked approval allows: runs ``first`` to ``first + runs - 1``, until ``expires``."""
 
     first: int
@@ -29,7 +29,7 @@ class Approved:
     expires: int
 
     def covers(self, run: int) -> bool:
-        """Tell whether a run is among those approved."""
+        """Return whether a run is among those approved."""
         return self.first <= run < self.first + self.runs
 
 
@@ -60,10 +60,10 @@ class JobRecord:
     party: str
     initiator: str
     created: float
-    facts: Mapping[str, Facts]
+    facts: Mapping[str, JobDocument]
     since: Mapping[str, int] = field(default_factory=dict)
     plan: Plan | None = None
-    approved: Mapping[str, Approved] = field(default_factory=dict)
+    approved: Mapping[str, ApprovedRuns] = field(default_factory=dict)
     queued: bool = False
     begun: int = 0
     ticket: int = 0
@@ -84,12 +84,12 @@ class JobRecord:
     marks: Mapping[str, float] = field(default_factory=dict, compare=False)
 
     @property
-    def own(self) -> Facts:
+    def own(self) -> JobDocument:
         """This node's document."""
         return self.facts[self.party]
 
     @property
-    def lead(self) -> Facts:
+    def lead(self) -> JobDocument:
         """The initiator's document."""
         return self.facts[self.initiator]
 
@@ -183,12 +183,12 @@ def _broken(reason: str) -> InternalError:
     return InternalError("ATL-FLW-015", f"the saved record of a job cannot be used: {reason}")
 
 
-def _facts_to_plain(facts: Facts) -> dict[str, Any]:
+def _facts_to_plain(facts: JobDocument) -> dict[str, Any]:
     sections = {n: base64.b64encode(d).decode("ascii") for n, d in facts.sections.items()}
     return {"version": facts.version, "sections": sections}
 
 
-def _facts(job: str, party: str, value: Any) -> Facts:
+def _facts(job: str, party: str, value: Any) -> JobDocument:
     try:
         sections = {n: base64.b64decode(d, validate=True) for n, d in value["sections"].items()}
         return read_facts(job, party, value["version"], sections)
@@ -207,7 +207,7 @@ def _from_plain(value: dict[str, Any]) -> JobRecord:
         created=value["created"],
         facts={party: _facts(value["id"], party, e) for party, e in value["facts"].items()},
         plan=None if plan is None else Plan.model_validate(plan),
-        approved={party: Approved(**entry) for party, entry in value["approved"].items()},
+        approved={party: ApprovedRuns(**entry) for party, entry in value["approved"].items()},
         killing=frozenset(value["killing"]),
         gone=frozenset(value.get("gone", ())),
         audience={step: tuple(held) for step, held in value.get("audience", {}).items()},

@@ -85,7 +85,7 @@ def blinded_key(record: JobRecord, step: str) -> str | None:
 
 
 def candidate(record: JobRecord, step: str) -> bool:
-    """Tell whether a step may be reused: nothing above it was run anew, nobody asked for it anew.
+    """Return whether a step may be reused: nothing above it was run anew, nobody asked for it anew.
 
     A first attempt only: if a reuse fails, the step is run.
     """

@@ -74,7 +74,7 @@ _PASSING = frozenset(
 
 
 def may_retry(code: str | None) -> bool:
-    """Tell whether another attempt can do better: the network, a lost worker, a restarted node.
+    """Return whether another attempt can do better: the network, a lost worker, a restarted node.
 
     Errors of users, data, peers' protocol and our own code are final.
     """

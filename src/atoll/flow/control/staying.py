@@ -16,7 +16,7 @@ def parties_of(record: JobRecord, step: str) -> frozenset[str]:
 
 
 def holds_without(record: JobRecord, step: str, left: Collection[str]) -> bool:
-    """Tell whether a step can still be done when these parties take no part in it any more."""
+    """Return whether a step can still be done when these parties take no part in it any more."""
     taking = parties_of(record, step) & set(left)
     if not taking:
         return True
@@ -34,7 +34,7 @@ def holds_without(record: JobRecord, step: str, left: Collection[str]) -> bool:
 
 
 def _left_above(record: JobRecord, step: str, party: str) -> bool:
-    """Tell whether a party was left behind in a step above, or will have been.
+    """Return whether a party was left behind in a step above, or will have been.
 
     Where nobody talks nobody is waited for in vain, but only who has no input is let off: whoever
     has one and fails has failed.
@@ -52,7 +52,7 @@ def _left_above(record: JobRecord, step: str, party: str) -> bool:
 
 
 def _undone(record: JobRecord, step: str, party: str) -> bool:
-    """Tell whether a party that takes part in a step has not said that it succeeded there."""
+    """Return whether a party that takes part in a step has not said that it succeeded there."""
     command, facts = record.lead.commands.get(step), record.facts.get(party)
     task = None if facts is None else facts.tasks.get(step)
     if party not in parties_of(record, step):
@@ -84,7 +84,7 @@ def broken(tasks: Mapping[str, TaskFact]) -> dict[str, TaskFact]:
 
 
 def is_done(record: JobRecord, step: str) -> bool:
-    """Tell whether a step succeeded in the same attempt at all its parties, or at enough."""
+    """Return whether a step succeeded in the same attempt at all its parties, or at enough."""
     tasks = tasks_of(record, step)
     if len(tasks) < len(parties_of(record, step)):
         return False
@@ -94,14 +94,14 @@ def is_done(record: JobRecord, step: str) -> bool:
 
 
 def enough_done(record: JobRecord, step: str) -> bool:
-    """Tell whether as many parties of a step as must stay say that it succeeded."""
+    """Return whether as many parties of a step as must stay say that it succeeded."""
     tasks = tasks_of(record, step)
     done = {party for party, task in tasks.items() if task.state in DONE}
     return bool(done) and holds_without(record, step, parties_of(record, step) - done)
 
 
 def expendable(record: JobRecord, party: str) -> bool:
-    """Tell whether the run can go on without a party: in each step that it has not done yet."""
+    """Return whether the run can go on without a party: in each step that it has not done yet."""
     if party == record.initiator or record.plan is None:
         return False
     lost = record.gone | {party}
@@ -113,7 +113,7 @@ def expendable(record: JobRecord, party: str) -> bool:
 
 
 def dropped_out(record: JobRecord, step: str) -> bool:
-    """Tell whether the own task of an earlier step broke, and the step was done without it."""
+    """Return whether the own task of an earlier step broke, and the step was done without it."""
     for before in record.proposal.upstream.get(step, ()):
         command, own = record.lead.commands.get(before), record.own.tasks.get(before)
         if command is None or own is None or own.attempt != command.attempt:

@@ -92,7 +92,7 @@ def _update(value: object) -> Update:
     return Update(job, base, version, sections)
 
 
-class Exchange:
+class PeerSync:
     """The soft state of syncing with one peer, both directions; lost at a restart without harm.
 
     Not for several threads at once.
@@ -108,11 +108,11 @@ class Exchange:
         return self._known.get(job, 0)
 
     def settled(self, record: JobRecord) -> bool:
-        """Tell whether the peer holds all own facts of a job."""
+        """Return whether the peer holds all own facts of a job."""
         return self.known(record.id) >= record.version
 
     def pending(self, records: Iterable[JobRecord]) -> bool:
-        """Tell whether there is anything to tell the peer."""
+        """Return whether there is anything to tell the peer."""
         return bool(self._owed) or any(
             not self.settled(record) for record in records if self.peer in record.job.parties
         )

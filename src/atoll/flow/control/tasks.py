@@ -112,7 +112,7 @@ def _wrong(record: JobRecord, step: str, command: StepCommand) -> str | None:
 
 
 def _was_done(record: JobRecord, step: str) -> bool:
-    """Tell whether the last attempt of a step succeeded everywhere, in the present run.
+    """Return whether the last attempt of a step succeeded everywhere, in the present run.
 
     Each attempt reveals something, so an initiator may not have one more than it needs.
     """

@@ -9,7 +9,7 @@ from typing import Any
 from atoll.core.errors import AtollError
 from atoll.flow.control.commands import Command, Complain, Explain, Publish
 from atoll.flow.control.events import Moment
-from atoll.flow.control.facts import SECTIONS, End, EndState, Facts, Stop
+from atoll.flow.control.facts import SECTIONS, End, EndState, JobDocument, Stop
 from atoll.flow.control.parsing import peer_code, peer_phase
 from atoll.flow.control.record import Fault, JobRecord
 from atoll.flow.control.rules import Rules
@@ -36,7 +36,7 @@ class Transition:
         own = replace(self.record.own, **sections)
         self.set(facts={**self.record.facts, self.record.party: own})
 
-    def take(self, facts: Facts) -> None:
+    def take(self, facts: JobDocument) -> None:
         """Replace the facts of a peer."""
         self.set(facts={**self.record.facts, facts.party: facts})
 

@@ -43,7 +43,7 @@ from atoll.flow.node.jobs.reading import JobReading
 from atoll.flow.node.jobs.rows import ENDED, LIVE, JobRows
 from atoll.flow.node.jobs.service import JobService
 from atoll.flow.node.jobs.syncing import Syncing
-from atoll.flow.node.jobs.tasks import Place, Recorder, TaskRunner
+from atoll.flow.node.jobs.tasks import Recorder, TaskResources, TaskRunner
 from atoll.flow.node.models.service import ModelService
 from atoll.flow.node.packages import Packages
 from atoll.flow.node.partners.service import PartyService
@@ -261,8 +261,8 @@ class Node:
         self.sessions = Sessions(self.book, seats, self.gateway, settings, log=self.recorder.log)
         self._stack.callback(self.sessions.close)
 
-    def _place(self) -> Place:
-        return Place(
+    def _place(self) -> TaskResources:
+        return TaskResources(
             self.folder,
             self.database,
             self.files,

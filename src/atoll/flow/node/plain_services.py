@@ -65,11 +65,11 @@ class StatusService:
         self._ready = False
 
     def set_ready(self, is_ready: bool) -> None:
-        """Say whether the node takes jobs."""
+        """Return whether the node takes jobs."""
         self._ready = is_ready
 
     def ready(self) -> bool:
-        """Say whether the node takes jobs."""
+        """Return whether the node takes jobs."""
         return self._ready
 
     def view(self) -> Mapping[str, Any]:

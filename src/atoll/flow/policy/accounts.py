@@ -57,7 +57,7 @@ class JobAccount:
         return charged + Counts(runs=1) if ran else charged
 
     def covers(self, exposure: TableExposure, partner: str, step: str) -> bool:
-        """Say whether one more attempt of a step is covered by what is reserved."""
+        """Return whether one more attempt of a step is covered by what is reserved."""
         key = Key(exposure.table, exposure.digest, partner)
         entry = self.steps.get(key, {}).get(step, StepAccount())
         return len(entry.attempts) < entry.covered
@@ -82,7 +82,7 @@ class History:
     attempts: dict[str, set[int]] = field(default_factory=dict)
 
     def running(self, step: str) -> bool:
-        """Say whether an attempt of a step was begun and has not been told to have ended."""
+        """Return whether an attempt of a step was begun and has not been told to have ended."""
         return self.starts.get(step, 0) > len(self.attempts.get(step, ()))
 
 

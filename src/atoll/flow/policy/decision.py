@@ -195,7 +195,7 @@ def _too_much(grant: Grant, exposure: TableExposure) -> tuple[str, str] | None:
 
 
 def _allowed(patterns: tuple[str, ...], message: str) -> bool:
-    """Say whether a message is named, or its family (``psi.*``)."""
+    """Return whether a message is named, or its family (``psi.*``)."""
     return any(
         pattern in (ANY, message) or (pattern.endswith(".*") and message.startswith(pattern[:-1]))
         for pattern in patterns

@@ -72,7 +72,7 @@ def table_exposures(plan: Plan, party: str) -> dict[str, TableExposure]:
 
 
 def revealing(plan: Plan, step: str) -> bool:
-    """Say whether a step tells anybody anything, or talks at all."""
+    """Return whether a step tells anybody anything, or talks at all."""
     if plan.reveals.get(step) or plan.trust_models.get(step, "local") != "local":
         return True
     return step in plan.seats and any(plan.peers_of(step, p) for p in plan.parties_of(step))
@@ -172,7 +172,7 @@ def _ends(plan: Plan, step: str, known: Collection[str], partner: str) -> Ends:
 
 
 def _learns(plan: Plan, step: str, known: Collection[str], partner: str) -> bool:
-    """Say whether a step may tell a partner something of what ``known`` know."""
+    """Return whether a step may tell a partner something of what ``known`` know."""
     ends, lines = _ends(plan, step, known, partner), plan.reveals.get(step, ())
     if not lines:
         # It says nothing of what it sends: whoever hears anything may learn all of it.

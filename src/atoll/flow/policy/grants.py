@@ -80,7 +80,7 @@ class Grant(GrantTerms):
     revoked: float | None = None
 
     def live(self, now: float) -> bool:
-        """Say whether it holds at ``now`` (seconds since 1970)."""
+        """Return whether it holds at ``now`` (seconds since 1970)."""
         return self.revoked is None and (self.expires is None or now < self.expires)
 
 
@@ -97,5 +97,5 @@ def parse_terms(value: Any) -> GrantTerms:
 
 
 def matches(names: tuple[str, ...], name: str) -> bool:
-    """Say whether a list of names, or its ``*``, covers ``name``."""
+    """Return whether a list of names, or its ``*``, covers ``name``."""
     return ANY in names or name in names

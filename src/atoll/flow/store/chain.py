@@ -22,7 +22,7 @@ def link(fields: Mapping[str, Any], number: int, previous: str) -> dict[str, Any
 
 
 def holds(line: Mapping[str, Any], number: int, previous: str) -> bool:
-    """Say whether a line is whole and stands at this place in the chain."""
+    """Return whether a line is whole and stands at this place in the chain."""
     try:
         body = {key: value for key, value in line.items() if key != "hash"}
         return bool(

@@ -139,7 +139,7 @@ class ArtifactFiles:
         return self.folder / valid_digest(digest)[:2] / digest
 
     def has(self, digest: str) -> bool:
-        """Say whether the file is there."""
+        """Return whether the file is there."""
         try:
             return stat.S_ISREG(self.path(digest).lstat().st_mode)
         except FileNotFoundError:

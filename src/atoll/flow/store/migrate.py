@@ -50,7 +50,7 @@ def current(connection: Connection) -> str | None:
 
 
 def needed(connection: Connection) -> bool:
-    """Say whether a migration must run. Errors: ATL-STO-008 a newer program made the database."""
+    """Return whether a migration must run. Errors: ATL-STO-008 made by a newer program."""
     revision = current(connection)
     if revision is not None:
         require_known(revision)

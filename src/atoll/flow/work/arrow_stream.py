@@ -151,7 +151,7 @@ def _batches(messages: Any, schema: Any) -> Iterator[Any]:
 
 
 def _compressed(metadata: bytes) -> bool:
-    """Say whether a record batch's flatbuffer header has its compression field (the fourth)."""
+    """Return whether a record batch's flatbuffer header has its compression field (the fourth)."""
 
     def field(table: int, number: int) -> int:
         start = table - struct.unpack_from("<i", metadata, table)[0]

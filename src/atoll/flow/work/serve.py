@@ -128,7 +128,7 @@ class Running:
             wake()
 
     def may_report_end(self) -> bool:
-        """Say whether its end is still to be told; whoever asks first tells it."""
+        """Return whether its end is still to be told; whoever asks first tells it."""
         return self._end.acquire(blocking=False)
 
     def give_up(self) -> None:
@@ -307,14 +307,14 @@ class Server:
         return found
 
     def _runs_ours_alone(self, spec: TaskSpec) -> bool:
-        """Tell whether no step of the job runs code of others: a component, or a model's scorer."""
+        """Return whether no step of the job runs code of others: component or scorer."""
         return all(
             step.component in self._catalogue and step.parameters.get("kind", UNSTATED) in KINDS
             for step in spec.job.steps.values()
         )
 
     def _foreign(self, spec: TaskSpec) -> bool:
-        """Tell whether an input may be of a kind that comes with a component of others."""
+        """Return whether an input may be of a kind that comes with a component of others."""
         return any("." in i.kind and i.kind not in KINDS for i in spec.inputs.values())
 
     def _transport(self, spec: TaskSpec) -> Transport:

@@ -25,7 +25,7 @@ _ROW_BYTES = 16
 
 
 def fits(part: Part, roles: Roles) -> bool:
-    """Tell whether a part was trained in this role, with those of these parties that it knows."""
+    """Return whether a part was trained in this role, with those of these parties that it knows."""
     guests = {name for name, role in roles.items() if role == Role.GUEST}
     if isinstance(part, GuestPart):
         return guests == {part.party} and set(part.hosts) == roles.keys() - guests

@@ -16,7 +16,7 @@ from atoll.operators.histogram.api import CHUNK_CELLS, NODES, WIDTH, NodeBound, 
 
 
 @dataclass(frozen=True)
-class Counts(Message, kind="histogram.counts"):
+class CellCounts(Message, kind="histogram.counts"):
     """How many cells of each node follow."""
 
     counts: npt.NDArray[np.uint32] = array(
@@ -81,12 +81,12 @@ def _reaches(values: npt.NDArray[Any], limit: int) -> bool:
 def send_counts(party: Party, tag: str, nodes: Sequence[NodeCuts]) -> None:
     """Announce how many cells of each node will follow. Reveals: that, to the guest."""
     counts = np.array([len(node.columns) for node in nodes], dtype=np.uint32)
-    party.channel.send(party.guest, f"histogram/{tag}/counts", Counts(counts))
+    party.channel.send(party.guest, f"histogram/{tag}/counts", CellCounts(counts))
 
 
 def receive_counts(party: Party, host: str, tag: str, bounds: Sequence[NodeBound]) -> list[int]:
     """Receive the announced counts and hold them against what may come. Errors: ATL-HIS-003."""
-    counts = party.channel.receive(host, f"histogram/{tag}/counts", Counts).counts
+    counts = party.channel.receive(host, f"histogram/{tag}/counts", CellCounts).counts
     if len(counts) != len(bounds):
         raise PeerError("ATL-HIS-003", "the reply is for another number of nodes")
     for index, (count, bound) in enumerate(zip(counts.tolist(), bounds, strict=True)):

@@ -60,7 +60,7 @@ class PsiParameters(BaseModel):
     )
 
     def entitles(self, role: Role) -> bool:
-        """Say whether a party of this role learns which of its ids are in common."""
+        """Return whether a party of this role learns which of its ids are in common."""
         return self.receivers in ("both", str(role))
 
 

@@ -35,7 +35,7 @@ class Ids(Message, kind="psi.ideal.ids"):
 
 
 @dataclass(frozen=True)
-class Outcome(Message, kind="psi.ideal.outcome"):
+class IdealResult(Message, kind="psi.ideal.outcome"):
     """What the host learns: sizes and, if it is entitled, its rows in common."""
 
     rows: int = integer(0, 1 << 40, reveals="how many rows the guest has")
@@ -90,7 +90,7 @@ def _guest(
     positions = theirs.sorted(intersect(theirs.array, own.array.cast(pa.large_binary())))
     enough = len(mine) >= parameters.minimum_intersection
     entitled = positions if enough and parameters.entitles(Role.HOST) else None
-    party.channel.send(peer, "psi/outcome", Outcome(len(own), len(mine), entitled))
+    party.channel.send(peer, "psi/outcome", IdealResult(len(own), len(mine), entitled))
     check_sets(parameters, len(own), len(theirs))
     return len(mine), mine
 
@@ -100,6 +100,6 @@ def _host(
 ) -> tuple[int, npt.NDArray[np.int64] | None]:
     values, offsets = own.take(np.arange(len(own), dtype=np.uint32))
     party.channel.send(peer, "psi/ids", Ids(np.diff(offsets).astype(np.uint16), values))
-    outcome = party.channel.receive(peer, "psi/outcome", Outcome)
+    outcome = party.channel.receive(peer, "psi/outcome", IdealResult)
     check_sets(parameters, len(own), outcome.rows)
     return outcome.count, outcome.positions

@@ -6,7 +6,7 @@ from fastapi import Request, Response
 
 from atoll.flow.api import cookies, views
 from atoll.flow.api.endpoints import OWN, PUBLIC
-from atoll.flow.api.exchange import Exchange
+from atoll.flow.api.exchange import HttpExchange
 from atoll.flow.api.guard import At, By, client_of
 from atoll.flow.api.routing import Routes
 from atoll.flow.api.shaping import shape
@@ -37,14 +37,14 @@ def open_(
 def logout(services: At, by: By, request: Request, response: Response) -> None:
     """End the session, or revoke the token, that was sent."""
     services.access.logout(by)
-    if Exchange.of(request.scope).by_cookie:
+    if HttpExchange.of(request.scope).by_cookie:
         cookies.clear(request, response)
 
 
 @ROUTES.get("/me", may=OWN)
 def me(by: By, request: Request) -> views.Me:
     """Return the asking user, and a browser's session its CSRF token."""
-    secret = cookies.read(request) if Exchange.of(request.scope).by_cookie else None
+    secret = cookies.read(request) if HttpExchange.of(request.scope).by_cookie else None
     return shape(
         views.Me,
         {

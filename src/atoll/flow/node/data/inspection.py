@@ -147,7 +147,7 @@ def admit(path: str, id_column: str, label: str | None) -> dict[str, Any]:
 
 
 def shared(path: str, id_column: str, other: str, other_id: str) -> dict[str, Any]:
-    """Tell whether some id is in both of two files."""
+    """Return whether some id is in both of two files."""
     from atoll.table import read
 
     one = read(path, id_column=id_column, columns=())

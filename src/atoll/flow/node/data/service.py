@@ -289,7 +289,7 @@ class DataService:
         )
 
     def share(self, one: TableSource, two: TableSource) -> bool:
-        """Tell whether some id is in both tables, from memory if that was looked at before.
+        """Return whether some id is in both tables, from memory if that was looked at before.
 
         Errors: those of looking at a file.
         """
@@ -458,7 +458,7 @@ def _in_use(why: str, hint: str) -> ConflictError:
 
 
 def _mentions(value: Any, name: str) -> bool:
-    """Say whether any parameter of a job is this very text: rather too often than too seldom."""
+    """Return whether any parameter of a job is this very text: rather too often than too seldom."""
     level = [value]
     while level:
         item = level.pop()

@@ -77,7 +77,7 @@ class RecordedTable:
         return self._source.digest
 
     def shares_ids(self, other: Table) -> bool:
-        """Tell whether some id is in both tables; registered ones are not read here for that."""
+        """Return whether some id is in both tables; registered ones are not read here for that."""
         if isinstance(other, RecordedTable):
             return self._finder.share(self._source, other._source)
         return self._read().shares_ids(other)
@@ -91,7 +91,7 @@ class Finder(Protocol):
         ...
 
     def share(self, one: TableSource, two: TableSource) -> bool:
-        """Tell whether some id is in both tables."""
+        """Return whether some id is in both tables."""
         ...
 
 

@@ -25,10 +25,10 @@ from atoll.flow.control import (
     Command,
     Ended,
     Event,
-    Exchange,
     FactsReceived,
     JobRecord,
     Moment,
+    PeerSync,
     Restarted,
     Rules,
     StaleRecord,
@@ -110,7 +110,7 @@ class Control:
     ) -> None:
         self.rules = rules
         self.records: dict[str, JobRecord] = {}
-        self.exchanges: dict[str, Exchange] = {}
+        self.exchanges: dict[str, PeerSync] = {}
         self.heard: dict[str, float] = {}
         # What other threads may see: never more than the database holds.
         self._committed: dict[str, JobRecord] = {}
@@ -244,9 +244,9 @@ class Control:
             self._kept.pop(job, None)
         return record
 
-    def exchange(self, peer: str) -> Exchange:
+    def exchange(self, peer: str) -> PeerSync:
         """Return the state of syncing with a partner."""
-        return self.exchanges.setdefault(peer, Exchange(peer))
+        return self.exchanges.setdefault(peer, PeerSync(peer))
 
     def take(self, peer: str, message: SyncMessage, batch: Batch) -> None:
         """Take in what a partner's node said; the facts in it follow, before what is asked next."""

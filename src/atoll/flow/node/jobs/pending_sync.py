@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from atoll.flow.control import Exchange, JobRecord
+from atoll.flow.control import JobRecord, PeerSync
 
 
 class PendingSync:
@@ -22,7 +22,7 @@ class PendingSync:
         """Note that a partner said what it holds of these jobs: it may be less than before."""
         self._jobs.setdefault(peer, {}).update(dict.fromkeys(jobs))
 
-    def of(self, exchange: Exchange, records: Mapping[str, JobRecord]) -> list[JobRecord]:
+    def of(self, exchange: PeerSync, records: Mapping[str, JobRecord]) -> list[JobRecord]:
         """Return the records of which a partner does not hold all own facts."""
         jobs = self._jobs.setdefault(exchange.peer, {})
         found: list[JobRecord] = []

@@ -58,7 +58,7 @@ _COUNTS = ("bytes_sent", "bytes_received", "messages_sent", "messages_received",
 
 
 @dataclass(frozen=True)
-class Place:
+class TaskResources:
     """What tasks of this node need: where things lie, and what is open."""
 
     folder: NodeFolder
@@ -83,7 +83,7 @@ class _Running:
 class TaskRunner:
     """The tasks of this node that are alive. Any thread may call; ``tell`` hears every event."""
 
-    def __init__(self, place: Place, tell: Callable[[TaskEvent], None]) -> None:
+    def __init__(self, place: TaskResources, tell: Callable[[TaskEvent], None]) -> None:
         self._place = place
         self._tell = tell
         self._lock = threading.Lock()

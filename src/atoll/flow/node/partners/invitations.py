@@ -122,7 +122,7 @@ class Invitations:
             raise _refused()
 
     def open(self, connection: Connection) -> bool:
-        """Say whether any code may still be used."""
+        """Return whether any code may still be used."""
         table = schema.invitations
         free = and_(table.c.used.is_(None), table.c.expires > self._wall())
         return connection.execute(select(table.c.id).where(free).limit(1)).first() is not None

@@ -11,7 +11,7 @@ from pathlib import Path
 from atoll.channel.grpc.gateway import new_token
 from atoll.core.errors import AtollError
 from atoll.flow.control.record import JobRecord
-from atoll.flow.node.jobs.tasks import Place, TaskRunner
+from atoll.flow.node.jobs.tasks import TaskResources, TaskRunner
 from atoll.flow.node.standing.agreement import Agreement
 from atoll.flow.work.handle import Worker
 from atoll.flow.work.specification import OwnTable, TaskSpec
@@ -36,7 +36,7 @@ class Seats:
     """Makes the seats of sessions; any thread may call."""
 
     def __init__(
-        self, place: Place, tasks: TaskRunner, load: Callable[[str], JobRecord | None]
+        self, place: TaskResources, tasks: TaskRunner, load: Callable[[str], JobRecord | None]
     ) -> None:
         self._place = place
         self._tasks = tasks

@@ -53,7 +53,7 @@ class World:
 
 
 @dataclass
-class Outcome:
+class CentralisedResult:
     """The parts, the guest's margins, its validation losses, and each host's observed counts."""
 
     guest: GuestPart
@@ -334,7 +334,7 @@ def _leaves(node: _Node) -> list[_Node]:
     return _leaves(node.children[0]) + _leaves(node.children[1])
 
 
-def train_in_the_clear(world: World) -> Outcome:
+def train_in_the_clear(world: World) -> CentralisedResult:
     """Train on the joined columns. Reveals: everything to whoever runs it; for tests.
 
     Errors: ATL-BIN-001 and ATL-BIN-002 of the bins, those of ``check_inputs``.
@@ -379,7 +379,7 @@ def train_in_the_clear(world: World) -> Outcome:
     }
     observed = {host: dict(lists) for host, lists in run.observed.items()}
     final = best if kept < len(trees) else margin
-    return Outcome(part, hosts, final, losses, observed, run.refused)
+    return CentralisedResult(part, hosts, final, losses, observed, run.refused)
 
 
 def _guest_part(run: _Run, base: float, trees: list[Tree]) -> GuestPart:

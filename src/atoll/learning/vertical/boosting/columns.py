@@ -57,7 +57,7 @@ class LeafRules:
     each_class: int
 
     def admits(self, left: Totals, right: Totals) -> bool:
-        """Say whether both sides have enough."""
+        """Return whether both sides have enough."""
         return all(
             side.rows >= self.rows
             and side.ones >= self.each_class

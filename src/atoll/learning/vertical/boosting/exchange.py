@@ -16,7 +16,7 @@ from atoll.core.message import Message
 from atoll.learning.vertical.boosting import bits, checks
 from atoll.learning.vertical.boosting.api import Observer
 from atoll.learning.vertical.boosting.columns import Totals
-from atoll.learning.vertical.boosting.grow import Place
+from atoll.learning.vertical.boosting.grow import TreeNode
 from atoll.learning.vertical.boosting.messages import (
     CandidateCuts,
     Left,
@@ -50,7 +50,7 @@ class HostSums:
 class GuestNode:
     """A node as the guest knows it: rows, exact totals, own histogram, the hosts' sums."""
 
-    place: Place
+    place: TreeNode
     totals: Totals
     g_range: tuple[int, int]
     own: Ints
@@ -75,7 +75,7 @@ class Grown:
     left: Bools
 
 
-class Exchange:
+class HostCalls:
     """Sends orders to every host and checks what comes back."""
 
     def __init__(

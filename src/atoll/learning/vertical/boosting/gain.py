@@ -47,5 +47,5 @@ class Objective:
         return -self.learning_rate * (g * self.unit) / (heavy + self.reg_lambda)
 
     def splittable(self, h: int, rows: int, leaf_rows: int) -> bool:
-        """Say whether a node of this weight and size could have two children at all."""
+        """Return whether a node of this weight and size could have two children at all."""
         return h * self.unit >= 2 * self.minimum_child_weight and rows >= 2 * max(leaf_rows, 1)

@@ -59,7 +59,7 @@ class Sample:
 
 
 @dataclass
-class Place:
+class TreeNode:
     """A node's place in the tree and its rows: all of them, and those that are summed.
 
     ``number`` is 0 for the root and 2i + 1, 2i + 2 for the children of i; ``rows`` ascend.
@@ -70,15 +70,15 @@ class Place:
     rows: Rows
     summed: Rows
 
-    def divide(self, left: Bools, sample: Sample) -> tuple[Place, Place]:
+    def divide(self, left: Bools, sample: Sample) -> tuple[TreeNode, TreeNode]:
         """Return the two children by a side for each row."""
         return self._child(1, self.rows[left], sample), self._child(2, self.rows[~left], sample)
 
-    def _child(self, side: int, rows: Rows, sample: Sample) -> Place:
-        return Place(2 * self.number + side, self.depth + 1, rows, sample.positions(rows))
+    def _child(self, side: int, rows: Rows, sample: Sample) -> TreeNode:
+        return TreeNode(2 * self.number + side, self.depth + 1, rows, sample.positions(rows))
 
 
-def small_first(left: Place, right: Place) -> tuple[Place, Place]:
+def small_first(left: TreeNode, right: TreeNode) -> tuple[TreeNode, TreeNode]:
     """Return (the child whose sums are taken, the one derived): fewer rows first, tie left."""
     return (left, right) if len(left.summed) <= len(right.summed) else (right, left)
 
@@ -96,7 +96,7 @@ class TreeBuilder:
     rows: list[int] = field(default_factory=list)
     index: dict[int, int] = field(default_factory=dict)
 
-    def node(self, place: Place, weight: float) -> None:
+    def node(self, place: TreeNode, weight: float) -> None:
         """Add a node as a leaf."""
         self.index[place.number] = len(self.owner)
         self.owner.append(LEAF)

@@ -21,13 +21,13 @@ from atoll.learning.vertical.boosting.api import (
     check_inputs,
 )
 from atoll.learning.vertical.boosting.columns import LeafRules, OwnColumns, Totals, Values
-from atoll.learning.vertical.boosting.exchange import Exchange, Grown, GuestNode, Pair
+from atoll.learning.vertical.boosting.exchange import Grown, GuestNode, HostCalls, Pair
 from atoll.learning.vertical.boosting.gain import Objective
 from atoll.learning.vertical.boosting.grow import (
     REFUSALS,
-    Place,
     Sample,
     TreeBuilder,
+    TreeNode,
     small_first,
     threshold,
 )
@@ -91,7 +91,7 @@ class _Tree:
         self.sample = sample
         self.columns = columns
         self.builder = TreeBuilder()
-        self.leaves: dict[int, tuple[Place, float]] = {}
+        self.leaves: dict[int, tuple[TreeNode, float]] = {}
         self.new_splits: dict[int, int] = {}
         self.refused = 0
         self.own: OwnColumns
@@ -102,7 +102,7 @@ class GuestTrainer:
     """Trains one model; ``run`` returns the guest's part."""
 
     # What an audit replaces to watch the talk.
-    exchange_class: ClassVar[type[Exchange]] = Exchange
+    exchange_class: ClassVar[type[HostCalls]] = HostCalls
 
     def __init__(
         self, party: Party, inputs: BoostingInputs, parameters: BoostingParameters
@@ -272,7 +272,7 @@ class GuestTrainer:
 
     def _grow(self, number: int, margin: Floats) -> _Tree:
         tree = self._begin(number, margin)
-        place = Place(
+        place = TreeNode(
             0,
             0,
             np.arange(self._rows, dtype=np.uint32),
@@ -291,12 +291,12 @@ class GuestTrainer:
             level, pairs = self._settle(tree, depth, decisions, accepted)
         return tree
 
-    def _node(self, tree: _Tree, place: Place, totals: Totals, own: Ints) -> GuestNode:
+    def _node(self, tree: _Tree, place: TreeNode, totals: Totals, own: Ints) -> GuestNode:
         g = tree.values.g[place.summed]
         low, high = int(np.minimum(g, 0).sum()), int(np.maximum(g, 0).sum())
         return GuestNode(place, totals, (low, high), own)
 
-    def _leaf(self, tree: _Tree, place: Place, totals: Totals) -> None:
+    def _leaf(self, tree: _Tree, place: TreeNode, totals: Totals) -> None:
         weight = self._objective.weight(totals.g, totals.h)
         tree.builder.node(place, weight)
         tree.leaves[place.number] = (place, weight)
@@ -414,7 +414,7 @@ class GuestTrainer:
     def _splittable(self, totals: Totals) -> bool:
         return self._objective.splittable(totals.h, totals.rows, self._rules.rows)
 
-    def _divide(self, tree: _Tree, made: Decision) -> tuple[Place, Place]:
+    def _divide(self, tree: _Tree, made: Decision) -> tuple[TreeNode, TreeNode]:
         split = self._held[made.owner]
         self._held[made.owner] += 1
         if made.owner == 0:
@@ -431,7 +431,7 @@ class GuestTrainer:
         self._leaf(tree, right, made.right_totals)
         return left, right
 
-    def _pair(self, tree: _Tree, made: Decision, children: list[tuple[Place, Totals]]) -> Pair:
+    def _pair(self, tree: _Tree, made: Decision, children: list[tuple[TreeNode, Totals]]) -> Pair:
         totals = {place.number: value for place, value in children}
         small, large = small_first(children[0][0], children[1][0])
         own = tree.own.histogram(small.summed, tree.values)

@@ -38,7 +38,7 @@ class HeldOut:
         return bool(self._losses) and int(np.argmin(self._losses)) == len(self._losses) - 1
 
     def stalled(self, patience: int) -> bool:
-        """Say whether the loss has not fallen for so many trees (0: never)."""
+        """Return whether the loss has not fallen for so many trees (0: never)."""
         return 0 < patience < len(self._losses) - int(np.argmin(self._losses or [0.0]))
 
     def kept(self, patience: int, trees: int) -> int:

@@ -29,8 +29,8 @@ from atoll.learning.vertical.boosting.cuts import (
 )
 from atoll.learning.vertical.boosting.grow import (
     REFUSALS,
-    Place,
     Sample,
+    TreeNode,
     small_first,
     threshold,
 )
@@ -67,7 +67,7 @@ Asked = list[tuple[int, int, Bools]]
 class _Node:
     """A node as a host knows it: its rows, how many lie in each bin, the cuts that were sent."""
 
-    place: Place
+    place: TreeNode
     counts: Ints
     sent: Sent
     candidates: Ints
@@ -78,8 +78,8 @@ class _Node:
 class _Pair:
     """A node to be summed, the sibling that the guest derives, and the cuts sent of the parent."""
 
-    summed: Place
-    derived: Place | None
+    summed: TreeNode
+    derived: TreeNode | None
     parent: _Node | None
 
 
@@ -226,7 +226,7 @@ class HostTrainer:
         return _Tree(number, sample, codes, rows_first, table)
 
     def _serve(self, tree: _Tree) -> list[Split]:
-        root = Place(
+        root = TreeNode(
             0,
             0,
             np.arange(self._rows, dtype=np.uint32),
@@ -328,7 +328,7 @@ class HostTrainer:
         self._party.channel.send(guest, "left", Left(tree.number, depth, partition))
         self._note(asked=len(numbers), left_bytes=len(partition))
 
-    def _side(self, tree: _Tree, place: Place, candidate: int) -> Bools:
+    def _side(self, tree: _Tree, place: TreeNode, candidate: int) -> Bools:
         column, cut, missing_left = tree.table.meaning(candidate)
         codes = self._codes[self._columns[column]][place.rows]
         return goes_left(codes, cut, missing_left, self._binning.missing)
@@ -389,7 +389,7 @@ class HostTrainer:
         self._note(validation_bytes=len(data))
 
 
-def _cuts(table: CandidateTable, place: Place, candidates: Ints) -> NodeCuts:
+def _cuts(table: CandidateTable, place: TreeNode, candidates: Ints) -> NodeCuts:
     at = table.order[candidates]
     return NodeCuts(
         place.summed,
