@@ -445,7 +445,7 @@ class Pool:
         self._not_before = self._now() + wait
 
     def _lose(self, worker: Worker, message: str) -> None:
-        """Take leave of a worker; whoever waits for its task is told soon."""
+        """Forget a worker that is gone, and report its task as lost soon."""
         worker.gone = True
         self._workers.pop(worker.number, None)
         spec, listener = worker.spec, worker.on_event
@@ -465,10 +465,8 @@ class Pool:
             error = CancelledError(
                 "ATL-JOB-001", "the job was cancelled", party=spec.party, phase=spec.step
             )
-        data = {"error": error.to_dict()}
-        self._pending.append(
-            (listener, TaskEvent(kind, spec.job_id, spec.step, spec.attempt, data))
-        )
+        event = TaskEvent(kind, spec.job_id, spec.step, spec.attempt, {"error": error.to_dict()})
+        self._pending.append((listener, event))
 
     def _deliver(self) -> None:
         with self._lock:
