@@ -17,8 +17,8 @@ from atoll.sdk import Client
 from tests.e2e.nodes import LONG, TestNode, fill, make, training_job, until
 
 TREE = 7
-# The victim dies between two levels of tree 7: one "slots" for each of the three levels of a tree.
-WHERE = f"{3 * TREE + 1}:slots"
+# The victim dies between two levels of tree 7: one "candidates" for each of the three levels of a tree.
+WHERE = f"{3 * TREE + 1}:candidates"
 
 
 @pytest.fixture(scope="module")

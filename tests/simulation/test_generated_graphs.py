@@ -97,7 +97,8 @@ def test_many_more_accepted_graphs_run(first: int) -> None:
 
 
 def test_the_generator_knows_the_catalogue_and_is_not_too_tame() -> None:
-    assert WEIGHTS.keys() == CATALOGUE.keys()
+    # What agrees to requests needs a registry, which no party has here.
+    assert WEIGHTS.keys() == {name for name, known in CATALOGUE.items() if known.standing is None}
     used: Counter[str] = Counter()
     refused: Counter[str] = Counter()
     for number in range(GRAPHS):
@@ -110,7 +111,7 @@ def test_the_generator_knows_the_catalogue_and_is_not_too_tame() -> None:
     for name, count in (*used.most_common(), *refused.most_common()):
         print(f"{count:5}  {name}")
     assert used["(accepted)"] >= 200
-    assert {name: used[name] for name in CATALOGUE if used[name] < 10} == {}
+    assert {name: used[name] for name in WEIGHTS if used[name] < 10} == {}
     assert len(refused) >= 15
     assert sum(refused.values()) >= 100
 

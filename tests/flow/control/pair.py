@@ -40,11 +40,11 @@ def make_job(parties: int = 2, steps: Mapping[str, list[str]] | None = None) -> 
     graph = steps if steps is not None else {"read": [], "match": ["read"], "count": ["match"]}
     return parse_job(
         {
-            "name": "synthetic",
+            "name": "toy",
             "parties": {name: "guest" if name == "bank" else "host" for name in PARTIES[:parties]},
             "steps": {
                 step: {
-                    "component": "synthetic",
+                    "component": "toy",
                     "inputs": {f"in{at}": f"{source}.out" for at, source in enumerate(sources)},
                 }
                 for step, sources in graph.items()
@@ -64,7 +64,7 @@ def build(
         job=job,
         parameters={name: {} for name in job.steps},
         tables={party: dict(entry) for party, entry in tables.items()},
-        components={"synthetic": ComponentFacts(version="1", code="2" * 64)},
+        components={"toy": ComponentFacts(version="1", code="2" * 64)},
         implementations=dict.fromkeys(job.steps, "local"),
         trust_models={},
         reveals={},
@@ -133,7 +133,7 @@ class Node:
                 digest = raw(KEYS[self.party].public_key())
                 roots = [s for s, step in command.job.steps.items() if not step.inputs]
                 tables = {step: table(self.party, self.table_digest) for step in roots}
-                facts = {"synthetic": ComponentFacts(version="1", code="2" * 64)}
+                facts = {"toy": ComponentFacts(version="1", code="2" * 64)}
                 answer = control.Declared(tables, facts, digest, self.now)
             case control.Decide():
                 answer = self.decide(command)

@@ -89,7 +89,7 @@ def test_other_code_is_refused_by_name() -> None:
         JOB_ID,
         control.FactsReceived("bank", control.sync.update_for(bank.record, 0, "shop"), shop.now),
     )
-    other = {"synthetic": ComponentFacts(version="2", code="3" * 64)}
+    other = {"toy": ComponentFacts(version="2", code="3" * 64)}
     assert shop.record.own.declaration is not None
     world["shop"].forge(declaration=replace(shop.record.own.declaration, components=other))
     bank.records[JOB_ID] = replace(
@@ -224,7 +224,7 @@ def test_a_certificate_that_is_not_the_partys_ends_the_job() -> None:
     world.rounds(2)
     stolen = control.Declared(
         {"read": table("shop")},
-        {"synthetic": ComponentFacts(version="1", code="2" * 64)},
+        {"toy": ComponentFacts(version="1", code="2" * 64)},
         b"another certificate",
         world["shop"].now,
     )

@@ -108,7 +108,7 @@ def test_a_step_that_says_nothing_is_never_skipped() -> None:
     plain["steps"]["align"]["inputs"] = {"table": "toys.table"}
     graph = Job.model_validate(plain)
     assert applied(graph, "train", CATALOGUE) == ()
-    with pytest.raises(UserError, match=r"ATL-REG-009.*step toys \(toy\)"):
+    with pytest.raises(UserError, match=r"ATL-REG-009.*step toys \(synthetic\)"):
         predict_job(held(graph), TABLES)
 
 
