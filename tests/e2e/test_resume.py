@@ -17,7 +17,7 @@ from atoll.sdk import Client
 from tests.e2e.nodes import LONG, TestNode, fill, make, training_job, until
 
 TREE = 7
-# The victim dies between two levels of tree 7: one "candidates" for each of the three levels of a tree.
+# The victim dies between two levels of tree 7: one message of candidates for each of three levels.
 WHERE = f"{3 * TREE + 1}:candidates"
 
 
