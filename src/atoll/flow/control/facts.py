@@ -29,20 +29,8 @@ from pydantic import (
 
 from atoll.core import codec
 from atoll.core.errors import AtollError
-from atoll.core.wire import WireValue, at_most, reason
-from atoll.flow.control.parsing import (
-    Attempt,
-    Code,
-    Count,
-    Digest,
-    Origin,
-    PartName,
-    Party,
-    Phase,
-    Run,
-    StepName,
-    malformed,
-)
+from atoll.core.wire import WireValue, at_most, reason, text
+from atoll.flow.control.parsing import JOB_ID, Code, Count, Phase, malformed
 from atoll.flow.planning import COIN_STEP
 from atoll.jobs.approval import DOCUMENT_BYTES, NONCE_BYTES, SIGNATURE_BYTES
 from atoll.jobs.audience import Audience, shown
@@ -64,6 +52,16 @@ DECLARATION_BYTES = 4 << 20
 CERTIFICATE_BYTES = 64 << 10
 ORIGINS = 8
 
+_STEP = rf"(?:[a-z][a-z0-9_-]{{0,62}}|{COIN_STEP})"
+StepName = Annotated[str, text(_STEP)]
+Party = Annotated[str, text(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")]
+Origin = Annotated[str, text(rf"{JOB_ID.pattern}/{_STEP}/[0-9]{{1,7}}")]
+Digest = Annotated[str, text("[0-9a-f]{64}")]
+PartName = Annotated[str, text("[a-z0-9_.-]{1,128}")]
+Tag = Annotated[StrictStr, Field(min_length=1, max_length=64)]
+Attempt = Annotated[StrictInt, Field(ge=1, le=1 << 20)]
+Run = Annotated[StrictInt, Field(ge=1, le=1 << 16)]
+
 
 class Section(WireValue):
     """A value whose canonical bytes are made once: it is saved and sent many times."""
@@ -74,7 +72,7 @@ class Section(WireValue):
         return codec.encode(plain(self))
 
 
-def read_graph(value: Any) -> Job:
+def _graph(value: Any) -> Job:
     """Read a job whose steps can be put in order. Errors: ATL-FLW-001."""
     try:
         job = parse_job(value)
@@ -105,9 +103,6 @@ _Table = Annotated[TableFacts, _model(TableFacts)]
 _Code = Annotated[ComponentFacts, _model(ComponentFacts)]
 
 
-Tag = Annotated[StrictStr, Field(min_length=1, max_length=64)]
-
-
 @dataclass(frozen=True)
 class Options(WireValue):
     """How a job is to be run. Seconds are of the monotonic clock of each party.
@@ -129,7 +124,7 @@ class Options(WireValue):
 class Proposal(Section):
     """What the initiator proposes; it never changes. ``nonce`` is 32 fresh bytes."""
 
-    job: Annotated[Job, PlainValidator(read_graph)]
+    job: Annotated[Job, PlainValidator(_graph)]
     nonce: Annotated[StrictBytes, Field(min_length=NONCE_BYTES, max_length=NONCE_BYTES)]
     options: Options = field(default_factory=Options)
 

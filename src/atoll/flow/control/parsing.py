@@ -10,7 +10,6 @@ from pydantic import Field, StrictInt, StrictStr
 from atoll.core import codec
 from atoll.core.errors import AtollError, PeerError
 from atoll.core.wire import text
-from atoll.flow.planning import COIN_STEP
 
 CODE_FORM = re.compile(r"ATL-[A-Z]{3}-[0-9]{3}")
 JOB_ID = re.compile(r"[0-9]{14}-[0-9a-f]{8}")
@@ -18,19 +17,10 @@ VERSIONS = 1 << 53
 ELEMENTS = 1 << 18
 PHASE_LETTERS = 128
 
-_STEP = r"(?:[a-z][a-z0-9_-]{0,62}|" + COIN_STEP + ")"
-
 Code = Annotated[str, text(CODE_FORM.pattern)]
 JobId = Annotated[str, text(JOB_ID.pattern)]
 Phase = Annotated[StrictStr, Field(min_length=1, max_length=PHASE_LETTERS)]
-Party = Annotated[str, text(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")]
-StepName = Annotated[str, text(_STEP)]
-Origin = Annotated[str, text(rf"{JOB_ID.pattern}/{_STEP}/[0-9]{{1,7}}")]
-Digest = Annotated[str, text("[0-9a-f]{64}")]
-PartName = Annotated[str, text("[a-z0-9_.-]{1,128}")]
 Count = Annotated[StrictInt, Field(ge=0, le=VERSIONS)]
-Attempt = Annotated[StrictInt, Field(ge=1, le=1 << 20)]
-Run = Annotated[StrictInt, Field(ge=1, le=1 << 16)]
 
 
 def malformed(reason: str, party: str | None = None) -> PeerError:
