@@ -7,16 +7,18 @@ everything that PROTOCOLS 2 lists; a change in any of it is another digest.
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import Any, NoReturn
+from typing import Annotated, Any, NoReturn
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from pydantic import FailFast, Field, StrictBytes, StrictInt, StrictStr, ValidationError
 
 from atoll.core import codec
 from atoll.core.errors import AtollError, PeerError, UserError
 from atoll.core.names import party_id, roles_text
+from atoll.core.wire import WireValue, read, reason
 from atoll.jobs.errors import DeniedError
 from atoll.jobs.plan import Plan
 
@@ -30,19 +32,19 @@ PublicKey = ec.EllipticCurvePublicKey | ed25519.Ed25519PublicKey
 
 
 @dataclass(frozen=True)
-class Approval:
+class Approval(WireValue):
     """What one party agrees to. ``expires`` is in seconds since 1970; ``keys`` maps each party to
     the SHA-256 of its public key.
     """
 
-    job: str
-    plan: str
-    nonce: bytes
-    expires: int
-    runs: int
-    approver: str
-    role: str
-    keys: dict[str, str]
+    job: StrictStr
+    plan: StrictStr
+    nonce: Annotated[StrictBytes, Field(min_length=NONCE_BYTES, max_length=NONCE_BYTES)]
+    expires: StrictInt
+    runs: StrictInt
+    approver: StrictStr
+    role: StrictStr
+    keys: Annotated[dict[str, StrictStr], FailFast()]
 
     def encode(self) -> bytes:
         """Return the bytes that are signed."""
@@ -62,27 +64,10 @@ class Approval:
             raise _bad("it is not canonical") from error
         if type(value) is not list or len(value) != 2 or value[0] != TYPE:
             raise _bad("it is of another type")
-        return cls(**_fields(value[1]))
-
-
-_TEXT = ("job", "plan", "approver", "role")
-_WHOLE = ("expires", "runs")
-
-
-def _fields(value: Any) -> dict[str, Any]:
-    if type(value) is not dict or value.keys() != {*_TEXT, *_WHOLE, "nonce", "keys"}:
-        raise _bad("it has other fields")
-    right = (
-        all(type(value[name]) is str for name in _TEXT)
-        and all(type(value[name]) is int for name in _WHOLE)
-        and type(value["nonce"]) is bytes
-        and len(value["nonce"]) == NONCE_BYTES
-        and type(value["keys"]) is dict
-        and all(type(entry) is str for entry in value["keys"].values())
-    )
-    if not right:
-        raise _bad("a field has the wrong type")
-    return value
+        try:
+            return read(cls, value[1])
+        except ValidationError as error:
+            raise _bad(reason(error)) from error
 
 
 def _bad(reason: str, party: str | None = None) -> PeerError:

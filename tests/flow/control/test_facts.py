@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from atoll.core import codec
 from atoll.core.errors import InternalError, PeerError, UserError
 from atoll.flow import control
-from atoll.flow.control.facts import SECTIONS, End, JobDocument, Slot, Stop, plain
+from atoll.flow.control.facts import LIMITS, SECTIONS, End, JobDocument, Slot, Stop, plain
 from atoll.flow.control.parsing import ELEMENTS, decoded, elements
-from atoll.flow.control.reading import read_section, section_limit
+from atoll.flow.control.reading import read_section
 from atoll.flow.control.sync import SYNC_BYTES, SyncMessage, Update
 from atoll.jobs.definition import parse_job
 from tests.flow.control.pair import JOB_ID, Node, World, make_job
@@ -200,7 +200,7 @@ def test_unknown_fields_are_refused_everywhere() -> None:
 def test_sizes_are_checked_before_anything_is_made() -> None:
     for name in SECTIONS:
         with pytest.raises(PeerError, match="longer than its limit"):
-            read_section(name, bytes(section_limit(name) + 1))
+            read_section(name, bytes(LIMITS[name] + 1))
     with pytest.raises(PeerError, match="longer than its limit"):
         control.parse_sync(bytes(SYNC_BYTES + 1))
     many = b"\xdd" + (ELEMENTS + 9).to_bytes(4, "big") + b"\x90" * (ELEMENTS + 9)

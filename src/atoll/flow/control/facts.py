@@ -1,5 +1,7 @@
 """What a party publishes of a job: one document that only grows. Frozen classes.
 
+The hints of a class are what a peer's section is held to (``reading``).
+
 The initiator's document holds the proposal, the offers and the commands; everybody's holds what
 the party declares, approves and has done. ``run`` counts the runs of a job (a manual retry or rerun
 begins the next one): ``stop``, ``refusal`` and ``end`` are those of the document's run.
@@ -10,12 +12,29 @@ from __future__ import annotations
 import functools
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from typing import Annotated, Any, Literal, Self, TypeVar, get_args
+
+from pydantic import (
+    BaseModel,
+    Field,
+    PlainValidator,
+    StrictBool,
+    StrictBytes,
+    StrictFloat,
+    StrictInt,
+    StrictStr,
+    ValidationError,
+    model_validator,
+)
 
 from atoll.core import codec
+from atoll.core.errors import AtollError
+from atoll.core.wire import WireValue, at_most, reason, text
+from atoll.flow.control.parsing import JOB_ID, Code, Count, Phase, malformed
 from atoll.flow.planning import COIN_STEP
+from atoll.jobs.approval import DOCUMENT_BYTES, NONCE_BYTES, SIGNATURE_BYTES
 from atoll.jobs.audience import Audience, shown
-from atoll.jobs.definition import Job
+from atoll.jobs.definition import JOB_FILE_BYTES, STEPS, Job, parse_job
 from atoll.jobs.plan import ComponentFacts, TableFacts
 from atoll.jobs.validation import order
 
@@ -25,20 +44,26 @@ Action = Literal["start", "reuse"]
 StopKind = Literal["cancel", "stop"]
 EndState = Literal["success", "failed", "cancelled", "refused"]
 
-TASK_STATES: tuple[TaskState, ...] = (
-    "waiting",
-    "running",
-    "success",
-    "failed",
-    "cancelled",
-    "lost",
-    "reused",
-)
+TASK_STATES: tuple[TaskState, ...] = get_args(TaskState)
 DONE: frozenset[str] = frozenset({"success", "reused"})
 BROKEN: frozenset[str] = frozenset({"failed", "cancelled", "lost"})
 
+DECLARATION_BYTES = 4 << 20
+CERTIFICATE_BYTES = 64 << 10
+ORIGINS = 8
 
-class Section:
+_STEP = rf"(?:[a-z][a-z0-9_-]{{0,62}}|{COIN_STEP})"
+StepName = Annotated[str, text(_STEP)]
+Party = Annotated[str, text(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")]
+Origin = Annotated[str, text(rf"{JOB_ID.pattern}/{_STEP}/[0-9]{{1,7}}")]
+Digest = Annotated[str, text("[0-9a-f]{64}")]
+PartName = Annotated[str, text("[a-z0-9_.-]{1,128}")]
+Tag = Annotated[StrictStr, Field(min_length=1, max_length=64)]
+Attempt = Annotated[StrictInt, Field(ge=1, le=1 << 20)]
+Run = Annotated[StrictInt, Field(ge=1, le=1 << 16)]
+
+
+class Section(WireValue):
     """A value whose canonical bytes are made once: it is saved and sent many times."""
 
     @functools.cached_property
@@ -47,29 +72,60 @@ class Section:
         return codec.encode(plain(self))
 
 
+def _graph(value: Any) -> Job:
+    """Read a job whose steps can be put in order. Errors: ATL-FLW-001."""
+    try:
+        job = parse_job(value)
+        for step in job.steps.values():
+            for source in step.inputs.values():
+                at, dot, output = source.partition(".")
+                if not dot or not output or at not in job.steps:
+                    raise malformed("an input of the job names no step")
+        order(job)
+    except AtollError as error:
+        raise malformed(f"the job ({error.code})") from error
+    except (RecursionError, ValueError) as error:
+        raise malformed("the job") from error
+    return job
+
+
+def _model(kind: type[BaseModel]) -> PlainValidator:
+    def made(value: Any) -> Any:
+        try:
+            return kind.model_validate(value)
+        except ValidationError as error:
+            raise ValueError(reason(error)) from None
+
+    return PlainValidator(made)
+
+
+_Table = Annotated[TableFacts, _model(TableFacts)]
+_Code = Annotated[ComponentFacts, _model(ComponentFacts)]
+
+
 @dataclass(frozen=True)
-class Options:
+class Options(WireValue):
     """How a job is to be run. Seconds are of the monotonic clock of each party.
 
     ``retries`` per step and run, not counting lost workers and nodes (``rules.LOST_LIMIT``),
     ``progress_seconds`` without progress end a task, ``peer_seconds`` of silence make a party lost.
     """
 
-    retries: int = 1
+    retries: Annotated[StrictInt, Field(ge=0, le=10)] = 1
     step_rule: StepRule = "parallel"
-    priority: int = 0
-    progress_seconds: float = 600.0
-    peer_seconds: float = 60.0
-    reuse: bool = True
-    tags: tuple[str, ...] = ()
+    priority: Annotated[StrictInt, Field(ge=-100, le=100)] = 0
+    progress_seconds: Annotated[StrictFloat, Field(ge=1, le=7 * 86400)] = 600.0
+    peer_seconds: Annotated[StrictFloat, Field(ge=1, le=3600)] = 60.0
+    reuse: StrictBool = True
+    tags: Annotated[tuple[Tag, ...], at_most(32)] = ()
 
 
 @dataclass(frozen=True)
 class Proposal(Section):
     """What the initiator proposes; it never changes. ``nonce`` is 32 fresh bytes."""
 
-    job: Job
-    nonce: bytes
+    job: Annotated[Job, PlainValidator(_graph)]
+    nonce: Annotated[StrictBytes, Field(min_length=NONCE_BYTES, max_length=NONCE_BYTES)]
     options: Options = field(default_factory=Options)
 
     @functools.cached_property
@@ -91,9 +147,9 @@ class Proposal(Section):
 class Declaration(Section):
     """What a party brings: its table facts by step, the code of its components, its certificate."""
 
-    tables: Mapping[str, TableFacts]
-    components: Mapping[str, ComponentFacts]
-    certificate: bytes
+    tables: Annotated[Mapping[StepName, _Table], at_most(STEPS + 1)]
+    components: Annotated[Mapping[StrictStr, _Code], at_most(STEPS)]
+    certificate: Annotated[StrictBytes, Field(min_length=1, max_length=CERTIFICATE_BYTES)]
 
     def to(self, party: str, audience: Audience) -> Declaration:
         """Return what a party is told of this, by who is told of the tables of each step."""
@@ -105,8 +161,8 @@ class Declaration(Section):
 class Refusal(Section):
     """A party does not take part. Peers learn the code and phase only."""
 
-    code: str
-    phase: str | None = None
+    code: Code
+    phase: Phase | None = None
 
 
 @dataclass(frozen=True)
@@ -116,17 +172,17 @@ class PlanFacts(Section):
     Of a plan of which not all see everything only the parts that this party sees: no digest.
     """
 
-    digest: str | None
-    parts: Mapping[str, str]
+    digest: Digest | None = None
+    parts: Annotated[Mapping[PartName, Digest], at_most(64 + STEPS)] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class SignedApproval(Section):
     """An approval (``jobs.approval``) as it was signed; ``run`` is the first run it is for."""
 
-    document: bytes
-    signature: bytes
-    run: int = 1
+    document: Annotated[StrictBytes, Field(min_length=1, max_length=DOCUMENT_BYTES)]
+    signature: Annotated[StrictBytes, Field(min_length=1, max_length=SIGNATURE_BYTES)]
+    run: Run = 1
 
 
 @dataclass(frozen=True)
@@ -137,38 +193,44 @@ class Slot(Section):
     by itself since the initiator was silent.
     """
 
-    offer: int = 0
-    withdrawn: int = 0
-    started: int = 0
-    admitted: int = 0
-    released: int = 0
+    offer: Count = 0
+    withdrawn: Count = 0
+    started: Count = 0
+    admitted: Count = 0
+    released: Count = 0
 
 
 @dataclass(frozen=True)
-class Reusable:
+class Reusable(WireValue):
     """Which earlier outputs of a step a party holds: origins (``job/step/attempt``) for a key."""
 
-    key: str
-    origins: tuple[str, ...] = ()
+    key: Digest
+    origins: Annotated[tuple[Origin, ...], at_most(ORIGINS)] = ()
 
 
 @dataclass(frozen=True)
-class StepCommand:
+class StepCommand(WireValue):
     """The initiator's word on a step; ``origin`` says whose outputs to reuse."""
 
-    attempt: int
+    attempt: Attempt
     action: Action = "start"
-    origin: str | None = None
+    origin: Origin | None = None
+
+    @model_validator(mode="after")
+    def _origin_of_reuse(self) -> Self:
+        if (self.origin is None) != (self.action == "start"):
+            raise ValueError("an origin goes with reuse")
+        return self
 
 
 @dataclass(frozen=True)
-class TaskFact:
+class TaskFact(WireValue):
     """The state of a party's task of the latest attempt that it knows."""
 
-    attempt: int
+    attempt: Attempt
     state: TaskState
-    code: str | None = None
-    phase: str | None = None
+    code: Code | None = None
+    phase: Phase | None = None
 
 
 @dataclass(frozen=True)
@@ -179,9 +241,9 @@ class Stop(Section):
     """
 
     kind: StopKind
-    code: str
-    party: str | None = None
-    phase: str | None = None
+    code: Code
+    party: Party | None = None
+    phase: Phase | None = None
 
 
 @dataclass(frozen=True)
@@ -189,9 +251,13 @@ class End(Section):
     """How the job ended. The initiator's is the verdict; each other party's is its own end."""
 
     state: EndState
-    code: str | None = None
-    party: str | None = None
-    phase: str | None = None
+    code: Code | None = None
+    party: Party | None = None
+    phase: Phase | None = None
+
+
+V = TypeVar("V")
+BySteps = Annotated[Mapping[StepName, V], at_most(STEPS + 1)]
 
 
 @dataclass(frozen=True)
@@ -201,16 +267,16 @@ class JobDocument:
     job: str
     party: str
     version: int = 0
-    run: int = 1
+    run: Run = 1
     proposal: Proposal | None = None
     declaration: Declaration | None = None
     refusal: Refusal | None = None
     plan: PlanFacts | None = None
     approval: SignedApproval | None = None
     slot: Slot = field(default_factory=Slot)
-    reusable: Mapping[str, Reusable] = field(default_factory=dict)
-    commands: Mapping[str, StepCommand] = field(default_factory=dict)
-    tasks: Mapping[str, TaskFact] = field(default_factory=dict)
+    reusable: BySteps[Reusable] = field(default_factory=dict)
+    commands: BySteps[StepCommand] = field(default_factory=dict)
+    tasks: BySteps[TaskFact] = field(default_factory=dict)
     stop: Stop | None = None
     end: End | None = None
 
@@ -225,20 +291,24 @@ class JobDocument:
         return found
 
 
-SECTIONS = (
-    "run",
-    "proposal",
-    "declaration",
-    "refusal",
-    "plan",
-    "approval",
-    "slot",
-    "reusable",
-    "commands",
-    "tasks",
-    "stop",
-    "end",
-)
+# How many bytes a section may have.
+LIMITS: Mapping[str, int] = {
+    "run": 16,
+    "proposal": JOB_FILE_BYTES + (1 << 14),
+    "declaration": DECLARATION_BYTES + (CERTIFICATE_BYTES << 1),
+    "refusal": 1 << 10,
+    "plan": 1 << 16,
+    "approval": DOCUMENT_BYTES + SIGNATURE_BYTES + 256,
+    "slot": 1 << 9,
+    "reusable": 1 << 18,
+    "commands": 1 << 17,
+    "tasks": 1 << 17,
+    "stop": 1 << 10,
+    "end": 1 << 10,
+}
+SECTIONS = tuple(LIMITS)
+# Taken back by an empty one, when the next run begins.
+CLEARED = frozenset({"refusal", "stop", "end"})
 
 
 def approval_nonce(job: str, nonce: bytes, party: str, run: int) -> bytes:

@@ -1,13 +1,15 @@
-"""Reads plain values of peers field by field: sizes first, no unknown fields, one error code."""
+"""The forms of what a peer sends, and its decoding: sizes first, one error code."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Annotated, Any
+
+from pydantic import Field, StrictInt, StrictStr
 
 from atoll.core import codec
 from atoll.core.errors import AtollError, PeerError
+from atoll.core.wire import text
 
 CODE_FORM = re.compile(r"ATL-[A-Z]{3}-[0-9]{3}")
 JOB_ID = re.compile(r"[0-9]{14}-[0-9a-f]{8}")
@@ -15,7 +17,10 @@ VERSIONS = 1 << 53
 ELEMENTS = 1 << 18
 PHASE_LETTERS = 128
 
-T = TypeVar("T")
+Code = Annotated[str, text(CODE_FORM.pattern)]
+JobId = Annotated[str, text(JOB_ID.pattern)]
+Phase = Annotated[StrictStr, Field(min_length=1, max_length=PHASE_LETTERS)]
+Count = Annotated[StrictInt, Field(ge=0, le=VERSIONS)]
 
 
 def malformed(reason: str, party: str | None = None) -> PeerError:
@@ -70,98 +75,3 @@ def elements(data: bytes, limit: int) -> int:
         elif first in _LARGE:
             at += _LARGE[first]
     return count
-
-
-class Reader:
-    """The fields of one map; ``done`` refuses those that nobody asked for."""
-
-    def __init__(self, value: Any, what: str) -> None:
-        if type(value) is not dict:
-            raise malformed(f"{what} is no map")
-        self._left: dict[str, Any] = dict(value)
-        self._what = what
-
-    def _take(self, name: str) -> Any:
-        if name not in self._left:
-            raise malformed(f"{self._what} has no {name}")
-        return self._left.pop(name)
-
-    def has(self, name: str) -> bool:
-        """Return whether a field is there and was not read yet."""
-        return name in self._left
-
-    def text(self, name: str, limit: int, low: int = 1) -> str:
-        """Read a text of ``low`` to ``limit`` characters."""
-        value = self._take(name)
-        if type(value) is not str or not low <= len(value) <= limit:
-            raise self.wrong(name)
-        return value
-
-    def match(self, name: str, form: re.Pattern[str]) -> str:
-        """Read a text of a form."""
-        value = self.text(name, 256)
-        if not form.fullmatch(value):
-            raise self.wrong(name)
-        return value
-
-    def one_of(self, name: str, allowed: frozenset[str]) -> str:
-        """Read one of some words."""
-        value = self._take(name)
-        if type(value) is not str or value not in allowed:
-            raise self.wrong(name)
-        return value
-
-    def whole(self, name: str, low: int = 0, high: int = VERSIONS) -> int:
-        """Read an integer between bounds, both included."""
-        value = self._take(name)
-        if type(value) is not int or not low <= value <= high:
-            raise self.wrong(name)
-        return value
-
-    def number(self, name: str, low: float, high: float) -> float:
-        """Read a float or integer between bounds; NaN is refused."""
-        value = self._take(name)
-        if type(value) not in (float, int) or not low <= value <= high:
-            raise self.wrong(name)
-        return float(value)
-
-    def flag(self, name: str) -> bool:
-        """Read a truth value."""
-        value = self._take(name)
-        if type(value) is not bool:
-            raise self.wrong(name)
-        return value
-
-    def blob(self, name: str, limit: int, low: int = 1) -> bytes:
-        """Read bytes of ``low`` to ``limit``."""
-        value = self._take(name)
-        if type(value) is not bytes or not low <= len(value) <= limit:
-            raise self.wrong(name)
-        return value
-
-    def items(self, name: str, limit: int) -> list[Any]:
-        """Read a list of at most ``limit`` entries."""
-        value = self._take(name)
-        if type(value) is not list or len(value) > limit:
-            raise self.wrong(name)
-        return value
-
-    def mapping(self, name: str, limit: int) -> dict[str, Any]:
-        """Read a map of at most ``limit`` entries."""
-        value = self._take(name)
-        if type(value) is not dict or len(value) > limit:
-            raise self.wrong(name)
-        return value
-
-    def optional(self, name: str, read: Callable[[str], T]) -> T | None:
-        """Read a field that may be absent."""
-        return read(name) if name in self._left else None
-
-    def wrong(self, name: str) -> PeerError:
-        """Return the error for a field."""
-        return malformed(f"{self._what}.{name}")
-
-    def done(self) -> None:
-        """Refuse fields that were not read."""
-        if self._left:
-            raise malformed(f"{self._what} has unknown fields")

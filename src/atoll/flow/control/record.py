@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import base64
 import binascii
+import functools
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, replace
-from typing import Any
+from dataclasses import dataclass, field, fields, replace
+from typing import Annotated, Any
 
-from pydantic import ValidationError
+from pydantic import PlainSerializer, TypeAdapter, ValidationError
 
 from atoll.core.errors import AtollError, InternalError
 from atoll.flow.control.facts import End, JobDocument, Options, Proposal
@@ -18,6 +19,18 @@ from atoll.jobs.definition import Job
 from atoll.jobs.plan import Plan
 
 FORMAT = 1
+
+
+# Records from before these were known do without.
+_LATER = ("gone", "audience")
+
+
+def _document(facts: JobDocument) -> dict[str, Any]:
+    sections = {n: base64.b64encode(d).decode("ascii") for n, d in facts.sections.items()}
+    return {"version": facts.version, "sections": sections}
+
+
+Names = Annotated[frozenset[str], PlainSerializer(sorted)]
 
 
 @dataclass(frozen=True)
@@ -69,17 +82,17 @@ class JobRecord:
     ticket: int = 0
     holding: bool = False
     running: Mapping[str, int] = field(default_factory=dict)
-    killing: frozenset[str] = frozenset()
+    killing: Names = frozenset()
     fences: Mapping[str, int] = field(default_factory=dict)
     earlier: Mapping[str, int] = field(default_factory=dict)
     retried: Mapping[str, int] = field(default_factory=dict)
     lost: Mapping[str, int] = field(default_factory=dict)
-    fresh: frozenset[str] = frozenset()
-    asked: frozenset[str] = frozenset()
+    fresh: Names = frozenset()
+    asked: Names = frozenset()
     faults: tuple[Fault, ...] = ()
     place: str | None = None
     closed: bool = False
-    gone: frozenset[str] = frozenset()
+    gone: Names = frozenset()
     audience: Audience = field(default_factory=dict)
     marks: Mapping[str, float] = field(default_factory=dict, compare=False)
 
@@ -141,24 +154,11 @@ class JobRecord:
 
     def to_plain(self) -> dict[str, Any]:
         """Return the JSON-safe form."""
-        return {
-            "format": FORMAT,
-            "id": self.id,
-            "party": self.party,
-            "initiator": self.initiator,
-            "created": self.created,
-            "facts": {party: _facts_to_plain(facts) for party, facts in self.facts.items()},
-            "plan": None if self.plan is None else self.plan.canonical(),
-            "approved": {party: asdict(entry) for party, entry in self.approved.items()},
-            "killing": sorted(self.killing),
-            "fresh": sorted(self.fresh),
-            "asked": sorted(self.asked),
-            "gone": sorted(self.gone),
-            "audience": {step: list(parties) for step, parties in self.audience.items()},
-            "faults": [asdict(fault) for fault in self.faults],
-            **{name: getattr(self, name) for name in _SIMPLE},
-            **{name: dict(getattr(self, name)) for name in _MAPPINGS},
-        }
+        # What is plain already is not gone through again: a record is saved at every event.
+        rest = _adapter().dump_python(self, mode="json", exclude={"marks", "facts", "plan"})
+        facts = {party: _document(facts) for party, facts in self.facts.items()}
+        plan = None if self.plan is None else self.plan.canonical()
+        return {"format": FORMAT, "facts": facts, "plan": plan, **rest}
 
     @classmethod
     def from_plain(cls, value: Any) -> JobRecord:
@@ -166,7 +166,10 @@ class JobRecord:
         try:
             if value["format"] != FORMAT:
                 raise _broken("it is of another version")
-            return _from_plain(value)
+            if not value.keys() >= _NEEDED:
+                raise _broken("a field is missing")
+            facts = {party: _facts(value["id"], party, e) for party, e in value["facts"].items()}
+            return _adapter().validate_python({**value, "facts": facts, "marks": {}})
         except (KeyError, TypeError, ValueError, AttributeError, ValidationError) as error:
             raise _broken("a field is missing or wrong") from error
 
@@ -175,17 +178,16 @@ class JobRecord:
         return replace(self, marks={})
 
 
-_SIMPLE = ("queued", "begun", "ticket", "holding", "place", "closed")
-_MAPPINGS = ("since", "running", "fences", "earlier", "retried", "lost")
+@functools.cache
+def _adapter() -> TypeAdapter[JobRecord]:
+    return TypeAdapter(JobRecord)
+
+
+_NEEDED = {entry.name for entry in fields(JobRecord)} - {"marks", *_LATER}
 
 
 def _broken(reason: str) -> InternalError:
     return InternalError("ATL-FLW-015", f"the saved record of a job cannot be used: {reason}")
-
-
-def _facts_to_plain(facts: JobDocument) -> dict[str, Any]:
-    sections = {n: base64.b64encode(d).decode("ascii") for n, d in facts.sections.items()}
-    return {"version": facts.version, "sections": sections}
 
 
 def _facts(job: str, party: str, value: Any) -> JobDocument:
@@ -194,25 +196,3 @@ def _facts(job: str, party: str, value: Any) -> JobDocument:
         return read_facts(job, party, value["version"], sections)
     except (AtollError, binascii.Error) as error:
         raise _broken(f"the facts of {party}") from error
-
-
-def _from_plain(value: dict[str, Any]) -> JobRecord:
-    plan = value["plan"]
-    simple: dict[str, Any] = {name: value[name] for name in _SIMPLE}
-    simple |= {name: dict(value[name]) for name in _MAPPINGS}
-    return JobRecord(
-        id=value["id"],
-        party=value["party"],
-        initiator=value["initiator"],
-        created=value["created"],
-        facts={party: _facts(value["id"], party, e) for party, e in value["facts"].items()},
-        plan=None if plan is None else Plan.model_validate(plan),
-        approved={party: ApprovedRuns(**entry) for party, entry in value["approved"].items()},
-        killing=frozenset(value["killing"]),
-        gone=frozenset(value.get("gone", ())),
-        audience={step: tuple(held) for step, held in value.get("audience", {}).items()},
-        fresh=frozenset(value["fresh"]),
-        asked=frozenset(value["asked"]),
-        faults=tuple(Fault(**fault) for fault in value["faults"]),
-        **simple,
-    )

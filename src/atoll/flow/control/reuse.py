@@ -14,8 +14,7 @@ from typing import Any
 from atoll.core import codec
 from atoll.flow.control.commands import FindReusable
 from atoll.flow.control.events import ReusableFound
-from atoll.flow.control.facts import Reusable, plain
-from atoll.flow.control.reading import ORIGINS
+from atoll.flow.control.facts import ORIGINS, Reusable, plain
 from atoll.flow.control.record import JobRecord
 from atoll.flow.control.staying import parties_of
 from atoll.flow.control.transition import Transition

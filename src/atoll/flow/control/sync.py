@@ -8,12 +8,22 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated, Literal, Self
+
+from pydantic import (
+    AfterValidator,
+    Field,
+    StrictBytes,
+    StrictInt,
+    StrictStr,
+    ValidationError,
+    model_validator,
+)
 
 from atoll.core import codec
-from atoll.flow.control.facts import SECTIONS, Declaration, encode_section
-from atoll.flow.control.parsing import JOB_ID, Reader, decoded, malformed
-from atoll.flow.control.reading import CLEARED, read_version, section_limit
+from atoll.core.wire import WireValue, at_most, read, reason
+from atoll.flow.control.facts import CLEARED, LIMITS, SECTIONS, Declaration, encode_section
+from atoll.flow.control.parsing import Count, JobId, decoded, malformed
 
 if TYPE_CHECKING:
     from atoll.flow.control.record import JobRecord
@@ -21,25 +31,44 @@ if TYPE_CHECKING:
 SYNC_BYTES = 12 << 20
 UPDATES = 1 << 12
 _FULL = 4 << 20
-_TYPE = "atoll/sync/v1"
+Held = Annotated[StrictInt, Field(ge=0)]
+
+
+def _bounded(sections: Mapping[str, bytes]) -> Mapping[str, bytes]:
+    for name, data in sections.items():
+        if len(data) > LIMITS.get(name, -1) or not (data or name in CLEARED):
+            raise ValueError("a section that is none")
+    return sections
+
+
+Sections = Annotated[
+    Mapping[StrictStr, StrictBytes], at_most(len(SECTIONS)), AfterValidator(_bounded)
+]
 
 
 @dataclass(frozen=True)
-class Update:
+class Update(WireValue):
     """The sections of a party's document that changed after version ``base``, as bytes."""
 
-    job: str
-    base: int
-    version: int
-    sections: Mapping[str, bytes]
+    job: JobId
+    base: Count
+    version: Count
+    sections: Sections
+
+    @model_validator(mode="after")
+    def _newer(self) -> Self:
+        if self.version <= self.base:
+            raise ValueError("the version is not newer")
+        return self
 
 
 @dataclass(frozen=True)
-class SyncMessage:
+class SyncMessage(WireValue):
     """One direction of a sync: updates, and the versions of the other's facts that are held."""
 
-    updates: tuple[Update, ...] = ()
-    held: Mapping[str, int] = field(default_factory=dict)
+    updates: Annotated[tuple[Update, ...], at_most(UPDATES)] = ()
+    held: Annotated[Mapping[JobId, Held], at_most(UPDATES)] = field(default_factory=dict)
+    type: Literal["atoll/sync/v1"] = "atoll/sync/v1"
 
 
 def update_for(record: JobRecord, base: int, peer: str) -> Update:
@@ -60,36 +89,15 @@ def encode_sync(message: SyncMessage) -> bytes:
         {"job": u.job, "base": u.base, "version": u.version, "sections": dict(u.sections)}
         for u in message.updates
     ]
-    return codec.encode({"type": _TYPE, "updates": updates, "held": dict(message.held)})
+    return codec.encode({"type": message.type, "updates": updates, "held": dict(message.held)})
 
 
 def parse_sync(data: bytes) -> SyncMessage:
     """Read a message; the sections stay bytes until they are merged. Errors: ATL-FLW-001."""
-    read = Reader(decoded(data, SYNC_BYTES), "sync")
-    read.one_of("type", frozenset({_TYPE}))
-    updates = tuple(_update(entry) for entry in read.items("updates", UPDATES))
-    held = read.mapping("held", UPDATES)
-    read.done()
-    for job, version in held.items():
-        if not JOB_ID.fullmatch(job) or type(version) is not int or version < 0:
-            raise read.wrong("held")
-    return SyncMessage(updates, held)
-
-
-def _update(value: object) -> Update:
-    read = Reader(value, "update")
-    job = read.match("job", JOB_ID)
-    base, version = read_version(read, "base"), read_version(read, "version")
-    sections = read.mapping("sections", len(SECTIONS))
-    read.done()
-    if version <= base:
-        raise read.wrong("version")
-    for name, data in sections.items():
-        if name not in SECTIONS or type(data) is not bytes or len(data) > section_limit(name):
-            raise malformed(f"the section {name[:20]!r}")
-        if not data and name not in CLEARED:
-            raise malformed(f"the section {name}")
-    return Update(job, base, version, sections)
+    try:
+        return read(SyncMessage, decoded(data, SYNC_BYTES))
+    except ValidationError as error:
+        raise malformed(f"sync {reason(error)}") from error
 
 
 class PeerSync:

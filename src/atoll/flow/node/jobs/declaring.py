@@ -6,13 +6,17 @@ import hmac
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
 
+from pydantic import ValidationError
+
 from atoll.channel.identity import Identity
 from atoll.components.api import Catalogue, Tables
 from atoll.components.references import Lookup
 from atoll.components.synthetic import NAME as SYNTHETIC
 from atoll.core import codec
 from atoll.core.errors import PeerError, UserError
+from atoll.core.wire import read
 from atoll.flow import planning
+from atoll.flow.control.facts import Declaration
 from atoll.flow.planning import component_facts, no_registry
 from atoll.jobs.audience import Audience, shown
 from atoll.jobs.definition import Job
@@ -127,27 +131,15 @@ def _salted(identity: Identity, job: Job, step: str, facts: TableFacts) -> Table
 
 def encode_declaration(declaration: OwnDeclaration) -> bytes:
     """Return a declaration as bytes, for a plan that is only looked at."""
-    return codec.encode(
-        {
-            "tables": {n: t.model_dump(mode="json") for n, t in declaration.tables.items()},
-            "components": {n: c.model_dump(mode="json") for n, c in declaration.components.items()},
-            "certificate": declaration.certificate,
-        }
-    )
+    said = Declaration(declaration.tables, declaration.components, declaration.certificate)
+    return said.encoded
 
 
 def decode_declaration(data: bytes, party: str) -> OwnDeclaration:
     """Read a partner's declaration. Errors: ATL-PLN-005."""
     value = codec.decode(data, limit=DECLARATION_BYTES)
     try:
-        if value.keys() != {"tables", "components", "certificate"}:
-            raise ValueError("other fields")
-        if type(value["certificate"]) is not bytes:
-            raise ValueError("a certificate that is none")
-        return OwnDeclaration(
-            {n: TableFacts.model_validate(v) for n, v in value["tables"].items()},
-            {n: ComponentFacts.model_validate(v) for n, v in value["components"].items()},
-            value["certificate"],
-        )
-    except (AttributeError, ValueError) as error:
+        said = read(Declaration, value)
+    except ValidationError as error:
         raise PeerError("ATL-PLN-005", "the declaration has another form", party=party) from error
+    return OwnDeclaration(said.tables, said.components, said.certificate)

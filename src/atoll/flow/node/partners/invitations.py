@@ -13,14 +13,16 @@ import hashlib
 import hmac
 import secrets
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import asdict, dataclass
+from typing import Annotated
 
+from pydantic import AfterValidator, Field, StrictBytes, StrictStr
 from sqlalchemy import Connection, and_, insert, select, update
 
 from atoll.core import codec
 from atoll.core.errors import AtollError, UserError
 from atoll.core.names import party_id
+from atoll.core.wire import WireValue, read
 from atoll.flow.store import schema
 from atoll.jobs.errors import DeniedError
 
@@ -29,27 +31,25 @@ SECRET_BYTES = 16
 CODE_CHARACTERS = 4096
 BODY_BYTES = 16 << 10
 HOURS = 24.0
-_TEXTS = {"id": 64, "inviter": 63, "invited": 63, "address": 512}
+
+PartyName = Annotated[StrictStr, AfterValidator(party_id)]
 
 
 @dataclass(frozen=True)
-class Invitation:
+class Invitation(WireValue):
     """What a code says. ``authority`` is the SHA-256 of the inviter's authority (DER)."""
 
-    id: str
-    inviter: str
-    invited: str
-    address: str
-    authority: bytes
-    secret: bytes
+    id: Annotated[StrictStr, Field(min_length=1, max_length=64)]
+    inviter: PartyName
+    invited: PartyName
+    address: Annotated[StrictStr, Field(min_length=1, max_length=512)]
+    authority: Annotated[StrictBytes, Field(min_length=32, max_length=32)]
+    secret: Annotated[StrictBytes, Field(min_length=SECRET_BYTES, max_length=SECRET_BYTES)]
 
     def code(self) -> str:
         """Return this as text."""
-        whole = codec.encode({name: getattr(self, name) for name in _FIELDS})
+        whole = codec.encode(asdict(self))
         return PREFIX + base64.urlsafe_b64encode(whole).decode().rstrip("=")
-
-
-_FIELDS = (*_TEXTS, "authority", "secret")
 
 
 def read_code(text: str) -> Invitation:
@@ -61,26 +61,11 @@ def read_code(text: str) -> Invitation:
         tail = stripped.removeprefix(PREFIX)
         data = base64.b64decode(tail + "=" * (-len(tail) % 4), altchars=b"-_", validate=True)
         value = codec.decode(data, limit=CODE_CHARACTERS)
-        return _checked(value)
+        return read(Invitation, value)
     except (ValueError, AtollError) as error:
         raise UserError(
             "ATL-NOD-010", "this is not an invitation's code", hint="copy the whole code again"
         ) from error
-
-
-def _checked(value: Any) -> Invitation:
-    if type(value) is not dict or value.keys() != set(_FIELDS):
-        raise ValueError
-    for name, limit in _TEXTS.items():
-        if type(value[name]) is not str or not 0 < len(value[name]) <= limit:
-            raise ValueError
-    if type(value["authority"]) is not bytes or len(value["authority"]) != 32:
-        raise ValueError
-    if type(value["secret"]) is not bytes or len(value["secret"]) != SECRET_BYTES:
-        raise ValueError
-    party_id(value["inviter"])
-    party_id(value["invited"])
-    return Invitation(**value)
 
 
 class Invitations:

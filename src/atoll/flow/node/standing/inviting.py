@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import logging
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Annotated
+
+from pydantic import Field, StrictInt, StrictStr, ValidationError
 
 from atoll.channel.grpc.failures import CallRefusedError
 from atoll.channel.grpc.gateway import Gateway
 from atoll.core import codec
 from atoll.core.errors import AtollError, NetworkError, PeerError
+from atoll.core.wire import WireValue, read, reason
 from atoll.flow.node.standing.agreement import FIRST_SESSION, Agreement, SessionBook
 from atoll.jobs.errors import DeniedError
 
@@ -18,19 +21,18 @@ KIND = "session"
 OPEN, ENDED = "open", "ended"
 _CALL_BYTES = 4096
 _ROUNDS = 4
-_LAST = 1 << 31
 # What a partner says of the agreement itself holds here as well.
 _OF_AGREEMENT = frozenset({"ATL-AGR-001", "ATL-AGR-002", "ATL-AGR-003"})
 
 
 @dataclass(frozen=True)
-class Said:
+class Said(WireValue):
     """What one node tells another of a session, and its answer: the number that is free there."""
 
-    do: str
-    agreement: str
-    session: int
-    plan: str
+    do: StrictStr
+    agreement: StrictStr
+    session: Annotated[StrictInt, Field(ge=FIRST_SESSION, lt=1 << 31)]
+    plan: StrictStr
 
     def encode(self) -> bytes:
         """Return the canonical bytes."""
@@ -39,13 +41,13 @@ class Said:
     @classmethod
     def decode(cls, data: bytes) -> Said:
         """Read it. Errors: ATL-COD-001, ATL-COD-002."""
-        value: Any = codec.decode(data, limit=_CALL_BYTES)
-        fields = {"do": str, "agreement": str, "session": int, "plan": str}
-        if type(value) is not dict or {n: type(v) for n, v in value.items()} != fields:
-            raise PeerError("ATL-COD-002", "this is nothing that is said of a session")
-        if not FIRST_SESSION <= value["session"] < _LAST:
-            raise PeerError("ATL-COD-002", "a session's number is out of range")
-        return cls(**value)
+        value = codec.decode(data, limit=_CALL_BYTES)
+        try:
+            return read(cls, value)
+        except ValidationError as error:
+            raise PeerError(
+                "ATL-COD-002", f"this is nothing that is said of a session: {reason(error)}"
+            ) from error
 
 
 class Inviting:
