@@ -96,6 +96,7 @@ def test_the_demo_offers_what_the_class_declares() -> None:
         assert isinstance(option.type, click.IntRange)
         assert (option.type.min, option.type.max) == (form["minimum"], form["maximum"])
         assert option.default == form["default"] == int(rows[name.replace("_", "-")])
+    assert options["seed"].default == int(rows["seed"])
 
 
 @pytest.mark.parametrize("page", sorted((DOCS / "guide").glob("*.md")), ids=lambda page: page.name)
