@@ -78,6 +78,28 @@ def told(command: control.Command) -> list[Any]:
     return [type(command).__name__, short]
 
 
+def pooled(value: Any, texts: dict[str, str]) -> Any:
+    """Return JSON with its long texts, which every party is told, kept once in ``texts``."""
+    if isinstance(value, dict):
+        return {name: pooled(entry, texts) for name, entry in value.items()}
+    if isinstance(value, list):
+        return [pooled(entry, texts) for entry in value]
+    if not isinstance(value, str) or len(value) < 60:
+        return value
+    key = "@" + codec.digest(value)[:16]
+    texts[key] = value
+    return key
+
+
+def unpooled(value: Any, texts: Mapping[str, str]) -> Any:
+    """Return JSON with its long texts in their places."""
+    if isinstance(value, dict):
+        return {name: unpooled(entry, texts) for name, entry in value.items()}
+    if isinstance(value, list):
+        return [unpooled(entry, texts) for entry in value]
+    return texts[value] if isinstance(value, str) and value.startswith("@") else value
+
+
 # -- record and replay ----------------------------------------------------------------------------
 
 
@@ -96,7 +118,10 @@ class Recorder:
     def rows(self) -> dict[str, Any]:
         """Return what goes into the file."""
         keys = {party: raw(KEYS[party].public_key()).hex() for party in self._world.nodes}
-        return {"keys": keys, "plans": self._plans, "built": self._built, "steps": self._steps}
+        texts: dict[str, str] = {}
+        steps = [pooled(step, texts) for step in self._steps]
+        plans = {"plans": self._plans, "built": self._built}
+        return {"keys": keys, **plans, "texts": texts, "steps": steps}
 
     def _watched(self, rules: Rules) -> Rules:
         def build(job: Job, tables: Any, keys: Any) -> Plan:
@@ -130,7 +155,8 @@ def replay(history: Mapping[str, Any]) -> dict[str, str]:
     """
     rules = {party: _rules(party, history) for party in history["keys"]}
     records: dict[str, JobRecord] = {}
-    for at, (party, kind, value, commands, wanted) in enumerate(history["steps"]):
+    steps = unpooled(history["steps"], history["texts"])
+    for at, (party, kind, value, commands, wanted) in enumerate(steps):
         event = rebuilt(getattr(declared, kind), value)
         record, made = control.step(records.get(party), event, rules[party])
         where = f"step {at}, {kind} at {party}"

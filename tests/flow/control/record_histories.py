@@ -95,6 +95,36 @@ def hidden_steps() -> Recorder:
     return recorder
 
 
+def restarted() -> Recorder:
+    """A node is killed while a task runs, and comes up again with what it saved."""
+    world = World()
+    recorder = Recorder(world)
+    shop = world["shop"]
+    shop.task = lambda command: None if command.step == "match" else shop.succeed(command)
+    world["bank"].submit(make_job())
+    for _ in range(MOST_ROUNDS):
+        world.round(1.0)
+        if shop.records and "match" in shop.record.running:
+            break
+    shop.task = shop.succeed
+    shop.restart()
+    _until_ended(world)
+    return recorder
+
+
+def rerun() -> Recorder:
+    """A job that has ended is run again from one of its steps on; the others are not."""
+    world = World()
+    recorder = Recorder(world)
+    for node in world.nodes.values():
+        node.runs = 2
+    world["bank"].submit(make_job())
+    _until_ended(world)
+    world["bank"].happen(JOB_ID, control.RerunAsked("match", world["bank"].now))
+    _until_ended(world)
+    return recorder
+
+
 SCENARIOS: dict[str, Callable[[], Recorder]] = {
     "plain": plain,
     "lost_worker": lost_worker,
@@ -102,6 +132,8 @@ SCENARIOS: dict[str, Callable[[], Recorder]] = {
     "cancelled": cancelled,
     "left_behind": left_behind,
     "hidden_steps": hidden_steps,
+    "restarted": restarted,
+    "rerun": rerun,
 }
 # How the job ends at each node.
 ENDS: dict[str, set[str]] = {
@@ -111,6 +143,8 @@ ENDS: dict[str, set[str]] = {
     "cancelled": {"cancelled"},
     "left_behind": {"success", "failed"},
     "hidden_steps": {"success"},
+    "restarted": {"success"},
+    "rerun": {"success"},
 }
 
 
