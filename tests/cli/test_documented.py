@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+from collections.abc import Iterator
 from pathlib import Path
 
 import click
@@ -12,10 +13,12 @@ import pytest
 from atoll.cli import outputs
 from atoll.cli.commands import COMMANDS
 from atoll.cli.completion import root
+from atoll.flow.policy.grants import GrantTerms
 
 TOP = Path(__file__).resolve().parents[2]
 PAGES = sorted([TOP / "README.md", *(TOP / "docs" / "guide").glob("*.md")])
 REFERENCE = TOP / "docs" / "reference" / "cli.md"
+FIELD = "minimum_intersection"
 
 
 def typed(page: Path) -> list[list[str]]:
@@ -69,3 +72,33 @@ def test_the_reference_names_every_command() -> None:
 def test_the_reference_names_every_exit_code() -> None:
     codes = re.findall(r"^\| (\d+) \|", REFERENCE.read_text(), re.MULTILINE)
     assert codes[:11] == [str(code) for code in range(11)]
+
+
+def options(command: click.Command, path: str = "") -> Iterator[tuple[str, click.Option]]:
+    """Give all options of all commands, each with its command's name."""
+    if isinstance(command, click.Group):
+        context = click.Context(command)
+        for name in command.list_commands(context):
+            inner = command.get_command(context, name)
+            assert inner is not None
+            yield from options(inner, f"{path} {name}".strip())
+    yield from ((path, one) for one in command.params if isinstance(one, click.Option))
+
+
+def test_a_default_that_the_help_tells_is_the_one_in_force() -> None:
+    told = 0
+    for path, option in options(root()):
+        said = re.search(r"\(([^()]*)\)$", option.help or "")
+        if said is None or not isinstance(option.default, str | int | float) or option.is_flag:
+            continue
+        held = option.default
+        words = {",": "a comma"}.get(str(held), f"{held:g}" if not isinstance(held, str) else held)
+        assert said[1] == words, (path, option.name)
+        told += 1
+    assert told > 20
+
+
+def test_the_least_intersection_of_a_grant_is_told_as_it_is() -> None:
+    (option,) = (o for p, o in options(root()) if (p, o.name) == ("data grant", FIELD))
+    assert option.help is not None
+    assert option.help.endswith(f"({GrantTerms.model_fields[FIELD].default})")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from typing import Any
 
@@ -14,7 +13,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from atoll.channel.party import Party
-from atoll.core.errors import AtollError, UserError
+from atoll.core.errors import AtollError
 from atoll.core.names import Role
 from atoll.models.boosting import (
     SCORE_REVEALS,
@@ -193,33 +192,6 @@ GOOD = HostPart(
     columns=("a",),
     splits=(Split(column=0, threshold=1.5),),
 )
-
-
-def _changed(**fields: Any) -> bytes:
-    return json.dumps(GOOD.model_dump(mode="json") | fields).encode()
-
-
-@pytest.mark.parametrize(
-    "data",
-    [
-        b"",
-        b"\x80\x04K\x01.",
-        b"[]",
-        b'{"kind":"os.system"}',
-        _changed(kind="boosting.guest"),
-        _changed(version=2),
-        _changed(model="../../etc"),
-        _changed(extra=1),
-        _changed(columns=["a", 1]),
-        _changed(splits=[{"column": 1, "threshold": 1.0, "missing_left": False}]),
-        _changed(splits=[{"column": 0, "threshold": "1.0", "missing_left": False}]),
-        part_to_bytes(GOOD).replace(b"1.5", b"NaN"),
-        part_to_bytes(GOOD).replace(b"1.5", b"1e999"),
-    ],
-)
-def test_what_is_no_part_is_refused(data: bytes) -> None:
-    with pytest.raises(UserError, match="ATL-MOD-001"):
-        part_from_bytes(data)
 
 
 @pytest.mark.parametrize(

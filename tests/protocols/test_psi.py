@@ -289,29 +289,12 @@ def test_masked_lists_of_two_runs_share_nothing() -> None:
     assert len(set(tags)) == 2 * len(GUEST)
 
 
-def test_masked_ids_lie_on_the_curve_and_look_uniform() -> None:
-    world = intersect(ids(range(600)), ids(range(600)), parameters(), record=True).check()
-    points = points_of(world, "bank")
-    for point in points[:200]:
+def test_masked_ids_lie_on_the_curve() -> None:
+    world = intersect(ids(range(200)), ids(range(200)), parameters(), record=True).check()
+    for point in points_of(world, "bank"):
         u = int.from_bytes(bytes(point), "little")
         # A bare hash would put half of them on the twist: all 200 on the curve then is 2^-200.
         assert is_square(u**3 + MONTGOMERY_A * u**2 + u)
-    bits = np.unpackbits(points, axis=1, bitorder="little")[:, :254]
-    # 254 counts of Binomial(600, 1/2): beyond 6.5 standard deviations once in 10^7 runs.
-    assert np.all(np.abs(bits.sum(axis=0) - 300.0) < 6.5 * np.sqrt(150.0))
-
-
-def test_tags_come_back_in_another_order() -> None:
-    ordered = sorted(range(400))
-    world = intersect(ids(ordered), ids(ordered), parameters(), record=True).check()
-    # Were the list returned in order, both sides' tags would follow the same two secret orders.
-    sent = [bytes(t) for m in bodies(world, "bank", Tags) for t in m.tags]
-    received = [bytes(t) for m in bodies(world, "bank", Tags, "received") for t in m.tags]
-    assert set(sent) == set(received)
-    at = {tag: position for position, tag in enumerate(received)}
-    correlation = np.corrcoef(np.arange(400), [at[tag] for tag in sent])[0, 1]
-    # Of two independent orders: normal with deviation 1/20; beyond 0.35 once in 10^11 runs.
-    assert abs(correlation) < 0.35
 
 
 def test_a_host_that_is_not_entitled_receives_no_bitmap() -> None:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import inspect
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Self
 
 import numpy as np
@@ -26,6 +26,8 @@ from atoll.learning.vertical.boosting import BoostingParameters
 from atoll.models.catalogue import KINDS
 from atoll.models.columns import listed, match_columns
 from atoll.models.kinds import kind_of
+from atoll.operators.psi import PsiParameters
+from atoll.sdk.constructors import taking
 from atoll.sdk.frames import NamedColumns, as_table, is_frame
 from atoll.sdk.pipeline import Pipeline
 from atoll.sdk.sharing import shared
@@ -35,7 +37,11 @@ Floats = npt.NDArray[np.float64]
 _TABLE, _ID, _LABEL = "rows", "id", "y"
 # What a pipeline calls the training.
 _STEP = "boosting"
-_BOOSTING = tuple(BoostingParameters.model_fields)
+# What a fit on one table has no use for: early stopping needs validation rows.
+_BOOSTING = tuple(
+    name for name in BoostingParameters.model_fields if name != "early_stopping_rounds"
+)
+_INTERSECTION = ("minimum_intersection",)
 
 
 class _Nothing(Frozen):
@@ -79,8 +85,8 @@ class VerticalBoostingClassifier:
     ``columns`` maps each column (a name, or a position in an array) to its party and is for one
     table; without it the first half of the columns is the guest's. ``guest`` holds the label (else
     the first party). ``id`` and ``label`` name columns of per-party tables, whose parties find
-    their common rows first. All further parameters are those of the component ``boosting``;
-    ``implementation="ideal"`` is fast and hides nothing.
+    their common rows first. All further parameters are those of the components ``psi`` and
+    ``boosting``, with their defaults; ``implementation="ideal"`` is fast and hides nothing.
 
     Columns go by name. Which party holds which is settled by ``fit``; ``predict`` and its like look
     each one up by its name at that party, in any order. Columns that the model does not know are
@@ -94,6 +100,9 @@ class VerticalBoostingClassifier:
 
     _estimator_type = "classifier"
 
+    implementation: str
+
+    @taking((PsiParameters, _INTERSECTION), (BoostingParameters, _BOOSTING))
     def __init__(
         self,
         *,
@@ -101,39 +110,13 @@ class VerticalBoostingClassifier:
         guest: str | None = None,
         id: str = _ID,
         label: str = _LABEL,
-        minimum_intersection: int = 20,
-        trees: int = 20,
-        depth: int = 3,
-        learning_rate: float = 0.3,
-        bins: int = 32,
-        reg_lambda: float = 1.0,
-        gamma: float = 0.0,
-        minimum_child_weight: float = 1.0,
-        minimum_rows: int = 20,
-        row_sample: float = 1.0,
-        column_sample: float = 1.0,
-        host_noise: float = 0.0,
-        base_score: str = "mean",
-        implementation: str = "elgamal",
+        **parameters: Any,
     ) -> None:
         self.columns = columns
         self.guest = guest
         self.id = id
         self.label = label
-        self.minimum_intersection = minimum_intersection
-        self.trees = trees
-        self.depth = depth
-        self.learning_rate = learning_rate
-        self.bins = bins
-        self.reg_lambda = reg_lambda
-        self.gamma = gamma
-        self.minimum_child_weight = minimum_child_weight
-        self.minimum_rows = minimum_rows
-        self.row_sample = row_sample
-        self.column_sample = column_sample
-        self.host_noise = host_noise
-        self.base_score = base_score
-        self.implementation = implementation
+        vars(self).update(parameters)
 
     # -- scikit-learn's protocol ----------------------------------------------------------------
 
@@ -270,15 +253,15 @@ class VerticalBoostingClassifier:
             ).table
             if align:
                 protocol = "ideal" if self.implementation == "ideal" else "ecdh"
-                rows = p.psi(
-                    rows, protocol=protocol, minimum_intersection=self.minimum_intersection
-                ).table
+                rows = p.psi(rows, protocol=protocol, **self._given(_INTERSECTION)).table
             build(p, rows)
             return federation.run(p)
 
     def _training(self, p: Pipeline, rows: Any) -> None:
-        given = {name: getattr(self, name) for name in _BOOSTING if hasattr(self, name)}
-        p.boosting(train=rows, **given)
+        p.boosting(train=rows, **self._given(_BOOSTING))
+
+    def _given(self, names: Iterable[str]) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in names}
 
     def _scoring(self, p: Pipeline, rows: Any) -> None:
         p.prediction(model=p.held().model, table=rows)

@@ -89,14 +89,14 @@ def test_other_code_is_refused_by_name() -> None:
         JOB_ID,
         control.FactsReceived("bank", control.sync.update_for(bank.record, 0, "shop"), shop.now),
     )
-    other = {"toy": ComponentFacts(version="2", code="3" * 64)}
+    other = {"synthetic": ComponentFacts(version="2", code="3" * 64)}
     assert shop.record.own.declaration is not None
     world["shop"].forge(declaration=replace(shop.record.own.declaration, components=other))
     bank.records[JOB_ID] = replace(
         bank.record, facts={"bank": replace(bank.record.own, plan=None)}, plan=None, approved={}
     )
     world.rounds(2)
-    assert (bank.record.place, bank.end[1]) == ("components.toy", "ATL-PLN-001")
+    assert (bank.record.place, bank.end[1]) == ("components.synthetic", "ATL-PLN-001")
 
 
 def fresh_world() -> World:
@@ -224,7 +224,7 @@ def test_a_certificate_that_is_not_the_partys_ends_the_job() -> None:
     world.rounds(2)
     stolen = control.Declared(
         {"read": table("shop")},
-        {"toy": ComponentFacts(version="1", code="2" * 64)},
+        {"synthetic": ComponentFacts(version="1", code="2" * 64)},
         b"another certificate",
         world["shop"].now,
     )

@@ -189,7 +189,7 @@ def test_the_key_depends_on_code_parameters_and_roles() -> None:
     plan = record.plan
     assert plan is not None
     key = control.reuse.reuse_key(record, "read")
-    code = {"toy": plan.components["toy"].model_copy(update={"code": "4" * 64})}
+    code = {"synthetic": plan.components["synthetic"].model_copy(update={"code": "4" * 64})}
     for change in (
         {"components": code},
         {"parameters": {"read": {"a": 1}}},

@@ -31,15 +31,6 @@ def test_positions_are_ascending_and_of_the_asked_number(rows: int, data: st.Dat
     assert 0 <= found[0] <= found[-1] < rows
 
 
-def test_every_row_is_as_likely_as_any_other() -> None:
-    counts = np.zeros(10)
-    for seed in range(4000):
-        generator = PublicRandom(seed.to_bytes(4, "big")).generator("s", 0, "sample")
-        counts[at_random(10, 3, generator)] += 1
-    # 4000 draws at 0.3: 29 a standard deviation; five of them, so one false alarm in 10^5.
-    assert np.all(np.abs(counts - 1200) < 5 * 29)
-
-
 @given(labels, st.data())
 def test_a_count_is_spread_like_the_classes(label: Floats, data: st.DataObject) -> None:
     count = data.draw(st.integers(1, len(label)))
@@ -66,15 +57,6 @@ def test_shares_hold_by_class_and_zero_leaves_one_out() -> None:
     shares = [(0.0, 0.1), (1.0, 1.0), (2.0, 0.0)]
     found = label[stratified(label, SecretRandom.seeded(1), shares=shares)]
     assert [np.count_nonzero(found == value) for value in (0.0, 1.0, 2.0)] == [10, 50, 0]
-
-
-def test_the_choice_within_a_class_is_uniform_and_tells_no_label() -> None:
-    """With equal shares a chosen row is as likely of one class as of the other."""
-    label = np.array([0.0, 1.0] * 6)
-    counts = np.zeros(12)
-    for seed in range(3000):
-        counts[stratified(label, SecretRandom.seeded(seed), fraction=0.5)] += 1
-    assert np.all(np.abs(counts - 1500) < 5 * 27.4)
 
 
 @pytest.mark.parametrize(

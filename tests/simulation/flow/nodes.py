@@ -231,7 +231,7 @@ class SimNode:
             return control.DeclareFailed("ATL-JOB-010", "steps.read", self.now)
         roots = [s for s, step in command.job.steps.items() if not step.inputs]
         tables = {step: table(self.party) for step in roots}
-        code = {"toy": ComponentFacts(version="1", code="2" * 64)}
+        code = {"synthetic": ComponentFacts(version="1", code="2" * 64)}
         return control.Declared(tables, code, raw(KEYS[self.party].public_key()), self.now)
 
     def _decide(self, record: JobRecord, command: control.Decide) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +16,7 @@ import click
 
 from atoll.cli.console import amount, give, give_json, table
 from atoll.jobs.errors import ConflictError
+from atoll.learning.vertical.boosting import BoostingParameters
 
 REPORT = Path("build/demo/report.html")
 KEPT = Path("build/demo/nodes")
@@ -36,6 +37,18 @@ class Options:
 
 
 _int = click.IntRange
+_FORMS = BoostingParameters.model_json_schema()["properties"]
+
+
+def _boosting(name: str) -> Callable[[Any], Any]:
+    """Return the option of a parameter of the training, as its class declares it."""
+    form = _FORMS[name]
+    return click.option(
+        f"--{name.replace('_', '-')}",
+        type=_int(form["minimum"], form["maximum"]),
+        default=form["default"],
+        help=f"{form['description']} ({form['default']})",
+    )
 
 
 @click.command()
@@ -47,15 +60,10 @@ _int = click.IntRange
 @click.option("--rows", type=_int(100, 10_000_000), help="rows of synthetic data (10000)")
 @click.option("--guest-columns", type=_int(1, 1000), default=10, help="of synthetic data (10)")
 @click.option("--host-columns", type=_int(1, 1000), default=10, help="of synthetic data (10)")
-@click.option("--trees", type=_int(1, 4096), default=20, help="number of trees (20)")
-@click.option("--depth", type=_int(1, 10), default=3, help="levels of splits in a tree (3)")
-@click.option("--bins", type=_int(2, 254), default=32, help="quantile bins of a column (32)")
-@click.option(
-    "--minimum-rows",
-    type=_int(0, 1 << 30),
-    default=20,
-    help="k: no sum over fewer rows leaves the host; 0 switches it off (20)",
-)
+@_boosting("trees")
+@_boosting("depth")
+@_boosting("bins")
+@_boosting("minimum_rows")
 @click.option(
     "--seed",
     type=_int(0, (1 << 32) - 1),
@@ -120,7 +128,6 @@ def run(options: Options) -> dict[str, Any]:
 def _play(options: Options, folder: Path, report: Path) -> dict[str, Any]:
     from atoll.cli.demo import compare, data, page, progress, work
     from atoll.cli.demo.nodes import nodes
-    from atoll.learning.vertical.boosting import BoostingParameters
     from atoll.report.page import write_html
     from atoll.table import write_csv
 
