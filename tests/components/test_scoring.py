@@ -165,6 +165,19 @@ def test_a_bound_of_one_host_refuses_each_request_for_itself() -> None:
     assert counted["shop"].spent == [1, 1]
 
 
+def test_what_no_smaller_request_can_mend_is_asked_once() -> None:
+    def refuse(party: Party) -> None:
+        said = party.channel.receive(GUEST, "ask", Ask)
+        party.channel.send(GUEST, "found", Found(said.batch, "ATL-POL-001", b""))
+        assert party.channel.receive(GUEST, "ask", Ask).ending
+
+    asked = [Asked({"ids": [f"p{at}"]}) for at in (20, 21, 22)]
+    made, counted = play(asked, entries={"shop": refuse})
+    made.check()
+    assert {(one.found.code, one.found.party) for one in asked} == {("ATL-POL-001", "shop")}
+    assert counted[GUEST].spent == [3]
+
+
 def test_a_bound_of_the_guest_asks_nobody() -> None:
     asked = Asked({"ids": ["p20", "p21"]})
     made, counted = play([asked], {GUEST: 1})
@@ -177,6 +190,16 @@ def test_a_malformed_request_fails_alone() -> None:
     bad, good = Asked({"ids": [1.5]}), Asked({"ids": ["p20"]})
     play([bad, good])[0].check()
     assert (bad.found.code, bad.found.place) == ("ATL-AGR-006", "ids, row 1")
+    assert good.found["missing"] == []
+
+
+def test_text_that_is_no_unicode_fails_its_request_alone() -> None:
+    own = {"bank0": ["\ud800"], "bank1": [0.5]}
+    ids, values = Asked({"ids": ["p20", "\ud800"]}), Asked({"ids": ["p20"], "columns": own})
+    good = Asked({"ids": ["p20"]})
+    play([ids, values, good])[0].check()
+    assert (ids.found.code, ids.found.place) == ("ATL-AGR-006", "ids, row 2")
+    assert (values.found.code, values.found.place) == ("ATL-AGR-006", "columns.bank0, row 1")
     assert good.found["missing"] == []
 
 

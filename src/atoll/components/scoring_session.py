@@ -29,7 +29,11 @@ Bools = npt.NDArray[np.bool_]
 # How often a session that nobody asks looks whether its peers are still there.
 _LOOK_SECONDS = 1.0
 _ALIVE = "ATL-NET-002"
-_REFUSALS = frozenset({*(f"ATL-AGR-{n:03}" for n in range(1, 6)), "ATL-POL-001", "ATL-POL-005"})
+# Bounds that fewer rows may still be within; the other refusals hold for any request.
+_BOUNDS = frozenset({"ATL-AGR-004", "ATL-AGR-005", "ATL-POL-005"})
+_REFUSALS = _BOUNDS | {"ATL-AGR-001", "ATL-AGR-002", "ATL-AGR-003", "ATL-POL-001"}
+# What Arrow says of values that make no column; text may hold half a surrogate pair.
+_UNFIT = (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError, UnicodeEncodeError)
 
 
 class Rows:
@@ -138,8 +142,10 @@ def _serve(bench: Bench, asked: list[_Asked]) -> None:
     except UserError as error:
         if error.code not in _REFUSALS:
             raise
-        if len(asked) == 1:
-            asked[0].request.fail(error)
+        if len(asked) == 1 or error.code not in _BOUNDS:
+            # What a partner refuses is counted here all the same, so it is not asked again.
+            for one in asked:
+                one.request.fail(error)
             return
         for one in asked:
             _serve(bench, [one])
@@ -299,11 +305,11 @@ def _read_ids(given: Any) -> Any:
         fit = pa.types.is_string(made.type) or pa.types.is_integer(made.type)
         if fit and not made.null_count:
             return ids.normalise(made, name="ids", first_row=1, sink=raise_first())
-    except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError):
+    except _UNFIT:
         pass
     except UserError as error:
         raise _malformed(error.message, error.place or "ids") from error
-    at = _first(given, lambda value: isinstance(value, str))
+    at = _first(given, _is_id)
     raise _malformed("an id is not text", f"ids, row {at + 1}")
 
 
@@ -335,10 +341,14 @@ def _read_column(given: Any, place: str, count: int) -> Floats:
             read: Floats = made.cast(pa.float64()).to_numpy(zero_copy_only=False)
             if not np.isinf(read).any():
                 return read
-    except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError):
+    except _UNFIT:
         pass
     at = _first(given, lambda v: v is None or (type(v) in (int, float) and abs(v) < 1e308))
     raise _malformed("a value is neither a finite number nor null", f"{place}, row {at + 1}")
+
+
+def _is_id(value: Any) -> bool:
+    return isinstance(value, str) and not any("\ud800" <= one <= "\udfff" for one in value)
 
 
 def _first(given: list[Any], fits: Callable[[Any], bool]) -> int:

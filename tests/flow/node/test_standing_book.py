@@ -313,6 +313,25 @@ def test_without_its_grant_nothing_is_asked(desk: Desk) -> None:
     assert desk.rows() == 1
 
 
+def test_what_a_person_approved_beside_a_grant_is_not_held_to_it(desk: Desk) -> None:
+    # Of two partners one has a grant; the other was approved by a person.
+    plan, policies = standing(), desk.policies
+    grant = desk.grant()
+    desk.run(plan)
+    ((share, partner),) = policies.shares(plan, "test")
+    assert partner == GUEST
+
+    def spend(session: int) -> None:
+        shares = ((share, GUEST), (share, "mill"))
+        desk.database.write(lambda c: policies.spend(c, JOB, plan, "test", session, 1, shares))
+
+    spend(1000)
+    assert policies.ledger.usage("baskets", "mill").rows == 1
+    policies.grants.revoke(desk.admin, grant)
+    assert code_of(spend, 1001) == "ATL-POL-001"
+    assert policies.ledger.usage("baskets", "mill").rows == 1
+
+
 def test_a_grant_of_everything_does_not_cover_a_standing_agreement(desk: Desk) -> None:
     desk.grant(components=["*"])
     found = desk.policies.consider(JOB, standing(), GUEST)

@@ -224,6 +224,30 @@ def test_new_rows_under_the_same_name_are_known_to_the_next_session(two: Site) -
     assert two.ask(id, ["u00001", "u00020"])["missing"] == []
 
 
+def test_an_open_session_does_not_go_on_with_rows_that_were_replaced(two: Site) -> None:
+    id, shop = two.agree("replaced", tables={BANK: "fresh", SHOP: "grown"}), two.clients[SHOP]
+    assert two.ask(id, ["u00001"])["missing"] == []
+    fewer = two.folder / "fewer.csv"
+    fewer.write_bytes(table(1, 30, 4, label=False, first=20))
+    shop.data.upload("grown", fewer, id="id", label=None)
+    until(lambda: not any((id, 1000) in node.sessions._all for node in two.nodes.values()))
+    assert two.ask(id, ["u00001"])["missing"] == ["u00001"]
+
+
+@pytest.mark.parametrize("party", [BANK, SHOP])
+def test_an_open_session_does_not_go_on_with_an_archived_model(two: Site, party: str) -> None:
+    id, models = two.agree(f"archived-{party}"), two.clients[party].models
+    two.ask(id, ["u00001"])
+    models.stage(two.model, 1, "archived")
+    try:
+        until(lambda: not any((id, 1000) in node.sessions._all for node in two.nodes.values()))
+        with pytest.raises(AtollError, match=r"ATL-REG-002|ATL-AGR-007"):
+            two.ask(id, ["u00001"])
+    finally:
+        models.stage(two.model, 1, "candidate")
+    assert two.ask(id, ["u00001"])["missing"] == []
+
+
 def test_a_node_that_is_started_again_serves_again(two: Site, scores: dict[str, float]) -> None:
     id = two.agree("restart")
     one = next(iter(scores))

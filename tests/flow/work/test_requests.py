@@ -169,3 +169,21 @@ def test_who_waits_to_spend_hears_of_the_cancel() -> None:
         inbox.cancel()
         with pytest.raises(CancelledError):
             waiting.result(10)
+
+
+def test_what_nobody_waits_for_is_not_begun() -> None:
+    told: list[dict[str, Any]] = []
+    inbox = Inbox(lambda event, fields: told.append(dict(fields)))
+    for number in (1, 2):
+        inbox.take("request", {"id": number, "body": {}})
+    inbox.take("forget", {"id": 1})
+    inbox.take("forget", {"id": 9})
+    request = inbox.next(0.0)
+    assert request is not None
+    assert request.number == 2
+    assert inbox.next(0.0) is None
+    assert [(line["id"], line["error"]["code"]) for line in told] == [(1, "ATL-JOB-001")]
+    # One that was begun is answered as any other.
+    inbox.take("forget", {"id": 2})
+    request.answer({})
+    assert told[1] == {"id": 2, "body": {}}

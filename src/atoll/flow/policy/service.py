@@ -255,15 +255,12 @@ class Policies:
         held: frozenset[str],
     ) -> None:
         """Check that the grants that a job runs under still hold and have room for more."""
-        if not held:
-            return  # A person approved it without a grant, or it is our own.
-        tables = {exposure.table for exposure, _, _ in asked}
-        live = repository.on_tables(connection, tables, self._wall())
-        grants = [grant for grant in live if grant.id in held]
+        grants, now = [repository.get(connection, name) for name in sorted(held)], self._wall()
         for exposure, partner, more in asked:
-            fitting = [
-                g for g in grants if g.data == exposure.table and matches(g.partners, partner)
-            ]
+            given = [g for g in grants if g.data == exposure.table and matches(g.partners, partner)]
+            if not given:
+                continue  # A person approved it without a grant, or it is our own.
+            fitting = [grant for grant in given if grant.live(now)]
             used = accounts.used(exposure.table, exposure.digest, partner)
             if not fitting:
                 raise DeniedError("ATL-POL-001", "the grant that it ran under is gone")

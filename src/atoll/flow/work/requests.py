@@ -16,7 +16,7 @@ from atoll.flow.work.task_events import ANSWER_BYTES, compact, error_of
 from atoll.jobs.errors import EnvironmentFault
 
 # What the node tells a session of: see ``TaskSpec.standing``.
-LINES: Final = frozenset({"request", "granted", "refused", "close"})
+LINES: Final = frozenset({"request", "forget", "granted", "refused", "close"})
 _SPEND_SECONDS = 60.0
 
 Tell = Callable[[str, Mapping[str, Any]], None]
@@ -123,6 +123,7 @@ class Inbox:
     def take(self, do: str, value: Mapping[str, Any]) -> None:
         """Take one line of the node in; a malformed one is passed over."""
         number, body = value.get("id"), value.get("body")
+        forgotten: list[Asked] = []
         with self._changed:
             if do == "close":
                 self._closing = True
@@ -130,12 +131,19 @@ class Inbox:
                 return
             elif do == "request" and isinstance(body, dict):
                 self._waiting.append(Asked(number, body, self._tell))
+            elif do == "forget":
+                forgotten = [asked for asked in self._waiting if asked.number == number]
+                for asked in forgotten:
+                    self._waiting.remove(asked)
             elif do in ("granted", "refused") and number in self._spending:
                 entry = self._spending[number]
                 entry.answered = True
                 if do == "refused":
                     entry.error = error_of(value.get("error"))
             self._changed.notify_all()
+        for asked in forgotten:
+            # Told outside of the lock, as ``spend`` is.
+            asked.fail(CancelledError("ATL-JOB-001", "nobody waits for the answer any more"))
 
     def cancel(self) -> None:
         """Wake whoever waits: the session was cancelled."""

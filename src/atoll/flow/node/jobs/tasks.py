@@ -227,6 +227,12 @@ class TaskRunner:
             approved=dict(place.approved()),
         )
 
+    def read_by(
+        self, record: JobRecord, step: str
+    ) -> tuple[Mapping[str, InputArtifact], Mapping[str, OwnTable]]:
+        """Return what a task of a step would read now. Errors: those of the registry."""
+        return self._inputs(record, step), self._tables(record, step)
+
     def _inputs(self, record: JobRecord, step: str) -> dict[str, InputArtifact]:
         artifacts = Artifacts(self._place.database)
         found: dict[str, InputArtifact] = {}

@@ -16,7 +16,7 @@ from atoll.flow.node.standing.agreement import Agreement
 from atoll.flow.work.handle import Worker
 from atoll.flow.work.specification import OwnTable, TaskSpec
 from atoll.flow.work.task_events import OnEvent
-from atoll.jobs.errors import NotFoundError
+from atoll.jobs.errors import ConflictError, NotFoundError
 
 
 @dataclass(frozen=True)
@@ -71,6 +71,21 @@ class Seats:
             worker.release()
             raise
         return Seat(worker, spec, socket)
+
+    def current(self, agreement: Agreement, seat: Seat) -> bool:
+        """Return whether what a seat holds in memory is still what this node has.
+
+        It is not once its table was deleted or replaced, or its part of the model archived.
+        """
+        record = self._load(agreement.job)
+        if record is None:
+            return False
+        try:
+            inputs, tables = self._tasks.read_by(record, agreement.step)
+        except (ConflictError, NotFoundError):
+            return False
+        held = {name: table.path for name, table in seat.spec.tables.items()}
+        return inputs == seat.spec.inputs and {n: t.path for n, t in tables.items()} == held
 
     def begin(self, seat: Seat, heard: OnEvent) -> None:
         """Run the session; its end is told as an event."""

@@ -21,11 +21,14 @@ _PEER = ("ATL-NET-", "ATL-WRK-001", "ATL-JOB-001", "ATL-CMP-080")
 
 @dataclass
 class Open:
-    """A request that waits; ``touched`` once rows were counted while it did."""
+    """A request that waits; ``touched`` once rows were counted while it did, ``forgotten`` once
+    nobody waits for its answer.
+    """
 
     size: int
     answer: Future[Answer] = field(default_factory=Future)
     touched: bool = False
+    forgotten: bool = False
 
 
 class UntouchedError(Exception):
@@ -81,9 +84,16 @@ class Session:
             return None if self._open.pop(number, None) else (number, entry)
 
     def forget(self, number: int) -> None:
-        """Wait no more for an answer; when it comes it is dropped."""
+        """Wait no more for an answer: it is dropped, and so is the request if none has begun it.
+
+        Until the worker says so it counts among those that wait, since it lies there.
+        """
         with self._lock:
-            self._open.pop(number, None)
+            entry = self._open.get(number)
+            if entry is None:
+                return
+            entry.forgotten = True
+        self.seat.tell("forget", id=number)
 
     def answered(self, fields: Mapping[str, Any]) -> None:
         """Take an answer of the worker."""
@@ -107,7 +117,8 @@ class Session:
     def close(self, idle_since: float | None = None) -> bool:
         """Take no more requests and end in order; with ``idle_since`` only if idle since then."""
         with self._lock:
-            if idle_since is not None and (self._open or self.used > idle_since):
+            asked = any(not entry.forgotten for entry in self._open.values())
+            if idle_since is not None and (asked or self.used > idle_since):
                 return False
             if self._closing:
                 return False

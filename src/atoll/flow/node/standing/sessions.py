@@ -11,7 +11,7 @@ import logging
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from dataclasses import dataclass
@@ -72,6 +72,7 @@ class Sessions:
         self._opening: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
         self._asking: dict[str, Session] = {}
         self._all: dict[tuple[str, int], Session] = {}
+        self._making = 0
         self._closing = threading.Event()
         self._work = ThreadPoolExecutor(_THREADS, "sessions")
         self._thread = threading.Thread(target=self._watch, name="idle sessions", daemon=True)
@@ -104,6 +105,9 @@ class Sessions:
     ) -> Mapping[str, Any]:
         while True:
             session = self._usable(agreement, deadline)
+            if self._now() >= deadline:
+                # Opening it took all the time; nothing was handed in, so nothing is counted.
+                raise lost("no session was opened in the time that was given")
             count, waiting = session.waiting
             if count >= _WAITING or waiting + size > _WAITING_BYTES:
                 raise EnvironmentFault(
@@ -123,9 +127,12 @@ class Sessions:
         """Return the open session of an agreement, or open one; others wait for it meanwhile."""
         with self._lock:
             found = self._asking.get(agreement)
-            opening = self._opening[agreement]
         if found is not None and found.usable:
             return found
+        # Checked first, so that a lock is kept for agreements alone and not for whatever is asked.
+        self._book.live(agreement)
+        with self._lock:
+            opening = self._opening[agreement]
         if not opening.acquire(timeout=max(deadline - self._now(), 0.0)):
             raise lost("no session was opened in the time that was given")
         try:
@@ -147,14 +154,14 @@ class Sessions:
                 place=name,
             )
         self._refuse_closing()
-        self._refuse_more()
-        number = self._inviting.invite(agreement)
-        try:
-            session = self._begin(agreement, number)
-        except BaseException:
-            self._book.close_session(name, number, (), ())
-            self._later(self._inviting.tell_ended, agreement, number)
-            raise
+        with self._room():
+            number = self._inviting.invite(agreement)
+            try:
+                session = self._begin(agreement, number)
+            except BaseException:
+                self._book.close_session(name, number, (), ())
+                self._later(self._inviting.tell_ended, agreement, number)
+                raise
         with self._lock:
             self._asking[name] = session
         return session
@@ -163,27 +170,35 @@ class Sessions:
         if self._closing.is_set():
             raise EnvironmentFault("ATL-WRK-002", "the node is stopping")
 
-    def _refuse_more(self) -> None:
-        """Have a session that is idle give way where as many are open as may be.
-
-        Workers are left to jobs. Errors: ATL-WRK-002 none is idle.
+    @contextlib.contextmanager
+    def _room(self) -> Iterator[None]:
+        """Hold the place of a session that is being opened; an idle one gives way where all are
+        taken. Workers are left to jobs. Errors: ATL-WRK-002 none is idle.
         """
         with self._lock:
-            full = len(self._all) >= self._settings.most
+            full = not self._has_room()
             mine = sorted(self._asking.values(), key=lambda session: session.used)
         if full:
             any(session.close(self._now()) for session in mine)
         with self._changed:
             # One that ends at the caller is about to end here as well.
-            room = self._changed.wait_for(
-                lambda: len(self._all) < self._settings.most, _ROOM_SECONDS
-            )
+            room = self._changed.wait_for(self._has_room, _ROOM_SECONDS)
+            self._making += room
         if not room:
             raise EnvironmentFault(
                 "ATL-WRK-002",
                 "as many sessions are open as may be",
                 hint="wait until one is idle, or allow more workers",
             )
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._making -= 1
+                self._changed.notify_all()
+
+    def _has_room(self) -> bool:
+        return len(self._all) + self._making < self._settings.most
 
     def _begin(self, agreement: Agreement, number: int) -> Session:
         seat = self._seats.make(agreement, number)
@@ -214,18 +229,19 @@ class Sessions:
             raise DeniedError("ATL-AGR-008", "another party may ask", party=call.party)
         if said.plan != agreement.plan.digest():
             raise DeniedError("ATL-AGR-007", "the plan is another one here", party=call.party)
-        number = self._book.open_session(agreement.id, said.session)
-        if number != said.session:
-            # The caller takes a number that is free at both.
-            self._book.close_session(agreement.id, number, (), ())
-            return Said(OPEN, agreement.id, number + 1, said.plan).encode()
-        try:
-            self._make_room(agreement.id)
-            self._refuse_more()
-            self._begin(agreement, number)
-        except BaseException:
-            self._book.close_session(agreement.id, number, (), ())
-            raise
+        self._make_room(agreement.id)
+        # A number is a line in the ledger: who calls where no room is leaves none.
+        with self._room():
+            number = self._book.open_session(agreement.id, said.session)
+            if number != said.session:
+                # The caller takes a number that is free at both.
+                self._book.close_session(agreement.id, number, (), ())
+                return Said(OPEN, agreement.id, number + 1, said.plan).encode()
+            try:
+                self._begin(agreement, number)
+            except BaseException:
+                self._book.close_session(agreement.id, number, (), ())
+                raise
         return said.encode()
 
     def _make_room(self, agreement: str) -> None:
@@ -319,10 +335,18 @@ class Sessions:
                 mine = set(map(id, self._asking.values()))
             for session in held:
                 if id(session) in mine:
-                    session.close(idle)
-                elif session.used < idle - self._settings.idle_seconds:
+                    session.close(None if self._outdated(session) else idle)
+                elif self._outdated(session) or session.used < idle - self._settings.idle_seconds:
                     # Whoever asks ends it in order; one that does not may not hold a worker.
                     session.cancel(None)
+
+    def _outdated(self, session: Session) -> bool:
+        """Return whether it would go on to serve what was deleted, replaced or archived here."""
+        try:
+            return not self._seats.current(session.agreement, session.seat)
+        except Exception as error:
+            _LOG.error("session %d of %s: %s", session.number, session.agreement.id, error)
+            return False
 
     def close(self) -> None:
         """End all sessions, in order as far as the time allows; may be called again."""
