@@ -92,7 +92,7 @@ def _plain(value: Any) -> bool:
 # -- running ------------------------------------------------------------------------------------
 
 
-def prepare(commit: str, tell: Callable[[str], None], root: Path = ROOT) -> Path:
+def prepare(commit: str, notify: Callable[[str], None], root: Path = ROOT) -> Path:
     """Return the work tree of a commit, built. Errors: BaselineError."""
     whole = _git(root, "rev-parse", "--verify", "--quiet", f"{commit}^{{commit}}").strip()
     if not whole:
@@ -108,7 +108,7 @@ def prepare(commit: str, tell: Callable[[str], None], root: Path = ROOT) -> Path
         _git(root, "worktree", "add", "--force", "--detach", str(tree), whole)
         if not (tree / "do").exists():
             raise BaselineError(f"{whole[:12]} has no ./do to build it with")
-    tell(f"building {whole[:12]} in {tree} (minutes, once)")
+    notify(f"building {whole[:12]} in {tree} (minutes, once)")
     _build(tree)
     built.touch()
     return tree
@@ -177,14 +177,14 @@ def compare(
     *,
     rounds: int,
     run: Run = measure,
-    tell: Callable[[str], None] = lambda text: None,
+    notify: Callable[[str], None] = lambda text: None,
 ) -> list[Compared]:
     """Measure both trees in turns, ``rounds`` times each, and return their lines side by side."""
     taken: dict[Path, list[Lines]] = {here: [], there: []}
     for number in range(rounds):
         order = (here, there) if number % 2 == 0 else (there, here)
         for tree in order:
-            tell(f"round {number + 1} of {rounds}: {'this' if tree == here else 'the baseline'}")
+            notify(f"round {number + 1} of {rounds}: {'this' if tree == here else 'the baseline'}")
             taken[tree].append([line for line in run(tree, arguments) if "not_run" not in line])
     return list(_paired(_best(taken[here]), _best(taken[there])))
 
@@ -265,7 +265,7 @@ def report(
 def run(area: str, options: Mapping[str, Any], chosen: Mapping[str, Any], *, as_json: bool) -> int:
     """Compare an area with ``chosen["baseline"]``; 1: something is worse, 2: it cannot be."""
 
-    def tell(text: str) -> None:
+    def notify(text: str) -> None:
         print(f"bench: {text}", file=sys.stderr, flush=True)
 
     arguments = [area]
@@ -274,10 +274,10 @@ def run(area: str, options: Mapping[str, Any], chosen: Mapping[str, Any], *, as_
             arguments += ["--" + name.replace("_", "-"), str(value)]
     tolerance = chosen["tolerance"]
     try:
-        tree = prepare(chosen["baseline"], tell)
-        found = compare(ROOT, tree, arguments, rounds=chosen["rounds"], tell=tell)
+        tree = prepare(chosen["baseline"], notify)
+        found = compare(ROOT, tree, arguments, rounds=chosen["rounds"], notify=notify)
     except BaselineError as error:
-        tell(str(error))
+        notify(str(error))
         return 2
     rows, worse = report(found, as_json=as_json, tolerance=tolerance)
     if not as_json:
@@ -285,7 +285,7 @@ def run(area: str, options: Mapping[str, Any], chosen: Mapping[str, Any], *, as_
     for row in rows:
         print(row, flush=True)
     for sentence in worse:
-        tell(f"worse: {sentence}")
+        notify(f"worse: {sentence}")
     if not worse:
-        tell(f"nothing is worse than {chosen['baseline']} by more than {tolerance:g} %")
+        notify(f"nothing is worse than {chosen['baseline']} by more than {tolerance:g} %")
     return 1 if worse else 0

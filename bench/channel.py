@@ -69,9 +69,9 @@ def _measure(folder: Path, work: str, count: int) -> dict[str, Any]:
     try:
         with _shop(folder, work, str(bank.first)) as talk:
             talk.warm()
-            ours, theirs, begun = usage(), bank.usage(), time.perf_counter()
+            ours, theirs, start = usage(), bank.usage(), time.perf_counter()
             done = talk.work(count)
-            seconds = time.perf_counter() - begun
+            seconds = time.perf_counter() - start
             mine, other = usage(), bank.usage()
             cpu = mine.cpu - ours.cpu + other.cpu - theirs.cpu
             line = _line(work, count, seconds, cpu, done)

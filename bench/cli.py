@@ -36,9 +36,9 @@ def run(options: Options) -> Iterator[dict[str, Any]]:
 
 def _seconds(command: list[str]) -> tuple[float, float]:
     """Return wall and processor seconds of a command."""
-    spent, begun = _children(), time.perf_counter()
+    spent, start = _children(), time.perf_counter()
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
-    return time.perf_counter() - begun, _children() - spent
+    return time.perf_counter() - start, _children() - spent
 
 
 def _children() -> float:

@@ -31,7 +31,7 @@ def run(folder: Path, pieces: int, rounds: int) -> Iterator[dict[str, Any]]:
             for number in range(RUNS):
                 label = f"{work}-{number}"
                 for gate in gates.values():
-                    gate.tell(json.dumps({"register": label}))
+                    gate.request(json.dumps({"register": label}))
                 ours.append(_once(folder, work, count, gates, label))
                 bare.append(_once(folder, work, count, {}, ""))
             name = "gateway_trip" if work == "round_trip" else "gateway_rate"
@@ -47,7 +47,7 @@ def _gates(folder: Path) -> Iterator[dict[str, Child]]:
             gates[party] = Child("bench.gateway", folder, "gate", party)
             stack.callback(gates[party].end)
         for party, other in (("shop", "bank"), ("bank", "shop")):
-            gates[party].tell(json.dumps({"peer": other, "address": gates[other].first}))
+            gates[party].request(json.dumps({"peer": other, "address": gates[other].first}))
         yield gates
 
 
@@ -61,9 +61,9 @@ def _once(
             talk.warm()
             others = {"bank": bank, **{f"gateway of {p}": gate for p, gate in gates.items()}}
             before = {"shop": usage()} | {name: other.usage() for name, other in others.items()}
-            begun = time.perf_counter()
+            start = time.perf_counter()
             talk.work(count)
-            seconds = time.perf_counter() - begun
+            seconds = time.perf_counter() - start
             after = {"shop": usage()} | {name: other.usage() for name, other in others.items()}
     finally:
         bank.end()

@@ -53,7 +53,7 @@ class Child:
         assert self._process.stdout is not None
         return json.loads(self._process.stdout.readline())
 
-    def tell(self, line: str) -> Any:
+    def request(self, line: str) -> Any:
         """Send a line and read the answer."""
         assert self._process.stdin is not None
         print(line, file=self._process.stdin, flush=True)
@@ -61,7 +61,7 @@ class Child:
 
     def usage(self) -> Usage:
         """Ask for its usage so far."""
-        return Usage(*self.tell(""))
+        return Usage(*self.request(""))
 
     def end(self) -> None:
         """Wait for its end."""

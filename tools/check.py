@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 
-from tools.common import ROOT, Step, run_step, say, summarise
+from tools.common import ROOT, Step, info, run_step, summarise
 
 NATIVE = ROOT / "native"
 
@@ -50,7 +50,7 @@ def main() -> int:
     if unknown:
         parser.error(f"no step {', '.join(unknown)}; there are {', '.join(known)}")
     chosen = [known[name] for name in wanted] or list(known.values())
-    say(f"running {len(chosen)} checks; what fails is shown in full")
+    info(f"running {len(chosen)} checks; what fails is shown in full")
     return summarise([run_step(step, quiet=True) for step in chosen])
 
 

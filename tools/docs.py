@@ -15,7 +15,7 @@ from pathlib import Path
 
 from markdown_it import MarkdownIt
 
-from tools.common import ROOT, Finding, relative, report, say
+from tools.common import ROOT, Finding, info, relative, report
 
 BUILD = ROOT / "build" / "docs"
 ERRORS = ROOT / "docs" / "errors"
@@ -102,7 +102,7 @@ def main() -> int:
     status = report(findings, "links lead somewhere")
     if status == 0 and "--check" not in sys.argv[1:]:
         build()
-        say(f"built {len(pages())} pages: {relative(BUILD)}/index.html")
+        info(f"built {len(pages())} pages: {relative(BUILD)}/index.html")
     return status
 
 

@@ -64,7 +64,7 @@ def predicted(parts: Mapping[str, Any], tables: Tables) -> Trial:
     return play(PREDICTION, Case(given))
 
 
-def brought(parts: Mapping[str, Any], tables: Tables) -> Trial:
+def imported(parts: Mapping[str, Any], tables: Tables) -> Trial:
     given = {party: {PART: parts[party], "table": table} for party, table in tables.items()}
     return play(REGISTERED_MODEL, Case(given, {"model": "m"}))
 
@@ -107,7 +107,7 @@ def test_a_renamed_column_is_named_at_its_party_alone(
 ) -> None:
     tables = rows()
     tables[party] = tables[party].rename({column: f"{column}_2024"})
-    found = (predicted if component is PREDICTION else brought)(parts, tables)
+    found = (predicted if component is PREDICTION else imported)(parts, tables)
     error = found.errors[party]
     assert isinstance(error, AtollError)
     assert error.code == "ATL-MOD-003"
@@ -122,18 +122,18 @@ def test_a_renamed_column_is_named_at_its_party_alone(
 def test_a_registered_model_takes_its_columns_by_name(parts: dict[str, Any]) -> None:
     tables = rows()
     other = {party: moved(table, extra=np.zeros(ROWS)) for party, table in tables.items()}
-    found = brought(parts, other).check().results
+    found = imported(parts, other).check().results
     for party, result in found.items():
         assert result.outputs["table"].columns == parts[party].columns
         assert said(result.report) == ["columns of the table that the model does not use: 'extra'"]
-    assert brought(parts, tables).check().results["shop"].report is None
+    assert imported(parts, tables).check().results["shop"].report is None
 
 
 def test_a_column_that_is_the_label_now_is_missing(parts: dict[str, Any]) -> None:
     tables = rows()
     label = tables["bank"].rename({"b0": "y", "y": "b0"})
     tables["bank"] = Table.from_arrow(label.to_arrow(), label="b0").with_alignment(AGREED)
-    for trial in (predicted(parts, tables), brought(parts, tables)):
+    for trial in (predicted(parts, tables), imported(parts, tables)):
         assert "'b0'" in str(trial.errors["bank"])
 
 

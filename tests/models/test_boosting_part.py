@@ -162,10 +162,10 @@ def test_one_round_however_many_rows_and_declared_reveals(monkeypatch: pytest.Mo
     expected = scoring.probability(np.where(column[:, 0] < 2.0, -1.0, 1.0))
     np.testing.assert_array_equal(done.results["bank"], expected)
     assert done.channels["bank"].counters.total().rounds == 1
-    told = done.channels["shop"].disclosures.counts
+    reported = done.channels["shop"].disclosures.counts
     (line,) = SCORE_REVEALS
     count = line.count({"host_splits": 5, "rows": rows})
-    assert told == {("shop", "bank", line.message, line.field): count}
+    assert reported == {("shop", "bank", line.message, line.field): count}
     assert not done.channels["bank"].disclosures.counts
 
 

@@ -151,7 +151,7 @@ class Party:
             )
         return found
 
-    def tell(self, receiver: str, tag: str, message: Message, *, spare: bool = False) -> bool:
+    def try_send(self, receiver: str, tag: str, message: Message, *, spare: bool = False) -> bool:
         """Send a message; one that is ``spare`` and has left is passed over (False).
 
         Errors: those of ``Channel.send``.
@@ -181,7 +181,7 @@ class Party:
         Lists come back as lists, arrays as fresh arrays. Whoever resumes says with progress and
         metrics what the earlier attempt had done, for an attempt is shown by itself.
         """
-        return self.checkpoints.begun()
+        return self.checkpoints.resume_point()
 
     def once(self, round_: int) -> None:
         """Note durably that round ``round_`` (0, 1, …) is about to reveal what is drawn only once.

@@ -101,7 +101,7 @@ def list_(session: Session, limit: int, after: str | None) -> None:
     head = ("name", "rows", "columns", "label", "owner")
     session.show(page, lines.rows(head, body, "no tables"))
     if page.next and not session.as_json:
-        session.say(f"more: --after {page.next}")
+        session.info(f"more: --after {page.next}")
 
 
 @command.command()

@@ -35,21 +35,21 @@ class Output:
     def show(self, value: Any, text: Callable[[], str] | str | None = None) -> None:
         """Write a result: as JSON, or as text made of it."""
         if self.as_json:
-            console.give_json(plain(value))
+            console.print_json(plain(value))
         elif text is not None:
             shown = text if isinstance(text, str) else text()
             if shown:
-                console.give(shown)
+                console.print_text(shown)
 
-    def say(self, text: str) -> None:
+    def info(self, text: str) -> None:
         """Tell the person something, unless they want to hear nothing."""
         if not self.quiet:
-            console.say(text)
+            console.info(text)
 
     def more(self, text: str) -> None:
         """Tell the person something that only the curious want."""
         if self.verbose:
-            console.say(text)
+            console.info(text)
 
 
 @dataclass
@@ -156,7 +156,7 @@ O = TypeVar("O", bound=Output)  # noqa: E741 -- an Output
 
 
 def _output(kind: type[O], chosen: dict[str, Any]) -> O:
-    console.set_mood(colour=not chosen.pop("no_color"), traces=chosen["verbose"])
+    console.configure(colour=not chosen.pop("no_color"), traces=chosen["verbose"])
     return kind(**chosen)
 
 

@@ -40,9 +40,9 @@ def plan_lines(plan: Plan) -> list[str]:
         *_reveals(plan),
         *(f"  minimum {name} of {step}: {n}" for step, name, n in _minimums(plan)),
         *(
-            f"  an attempt of {step} exposes at most: {said.amount:g} {said.unit}"
+            f"  an attempt of {step} exposes at most: {bound.amount:g} {bound.unit}"
             for step, exposed in plan.exposure.items()
-            for said in exposed
+            for bound in exposed
         ),
         *_standing(plan),
         "",
@@ -123,11 +123,11 @@ def _parameters(plan: Plan, step: str) -> list[str]:
     for party, values in sorted(plan.party_parameters.get(step, {}).items()):
         own = {n: v for n, v in values.items() if n not in common or common[n] != v}
         if own:
-            lines.append(f"    {party}: {_said(own)}")
-    return [f"  {step}: {_said(common)}".rstrip(), *lines] if common or lines else []
+            lines.append(f"    {party}: {_listed(own)}")
+    return [f"  {step}: {_listed(common)}".rstrip(), *lines] if common or lines else []
 
 
-def _said(values: Mapping[str, JsonValue]) -> str:
+def _listed(values: Mapping[str, JsonValue]) -> str:
     return ", ".join(f"{name} {value}" for name, value in values.items())
 
 

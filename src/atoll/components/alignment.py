@@ -43,8 +43,8 @@ def check_inputs(component: Component, task: Task) -> None:
     for peer in talking:
         party.channel.send(peer, TAG, Alignments(tuple(shared[peer].values())))
     for peer in talking:
-        said = party.channel.receive(peer, TAG, Alignments).tokens
-        _compare(task, shared[peer], said, peer)
+        received = party.channel.receive(peer, TAG, Alignments).tokens
+        _compare(task, shared[peer], received, peer)
 
 
 def _taken(component: Component, task: Task, role: Role) -> dict[str, Port]:
@@ -78,10 +78,10 @@ def _token(task: Task, name: str) -> str:
     return str(table.alignment)
 
 
-def _compare(task: Task, tokens: dict[str, str], said: tuple[str, ...], peer: str) -> None:
-    if len(said) != len(tokens):
+def _compare(task: Task, tokens: dict[str, str], received: tuple[str, ...], peer: str) -> None:
+    if len(received) != len(tokens):
         raise PeerError("ATL-CMP-060", "the peer compares other inputs", party=peer)
-    for (name, mine), theirs in zip(tokens.items(), said, strict=True):
+    for (name, mine), theirs in zip(tokens.items(), received, strict=True):
         if mine and theirs and mine != theirs:
             raise UserError(
                 "ATL-CMP-060",

@@ -89,19 +89,19 @@ def has_a_sane_schema(component: Component, cases: Sequence[Case]) -> None:
     _require(component.sources or component.origin, "a component names the packages that it runs")
     _require(component.roles, "a component has a part for some role")
     _check_predict(component)
-    for brought in component.model_kinds:
-        of = brought.name.startswith(f"{component.name}.") and kinds.known(brought.name)
-        _require(of, f"the kind {brought.name!r} is not called after the component")
+    for own_kind in component.model_kinds:
+        of = own_kind.name.startswith(f"{component.name}.") and kinds.known(own_kind.name)
+        _require(of, f"the kind {own_kind.name!r} is not called after the component")
 
 
 def _check_predict(component: Component) -> None:
     """What it says of predict jobs fits its ports, and where its rows come from is told."""
-    says = component.predict
-    if isinstance(says, Drop | Apply):
+    rule = component.predict
+    if isinstance(rule, Drop | Apply):
         named = [name for name in component.outputs if name in component.rows]
         _require(named, "what is dropped or applied says in rows where its rows come from")
-    if isinstance(says, Apply):
-        port, kind = component.inputs.get(says.port), component.outputs.get(says.fitted)
+    if isinstance(rule, Apply):
+        port, kind = component.inputs.get(rule.port), component.outputs.get(rule.fitted)
         fits = port is not None and kind is not None and port.optional and port.accepts(kind)
         _require(fits, "what was fitted goes in again at an optional input")
         _require(str(kind).endswith(".transform"), "what was fitted is of a kind .transform")
@@ -179,19 +179,21 @@ def runs_and_keeps_to_its_outputs(component: Component, cases: Sequence[Case]) -
                 check_facts(f"{output} of {party}", held[party], value, kinds_of(component))
 
 
-def check_facts(output: str, said: ArtifactFacts, value: Any, models: Kinds = KINDS) -> None:
+def check_facts(output: str, declared: ArtifactFacts, value: Any, models: Kinds = KINDS) -> None:
     """What the plan says of an output holds of it; what it does not know is not asked."""
-    found = artifact_facts(said.kind, value, models)
-    _require(found.kind == said.kind, f"the plan is wrong on the kind of {output}")
+    found = artifact_facts(declared.kind, value, models)
+    _require(found.kind == declared.kind, f"the plan is wrong on the kind of {output}")
     if isinstance(value, Table | Scores):
-        _require(not said.rows or found.rows <= said.rows, f"{output} has too many rows")
+        _require(not declared.rows or found.rows <= declared.rows, f"{output} has too many rows")
         _require(
-            bool(found.label) == bool(said.label), f"the plan is wrong on the label of {output}"
+            bool(found.label) == bool(declared.label), f"the plan is wrong on the label of {output}"
         )
     if isinstance(value, Table):
-        _require(found.aligned == said.aligned, f"the plan is wrong on the alignment of {output}")
-    if said.columns is not None and found.columns is not None:
-        _require(found.columns == said.columns, f"the plan is wrong on the columns of {output}")
+        _require(
+            found.aligned == declared.aligned, f"the plan is wrong on the alignment of {output}"
+        )
+    if declared.columns is not None and found.columns is not None:
+        _require(found.columns == declared.columns, f"the plan is wrong on the columns of {output}")
 
 
 def _check_result(component: Component, party: str, result: Result) -> None:

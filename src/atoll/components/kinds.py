@@ -78,5 +78,5 @@ def holds(kind: str, value: Any, models: Kinds = MODELS) -> bool:
 
 def declared(catalogue: Catalogue) -> Kinds:
     """Return the kinds of models and transforms: the platform's, and those of components."""
-    brought = (kind for component in catalogue.values() for kind in component.model_kinds)
-    return {**{kind.name: kind for kind in brought}, **MODELS}
+    own_kinds = (kind for component in catalogue.values() for kind in component.model_kinds)
+    return {**{kind.name: kind for kind in own_kinds}, **MODELS}

@@ -37,8 +37,8 @@ def page(catalogue: Catalogue) -> str:
 
 def section(component: Component) -> str:
     """Return the section of one component: what it does, its ports and its parameters."""
-    said = (sys.modules[component.run.__module__].__doc__ or component.name).split("\n\n")[0]
-    lines = [f"## {component.name}", "", " ".join(said.split()), ""]
+    summary = (sys.modules[component.run.__module__].__doc__ or component.name).split("\n\n")[0]
+    lines = [f"## {component.name}", "", " ".join(summary.split()), ""]
     lines += [f"- Inputs: {_inputs(component) or 'none'}"]
     outputs = ", ".join(f"`{name}` ({kind})" for name, kind in component.outputs.items())
     lines += [f"- Outputs: {outputs or 'none'}"]

@@ -149,15 +149,15 @@ def _load(entry: Offer) -> Component | Refusal:
     wrong = [kind for kind in made.outputs.values() if not kinds.known(kind)]
     if wrong:
         return _unloadable(entry, "one of its outputs has a kind that cannot be stored")
-    brought = made.model_kinds
+    own_kinds = made.model_kinds
     if not all(
-        kinds.known(kind.name) and kind.name.startswith(f"{made.name}.") for kind in brought
+        kinds.known(kind.name) and kind.name.startswith(f"{made.name}.") for kind in own_kinds
     ):
         return _unloadable(entry, "it brings a kind of model that is not called after it")
     return replace(
         made,
         origin=Origin(entry.distribution, entry.version, entry.digest),
-        model_kinds=tuple(replace(kind, origin=entry.digest) for kind in brought),
+        model_kinds=tuple(replace(kind, origin=entry.digest) for kind in own_kinds),
     )
 
 

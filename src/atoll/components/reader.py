@@ -88,7 +88,9 @@ def declare(
     return TableDeclaration(facts, table.label_facts(), lambda: table)
 
 
-def brought(facts: Facts, label: str | None, *, aligned: bool = False) -> dict[str, ArtifactFacts]:
+def table_facts(
+    facts: Facts, label: str | None, *, aligned: bool = False
+) -> dict[str, ArtifactFacts]:
     """Return what each party has of a step that brings tables in; not all roles have the label."""
     made = {}
     for party in sorted(facts.roles):
@@ -122,7 +124,7 @@ def describe(facts: Facts, parameters: ReaderParameters) -> Terms:
                 place="parameters.tables",
                 hint=near(party, facts.roles),
             )
-    outputs = {"table": brought(facts, parameters.label or None, aligned=parameters.aligned)}
+    outputs = {"table": table_facts(facts, parameters.label or None, aligned=parameters.aligned)}
     if not parameters.aligned:
         return Terms(outputs=outputs)
     rows = {party: known.rows for party, known in facts.tables.items()}

@@ -37,7 +37,7 @@ _MOST = MESSAGE_BYTES - 1024
 
 
 @dataclass(frozen=True)
-class Kept(Message, kind="sample.kept", version=1):
+class SelectedRows(Message, kind="sample.kept", version=1):
     """One bit a row, the first row in the lowest bit of the first byte."""
 
     bits: Any = array("u1", (None,), _MOST, reveals=_WHAT)
@@ -109,7 +109,7 @@ def _random(task: Task, rows: int, parameters: SampleParameters) -> npt.NDArray[
 
 def _stratified(party: Party, table: Table, parameters: SampleParameters) -> npt.NDArray[np.int64]:
     if party.name != party.guest:
-        return _hear(party, table)
+        return _receive(party, table)
     if table.label_name is None:
         raise _no_label()
     if table.num_rows > 8 * _MOST:
@@ -127,12 +127,12 @@ def _stratified(party: Party, table: Table, parameters: SampleParameters) -> npt
     flags[chosen] = True
     bits = np.packbits(flags, bitorder="little")
     for peer in party.peers:
-        party.channel.send(peer, "kept", Kept(bits))
+        party.channel.send(peer, "kept", SelectedRows(bits))
     return chosen
 
 
-def _hear(party: Party, table: Table) -> npt.NDArray[np.int64]:
-    bits = party.channel.receive(party.guest, "kept", Kept).bits
+def _receive(party: Party, table: Table) -> npt.NDArray[np.int64]:
+    bits = party.channel.receive(party.guest, "kept", SelectedRows).bits
     flags = np.unpackbits(bits, bitorder="little")
     rows = table.num_rows
     if len(bits) != -(-rows // 8) or flags[rows:].any() or not flags.any():
@@ -189,7 +189,7 @@ def describe(facts: Facts, parameters: SampleParameters) -> Terms:
         implementation="sample.stratified",
         trust_model="federated",
         reveals=tuple(
-            Reveal("guest", role.value, Kept.kind, "bits", size, _WHAT) for role in others
+            Reveal("guest", role.value, SelectedRows.kind, "bits", size, _WHAT) for role in others
         ),
         estimated_bytes=(len(facts.roles) - 1) * -(-facts.rows(facts.guest) // 8),
         outputs=kept,

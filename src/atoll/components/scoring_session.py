@@ -92,7 +92,7 @@ def ask(bench: Bench) -> None:
     rows = bench.rows()
     while True:
         first = bench.requests.next(_LOOK_SECONDS)
-        _look(bench.party)
+        _check_hosts(bench.party)
         if first is not None:
             _serve(bench, _batch(bench, rows, first))
         elif bench.requests.closing:
@@ -102,7 +102,7 @@ def ask(bench: Bench) -> None:
         bench.party.channel.send(host, "ask", Ask(bench.batch, True, nothing, b""))
 
 
-def _look(party: Party) -> None:
+def _check_hosts(party: Party) -> None:
     """Notice a host that is gone before rows are spent on it. Errors: those of the channel."""
     for host in party.hosts:
         try:
@@ -183,15 +183,15 @@ def _common(bench: Bench, wanted: Any) -> Bools:
     there = np.ones(count, dtype=np.bool_)
     refused: dict[str, str] = {}
     for host in party.hosts:
-        said = party.channel.receive(host, "found", Found)
-        if said.batch != bench.batch:
+        received = party.channel.receive(host, "found", Found)
+        if received.batch != bench.batch:
             raise PeerError("ATL-CMP-080", "an answer to another batch", party=host)
-        if said.code and said.code not in _REFUSALS:
+        if received.code and received.code not in _REFUSALS:
             raise PeerError("ATL-CMP-080", "a refusal with an unknown code", party=host)
-        if said.code:
-            refused[host] = said.code
+        if received.code:
+            refused[host] = received.code
         else:
-            there &= _unpacked(said.found, count, host)
+            there &= _unpacked(received.found, count, host)
     if refused:
         there[:] = False
     for host in party.hosts:
@@ -217,13 +217,13 @@ def follow(bench: Bench) -> None:
     if rows is None:
         raise InternalError("ATL-INT-001", "a host without a table")
     while True:
-        said = _next(party)
-        if said.ending:
+        received = _next(party)
+        if received.ending:
             return
-        if said.batch <= bench.batch:
+        if received.batch <= bench.batch:
             raise PeerError("ATL-CMP-080", "a batch is out of turn", party=party.guest)
-        bench.batch = said.batch
-        _follow(bench, rows, said)
+        bench.batch = received.batch
+        _follow(bench, rows, received)
 
 
 def _next(party: Party) -> Ask:
@@ -237,21 +237,21 @@ def _next(party: Party) -> Ask:
         party.cancel.check()
 
 
-def _follow(bench: Bench, rows: Rows, said: Ask) -> None:
+def _follow(bench: Bench, rows: Rows, received: Ask) -> None:
     party = bench.party
-    wanted = _wanted(said, party.guest)
+    wanted = _wanted(received, party.guest)
     try:
         bench.requests.spend(len(wanted))
     except UserError as error:
         if error.code not in _REFUSALS:
             raise
-        party.channel.send(party.guest, "found", Found(said.batch, error.code, b""))
+        party.channel.send(party.guest, "found", Found(received.batch, error.code, b""))
         return
     positions = rows.find(wanted)
     there = positions >= 0
-    party.channel.send(party.guest, "found", Found(said.batch, "", _packed(there)))
+    party.channel.send(party.guest, "found", Found(received.batch, "", _packed(there)))
     chosen = party.channel.receive(party.guest, "ask", Score)
-    if chosen.batch != said.batch:
+    if chosen.batch != received.batch:
         raise PeerError("ATL-CMP-080", "another batch is to be scored", party=party.guest)
     scored = _unpacked(chosen.rows, len(wanted), party.guest)
     if (scored & ~there).any():
@@ -261,13 +261,18 @@ def _follow(bench: Bench, rows: Rows, said: Ask) -> None:
         bench.scorer.run(party, bench.part, features, bench.columns)
 
 
-def _wanted(said: Ask, guest: str) -> Any:
+def _wanted(received: Ask, guest: str) -> Any:
     """Return the ids of a batch as Arrow ``binary``. Errors: ATL-CMP-080 they do not fit."""
-    sizes = said.sizes.astype(np.int64)
-    if not len(sizes) or sizes.min() < 1 or sizes.max() > ID_BYTES or sizes.sum() != len(said.ids):
+    sizes = received.sizes.astype(np.int64)
+    if (
+        not len(sizes)
+        or sizes.min() < 1
+        or sizes.max() > ID_BYTES
+        or sizes.sum() != len(received.ids)
+    ):
         raise PeerError("ATL-CMP-080", "the ids and their sizes do not fit", party=guest)
     offsets = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int32)
-    buffers = [None, pa.py_buffer(offsets.tobytes()), pa.py_buffer(said.ids)]
+    buffers = [None, pa.py_buffer(offsets.tobytes()), pa.py_buffer(received.ids)]
     return pa.Array.from_buffers(pa.binary(), len(sizes), buffers)
 
 

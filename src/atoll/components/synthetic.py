@@ -18,7 +18,7 @@ from atoll.components.api import (
     Task,
     Terms,
 )
-from atoll.components.reader import brought
+from atoll.components.reader import table_facts
 from atoll.core import codec
 from atoll.core.names import LABELLED, Role
 from atoll.jobs.definition import Frozen
@@ -109,7 +109,7 @@ def declare(
 
 def describe(facts: Facts, parameters: SyntheticParameters) -> Terms:
     """Nothing leaves a party here, and nothing in the table is anybody's."""
-    return Terms(outputs={"table": brought(facts, LABEL)})
+    return Terms(outputs={"table": table_facts(facts, LABEL)})
 
 
 SYNTHETIC = Component(

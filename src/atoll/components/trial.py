@@ -73,7 +73,7 @@ class Trial:
 
     def check(self) -> Trial:
         """Raise the first cause if a party failed, else return the trial."""
-        causes = sorted(self.errors.values(), key=_is_echo)
+        causes = sorted(self.errors.values(), key=_is_consequence)
         if causes:
             raise causes[0]
         return self
@@ -81,10 +81,10 @@ class Trial:
     @property
     def causes(self) -> tuple[BaseException, ...]:
         """The errors that are not only the echo of another party's."""
-        return tuple(error for error in self.errors.values() if not _is_echo(error))
+        return tuple(error for error in self.errors.values() if not _is_consequence(error))
 
 
-def _is_echo(error: BaseException) -> bool:
+def _is_consequence(error: BaseException) -> bool:
     return isinstance(error, AtollError) and error.code in {"ATL-NET-003", "ATL-NET-004"}
 
 
@@ -127,10 +127,10 @@ def facts_of(component: Component, case: Case) -> Facts:
         for port in named
     }
     roles = seats_of(component, case)
-    brought = _declared(component, case, roles)
+    artifacts = _declared(component, case, roles)
     filled = parameters_of(component, case)
     own = {party: filled[party] for party in case.own}
-    return Facts(STEP, roles, inputs, brought, kinds=kinds_of(component), own=own)
+    return Facts(STEP, roles, inputs, artifacts, kinds=kinds_of(component), own=own)
 
 
 def kinds_of(component: Component) -> Kinds:
@@ -202,7 +202,7 @@ def play(component: Component, case: Case, *, seed: int = 1) -> Trial:
         )
         task = Task(STEP, party, inputs, tables, kinds_of(component))
         arguments = (stage, network, component, task, parameters[name])
-        threads.append(threading.Thread(target=_live, args=arguments, name=name))
+        threads.append(threading.Thread(target=_run, args=arguments, name=name))
         network.enter()
     for thread in threads:
         thread.start()
@@ -235,7 +235,7 @@ def _party(
     )
 
 
-def _live(
+def _run(
     stage: _Stage, network: MemoryNetwork, component: Component, task: Task, parameters: BaseModel
 ) -> None:
     transport = task.party.channel.transport

@@ -82,8 +82,8 @@ def _check_inputs(job: Job, name: str, step: Step, schemas: Schemas) -> None:
         given.add(port)
         kind = _kind_of(job, name, key, source, schemas)
         if not wanted.may_accept(kind):
-            told = " or ".join(f"a {known}" for known in wanted.kinds)
-            raise _input(name, key, f"takes {told}, but {source} is a {kind}", None)
+            kinds_text = " or ".join(f"a {known}" for known in wanted.kinds)
+            raise _input(name, key, f"takes {kinds_text}, but {source} is a {kind}", None)
     for port, wanted in schema.inputs.items():
         if port not in given and not wanted.optional:
             raise _input(name, port, "this input is missing", f"name a step's {wanted.kind}")

@@ -112,7 +112,7 @@ def _arrow(data: Any) -> Any:
 class FrameTables:
     """A party's tables in memory, by name; each is checked and converted when a job opens it.
 
-    Within a job it is the same whenever it is opened: take ``anew()`` for each job.
+    Within a job it is the same whenever it is opened: take ``fresh()`` for each job.
     """
 
     def __init__(self, frames: Mapping[str, Any]) -> None:
@@ -124,7 +124,7 @@ class FrameTables:
         self._frames[name] = data
         self._made = {key: table for key, table in self._made.items() if key[0] != name}
 
-    def anew(self) -> FrameTables:
+    def fresh(self) -> FrameTables:
         """Return the tables for one job: a frame or file that was changed is what it is by now."""
         return FrameTables(self._frames)
 

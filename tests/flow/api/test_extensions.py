@@ -39,8 +39,8 @@ def test_its_routes_are_authorised_and_audited_like_ours(node_site: Site) -> Non
         assert refused.json()["error"]["code"] == "ATL-ACC-003"
         assert "approver, modeller" in refused.json()["error"]["hint"]
     rows = node_site.node.access.audit.page(limit=2, newest_first=True).rows
-    told = [(line["actor"], line["action"], line["outcome"]) for line in reversed(rows)]
-    assert told == [("walt", "probe.write", "done"), ("lucy", "probe.use", "refused")]
+    reported = [(line["actor"], line["action"], line["outcome"]) for line in reversed(rows)]
+    assert reported == [("walt", "probe.write", "done"), ("lucy", "probe.use", "refused")]
 
 
 def test_its_routes_have_our_errors_limits_idempotency_and_figures(node_site: Site) -> None:

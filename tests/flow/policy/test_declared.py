@@ -110,7 +110,7 @@ LIST = Reveal("host", "guest", "m", "f", "rows_host", "a list")
 
 
 @pytest.mark.parametrize(
-    ("declared", "told", "least"),
+    ("declared", "reported", "least"),
     [
         ((), (SUM,), (Exposure(OPENED_SUMS, 12),)),
         ((Exposure(OPENED_SUMS, 0),), (SUM, SUM), (Exposure(OPENED_SUMS, 24),)),
@@ -128,9 +128,9 @@ LIST = Reveal("host", "guest", "m", "f", "rows_host", "a list")
     ],
 )
 def test_code_of_others_exposes_no_less_than_its_reveals_say(
-    declared: tuple[Exposure, ...], told: tuple[Reveal, ...], least: tuple[Exposure, ...]
+    declared: tuple[Exposure, ...], reported: tuple[Reveal, ...], least: tuple[Exposure, ...]
 ) -> None:
-    assert at_least(declared, told) == least
+    assert at_least(declared, reported) == least
 
 
 def test_others_that_tell_nothing_and_do_not_talk_expose_nothing() -> None:

@@ -11,11 +11,11 @@ _PROGRAM = """
 import sys
 import numpy as np
 import pyarrow as pa
-from atoll.flow.work.hide_pandas import keep_pandas_out
+from atoll.flow.work.hide_pandas import hide_pandas
 from atoll.table import Table
 
 if sys.argv[1] == "out":
-    keep_pandas_out()
+    hide_pandas()
 table = Table.from_columns(pa.array(["a", "b"]), {"x": pa.array([1.0, None])})
 assert np.isnan(table.matrix()[1, 0])
 assert len(table.digest()) == 64

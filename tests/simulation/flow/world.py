@@ -121,7 +121,7 @@ class SimWorld:
         """Exchange facts between two nodes."""
         if not one.up or frozenset({one.party, other.party}) in self.cut:
             return
-        request = one.say(other.party)
+        request = one.message_to(other.party)
         if self.draw.random() < self.profile.late:
             self.late.append((one.party, other.party, request))
         if not other.up or self.draw.random() < lose:
@@ -130,7 +130,7 @@ class SimWorld:
             self.guarded(lambda: other.receive(one.party, request))
         if not other.up or self.draw.random() < lose:
             return
-        response = other.say(one.party)
+        response = other.message_to(one.party)
         self.guarded(lambda: one.receive(other.party, response))
 
     def deliver_late(self) -> None:

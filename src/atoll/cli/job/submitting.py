@@ -50,8 +50,8 @@ def submit(
     given = {name: value for name, value in options.items() if value is not None}
     job = session.client.jobs.submit(read_job(file), options=given, tags=tag, notes=notes, key=key)
     if wait:
-        session.say(f"submitted {job.id}")
+        session.info(f"submitted {job.id}")
         return finish(session, job, wait=True)
     session.show(job.view, job.id)
-    session.say(f"{job.state}; follow it with: atoll job watch {job.id}")
+    session.info(f"{job.state}; follow it with: atoll job watch {job.id}")
     return 0

@@ -32,13 +32,13 @@ class StepPicture:
     peers: str = ""
     phase: str = ""
     share: float | None = None
-    begun: float | None = None
+    started: float | None = None
     ended: float | None = None
 
     def seconds(self, now: float) -> float | None:
         """Return how long it has run, or ran."""
         # The node's clock may be ahead of ours.
-        return None if self.begun is None else max((self.ended or now) - self.begun, 0.0)
+        return None if self.started is None else max((self.ended or now) - self.started, 0.0)
 
 
 @dataclass
@@ -91,18 +91,18 @@ class Picture:
     def _step(self, event: views.Event, step: StepPicture) -> str:
         attempt = event.attempt or 0
         if attempt != step.attempt:
-            step.begun = step.ended = step.share = None
+            step.started = step.ended = step.share = None
         step.attempt = attempt
         step.state = str(event.data.get("state", step.state))
         own = event.data.get("own")
         step.own = str(own.get("state", "")) if isinstance(own, dict) else str(own or "")
         reasons = event.data.get("peers")
         step.peers = lines.peers(reasons) if isinstance(reasons, dict) else ""
-        if step.state == "running" and step.begun is None:
-            step.begun = event.time
+        if step.state == "running" and step.started is None:
+            step.started = event.time
         if step.state in _DONE:
             step.ended = event.time
-            step.begun = event.time if step.begun is None else step.begun
+            step.started = event.time if step.started is None else step.started
         what = f"{step.state}, attempt {attempt}" if attempt > 1 else step.state
         here = f"here {step.own}, {step.peers}" if step.peers else ""
         return _line(event.time, event.step or "", what, here)
@@ -126,24 +126,24 @@ def watch(session: Session, job: str, after: int) -> int:
     """
     found = session.client.jobs.get(job)
     picture = Picture.of(found.view)
-    begun = time.monotonic()
+    started = time.monotonic()
 
     def late() -> bool:
-        return session.timeout is not None and time.monotonic() - begun > session.timeout
+        return session.timeout is not None and time.monotonic() - started > session.timeout
 
     events = found.stream(after)
     if session.as_json:
         for event in events:
-            console.give_line(plain(event))
+            console.print_json_line(plain(event))
             if late():
                 break
-    elif sys.stdout.isatty() and console.person_watches():
-        _live(picture, events, late)
+    elif sys.stdout.isatty() and console.is_interactive():
+        _redraw(picture, events, late)
     else:
         for event in events:
             changed = picture.take(event)
             if changed and not session.quiet:
-                console.give(changed)
+                console.print_text(changed)
             if late():
                 break
     found.refresh()
@@ -151,11 +151,11 @@ def watch(session: Session, job: str, after: int) -> int:
         # Says by its error that the time is over.
         found.wait(0.0)
     if not session.as_json and found.state != "success":
-        session.say(lines.state(found.view))
+        session.info(lines.state(found.view))
     return exit_code(found.view)
 
 
-def _live(picture: Picture, events: Any, late: Callable[[], bool]) -> None:
+def _redraw(picture: Picture, events: Any, late: Callable[[], bool]) -> None:
     from rich.console import Console
     from rich.live import Live
 

@@ -37,7 +37,7 @@ def read(request: Request) -> str | None:
     return request.cookies.get(_name(request))
 
 
-def give(request: Request, response: Response, secret: str) -> None:
+def set_cookie(request: Request, response: Response, secret: str) -> None:
     """Let the browser keep a session until it is closed; the node ends it earlier."""
     _set(request, response, secret, None)
 

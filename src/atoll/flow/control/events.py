@@ -163,10 +163,12 @@ class RerunAsked:
 
 @dataclass(frozen=True)
 class Tick:
-    """Time passed: about once a second. ``heard``: monotonic moment of the last word of a party."""
+    """Time passed: about once a second. ``last_contact``: the monotonic time of each party's last
+    message.
+    """
 
     now: Moment
-    heard: Mapping[str, float] = field(default_factory=dict)
+    last_contact: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

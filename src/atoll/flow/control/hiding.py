@@ -59,10 +59,10 @@ def fill(record: JobRecord) -> Plan | None:
     found: dict[str, str | None] = {}
     for step in plan.hidden:
         name = STEP_PART + step
-        said = {
+        digests = {
             p: facts.parts[name] for p, facts in sorted(published.items()) if name in facts.parts
         }
-        for party, digest in said.items():
+        for party, digest in digests.items():
             if found.setdefault(step, digest) != digest:
                 raise different([name], party)
         if step not in found:

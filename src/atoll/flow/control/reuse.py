@@ -114,7 +114,7 @@ def find(transition: Transition) -> None:
             keys[step] = key
     if keys:
         transition.set(asked=record.asked | {f"reuse {step}" for step in keys})
-        transition.give(FindReusable(keys))
+        transition.emit(FindReusable(keys))
 
 
 def on_found(transition: Transition, event: ReusableFound) -> None:
@@ -127,22 +127,22 @@ def on_found(transition: Transition, event: ReusableFound) -> None:
             if key is not None:
                 added[step] = Reusable(key, tuple(origins)[:ORIGINS])
     if added:
-        transition.tell(reusable={**record.own.reusable, **added})
+        transition.set_facts(reusable={**record.own.reusable, **added})
 
 
 def choose(record: JobRecord, step: str) -> tuple[bool, str | None]:
     """Return whether all parties have answered, and an origin that all of them hold."""
     taking = parties_of(record, step)
     published = {p: facts.reusable.get(step) for p, facts in record.facts.items() if p in taking}
-    said = list(published.values())
-    if len(said) < len(taking) or any(entry is None for entry in said):
+    entries = list(published.values())
+    if len(entries) < len(taking) or any(entry is None for entry in entries):
         return False, None
-    first = said[0]
+    first = entries[0]
     key = blinded_key(record, step)
     if record.plan is not None and step in record.plan.hidden:
         # Those who take part see to it that it is the right one; they must agree on it.
         key = None if first is None else first.key
     for made in first.origins if first is not None else ():
-        if all(e is not None and e.key == key and made in e.origins for e in said):
+        if all(e is not None and e.key == key and made in e.origins for e in entries):
             return True, made
     return True, None

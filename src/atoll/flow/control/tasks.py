@@ -52,7 +52,7 @@ def kill(transition: Transition, step: str) -> None:
     """End a running task; asked for once, and again by ``tick`` while it is alive."""
     if step not in transition.record.killing:
         transition.set(killing=transition.record.killing | {step})
-        transition.give(KillTask(step, transition.record.running[step]))
+        transition.emit(KillTask(step, transition.record.running[step]))
         transition.mark("killed", again=True)
 
 
@@ -148,13 +148,13 @@ def _start(transition: Transition, step: str, command: StepCommand) -> None:
     _state(transition, step, TaskFact(command.attempt, "running"))
     transition.mark("progress", again=True)
     if command.action == "reuse" and command.origin is not None:
-        transition.give(ReuseTask(step, command.attempt, command.origin, key))
+        transition.emit(ReuseTask(step, command.attempt, command.origin, key))
     else:
-        transition.give(StartTask(step, command.attempt, key))
+        transition.emit(StartTask(step, command.attempt, key))
 
 
 def _state(transition: Transition, step: str, task: TaskFact) -> None:
-    transition.tell(tasks={**transition.record.own.tasks, step: task})
+    transition.set_facts(tasks={**transition.record.own.tasks, step: task})
 
 
 def on_reported(transition: Transition, event: TaskReported) -> None:
@@ -191,7 +191,7 @@ def on_restarted(transition: Transition) -> None:
             tasks[step] = TaskFact(attempt, "lost", NODE_RESTARTED)
     if record.running:
         transition.set(running={}, killing=frozenset())
-        transition.tell(tasks=tasks)
+        transition.set_facts(tasks=tasks)
 
 
 def tick(transition: Transition) -> None:
@@ -200,7 +200,7 @@ def tick(transition: Transition) -> None:
     if record.killing and transition.since("killed") >= transition.rules.times.kill:
         transition.mark("killed", again=True)
         for step in sorted(record.killing):
-            transition.give(KillTask(step, record.running[step]))
+            transition.emit(KillTask(step, record.running[step]))
     alive = record.running.keys() - record.killing
     if not alive:
         return

@@ -242,7 +242,7 @@ class Node:
         )
         self.control = Control(self.database, rules, self.effects)
         self.place = self._place()
-        self.effects.attach(self.control, TaskRunner(self.place, self.effects.heard))
+        self.effects.attach(self.control, TaskRunner(self.place, self.effects.on_event))
 
     def _make_standing(self) -> None:
         self.book = Book(

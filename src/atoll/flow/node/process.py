@@ -35,10 +35,10 @@ class Running:
 
 def find(folder: NodeFolder) -> Running | None:
     """Return the node that runs in a folder, once its API is there."""
-    pid, said = folder.running(), folder.read_http()
-    if pid is None or said is None:
+    pid, http = folder.running(), folder.read_http()
+    if pid is None or http is None:
         return None
-    return Running(pid, str(said["url"]), str(said["token"]))
+    return Running(pid, str(http["url"]), str(http["token"]))
 
 
 def require(folder: NodeFolder) -> Running:
@@ -60,7 +60,7 @@ def up(
     *,
     flags: Mapping[str, Any] | None = None,
     seconds: float = 60.0,
-    tell: Callable[[str], None] = lambda text: None,
+    notify: Callable[[str], None] = lambda text: None,
 ) -> Running:
     """Start a node in the background by its ``command`` and wait until its API answers.
 
@@ -87,7 +87,7 @@ def up(
             start_new_session=True,
         )
     _collect(process)
-    tell(f"starting (log: {folder.log})")
+    notify(f"starting (log: {folder.log})")
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         found = find(folder)
@@ -131,10 +131,10 @@ def down(folder: NodeFolder, *, seconds: float = 60.0) -> bool:
     pid = folder.running()
     if pid is None:
         return False
-    begun = start_time(pid)
+    started = start_time(pid)
     os.kill(pid, signal.SIGTERM)
     deadline = time.monotonic() + seconds
-    while begun is not None and start_time(pid) == begun:
+    while started is not None and start_time(pid) == started:
         if time.monotonic() > deadline:
             os.kill(pid, signal.SIGKILL)
             deadline = float("inf")

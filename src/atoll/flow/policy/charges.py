@@ -24,11 +24,11 @@ def charged(
     """
     if reveals is None:
         return most
-    told = [line for line in reveals if line["receiver"] == partner and line["elements"]]
-    if not told:
+    revealed = [line for line in reveals if line["receiver"] == partner and line["elements"]]
+    if not revealed:
         return Counts()
     sent: dict[tuple[str, str], int] = {}
-    for line in told:
+    for line in revealed:
         key = (str(line["message"]), str(line["field"]))
         sent[key] = sent.get(key, 0) + int(line["elements"])
     declared = plan.exposure.get(step, ())

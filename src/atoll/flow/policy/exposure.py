@@ -114,7 +114,7 @@ def _share(
         columns=(*facts.columns, *(name for name in label if name not in facts.columns)),
         components=frozenset(plan.job.steps[step].component for step in steps),
         steps=counted,
-        reveals=frozenset(_told(plan, party, steps)),
+        reveals=frozenset(_revealed(plan, party, steps)),
         minimums=frozenset(_minimums(plan, steps)),
         uncounted=frozenset(uncounted),
         ungrouped=frozenset(
@@ -188,7 +188,7 @@ def seats_in(plan: Plan, step: str) -> tuple[Seat, ...]:
     return tuple(Seat(party, role) for party, held in plan.job.parties.items() for role in held)
 
 
-def _told(plan: Plan, party: str, steps: list[str]) -> Iterator[tuple[str, str]]:
+def _revealed(plan: Plan, party: str, steps: list[str]) -> Iterator[tuple[str, str]]:
     """Give what others learn: all but what is for this party alone."""
     for step in steps:
         receivers = [(seat.party, seat.role.value) for seat in seats_in(plan, step)]

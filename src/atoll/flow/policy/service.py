@@ -88,7 +88,7 @@ class Policies:
             row = ApprovalRow(job, digest, decision.kind, POLICY, _text(decision), self._wall())
             repository.keep(connection, row)
             if before is None or decision.kind != "queue":
-                self._told(connection, "system", job, plan, decision)
+                self._record(connection, "system", job, plan, decision)
             return decision
 
         return self._database.write(work)
@@ -125,7 +125,7 @@ class Policies:
             self.ledger.reserve(connection, job, plan, runs=runs, grants=decision.grants)
             row = ApprovalRow(job, digest, "approve", actor.user, "", self._wall())
             repository.keep(connection, row)
-            self._told(connection, actor.user, job, plan, Decision("approve"))
+            self._record(connection, actor.user, job, plan, Decision("approve"))
 
         self._write(actor, "job.approve", job, work)
 
@@ -270,7 +270,7 @@ class Policies:
             if all(passed(grant.limits, used, more) for grant in fitting):
                 raise DeniedError(CAP, "a cap is used up", place=f"{exposure.table} for {partner}")
 
-    def _told(
+    def _record(
         self, connection: Connection, actor: str, job: str, plan: Plan, decision: Decision
     ) -> None:
         """Write the audit line of a decision."""

@@ -23,11 +23,11 @@ def knowing(plan: Plan, party: str, reader: str) -> Knowing:
         if step == reader:
             before.append(frozenset({party}))
         if before:
-            found[step] = _heard(plan, step, frozenset[str]().union(*before))
+            found[step] = _recipients(plan, step, frozenset[str]().union(*before))
     return found
 
 
-def _heard(plan: Plan, step: str, known: frozenset[str]) -> frozenset[str]:
+def _recipients(plan: Plan, step: str, known: frozenset[str]) -> frozenset[str]:
     found, waiting = set(known), list(known)
     while waiting:
         for peer in plan.peers_of(step, waiting.pop()) - found:

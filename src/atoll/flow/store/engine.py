@@ -234,11 +234,11 @@ def _prepare_sqlite(engine: Engine, *, writer: bool) -> None:
         for statement in statements:
             connection.execute(statement).close()
 
-    def begun(connection: Connection) -> None:
+    def on_begin(connection: Connection) -> None:
         connection.exec_driver_sql(begin)
 
     event.listen(engine, "connect", connected)
-    event.listen(engine, "begin", begun)
+    event.listen(engine, "begin", on_begin)
 
 
 def touch(path: Path) -> None:

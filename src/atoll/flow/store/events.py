@@ -65,7 +65,7 @@ class Events(Repository):
         def work(c: Connection) -> None:
             values = checked(_T, row.values())
             c.execute(_APPEND, {f"new_{name}": values[name] for name in _GIVEN})
-            after_commit(c, lambda: self.database.notifier.tell(job))
+            after_commit(c, lambda: self.database.notifier.notify(job))
 
         self._write(work, connection)
 

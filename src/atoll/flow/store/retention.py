@@ -81,7 +81,7 @@ def prune(
         keep = Artifacts(database).reachable()
         pruned = files.prune(keep, now - policy.grace_seconds)
     if removed or artifacts:
-        _give_back(database)
+        _release_pages(database)
     return PruneReport(tuple(removed), artifacts, logs, pruned)
 
 
@@ -188,7 +188,7 @@ def _remove_logs(parent: Path | None, policy: Retention, now: float) -> int:
     return count
 
 
-def _give_back(database: Database) -> None:
+def _release_pages(database: Database) -> None:
     """Let a SQLite file shrink, some pages per transaction."""
     if database.file is None:
         return

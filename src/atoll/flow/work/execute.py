@@ -34,7 +34,7 @@ from atoll.flow.work.greeting import PHASE as HELLO_PHASE
 from atoll.flow.work.greeting import Meeting, greet, part
 from atoll.flow.work.inputs import ApprovedTables, Memory, gather
 from atoll.flow.work.measure import Use
-from atoll.flow.work.messages import NONCE_BYTES, Held, Hello
+from atoll.flow.work.messages import NONCE_BYTES, Hello, RoundMark
 from atoll.flow.work.requests import NoRequests
 from atoll.flow.work.seats import each, joined, transports
 from atoll.flow.work.session import session_id, step_id
@@ -89,7 +89,7 @@ class Execution:
         self._counters = Counters()
         self._disclosures = Disclosures()
         self._use = Use()
-        self._told = time.monotonic()
+        self._reported = time.monotonic()
         self._points = 0
 
     def run(self) -> dict[str, Any]:
@@ -203,7 +203,9 @@ class Execution:
         context = (spec.plan_digest, spec.step, component_code(component))
         return FileCheckpoints(spec.checkpoints, address, context)
 
-    def _going_on(self, party: Party, kept: FileCheckpoints | None, begin: Held | None) -> Party:
+    def _going_on(
+        self, party: Party, kept: FileCheckpoints | None, begin: RoundMark | None
+    ) -> Party:
         """Return the party with its checkpoints, from the one that all seats hold."""
         if kept is None:
             return party
@@ -258,7 +260,7 @@ class Execution:
             phase_name=self.phase,
         )
 
-    def _hello(self, component: Component | None, held: tuple[Held, ...]) -> Hello:
+    def _hello(self, component: Component | None, held: tuple[RoundMark, ...]) -> Hello:
         spec = self.spec
         return Hello(
             job=spec.job_id,
@@ -302,8 +304,8 @@ class Execution:
     def _progress(self, phase: str, done: int, total: int) -> None:
         around, now = self._around, time.monotonic()
         around.events("progress", phase=phase, done=done, total=total)
-        if now - self._told >= _TRAFFIC_SECONDS:
-            self._told = now
+        if now - self._reported >= _TRAFFIC_SECONDS:
+            self._reported = now
             around.events("traffic", traffic=traffic(self._counters))
 
     def _metric(self, name: str, value: float, number: int) -> None:

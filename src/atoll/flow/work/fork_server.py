@@ -92,14 +92,14 @@ def impure(control: int) -> str:
 def _split(control: socket.socket, pipes: list[int]) -> bool:
     """Make one worker and tell its number; True in the worker."""
     try:
-        incoming, tell = os.pipe()
+        incoming, outgoing = os.pipe()
         middle = os.fork()
     except OSError as error:
         control.send(f"{FAILED} {error.errno or 0}".encode())
         return False
     if middle == 0:
-        return _in_between(tell)
-    os.close(tell)
+        return _in_between(outgoing)
+    os.close(outgoing)
     number = os.read(incoming, MESSAGE_BYTES)
     os.close(incoming)
     # Once this one is gone the worker is the pool's child.
@@ -108,7 +108,7 @@ def _split(control: socket.socket, pipes: list[int]) -> bool:
     return False
 
 
-def _in_between(tell: int) -> bool:
+def _in_between(outgoing: int) -> bool:
     me = os.getpid()
     try:
         worker = os.fork()
@@ -118,7 +118,7 @@ def _in_between(tell: int) -> bool:
         os._exit(0)
     os.setsid()
     # By now it can be killed with all that it starts.
-    os.write(tell, str(os.getpid()).encode())
+    os.write(outgoing, str(os.getpid()).encode())
     # Only then does it have the parent with which it is to die.
     for _ in range(_PARENT_LOOKS):
         if os.getppid() != me:

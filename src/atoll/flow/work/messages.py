@@ -15,7 +15,7 @@ KEPT_ROUNDS = 2
 SEATS = PARTIES * len(Role)
 
 
-class Held(NamedTuple):
+class RoundMark(NamedTuple):
     """A round that a seat can go on at, and the mark (session id) of the attempt that ended it."""
 
     round: int
@@ -46,9 +46,9 @@ class Hello(Message, kind="flow.hello", version=1):
     )
 
     @property
-    def held(self) -> frozenset[Held]:
+    def held(self) -> frozenset[RoundMark]:
         """The checkpoints that the sender says to hold."""
-        return frozenset(map(Held, self.rounds, self.marks))
+        return frozenset(map(RoundMark, self.rounds, self.marks))
 
     def differing(self, other: Hello) -> list[str]:
         """Return the names of the parts that must agree and do not."""

@@ -19,7 +19,7 @@ from atoll.jobs.errors import EnvironmentFault
 LINES: Final = frozenset({"request", "granted", "refused", "close"})
 _SPEND_SECONDS = 60.0
 
-Tell = Callable[[str, Mapping[str, Any]], None]
+Emit = Callable[[str, Mapping[str, Any]], None]
 
 
 @dataclass
@@ -28,7 +28,7 @@ class Asked:
 
     number: int
     body: Mapping[str, Any]
-    _tell: Tell
+    _emit: Emit
     _over: threading.Lock = field(default_factory=threading.Lock)
 
     def answer(self, body: Mapping[str, Any]) -> None:
@@ -43,7 +43,7 @@ class Asked:
 
     def _end(self, fields: Mapping[str, Any]) -> None:
         if self._over.acquire(blocking=False):
-            self._tell("answer", {"id": self.number, **fields})
+            self._emit("answer", {"id": self.number, **fields})
 
 
 @dataclass
@@ -57,8 +57,8 @@ class _Spending:
 class Inbox:
     """See ``components.standing.Requests``."""
 
-    def __init__(self, tell: Tell) -> None:
-        self._tell = tell
+    def __init__(self, emit: Emit) -> None:
+        self._emit = emit
         self._changed = threading.Condition()
         self._waiting: deque[Asked] = deque()
         self._spending: dict[int, _Spending] = {}
@@ -101,7 +101,7 @@ class Inbox:
             number, entry = self._number, _Spending()
             self._spending[number] = entry
         # Told outside of the lock: a full pipe must not keep the answer from being taken.
-        self._tell("spend", {"id": number, "units": units})
+        self._emit("spend", {"id": number, "units": units})
         deadline = time.monotonic() + _SPEND_SECONDS
         with self._changed:
             try:
@@ -129,7 +129,7 @@ class Inbox:
             elif not isinstance(number, int):
                 return
             elif do == "request" and isinstance(body, dict):
-                self._waiting.append(Asked(number, body, self._tell))
+                self._waiting.append(Asked(number, body, self._emit))
             elif do in ("granted", "refused") and number in self._spending:
                 entry = self._spending[number]
                 entry.answered = True

@@ -128,11 +128,11 @@ def each(ends: Mapping[str, Transport], work: Callable[[str], T]) -> dict[str, T
         waiting = {address: pool.submit(guarded, address) for address in ends}
     errors = [error for future in waiting.values() if (error := future.exception()) is not None]
     if errors:
-        raise min(errors, key=_is_echo)
+        raise min(errors, key=_is_consequence)
     return {address: future.result() for address, future in waiting.items()}
 
 
-def _is_echo(error: BaseException) -> bool:
+def _is_consequence(error: BaseException) -> bool:
     return isinstance(error, AtollError) and error.code == "ATL-NET-004"
 
 

@@ -62,7 +62,7 @@ class ForkServer:
         """What becomes readable when it has something to say, or is gone."""
         return self._socket.fileno()
 
-    def hear(self) -> tuple[str, str]:
+    def receive(self) -> tuple[str, str]:
         """Return what it says: a word and its object; empty if it is gone."""
         try:
             data = self._socket.recv(fork_server.MESSAGE_BYTES)
@@ -76,7 +76,7 @@ class ForkServer:
         pipes = Pipes()
         try:
             socket.send_fds(self._socket, [b"worker"], list(pipes.theirs))
-            word, rest = self.hear()
+            word, rest = self.receive()
             if word != fork_server.MADE:
                 failed = word == fork_server.FAILED and rest.isdecimal()
                 number = int(rest) if failed else errno.EPIPE
@@ -175,11 +175,11 @@ class Starter:
         self._moment = self._now() + self._start_seconds
         self._selector.register(self._server.descriptor, selectors.EVENT_READ, self)
 
-    def heard(self) -> None:
+    def on_message(self) -> None:
         """Take what the server says when nobody asked it."""
         if self._server is None:
             return
-        word, rest = self._server.hear()
+        word, rest = self._server.receive()
         if word == fork_server.READY:
             self._server.ready = True
         elif word == fork_server.UNABLE:

@@ -70,14 +70,14 @@ def _asked(question: Mapping[str, Any], limits: InspectLimits) -> bytes:
     timer = threading.Timer(limits.seconds, child.kill)
     timer.start()
     try:
-        return _talk(child, json.dumps(whole).encode() + b"\n")
+        return _exchange(child, json.dumps(whole).encode() + b"\n")
     finally:
         timer.cancel()
         child.kill()
         child.wait()
 
 
-def _talk(child: subprocess.Popen[bytes], line: bytes) -> bytes:
+def _exchange(child: subprocess.Popen[bytes], line: bytes) -> bytes:
     if child.stdin is None or child.stdout is None:
         return b""
     # The child's input stays open: its end tells the child that nobody waits any more.
@@ -192,14 +192,14 @@ def _answer(question: dict[str, Any]) -> dict[str, Any]:
     try:
         return dict(work(**question))
     except AtollError as error:
-        told = {
+        fields = {
             "code": error.code,
             "message": error.message,
             "place": _without_folder(error.place, question["path"]),
             "hint": error.hint,
             "data": isinstance(error, DataError),
         }
-        return {"error": told}
+        return {"error": fields}
 
 
 def _without_folder(place: str | None, path: str) -> str | None:

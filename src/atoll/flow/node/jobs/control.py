@@ -111,7 +111,7 @@ class Control:
         self.rules = rules
         self.records: dict[str, JobRecord] = {}
         self.exchanges: dict[str, PeerSync] = {}
-        self.heard: dict[str, float] = {}
+        self.last_contact: dict[str, float] = {}
         # What other threads may see: never more than the database holds.
         self._committed: dict[str, JobRecord] = {}
         self._database = database
@@ -128,7 +128,7 @@ class Control:
         self.sync_traffic = SyncTraffic()
         self._next_tick = 0.0
         self._fault = commit_fault()
-        self._thread = threading.Thread(target=self._live, name="control", daemon=True)
+        self._thread = threading.Thread(target=self._loop, name="control", daemon=True)
 
     # -- for any thread -------------------------------------------------------------------------
 
@@ -178,14 +178,14 @@ class Control:
         """
         future: Future[T] = Future()
 
-        def look() -> None:
+        def read() -> None:
             try:
                 future.set_result(work(self))
             except Exception as error:
                 future.set_exception(error)
 
         def item(control: Control, batch: Batch) -> None:
-            batch.after.append(look)
+            batch.after.append(read)
 
         return self._answer_of(item, future, timeout)
 
@@ -250,7 +250,7 @@ class Control:
 
     def take(self, peer: str, message: SyncMessage, batch: Batch) -> None:
         """Take in what a partner's node said; the facts in it follow, before what is asked next."""
-        self.heard[peer] = self._monotonic()
+        self.last_contact[peer] = self._monotonic()
         self._fetch(peer, message)
         ahead = self.exchange(peer).received(message, self.records)
         self.pending_sync.again(peer, message.held)
@@ -259,16 +259,16 @@ class Control:
             self.move(job, StaleRecord(party=peer, version=version, now=self.now), batch)
         for update in message.updates:
             # Each for itself, so that one that cannot be written holds no other up.
-            self._inbox.put(partial(_hear, peer=peer, update=update))
+            self._inbox.put(partial(_receive, peer=peer, update=update))
 
-    def hear(self, peer: str, update: Update, batch: Batch) -> None:
+    def receive(self, peer: str, update: Update, batch: Batch) -> None:
         """Take in a partner's facts of one job."""
         try:
             if self.record(update.job) is None:
                 mine = [r for r in self.records.values() if r.initiator == peer]
                 self._effects.check_open(peer, sum(r.end is None for r in mine))
             self.move(update.job, FactsReceived(peer, update, self.now), batch)
-            self.sync_traffic.heard(peer, update)
+            self.sync_traffic.count_received(peer, update)
         except AtollError as error:
             _LOG.warning("facts of %s were refused: %s", peer, error)
         self.exchange(peer).owe(update.job)
@@ -298,7 +298,7 @@ class Control:
         chosen = (live[first:] + live[:first])[:PROBES]
         return {job: self.records[job].held(peer) for job in chosen}
 
-    def _live(self) -> None:
+    def _loop(self) -> None:
         while True:
             items = self._gather()
             if not self._done(items):
@@ -457,14 +457,14 @@ def _event(job: str, make: Callable[[Moment], Event], writes: tuple[Write, ...] 
     return item
 
 
-def _hear(control: Control, batch: Batch, *, peer: str, update: Update) -> None:
-    control.hear(peer, update, batch)
+def _receive(control: Control, batch: Batch, *, peer: str, update: Update) -> None:
+    control.receive(peer, update, batch)
 
 
 def _tick(control: Control, batch: Batch) -> None:
     for job, record in list(control.records.items()):
         if record.end is None:
-            control.move(job, Tick(now=control.now, heard=dict(control.heard)), batch)
+            control.move(job, Tick(now=control.now, last_contact=dict(control.last_contact)), batch)
     control.drop_settled()
 
 

@@ -208,7 +208,7 @@ class NodeEffects:
             unwanted = key in self._unwanted
             self._unwanted.discard(key)
         if failure is not None:
-            self.heard(failure_of(failure, key))
+            self.on_event(failure_of(failure, key))
         elif unwanted:
             self.tasks.kill(*key)
 
@@ -332,13 +332,13 @@ class NodeEffects:
 
     # -- what tasks tell ------------------------------------------------------------------------
 
-    def heard(self, event: TaskEvent) -> None:
+    def on_event(self, event: TaskEvent) -> None:
         """Take what a task tells; called on the pool's thread, so everything happens elsewhere."""
         # A node that is stopping writes nothing more: after the start the task counts as lost.
         with contextlib.suppress(RuntimeError):
-            self._telling.submit(self._tell, event)
+            self._telling.submit(self._write_event, event)
 
-    def _tell(self, event: TaskEvent) -> None:
+    def _write_event(self, event: TaskEvent) -> None:
         try:
             if event.terminal:
                 self._finish(event)

@@ -105,10 +105,10 @@ class JobService(JobReading):
     def _built(self, job: Job, declared: Mapping[str, OwnDeclaration]) -> Plan:
         identity = self._identity()
         prints = {
-            party: approvals.key_fingerprint(identity.public_key(party, said.certificate))
-            for party, said in declared.items()
+            party: approvals.key_fingerprint(identity.public_key(party, declaration.certificate))
+            for party, declaration in declared.items()
         }
-        tables = {party: said.tables for party, said in declared.items()}
+        tables = {party: declaration.tables for party, declaration in declared.items()}
         return build(job, self._catalogue(), tables, prints, identity.party)
 
     def answer_declare(self, body: bytes, party: str) -> bytes:
@@ -166,8 +166,8 @@ class JobService(JobReading):
             again = None if own_key is None else self.jobs.by_key(own_key)
             if again is not None:
                 return _same(again, job).id
-            said = Submission(actor.user, tuple(tags), notes, own_key)
-            self._rows.announce(name, said)
+            declaration = Submission(actor.user, tuple(tags), notes, own_key)
+            self._rows.announce(name, declaration)
             control.move(name, Submitted(name, job, chosen, nonce, control.now), batch)
             return name
 

@@ -26,14 +26,14 @@ class SyncTraffic:
     def __init__(self) -> None:
         self._counts: dict[str, dict[str, _Count]] = {}
 
-    def told(self, peer: str, updates: Iterable[Update]) -> None:
+    def count_sent(self, peer: str, updates: Iterable[Update]) -> None:
         """Count what a partner is told."""
         for update in updates:
             count = self._count(update.job, peer)
             count.bytes_sent += _size(update)
             count.messages_sent += 1
 
-    def heard(self, peer: str, update: Update) -> None:
+    def count_received(self, peer: str, update: Update) -> None:
         """Count what a partner told of a job that is known here."""
         count = self._count(update.job, peer)
         count.bytes_received += _size(update)

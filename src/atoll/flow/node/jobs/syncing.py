@@ -81,7 +81,7 @@ class Syncing:
             for peer in wanted - self._lines.keys():
                 news = threading.Event()
                 thread = threading.Thread(
-                    target=self._tell, args=(peer,), name=f"sync {peer}", daemon=True
+                    target=self._send_loop, args=(peer,), name=f"sync {peer}", daemon=True
                 )
                 self._lines[peer] = _Line(peer, news, thread)
                 thread.start()
@@ -110,7 +110,7 @@ class Syncing:
 
     # -- telling --------------------------------------------------------------------------------
 
-    def _tell(self, peer: str) -> None:
+    def _send_loop(self, peer: str) -> None:
         with self._lock:
             line = self._lines.get(peer)
         if line is None:
@@ -138,25 +138,25 @@ class Syncing:
         """Have jobs end whose partner is refused for its certificate, or refuses ours, for long."""
         if code not in _CERTIFICATE:
             return None
-        begun = time.monotonic() if since is None else since
-        self._control.post(partial(end_refused, peer=peer, code=code, since=begun))
-        return begun
+        started = time.monotonic() if since is None else since
+        self._control.post(partial(end_refused, peer=peer, code=code, since=started))
+        return started
 
     def _exchange(self, peer: str, *, due: bool) -> bool:
         """Tell a partner what is new, and take its answer, until there is nothing new."""
         spoke = False
-        told: list[tuple[str, int]] = []
+        sent: list[tuple[str, int]] = []
         while not self._closing.is_set():
             message = self._control.see(partial(_message, peer=peer, due=due and not spoke))
             if message is None:
                 return spoke
-            former, told = told, [(update.job, update.version) for update in message.updates]
-            if told and told == former:
+            former, sent = sent, [(update.job, update.version) for update in message.updates]
+            if sent and sent == former:
                 # It does not take these in (a job that it pruned, perhaps): later once more.
                 return spoke
             body = encode_sync(message)
             answer = parse_sync(bytes(self._gateway.call(peer, "sync", body, self._call_seconds)))
-            self._control.ask(partial(_take, peer=peer, said=answer))
+            self._control.ask(partial(_take, peer=peer, received=answer))
             spoke = True
         return spoke
 
@@ -192,16 +192,16 @@ class Syncing:
                 _LOG.warning("the refusal was not told: %s", gone)
 
     def _synced(self, call: Call) -> bytes:
-        said = parse_sync(bytes(call.body))
+        received = parse_sync(bytes(call.body))
 
         # Acknowledged is only what the database holds, so the answer is made afterwards.
-        self._control.ask(partial(_take, peer=call.party, said=said), self._call_seconds)
+        self._control.ask(partial(_take, peer=call.party, received=received), self._call_seconds)
         message = self._control.see(partial(_message, peer=call.party, due=True))
         return encode_sync(message or SyncMessage())
 
 
-def _take(control: Control, batch: Batch, *, peer: str, said: SyncMessage) -> None:
-    control.take(peer, said, batch)
+def _take(control: Control, batch: Batch, *, peer: str, received: SyncMessage) -> None:
+    control.take(peer, received, batch)
 
 
 def _message(control: Control, *, peer: str, due: bool) -> SyncMessage | None:
@@ -213,7 +213,7 @@ def _message(control: Control, *, peer: str, due: bool) -> SyncMessage | None:
         if not (due and any(record.end is None for record in shared)):
             return None
     message = exchange.message(control.records, pending_sync)
-    control.sync_traffic.told(peer, message.updates)
+    control.sync_traffic.count_sent(peer, message.updates)
     if due:
         # What a partner's node forgot, or never heard, comes to light.
         message = replace(message, held={**control.probes(peer), **message.held})

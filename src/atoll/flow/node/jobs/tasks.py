@@ -81,11 +81,11 @@ class _Running:
 
 
 class TaskRunner:
-    """The tasks of this node that are alive. Any thread may call; ``tell`` hears every event."""
+    """The tasks of this node that are alive. Any thread may call; ``on_event`` gets every event."""
 
-    def __init__(self, place: TaskResources, tell: Callable[[TaskEvent], None]) -> None:
+    def __init__(self, place: TaskResources, on_event: Callable[[TaskEvent], None]) -> None:
         self._place = place
-        self._tell = tell
+        self._forward = on_event
         self._lock = threading.Lock()
         self._running: dict[tuple[str, str, int], _Running] = {}
 
@@ -107,7 +107,7 @@ class TaskRunner:
             place.gateway.register(label, token, socket, sorted(spec.gateway.dialable))
         with self._lock:
             self._running[key] = _Running(worker, label, socket)
-        worker.submit(spec, self._heard)
+        worker.submit(spec, self._on_event)
 
     def own_key(self, record: JobRecord, step: str, key: str) -> str:
         """Return the key of a step's outputs here: with what this node itself hands in.
@@ -168,7 +168,7 @@ class TaskRunner:
         with self._lock:
             return len(self._running)
 
-    def _heard(self, event: TaskEvent) -> None:
+    def _on_event(self, event: TaskEvent) -> None:
         if event.terminal:
             with self._lock:
                 found = self._running.pop((event.job, event.step, event.attempt), None)
@@ -176,7 +176,7 @@ class TaskRunner:
                 with contextlib.suppress(AtollError):
                     self._place.gateway.unregister(found.label)
                 found.socket.unlink(missing_ok=True)
-        self._tell(event)
+        self._forward(event)
 
     def specification(
         self,
@@ -250,10 +250,10 @@ class TaskRunner:
         if row is None:
             # A component that makes its table up; a reader will say what it misses.
             return {}
-        said = self._parameters(record, step).get("id")
+        named = self._parameters(record, step).get("id")
         table = OwnTable(
             path=Path(row.path),
-            id=said if isinstance(said, str) else row.id_column or "id",
+            id=named if isinstance(named, str) else row.id_column or "id",
             label=facts.label,
             digest=facts.digest,
         )
@@ -439,11 +439,11 @@ def split_origin(origin: str) -> tuple[str, str, int]:
 
 
 def failure_of(
-    error: AtollError, spec: tuple[str, str, int], told: Mapping[str, Any] | None = None
+    error: AtollError, spec: tuple[str, str, int], details: Mapping[str, Any] | None = None
 ) -> TaskEvent:
     """Return the event of a task that could not start (nothing was revealed), or not be kept."""
     job, step, attempt = spec
-    known = {"reveals": []} if told is None else dict(told)
+    known = {"reveals": []} if details is None else dict(details)
     return TaskEvent("failed", job, step, attempt, {**known, "error": error.to_dict()})
 
 

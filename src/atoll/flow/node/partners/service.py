@@ -153,12 +153,12 @@ class PartyService:
         """Ask a partner's node for a sign of life. Errors: those of ``Gateway.call``."""
         if party not in self.identity.peers:
             raise _unknown(party)
-        begun = time.monotonic()
+        started = time.monotonic()
         try:
             answer = self._gateway.call(party, "ping", b"", self._seconds)
         except NetworkError as error:
             raise error.located(party=party) from None
-        seconds = time.monotonic() - begun
+        seconds = time.monotonic() - started
         fields = _fields(bytes(answer), {"version": str})
         self.seen(party)
         return {

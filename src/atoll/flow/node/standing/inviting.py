@@ -24,7 +24,7 @@ _OF_AGREEMENT = frozenset({"ATL-AGR-001", "ATL-AGR-002", "ATL-AGR-003"})
 
 
 @dataclass(frozen=True)
-class Said:
+class SessionMessage:
     """What one node tells another of a session, and its answer: the number that is free there."""
 
     do: str
@@ -37,7 +37,7 @@ class Said:
         return codec.encode(asdict(self))
 
     @classmethod
-    def decode(cls, data: bytes) -> Said:
+    def decode(cls, data: bytes) -> SessionMessage:
         """Read it. Errors: ATL-COD-001, ATL-COD-002."""
         value: Any = codec.decode(data, limit=_CALL_BYTES)
         fields = {"do": str, "agreement": str, "session": int, "plan": str}
@@ -68,19 +68,19 @@ class Inviting:
                 least = max(self._call(agreement, number, p) for p in self._partners(agreement))
             except BaseException:
                 self._book.close_session(agreement.id, number, (), ())
-                self.tell_ended(agreement, number)
+                self.send_ended(agreement, number)
                 raise
             if least == number:
                 return number
             self._book.close_session(agreement.id, number, (), ())
         raise PeerError("ATL-AGR-007", "the partners find no number for a session")
 
-    def tell_ended(self, agreement: Agreement, number: int) -> None:
+    def send_ended(self, agreement: Agreement, number: int) -> None:
         """Tell the partners that a seat here has ended, as well as that goes."""
-        said = Said(ENDED, agreement.id, number, agreement.plan.digest())
+        message = SessionMessage(ENDED, agreement.id, number, agreement.plan.digest())
         for peer in self._partners(agreement):
             try:
-                self._gateway.call(peer, KIND, said.encode(), self._seconds)
+                self._gateway.call(peer, KIND, message.encode(), self._seconds)
             except AtollError as error:
                 _LOG.info("%s was not told that a session ended: %s", peer, error)
 
@@ -89,9 +89,9 @@ class Inviting:
 
     def _call(self, agreement: Agreement, number: int, peer: str) -> int:
         """Ask one partner; return the number that it takes."""
-        said = Said(OPEN, agreement.id, number, agreement.plan.digest())
+        message = SessionMessage(OPEN, agreement.id, number, agreement.plan.digest())
         try:
-            answer = self._gateway.call(peer, KIND, said.encode(), self._seconds)
+            answer = self._gateway.call(peer, KIND, message.encode(), self._seconds)
         except CallRefusedError as error:
             if error.peer_code in _OF_AGREEMENT:
                 raise DeniedError(
@@ -114,4 +114,4 @@ class Inviting:
                 place=agreement.id,
                 hint=error.hint,
             ) from error
-        return max(Said.decode(bytes(answer)).session, number)
+        return max(SessionMessage.decode(bytes(answer)).session, number)

@@ -27,9 +27,9 @@ class Seat:
     spec: TaskSpec
     socket: Path
 
-    def tell(self, do: str, **fields: object) -> bool:
-        """See ``Worker.tell``."""
-        return self.worker.tell(self.spec, do, **fields)
+    def send(self, do: str, **fields: object) -> bool:
+        """See ``Worker.send``."""
+        return self.worker.send(self.spec, do, **fields)
 
 
 class Seats:
@@ -72,9 +72,9 @@ class Seats:
             raise
         return Seat(worker, spec, socket)
 
-    def begin(self, seat: Seat, heard: OnEvent) -> None:
+    def begin(self, seat: Seat, on_event: OnEvent) -> None:
         """Run the session; its end is told as an event."""
-        seat.worker.submit(seat.spec, heard)
+        seat.worker.submit(seat.spec, on_event)
 
     def free(self, seat: Seat) -> None:
         """Free what an ended session used."""

@@ -74,7 +74,7 @@ class Session:
             number, entry = self._last, Open(size)
             self._open[number] = entry
             self.used = self._now()
-        if self.seat.tell("request", id=number, body=dict(body)):
+        if self.seat.send("request", id=number, body=dict(body)):
             return number, entry
         with self._lock:
             self._closing = True
@@ -112,7 +112,7 @@ class Session:
             if self._closing:
                 return False
             self._closing = True
-        self.seat.tell("close")
+        self.seat.send("close")
         return True
 
     def cancel(self, reason: AtollError | None) -> None:

@@ -22,7 +22,7 @@ from atoll.channel.grpc.gateway import Call, Gateway
 from atoll.core.errors import AtollError, UserError
 from atoll.flow.node.jobs.control import unexpected
 from atoll.flow.node.standing.agreement import Agreement, SessionBook
-from atoll.flow.node.standing.inviting import ENDED, OPEN, Inviting, Said
+from atoll.flow.node.standing.inviting import ENDED, OPEN, Inviting, SessionMessage
 from atoll.flow.node.standing.seats import Seats
 from atoll.flow.node.standing.session import Session, UntouchedError, lost
 from atoll.flow.work.task_events import REQUEST_BYTES, TaskEvent, compact
@@ -153,7 +153,7 @@ class Sessions:
             session = self._begin(agreement, number)
         except BaseException:
             self._book.close_session(name, number, (), ())
-            self._later(self._inviting.tell_ended, agreement, number)
+            self._later(self._inviting.send_ended, agreement, number)
             raise
         with self._lock:
             self._asking[name] = session
@@ -190,7 +190,7 @@ class Sessions:
         session = Session(agreement, number, seat, self._now)
         with self._lock:
             self._all[agreement.id, number] = session
-        self._seats.begin(seat, partial(self._heard, session))
+        self._seats.begin(seat, partial(self._on_event, session))
         _LOG.info("session %d of agreement %s opened", number, agreement.id)
         return session
 
@@ -202,23 +202,23 @@ class Sessions:
         Errors: those of ``SessionBook.live``, ATL-AGR-007 another plan, ATL-AGR-008 the caller may
         not ask, those of ``Seats.make``.
         """
-        said = Said.decode(bytes(call.body))
-        if said.do == ENDED:
-            self._ended_there(said, call.party)
-            return said.encode()
-        if said.do != OPEN:
+        message = SessionMessage.decode(bytes(call.body))
+        if message.do == ENDED:
+            self._ended_there(message, call.party)
+            return message.encode()
+        if message.do != OPEN:
             raise UserError("ATL-NOD-022", "no call of this kind is answered here")
         self._refuse_closing()
-        agreement = self._book.live(said.agreement)
+        agreement = self._book.live(message.agreement)
         if call.party != agreement.party or call.party == self._party:
             raise DeniedError("ATL-AGR-008", "another party may ask", party=call.party)
-        if said.plan != agreement.plan.digest():
+        if message.plan != agreement.plan.digest():
             raise DeniedError("ATL-AGR-007", "the plan is another one here", party=call.party)
-        number = self._book.open_session(agreement.id, said.session)
-        if number != said.session:
+        number = self._book.open_session(agreement.id, message.session)
+        if number != message.session:
             # The caller takes a number that is free at both.
             self._book.close_session(agreement.id, number, (), ())
-            return Said(OPEN, agreement.id, number + 1, said.plan).encode()
+            return SessionMessage(OPEN, agreement.id, number + 1, message.plan).encode()
         try:
             self._make_room(agreement.id)
             self._refuse_more()
@@ -226,7 +226,7 @@ class Sessions:
         except BaseException:
             self._book.close_session(agreement.id, number, (), ())
             raise
-        return said.encode()
+        return message.encode()
 
     def _make_room(self, agreement: str) -> None:
         """End all but the newest: a partner that asks has one that is ending beside its new one."""
@@ -236,9 +236,9 @@ class Sessions:
         for session in old:
             session.cancel(None)
 
-    def _ended_there(self, said: Said, party: str) -> None:
+    def _ended_there(self, message: SessionMessage, party: str) -> None:
         with self._lock:
-            session = self._all.get((said.agreement, said.session))
+            session = self._all.get((message.agreement, message.session))
         if session is None:
             return
         others = session.agreement.plan.parties_of(session.agreement.step) - {self._party}
@@ -264,7 +264,7 @@ class Sessions:
         with contextlib.suppress(RuntimeError):
             self._work.submit(work, *about)
 
-    def _heard(self, session: Session, event: TaskEvent) -> None:
+    def _on_event(self, session: Session, event: TaskEvent) -> None:
         """Take an event on the pool's thread, which must not wait."""
         if event.kind == "answer":
             session.answered(event.data)
@@ -291,9 +291,9 @@ class Sessions:
         except Exception as error:
             known = unexpected(error)
             _LOG.warning("session %d of %s: %s", session.number, session.agreement.id, known)
-            session.seat.tell("refused", id=number, error=known.to_dict())
+            session.seat.send("refused", id=number, error=known.to_dict())
             return
-        session.seat.tell("granted", id=number)
+        session.seat.send("granted", id=number)
 
     def _finish(self, session: Session, event: TaskEvent) -> None:
         """Free what the session used, and write what it sent; unknown if its worker was lost."""
@@ -307,7 +307,7 @@ class Sessions:
         _LOG.info("session %d of agreement %s ended: %s", number, agreement.id, event.state)
         if event.kind != "done":
             # A peer would find out by silence alone, where a process was killed.
-            self._inviting.tell_ended(agreement, number)
+            self._inviting.send_ended(agreement, number)
 
     # -- time -----------------------------------------------------------------------------------
 

@@ -34,13 +34,15 @@ def run(party: Party) -> bytes:
 def _relay(party: Party, toss: Toss) -> None:
     """Play the hub: hear each, and tell all to all."""
     channel, names = party.channel, sorted(party.roles)
-    said = {peer: channel.receive(peer, "toss/commitment", Commitment) for peer in party.peers}
-    for peer, commitment in said.items():
+    commitments = {
+        peer: channel.receive(peer, "toss/commitment", Commitment) for peer in party.peers
+    }
+    for peer, commitment in commitments.items():
         toss.committed(peer, commitment)
-    said[party.name] = toss.commit()
-    all_said = Commitments(tuple(names), tuple(said[name].digest for name in names))
+    commitments[party.name] = toss.commit()
+    message = Commitments(tuple(names), tuple(commitments[name].digest for name in names))
     for peer in party.peers:
-        channel.send(peer, "toss/commitments", all_said)
+        channel.send(peer, "toss/commitments", message)
     opened = {peer: channel.receive(peer, "toss/opening", Opening) for peer in party.peers}
     for peer, opening in opened.items():
         _check(toss, peer, opening)
@@ -59,8 +61,8 @@ def _follow(party: Party, toss: Toss, hub: str) -> None:
     """Play another party: talk to the hub, and check all that it passes on."""
     channel, own = party.channel, toss.commit()
     channel.send(hub, "toss/commitment", own)
-    heard = channel.receive(hub, "toss/commitments", Commitments)
-    digests = _by_name(party, hub, heard.names, heard.digests)
+    received = channel.receive(hub, "toss/commitments", Commitments)
+    digests = _by_name(party, hub, received.names, received.digests)
     if digests[party.name] != own.digest:
         raise _false(hub)
     for name, digest in digests.items():
