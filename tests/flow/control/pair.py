@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -21,7 +22,11 @@ from atoll.jobs.plan import ComponentFacts, Plan, TableFacts
 
 JOB_ID = "20300102030405-0123abcd"
 PARTIES = ("bank", "shop", "post")
-KEYS = {name: ed25519.Ed25519PrivateKey.generate() for name in PARTIES}
+# The same in every process: recorded histories hold what these keys signed.
+KEYS = {
+    name: ed25519.Ed25519PrivateKey.from_private_bytes(hashlib.sha256(name.encode()).digest())
+    for name in PARTIES
+}
 NONCE = bytes(range(32))
 
 
@@ -35,7 +40,9 @@ def check_key(party: str, certificate: bytes) -> PublicKey:
     return KEYS[party].public_key()
 
 
-def make_job(parties: int = 2, steps: Mapping[str, list[str]] | None = None) -> Job:
+def make_job(
+    parties: int = 2, steps: Mapping[str, list[str]] | None = None, component: str = "synthetic"
+) -> Job:
     """A job of a graph: step → the steps that it takes inputs from."""
     graph = steps if steps is not None else {"read": [], "match": ["read"], "count": ["match"]}
     return parse_job(
@@ -44,7 +51,7 @@ def make_job(parties: int = 2, steps: Mapping[str, list[str]] | None = None) -> 
             "parties": {name: "guest" if name == "bank" else "host" for name in PARTIES[:parties]},
             "steps": {
                 step: {
-                    "component": "synthetic",
+                    "component": component,
                     "inputs": {f"in{at}": f"{source}.out" for at, source in enumerate(sources)},
                 }
                 for step, sources in graph.items()
@@ -57,6 +64,11 @@ def table(name: str, digest: str = "1" * 64) -> TableFacts:
     return TableFacts(name=name, digest=digest, rows=7, columns=("a",), id_rule="bytes")
 
 
+def code_of(job: Job) -> dict[str, ComponentFacts]:
+    names = {step.component for step in job.steps.values()}
+    return {name: ComponentFacts(version="1", code="2" * 64) for name in sorted(names)}
+
+
 def build(
     job: Job, tables: Mapping[str, Mapping[str, TableFacts]], keys: Mapping[str, str]
 ) -> Plan:
@@ -64,7 +76,7 @@ def build(
         job=job,
         parameters={name: {} for name in job.steps},
         tables={party: dict(entry) for party, entry in tables.items()},
-        components={"synthetic": ComponentFacts(version="1", code="2" * 64)},
+        components=code_of(job),
         implementations=dict.fromkeys(job.steps, "local"),
         trust_models={},
         reveals={},
@@ -84,6 +96,9 @@ def approve(
 
 
 Policy = Callable[[control.Decide], control.Decided]
+Commands = tuple[control.Command, ...]
+# Party, the record before, the event, the record after and what is to be done.
+Watch = Callable[[str, JobRecord | None, control.Event, JobRecord, Commands], None]
 
 
 class Node:
@@ -102,6 +117,7 @@ class Node:
         self.runs = 1
         self.checked = False
         self.policy: Policy | None = None
+        self.watch: Watch | None = None
         self.table_digest = "1" * 64
         self.store: dict[str, list[str]] = {}
         self.task: Callable[[control.StartTask], control.TaskReported | None] = self.succeed
@@ -114,7 +130,10 @@ class Node:
         self.happen(job_id, control.Submitted(job_id, job, Options(**options), NONCE, self.now))
 
     def happen(self, job: str, event: control.Event) -> tuple[control.Command, ...]:
-        record, commands = control.step(self.records.get(job), event, self.rules)
+        before = self.records.get(job)
+        record, commands = control.step(before, event, self.rules)
+        if self.watch is not None:
+            self.watch(self.party, before, event, record, commands)
         if self.checked:
             plain = record.to_plain()
             assert JobRecord.from_plain(plain).to_plain() == plain
@@ -133,8 +152,7 @@ class Node:
                 digest = raw(KEYS[self.party].public_key())
                 roots = [s for s, step in command.job.steps.items() if not step.inputs]
                 tables = {step: table(self.party, self.table_digest) for step in roots}
-                facts = {"synthetic": ComponentFacts(version="1", code="2" * 64)}
-                answer = control.Declared(tables, facts, digest, self.now)
+                answer = control.Declared(tables, code_of(command.job), digest, self.now)
             case control.Decide():
                 answer = self.decide(command)
             case control.FindReusable():

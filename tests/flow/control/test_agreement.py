@@ -96,7 +96,7 @@ def test_other_code_is_refused_by_name() -> None:
         bank.record, facts={"bank": replace(bank.record.own, plan=None)}, plan=None, approved={}
     )
     world.rounds(2)
-    assert (bank.record.place, bank.end[1]) == ("components.toy", "ATL-PLN-001")
+    assert (bank.record.place, bank.end[1]) == ("components.synthetic", "ATL-PLN-001")
 
 
 def fresh_world() -> World:

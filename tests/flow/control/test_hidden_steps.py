@@ -202,7 +202,7 @@ def test_what_is_told_where_nothing_is_hidden_keeps_its_bytes() -> None:
     assert made.digest() == "d072d0f32b02ea29e7f9e78dfd811f64604f1d809384f8453353184878340b20"
     whole = PlanFacts(made.digest(), made.parts())
     said = Declaration(
-        {"read": table("shop")}, {"synthetic": ComponentFacts(version="1", code="2" * 64)}, b"cert"
+        {"read": table("shop")}, {"toy": ComponentFacts(version="1", code="2" * 64)}, b"cert"
     )
     assert [hashlib.sha256(encode_section(entry)).hexdigest() for entry in (whole, said)] == [
         "0b80557d7108b69e572c4472f69088b5eba48c9e6e0fbe261f949ff667017c41",
@@ -210,7 +210,7 @@ def test_what_is_told_where_nothing_is_hidden_keeps_its_bytes() -> None:
     ]
     assert said.to("anybody", {}) is said
     world = World()
-    world["bank"].submit(pair.make_job())
+    world["bank"].submit(pair.make_job(component="toy"))
     world.rounds(2)
     found = reuse_key(world["bank"].record, "read")
     assert found == "64b8b0372597d04da69c08d68d021a0fbed8af1df2cd8af201f35a03eee2db5a"
