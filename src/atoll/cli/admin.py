@@ -151,7 +151,7 @@ def prune(
     yes: bool,
     folder: Path | None,
 ) -> None:
-    """Remove old jobs, outputs and logs, by the node's settings unless said here.
+    """Remove old jobs, outputs and logs, by the node's settings unless given here.
 
     Jobs that run and published models always stay. The node does this by itself while it runs.
     """

@@ -1,4 +1,4 @@
-"""Standard output is data, standard error is talk; colours only where a person watches."""
+"""Standard output is data, standard error is for messages; colours only where a person watches."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ def is_interactive() -> bool:
 
 
 def colours() -> bool:
-    """Return whether talk may be coloured (https://no-color.org)."""
+    """Return whether messages may be coloured (https://no-color.org)."""
     return _OPTIONS["colour"] and is_interactive() and not os.environ.get("NO_COLOR")
 
 
 def info(text: str) -> None:
-    """Tell the person something."""
+    """Write a message for the user."""
     sys.stderr.write(text + "\n")
     sys.stderr.flush()
 
@@ -67,7 +67,7 @@ def error_lines(error: AtollError) -> list[str]:
 
 
 def show_error(error: AtollError) -> None:
-    """Tell the person of an error."""
+    """Write an error for the user."""
     first, *rest = error_lines(error)
     if colours():
         first, rest = f"{_RED}{first}{_PLAIN}", [f"{_DIM}{line}{_PLAIN}" for line in rest]

@@ -38,8 +38,8 @@ def check(
 ) -> int:
     """Check a CSV, Parquet or Arrow FILE: structure, ids, numbers, missing values.
 
-    Asks no node, unless --registered says that FILE is the name of a registered table. Shows every
-    problem with row and hint, and each column in sum; exit code 9 if there are any.
+    Asks no node, unless --registered states that FILE is the name of a registered table. Shows
+    every problem with row and hint, and each column in sum; exit code 9 if there are any.
     """
     if registered:
         view = session.client.data.check(file)

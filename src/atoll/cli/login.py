@@ -89,7 +89,7 @@ def logout(output: Output, profile: str | None) -> None:
         with _client(made) as client:
             client.me.logout()
     except AtollError as error:
-        output.info(f"the node was not told: {error.code}")
+        output.info(f"the node was not notified: {error.code}")
     profiles.write_profiles(known.without(name))
     output.show({"done": True, "what": f"logged out of {name}"}, f"logged out of {name}")
 

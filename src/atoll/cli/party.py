@@ -59,9 +59,9 @@ def trust_(
     replace: bool,
     key: str | None,
 ) -> None:
-    """Pin the authority in FILE as the only one that speaks for PEER.
+    """Pin the authority in FILE as the only one that certifies PEER.
 
-    Tells the node; in a --folder whose node does not run (or that has none) its files alone.
+    Sends it to the node; in a --folder whose node does not run (or that has none) its files alone.
     """
     if not file.is_file():
         raise NotFoundError("ATL-CLI-005", "there is no such file", place=str(file))

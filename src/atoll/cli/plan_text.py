@@ -15,7 +15,7 @@ from atoll.flow.estimating import estimated_seconds, estimated_total
 from atoll.jobs.plan import Plan
 
 _SHOWN = 12
-_UNKNOWN = "(its digest is known once the parties have told each other their parts)"
+_UNKNOWN = "(its digest is known once the parties have sent each other their parts)"
 _HIDDEN = "not shown to this party (it takes no part in it and in nothing that follows from it)"
 
 
@@ -33,7 +33,7 @@ def plan_lines(plan: Plan) -> list[str]:
         f"job {plan.job.name}, plan {plan.digest() if plan.complete else _UNKNOWN}",
         "",
         *_tables(plan),
-        *(f"tables of {at}: told to {_named(who)} alone" for at, who in plan.audience.items()),
+        *(f"tables of {at}: sent to {_named(who)} alone" for at, who in plan.audience.items()),
         "",
         *_steps(plan),
         "",
@@ -135,7 +135,7 @@ def _reveals(plan: Plan) -> list[str]:
     lines = ["what is revealed, and how much of it (values):"]
     for step, entries in plan.reveals.items():
         for entry in entries:
-            # Plans from before senders were named do not say who tells it.
+            # Plans from before senders were named do not name who sends it.
             way = f"{entry.get('sender', '')} → {entry['receiver']}".lstrip()
             lines.append(f"  {step}: {way}: {entry['what']} ({entry['size']})")
     return lines

@@ -27,10 +27,10 @@ class Alignments(Message, kind="table.alignments", version=1):
 
 
 def check_inputs(component: Component, task: Task) -> None:
-    """Check the inputs of a step here, and compare alignments with the seats that it talks to.
+    """Check the inputs of a step here, and compare alignments with the peers of this seat.
 
-    Errors: ATL-PLN-007 an input is not there, ATL-PLN-008 nobody agreed on its rows, ATL-CMP-060
-    another party's rows were agreed on elsewhere.
+    Errors: ATL-PLN-007 an input is not there, ATL-PLN-008 the parties did not agree on its rows,
+    ATL-CMP-060 another party's rows were agreed on elsewhere.
     """
     party = task.party
     mine = _taken(component, task, party.role)
@@ -116,5 +116,5 @@ def unaligned(step: str, name: str, party: str | None = None) -> UserError:
         party=party,
         place=f"steps.{step}.inputs.{name}",
         hint="intersect before (psi); if all tables hold the same rows in the same order, "
-        "say so: the reader's parameter aligned",
+        "declare it: the reader's parameter aligned",
     )

@@ -7,7 +7,7 @@
         check(COMPONENT, CASES)
 
 A case with ``code`` must be refused with it; at least one such case is asked for. ``PARAMETERS``
-as the code says that the parameter class itself refuses them.
+as the code states that the parameter class itself refuses them.
 """
 
 from __future__ import annotations
@@ -95,11 +95,11 @@ def has_a_sane_schema(component: Component, cases: Sequence[Case]) -> None:
 
 
 def _check_predict(component: Component) -> None:
-    """What it says of predict jobs fits its ports, and where its rows come from is told."""
+    """What it states about predict jobs fits its ports, and where its rows come from is stated."""
     rule = component.predict
     if isinstance(rule, Drop | Apply):
         named = [name for name in component.outputs if name in component.rows]
-        _require(named, "what is dropped or applied says in rows where its rows come from")
+        _require(named, "what is dropped or applied needs rows: where its rows come from")
     if isinstance(rule, Apply):
         port, kind = component.inputs.get(rule.port), component.outputs.get(rule.fitted)
         fits = port is not None and kind is not None and port.optional and port.accepts(kind)
@@ -112,7 +112,7 @@ def has_parameters_with_help_and_bounds(component: Component, cases: Sequence[Ca
     parameters = component.parameters
     _require(parameters.model_config.get("frozen"), "the parameter class is frozen")
     _require(parameters.model_config.get("extra") == "forbid", "unknown parameters are refused")
-    _require(parameters.__doc__, "the parameter class says what it is for")
+    _require(parameters.__doc__, "the parameter class states what it is for")
     for name, info in parameters.model_fields.items():
         _require(info.description, f"the parameter {name} has no description")
     whole = parameters.model_json_schema()
@@ -160,7 +160,7 @@ def declares_reveals_that_exist(component: Component, cases: Sequence[Case]) -> 
             _require(found, f"there is no message {entry.message}")
             fields = dict(found.specs()) if found else {}
             _require(entry.field in fields, f"{entry.message} has no field {entry.field}")
-            _require(fields[entry.field].reveals, f"{entry.message}.{entry.field} says opaque")
+            _require(fields[entry.field].reveals, f"{entry.message}.{entry.field} is opaque")
             for role in (entry.sender, entry.receiver):
                 _require(role in roles, f"{role!r} is no role")
             _require(entry.what and entry.size, "a reveal has a sentence and a size")
@@ -175,12 +175,12 @@ def runs_and_keeps_to_its_outputs(component: Component, cases: Sequence[Case]) -
             _check_result(component, party, result)
             for output, value in result.outputs.items():
                 held = trial.terms.outputs.get(output, {})
-                _require(party in held, f"{party} gets {output}, but the plan does not say so")
+                _require(party in held, f"{party} gets {output}, but the plan does not state it")
                 check_facts(f"{output} of {party}", held[party], value, kinds_of(component))
 
 
 def check_facts(output: str, declared: ArtifactFacts, value: Any, models: Kinds = KINDS) -> None:
-    """What the plan says of an output holds of it; what it does not know is not asked."""
+    """What the plan states about an output holds of it; what it does not know is not asked."""
     found = artifact_facts(declared.kind, value, models)
     _require(found.kind == declared.kind, f"the plan is wrong on the kind of {output}")
     if isinstance(value, Table | Scores):
@@ -288,7 +288,7 @@ def _same(one: Any, other: Any) -> bool:
 
 
 def refuses_what_does_not_fit(component: Component, cases: Sequence[Case]) -> None:
-    """Cases with a code end with it, nobody's own fault, and without a row's id in the text.
+    """Cases with a code end with it, by no fault of the code, and without a row's id in the text.
 
     ``PARAMETERS`` as the code stands for parameters that the parameter class refuses.
     """

@@ -142,7 +142,7 @@ def _load(entry: Offer) -> Component | Refusal:
     except verified.OccupiedError:
         return _unloadable(entry, "another version of it is loaded; start the node again")
     except Exception as error:
-        # What the package says may hold anything, so only the kind of error is told.
+        # What the package states may hold anything, so only the kind of error is sent.
         return _unloadable(entry, f"a {type(error).__name__} while it was imported")
     if not isinstance(made, Component) or made.name != entry.name:
         return _unloadable(entry, "its entry point is no component of this name")

@@ -1,4 +1,4 @@
-"""Brings each party's own table into a job; only its facts are told to the others."""
+"""Brings each party's own table into a job; only its facts are sent to the others."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def run(task: Task, parameters: ReaderParameters) -> Result:
 def declare(
     party: str, role: Role, parameters: ReaderParameters, tables: Tables
 ) -> TableDeclaration | None:
-    """Return what the other parties are told of this party's table, and its label's classes."""
+    """Return the facts of this party's table that others are sent, and its label's classes."""
     table = _open(party, role, parameters, tables)
     facts = TableFacts(
         name=parameters.tables[party],
@@ -114,7 +114,7 @@ def _classes(label: LabelFacts | None, rows: int) -> Classes | None:
 
 
 def describe(facts: Facts, parameters: ReaderParameters) -> Terms:
-    """Nothing leaves a party here; the facts of its table are told in the agreement."""
+    """Nothing leaves a party here; the facts of its table are sent in the agreement."""
     for party in parameters.tables:
         if party not in facts.roles:
             raise UserError(
@@ -131,7 +131,7 @@ def describe(facts: Facts, parameters: ReaderParameters) -> Terms:
     if len(set(rows.values())) > 1:
         raise UserError(
             "ATL-PLN-010",
-            "the tables are said to hold the same rows, but have different numbers of them: "
+            "the tables are declared to hold the same rows, but have different numbers of them: "
             + ", ".join(f"{party} {count}" for party, count in sorted(rows.items())),
             place=f"steps.{facts.step}.parameters.aligned",
             hint="leave aligned out, and let an intersection find the common rows",
@@ -144,7 +144,8 @@ def describe(facts: Facts, parameters: ReaderParameters) -> Terms:
 
 
 def fresh(parameters: Mapping[str, Any], tables: Mapping[str, str], label: str | None) -> Fresh:
-    """Return the parameters for other tables; that the old ones were aligned says nothing of them.
+    """Return the parameters for other tables; that the old ones were aligned reveals nothing about
+    them.
 
     ``label`` is the label's column at the guest, empty if it has none; None: as before.
     """

@@ -74,7 +74,7 @@ def run(task: Task, parameters: RegisteredModelParameters) -> Result:
 
 
 def no_part(model: str) -> UserError:
-    """Return the refusal of a registered part that nobody handed in."""
+    """Return the refusal of a registered part that no one handed in."""
     return UserError(
         "ATL-REG-010",
         "there is no part of this model here",
@@ -112,7 +112,8 @@ def stated_kind(name: str, general: str, kinds: Kinds) -> str:
 
 
 def check_registered(own: OwnFacts, found: Registered, stated: str, model: str) -> ModelKind:
-    """Hold a registered part against what the job says of it, and the parties against those of it.
+    """Hold a registered part against what the job states about it, and the parties against those
+    of it.
 
     Errors: ATL-REG-010 another party's, ATL-MOD-002 fitted with other parties, ATL-MOD-005 another
     kind.
@@ -120,7 +121,7 @@ def check_registered(own: OwnFacts, found: Registered, stated: str, model: str) 
     if found.kind != stated:
         raise UserError(
             "ATL-MOD-005",
-            f"what is registered here is of kind {found.kind!r}, but the job says {stated!r}",
+            f"what is registered here is of kind {found.kind!r}, but the job states {stated!r}",
             place="parameters.kind",
             hint=f"state the kind {found.kind}",
         )

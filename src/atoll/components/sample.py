@@ -1,7 +1,7 @@
 """Keeps a sample of aligned rows: the same rows at every party.
 
 At random, everyone draws alike from the joint coin toss (or the job's seed) and nothing is sent.
-Stratified by the label, the guest draws in secret and tells the others which rows it kept; this
+Stratified by the label, the guest draws in secret and sends the others which rows it kept; this
 draw is fresh in every run, also in those of a job with a seed.
 """
 
@@ -161,7 +161,7 @@ def _report(table: Table, kept: Table) -> Report:
 
 
 def describe(facts: Facts, parameters: SampleParameters) -> Terms:
-    """At random nothing is sent; stratified, the guest tells which rows it kept.
+    """At random nothing is sent; stratified, the guest reports which rows it kept.
 
     Errors: ATL-CMP-040 larger than the table or without any row, ATL-CMP-042 stratified without
     the guest's label.
@@ -179,7 +179,7 @@ def describe(facts: Facts, parameters: SampleParameters) -> Terms:
     others = [role for role in (Role.HOST,) if role in facts.roles.values()]
     warnings = (
         [
-            "the other parties learn which rows were kept; chances that differ by class tell "
+            "the other parties learn which rows were kept; chances that differ by class reveal "
             "something of the label"
         ]
         if parameters.shares

@@ -26,7 +26,7 @@ Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
 
-# How often a session that nobody asks looks whether its peers are still there.
+# How often a session that no one asks looks whether its peers are still there.
 _LOOK_SECONDS = 1.0
 _ALIVE = "ATL-NET-002"
 _REFUSALS = frozenset({*(f"ATL-AGR-{n:03}" for n in range(1, 6)), "ATL-POL-001", "ATL-POL-005"})
@@ -111,7 +111,7 @@ def _check_hosts(party: Party) -> None:
             if error.code != _ALIVE:
                 raise
         else:
-            raise PeerError("ATL-CMP-080", "an answer that nobody asked for", party=host)
+            raise PeerError("ATL-CMP-080", "an answer that no one asked for", party=host)
 
 
 def _batch(bench: Bench, rows: Rows | None, first: Request) -> list[_Asked]:
@@ -169,7 +169,7 @@ def _answer(bench: Bench, asked: list[_Asked]) -> None:
 
 
 def _common(bench: Bench, wanted: Any) -> Bools:
-    """Ask all hosts for ids, and tell them which all have; bool[ids].
+    """Ask all hosts for ids, and send them which all have; bool[ids].
 
     Errors: those of ``_REFUSALS``, if a bound of this party or of a host refuses them.
     """
@@ -231,7 +231,7 @@ def _next(party: Party) -> Ask:
         try:
             return party.channel.receive(party.guest, "ask", Ask, deadline=_LOOK_SECONDS)
         except AtollError as error:
-            # Only silence; a guest that is gone is told otherwise.
+            # Only silence; a guest that is gone raises another error.
             if error.code != _ALIVE:
                 raise
         party.cancel.check()

@@ -87,7 +87,7 @@ def _line(name: str, column: ColumnStatistics) -> tuple[float | int | str | None
 
 
 def describe(facts: Facts, parameters: StatisticsParameters) -> Terms:
-    """Nothing leaves a party; each keeps what its own columns say."""
+    """Nothing leaves a party; each keeps the statistics of its own columns."""
     held = facts.inputs["table"]
     return Terms(outputs={"statistics": {party: ArtifactFacts("statistics") for party in held}})
 

@@ -47,7 +47,7 @@ def _columns(party: str, parameters: SyntheticParameters) -> tuple[str, ...]:
 
 
 def _shared(first: int, parameters: SyntheticParameters) -> npt.NDArray[np.float64]:
-    """Return what the columns of all parties hang on, float64[rows], from row ``first`` on."""
+    """Return what the columns of all parties depend on, float64[rows], from row ``first`` on."""
     drawn = np.random.default_rng(parameters.seed).normal(size=2 * parameters.rows)
     return drawn[first : first + parameters.rows]
 

@@ -64,7 +64,7 @@ class Case:
 
 @dataclass(frozen=True)
 class Trial:
-    """What became of each party, what the plan said, and each revealing field that was sent."""
+    """What became of each party, what the plan stated, and each revealing field that was sent."""
 
     terms: Terms
     results: Mapping[str, Result]
@@ -104,7 +104,7 @@ def parameters_of(component: Component, case: Case) -> dict[str, BaseModel]:
 
 
 def seats_of(component: Component, case: Case) -> dict[str, Role]:
-    """Return the roles of the parties that take part. Errors: ATL-PLN-007 nobody has an input."""
+    """Return the roles of the parties that take part. Errors: ATL-PLN-007 no party has an input."""
     named = {port for inputs in case.inputs.values() for port in inputs}
     held = {
         port: [p for p, inputs in case.inputs.items() if inputs.get(port) is not None]
@@ -164,7 +164,7 @@ def _declared(component: Component, case: Case, roles: Mapping[str, Role]) -> di
 
 
 def artifact_facts(kind: str, value: Any, kinds: Kinds = KINDS) -> ArtifactFacts:
-    """Return what a plan would say of a value that is there."""
+    """Return what a plan would state about a value that is there."""
     if isinstance(value, Table):
         aligned = value.alignment is not None
         return ArtifactFacts("table", value.num_rows, value.columns, value.label_name, aligned)

@@ -34,7 +34,7 @@ def validate(job: Job, schemas: Schemas) -> tuple[str, ...]:
     Errors: ATL-JOB-002 too few or many seats of a role in a step, ATL-JOB-003 a reserved name,
     ATL-JOB-004 unknown component (or the code with which it was refused here), ATL-JOB-005 unknown
     parameter, ATL-JOB-006 parameter out of bounds, ATL-JOB-007 inputs, ATL-JOB-008 a cycle,
-    ATL-JOB-009 a step in which nobody takes part, ATL-JOB-015 a parameter that may not differ.
+    ATL-JOB-009 a step in which no one takes part, ATL-JOB-015 a parameter that may not differ.
     """
     for name, step in job.steps.items():
         _check_name(name)

@@ -102,7 +102,7 @@ class Driver:
         try:
             return self._plan(self.first)
         except AtollError as error:
-            # A partner is told little: what is wrong, the party's own node says.
+            # A partner is sent little: the party's own node has the reason.
             if error.party not in (None, self.first) and error.party in self._nodes:
                 self._plan(error.party)
             raise
@@ -190,7 +190,7 @@ def _register(node: LocalNode, name: str, seen: list[Table]) -> None:
 
 
 class _Follower:
-    """Follows a job at one node to its end: tells its events, and approves what waits there.
+    """Follows a job at one node to its end: reports its events, and approves what waits there.
 
     All parties belong to the caller, who approves at each node as its administrator; that is kept
     in the node's ledger and audit like any other approval.
@@ -218,14 +218,14 @@ class _Follower:
                     if self._take(event):
                         return
         except Exception as error:
-            # It cannot be approved here: nobody else is to wait for that.
+            # It cannot be approved here: the other parties must not wait for that.
             self.error = located(error, self._party, planning.AGREEMENT_STEP)
             self._node.services.jobs.stop(self._job, self._node.owner())
         finally:
             self.ended.set()
 
     def _take(self, event: EventRow) -> bool:
-        """Take in an event; say whether it is the end."""
+        """Take in an event; return whether it is the end."""
         state = event.data.get("state") if event.kind == "state" else None
         if self._listener is not None:
             report_event(event, self._listener, self._started)
@@ -236,7 +236,7 @@ class _Follower:
 
 
 def report_event(event: EventRow, listener: Events, started: dict[str, float]) -> None:
-    """Tell an event of a node in the words of a run: phase, progress, step, finished, failed."""
+    """Report an event of a node in the words of a run: phase, progress, step, finished, failed."""
     kind, step, data = event.kind, event.step or "", event.data
     if kind in ("phase", "progress"):
         listener(kind, **{"step": step, **data})

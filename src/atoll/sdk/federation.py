@@ -82,7 +82,7 @@ class PartyOutcome:
 
     ``outputs`` are by ``step.output``; ``tables`` and ``scores`` are those of them that are such;
     ``metrics`` are figures by ``step.name``; ``files`` are bytes by ``step/name``; ``reveals`` are
-    the ledger's lines of what this party told others.
+    the ledger's lines of what this party sent others.
     """
 
     party: str
@@ -292,11 +292,11 @@ def local(
     catalogue: Catalogue | None = None,
     events: Callable[[str], Events] | None = None,
 ) -> Federation:
-    """Open parties in one process; ``tables`` are by party and name, ``parties`` say the roles,
+    """Open parties in one process; ``tables`` are by party and name, ``parties`` hold the roles,
     of each one or a list.
 
     ``catalogue`` takes other components than the installed ones, for instance one that is being
-    written; they run on threads of this process. ``events`` returns for a party who hears its
+    written; they run on threads of this process. ``events`` returns for a party what receives its
     events. Close it, or use ``with``.
     """
     return Federation(parties, tables, catalogue=catalogue, events=events)

@@ -48,7 +48,7 @@ class Pause:
 
 @dataclass(frozen=True)
 class Now:
-    """Tell the monotonic time in seconds."""
+    """Return the monotonic time in seconds."""
 
 
 @dataclass(frozen=True)

@@ -51,7 +51,7 @@ def _renamed(table: Table, id_column: str, label: str | None) -> Table:
 class NamedColumns:
     """The columns of a frame by name; their values are not looked at yet.
 
-    ``names`` are the names as text; ``textual`` tells whether they were text before.
+    ``names`` are the names as text; ``textual`` states whether they were text before.
     """
 
     def __init__(self, data: Any) -> None:

@@ -3,7 +3,7 @@
     world = run({"bank": Role.GUEST, "shop": Role.HOST}, lambda party: entry(party, …))
     world.results["bank"]
 
-A party that raises tells the others its code and phase, as the runner of a real job does; one that
+A party that raises sends the others its code and phase, as the runner of a real job does; one that
 is killed falls silent.
 """
 

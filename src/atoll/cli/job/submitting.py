@@ -42,7 +42,7 @@ def submit(
 ) -> int:
     """Submit the job in FILE (YAML, JSON or TOML) to the node and print its id.
 
-    With --wait the exit code says how it ended: 0 success, 1 failed, 4 refused, 8 cancelled,
+    With --wait the exit code states how it ended: 0 success, 1 failed, 4 refused, 8 cancelled,
     7 not within --timeout.
     """
     from atoll.sdk.pipeline import read_job

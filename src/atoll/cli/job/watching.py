@@ -43,7 +43,7 @@ class StepPicture:
 
 @dataclass
 class Picture:
-    """A job as its events tell it; ``take`` returns the line for one that changed something."""
+    """A job as its events report it; ``take`` returns the line for one that changed something."""
 
     job: str
     name: str = ""
@@ -118,7 +118,7 @@ def _line(moment: float, name: str, state: str, reasons: str) -> str:
 @click.option("--after", type=click.IntRange(0), default=0, help="only events after this number")
 @connected
 def watch(session: Session, job: str, after: int) -> int:
-    """Follow JOB until it has ended; the exit code says how it did.
+    """Follow JOB until it has ended; the exit code states how it did.
 
     On a terminal a picture that is redrawn: each step with its state, attempt, duration, own and
     peers' state, progress, and what the job waits for. Elsewhere one line per change; with --json
@@ -148,7 +148,7 @@ def watch(session: Session, job: str, after: int) -> int:
                 break
     found.refresh()
     if found.state not in _ENDED:
-        # Says by its error that the time is over.
+        # States by its error that the time is over.
         found.wait(0.0)
     if not session.as_json and found.state != "success":
         session.info(lines.state(found.view))

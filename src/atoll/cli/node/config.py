@@ -14,7 +14,7 @@ from atoll.flow.node.configuration import load
 
 @click.group()
 def command() -> None:
-    """Show settings, and say where a value came from."""
+    """Show settings, and where each value came from."""
 
 
 @command.command()
@@ -23,7 +23,7 @@ def command() -> None:
 @set_option
 @json_option
 def explain(key: str, folder: Path | None, settings: tuple[str, ...], as_json: bool) -> None:
-    """Tell the value of KEY (section.name), its origin, default and meaning."""
+    """Show the value of KEY (section.name), its origin, default and meaning."""
     found = load(chosen(folder).root, flags=flags(settings)).explain(key)
     if as_json:
         print_json(asdict(found))

@@ -82,7 +82,7 @@ class AuditLog:
         **detail: Any,
     ) -> None:
         """Write that something was refused. One ``source`` (a client's address, a user) gets so
-        many lines a minute; the rest is told as a number in its next line.
+        many lines a minute; the rest is reported as a number in its next line.
         """
         damped = self._damped(source or actor)
         if damped is None:

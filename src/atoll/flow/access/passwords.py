@@ -55,7 +55,7 @@ class Passwords:
             return self._hasher.hash(_bytes(password))
 
     def verify(self, stored: str | None, password: str) -> bool:
-        """Return whether a password is right; for ``stored`` None (nobody) it takes as long."""
+        """Return whether a password is right; for ``stored`` None (no user) it takes as long."""
         with self._turn():
             if self._nobody is None:
                 self._nobody = self._hasher.hash(self._random.bytes(32))

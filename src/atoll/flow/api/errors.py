@@ -58,7 +58,7 @@ def status_of(error: AtollError) -> int:
 
 
 def answer(error: AtollError) -> JSONResponse:
-    """Make the answer that tells an error; a fault of ours is told by its code alone."""
+    """Make the answer that reports an error; a fault of ours is reported by its code alone."""
     status = status_of(error)
     headers: dict[str, str] = {}
     if isinstance(error, UnauthenticatedError):
@@ -73,7 +73,7 @@ def answer(error: AtollError) -> JSONResponse:
 
 
 def fault(error: BaseException, request: str) -> JSONResponse:
-    """Log what nobody expected and make the answer that says nothing of it."""
+    """Log an unexpected error and make an answer that reveals nothing about it."""
     # The text of a foreign error may hold data; where it happened does not.
     frames = "".join(traceback.format_tb(error.__traceback__))
     log.error("%s in request %s\n%s", type(error).__name__, request, frames)

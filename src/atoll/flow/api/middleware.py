@@ -207,12 +207,12 @@ class _Reply:
         return own + [pair for pair in _HEADERS if pair[0] not in present]
 
     async def refuse(self, error: AtollError) -> None:
-        """Answer an error that came from this layer, if nothing was said yet."""
+        """Answer an error that came from this layer, if nothing was sent yet."""
         self._exchange.code = error.code
         await self._whole(answer(error))
 
     async def fail(self, error: Exception) -> None:
-        """Answer what nobody expected."""
+        """Answer an unexpected error."""
         self._exchange.code = "ATL-INT-001"
         await self._whole(fault(error, self._exchange.id))
 

@@ -46,7 +46,8 @@ class Listing(Protocol):
 class Content:
     """A stored artifact: its kind, where its bytes lie, their digest and number.
 
-    ``media`` is what a declared kind of model says of downloads: a media type, or empty for never.
+    ``media`` is what a declared kind of model states about downloads: a media type, or empty for
+    never.
     """
 
     name: str
@@ -61,7 +62,7 @@ class JobService(Protocol):
     """Jobs of this node. Errors: ATL-JOB-…, ATL-FLW-…; an unknown job is a NotFoundError."""
 
     def plan(self, job: Job, options: Plain, actor: Actor) -> View:
-        """Return what the job would do, as far as this party can tell: ``views.PlanView``."""
+        """Return what the job would do, as far as this party knows: ``views.PlanView``."""
         ...
 
     def submit(

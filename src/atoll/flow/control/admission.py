@@ -24,7 +24,7 @@ def open_offer(slot: Slot) -> int:
 
 
 def admitted_by(record: JobRecord, party: str, offer: int) -> bool:
-    """Return whether a host says that it holds a slot for an offer."""
+    """Return whether a host's facts hold a slot for an offer."""
     facts = record.facts.get(party)
     return facts is not None and facts.slot.admitted == offer and facts.slot.released < offer
 
@@ -36,7 +36,7 @@ def all_admitted(record: JobRecord, offer: int) -> bool:
 
 
 def is_started(record: JobRecord) -> bool:
-    """Return whether the initiator says that the run has started."""
+    """Return whether the run has started by the initiator's facts."""
     slot = record.lead.slot
     return 0 < open_offer(slot) == slot.started and record.lead.run == record.run
 
@@ -136,9 +136,9 @@ def on_admitted(transition: Transition, event: Admitted) -> None:
 
 
 def tick(transition: Transition, silent: float) -> None:
-    """Withdraw an offer that was not taken up; leave one that nobody follows up.
+    """Withdraw an offer that was not taken up; leave one that no one follows up.
 
-    ``silent`` is for how long the initiator has said nothing.
+    ``silent`` is for how long the initiator has sent nothing.
     """
     record = transition.record
     times = transition.rules.times

@@ -103,7 +103,7 @@ def _make_plan(transition: Transition) -> None:
         transition.fail(PeerError(NO_PLAN, "no plan can be made of what was declared", phase=PHASE))
         return
     if plan.audience != transition.record.audience:
-        text = "who is told of which table is another than when this party told of its own"
+        text = "the audience of the tables is another than when this party sent its own"
         transition.fail(InternalError(NO_PLAN, text, phase=PHASE))
         return
     transition.set(plan=plan)
@@ -137,7 +137,7 @@ def _compare_plans(transition: Transition) -> None:
 
 
 def _complete(transition: Transition) -> None:
-    """Take over the digests of the steps that are not shown here, once all parties told theirs."""
+    """Take over the digests of the steps that are not shown here, once all parties sent theirs."""
     try:
         plan = fill(transition.record)
     except PeerError as error:

@@ -116,8 +116,8 @@ def tick(transition: Transition, last_contact: Mapping[str, float]) -> None:
             transition.unmark("watch")
     elif not record.drives and record.own.end is None and record.lead.end is None:
         transition.mark("stopping")
-        # An initiator that is there gives its verdict at once; one that talks but gives none, or
-        # whose facts cannot be read, must not keep this party.
+        # An initiator that is there gives its verdict at once; one that communicates but gives
+        # none, or whose facts cannot be read, must not keep this party.
         if transition.since("stopping") >= record.options.peer_seconds:
             _end_alone(transition)
 
@@ -125,7 +125,7 @@ def tick(transition: Transition, last_contact: Mapping[str, float]) -> None:
 def silence(
     transition: Transition, party: str, last_contact: Mapping[str, float], mark: str
 ) -> float:
-    """Return for how many seconds a party has said nothing, at most since a mark."""
+    """Return for how many seconds a party has sent nothing, at most since a mark."""
     begun = transition.record.marks.get(mark, transition.now.monotonic)
     return transition.now.monotonic - max(begun, last_contact.get(party, begun))
 

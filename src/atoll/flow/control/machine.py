@@ -59,7 +59,7 @@ def step(
     elif type(event) is Tick and not ending.waits_for_time(record):
         return record, ()
     elif type(event) is Progressed:
-        # Nothing follows from it: tasks tell it many times, and no rule waits for it.
+        # Nothing follows from it: tasks report it many times, and no rule waits for it.
         transition = Transition(record, rules, event.now)
         _on_progress(transition, event)
         return transition.record, ()

@@ -71,9 +71,9 @@ def _lasting(facts: TableFacts) -> Any:
 
 
 def blinded_key(record: JobRecord, step: str) -> str | None:
-    """Return the key of a step as the other parties are told it.
+    """Return the key of a step as the other parties are sent it.
 
-    Where one of them does not see the step nobody can try facts of tables against it, nor tell
+    Where one of them does not see the step no one can try facts of tables against it, nor learn
     that another job had the same.
     """
     plan, key = record.plan, reuse_key(record, step)
@@ -85,7 +85,7 @@ def blinded_key(record: JobRecord, step: str) -> str | None:
 
 
 def candidate(record: JobRecord, step: str) -> bool:
-    """Return whether a step may be reused: nothing above it was run anew, nobody asked for it anew.
+    """Return whether a step may be reused: neither it nor a step above it is to run again.
 
     A first attempt only: if a reuse fails, the step is run.
     """
@@ -118,7 +118,7 @@ def find(transition: Transition) -> None:
 
 
 def on_found(transition: Transition, event: ReusableFound) -> None:
-    """Tell the others what is held here."""
+    """Send the others what is held here."""
     record = transition.record
     added = {}
     for step, origins in event.origins.items():

@@ -23,7 +23,7 @@ def done_steps(record: JobRecord) -> frozenset[str]:
 
 
 def verdict(transition: Transition, end: End) -> None:
-    """Say how the run ends; only the initiator does."""
+    """Set how the run ends; only the initiator does."""
     if transition.record.own.end is None:
         transition.set_facts(end=end)
 

@@ -80,7 +80,7 @@ def _consider(transition: Transition, step: str, command: StepCommand) -> None:
 
 
 def _wrong(record: JobRecord, step: str, command: StepCommand) -> str | None:
-    """Say what makes a command one that an honest initiator cannot give, judged by own facts."""
+    """Return why an honest initiator cannot give a command, judged by own facts."""
     if step not in record.proposal.upstream:
         return f"commands.{step}: no such step"
     budget = record.run * (1 + record.options.retries + LOST_LIMIT)
@@ -195,7 +195,7 @@ def on_restarted(transition: Transition) -> None:
 
 
 def tick(transition: Transition) -> None:
-    """End tasks without progress, and repeat kills that nobody confirmed."""
+    """End tasks without progress, and repeat kills that no one confirmed."""
     record = transition.record
     if record.killing and transition.since("killed") >= transition.rules.times.kill:
         transition.mark("killed", again=True)

@@ -79,7 +79,7 @@ class Transition:
             self.emit(Complain(party, code, place))
 
     def stop(self, code: str, *, party: str | None = None, phase: str | None = None) -> None:
-        """End the job for a fault: the initiator at once, the others by telling it."""
+        """End the job for a fault: the initiator at once, the others by a request to it."""
         if self.record.own.end is not None or self.record.own.stop is not None:
             return
         self.set_facts(stop=Stop("stop", peer_code(code) or code, party, peer_phase(phase)))
@@ -96,7 +96,7 @@ class Transition:
         return halt(self.record)
 
     def finish(self) -> tuple[JobRecord, tuple[Command, ...]]:
-        """Number the own facts anew if they changed, and return the result."""
+        """Number the own facts again if they changed, and return the result."""
         before, own = self._before.facts.get(self.record.party), self.record.own
         changed = [n for n in SECTIONS if before is None or getattr(before, n) != getattr(own, n)]
         if changed:

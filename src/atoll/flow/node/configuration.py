@@ -82,7 +82,7 @@ def sections() -> dict[str, type[Section]]:
     """Return the sections by name."""
     found: dict[str, type[Section]] = {}
     for name, field in NodeSettings.model_fields.items():
-        assert isinstance(field.annotation, type)  # noqa: S101 -- says it to the type checker
+        assert isinstance(field.annotation, type)  # noqa: S101 -- for the type checker
         found[name] = field.annotation
     return found
 
@@ -144,7 +144,7 @@ def load(
             place = {"file": FILE, "environment": variable(key), "flag": "the command line"}
             place_text = f"{origin} ({place[origin]})"
             if key in _REMOVED:
-                # An upgrade must not stop a node for a line that says what it does anyway.
+                # An upgrade must not stop a node for a line that sets what it does anyway.
                 if str(value) != _REMOVED[key][0]:
                     raise _unknown(key, place_text)
                 outdated.append(f"{key}: {place_text}")

@@ -122,12 +122,12 @@ def _not_started(folder: NodeFolder, begin: int) -> AtollError:
         "ATL-NOD-004",
         f"the node did not start: {last}" if last else "the node did not start",
         place=str(folder.log),
-        hint="the log says more; `atoll doctor` looks for the usual causes",
+        hint="the log has more; `atoll doctor` checks for the usual causes",
     )
 
 
 def down(folder: NodeFolder, *, seconds: float = 60.0) -> bool:
-    """Stop a node in order, and by force once the time is over; say whether one ran."""
+    """Stop a node in order, and by force once the time is over; return whether one ran."""
     pid = folder.running()
     if pid is None:
         return False
@@ -150,7 +150,7 @@ def _collect(*more: subprocess.Popen[bytes]) -> None:
 
 
 def _let_go() -> None:
-    """Nodes outlive whoever started them: nobody is to be warned of that."""
+    """Nodes outlive whoever started them: that is no reason for a warning."""
     _collect()
     for child in _STARTED:
         child.returncode = 0

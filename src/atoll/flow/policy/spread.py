@@ -14,8 +14,8 @@ Knowing = Mapping[str, frozenset[str]]
 def knowing(plan: Plan, party: str, reader: str) -> Knowing:
     """Return the steps that a party's table reaches, and who may know something of it there.
 
-    Whoever talks to one that knows, at any number of removes, may know too, whatever the messages
-    say of themselves: a sum that somebody forwards depends on what went into it.
+    Whoever communicates with one that knows, at any number of removes, may know too, whatever the
+    messages state about themselves: a sum that someone forwards depends on what went into it.
     """
     found: dict[str, frozenset[str]] = {}
     for step in order(plan.job):

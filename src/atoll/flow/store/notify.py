@@ -43,7 +43,7 @@ class Notifier:
             listener()
 
     def notify_all(self) -> None:
-        """Wake everybody, as when the node ends."""
+        """Wake all listeners, as when the node ends."""
         with self._guard:
             listeners = [one for some in self._listeners.values() for one in some]
         for listener in listeners:

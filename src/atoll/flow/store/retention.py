@@ -33,7 +33,7 @@ class Retention:
     the newest; ``artifact_days``: how long the outputs of an ended job are kept; ``log_days``: how
     long the log of a step's attempt is kept after its last line;
     ``keep_published``: jobs with a published artifact, or of which a model comes, stay;
-    a job of which a standing agreement holds stays whole, whatever the rest says;
+    a job of which a standing agreement holds stays whole, whatever the other rules are;
     ``grace_seconds``: files younger than this are kept, since their row may not be written yet.
     """
 

@@ -66,7 +66,7 @@ class FileCheckpoints:
             raise ConflictError(
                 "ATL-WRK-010",
                 f"round {self._spent} has revealed what is drawn only once, and it was not ended",
-                hint="a run anew draws fresh noise over the same values: it needs another approval",
+                hint="a new run draws fresh noise over the same values: it needs another approval",
             )
         self._begin, self._mark = begin, mark
         for round_ in self._rounds():
@@ -86,7 +86,7 @@ class FileCheckpoints:
             raise InternalError("ATL-WRK-011", "this state is too large for a checkpoint")
         try:
             # Not forced to the disk: it is for a lost process. What a lost machine leaves torn is
-            # seen by its digest, and the step begins anew.
+            # seen by its digest, and the step starts from the beginning.
             self._write(self._path(round_), hashlib.sha256(body).digest(), body)
             for old in self._rounds()[:-KEPT_ROUNDS]:
                 self._path(old).unlink(missing_ok=True)

@@ -1,6 +1,6 @@
 """Runs one party's share of one step: hello, component, last word, outputs, result.
 
-On any error the peers are told code and phase, and nothing is written.
+On any error the peers are sent code and phase, and nothing is written.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ _LOG = logging.getLogger("atoll.task")
 
 @dataclass(frozen=True)
 class TaskContext:
-    """What a task runs in: how it reaches its peers, what it may run, and whom it tells."""
+    """What a task runs in: how it reaches its peers, what it may run, and where it reports."""
 
     transport: Transport
     catalogue: Catalogue
@@ -95,7 +95,7 @@ class Execution:
     def run(self) -> dict[str, Any]:
         """Run the task and return its result (see ``TaskEvent``).
 
-        Errors: whatever ended it, located; the peers have been told.
+        Errors: whatever ended it, located; the peers have been notified.
         """
         try:
             return self._run()
@@ -131,7 +131,7 @@ class Execution:
             component.name if component else COIN_TASK,
             component.version if component else "",
             ", ".join(spec.roles[address].value for address in spec.mine),
-            ", ".join(sorted(spec.peers)) or "nobody",
+            ", ".join(sorted(spec.peers)) or "no peers",
         )
         ends = transports(around.transport, spec.mine, spec.roles, self._peers_of)
         meetings = self._meet(component, ends)
@@ -156,7 +156,7 @@ class Execution:
     def _meet(
         self, component: Component | None, ends: Mapping[str, Transport]
     ) -> dict[str, Meeting]:
-        """Have each seat meet its peers; where nobody talks the job's seed makes the session."""
+        """Have each seat meet its peers; without messages the job's seed makes the session."""
         spec = self.spec
         edges, roles = Edges.of_plain(spec.edges), spec.roles
         public = PublicRandom(b"") if component is None else self._public()
@@ -406,7 +406,7 @@ def _figures(name: str, value: Any) -> Any:
 
 
 def _shape(value: Any) -> str:
-    """Say of what size an input is, where it has one."""
+    """Return the size of an input, where it has one."""
     if isinstance(value, Table):
         return f"{value.num_rows} rows, {len(value.columns)} columns"
     return type(value).__name__
@@ -427,9 +427,9 @@ def _log_end(written: Mapping[str, Any], used: Mapping[str, Any]) -> None:
 
 
 def _not_mine(place: str) -> InternalError:
-    return InternalError("ATL-WRK-003", "this is not what a worker is told of a task", place=place)
+    return InternalError("ATL-WRK-003", "this is no task for a worker", place=place)
 
 
 def execute(spec: TaskSpec, around: TaskContext) -> dict[str, Any]:
-    """Run one task and return its result. Errors: whatever ended it; the peers have been told."""
+    """Run one task and return its result. Errors: whatever ended it; the peers were notified."""
     return Execution(spec, around).run()

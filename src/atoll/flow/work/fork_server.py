@@ -71,7 +71,7 @@ def _settle() -> None:
 
 
 def impure(control: int) -> str:
-    """Say what this process has that no worker may inherit; empty if there is nothing."""
+    """Return what this process has that no worker may inherit; empty if there is nothing."""
     threads = len(os.listdir("/proc/self/task"))
     for _ in range(_THREAD_LOOKS):
         if threads == 1:
@@ -90,7 +90,7 @@ def impure(control: int) -> str:
 
 
 def _split(control: socket.socket, pipes: list[int]) -> bool:
-    """Make one worker and tell its number; True in the worker."""
+    """Make one worker and report its number; True in the worker."""
     try:
         incoming, outgoing = os.pipe()
         middle = os.fork()

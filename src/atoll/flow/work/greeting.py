@@ -1,9 +1,9 @@
 """How the seats of a step meet and part: what they run, who is there, the session, a last word.
 
-Where all talk to all, each tells each. Elsewhere all meet at the hub, a seat that talks to every
-other: it hears each, and tells all who is there. Every seat finds its own fresh nonce among those
-that make the session, so that nobody can bring it into an earlier one; a hub that tells different
-seats different things makes sessions that do not meet.
+Where all communicate with all, each greets each. Elsewhere all meet at the hub, a seat that
+communicates with every other: it receives each greeting, and sends all the roster. Every seat finds
+its own fresh nonce among those that make the session, so that no party can bring it into an earlier
+one; a hub that sends different seats different rosters makes sessions that do not meet.
 """
 
 from __future__ import annotations
@@ -107,13 +107,13 @@ def _check(mine: Hello, answer: Hello, peer: str) -> None:
 
 
 def _agreed(meeting: Meeting, roster: Roster, nonces: Mapping[str, bytes]) -> dict[str, bytes]:
-    """Take the roster of the hub over, if it holds what was heard at first hand."""
+    """Take the roster of the hub over, if it holds what this seat received itself."""
     party, hub = meeting.party, meeting.hub
     if len(roster.seats) != len(roster.nonces) or list(roster.seats) != sorted(set(roster.seats)):
         raise _false(hub, "it is malformed")
     answer = dict(zip(roster.seats, roster.nonces, strict=True))
     if any(answer.get(seat) != nonce for seat, nonce in nonces.items()):
-        raise _false(hub, "another nonce than was told")
+        raise _false(hub, "another nonce than was sent")
     missing = party.roles.keys() - answer.keys()
     if answer.keys() - party.roles.keys():
         raise _false(hub, "a seat that is not in the plan")
@@ -131,7 +131,7 @@ def _false(hub: str | None, reason: str) -> PeerError:
 
 
 def part(meeting: Meeting, plan: str) -> None:
-    """Tell each peer that this seat is done, and hear the same of it. Errors: ATL-PLN-001."""
+    """Send each peer that this seat is done, and receive the same of it. Errors: ATL-PLN-001."""
     meeting.send("finished", Finished(plan), meeting.receivers)
     for peer, answer in meeting.receive("finished", Finished).items():
         if not isinstance(answer, Finished) or answer.plan != plan:

@@ -18,7 +18,7 @@ class Owner(Protocol):
         ...
 
     def send(self, worker: Worker, spec: TaskSpec, line: bytes) -> bool:
-        """Tell its task something."""
+        """Send its task a line."""
         ...
 
     def cancel(self, worker: Worker) -> None:
@@ -95,9 +95,9 @@ class Worker:
         self._pool.submit(self, spec, on_event)
 
     def send(self, spec: TaskSpec, do: str, **fields: Any) -> bool:
-        """Tell a session something: a request, what became of a count, that it shall close.
+        """Send a session something: a request, what became of a count, that it shall close.
 
-        False if that task does not run here any more: its end was told, or is about to be.
+        False if that task does not run here any more: its end was sent, or is about to be.
         """
         return self._pool.send(self, spec, compact({"do": do, **fields}) + b"\n")
 

@@ -15,7 +15,7 @@ class Use:
     """Measures from its making on."""
 
     def __init__(self) -> None:
-        # On Linux this makes the high-water mark start anew; elsewhere it is the process's.
+        # On Linux this makes the high-water mark start afresh; elsewhere it is the process's.
         with contextlib.suppress(OSError):
             Path("/proc/self/clear_refs").write_text("5")
         self._started = time.monotonic()

@@ -1,4 +1,4 @@
-"""What the workers of a task say to each other before it begins and at its end."""
+"""What the workers of a task send each other before it begins and at its end."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class Hello(Message, kind="flow.hello", version=1):
 
     @property
     def held(self) -> frozenset[RoundMark]:
-        """The checkpoints that the sender says to hold."""
+        """The checkpoints that the sender holds."""
         return frozenset(map(RoundMark, self.rounds, self.marks))
 
     def differing(self, other: Hello) -> list[str]:
@@ -67,7 +67,7 @@ class Roster(Message, kind="flow.roster", version=1):
     nonces: tuple[bytes, ...] = items(
         blob(NONCE_BYTES, low=NONCE_BYTES, opaque="fresh uniform bytes"), SEATS
     )
-    begin: int = integer(0, 1 << 40, opaque="a round that every seat said to hold")
+    begin: int = integer(0, 1 << 40, opaque="a round that every seat holds")
     mark: bytes = blob(MARK_BYTES, low=0, opaque="the session id of an earlier attempt")
 
 

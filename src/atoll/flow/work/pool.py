@@ -1,7 +1,8 @@
 """The pool of worker processes: warm ones for the next job, one job a process, no orphans.
 
-One thread starts, reads, feeds and buries all workers; it sleeps until one of them says something,
-dies or has had its time. Everything else may be called from any thread and returns at once.
+One thread starts, reads, feeds and buries all workers; it sleeps until one of them sends
+something, dies or has had its time. Everything else may be called from any thread and returns at
+once.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ class PoolSettings:
     """How many workers there are and how they run.
 
     ``folder`` is where they run; ``warm`` of them wait for a job; at most ``most`` are leased. One
-    that is told to cancel has ``grace_seconds`` before it is killed, one that starts has
+    that is asked to cancel has ``grace_seconds`` before it is killed, one that starts has
     ``start_seconds``. Replacements start ``quiet_seconds`` after a lease and with ``nice``, so that
     a job that begins has the processor for itself. ``environment`` is added to the little that a
     worker gets of this process's own.
@@ -166,7 +167,7 @@ class Pool:
                 raise InternalError("ATL-WRK-004", "the worker has another job or task")
             line = spec.line()
             if len(line) > TASK_LINE_BYTES:
-                raise InternalError("ATL-WRK-003", "the task is too large to be told to a worker")
+                raise InternalError("ATL-WRK-003", "the task is too large to be sent to a worker")
             worker.busy, worker.spec, worker.on_event = True, spec, on_event
             self._write(worker, line)
 
@@ -193,7 +194,7 @@ class Pool:
         with self._lock:
             worker.deadline = self._now()
             if worker.process is not None and not worker.gone:
-                # At once: a task that is told next must not be done before the pool's thread is.
+                # At once: a task that is sent next must not be done before the pool's thread is.
                 worker.process.kill()
             self._wake()
 
@@ -272,7 +273,7 @@ class Pool:
         os.close(self._write_end)
 
     def _maintain(self) -> None:
-        """Hand over what is to be said, kill what had its time, then start what is to start."""
+        """Hand over what is to be sent, kill what had its time, then start what is to start."""
         with self._lock:
             for worker in list(self._workers.values()):
                 self._feed(worker)
@@ -289,7 +290,7 @@ class Pool:
         for worker in fresh:
             if self.starter.getting_ready:
                 break
-            # Nobody waits for the lock while the system makes a process.
+            # No one waits for the lock while the system makes a process.
             made = self._spawn(worker)
             with self._lock:
                 self._adopt(worker, made)
@@ -350,7 +351,7 @@ class Pool:
         process.end()
 
     def _watch_input(self, worker: Worker, process: Process) -> None:
-        """Hear of room in the pipe to its input exactly while something waits for that."""
+        """Watch for room in the pipe to its input exactly while something waits for that."""
         wanted = process.stdin
         if wanted == worker.watched:
             return
@@ -379,7 +380,7 @@ class Pool:
             process.kill()
             lines, ended = [], True
         if descriptor == process.stdout:
-            # What was printed before an event is told before it.
+            # What was printed before an event is reported before it.
             with contextlib.suppress(OverflowError):
                 self._take(worker, process, process.stderr, process.drain(process.stderr))
         self._take(worker, process, descriptor, lines)
@@ -400,7 +401,7 @@ class Pool:
     def _understood(
         self, worker: Worker, value: dict[str, Any]
     ) -> tuple[OnEvent, TaskEvent] | None:
-        """Take in what a worker said; return whom to tell what, if it is about its present task."""
+        """Take in what a worker sent; return listener and event, if it is of its present task."""
         kind, spec, listener = value.pop("event", None), worker.spec, worker.on_event
         if kind == "ready":
             worker.ready, self._failures = True, 0

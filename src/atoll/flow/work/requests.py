@@ -15,7 +15,7 @@ from atoll.core.errors import AtollError, CancelledError, InternalError, UserErr
 from atoll.flow.work.task_events import ANSWER_BYTES, compact, error_of
 from atoll.jobs.errors import EnvironmentFault
 
-# What the node tells a session of: see ``TaskSpec.standing``.
+# What the node sends a session: see ``TaskSpec.standing``.
 LINES: Final = frozenset({"request", "granted", "refused", "close"})
 _SPEND_SECONDS = 60.0
 
@@ -34,7 +34,7 @@ class Asked:
     def answer(self, body: Mapping[str, Any]) -> None:
         """Answer it, once. Errors: ATL-INT-001 an answer that is too large or no JSON."""
         if len(compact(body)) > ANSWER_BYTES:
-            raise InternalError("ATL-INT-001", "an answer is too large to be told")
+            raise InternalError("ATL-INT-001", "an answer is too large to be sent")
         self._end({"body": dict(body)})
 
     def fail(self, error: AtollError) -> None:
@@ -48,7 +48,7 @@ class Asked:
 
 @dataclass
 class _Spending:
-    """What the node says of one count, once it has."""
+    """The node's answer to one count, once it came."""
 
     answered: bool = False
     error: AtollError | None = None
@@ -100,7 +100,7 @@ class Inbox:
             self._number += 1
             number, entry = self._number, _Spending()
             self._spending[number] = entry
-        # Told outside of the lock: a full pipe must not keep the answer from being taken.
+        # Sent outside of the lock: a full pipe must not keep the answer from being taken.
         self._emit("spend", {"id": number, "units": units})
         deadline = time.monotonic() + _SPEND_SECONDS
         with self._changed:
@@ -111,7 +111,7 @@ class Inbox:
                     if left <= 0:
                         raise EnvironmentFault(
                             "ATL-WRK-012",
-                            "the node did not say in time whether rows may be used",
+                            "the node did not answer in time whether rows may be used",
                             hint="look at the node's log and its database",
                         )
                     self._changed.wait(left)

@@ -20,7 +20,7 @@ _LOOK_SECONDS = 0.01
 class SeatTransport:
     """One seat's end; its peers are seats. See ``channel.api.Transport``.
 
-    What seats of one party tell each other stays in the process. Between parties the tag names the
+    What seats of one party send each other stays in the process. Between parties the tag names the
     two roles where one of the seats is not its party's first, so that no seat takes what was meant
     for another. Errors: those of the party's transport.
     """
@@ -61,7 +61,7 @@ class SeatTransport:
         """Wait for the next message of any of these seats; return who sent it."""
         until = time.monotonic() + timeout
         while True:
-            # They come by several ways, so that no one wait hears of all of them.
+            # They come by several ways, so that no single wait gets all of them.
             for peer in peers:
                 try:
                     return peer, self.receive(peer, scope, tag, min(_LOOK_SECONDS, timeout))
@@ -81,11 +81,11 @@ class SeatTransport:
         return ended
 
     def abort(self, code: str, phase: str) -> None:
-        """Tell the party's other seats that this one failed; its peers are told by the party."""
+        """Notify the party's other seats that this one failed; the party notifies its peers."""
         self._inside.abort(code, phase)
 
     def close(self) -> None:
-        """Say goodbye to the party's other seats."""
+        """Close the session with the party's other seats."""
         self._inside.close()
 
 

@@ -1,4 +1,4 @@
-"""The inside of a worker process: reads what it is told, runs one task at a time, tells of it."""
+"""The inside of a worker process: reads what it is sent, runs one task at a time, reports on it."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ class EventWriter:
         self._last: dict[str, float] = {}
 
     def emit(self, event: str, task: list[Any] | None, fields: Mapping[str, Any]) -> None:
-        """Write one event; the process ends if nobody listens any more."""
+        """Write one event; the process ends if no reader is left."""
         with self._lock:
             if event == "progress" and self._too_soon(fields):
                 return
@@ -91,7 +91,7 @@ class _Logs(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         try:
-            # The text of an exception may hold data, so only the message is told.
+            # The text of an exception may hold data, so only the message is sent.
             message = record.getMessage()[:_MESSAGE]
             level = record.levelname.lower()
             self._server.emit("log", level=level, logger=record.name, message=message)
@@ -128,11 +128,11 @@ class Running:
             wake()
 
     def may_report_end(self) -> bool:
-        """Return whether its end is still to be told; whoever asks first tells it."""
+        """Return whether its end is still to be reported; whoever asks first reports it."""
         return self._end.acquire(blocking=False)
 
     def give_up(self) -> None:
-        """Tell the peers in its place, if it is too busy to hear."""
+        """Notify the peers in its place, if it is too busy to notice."""
         if self.transport is not None and not self.over.is_set():
             phase = self.execution.phase if self.execution else "start"
             self.transport.abort("ATL-JOB-001", phase)
@@ -143,7 +143,7 @@ def _cancelled() -> CancelledError:
 
 
 class Server:
-    """Reads lines from ``source`` and tells events to ``sink``; one task at a time."""
+    """Reads lines from ``source`` and reports events to ``sink``; one task at a time."""
 
     def __init__(
         self, source: int, sink: int, catalogue: Mapping[str, Component] | None = None
@@ -158,7 +158,7 @@ class Server:
         self._give_up_at: float | None = None
 
     def emit(self, event: str, **fields: Any) -> None:
-        """Tell an event of the present task."""
+        """Report an event of the present task."""
         running = self._running
         self._writer.emit(event, running.name if running else None, fields)
 
@@ -246,7 +246,7 @@ class Server:
                 running, InternalError("ATL-INT-001", f"an unexpected {type(error).__name__}")
             )
         finally:
-            # What hears of the end may send the next task at once.
+            # Whoever gets the end may send the next task at once.
             running.over.set()
         self._report_end(running, event, fields)
 
@@ -325,9 +325,7 @@ class Server:
         if gateway is None:
             return NullTransport(spec.party)
         if gateway.dialable.keys() != peers:
-            raise InternalError(
-                "ATL-WRK-003", "this is not what a worker is told of a task", place="gateway"
-            )
+            raise InternalError("ATL-WRK-003", "this is no task for a worker", place="gateway")
         return GatewayTransport(
             spec.party,
             gateway.dialable,

@@ -30,7 +30,7 @@ _GROUPS: set[int] = set()
 
 
 class ForkServer:
-    """The pool's end of a fork server. Its socket tells when it is ready, unable or gone."""
+    """The pool's end of a fork server. Its socket reports when it is ready, unable or gone."""
 
     def __init__(self, command: Sequence[str], folder: Path, extra: Mapping[str, str]) -> None:
         """Start one. Errors: OSError."""
@@ -59,11 +59,11 @@ class ForkServer:
 
     @property
     def descriptor(self) -> int:
-        """What becomes readable when it has something to say, or is gone."""
+        """What becomes readable when it has sent something, or is gone."""
         return self._socket.fileno()
 
     def receive(self) -> tuple[str, str]:
-        """Return what it says: a word and its object; empty if it is gone."""
+        """Return what it sent: a word and its object; empty if it is gone."""
         try:
             data = self._socket.recv(fork_server.MESSAGE_BYTES)
         except OSError:
@@ -176,7 +176,7 @@ class Starter:
         self._selector.register(self._server.descriptor, selectors.EVENT_READ, self)
 
     def on_message(self) -> None:
-        """Take what the server says when nobody asked it."""
+        """Take what the server sends unasked."""
         if self._server is None:
             return
         word, rest = self._server.receive()

@@ -61,7 +61,7 @@ class _Seat(Server):
         self._take(line)
 
     def stop(self) -> None:
-        """Ask the task to end; where it does not hear, its peers are told in its place."""
+        """Ask the task to end; where it does not notice, its peers are notified in its place."""
         running = self._running
         if running is not None and not running.over.is_set():
             running.stop()
@@ -137,7 +137,7 @@ class Threads:
         seat.begin(spec)
 
     def send(self, worker: Worker, spec: TaskSpec, line: bytes) -> bool:
-        """See ``Worker.tell``."""
+        """See ``Worker.send``."""
         with self._lock:
             seat = self._workers.get(worker)
             if seat is None or worker.spec is not spec or worker.cancelled:
@@ -165,7 +165,7 @@ class Threads:
             seat.stop()
 
     def kill(self, worker: Worker) -> None:
-        """Report the task as ended and let its thread end when it hears of it."""
+        """Report the task as ended and let its thread end when it learns of it."""
         self.cancel(worker)
         error = CancelledError("ATL-JOB-001", "the job was cancelled")
         self._on_event(worker, "failed", {"error": error.to_dict()})

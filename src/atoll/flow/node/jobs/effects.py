@@ -91,7 +91,7 @@ class NodeEffects:
         self._wall = wall
         self._events = Events(database)
         self._pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="effect")
-        # One thread, so that what a task tells is written in the order in which it was told.
+        # One thread, so that what a task reports is written in the order in which it came.
         self._telling = ThreadPoolExecutor(1, thread_name_prefix="telling")
         self._lock = threading.Lock()
         self._closing = threading.Event()
@@ -102,7 +102,7 @@ class NodeEffects:
         self._reported: dict[tuple[str, str, int], float] = {}
 
     def attach(self, control: Control, tasks: TaskRunner) -> None:
-        """Say whom to answer, and who runs tasks."""
+        """Set whom to answer, and who runs tasks."""
         self._control = control
         self.tasks = tasks
 
@@ -132,7 +132,7 @@ class NodeEffects:
         self._slots.check_partner(partner, unfinished)
 
     def wake(self, peers: tuple[str, ...]) -> None:
-        """Have these partners told soon."""
+        """Have these partners notified soon."""
         self._wake(peers)
 
     def saved(
@@ -301,7 +301,7 @@ class NodeEffects:
             try:
                 found = reuse.find(self.tasks.own_key(record, name, key))
             except NotFoundError:
-                # What the step would read here is gone; running it will say so.
+                # What the step would read here is gone; running it will fail with the reason.
                 continue
             if found is not None and artifacts.list(found[0], step=found[1]).rows:
                 job, step, attempt = found
@@ -330,10 +330,10 @@ class NodeEffects:
             job, lambda now: TaskReported(step, attempt, state, now, code=code, phase=phase)
         )
 
-    # -- what tasks tell ------------------------------------------------------------------------
+    # -- what tasks report ------------------------------------------------------------------------
 
     def on_event(self, event: TaskEvent) -> None:
-        """Take what a task tells; called on the pool's thread, so everything happens elsewhere."""
+        """Take what a task reports; called on the pool's thread, so the work is done elsewhere."""
         # A node that is stopping writes nothing more: after the start the task counts as lost.
         with contextlib.suppress(RuntimeError):
             self._telling.submit(self._write_event, event)
@@ -346,7 +346,7 @@ class NodeEffects:
                 self._note(event)
         except Exception as error:
             _trace(error)
-            _LOG.error("what a task told was not written: %s", unexpected(error))
+            _LOG.error("an event of a task was not written: %s", unexpected(error))
 
     def _note(self, event: TaskEvent) -> None:
         key = (event.job, event.step, event.attempt)
@@ -442,7 +442,7 @@ def _explained(command: Explain) -> AtollError:
 def _complain(written: Future[None]) -> None:
     error = None if written.cancelled() else written.exception()
     if isinstance(error, Exception):
-        _LOG.error("what a task told was not written: %s", unexpected(error))
+        _LOG.error("an event of a task was not written: %s", unexpected(error))
 
 
 def _trace(error: Exception) -> None:

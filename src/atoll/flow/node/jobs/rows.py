@@ -1,4 +1,4 @@
-"""Keeps the rows of jobs in step with their machines, and says what changed as events."""
+"""Keeps the rows of jobs in step with their machines, and writes what changed as events."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ ENDED = ("success", "failed", "cancelled", "refused")
 
 @dataclass(frozen=True)
 class Submission:
-    """What a person says with a job, and what stays at home."""
+    """What a person gives with a job, and what stays at this node."""
 
     owner: str = ""
     tags: tuple[str, ...] = ()
@@ -51,7 +51,7 @@ class JobRows:
         self._reasons: dict[str, AtollError] = {}
 
     def announce(self, job: str, submission: Submission) -> None:
-        """Say what goes with a job that is about to be submitted."""
+        """Note what goes with a job that is about to be submitted."""
         self._submissions[job] = submission
 
     def explain(self, job: str, error: AtollError) -> None:
@@ -72,7 +72,7 @@ class JobRows:
 
         ``spoken`` is added to the job's traffic.
         """
-        # To make a plan's digest anew takes longer than all the rest of this.
+        # To compute a plan's digest again takes longer than all the rest of this.
         plan = record.own.plan.digest if record.plan and record.own.plan else None
         if plan is None and record.plan and record.plan.complete:
             plan = record.plan.digest()

@@ -112,7 +112,7 @@ class JobService(JobReading):
         return build(job, self._catalogue(), tables, prints, identity.party)
 
     def answer_declare(self, body: bytes, party: str) -> bytes:
-        """Tell a partner what it would be told in the agreement of a job of both."""
+        """Return what a partner would be sent in the agreement of a job of both."""
         job = parse_job(codec.decode(body, limit=1 << 20))
         if party not in job.parties:
             raise UserError("ATL-JOB-009", "the asking party does not take part", party=party)
@@ -121,7 +121,7 @@ class JobService(JobReading):
         return encode_declaration(declared)
 
     def _options(self, given: Mapping[str, Any]) -> Options:
-        """Return the options with the node's own settings where nothing is said."""
+        """Return the options with the node's own settings where nothing is set."""
         settings = self._settings
         base: dict[str, Any] = {
             "retries": settings.retries,

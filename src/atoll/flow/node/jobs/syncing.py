@@ -1,4 +1,4 @@
-"""Keeps the partners' nodes told, and answers their calls.
+"""Keeps the partners' nodes informed, and answers their calls.
 
 One thread a partner sends what that partner has not acknowledged, at once when something changed
 and now and then otherwise, so that silence means something. Two threads answer calls.
@@ -33,7 +33,7 @@ Answer = Callable[[Call], bytes]
 
 @dataclass
 class _Line:
-    """The thread that keeps one partner told."""
+    """The thread that keeps one partner informed."""
 
     peer: str
     news: threading.Event
@@ -69,7 +69,7 @@ class Syncing:
         ]
 
     def start(self) -> None:
-        """Begin to answer, and to tell those partners that can be reached."""
+        """Begin to answer, and to send to those partners that can be reached."""
         for thread in self._threads:
             thread.start()
         self.follow(self._identity())
@@ -91,7 +91,7 @@ class Syncing:
                 line.news.set()
 
     def wake(self, peers: tuple[str, ...]) -> None:
-        """Have these partners told at once. One without an address asks by itself."""
+        """Have these partners notified at once. One without an address asks by itself."""
         with self._lock:
             for peer in peers:
                 if peer in self._lines:
@@ -108,7 +108,7 @@ class Syncing:
         for thread in [*self._threads, *(line.thread for line in lines)]:
             thread.join(_LISTEN_SECONDS + 1.0)
 
-    # -- telling --------------------------------------------------------------------------------
+    # -- sending --------------------------------------------------------------------------------
 
     def _send_loop(self, peer: str) -> None:
         with self._lock:
@@ -132,7 +132,7 @@ class Syncing:
                 failures += 1
                 refused = self._refused(peer, error.code, refused)
                 if failures in (1, 10) or failures % 100 == 0:
-                    _LOG.warning("partner %s was not told: %s", peer, error)
+                    _LOG.warning("partner %s was not notified: %s", peer, error)
 
     def _refused(self, peer: str, code: str, since: float | None) -> float | None:
         """Have jobs end whose partner is refused for its certificate, or refuses ours, for long."""
@@ -143,7 +143,7 @@ class Syncing:
         return started
 
     def _exchange(self, peer: str, *, due: bool) -> bool:
-        """Tell a partner what is new, and take its answer, until there is nothing new."""
+        """Send a partner what is new, and take its answer, until there is nothing new."""
         spoke = False
         sent: list[tuple[str, int]] = []
         while not self._closing.is_set():
@@ -189,7 +189,7 @@ class Syncing:
             try:
                 self._gateway.refuse(call, known.code)
             except AtollError as gone:
-                _LOG.warning("the refusal was not told: %s", gone)
+                _LOG.warning("the refusal was not sent: %s", gone)
 
     def _synced(self, call: Call) -> bytes:
         received = parse_sync(bytes(call.body))
@@ -205,7 +205,7 @@ def _take(control: Control, batch: Batch, *, peer: str, received: SyncMessage) -
 
 
 def _message(control: Control, *, peer: str, due: bool) -> SyncMessage | None:
-    """Return what to tell a partner; None if that is nothing and no sign of life is due."""
+    """Return what to send a partner; None if that is nothing and no sign of life is due."""
     exchange = control.exchange(peer)
     pending_sync = control.pending_sync.of(exchange, control.records)
     if not exchange.pending(pending_sync):
@@ -215,7 +215,7 @@ def _message(control: Control, *, peer: str, due: bool) -> SyncMessage | None:
     message = exchange.message(control.records, pending_sync)
     control.sync_traffic.count_sent(peer, message.updates)
     if due:
-        # What a partner's node forgot, or never heard, comes to light.
+        # What a partner's node forgot, or never received, comes to light.
         message = replace(message, held={**control.probes(peer), **message.held})
     return message
 

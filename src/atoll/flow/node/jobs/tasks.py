@@ -1,4 +1,4 @@
-"""Starts the node's tasks in workers, and turns what they tell into rows."""
+"""Starts the node's tasks in workers, and turns what they report into rows."""
 
 from __future__ import annotations
 
@@ -126,7 +126,7 @@ class TaskRunner:
         return None if found is None else self._place.registered(found)
 
     def kill(self, job: str, step: str, attempt: int) -> bool:
-        """Ask a task to end; its end is told as an event. False if there is none."""
+        """Ask a task to end; its end is reported as an event. False if there is none."""
         with self._lock:
             found = self._running.get((job, step, attempt))
         if found is None:
@@ -143,7 +143,7 @@ class TaskRunner:
         return self._place.folder.jobs / job / "outputs"
 
     def _checkpoints(self, record: JobRecord, step: str) -> Path:
-        """Return where a step's checkpoints lie: another run begins anew, and all go with it."""
+        """Return where a step's checkpoints lie: another run starts afresh, and all go with it."""
         return self.outputs(record.id) / "checkpoints" / str(record.run) / step
 
     def _made(self, job: str) -> Path:
@@ -187,7 +187,7 @@ class TaskRunner:
         label: str,
         socket: Path,
     ) -> TaskSpec:
-        """Return what a worker is told of a step's attempt. Errors: ATL-STO-… an input is gone."""
+        """Return what a worker is sent for a step's attempt. Errors: ATL-STO-… an input is gone."""
         place, plan = self._place, record.plan
         if plan is None:
             raise InternalError("ATL-INT-001", "a task of a job without a plan", phase=step)
@@ -248,7 +248,7 @@ class TaskRunner:
             return {}
         row = DataSets(self._place.database).find(facts.name)
         if row is None:
-            # A component that makes its table up; a reader will say what it misses.
+            # A component that makes its table up; a reader will raise what it misses.
             return {}
         named = self._parameters(record, step).get("id")
         table = OwnTable(
@@ -274,7 +274,7 @@ class TaskRunner:
 
 
 class Recorder:
-    """Writes what a task tells into the database, as part of the caller's transaction."""
+    """Writes what a task reports into the database, as part of the caller's transaction."""
 
     def __init__(self, database: Database, jobs_folder: Path, wall: Callable[[], float]) -> None:
         self._tasks = Tasks(database)
@@ -291,7 +291,7 @@ class Recorder:
         self._tasks.save(row, connection=connection)
 
     def left(self) -> Sequence[tuple[str, str, int]]:
-        """Return what the database says to run: job, step, attempt."""
+        """Return what to run by the database: job, step, attempt."""
         return self._tasks.open()
 
     def mark_lost(self) -> None:

@@ -34,7 +34,7 @@ _TEXTS = {"id": 64, "inviter": 63, "invited": 63, "address": 512}
 
 @dataclass(frozen=True)
 class Invitation:
-    """What a code says. ``authority`` is the SHA-256 of the inviter's authority (DER)."""
+    """What a code holds. ``authority`` is the SHA-256 of the inviter's authority (DER)."""
 
     id: str
     inviter: str

@@ -19,13 +19,13 @@ OPEN, ENDED = "open", "ended"
 _CALL_BYTES = 4096
 _ROUNDS = 4
 _LAST = 1 << 31
-# What a partner says of the agreement itself holds here as well.
+# What a partner sends about the agreement itself holds here as well.
 _OF_AGREEMENT = frozenset({"ATL-AGR-001", "ATL-AGR-002", "ATL-AGR-003"})
 
 
 @dataclass(frozen=True)
 class SessionMessage:
-    """What one node tells another of a session, and its answer: the number that is free there."""
+    """What one node sends another about a session, and its answer: the number free there."""
 
     do: str
     agreement: str
@@ -42,7 +42,7 @@ class SessionMessage:
         value: Any = codec.decode(data, limit=_CALL_BYTES)
         fields = {"do": str, "agreement": str, "session": int, "plan": str}
         if type(value) is not dict or {n: type(v) for n, v in value.items()} != fields:
-            raise PeerError("ATL-COD-002", "this is nothing that is said of a session")
+            raise PeerError("ATL-COD-002", "this is no message about a session")
         if not FIRST_SESSION <= value["session"] < _LAST:
             raise PeerError("ATL-COD-002", "a session's number is out of range")
         return cls(**value)
@@ -59,7 +59,7 @@ class Inviting:
     def invite(self, agreement: Agreement) -> int:
         """Have every partner open its seat of a new session; return its number.
 
-        Errors: ATL-AGR-001 to ATL-AGR-003 as a partner says, ATL-AGR-007 it opens none.
+        Errors: ATL-AGR-001 to ATL-AGR-003 as a partner sends, ATL-AGR-007 it opens none.
         """
         least = FIRST_SESSION
         for _ in range(_ROUNDS):
@@ -76,13 +76,13 @@ class Inviting:
         raise PeerError("ATL-AGR-007", "the partners find no number for a session")
 
     def send_ended(self, agreement: Agreement, number: int) -> None:
-        """Tell the partners that a seat here has ended, as well as that goes."""
+        """Notify the partners that a seat here has ended, as well as that goes."""
         message = SessionMessage(ENDED, agreement.id, number, agreement.plan.digest())
         for peer in self._partners(agreement):
             try:
                 self._gateway.call(peer, KIND, message.encode(), self._seconds)
             except AtollError as error:
-                _LOG.info("%s was not told that a session ended: %s", peer, error)
+                _LOG.info("%s was not notified that a session ended: %s", peer, error)
 
     def _partners(self, agreement: Agreement) -> list[str]:
         return sorted(agreement.plan.parties_of(agreement.step) - {self._gateway.party})
@@ -96,7 +96,7 @@ class Inviting:
             if error.peer_code in _OF_AGREEMENT:
                 raise DeniedError(
                     error.peer_code,
-                    "the partner's node says that this agreement does not hold there any more",
+                    "the partner's node states that this agreement does not hold there any more",
                     party=peer,
                     place=agreement.id,
                 ) from error

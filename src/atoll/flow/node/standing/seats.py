@@ -21,7 +21,7 @@ from atoll.jobs.errors import NotFoundError
 
 @dataclass(frozen=True)
 class Seat:
-    """A leased worker, and what it was told."""
+    """A leased worker, and what it was sent."""
 
     worker: Worker
     spec: TaskSpec
@@ -73,7 +73,7 @@ class Seats:
         return Seat(worker, spec, socket)
 
     def begin(self, seat: Seat, on_event: OnEvent) -> None:
-        """Run the session; its end is told as an event."""
+        """Run the session; its end is reported as an event."""
         seat.worker.submit(seat.spec, on_event)
 
     def free(self, seat: Seat) -> None:

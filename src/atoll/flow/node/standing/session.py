@@ -123,7 +123,7 @@ class Session:
         self.seat.worker.cancel()
 
     def ended(self, event: TaskEvent) -> None:
-        """Take the end of its task: whoever waits is told."""
+        """Take the end of its task: whoever waits is notified."""
         with self._lock:
             self.over.set()
             left, self._open = list(self._open.values()), {}

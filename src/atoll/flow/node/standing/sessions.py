@@ -1,4 +1,4 @@
-"""Sessions of standing agreements: opened when somebody asks, shared by all who ask, ended in time.
+"""Sessions of standing agreements: opened when someone asks, shared by all who ask, ended in time.
 
 The asking node numbers a session and has each partner's node open its seat; then its own worker
 meets theirs. Rows are counted by each node for itself before its worker uses them.
@@ -194,7 +194,7 @@ class Sessions:
         _LOG.info("session %d of agreement %s opened", number, agreement.id)
         return session
 
-    # -- what partners say ----------------------------------------------------------------------
+    # -- what partners send -----------------------------------------------------------------------
 
     def answer_call(self, call: Call) -> bytes:
         """Open the seat that a partner asks for, or end one whose other side has ended.
@@ -257,7 +257,7 @@ class Sessions:
         for session in found:
             session.cancel(reason)
 
-    # -- what workers say -----------------------------------------------------------------------
+    # -- what workers report ----------------------------------------------------------------------
 
     def _later(self, work: Callable[..., None], *about: Any) -> None:
         # A node that is stopping writes nothing more: its next start closes what is left open.
