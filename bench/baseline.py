@@ -31,12 +31,12 @@ _TAIL_LINES = 12
 
 
 class BaselineError(Exception):
-    """The other commit cannot be built or measured; the text says why."""
+    """The other commit cannot be built or measured; the text states why."""
 
 
 @dataclass
 class Compared:
-    """One line in both trees, or in one: ``only`` says in which, if it is not in both."""
+    """One line in both trees, or in one: ``only``: in which, if it is not in both."""
 
     name: str
     params: Mapping[str, Any]
@@ -69,8 +69,8 @@ class Compared:
         sizes = " ".join(f"{k}={v}" for k, v in self.params.items() if _plain(v))
         head = f"{self.name} {sizes}".strip()
         if self.only:
-            told = [f"    {n:<24} {v:>14,.6g}" for n, v in (self.here or self.there).items()]
-            return "\n".join([f"{head}   only in {self.only}", *told])
+            listed = [f"    {n:<24} {v:>14,.6g}" for n, v in (self.here or self.there).items()]
+            return "\n".join([f"{head}   only in {self.only}", *listed])
         worse = self.worse(tolerance)
         rows = [head]
         for name, ratio in self.ratios.items():
@@ -239,12 +239,12 @@ def _paired(here: Sequence[Compared], there: Sequence[Compared]) -> Iterator[Com
 
 
 def _same(one: Compared, other: Compared) -> bool:
-    """Say whether two lines measured the same sizes, as far as both tell them."""
+    """Return whether two lines measured the same sizes, as far as both have them."""
     both = one.params.keys() & other.params.keys()
     return all(one.params[k] == other.params[k] for k in both)
 
 
-# -- telling ------------------------------------------------------------------------------------
+# -- sending ------------------------------------------------------------------------------------
 
 
 def report(

@@ -1,4 +1,4 @@
-"""How long the command line takes to say something: ``cli.help`` is `atoll --help`.
+"""How long the command line takes to print something: ``cli.help`` is `atoll --help`.
 
 Its reference is the start of a bare interpreter in the same run, in turns, so that both meet the
 same load; ``ratio`` is one over the other in processor time, which other programs disturb least.

@@ -7,7 +7,7 @@ and ``flow.worker_memory`` are what the system counts as resident. ``flow.queue`
 that wait and lets the first of them end; ``flow.drain`` goes on to the next 400 of the same queue.
 ``flow.list`` asks for a page of 100 out of 10,000 jobs. ``flow.standing`` asks for scores of one
 row and of 300 under a standing agreement.
-``--rows`` sets the jobs of ``flow.queue``. Each line tells the machine's load beside it.
+``--rows`` sets the jobs of ``flow.queue``. Each line reports the machine's load beside it.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ LONG = 400
 LISTED, KNOWN, LISTS = 100, 10_000, 30
 _PATIENCE = 120.0
 # Rarely, for to answer costs a node processor time, too.
-_LOOK_SECONDS = 0.25
+_POLL_SECONDS = 0.25
 
 
 def run(options: Options) -> Iterator[dict[str, Any]]:
@@ -81,7 +81,7 @@ def _until(check: Callable[[], Any], seconds: float = _PATIENCE) -> None:
     while not check():
         if time.monotonic() > deadline:
             raise RuntimeError("it did not come to that in time")
-        time.sleep(_LOOK_SECONDS)
+        time.sleep(_POLL_SECONDS)
 
 
 def _settled(made: Mapping[str, BenchNode]) -> None:
@@ -109,7 +109,7 @@ def _jobs(made: Mapping[str, BenchNode]) -> Iterator[dict[str, Any]]:
             job = client.jobs.submit(three_steps(f"job-{number}"), options={"reuse": False})
             job.wait(_PATIENCE).check()
             taken.append(time.perf_counter() - start)
-            # Workers that have ended by now are missing, so only the nodes are told.
+            # Workers that have ended by now are missing, so only the nodes count.
             spent.append(_all_cpu(made) - before)
     yield _line(
         "job",
@@ -128,7 +128,7 @@ def _all_cpu(made: Mapping[str, BenchNode]) -> float:
 
 def _idle(made: Mapping[str, BenchNode], fresh: Mapping[str, int]) -> Iterator[dict[str, Any]]:
     _settled(made)
-    # The end of a job is told, and forgotten, for a while.
+    # The end of a job is sent to peers, and forgotten, after a while.
     time.sleep(3.0)
     before = {party: cpu_seconds(node.pid) for party, node in made.items()}
     start = time.perf_counter()

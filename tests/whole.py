@@ -237,8 +237,8 @@ class Run:
         path = None if facts is None else self.tables[party].get(facts.digest)
         if facts is None or path is None:
             return {}
-        said = own.get("id")
-        column = said if isinstance(said, str) else "id"
+        named = own.get("id")
+        column = named if isinstance(named, str) else "id"
         return {facts.name: OwnTable(path=path, id=column, label=facts.label, digest=facts.digest)}
 
 

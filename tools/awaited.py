@@ -1,6 +1,6 @@
 """Writes the types of what ``AsyncClient`` offers: ``python -m tools.awaited``.
 
-At run time both clients share the classes of ``atoll.sdk``; a type checker is told by
+At run time both clients share the classes of ``atoll.sdk``; a type checker is sent by
 ``awaited.pyi`` that the results are awaited. A test compares.
 """
 

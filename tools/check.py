@@ -21,6 +21,7 @@ def steps() -> list[Step]:
         Step("lint", [ruff, "check", "."]),
         Step("lengths", [python, "-m", "tools.lengths"]),
         Step("circles", [python, "-m", "tools.circles"]),
+        Step("words", [python, "-m", "tools.words"]),
         Step("docstrings", [python, "-m", "tools.docstrings"]),
         Step("error-pages", [python, "-m", "tools.error_pages"]),
         Step("links", [python, "-m", "tools.docs", "--check"]),

@@ -47,7 +47,7 @@ class Outcome:
 
 
 def info(text: str) -> None:
-    """Tell the person one line, on standard error, so that output stays machine-readable."""
+    """Write one line for the user, on standard error, so that output stays machine-readable."""
     print(f"do: {text}", file=sys.stderr, flush=True)
 
 

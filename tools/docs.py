@@ -97,7 +97,7 @@ def build() -> None:
 
 
 def main() -> int:
-    """Check, and build unless told not to."""
+    """Check, and build unless disabled."""
     findings = [f for path in pages() for f in link_findings(path, path.read_text())]
     status = report(findings, "links lead somewhere")
     if status == 0 and "--check" not in sys.argv[1:]:

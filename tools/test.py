@@ -56,7 +56,7 @@ def python_step(arguments: list[str], folder: str, *, drill: bool) -> Step:
 
 
 def needs_servers(paths: list[str]) -> bool:
-    """Say whether these paths (none: all tests) hold tests against database servers."""
+    """Return whether these paths (none: all tests) hold tests against database servers."""
     return not paths or any(
         Path(programs.TESTS).is_relative_to(p.split("::")[0].rstrip("/"))
         or p.startswith(programs.TESTS)
@@ -75,7 +75,7 @@ def main() -> int:
     if {"-h", "--help"} & set(arguments):
         print(__doc__)
         return 0
-    # So that the temporary folder goes away, too, when somebody ends us.
+    # So that the temporary folder goes away, too, when someone ends us.
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     drill = "--drill" in arguments
     arguments = [a for a in arguments if a != "--drill"]

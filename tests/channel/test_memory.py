@@ -149,7 +149,7 @@ def test_lanes_do_not_meet_and_time_still_jumps() -> None:
             lane.channel.send("bank", "n", Number(len(party.name)))
             return lane.channel.receive("bank", "n", Number).value
 
-        def talk(host: str) -> Callable[[Party], int]:
+        def exchange(host: str) -> Callable[[Party], int]:
             def piece(lane: Party) -> int:
                 value = lane.channel.receive(host, "n", Number).value
                 lane.channel.send(host, "n", Number(value + 1))
@@ -157,7 +157,7 @@ def test_lanes_do_not_meet_and_time_still_jumps() -> None:
 
             return piece
 
-        return together(party, {host: talk(host) for host in party.hosts})
+        return together(party, {host: exchange(host) for host in party.hosts})
 
     world = run(roles, entry).check()
     assert world.results == {"bank": {"mill": 4, "shop": 4}, "mill": 5, "shop": 5}

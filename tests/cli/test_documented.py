@@ -24,9 +24,9 @@ def typed(page: Path) -> list[list[str]]:
     for block in re.findall(r"^```\w*\n(.*?)^```", page.read_text(), re.DOTALL | re.MULTILINE):
         for line in block.replace("\\\n", " ").splitlines():
             for part in re.split(r"&&|\|", line):
-                said = re.match(r"(?:[a-z]+\$ |\$ )?(?:\.venv/bin/)?atoll (\S.*)", part.strip())
-                if said:
-                    words = shlex.split(said[1], comments=True)
+                printed = re.match(r"(?:[a-z]+\$ |\$ )?(?:\.venv/bin/)?atoll (\S.*)", part.strip())
+                if printed:
+                    words = shlex.split(printed[1], comments=True)
                     end = next(
                         (at for at, word in enumerate(words) if word[:1] in ("<", ">")), len(words)
                     )

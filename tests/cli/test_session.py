@@ -34,8 +34,8 @@ def job_file(tmp_path: Path) -> str:
 
 def atoll(capsys: pytest.CaptureFixture[str], *arguments: str) -> Printed:
     code = run(list(arguments))
-    said = capsys.readouterr()
-    return code, said.out, said.err
+    printed = capsys.readouterr()
+    return code, printed.out, printed.err
 
 
 def test_data_goes_to_standard_output_and_talk_elsewhere(

@@ -191,8 +191,8 @@ def differences(found: Any, wanted: Any, place: str = "") -> Iterator[str]:
 
 
 def same(found: Any, wanted: Any) -> None:
-    said = list(differences(found, wanted))
-    assert not said, "\n".join(said[:8])
+    unequal = list(differences(found, wanted))
+    assert not unequal, "\n".join(unequal[:8])
 
 
 def named(value: Any, names: Mapping[str, str]) -> Any:
@@ -328,8 +328,8 @@ def check_losses(played: Played, found: Left, given: Cells) -> None:
         rows = played.world.results[GUEST].results[name].outputs[output].ids().to_pylist()
         losses = []
         for key in (row.decode() for row in rows):
-            said = score(parts, {party: given[party][key] for party in played.roles})
-            losses.append(-math.log(said if given[GUEST][key][LABEL] else 1 - said))
+            score_of = score(parts, {party: given[party][key] for party in played.roles})
+            losses.append(-math.log(score_of if given[GUEST][key][LABEL] else 1 - score_of))
         plain_value = found[GUEST][f"{step}: Loss"]["validation"][-1]
         assert math.isclose(plain_value, sum(losses) / len(losses))
 

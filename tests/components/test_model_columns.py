@@ -69,7 +69,7 @@ def imported(parts: Mapping[str, Any], tables: Tables) -> Trial:
     return play(REGISTERED_MODEL, Case(given, {"model": "m"}))
 
 
-def said(report: Report | None) -> list[str]:
+def notes(report: Report | None) -> list[str]:
     panels = () if report is None else report.panels
     return [panel.text for panel in panels if isinstance(panel, TextPanel)]
 
@@ -84,7 +84,7 @@ def test_scores_do_not_depend_on_the_order_of_columns(parts: dict[str, Any]) -> 
         found["bank"].outputs["scores"].score, plain.outputs["scores"].score
     )
     text = "columns of the table that the model does not use: 'extra'"
-    assert [said(found[party].report) for party in ("bank", "shop")] == [[text], [text]]
+    assert [notes(found[party].report) for party in ("bank", "shop")] == [[text], [text]]
     assert plain.report is None
 
 
@@ -125,7 +125,7 @@ def test_a_registered_model_takes_its_columns_by_name(parts: dict[str, Any]) -> 
     found = imported(parts, other).check().results
     for party, result in found.items():
         assert result.outputs["table"].columns == parts[party].columns
-        assert said(result.report) == ["columns of the table that the model does not use: 'extra'"]
+        assert notes(result.report) == ["columns of the table that the model does not use: 'extra'"]
     assert imported(parts, tables).check().results["shop"].report is None
 
 
@@ -146,8 +146,8 @@ def test_validation_rows_go_by_name() -> None:
     for party in tables:
         assert plain[party].outputs["model"] == found[party].outputs["model"]
         text = "columns of the validation rows that the model does not use: 'extra'"
-        assert said(found[party].report) == [text]
-        assert not said(plain[party].report)
+        assert notes(found[party].report) == [text]
+        assert not notes(plain[party].report)
     bank = [results["bank"].report for results in (plain, found)]
     assert bank[0] is not None
     assert bank[1] is not None

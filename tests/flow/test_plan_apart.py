@@ -165,7 +165,7 @@ def test_no_grant_covers_what_may_tell_of_a_table_and_is_not_shown(granted: str)
         update={"inputs": {"table": "mail.table", "more": "psi.table"}}
     )
     seats = {**whole.seats, "sums": ("bank:guest", "post:client")}
-    edges = {name: talk for name, talk in whole.edges.items() if name != "sums"}
+    edges = {name: pairs for name, pairs in whole.edges.items() if name != "sums"}
     job = whole.job.model_copy(update={"steps": steps})
     plan = whole.model_copy(update={"job": job, "seats": seats, "edges": edges})
     share = table_exposures(plan, "shop")["b"].partners["post"]

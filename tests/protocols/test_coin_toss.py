@@ -177,7 +177,7 @@ STAR = {"hub": Role.AGGREGATOR, "one": Role.CLIENT, "two": Role.CLIENT, "three":
 
 def relayed(party: Party) -> bytes:
     peers = tuple(sorted(STAR.keys() - {"hub"})) if party.name == "hub" else ("hub",)
-    return coin_toss.run(replace(party, talks_to=peers), "relayed")
+    return coin_toss.run(replace(party, reachable=peers), "relayed")
 
 
 def test_parties_of_a_star_get_the_same_new_seed(conformance: Conformance) -> None:

@@ -230,8 +230,8 @@ def test_lies_are_refused(
 def test_a_tag_in_common_that_is_returned_twice_is_refused(conformance: Conformance) -> None:
     def entry(party: Party) -> psi.PsiResult:
         lie = conformance.instead(Tags, lambda message: [_all_alike(message)])
-        talking = conformance.lying(party, lie) if party.name == "shop" else party
-        return psi.run(talking, GUEST, parameters())
+        endpoint = conformance.lying(party, lie) if party.name == "shop" else party
+        return psi.run(endpoint, GUEST, parameters())
 
     # All ids are in common, so that whichever tag is repeated is one that is found.
     conformance.check_refused(run(ROLES, entry), "ATL-PSI-008")

@@ -110,8 +110,8 @@ def lied_to(conformance: Conformance, liar: str, kind: type[Message], change: An
     lie = conformance.instead(kind, change)
 
     def entry(party: Party) -> psi.PsiResult:
-        talking = conformance.lying(party, lie) if party.name == liar else party
-        return psi.run(talking, HELD[party.name], PARAMETERS)
+        endpoint = conformance.lying(party, lie) if party.name == liar else party
+        return psi.run(endpoint, HELD[party.name], PARAMETERS)
 
     return run(ROLES, entry)
 

@@ -83,18 +83,18 @@ def test_errors_keep_class_code_place_and_hint(client: Client) -> None:
 
 
 def test_without_a_valid_token_nothing_is_told(node: Site) -> None:
-    with Client(node.url) as nobody:
-        assert nobody.node.version().api == 1
+    with Client(node.url) as anonymous:
+        assert anonymous.node.version().api == 1
         with pytest.raises(UnauthenticatedError) as caught:
-            nobody.jobs.list()
+            anonymous.jobs.list()
     assert caught.value.exit_code == 4
-    with Client(node.url, token="wrong") as nobody, pytest.raises(UnauthenticatedError):
-        nobody.jobs.list()
+    with Client(node.url, token="wrong") as anonymous, pytest.raises(UnauthenticatedError):
+        anonymous.jobs.list()
 
 
 def test_logging_in_gives_a_token_that_works(node: Site) -> None:
-    with Client(node.url) as nobody:
-        token = nobody.me.login("admin", PASSWORD).token
+    with Client(node.url) as anonymous:
+        token = anonymous.me.login("admin", PASSWORD).token
     with Client(node.url, token=token) as client:
         assert client.me.show().user == "admin"
         client.me.logout()

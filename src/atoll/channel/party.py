@@ -43,7 +43,7 @@ class Party:
     """This party within one task.
 
     ``roles`` maps every seat of the step, this one included, to its role; ``name`` is this seat's
-    address: the party, or ``party:role`` for a further seat of a party. ``talks_to`` are the seats
+    address: the party, or ``party:role`` for a further seat of a party. ``reachable`` are the seats
     that it may communicate with (None: all others). ``session`` is the 32-byte session id that all
     seats derived from the job hash, step, attempt and fresh nonces; it enters every hash, key and
     tag. ``step_id`` names the step of this plan under the job's seed in 32 bytes, alike at all
@@ -64,15 +64,15 @@ class Party:
     progress: Progress = no_progress
     metric: Metric = no_metric
     cancel: Cancel = field(default_factory=Cancel)
-    talks_to: tuple[str, ...] | None = None
+    reachable: tuple[str, ...] | None = None
     step_id: bytes = b""
     checkpoints: Checkpoints = field(default_factory=NoCheckpoints)
 
     @property
     def peers(self) -> tuple[str, ...]:
         """The seats that this one may communicate with, in the order of their addresses."""
-        if self.talks_to is not None:
-            return self.talks_to
+        if self.reachable is not None:
+            return self.reachable
         return tuple(sorted(self.roles.keys() - {self.name}))
 
     @property

@@ -39,10 +39,10 @@ def check_inputs(component: Component, task: Task) -> None:
             raise absent(task.step, name, port.kind, party.name)
     tokens = {name: _token(task, name) for name, port in mine.items() if port.aligned}
     shared = {peer: _shared(component, task, tokens, party.roles[peer]) for peer in party.peers}
-    talking = [peer for peer in party.peers if shared[peer]]
-    for peer in talking:
+    sharing = [peer for peer in party.peers if shared[peer]]
+    for peer in sharing:
         party.channel.send(peer, TAG, Alignments(tuple(shared[peer].values())))
-    for peer in talking:
+    for peer in sharing:
         received = party.channel.receive(peer, TAG, Alignments).tokens
         _compare(task, shared[peer], received, peer)
 

@@ -27,7 +27,7 @@ Integers = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
 
 # How often a session that no one asks looks whether its peers are still there.
-_LOOK_SECONDS = 1.0
+_POLL_SECONDS = 1.0
 _ALIVE = "ATL-NET-002"
 _REFUSALS = frozenset({*(f"ATL-AGR-{n:03}" for n in range(1, 6)), "ATL-POL-001", "ATL-POL-005"})
 
@@ -91,7 +91,7 @@ def ask(bench: Bench) -> None:
     """
     rows = bench.rows()
     while True:
-        first = bench.requests.next(_LOOK_SECONDS)
+        first = bench.requests.next(_POLL_SECONDS)
         _check_hosts(bench.party)
         if first is not None:
             _serve(bench, _batch(bench, rows, first))
@@ -229,7 +229,7 @@ def follow(bench: Bench) -> None:
 def _next(party: Party) -> Ask:
     while True:
         try:
-            return party.channel.receive(party.guest, "ask", Ask, deadline=_LOOK_SECONDS)
+            return party.channel.receive(party.guest, "ask", Ask, deadline=_POLL_SECONDS)
         except AtollError as error:
             # Only silence; a guest that is gone raises another error.
             if error.code != _ALIVE:

@@ -231,7 +231,7 @@ def _party(
         secret_rng=SecretRandom.seeded(f"{seed}/{name}".encode()),
         clock=network.clock,
         limits=limits,
-        talks_to=peers,
+        reachable=peers,
     )
 
 

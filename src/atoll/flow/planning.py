@@ -197,8 +197,8 @@ def _exposure(
     for name, term in made.terms.items():
         component, exposure = catalogue[job.steps[name].component], term.exposure
         if component.origin is not None:
-            talks = not component.edges_of(parameters[name]).silent and len(made.seats[name]) > 1
-            exposure = at_least(exposure, term.reveals, talks=talks)
+            sends = not component.edges_of(parameters[name]).silent and len(made.seats[name]) > 1
+            exposure = at_least(exposure, term.reveals, sends=sends)
         if exposure:
             found[name] = exposure
     return found
@@ -227,17 +227,17 @@ def _hub(job: Job, made: Inference, edges: Mapping[str, tuple[str, ...]]) -> str
 
     It communicates with every other in some step, and is the only one that has its role first.
     """
-    talking: dict[str, set[str]] = {party: set() for party in job.parties}
+    linked: dict[str, set[str]] = {party: set() for party in job.parties}
     for name, seats in made.seats.items():
         roles, joined = addresses(seats), Edges.of_plain(edges.get(name))
         for address in roles:
             peers = {party_of(peer) for peer in joined.peers(address, roles)}
-            talking[party_of(address)] |= peers - {party_of(address)}
+            linked[party_of(address)] |= peers - {party_of(address)}
     others = len(job.parties) - 1
-    if all(len(peers) in (0, others) for peers in talking.values()):
+    if all(len(peers) in (0, others) for peers in linked.values()):
         return None
     held = list(job.first_roles.values())
-    for party, peers in sorted(talking.items()):
+    for party, peers in sorted(linked.items()):
         if len(peers) == others and held.count(job.first_roles[party]) == 1:
             return party
     return None

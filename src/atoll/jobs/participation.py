@@ -92,9 +92,9 @@ def star(centre: Role) -> Edges:
     return Edges(frozenset(frozenset({centre, role}) for role in Role if role != centre))
 
 
-def pairs(*talking: tuple[Role, Role]) -> Edges:
+def pairs(*linked: tuple[Role, Role]) -> Edges:
     """Return edges between seats of these pairs of roles."""
-    return Edges(frozenset(frozenset(pair) for pair in talking))
+    return Edges(frozenset(frozenset(pair) for pair in linked))
 
 
 def seats_of(parties: Mapping[str, Roles], roles: Participants, edges: Edges) -> tuple[Seat, ...]:

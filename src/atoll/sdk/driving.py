@@ -30,7 +30,7 @@ from atoll.sdk.results import Report
 from atoll.sim.nodes import LocalNode
 from atoll.table import Table, write
 
-_LOOK_SECONDS = 1.0
+_POLL_SECONDS = 1.0
 _STOP_SECONDS = 10.0
 
 
@@ -213,7 +213,7 @@ class _Follower:
         after, kept = 0, JobEvents(self._node.database)
         try:
             while not self._closing:
-                for event in kept.wait(self._job, after, _LOOK_SECONDS):
+                for event in kept.wait(self._job, after, _POLL_SECONDS):
                     after = event.number
                     if self._take(event):
                         return

@@ -43,7 +43,7 @@ class Page:
         self._answers = answers
         self._number = 0
         self._session: str | None = None
-        self.said: list[str] = []
+        self.printed: list[str] = []
         target = self._call("Target.createTarget", url="about:blank")["targetId"]
         opened = self._call("Target.attachToTarget", targetId=target, flatten=True)
         self._session = str(opened["sessionId"])
@@ -81,7 +81,7 @@ class Page:
                 assert "error" not in reported, reported["error"]
                 return dict(reported["result"])
             if reported.get("method") == "Log.entryAdded":
-                self.said.append(reported["params"]["entry"]["text"])
+                self.printed.append(reported["params"]["entry"]["text"])
 
     def _next(self) -> dict[str, Any]:
         read = bytearray()

@@ -61,7 +61,7 @@ def test_a_page_works_with_a_session_and_no_script_sees_it(
     # Its own script ran, and the one within the page did not: the policy forbids it.
     assert page.run("document.getElementById('state').textContent") == "ready"
     assert page.run("document.title") == "probe"
-    assert any("Content Security Policy" in line for line in page.said)
+    assert any("Content Security Policy" in line for line in page.printed)
     assert send(page, "GET", "/me")["status"] == 401
 
     opened = send(page, "POST", "/session", {"user": user, "password": PASSWORD})

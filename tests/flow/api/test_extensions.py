@@ -150,11 +150,11 @@ def test_nothing_outside_the_folder_is_read(node_site: Site, path: str) -> None:
 
 
 def made(prefix: str, permission: str = "probe.use", tag: str = "probe") -> tuple[Routes, ...]:
-    def tell() -> None:
+    def endpoint() -> None:
         """Tell nothing."""
 
     routes = Routes(tag, prefix)
-    routes.get("/x", may=permission)(tell)
+    routes.get("/x", may=permission)(endpoint)
     return (routes,)
 
 

@@ -201,14 +201,16 @@ def test_what_is_told_where_nothing_is_hidden_keeps_its_bytes() -> None:
     )
     assert made.digest() == "d072d0f32b02ea29e7f9e78dfd811f64604f1d809384f8453353184878340b20"
     whole = PlanFacts(made.digest(), made.parts())
-    said = Declaration(
+    declaration = Declaration(
         {"read": table("shop")}, {"toy": ComponentFacts(version="1", code="2" * 64)}, b"cert"
     )
-    assert [hashlib.sha256(encode_section(entry)).hexdigest() for entry in (whole, said)] == [
+    assert [
+        hashlib.sha256(encode_section(entry)).hexdigest() for entry in (whole, declaration)
+    ] == [
         "0b80557d7108b69e572c4472f69088b5eba48c9e6e0fbe261f949ff667017c41",
         "be29655f9fd99e0a3df7e723f0adfb64838dbd40499e55fea41e395d70e01fff",
     ]
-    assert said.to("anybody", {}) is said
+    assert declaration.to("anybody", {}) is declaration
     world = World()
     world["bank"].submit(pair.make_job(component="toy"))
     world.rounds(2)

@@ -34,17 +34,17 @@ class Clerk(Ear):
     def __init__(self, bound: int) -> None:
         super().__init__()
         self.left = bound
-        self.say: Any = None
+        self.reply: Any = None
 
     def __call__(self, event: TaskEvent) -> None:
         if event.kind == "spend":
             number, units = event.data["id"], event.data["units"]
             if units > self.left:
                 error = DeniedError("ATL-AGR-004", "the day's bound is used up", hint="tomorrow")
-                self.say("refused", id=number, error=error.to_dict())
+                self.reply("refused", id=number, error=error.to_dict())
                 return
             self.left -= units
-            self.say("granted", id=number)
+            self.reply("granted", id=number)
             return
         super().__call__(event)
 
@@ -57,7 +57,7 @@ def session(
 ) -> tuple[Worker, TaskSpec, Clerk]:
     worker, clerk = pool.lease(little.JOB_ID), Clerk(bound)
     made = spec(folder, act, attempt=1000, standing=True)
-    clerk.say = lambda do, **fields: worker.send(made, do, **fields)
+    clerk.reply = lambda do, **fields: worker.send(made, do, **fields)
     worker.submit(made, clerk)
     return worker, made, clerk
 
@@ -125,10 +125,10 @@ def test_a_deaf_session_is_killed(pool: Pool, tmp_path: Path) -> None:
 def test_many_threads_ask_one_session(pool: Pool, tmp_path: Path) -> None:
     worker, made, clerk = session(pool, tmp_path, bound=1000)
     with ThreadPoolExecutor(8) as threads:
-        said = threads.map(
+        sent = threads.map(
             lambda n: worker.send(made, "request", id=n, body={"text": n, "units": 1}), range(200)
         )
-        assert all(said)
+        assert all(sent)
     worker.send(made, "close")
     assert clerk.end().kind == "done"
     assert {n: a["body"]["echo"] for n, a in clerk.answers().items()} == {n: n for n in range(200)}

@@ -126,7 +126,7 @@ class SimNode:
         self.queue = control.Queue(self.limits)
         self.workers: list[Worker] = []
         self.inbox: list[tuple[str, control.Event]] = []
-        self.said: list[tuple[str, control.TaskReported]] = []
+        self.reports: list[tuple[str, control.TaskReported]] = []
         for job, record in self.disk.items():
             plain = record.to_plain()
             self.records[job] = JobRecord.from_plain(plain)
@@ -286,8 +286,8 @@ class SimNode:
 
     def repeat(self) -> None:
         """A worker's last word comes once more."""
-        if self.said:
-            job, event = self.draw.choice(self.said)
+        if self.reports:
+            job, event = self.draw.choice(self.reports)
             self.happen(job, event)
 
     def prune(self) -> None:
@@ -314,7 +314,7 @@ class SimNode:
                 self.now,
                 worker.code,
             )
-            self.said.append((worker.job, event))
+            self.reports.append((worker.job, event))
             self.happen(worker.job, event)
         self.queue, granted = control.admit(self.queue)
         for entry in granted:

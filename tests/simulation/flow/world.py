@@ -62,7 +62,7 @@ class SimWorld:
     def one(self) -> None:
         """Do one random thing."""
         moves: list[tuple[Callable[[], None], int]] = [
-            (self.talk, 40),
+            (self.sync_two, 40),
             (self.work, 30),
             (self.time, 15),
             (self.person, 4),
@@ -112,7 +112,7 @@ class SimWorld:
         event = control.Submitted(job_id, job, options, nonce, node.now)
         self.guarded(lambda: node.happen(job_id, event))
 
-    def talk(self) -> None:
+    def sync_two(self) -> None:
         """One node syncs with another; request or response may be lost, repeated or late."""
         one, other = self.draw.sample(list(self.nodes.values()), 2)
         self.sync(one, other, self.profile.lose)

@@ -146,6 +146,6 @@ def check(job: Job, plan: Plan, lived: Whole) -> None:
 
 def _check_output(terms: Mapping[str, Any], party: str, name: str, value: Any) -> None:
     step, _, output = name.partition(".")
-    said = terms[step].outputs[output][party]
-    assert kinds.holds(said.kind, value), f"{name} of {party} is no {said.kind}"
-    check_facts(f"{name} of {party}", said, value)
+    planned = terms[step].outputs[output][party]
+    assert kinds.holds(planned.kind, value), f"{name} of {party} is no {planned.kind}"
+    check_facts(f"{name} of {party}", planned, value)

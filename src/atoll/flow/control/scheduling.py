@@ -35,7 +35,7 @@ def schedule(transition: Transition) -> None:
         return
     done = done_steps(record)
     for step in sorted(record.own.commands.keys() - done):
-        _mend(transition, step)
+        _rerun_lost(transition, step)
         if transition.halted() is not None:
             return
     record = transition.record
@@ -69,7 +69,7 @@ def _issue(transition: Transition, step: str, command: StepCommand) -> None:
     transition.mark(f"command {step}", again=True)
 
 
-def _mend(transition: Transition, step: str) -> None:
+def _rerun_lost(transition: Transition, step: str) -> None:
     record = transition.record
     tasks = tasks_of(record, step)
     broken = broken_of(tasks)

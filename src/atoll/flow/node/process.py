@@ -17,7 +17,7 @@ from atoll.core.errors import AtollError, NetworkError
 from atoll.flow.node.folder import NodeFolder, start_time
 from atoll.jobs.errors import ConflictError, EnvironmentFault, NotFoundError
 
-_LOOK_SECONDS = 0.05
+_POLL_SECONDS = 0.05
 _TAIL_BYTES = 8192
 # Whoever started a node need not outlive it, but must collect it if it does.
 _STARTED: list[subprocess.Popen[bytes]] = []
@@ -95,7 +95,7 @@ def up(
             return found
         if process.poll() is not None:
             break
-        time.sleep(_LOOK_SECONDS)
+        time.sleep(_POLL_SECONDS)
     else:
         process.terminate()
     raise _not_started(folder, begin)
@@ -138,7 +138,7 @@ def down(folder: NodeFolder, *, seconds: float = 60.0) -> bool:
         if time.monotonic() > deadline:
             os.kill(pid, signal.SIGKILL)
             deadline = float("inf")
-        time.sleep(_LOOK_SECONDS)
+        time.sleep(_POLL_SECONDS)
     _collect()
     return True
 

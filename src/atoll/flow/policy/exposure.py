@@ -79,11 +79,11 @@ def revealing(plan: Plan, step: str) -> bool:
 
 
 def _table_exposure(plan: Plan, party: str, facts: TableFacts, known: Knowing) -> TableExposure:
-    telling = [step for step in known if revealing(plan, step)]
-    whole = _share(plan, party, facts, telling)
+    revealing_steps = [step for step in known if revealing(plan, step)]
+    whole = _share(plan, party, facts, revealing_steps)
     partners = {}
     for partner in sorted(plan.job.parties.keys() - {party}):
-        steps = [step for step in telling if _learns(plan, step, known[step], partner)]
+        steps = [step for step in revealing_steps if _learns(plan, step, known[step], partner)]
         if steps:
             partners[partner] = _share(plan, party, facts, steps, (known, partner))
     return replace(whole, partners=partners)

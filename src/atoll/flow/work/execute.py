@@ -297,7 +297,7 @@ class Execution:
             progress=self._progress,
             metric=self._metric,
             cancel=around.cancel,
-            talks_to=peers,
+            reachable=peers,
             step_id=step_id(self.spec.plan_digest, self.spec.step, public),
         )
 

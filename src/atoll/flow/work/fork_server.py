@@ -21,9 +21,9 @@ import time
 READY, UNABLE, MADE, FAILED = "ready", "unable", "made", "failed"
 MESSAGE_BYTES = 256
 PIPES = 3
-_LOOK_SECONDS = 0.0005
-_PARENT_LOOKS = 20_000
-_THREAD_LOOKS = 1_000
+_POLL_SECONDS = 0.0005
+_PARENT_POLLS = 20_000
+_THREAD_POLLS = 1_000
 _MOST_FILES = 1 << 20
 
 
@@ -73,11 +73,11 @@ def _settle() -> None:
 def impure(control: int) -> str:
     """Return what this process has that no worker may inherit; empty if there is nothing."""
     threads = len(os.listdir("/proc/self/task"))
-    for _ in range(_THREAD_LOOKS):
+    for _ in range(_THREAD_POLLS):
         if threads == 1:
             break
         # One that has been waited for may still be listed for a moment.
-        time.sleep(_LOOK_SECONDS)
+        time.sleep(_POLL_SECONDS)
         threads = len(os.listdir("/proc/self/task"))
     else:
         return f"{threads} threads"
@@ -120,10 +120,10 @@ def _in_between(outgoing: int) -> bool:
     # By now it can be killed with all that it starts.
     os.write(outgoing, str(os.getpid()).encode())
     # Only then does it have the parent with which it is to die.
-    for _ in range(_PARENT_LOOKS):
+    for _ in range(_PARENT_POLLS):
         if os.getppid() != me:
             return True
-        time.sleep(_LOOK_SECONDS)
+        time.sleep(_POLL_SECONDS)
     os._exit(1)
 
 

@@ -14,7 +14,7 @@ from atoll.core.errors import AtollError, InternalError, NetworkError
 from atoll.core.names import Role, Scope, party_of
 
 T = TypeVar("T")
-_LOOK_SECONDS = 0.01
+_POLL_SECONDS = 0.01
 
 
 class SeatTransport:
@@ -64,7 +64,7 @@ class SeatTransport:
             # They come by several ways, so that no single wait gets all of them.
             for peer in peers:
                 try:
-                    return peer, self.receive(peer, scope, tag, min(_LOOK_SECONDS, timeout))
+                    return peer, self.receive(peer, scope, tag, min(_POLL_SECONDS, timeout))
                 except NetworkError as error:
                     if error.code != "ATL-NET-002" or time.monotonic() >= until:
                         raise

@@ -52,7 +52,7 @@ T = TypeVar("T")
 _LOG = logging.getLogger(__name__)
 _PROGRESS_SECONDS = 0.25
 _PAUSE_SECONDS = 0.2
-_LOOK_SECONDS = 0.05
+_POLL_SECONDS = 0.05
 _LONGEST_PAUSE_SECONDS = 5.0
 _THREADS = 8
 _CANCELLED = "ATL-JOB-001"
@@ -92,7 +92,7 @@ class NodeEffects:
         self._events = Events(database)
         self._pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="effect")
         # One thread, so that what a task reports is written in the order in which it came.
-        self._telling = ThreadPoolExecutor(1, thread_name_prefix="telling")
+        self._writing = ThreadPoolExecutor(1, thread_name_prefix="events")
         self._lock = threading.Lock()
         self._closing = threading.Event()
         self._draining = False
@@ -113,13 +113,13 @@ class NodeEffects:
         self._draining = True
         deadline = time.monotonic() + seconds
         while self.tasks.count() and time.monotonic() < deadline:
-            time.sleep(_LOOK_SECONDS)
+            time.sleep(_POLL_SECONDS)
 
     def close(self) -> None:
         """End the threads; what has not begun is dropped, a restart asks for it again."""
         self._closing.set()
         self._pool.shutdown(wait=True, cancel_futures=True)
-        self._telling.shutdown(wait=True, cancel_futures=False)
+        self._writing.shutdown(wait=True, cancel_futures=False)
 
     # -- for the control thread -----------------------------------------------------------------
 
@@ -336,7 +336,7 @@ class NodeEffects:
         """Take what a task reports; called on the pool's thread, so the work is done elsewhere."""
         # A node that is stopping writes nothing more: after the start the task counts as lost.
         with contextlib.suppress(RuntimeError):
-            self._telling.submit(self._write_event, event)
+            self._writing.submit(self._write_event, event)
 
     def _write_event(self, event: TaskEvent) -> None:
         try:

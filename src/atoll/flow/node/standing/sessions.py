@@ -30,7 +30,7 @@ from atoll.jobs.errors import DeniedError, EnvironmentFault
 
 _LOG = logging.getLogger(__name__)
 _THREADS = 8
-_LOOK_SECONDS = 1.0
+_POLL_SECONDS = 1.0
 _ROOM_SECONDS = 2.0
 _WAITING, _WAITING_BYTES = 10_000, 64 << 20
 
@@ -312,7 +312,7 @@ class Sessions:
     # -- time -----------------------------------------------------------------------------------
 
     def _watch(self) -> None:
-        while not self._closing.wait(min(_LOOK_SECONDS, self._settings.idle_seconds / 4)):
+        while not self._closing.wait(min(_POLL_SECONDS, self._settings.idle_seconds / 4)):
             idle = self._now() - self._settings.idle_seconds
             with self._lock:
                 held = list(self._all.values())
