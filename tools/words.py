@@ -57,6 +57,7 @@ NAMES = {
     "_live": "_run",
     "_say": "_write",
     "Keeper": "Owner",
+    "NOBODY": "NO_EDGES",
     "Demand": "Exposure",
     "Place": "the resource it stands for",
     "Tally": "Counts",

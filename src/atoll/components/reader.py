@@ -22,7 +22,7 @@ from atoll.components.predict import Fresh, Repeat
 from atoll.core.errors import UserError
 from atoll.core.names import LABELLED, Role
 from atoll.jobs.definition import PARTIES, Frozen
-from atoll.jobs.participation import NOBODY, OWNERS
+from atoll.jobs.participation import NO_EDGES, OWNERS
 from atoll.jobs.plan import TableFacts
 from atoll.jobs.schema import PARTY_LOCAL
 from atoll.jobs.validation import near
@@ -161,7 +161,7 @@ READER = Component(
     run=run,
     roles=OWNERS,
     takes_part=lambda party, parameters: party in parameters.tables,
-    edges=NOBODY,
+    edges=NO_EDGES,
     declare=declare,
     describe=describe,
     sources=("atoll.table",),

@@ -25,7 +25,7 @@ from atoll.components.references import PART, ModelRef, Registered
 from atoll.components.unused import unused_report
 from atoll.core.errors import UserError
 from atoll.jobs.definition import Frozen
-from atoll.jobs.participation import NOBODY, OWNERS
+from atoll.jobs.participation import NO_EDGES, OWNERS
 from atoll.jobs.schema import Port, Purpose
 from atoll.models.catalogue import UNSTATED
 from atoll.models.columns import match_columns
@@ -173,7 +173,7 @@ REGISTERED_MODEL = Component(
     parameters=RegisteredModelParameters,
     run=run,
     roles=OWNERS,
-    edges=NOBODY,
+    edges=NO_EDGES,
     describe=describe,
     check=check,
     sources=("atoll.components.registered", "atoll.models"),

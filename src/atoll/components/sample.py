@@ -25,7 +25,7 @@ from atoll.core.names import Role
 from atoll.core.report import KeyValuePanel, Panel, Report, TablePanel
 from atoll.core.reveal import Reveal
 from atoll.jobs.definition import Frozen
-from atoll.jobs.participation import NOBODY, OWNERS, star
+from atoll.jobs.participation import NO_EDGES, OWNERS, star
 from atoll.jobs.schema import Port
 from atoll.learning.features import sampling
 
@@ -229,7 +229,7 @@ SAMPLE = Component(
     parameters=SampleParameters,
     run=run,
     roles=OWNERS,
-    edges=lambda parameters: star(Role.GUEST) if parameters.method == "stratified" else NOBODY,
+    edges=lambda parameters: star(Role.GUEST) if parameters.method == "stratified" else NO_EDGES,
     describe=describe,
     check=check,
     sources=("atoll.learning.features.sampling",),

@@ -17,7 +17,7 @@ from atoll.components.api import (
 )
 from atoll.core.errors import UserError
 from atoll.core.report import BarPanel, KeyValuePanel, Panel, Report, TablePanel
-from atoll.jobs.participation import EVERYBODY, NOBODY
+from atoll.jobs.participation import EVERYBODY, NO_EDGES
 from atoll.jobs.schema import Port
 from atoll.jobs.validation import near
 from atoll.learning.features.statistics import (
@@ -114,7 +114,7 @@ STATISTICS = Component(
     parameters=StatisticsParameters,
     run=run,
     roles=EVERYBODY,
-    edges=NOBODY,
+    edges=NO_EDGES,
     describe=describe,
     check=check,
     sources=("atoll.learning.features.statistics",),

@@ -22,7 +22,7 @@ from atoll.components.reader import table_facts
 from atoll.core import codec
 from atoll.core.names import LABELLED, Role
 from atoll.jobs.definition import Frozen
-from atoll.jobs.participation import NOBODY, OWNERS
+from atoll.jobs.participation import NO_EDGES, OWNERS
 from atoll.jobs.plan import TableFacts
 from atoll.table.labels import LabelFacts
 from atoll.table.rule import ID_RULE
@@ -118,7 +118,7 @@ SYNTHETIC = Component(
     parameters=SyntheticParameters,
     run=run,
     roles=OWNERS,
-    edges=NOBODY,
+    edges=NO_EDGES,
     declare=declare,
     describe=describe,
     sources=("atoll.table",),

@@ -84,7 +84,7 @@ class Edges:
         raise InternalError("ATL-INT-001", "no seat of the step communicates with all others")
 
 
-NOBODY, ALL = Edges(frozenset()), Edges()
+NO_EDGES, ALL = Edges(frozenset()), Edges()
 
 
 def star(centre: Role) -> Edges:
