@@ -12,7 +12,7 @@ from atoll.cli.commands import COMMANDS
 
 USAGE = 2
 COMPLETE = "_ATOLL_COMPLETE"
-# The versions of what programs speak; a test compares them with those that are spoken.
+# The versions of protocols; a test compares them with those in use.
 API, JOBS = 1, 1
 _GROUPS = {
     "demo": "a first look",

@@ -347,7 +347,7 @@ class Component:
     must declare a table where there is ``declare``. ``standing`` serves requests after the job.
 
     ``roles`` are those that take part and how many of each; ``takes_part`` may leave parties out,
-    by name and parameters. ``edges`` are the pairs that communicate (``ALL``, ``NO_EDGES``, ``star``,
+    by name and parameters. ``edges`` are the pairs that exchange (``ALL``, ``NO_EDGES``, ``star``,
     ``pairs``), ``quorum`` how many seats of a role must stay to the end (else all must); both may
     be functions of the parameters. Where no messages are exchanged, a seat takes no part without
     each input that is neither optional nor asked for everywhere. ``apart`` are roles that must not

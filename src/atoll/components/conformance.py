@@ -180,7 +180,7 @@ def runs_and_keeps_to_its_outputs(component: Component, cases: Sequence[Case]) -
 
 
 def check_facts(output: str, declared: ArtifactFacts, value: Any, models: Kinds = KINDS) -> None:
-    """What the plan states about an output holds of it; what it does not know is not asked."""
+    """The facts of an output in the plan hold; those that the plan leaves open are not checked."""
     found = artifact_facts(declared.kind, value, models)
     _require(found.kind == declared.kind, f"the plan is wrong on the kind of {output}")
     if isinstance(value, Table | Scores):

@@ -209,7 +209,7 @@ def _edges(
 ) -> dict[str, tuple[str, ...]]:
     """Return which roles communicate with each other in steps where not all do.
 
-    Errors: ATL-INT-001 seats that talk, and none of them to all others.
+    Errors: ATL-INT-001 seats that exchange messages, and none of them with all others.
     """
     found = {}
     for name, seats in made.seats.items():

@@ -14,7 +14,7 @@ from atoll.jobs.validation import order
 
 T = TypeVar("T")
 Audience = Mapping[str, tuple[str, ...]]
-"""By step that brings tables in: the parties that are sent facts of them, where not all are."""
+"""By step that brings tables in: the parties that are sent their facts, where not all are."""
 
 
 def audience(
@@ -37,12 +37,12 @@ def audience(
 
 
 def shown(tables: Mapping[str, T], shown_to: Audience, party: str) -> dict[str, T]:
-    """Return those of some steps' tables that a party is sent facts of."""
+    """Return those of some steps' tables whose facts a party is sent."""
     return {step: facts for step, facts in tables.items() if party in shown_to.get(step, (party,))}
 
 
 def hidden_steps(job: Job, shown_to: Audience, party: str) -> frozenset[str]:
-    """Return the steps that a party does not see, as they follow from a table that it is not sent.
+    """Return the steps that a party does not see: they follow from a table not shown to it.
 
     Never one that it takes part in, nor any above such a one.
     """

@@ -43,7 +43,7 @@ def _used(
     entries = [entry for entry in declared if entry.unit == unit]
     if not most:
         return most
-    # Who is not sent each (the host of each tree) takes all that the plan allows.
+    # Who is not sent each of them (a host, of each tree) counts all that the plan allows.
     if entries and all((entry.message, entry.field) in sent for entry in entries):
         found = sum(sent[entry.message, entry.field] * entry.each for entry in entries)
         return min(most, found)

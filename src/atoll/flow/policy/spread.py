@@ -1,4 +1,4 @@
-"""Whom knowledge of a table may reach in a plan: along the steps, and between who talks there."""
+"""Whom knowledge of a table may reach: along the steps, and between parties that communicate."""
 
 from __future__ import annotations
 

@@ -1,8 +1,7 @@
 """The pool of worker processes: warm ones for the next job, one job a process, no orphans.
 
-One thread starts, reads, feeds and buries all workers; it sleeps until one of them sends
-something, dies or has had its time. Everything else may be called from any thread and returns at
-once.
+One thread starts, reads, feeds and reaps all workers; it sleeps until one of them sends, dies or
+has had its time. Everything else may be called from any thread and returns at once.
 """
 
 from __future__ import annotations

@@ -77,7 +77,7 @@ class ColumnStatistics:
     """One column: None stands for what its values do not determine (or exceeds double range).
 
     ``kurtosis`` is that above the normal distribution's; ``distinct`` stops at the limit, and
-    ``distinct_limited`` states it.
+    ``distinct_limited`` is set.
     """
 
     count: int
