@@ -73,7 +73,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--baseline", metavar="COMMIT", help="measure this commit, too, in turns")
     parser.add_argument("--rounds", type=int, default=2, metavar="N", help="of both (default: 2)")
     parser.add_argument(
-        "--tolerance", type=float, default=5.0, metavar="PERCENT", help="worse than that is told"
+        "--tolerance", type=float, default=5.0, metavar="PERCENT", help="worse than that is listed"
     )
     for option in fields(Options):
         kind = str if "str" in str(option.type) else int

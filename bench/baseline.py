@@ -31,12 +31,12 @@ _TAIL_LINES = 12
 
 
 class BaselineError(Exception):
-    """The other commit cannot be built or measured; the text says why."""
+    """The other commit cannot be built or measured; the text states why."""
 
 
 @dataclass
 class Compared:
-    """One line in both trees, or in one: ``only`` says in which, if it is not in both."""
+    """One line in both trees, or in one: ``only``: in which, if it is not in both."""
 
     name: str
     params: Mapping[str, Any]
@@ -69,8 +69,8 @@ class Compared:
         sizes = " ".join(f"{k}={v}" for k, v in self.params.items() if _plain(v))
         head = f"{self.name} {sizes}".strip()
         if self.only:
-            told = [f"    {n:<24} {v:>14,.6g}" for n, v in (self.here or self.there).items()]
-            return "\n".join([f"{head}   only in {self.only}", *told])
+            listed = [f"    {n:<24} {v:>14,.6g}" for n, v in (self.here or self.there).items()]
+            return "\n".join([f"{head}   only in {self.only}", *listed])
         worse = self.worse(tolerance)
         rows = [head]
         for name, ratio in self.ratios.items():
@@ -92,7 +92,7 @@ def _plain(value: Any) -> bool:
 # -- running ------------------------------------------------------------------------------------
 
 
-def prepare(commit: str, tell: Callable[[str], None], root: Path = ROOT) -> Path:
+def prepare(commit: str, notify: Callable[[str], None], root: Path = ROOT) -> Path:
     """Return the work tree of a commit, built. Errors: BaselineError."""
     whole = _git(root, "rev-parse", "--verify", "--quiet", f"{commit}^{{commit}}").strip()
     if not whole:
@@ -108,7 +108,7 @@ def prepare(commit: str, tell: Callable[[str], None], root: Path = ROOT) -> Path
         _git(root, "worktree", "add", "--force", "--detach", str(tree), whole)
         if not (tree / "do").exists():
             raise BaselineError(f"{whole[:12]} has no ./do to build it with")
-    tell(f"building {whole[:12]} in {tree} (minutes, once)")
+    notify(f"building {whole[:12]} in {tree} (minutes, once)")
     _build(tree)
     built.touch()
     return tree
@@ -177,14 +177,14 @@ def compare(
     *,
     rounds: int,
     run: Run = measure,
-    tell: Callable[[str], None] = lambda text: None,
+    notify: Callable[[str], None] = lambda text: None,
 ) -> list[Compared]:
     """Measure both trees in turns, ``rounds`` times each, and return their lines side by side."""
     taken: dict[Path, list[Lines]] = {here: [], there: []}
     for number in range(rounds):
         order = (here, there) if number % 2 == 0 else (there, here)
         for tree in order:
-            tell(f"round {number + 1} of {rounds}: {'this' if tree == here else 'the baseline'}")
+            notify(f"round {number + 1} of {rounds}: {'this' if tree == here else 'the baseline'}")
             taken[tree].append([line for line in run(tree, arguments) if "not_run" not in line])
     return list(_paired(_best(taken[here]), _best(taken[there])))
 
@@ -239,12 +239,12 @@ def _paired(here: Sequence[Compared], there: Sequence[Compared]) -> Iterator[Com
 
 
 def _same(one: Compared, other: Compared) -> bool:
-    """Say whether two lines measured the same sizes, as far as both tell them."""
+    """Return whether two lines measured the same sizes, as far as both have them."""
     both = one.params.keys() & other.params.keys()
     return all(one.params[k] == other.params[k] for k in both)
 
 
-# -- telling ------------------------------------------------------------------------------------
+# -- sending ------------------------------------------------------------------------------------
 
 
 def report(
@@ -265,7 +265,7 @@ def report(
 def run(area: str, options: Mapping[str, Any], chosen: Mapping[str, Any], *, as_json: bool) -> int:
     """Compare an area with ``chosen["baseline"]``; 1: something is worse, 2: it cannot be."""
 
-    def tell(text: str) -> None:
+    def notify(text: str) -> None:
         print(f"bench: {text}", file=sys.stderr, flush=True)
 
     arguments = [area]
@@ -274,10 +274,10 @@ def run(area: str, options: Mapping[str, Any], chosen: Mapping[str, Any], *, as_
             arguments += ["--" + name.replace("_", "-"), str(value)]
     tolerance = chosen["tolerance"]
     try:
-        tree = prepare(chosen["baseline"], tell)
-        found = compare(ROOT, tree, arguments, rounds=chosen["rounds"], tell=tell)
+        tree = prepare(chosen["baseline"], notify)
+        found = compare(ROOT, tree, arguments, rounds=chosen["rounds"], notify=notify)
     except BaselineError as error:
-        tell(str(error))
+        notify(str(error))
         return 2
     rows, worse = report(found, as_json=as_json, tolerance=tolerance)
     if not as_json:
@@ -285,7 +285,7 @@ def run(area: str, options: Mapping[str, Any], chosen: Mapping[str, Any], *, as_
     for row in rows:
         print(row, flush=True)
     for sentence in worse:
-        tell(f"worse: {sentence}")
+        notify(f"worse: {sentence}")
     if not worse:
-        tell(f"nothing is worse than {chosen['baseline']} by more than {tolerance:g} %")
+        notify(f"nothing is worse than {chosen['baseline']} by more than {tolerance:g} %")
     return 1 if worse else 0

@@ -24,17 +24,17 @@ import numpy as np
 from atoll.channel.grpc import GrpcTransport, WireSettings
 from atoll.channel.identity import Identity, export_ca, init_party, load_party, trust
 from bench import gateway
-from bench.harness import Options
-from bench.talking import (
+from bench.child import (
     PIECE,
     SMALL,
     Child,
     Wire,
+    reply,
     report,
-    say,
     serve,
     usage,
 )
+from bench.harness import Options
 
 ROUNDS, PIECES = 4000, 1500
 WINDOW = 16 << 20
@@ -67,11 +67,11 @@ def _prepare(folder: Path) -> None:
 def _measure(folder: Path, work: str, count: int) -> dict[str, Any]:
     bank = Child("bench.channel", folder, work, count)
     try:
-        with _shop(folder, work, str(bank.first)) as talk:
-            talk.warm()
-            ours, theirs, begun = usage(), bank.usage(), time.perf_counter()
-            done = talk.work(count)
-            seconds = time.perf_counter() - begun
+        with _shop(folder, work, str(bank.first)) as exchange:
+            exchange.warm()
+            ours, theirs, start = usage(), bank.usage(), time.perf_counter()
+            done = exchange.work(count)
+            seconds = time.perf_counter() - start
             mine, other = usage(), bank.usage()
             cpu = mine.cpu - ours.cpu + other.cpu - theirs.cpu
             line = _line(work, count, seconds, cpu, done)
@@ -180,14 +180,14 @@ def _bank(folder: Path, work: str, count: int) -> None:
         return
     settings = UNREAD if work == "unread" else SETTINGS
     with GrpcTransport(identity, ["shop"], listen="127.0.0.1:0", settings=settings) as bank:
-        say(bank.address)
+        reply(bank.address)
         serve(bank, work, count)
 
 
 def _bare_bank(folder: Path, identity: Identity, work: str, count: int) -> None:
     context = _context(folder, identity, ssl.PROTOCOL_TLS_SERVER)
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        say(f"127.0.0.1:{listener.getsockname()[1]}")
+        reply(f"127.0.0.1:{listener.getsockname()[1]}")
         plain, _ = listener.accept()
     plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     with context.wrap_socket(plain, server_side=True) as stream:

@@ -1,4 +1,4 @@
-"""How long the command line takes to say something: ``cli.help`` is `atoll --help`.
+"""How long the command line takes to print something: ``cli.help`` is `atoll --help`.
 
 Its reference is the start of a bare interpreter in the same run, in turns, so that both meet the
 same load; ``ratio`` is one over the other in processor time, which other programs disturb least.
@@ -36,9 +36,9 @@ def run(options: Options) -> Iterator[dict[str, Any]]:
 
 def _seconds(command: list[str]) -> tuple[float, float]:
     """Return wall and processor seconds of a command."""
-    spent, begun = _children(), time.perf_counter()
+    spent, start = _children(), time.perf_counter()
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
-    return time.perf_counter() - begun, _children() - spent
+    return time.perf_counter() - start, _children() - spent
 
 
 def _children() -> float:

@@ -7,7 +7,7 @@ and ``flow.worker_memory`` are what the system counts as resident. ``flow.queue`
 that wait and lets the first of them end; ``flow.drain`` goes on to the next 400 of the same queue.
 ``flow.list`` asks for a page of 100 out of 10,000 jobs. ``flow.standing`` asks for scores of one
 row and of 300 under a standing agreement.
-``--rows`` sets the jobs of ``flow.queue``. Each line tells the machine's load beside it.
+``--rows`` sets the jobs of ``flow.queue``. Each line reports the machine's load beside it.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ LONG = 400
 LISTED, KNOWN, LISTS = 100, 10_000, 30
 _PATIENCE = 120.0
 # Rarely, for to answer costs a node processor time, too.
-_LOOK_SECONDS = 0.25
+_POLL_SECONDS = 0.25
 
 
 def run(options: Options) -> Iterator[dict[str, Any]]:
@@ -81,7 +81,7 @@ def _until(check: Callable[[], Any], seconds: float = _PATIENCE) -> None:
     while not check():
         if time.monotonic() > deadline:
             raise RuntimeError("it did not come to that in time")
-        time.sleep(_LOOK_SECONDS)
+        time.sleep(_POLL_SECONDS)
 
 
 def _settled(made: Mapping[str, BenchNode]) -> None:
@@ -105,11 +105,11 @@ def _jobs(made: Mapping[str, BenchNode]) -> Iterator[dict[str, Any]]:
         for number in range(RUNS):
             _settled(made)
             before = _all_cpu(made)
-            begun = time.perf_counter()
+            start = time.perf_counter()
             job = client.jobs.submit(three_steps(f"job-{number}"), options={"reuse": False})
             job.wait(_PATIENCE).check()
-            taken.append(time.perf_counter() - begun)
-            # Workers that have ended by now are missing, so only the nodes are told.
+            taken.append(time.perf_counter() - start)
+            # Workers that have ended by now are missing, so only the nodes count.
             spent.append(_all_cpu(made) - before)
     yield _line(
         "job",
@@ -128,12 +128,12 @@ def _all_cpu(made: Mapping[str, BenchNode]) -> float:
 
 def _idle(made: Mapping[str, BenchNode], fresh: Mapping[str, int]) -> Iterator[dict[str, Any]]:
     _settled(made)
-    # The end of a job is told, and forgotten, for a while.
+    # The end of a job is sent to peers, and forgotten, after a while.
     time.sleep(3.0)
     before = {party: cpu_seconds(node.pid) for party, node in made.items()}
-    begun = time.perf_counter()
+    start = time.perf_counter()
     time.sleep(IDLE_SECONDS)
-    seconds = time.perf_counter() - begun
+    seconds = time.perf_counter() - start
     share = {p: (cpu_seconds(n.pid) - before[p]) / seconds for p, n in made.items()}
     yield _line("idle_cpu", {"partners": 1}, seconds=seconds, rate=max(share.values()), parts=share)
     used = {party: memory(node.pid) for party, node in made.items()}
@@ -150,9 +150,9 @@ def _starts(made: Mapping[str, BenchNode]) -> Iterator[dict[str, Any]]:
     taken = []
     for _ in range(STARTS):
         made[HOST].stop()
-        begun = time.perf_counter()
+        start = time.perf_counter()
         made[HOST].start()
-        taken.append(time.perf_counter() - begun)
+        taken.append(time.perf_counter() - start)
     params = {"runs": STARTS, "least": min(taken)}
     yield _line("start", params, seconds=statistics.median(taken))
 
@@ -168,10 +168,10 @@ def _queue(made: Mapping[str, BenchNode], count: int) -> Iterator[dict[str, Any]
         reset_peak(node.pid)
     before = {party: memory(node.pid) for party, node in made.items()}
     with made[GUEST].client() as client:
-        begun = time.perf_counter()
+        start = time.perf_counter()
         spent = _all_cpu(made)
         jobs = [_submit(client, number) for number in range(count)]
-        seconds = time.perf_counter() - begun
+        seconds = time.perf_counter() - start
         yield _line(
             "queue_submit",
             {"jobs": count, "memory_before": before},
@@ -199,9 +199,9 @@ class _Drained:
 def _drained(made: Mapping[str, BenchNode], client: Client, count: int, wanted: int) -> _Drained:
     """Wait until so many more of the queued jobs have ended."""
     done, spent, whole = _ended(client), _all_cpu(made), _everything(made)
-    begun = time.perf_counter()
+    start = time.perf_counter()
     _until(lambda: _ended(client) >= min(done + wanted, count), 10 * _PATIENCE)
-    ended, seconds = _ended(client) - done, time.perf_counter() - begun
+    ended, seconds = _ended(client) - done, time.perf_counter() - start
     whole = _everything(made) - whole
     params = {
         "jobs": count,
@@ -245,9 +245,9 @@ def _list(node: BenchNode) -> dict[str, Any]:
     taken = []
     with node.client() as client:
         for _ in range(LISTS):
-            begun = time.perf_counter()
+            start = time.perf_counter()
             page = client.jobs.list(limit=LISTED)
-            taken.append(time.perf_counter() - begun)
+            taken.append(time.perf_counter() - start)
     params = {"jobs": len(page.items), "of": KNOWN, "runs": LISTS, "least": min(taken)}
     return _line("list", params, seconds=statistics.median(taken))
 

@@ -17,7 +17,7 @@ from typing import Any
 
 from atoll.channel.grpc import Gateway, GatewayTransport, GrpcTransport
 from atoll.channel.identity import load_party
-from bench.talking import PIECE, SMALL, Child, Wire, say, serve, usage
+from bench.child import PIECE, SMALL, Child, Wire, reply, serve, usage
 
 RUNS = 5
 
@@ -31,7 +31,7 @@ def run(folder: Path, pieces: int, rounds: int) -> Iterator[dict[str, Any]]:
             for number in range(RUNS):
                 label = f"{work}-{number}"
                 for gate in gates.values():
-                    gate.tell(json.dumps({"register": label}))
+                    gate.request(json.dumps({"register": label}))
                 ours.append(_once(folder, work, count, gates, label))
                 bare.append(_once(folder, work, count, {}, ""))
             name = "gateway_trip" if work == "round_trip" else "gateway_rate"
@@ -47,7 +47,7 @@ def _gates(folder: Path) -> Iterator[dict[str, Child]]:
             gates[party] = Child("bench.gateway", folder, "gate", party)
             stack.callback(gates[party].end)
         for party, other in (("shop", "bank"), ("bank", "shop")):
-            gates[party].tell(json.dumps({"peer": other, "address": gates[other].first}))
+            gates[party].request(json.dumps({"peer": other, "address": gates[other].first}))
         yield gates
 
 
@@ -57,13 +57,13 @@ def _once(
     bank = Child("bench.gateway", folder, "work", work, count, label)
     try:
         with _open(folder, "shop", label, str(bank.first)) as transport:
-            talk = Wire(transport, work)
-            talk.warm()
+            exchange = Wire(transport, work)
+            exchange.warm()
             others = {"bank": bank, **{f"gateway of {p}": gate for p, gate in gates.items()}}
             before = {"shop": usage()} | {name: other.usage() for name, other in others.items()}
-            begun = time.perf_counter()
-            talk.work(count)
-            seconds = time.perf_counter() - begun
+            start = time.perf_counter()
+            exchange.work(count)
+            seconds = time.perf_counter() - start
             after = {"shop": usage()} | {name: other.usage() for name, other in others.items()}
     finally:
         bank.end()
@@ -120,10 +120,10 @@ def _open(
 
 
 def _gate(folder: Path, party: str) -> None:
-    """Be a node's gateway: do what each line says."""
+    """Be a node's gateway: do what each line asks for."""
     identity = load_party(folder / party)
     with Gateway(identity, folder / f"{party}.gate", listen="127.0.0.1:0") as gateway:
-        say(gateway.address)
+        reply(gateway.address)
         for line in sys.stdin:
             order = json.loads(line) if line.strip() else {}
             if "peer" in order:
@@ -135,13 +135,13 @@ def _gate(folder: Path, party: str) -> None:
                 socket = _socket(folder, party, label)
                 gateway.register(label, _token(label), socket, peers)
             used = usage()
-            say([used.cpu, used.peak])
+            reply([used.cpu, used.peak])
 
 
 def _work(folder: Path, work: str, count: int, label: str) -> None:
     """Be bank's worker."""
     with _open(folder, "bank", label) as bank:
-        say(bank.address if isinstance(bank, GrpcTransport) else None)
+        reply(bank.address if isinstance(bank, GrpcTransport) else None)
         serve(bank, work, count)
 
 

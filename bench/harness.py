@@ -85,14 +85,14 @@ def _processor() -> dict[str, Any]:
 
 
 def processor(information: str) -> dict[str, Any]:
-    """Return name, family and model of the first processor of a ``/proc/cpuinfo``, where told."""
+    """Return name, family and model of the first processor of a ``/proc/cpuinfo``, where given."""
     first = information.split("\n\n", 1)[0]
-    told = {
+    fields = {
         key.strip(): value.strip()
         for key, _, value in (line.partition(":") for line in first.splitlines())
     }
-    name = told.get("model name") or platform.processor() or platform.machine()
-    numbers = (told.get(key, "") for key in ("cpu family", "model"))
+    name = fields.get("model name") or platform.processor() or platform.machine()
+    numbers = (fields.get(key, "") for key in ("cpu family", "model"))
     family, model = (int(text) if text.isdecimal() else None for text in numbers)
     return {"processor": name, "family": family, "model": model}
 

@@ -1,4 +1,4 @@
-"""Two nodes as real processes, joined by mTLS on loopback, and what the system says of them."""
+"""Two nodes as real processes, joined by mTLS on loopback, and their use of the system."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def memory(pid: int, what: str = "VmRSS") -> int:
     for line in Path(f"/proc/{pid}/status").read_text().splitlines():
         if line.startswith(what + ":"):
             return int(line.split()[1]) * 1024
-    raise RuntimeError(f"the system does not tell {what}")
+    raise RuntimeError(f"the system does not report {what}")
 
 
 def cpu_seconds(pid: int) -> float:
@@ -80,9 +80,9 @@ def family_seconds(pid: int) -> float:
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
             with suppress(OSError):
-                told = (entry / "stat").read_text().rpartition(")")[2].split()
-                used[int(entry.name)] = sum(map(int, told[11:15])) / os.sysconf("SC_CLK_TCK")
-                children.setdefault(int(told[1]), []).append(int(entry.name))
+                stat = (entry / "stat").read_text().rpartition(")")[2].split()
+                used[int(entry.name)] = sum(map(int, stat[11:15])) / os.sysconf("SC_CLK_TCK")
+                children.setdefault(int(stat[1]), []).append(int(entry.name))
     whole, left = 0.0, [pid]
     while left:
         one = left.pop()

@@ -51,9 +51,9 @@ def _line(
     taken = []
     before = sum(cpu_seconds(node.pid) for node in made.values())
     for _ in range(runs):
-        begun = time.perf_counter()
+        start = time.perf_counter()
         client.agreements.score(agreement, ids)
-        taken.append(time.perf_counter() - begun)
+        taken.append(time.perf_counter() - start)
     spent = sum(cpu_seconds(node.pid) for node in made.values()) - before
     ranked = sorted(taken)
     median = statistics.median(taken)

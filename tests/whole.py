@@ -128,7 +128,7 @@ class Run:
         self.job, self.catalogue, self.plan = planned.job, planned.catalogue, plan
         self.kinds: Kinds = declared(planned.catalogue)
         self.folder, self.faults = folder, faults
-        self.told: dict[str, dict[str, dict[str, Any]]] = {p: {} for p in self.job.parties}
+        self.reported: dict[str, dict[str, dict[str, Any]]] = {p: {} for p in self.job.parties}
         self.tables: dict[str, dict[str, Path]] = {p: {} for p in self.job.parties}
         self.whole = Whole({p: Outcome(plan) for p in self.job.parties})
         for party in self.job.parties:
@@ -144,8 +144,8 @@ class Run:
             specs = {party: self.spec(party, step) for party in self.job.parties}
             specs = {party: spec for party, spec in specs.items() if spec.mine}
             lived = self._step(specs)
-            for party, told in lived.results.items():
-                self._keep(party, step, told)
+            for party, reported in lived.results.items():
+                self._keep(party, step, reported)
             if lived.errors:
                 dead = any(isinstance(error, Killed) for error in lived.errors.values())
                 done = lived.results if dead else {}
@@ -176,20 +176,20 @@ class Run:
             passed[party] = passed.get(party, 0) + transport.passed
         return lived
 
-    def _keep(self, party: str, step: str, told: dict[str, Any]) -> None:
-        self.told[party][step] = told
+    def _keep(self, party: str, step: str, reported: dict[str, Any]) -> None:
+        self.reported[party][step] = reported
         outcome, place = self.whole.results[party], self.folder / party
-        outcome.reveals += [{"step": step, **line} for line in told["reveals"]]
+        outcome.reveals += [{"step": step, **line} for line in reported["reveals"]]
         if step == COIN_STEP:
             return
 
         def read(kind: str, digest: str) -> Any:
             return load(kind, place / digest, digest, self.kinds)
 
-        report = told.get("report_digest")
+        report = reported.get("report_digest")
         outcome.results[step] = Result(
-            {n: read(kept["kind"], kept["digest"]) for n, kept in told["outputs"].items()},
-            {n: read("file", kept["digest"]) for n, kept in told["files"].items()},
+            {n: read(kept["kind"], kept["digest"]) for n, kept in reported["outputs"].items()},
+            {n: read("file", kept["digest"]) for n, kept in reported["files"].items()},
             None if report is None else read("report", report),
         )
 
@@ -212,7 +212,7 @@ class Run:
         if step == COIN_STEP:
             return TaskSpec.model_validate(whole)
         own = plan.party_parameters.get(step, {}).get(party) or plan.parameters[step]
-        toss = self.told[party][COIN_STEP]["outputs"]["seed"]["digest"]
+        toss = self.reported[party][COIN_STEP]["outputs"]["seed"]["digest"]
         whole |= {
             "component": self.job.steps[step].component,
             "parameters": dict(own),
@@ -226,7 +226,7 @@ class Run:
         found = {}
         for port, source in self.job.steps[step].inputs.items():
             at, _, output = source.partition(".")
-            kept = self.told[party].get(at, {}).get("outputs", {}).get(output)
+            kept = self.reported[party].get(at, {}).get("outputs", {}).get(output)
             if kept is not None:
                 path = self.folder / party / kept["digest"]
                 found[port] = InputArtifact(kind=kept["kind"], digest=kept["digest"], path=path)
@@ -237,8 +237,8 @@ class Run:
         path = None if facts is None else self.tables[party].get(facts.digest)
         if facts is None or path is None:
             return {}
-        said = own.get("id")
-        column = said if isinstance(said, str) else "id"
+        named = own.get("id")
+        column = named if isinstance(named, str) else "id"
         return {facts.name: OwnTable(path=path, id=column, label=facts.label, digest=facts.digest)}
 
 
@@ -247,9 +247,9 @@ def _ended(whole: Whole, job: Job) -> Whole:
     if not whole.errors:
         return whole
     cause = min(whole.errors.values(), key=echo)
-    told = f"the peer failed with {getattr(cause, 'code', 'unknown')}"
+    reported = f"the peer failed with {getattr(cause, 'code', 'unknown')}"
     for party in job.parties.keys() - whole.errors.keys() - whole.results.keys():
-        whole.errors[party] = PeerError("ATL-NET-004", told)
+        whole.errors[party] = PeerError("ATL-NET-004", reported)
     return whole
 
 

@@ -1,6 +1,6 @@
 """Writes the types of what ``AsyncClient`` offers: ``python -m tools.awaited``.
 
-At run time both clients share the classes of ``atoll.sdk``; a type checker is told by
+At run time both clients share the classes of ``atoll.sdk``; a type checker is sent by
 ``awaited.pyi`` that the results are awaited. A test compares.
 """
 
@@ -23,7 +23,7 @@ _HEAD = '"""What ``AsyncClient`` offers; made by ``tools.awaited``, a test compa
 _USED = {
     "from collections.abc import AsyncIterator, Coroutine",
     "from typing import Any",
-    "from atoll.sdk.results import Shown",
+    "from atoll.sdk.results import JobState",
     "from atoll.flow.api import views",
     "from atoll.jobs import definition",
 }
@@ -35,16 +35,16 @@ def _inner(annotation: str) -> str:
     return annotation.partition("[")[2].removesuffix("]")
 
 
-def _result(gives: str, annotation: str) -> str:
-    if gives == "items":
+def _result(returns: str, annotation: str) -> str:
+    if returns == "items":
         return f"AsyncIterator[{'Any' if annotation.startswith('Call') else 'views.Event'}]"
     handles = {"job": "AsyncJob", "draft": "definition.Job"}
-    inner = handles.get(gives) or re.sub(r"(?<![\w.])Job\b", "AsyncJob", _inner(annotation))
+    inner = handles.get(returns) or re.sub(r"(?<![\w.])Job\b", "AsyncJob", _inner(annotation))
     return f"Coroutine[Any, Any, {inner}]"
 
 
 def _method(name: str, call: Callable[..., Any]) -> Iterator[str]:
-    gives, bound = call.offers  # type: ignore[attr-defined]
+    returns, bound = call.offers  # type: ignore[attr-defined]
     signature = inspect.signature(call.__wrapped__)  # type: ignore[attr-defined]
     own = inspect.Parameter("self", inspect.Parameter.POSITIONAL_ONLY)
     rest = list(signature.parameters.values())[bound:]
@@ -52,7 +52,7 @@ def _method(name: str, call: Callable[..., Any]) -> Iterator[str]:
     own = own.replace(kind=inspect.Parameter.POSITIONAL_OR_KEYWORD)
     made = inspect.Signature([own, *(_plain(entry) for entry in rest)])
     text = str(made).replace("'", "").replace("<default>", "...")
-    yield f"    def {name}{text} -> {_result(gives, str(signature.return_annotation))}: ...\n"
+    yield f"    def {name}{text} -> {_result(returns, str(signature.return_annotation))}: ...\n"
 
 
 class _Default:
@@ -105,7 +105,7 @@ def stub() -> str:
     every: list[type] = [Job, *kinds]
     imports, body = set(_USED), ""
     for kind in every:
-        head = "AsyncJob(Shown)" if kind is Job else kind.__name__
+        head = "AsyncJob(JobState)" if kind is Job else kind.__name__
         body += f"\nclass {head}:\n"
         for name, call in _calls(kind).items():
             body += "".join(_method(name, call))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 
-from tools.common import ROOT, Step, run_step, say, summarise
+from tools.common import ROOT, Step, info, run_step, summarise
 
 NATIVE = ROOT / "native"
 
@@ -21,6 +21,7 @@ def steps() -> list[Step]:
         Step("lint", [ruff, "check", "."]),
         Step("lengths", [python, "-m", "tools.lengths"]),
         Step("circles", [python, "-m", "tools.circles"]),
+        Step("words", [python, "-m", "tools.words"]),
         Step("docstrings", [python, "-m", "tools.docstrings"]),
         Step("error-pages", [python, "-m", "tools.error_pages"]),
         Step("links", [python, "-m", "tools.docs", "--check"]),
@@ -50,7 +51,7 @@ def main() -> int:
     if unknown:
         parser.error(f"no step {', '.join(unknown)}; there are {', '.join(known)}")
     chosen = [known[name] for name in wanted] or list(known.values())
-    say(f"running {len(chosen)} checks; what fails is shown in full")
+    info(f"running {len(chosen)} checks; what fails is shown in full")
     return summarise([run_step(step, quiet=True) for step in chosen])
 
 

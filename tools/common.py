@@ -46,8 +46,8 @@ class Outcome:
     seconds: float
 
 
-def say(text: str) -> None:
-    """Tell the person one line, on standard error, so that output stays machine-readable."""
+def info(text: str) -> None:
+    """Write one line for the user, on standard error, so that output stays machine-readable."""
     print(f"do: {text}", file=sys.stderr, flush=True)
 
 
@@ -69,7 +69,7 @@ def run_step(step: Step, *, quiet: bool) -> Outcome:
     outcome = Outcome(step, code, time.monotonic() - start)
     if quiet:
         mark = "ok" if code == 0 else "FAILED"
-        say(f"{step.name:<16} {mark} ({outcome.seconds:.1f} s)")
+        info(f"{step.name:<16} {mark} ({outcome.seconds:.1f} s)")
         if code != 0:
             sys.stderr.write(output.decode(errors="replace") + "\n")
     return outcome
@@ -80,9 +80,9 @@ def summarise(outcomes: Sequence[Outcome]) -> int:
     failed = [outcome.step.name for outcome in outcomes if outcome.code != 0]
     total = sum(outcome.seconds for outcome in outcomes)
     if failed:
-        say(f"{len(failed)} of {len(outcomes)} steps failed: {', '.join(failed)} ({total:.0f} s)")
+        info(f"{len(failed)} of {len(outcomes)} steps failed: {', '.join(failed)} ({total:.0f} s)")
         return 1
-    say(f"all {len(outcomes)} steps passed ({total:.0f} s)")
+    info(f"all {len(outcomes)} steps passed ({total:.0f} s)")
     return 0
 
 

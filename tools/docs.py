@@ -15,7 +15,7 @@ from pathlib import Path
 
 from markdown_it import MarkdownIt
 
-from tools.common import ROOT, Finding, relative, report, say
+from tools.common import ROOT, Finding, info, relative, report
 
 BUILD = ROOT / "build" / "docs"
 ERRORS = ROOT / "docs" / "errors"
@@ -97,12 +97,12 @@ def build() -> None:
 
 
 def main() -> int:
-    """Check, and build unless told not to."""
+    """Check, and build unless disabled."""
     findings = [f for path in pages() for f in link_findings(path, path.read_text())]
     status = report(findings, "links lead somewhere")
     if status == 0 and "--check" not in sys.argv[1:]:
         build()
-        say(f"built {len(pages())} pages: {relative(BUILD)}/index.html")
+        info(f"built {len(pages())} pages: {relative(BUILD)}/index.html")
     return status
 
 

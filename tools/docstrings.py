@@ -3,8 +3,8 @@
 The rules, for public functions, methods and classes:
 
 - who takes or returns arrays states their shape, and their dtype where the annotation does not;
-- who takes a ``party`` and sends with it, or hands it on, says what it tells: ``Reveals: …``;
-- who raises says so: ``Errors: …``, naming each code that stands in its own body;
+- who takes a ``party`` and sends with it, or hands it on, states what it reports: ``Reveals: …``;
+- who raises states it: ``Errors: …``, naming each code that stands in its own body;
 - a file that implements a scheme names its ``Source: …`` (paper, RFC, specification, our own page).
 """
 
@@ -41,7 +41,7 @@ PLUMBING = {"guard.py"}
 
 @dataclass(frozen=True)
 class Annotation:
-    """What an annotation says: whether it is an array, and whether it names the dtype."""
+    """What an annotation shows: whether it is an array, and whether it names the dtype."""
 
     array: bool
     typed: bool
@@ -120,7 +120,7 @@ def _calls(node: ast.AST) -> set[str]:
 
 
 def _speaks(node: FunctionNode) -> bool:
-    """Say whether a function sends, or hands its party on to somebody who may."""
+    """Return whether a function sends, or hands its party on to someone who may."""
     for call in (n for n in ast.walk(node) if isinstance(n, ast.Call)):
         if isinstance(call.func, ast.Attribute) and call.func.attr == "send":
             return True
@@ -134,7 +134,7 @@ def _speaks(node: FunctionNode) -> bool:
 def function_faults(
     node: FunctionNode, aliases: dict[str, Annotation], raisers: set[FunctionNode]
 ) -> Iterator[str]:
-    """Say what the docstring of one public function lacks."""
+    """Return what the docstring of one public function lacks."""
     text = ast.get_docstring(node) or ""
     if not text:
         yield "has no docstring"
@@ -145,9 +145,9 @@ def function_faults(
     yield from _array_fault(text, [*annotations, describe(node.returns, aliases)])
     speaks = any(a.arg == "party" for a in arguments) and _speaks(node)
     if speaks and not _section(text, "Reveals"):
-        yield "speaks for a party but does not say 'Reveals: …'"
+        yield "takes a party but does not state 'Reveals: …'"
     if node in raisers and not _section(text, "Errors"):
-        yield "can raise but does not say 'Errors: …'"
+        yield "can raise but does not state 'Errors: …'"
     own = {code for r in _own_raises(node) for code in codes_in(ast.unparse(r))}
     missing = sorted(own - set(codes_in(text)))
     if missing and _section(text, "Errors"):
@@ -155,7 +155,7 @@ def function_faults(
 
 
 def class_faults(node: ast.ClassDef, aliases: dict[str, Annotation]) -> Iterator[str]:
-    """Say what the docstring of one public class lacks."""
+    """Return what the docstring of one public class lacks."""
     text = ast.get_docstring(node) or ""
     if not text:
         yield "has no docstring"
@@ -168,19 +168,19 @@ def class_faults(node: ast.ClassDef, aliases: dict[str, Annotation]) -> Iterator
 
 
 def file_faults(tree: ast.Module) -> Iterator[str]:
-    """Say whether a file that implements a scheme names where the scheme comes from."""
+    """Return whether a file that implements a scheme names where the scheme comes from."""
     documented = [
         n for n in ast.walk(tree) if isinstance(n, ast.Module | ast.ClassDef | FunctionNode)
     ]
     sourced = [t for t in (ast.get_docstring(n) or "" for n in documented) if SOURCE.search(t)]
     if not sourced:
-        yield "implements a scheme but no docstring says 'Source: …'"
+        yield "implements a scheme but no docstring states 'Source: …'"
     elif not any(CITATION.search(text) for text in sourced):
         yield "its 'Source:' names no paper with a year, no RFC, no page"
 
 
 def implements_scheme(path: Path, tree: ast.Module) -> bool:
-    """Say whether a file must name a source: protocol cores, and what has code of its own."""
+    """Return whether a file must name a source: protocol cores, and what has code of its own."""
     if "operators" in path.parts:
         return path.name == "core.py"
     return path.name not in PLUMBING and any(isinstance(n, FunctionNode) for n in tree.body)

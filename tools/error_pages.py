@@ -84,7 +84,7 @@ def compare(used: Places, promised: Places, pages: Mapping[str, str]) -> Iterato
 
 
 def page_faults(code: str, text: str) -> Iterator[str]:
-    """Say what a page lacks: its title, a section, or anything under it."""
+    """Return what a page lacks: its title, a section, or anything under it."""
     if not re.match(rf"# {re.escape(code)}: \S", text):
         yield f"the first line must be '# {code}: title'"
     parts = re.split(r"^(## .*)$", text, flags=re.MULTILINE)

@@ -17,7 +17,7 @@ COPYLEFT = re.compile(r"\b[AL]?GPL|GNU (Affero|Lesser|General)", re.IGNORECASE)
 
 
 def refused(expression: str) -> bool:
-    """Say whether a licence expression leaves no choice but one of the GPL family."""
+    """Return whether a licence expression leaves no choice but one of the GPL family."""
     alternatives = re.split(r"\bOR\b|/", expression)
     return all(COPYLEFT.search(alternative) for alternative in alternatives)
 
@@ -39,7 +39,7 @@ def installed_closure(root: str) -> Iterator[importlib.metadata.Distribution]:
 
 
 def licence_of(distribution: importlib.metadata.Distribution) -> str:
-    """Return what a distribution says about its licence: expression, classifiers or first line."""
+    """Return a distribution's licence: expression, classifiers or first line."""
     fields = distribution.metadata
     if "License-Expression" in fields:
         return fields["License-Expression"]

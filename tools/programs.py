@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from tools.common import say
+from tools.common import info
 
 TESTS = "tests/flow"
 _POLICY = Path("/usr/sbin/policy-rc.d")
@@ -64,10 +64,10 @@ def provide() -> None:
     """Install what is missing where we may (root, Debian); say loudly what then is skipped."""
     wanted = missing()
     if wanted and os.geteuid() == 0 and shutil.which("apt-get") and _may_change():
-        say(f"installing {', '.join(wanted)} for the tests (apt-get)")
+        info(f"installing {', '.join(wanted)} for the tests (apt-get)")
         _install(list(wanted.values()))
     for name, package in missing().items():
-        say(f"{name} IS MISSING: ITS TESTS ARE SKIPPED (apt-get install {package})")
+        info(f"{name} IS MISSING: ITS TESTS ARE SKIPPED (apt-get install {package})")
 
 
 def _may_change() -> bool:
@@ -85,7 +85,7 @@ def _install(packages: Sequence[str]) -> None:
             if command is install and done.returncode == 0:
                 return
     lines = done.stderr.strip().splitlines()
-    say(f"apt-get failed: {lines[-1] if lines else done.returncode}")
+    info(f"apt-get failed: {lines[-1] if lines else done.returncode}")
 
 
 @contextmanager

@@ -13,7 +13,7 @@ import tempfile
 from pathlib import Path
 
 from tools import programs
-from tools.common import ROOT, Step, run_step, say, summarise
+from tools.common import ROOT, Step, info, run_step, summarise
 
 NATIVE = ROOT / "native"
 
@@ -23,15 +23,15 @@ def announce_levels() -> None:
     try:
         import atoll_native
     except ImportError as error:
-        say(f"the native core does not load: {error}")
+        info(f"the native core does not load: {error}")
         return
     levels = getattr(atoll_native, "simd_levels", None)
     if levels is None:
         return
     real = [name for name, kind in levels() if kind == "real"]
     emulated = [name for name, kind in levels() if kind != "real"]
-    told = f"real {', '.join(real)}; by emulation only {', '.join(emulated) or 'none'}"
-    say(f"instruction levels: {told}")
+    level_names = f"real {', '.join(real)}; by emulation only {', '.join(emulated) or 'none'}"
+    info(f"instruction levels: {level_names}")
 
 
 def rust_step(crates: list[str]) -> Step:
@@ -56,7 +56,7 @@ def python_step(arguments: list[str], folder: str, *, drill: bool) -> Step:
 
 
 def needs_servers(paths: list[str]) -> bool:
-    """Say whether these paths (none: all tests) hold tests against database servers."""
+    """Return whether these paths (none: all tests) hold tests against database servers."""
     return not paths or any(
         Path(programs.TESTS).is_relative_to(p.split("::")[0].rstrip("/"))
         or p.startswith(programs.TESTS)
@@ -75,7 +75,7 @@ def main() -> int:
     if {"-h", "--help"} & set(arguments):
         print(__doc__)
         return 0
-    # So that the temporary folder goes away, too, when somebody ends us.
+    # So that the temporary folder goes away, too, when someone ends us.
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     drill = "--drill" in arguments
     arguments = [a for a in arguments if a != "--drill"]
@@ -84,7 +84,7 @@ def main() -> int:
     others = [a for a in arguments if a not in native]
     announce_levels()
     if not os.environ.get("ATOLL_DATA"):
-        say("ATOLL_DATA is not set: tests that need the public tables are skipped")
+        info("ATOLL_DATA is not set: tests that need the public tables are skipped")
     outcomes = []
     if native or not (paths or drill):
         outcomes.append(run_step(rust_step(native_crates(native)), quiet=False))

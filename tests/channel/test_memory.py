@@ -31,16 +31,16 @@ class Pad(Message, kind="test.pad"):
 
 def ping(party: Party, rounds: int = 3) -> list[int]:
     other = next(name for name in party.roles if name != party.name)
-    heard = []
+    seen = []
     for index in range(rounds):
         if party.role == Role.GUEST:
             party.channel.send(other, "ping", Number(index))
-            heard.append(party.channel.receive(other, "pong", Number).value)
+            seen.append(party.channel.receive(other, "pong", Number).value)
         else:
             value = party.channel.receive(other, "ping", Number).value
             party.channel.send(other, "pong", Number(value + 10))
-            heard.append(value)
-    return heard
+            seen.append(value)
+    return seen
 
 
 def test_messages_arrive_in_order_and_are_counted() -> None:
@@ -95,10 +95,10 @@ def test_a_damaged_message_is_refused(kind: str) -> None:
     error = world.errors["shop"]
     assert isinstance(error, PeerError)
     assert error.code in {"ATL-COD-001", "ATL-COD-002"}
-    told = world.errors["bank"]
-    assert isinstance(told, PeerError)
-    assert told.code == "ATL-NET-004"
-    assert told.phase
+    failure = world.errors["bank"]
+    assert isinstance(failure, PeerError)
+    assert failure.code == "ATL-NET-004"
+    assert failure.phase
 
 
 def test_reordering_keeps_every_message() -> None:
@@ -149,7 +149,7 @@ def test_lanes_do_not_meet_and_time_still_jumps() -> None:
             lane.channel.send("bank", "n", Number(len(party.name)))
             return lane.channel.receive("bank", "n", Number).value
 
-        def talk(host: str) -> Callable[[Party], int]:
+        def exchange(host: str) -> Callable[[Party], int]:
             def piece(lane: Party) -> int:
                 value = lane.channel.receive(host, "n", Number).value
                 lane.channel.send(host, "n", Number(value + 1))
@@ -157,7 +157,7 @@ def test_lanes_do_not_meet_and_time_still_jumps() -> None:
 
             return piece
 
-        return together(party, {host: talk(host) for host in party.hosts})
+        return together(party, {host: exchange(host) for host in party.hosts})
 
     world = run(roles, entry).check()
     assert world.results == {"bank": {"mill": 4, "shop": 4}, "mill": 5, "shop": 5}

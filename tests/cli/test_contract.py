@@ -30,9 +30,9 @@ def check(capsys: pytest.CaptureFixture[str]) -> Check:
 
     def act(name: str, *arguments: str, code: int = 0) -> Any:
         found = run([*name.split(), *arguments, "--json"])
-        said = capsys.readouterr()
-        assert found == code, said.err
-        lines = said.out.splitlines() if name == "job watch" else [said.out]
+        printed = capsys.readouterr()
+        assert found == code, printed.err
+        lines = printed.out.splitlines() if name == "job watch" else [printed.out]
         for line in lines:
             value = json.loads(line)
             jsonschema_rs.validate(outputs.schema(name), value)
@@ -184,11 +184,11 @@ def test_every_schema_is_a_schema_and_every_command_has_one() -> None:
 
 def test_an_error_is_json_too(node: Site, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["job", "show", "20260101000000-0000000f", "--json"]) == 3
-    said = capsys.readouterr()
-    value = json.loads(said.out)
+    printed = capsys.readouterr()
+    value = json.loads(printed.out)
     jsonschema_rs.validate(outputs.schema("error"), value)
     assert value["error"]["code"] == "ATL-JOB-010"
-    assert "ATL-JOB-010" in said.err
+    assert "ATL-JOB-010" in printed.err
 
 
 @pytest.mark.parametrize("words", [["job", "list", "--limit", "0"], ["job", "shwo", "x"]])

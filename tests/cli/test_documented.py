@@ -27,9 +27,9 @@ def typed(page: Path) -> list[list[str]]:
     for block in re.findall(r"^```\w*\n(.*?)^```", page.read_text(), re.DOTALL | re.MULTILINE):
         for line in block.replace("\\\n", " ").splitlines():
             for part in re.split(r"&&|\|", line):
-                said = re.match(r"(?:[a-z]+\$ |\$ )?(?:\.venv/bin/)?atoll (\S.*)", part.strip())
-                if said:
-                    words = shlex.split(said[1], comments=True)
+                printed = re.match(r"(?:[a-z]+\$ |\$ )?(?:\.venv/bin/)?atoll (\S.*)", part.strip())
+                if printed:
+                    words = shlex.split(printed[1], comments=True)
                     end = next(
                         (at for at, word in enumerate(words) if word[:1] in ("<", ">")), len(words)
                     )
@@ -86,16 +86,16 @@ def options(command: click.Command, path: str = "") -> Iterator[tuple[str, click
 
 
 def test_a_default_that_the_help_tells_is_the_one_in_force() -> None:
-    told = 0
+    shown = 0
     for path, option in options(root()):
-        said = re.search(r"\(([^()]*)\)$", option.help or "")
-        if said is None or not isinstance(option.default, str | int | float) or option.is_flag:
+        stated = re.search(r"\(([^()]*)\)$", option.help or "")
+        if stated is None or not isinstance(option.default, str | int | float) or option.is_flag:
             continue
         held = option.default
         words = {",": "a comma"}.get(str(held), f"{held:g}" if not isinstance(held, str) else held)
-        assert said[1] == words, (path, option.name)
-        told += 1
-    assert told > 20
+        assert stated[1] == words, (path, option.name)
+        shown += 1
+    assert shown > 20
 
 
 def test_the_least_intersection_of_a_grant_is_told_as_it_is() -> None:

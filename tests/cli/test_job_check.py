@@ -45,7 +45,7 @@ def test_a_job_that_can_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
 def test_a_job_that_cannot(
     code: str, steps: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    status, said = checked(tmp_path, capsys, {**JOB, "steps": {**JOB["steps"], **steps}})
+    status, printed = checked(tmp_path, capsys, {**JOB, "steps": {**JOB["steps"], **steps}})
     assert status == 2
-    assert code in said
-    assert "train" in said
+    assert code in printed
+    assert "train" in printed

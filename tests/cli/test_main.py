@@ -19,8 +19,8 @@ from atoll.sdk import wire
 
 def atoll(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, str]:
     code = run(list(arguments))
-    said = capsys.readouterr()
-    return code, said.out, said.err
+    printed = capsys.readouterr()
+    return code, printed.out, printed.err
 
 
 def test_help_lists_every_command_and_imports_nothing_heavy() -> None:

@@ -22,7 +22,7 @@ from atoll.sdk.pipeline import Pipeline
 from atoll.sdk.profiles import read_profiles
 from tests.sdk.site import PASSWORD, Site, make_job
 
-Said = tuple[int, str, str]
+Printed = tuple[int, str, str]
 
 
 @pytest.fixture
@@ -32,10 +32,10 @@ def job_file(tmp_path: Path) -> str:
     return str(file)
 
 
-def atoll(capsys: pytest.CaptureFixture[str], *arguments: str) -> Said:
+def atoll(capsys: pytest.CaptureFixture[str], *arguments: str) -> Printed:
     code = run(list(arguments))
-    said = capsys.readouterr()
-    return code, said.out, said.err
+    printed = capsys.readouterr()
+    return code, printed.out, printed.err
 
 
 def test_data_goes_to_standard_output_and_talk_elsewhere(
@@ -179,9 +179,9 @@ def test_watching_without_a_terminal_gives_a_line_per_change(
     with Client(node.url, token=node.token) as client:
         job = client.jobs.submit(make_job())
     jobs = node.played.jobs
-    jobs.tell(job.id, "step", "psi", state="running", own="running", peers={"shop": "waiting"})
-    jobs.tell(job.id, "progress", "psi", phase="mask", done=1, total=2)
-    jobs.tell(job.id, "step", "psi", state="success", own="success", peers={"shop": "success"})
+    jobs.add_event(job.id, "step", "psi", state="running", own="running", peers={"shop": "waiting"})
+    jobs.add_event(job.id, "progress", "psi", phase="mask", done=1, total=2)
+    jobs.add_event(job.id, "step", "psi", state="success", own="success", peers={"shop": "success"})
     jobs.move(job.id, "success")
     code, out, _ = atoll(capsys, "job", "watch", job.id)
     lines = out.splitlines()
@@ -205,8 +205,8 @@ def test_watching_on_a_terminal_draws_a_picture(node: Site) -> None:
     ) as process:
         os.close(side)
         data = {"state": "running", "own": "running", "peers": {"shop": "waiting"}}
-        jobs.tell(job.id, "step", "psi", **data)
-        jobs.tell(job.id, "progress", "psi", phase="mask", done=1, total=2)
+        jobs.add_event(job.id, "step", "psi", **data)
+        jobs.add_event(job.id, "progress", "psi", phase="mask", done=1, total=2)
         shown = read_until(main, b"50%")
         jobs.move(job.id, "success")
         shown += read_until(main, b"success")

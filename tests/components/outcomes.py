@@ -71,7 +71,7 @@ def left(played: Played, steps: tuple[str, ...]) -> Left:
         for step in steps:
             result = outcome.results.get(step, Result())
             for name, value in result.outputs.items():
-                found[party][f"{step}.{name}"] = told(value)
+                found[party][f"{step}.{name}"] = plain_value(value)
             for name, data in result.files.items():
                 found[party][f"{step}/{name}"] = parsed(name, data)
             if result.report is not None:
@@ -86,7 +86,7 @@ def left(played: Played, steps: tuple[str, ...]) -> Left:
     return found
 
 
-def told(value: Any) -> Any:
+def plain_value(value: Any) -> Any:
     """Return an output by id and name; what a party's part of a model says is told by ``trees``."""
     if isinstance(value, Table):
         return by_id(value.to_arrow())
@@ -120,7 +120,7 @@ def parsed(name: str, data: bytes) -> Any:
     if name == "model.json":
         return {"columns": set(part_from_bytes(data).columns)}
     if name.endswith(".json"):
-        return told(json.loads(data))
+        return plain_value(json.loads(data))
     if name.endswith(".parquet"):
         return by_id(parquet.read_table(io.BytesIO(data)))
     lines = csv.DictReader(io.StringIO(data.decode()))
@@ -191,8 +191,8 @@ def differences(found: Any, wanted: Any, place: str = "") -> Iterator[str]:
 
 
 def same(found: Any, wanted: Any) -> None:
-    said = list(differences(found, wanted))
-    assert not said, "\n".join(said[:8])
+    unequal = list(differences(found, wanted))
+    assert not unequal, "\n".join(unequal[:8])
 
 
 def named(value: Any, names: Mapping[str, str]) -> Any:
@@ -296,8 +296,8 @@ def check_scores(played: Played, given: Cells) -> None:
     parts = next(iter(found.values()))
     assert all(trees(other) == trees(parts) for other in found.values())
     results = played.world.results[GUEST].results
-    told = [value for result in results.values() for value in result.outputs.values()]
-    for scores in (value for value in told if isinstance(value, Scores)):
+    plain_value = [value for result in results.values() for value in result.outputs.values()]
+    for scores in (value for value in plain_value if isinstance(value, Scores)):
         for line in scores.to_arrow().to_pylist():
             rows = {party: given[party][line["id"]] for party in played.roles}
             assert math.isclose(line["score"], score(parts, rows), rel_tol=1e-9)
@@ -328,10 +328,10 @@ def check_losses(played: Played, found: Left, given: Cells) -> None:
         rows = played.world.results[GUEST].results[name].outputs[output].ids().to_pylist()
         losses = []
         for key in (row.decode() for row in rows):
-            said = score(parts, {party: given[party][key] for party in played.roles})
-            losses.append(-math.log(said if given[GUEST][key][LABEL] else 1 - said))
-        told = found[GUEST][f"{step}: Loss"]["validation"][-1]
-        assert math.isclose(told, sum(losses) / len(losses))
+            score_of = score(parts, {party: given[party][key] for party in played.roles})
+            losses.append(-math.log(score_of if given[GUEST][key][LABEL] else 1 - score_of))
+        plain_value = found[GUEST][f"{step}: Loss"]["validation"][-1]
+        assert math.isclose(plain_value, sum(losses) / len(losses))
 
 
 def check_parts(played: Played, table: str) -> None:

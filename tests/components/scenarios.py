@@ -65,7 +65,7 @@ def predicted(table: str, model: str = "boost.model") -> dict[str, Any]:
     return step("prediction", {"model": model, "table": table})
 
 
-def brought(rows: Rows) -> Steps:
+def imported(rows: Rows) -> Steps:
     """Bring a part in through its port; a node takes it from its registry instead."""
     inputs = {"table": rows["fresh"], "part": "boost.model"}
     return {
@@ -212,7 +212,7 @@ SCENARIOS: Mapping[str, Mapping[str, Scenario]] = {
             noted=frozenset({("later", "more"), ("people", "less")}),
         ),
     },
-    "model": {"part": Scenario(brought, **WITH_FRESH)},
+    "model": {"part": Scenario(imported, **WITH_FRESH)},
     "prediction": {
         "fresh": Scenario(
             lambda rows: {

@@ -18,7 +18,7 @@ from atoll.channel.party import Party
 from atoll.components.api import ArtifactFacts, Component, Facts, Port, Result, Reveal, Task, Terms
 from atoll.core.errors import UserError
 from atoll.core.message import Message, array
-from atoll.jobs.participation import NOBODY
+from atoll.jobs.participation import NO_EDGES
 from atoll.jobs.schema import Purpose
 from atoll.models.kinds import ModelKind, Scorer
 
@@ -128,7 +128,7 @@ COMPONENT = Component(
     parameters=Parameters,
     run=run,
     describe=describe,
-    edges=NOBODY,
+    edges=NO_EDGES,
     sources=("atoll.components.api",),
     inputs={"train": Port("table", purpose=Purpose.TRAIN, everywhere=True, aligned=True)},
     outputs={"model": MODEL.name},

@@ -160,8 +160,8 @@ CATALOGUES: Mapping[str, Catalogue] = {
 def run(case: Case) -> Played:
     roles = {party: THREE[party] for party in case.parties}
     made = scenarios.job(case.of, roles, {case.table: case.form})
-    brought = tables(roles, case.of.tables, {(case.party, case.table): case.variation})
-    return play(made, brought, CATALOGUES.get(case.form, CATALOGUE))
+    given_tables = tables(roles, case.of.tables, {(case.party, case.table): case.variation})
+    return play(made, given_tables, CATALOGUES.get(case.form, CATALOGUE))
 
 
 @functools.cache
@@ -268,11 +268,11 @@ def result(case: Case) -> Left:
 
 def check_result(case: Case, played: Played) -> None:
     check(case.of, played)
-    told = outcomes.notes(played, case.party)
+    reported = outcomes.notes(played, case.party)
     if (case.table, case.variation) in case.of.noted:
-        assert repr(MORE if case.variation == "more" else case.column) in told
+        assert repr(MORE if case.variation == "more" else case.column) in reported
     else:
-        assert told == ""
+        assert reported == ""
     if case.trained:
         return
     found = left(case.of, played)
@@ -346,11 +346,11 @@ def test_rows_for_a_registered_model_are_checked_beforehand(variation: str, part
     steps = {"model": step("model", {"table": "fresh.table"}, model="m")}
     made = scenarios.job(Scenario(lambda rows: steps, tables=("fresh",)), TWO, {})
     (parts,) = outcomes.models(plain("prediction", "fresh", tuple(TWO))).values()
-    brought = FrameTables(tables(TWO, ("fresh",), {(party, "fresh"): variation})[party])
+    given_tables = FrameTables(tables(TWO, ("fresh",), {(party, "fresh"): variation})[party])
 
     def verify() -> None:
         job = parse_job(made)
-        declared = planning.declare(job, CATALOGUE, party, brought)
+        declared = planning.declare(job, CATALOGUE, party, given_tables)
         planning.verify(job, CATALOGUE, party, declared, lambda _: Registered(KIND, parts[party]))
 
     code = UNFIT.get(variation)
@@ -366,8 +366,8 @@ def test_rows_for_a_registered_model_are_checked_beforehand(variation: str, part
 @pytest.mark.parametrize("variation", ["reversed", "renamed", "more", "less", "whole"])
 def test_scoring_itself_goes_by_name(variation: str, party: str) -> None:
     (parts,) = outcomes.models(plain("prediction", "fresh", tuple(TWO))).values()
-    brought = tables(TWO, ("fresh",), {(party, "fresh"): variation})
-    own = {name: Table.from_arrow(made["fresh"]) for name, made in brought.items()}
+    given_tables = tables(TWO, ("fresh",), {(party, "fresh"): variation})
+    own = {name: Table.from_arrow(made["fresh"]) for name, made in given_tables.items()}
 
     def live(one: Party) -> Any:
         return score(one, parts[one.name], own[one.name].matrix(), own[one.name].columns)
@@ -376,7 +376,7 @@ def test_scoring_itself_goes_by_name(variation: str, party: str) -> None:
     if variation in UNFIT:
         assert COLUMNS[party][0] in str(found.errors[party])
         return
-    given = outcomes.cells(brought)
+    given = outcomes.cells(given_tables)
     wanted = [
         outcomes.score(parts, {name: given[name][key] for name in TWO}) for key in given["bank"]
     ]

@@ -130,7 +130,7 @@ def _another_sender(facts: Facts, parameters: Parameters) -> Terms:
     return replace(whole, reveals=tuple(replace(r, sender="guest") for r in whole.reveals))
 
 
-def _nobody(facts: Facts, parameters: Parameters) -> Terms:
+def _no_output(facts: Facts, parameters: Parameters) -> Terms:
     return replace(_describe(facts, parameters), outputs={})
 
 
@@ -150,7 +150,7 @@ def _crash(task: Task, parameters: Parameters) -> Result:
     return _run(task, parameters)
 
 
-def _tell(task: Task, parameters: Parameters) -> Result:
+def _print(task: Task, parameters: Parameters) -> Result:
     if parameters.least:
         raise UserError("ATL-CMP-020", "person-0001 is too short")
     return _run(task, parameters)
@@ -180,11 +180,11 @@ class Unbounded(Parameters):
         ({"describe": _too_much}, "was declared, but not sent"),
         ({"describe": _another_sender}, "from host to guest was sent, but not declared"),
         ({"describe": _another_size}, "1 elements sent, 2 declared"),
-        ({"describe": _nobody}, "the plan does not say so"),
+        ({"describe": _no_output}, "the plan does not say so"),
         ({"run": _random}, "is not declared"),
         ({"run": _clock}, "differ between runs"),
         ({"run": _crash}, "expected ATL-CMP-020"),
-        ({"run": _tell}, "holds a row's id"),
+        ({"run": _print}, "holds a row's id"),
         ({"run": _no_number}, "is no toy.rows"),
         ({"parameters": Open}, "unknown parameters"),
         ({"parameters": Unbounded}, "without maxItems"),

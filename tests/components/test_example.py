@@ -125,8 +125,8 @@ def test_parties_with_different_packages_see_that_they_differ(places: list[str])
     assert mine.origin is not None
     changed = replace(mine, origin=replace(mine.origin, digest="0" * 64))
     other = KnownComponents({**known, NAME: changed}, known.refused)
-    told = [planning.component_facts(job(), catalogue)[NAME] for catalogue in (known, other)]
-    assert told[0] != told[1]
+    reported = [planning.component_facts(job(), catalogue)[NAME] for catalogue in (known, other)]
+    assert reported[0] != reported[1]
 
 
 def own_tests(folder: Path, *path: Path) -> None:

@@ -16,7 +16,7 @@ from atoll.channel.party import Party
 from atoll.components.api import Task
 from atoll.components.catalogue import CATALOGUE
 from atoll.components.download import DOWNLOAD, arrow_of, to_csv
-from atoll.components.sample import SAMPLE, Kept, SampleParameters
+from atoll.components.sample import SAMPLE, SampleParameters, SelectedRows
 from atoll.components.trial import ROLES, Case, NoTables, play
 from atoll.components.union import UNION
 from atoll.core.errors import AtollError
@@ -70,17 +70,17 @@ def job() -> Job:
     return parse_job({"name": "features", "parties": parties, "steps": steps})
 
 
-def brought(name: str, start: int, *, label: bool) -> Table:
+def table_of(name: str, start: int, *, label: bool) -> Table:
     made = table(name, rows=ROWS, start=start, label=label)
     return made if label else made.rename({"id": "key"})
 
 
 TABLES = {
     "bank": HeldTables(
-        {"loans": brought("b", 0, label=True), "more_loans": brought("b", 70, label=True)}
+        {"loans": table_of("b", 0, label=True), "more_loans": table_of("b", 70, label=True)}
     ),
     "shop": HeldTables(
-        {"visits": brought("s", 10, label=False), "more_visits": brought("s", 60, label=False)}
+        {"visits": table_of("s", 10, label=False), "more_visits": table_of("s", 60, label=False)}
     ),
 }
 
@@ -204,7 +204,7 @@ def test_what_was_sent_is_what_the_plan_says(found: Found) -> None:
 )
 def test_a_host_refuses_a_sample_that_does_not_fit(bits: Any) -> None:
     def guest(party: Party) -> None:
-        party.channel.send("shop", "kept", Kept(bits))
+        party.channel.send("shop", "kept", SelectedRows(bits))
 
     def host(party: Party) -> Any:
         task = Task("sample", party, both()["shop"], NoTables())
@@ -220,8 +220,8 @@ def test_unions_of_other_sizes_do_not_line_up() -> None:
     tables = several([0, 20], shop_starts=[0, 5])
     made = play(UNION, Case(tables, {"duplicates": "keep-first"})).check().results
     kept = {party: {"table": result.outputs["table"]} for party, result in made.items()}
-    told = {error.code for error in play(SAMPLE, Case(kept, STRATIFIED)).errors.values()}  # type: ignore[attr-defined]
-    assert told == {"ATL-CMP-060"}
+    reported = {error.code for error in play(SAMPLE, Case(kept, STRATIFIED)).errors.values()}  # type: ignore[attr-defined]
+    assert reported == {"ATL-CMP-060"}
 
 
 def test_unions_that_kept_other_rows_do_not_line_up() -> None:
@@ -235,11 +235,11 @@ def test_unions_that_kept_other_rows_do_not_line_up() -> None:
     made = play(UNION, case).check().results
     kept = {party: {"table": result.outputs["table"]} for party, result in made.items()}
     assert {entry["table"].num_rows for entry in kept.values()} == {35}
-    told = {
+    reported = {
         getattr(error, "code", None)
         for error in play(SAMPLE, Case(kept, STRATIFIED)).errors.values()
     }
-    assert told == {"ATL-CMP-060"}
+    assert reported == {"ATL-CMP-060"}
 
 
 def test_three_parties_keep_the_same_sample() -> None:

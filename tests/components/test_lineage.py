@@ -25,13 +25,13 @@ def test_what_is_said_to_overlap_does(seed: int) -> None:
             parts = draw.sample(known, draw.choice([1, 2, 3]))
             whole = frozenset().union(*(rows for _, rows in parts))
             known.append((Lineage.of_all(f"all {at}", [part for part, _ in parts]), whole))
-    said = [(a, b) for a in known for b in known if a[0].overlaps(b[0])]
-    assert all(one & two for (_, one), (_, two) in said)
-    assert len(said) > len(known)
+    overlapping = [(a, b) for a in known for b in known if a[0].overlaps(b[0])]
+    assert all(one & two for (_, one), (_, two) in overlapping)
+    assert len(overlapping) > len(known)
     among = [(a, b) for a in known for b in known if a[0].among(b[0])]
     assert all(one <= two for (_, one), (_, two) in among)
     assert len(among) > len(known)
-    assert all(two.overlaps(one) for (one, _), (two, _) in said)
+    assert all(two.overlaps(one) for (one, _), (two, _) in overlapping)
 
 
 def test_rows_of_rows_and_of_a_union_are_followed() -> None:

@@ -73,8 +73,8 @@ def tables(rows: int = 300) -> dict[str, HeldTables]:
     }
 
 
-def play(made: Job, brought: dict[str, HeldTables] | None = None) -> Whole:
-    return whole.play(made, brought or tables(), CATALOGUE)
+def play(made: Job, given_tables: dict[str, HeldTables] | None = None) -> Whole:
+    return whole.play(made, given_tables or tables(), CATALOGUE)
 
 
 def read(outcome: Outcome, step: str) -> list[dict[str, str]]:
@@ -127,8 +127,8 @@ def test_everything_that_was_revealed_is_in_the_plan() -> None:
                 (entry["sender"], entry["receiver"], entry["message"], entry["field"])
                 for entry in plan.reveals[line["step"]]
             }
-            told = (line["message"], line["field"])
-            assert {(*ends, *told), ("everyone", "everyone", *told)} & declared, line
+            reported = (line["message"], line["field"])
+            assert {(*ends, *reported), ("everyone", "everyone", *reported)} & declared, line
 
 
 def test_the_count_of_rows_is_revealed_as_declared() -> None:
@@ -148,12 +148,12 @@ def test_the_count_of_rows_is_revealed_as_declared() -> None:
 
 
 def test_too_small_an_intersection_ends_both() -> None:
-    brought = tables(300)
+    given_tables = tables(300)
     shifted = tables(300)["shop"].open("rows", id_column="id", label=None)
     columns = {name: shifted.column(name) for name in shifted.columns}
     others = pa.array([f"other{at}" for at in range(shifted.num_rows)])
-    brought["shop"] = HeldTables({"rows": Table.from_columns(others, columns)})
-    found = play(job(), brought)
+    given_tables["shop"] = HeldTables({"rows": Table.from_columns(others, columns)})
+    found = play(job(), given_tables)
     codes = {getattr(error, "code", None) for error in found.errors.values()}
     assert "ATL-PSI-004" in codes
     assert not found.results
@@ -164,12 +164,12 @@ def test_too_small_an_intersection_of_three_is_told_and_not_called_cancelled() -
     document["parties"]["mill"] = "host"
     document["steps"]["reader"]["parameters"]["tables"]["mill"] = "rows"
     document["steps"]["psi"]["parameters"] = {"protocol": "ecdh"}
-    brought = tables(300)
-    other = brought["shop"].open("rows", id_column="id", label=None)
+    given_tables = tables(300)
+    other = given_tables["shop"].open("rows", id_column="id", label=None)
     columns = {f"m{name}": other.column(name) for name in other.columns}
     strangers = pa.array([f"other{at}" for at in range(other.num_rows)])
-    brought["mill"] = HeldTables({"rows": Table.from_columns(strangers, columns)})
-    found = play(parse_job(document), brought)
+    given_tables["mill"] = HeldTables({"rows": Table.from_columns(strangers, columns)})
+    found = play(parse_job(document), given_tables)
     causes = {getattr(error, "code", None) for error in found.errors.values() if not echo(error)}
     assert causes == {"ATL-PSI-004"}
 
@@ -208,7 +208,7 @@ def test_two_hosts_take_part() -> None:
     assert "several hosts" in " ".join(found.results["mill"].plan.warnings)
     for party in made.parties:
         for line in found.results[party].reveals:
-            told = {
+            reported = {
                 (e["message"], e["field"]) for e in found.results["bank"].plan.reveals[line["step"]]
             }
-            assert (line["message"], line["field"]) in told, line
+            assert (line["message"], line["field"]) in reported, line

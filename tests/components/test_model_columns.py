@@ -64,12 +64,12 @@ def predicted(parts: Mapping[str, Any], tables: Tables) -> Trial:
     return play(PREDICTION, Case(given))
 
 
-def brought(parts: Mapping[str, Any], tables: Tables) -> Trial:
+def imported(parts: Mapping[str, Any], tables: Tables) -> Trial:
     given = {party: {PART: parts[party], "table": table} for party, table in tables.items()}
     return play(REGISTERED_MODEL, Case(given, {"model": "m"}))
 
 
-def said(report: Report | None) -> list[str]:
+def notes(report: Report | None) -> list[str]:
     panels = () if report is None else report.panels
     return [panel.text for panel in panels if isinstance(panel, TextPanel)]
 
@@ -84,7 +84,7 @@ def test_scores_do_not_depend_on_the_order_of_columns(parts: dict[str, Any]) -> 
         found["bank"].outputs["scores"].score, plain.outputs["scores"].score
     )
     text = "columns of the table that the model does not use: 'extra'"
-    assert [said(found[party].report) for party in ("bank", "shop")] == [[text], [text]]
+    assert [notes(found[party].report) for party in ("bank", "shop")] == [[text], [text]]
     assert plain.report is None
 
 
@@ -107,7 +107,7 @@ def test_a_renamed_column_is_named_at_its_party_alone(
 ) -> None:
     tables = rows()
     tables[party] = tables[party].rename({column: f"{column}_2024"})
-    found = (predicted if component is PREDICTION else brought)(parts, tables)
+    found = (predicted if component is PREDICTION else imported)(parts, tables)
     error = found.errors[party]
     assert isinstance(error, AtollError)
     assert error.code == "ATL-MOD-003"
@@ -122,18 +122,18 @@ def test_a_renamed_column_is_named_at_its_party_alone(
 def test_a_registered_model_takes_its_columns_by_name(parts: dict[str, Any]) -> None:
     tables = rows()
     other = {party: moved(table, extra=np.zeros(ROWS)) for party, table in tables.items()}
-    found = brought(parts, other).check().results
+    found = imported(parts, other).check().results
     for party, result in found.items():
         assert result.outputs["table"].columns == parts[party].columns
-        assert said(result.report) == ["columns of the table that the model does not use: 'extra'"]
-    assert brought(parts, tables).check().results["shop"].report is None
+        assert notes(result.report) == ["columns of the table that the model does not use: 'extra'"]
+    assert imported(parts, tables).check().results["shop"].report is None
 
 
 def test_a_column_that_is_the_label_now_is_missing(parts: dict[str, Any]) -> None:
     tables = rows()
     label = tables["bank"].rename({"b0": "y", "y": "b0"})
     tables["bank"] = Table.from_arrow(label.to_arrow(), label="b0").with_alignment(AGREED)
-    for trial in (predicted(parts, tables), brought(parts, tables)):
+    for trial in (predicted(parts, tables), imported(parts, tables)):
         assert "'b0'" in str(trial.errors["bank"])
 
 
@@ -146,8 +146,8 @@ def test_validation_rows_go_by_name() -> None:
     for party in tables:
         assert plain[party].outputs["model"] == found[party].outputs["model"]
         text = "columns of the validation rows that the model does not use: 'extra'"
-        assert said(found[party].report) == [text]
-        assert not said(plain[party].report)
+        assert notes(found[party].report) == [text]
+        assert not notes(plain[party].report)
     bank = [results["bank"].report for results in (plain, found)]
     assert bank[0] is not None
     assert bank[1] is not None

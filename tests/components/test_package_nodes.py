@@ -81,8 +81,8 @@ def test_a_package_runs_where_both_parties_approved_it(two: dict[str, TestNode])
         }
         assert "Statistics" in {report.title for report in done.reports().values()}
         plan = Plan.model_validate(done.plan().plan)
-        told = {entry["message"] for entry in plan.reveals["check"]}
-        assert told == {"alignment.rows", "alignment.verdict"}
+        reported = {entry["message"] for entry in plan.reveals["check"]}
+        assert reported == {"alignment.rows", "alignment.verdict"}
 
         shop.components.revoke(NAME, digest)
         late = bank.jobs.submit(job("late")).wait(LIMIT)

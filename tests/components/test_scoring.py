@@ -101,12 +101,12 @@ def play(
     **changes: Any,
 ) -> tuple[world.World, dict[str, Counted]]:
     counted = {p: Counted(asked if p == GUEST else (), (bounds or {}).get(p, 1000)) for p in ROLES}
-    said = parameters(**changes)
+    body = parameters(**changes)
 
     def live(party: Party) -> None:
         tables = HeldTables({"rows": TABLES[party.name]})
         task = Task("score", party, {PART: part(party.name)}, tables, KINDS)
-        serve(task, said, counted[party.name])
+        serve(task, body, counted[party.name])
 
     chosen = {party: (entries or {}).get(party, live) for party in ROLES}
     return world.run(ROLES, chosen), counted
@@ -167,8 +167,8 @@ def test_a_bound_of_one_host_refuses_each_request_for_itself() -> None:
 
 def test_what_no_smaller_request_can_mend_is_asked_once() -> None:
     def refuse(party: Party) -> None:
-        said = party.channel.receive(GUEST, "ask", Ask)
-        party.channel.send(GUEST, "found", Found(said.batch, "ATL-POL-001", b""))
+        answers = party.channel.receive(GUEST, "ask", Ask)
+        party.channel.send(GUEST, "found", Found(answers.batch, "ATL-POL-001", b""))
         assert party.channel.receive(GUEST, "ask", Ask).ending
 
     asked = [Asked({"ids": [f"p{at}"]}) for at in (20, 21, 22)]
@@ -218,18 +218,18 @@ def test_the_columns_that_a_request_carries_are_those_of_the_model() -> None:
 
 
 def _lying(message: Callable[[Ask], Any], party: Party) -> None:
-    said = party.channel.receive(GUEST, "ask", Ask)
-    party.channel.send(GUEST, "found", message(said))
+    body = party.channel.receive(GUEST, "ask", Ask)
+    party.channel.send(GUEST, "found", message(body))
     party.channel.receive(GUEST, "ask", Score)
 
 
 @pytest.mark.parametrize(
     "message",
     [
-        lambda said: Found(said.batch + 1, "", b"\x01"),
-        lambda said: Found(said.batch, "", b"\x01\x00"),
-        lambda said: Found(said.batch, "", b"\x03"),
-        lambda said: Found(said.batch, "ATL-INT-001", b""),
+        lambda body: Found(body.batch + 1, "", b"\x01"),
+        lambda body: Found(body.batch, "", b"\x01\x00"),
+        lambda body: Found(body.batch, "", b"\x03"),
+        lambda body: Found(body.batch, "ATL-INT-001", b""),
     ],
     ids=["another batch", "too long", "padding", "unknown code"],
 )

@@ -47,12 +47,12 @@ def table(rows: int, *, label: bool = True) -> Table:
 def glue(text: str) -> int:
     """Count the lines of code, without documentation and blank lines."""
     tree = ast.parse(text)
-    told: set[int] = set()
+    sending: set[int] = set()
     for node in ast.walk(tree):
         if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
-            told |= set(range(node.lineno, (node.end_lineno or node.lineno) + 1))
+            sending |= set(range(node.lineno, (node.end_lineno or node.lineno) + 1))
     lines = enumerate(text.splitlines(), 1)
-    return sum(1 for at, line in lines if line.strip() and at not in told)
+    return sum(1 for at, line in lines if line.strip() and at not in sending)
 
 
 @pytest.mark.parametrize("shape", SHAPES)
@@ -127,7 +127,7 @@ def job(least: int) -> Job:
     )
 
 
-def begun(folder: Path, graph: Job, catalogue: dict[str, Component]) -> dict[str, little.Node]:
+def started(folder: Path, graph: Job, catalogue: dict[str, Component]) -> dict[str, little.Node]:
     """Run the job up to the step that many take part in."""
     tables = {"hub": {}, **{name: {"rows": table(4 + at)} for at, name in enumerate(CLIENTS)}}
     places = little.nodes(folder, tables)
@@ -147,7 +147,7 @@ def test_ten_parties_find_a_mean_of_whom_three_vanish(
     """They fall silent, at whatever message; the others end with what is left."""
     catalogue = {**CATALOGUE, "mean": mean}
     graph = job(least=6)
-    places = begun(tmp_path, graph, catalogue)
+    places = started(tmp_path, graph, catalogue)
     assert "rows" not in places["hub"].results
     gone = CLIENTS[1:4]
     specs = {party: place.spec(graph, "mean", catalogue) for party, place in places.items()}
@@ -159,15 +159,15 @@ def test_ten_parties_find_a_mean_of_whom_three_vanish(
     values = [places[party].value("mean", "outcome") for party in world.results]
     assert len({value["mean"] for value in values}) == 1
     # Who told its total before it vanished is in the mean.
-    told = [name for name in CLIENTS if name not in gone or at > 3]
-    rows = [float(row) for name in told for row in range(4 + CLIENTS.index(name))]
+    sending = [name for name in CLIENTS if name not in gone or at > 3]
+    rows = [float(row) for name in sending for row in range(4 + CLIENTS.index(name))]
     assert values[0]["mean"] == pytest.approx(sum(rows) / len(rows))
 
 
 def test_a_mean_of_too_few_is_none(tmp_path: Path, mean: Component) -> None:
     catalogue = {**CATALOGUE, "mean": mean}
     graph = job(least=7)
-    places = begun(tmp_path, graph, catalogue)
+    places = started(tmp_path, graph, catalogue)
     specs = {party: place.spec(graph, "mean", catalogue) for party, place in places.items()}
     faults = {name: [Fault("kill", 3)] for name in CLIENTS[1:4]}
     world = little.play(specs, catalogue, faults=faults)
@@ -178,7 +178,7 @@ def test_a_mean_of_too_few_is_none(tmp_path: Path, mean: Component) -> None:
 def test_clients_talk_to_the_aggregator_alone(tmp_path: Path, mean: Component) -> None:
     catalogue = {**CATALOGUE, "mean": mean}
     graph = job(least=9)
-    places = begun(tmp_path, graph, catalogue)
+    places = started(tmp_path, graph, catalogue)
     specs = {party: place.spec(graph, "mean", catalogue) for party, place in places.items()}
     assert all(specs[client].peers == {"hub"} for client in CLIENTS)
     results = little.play(specs, catalogue).check().results

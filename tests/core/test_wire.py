@@ -71,7 +71,7 @@ def test_a_field_with_a_default_is_sent_all_the_same(name: str) -> None:
 def test_the_reason_is_short_and_names_the_place() -> None:
     with pytest.raises(ValidationError) as caught:
         read(Outer, {**GOOD, "several": {"a" * 999: {"number": "secret"}}})
-    said = reason(caught.value)
-    assert said.startswith("'several.aaa")
-    assert "secret" not in said
-    assert len(said) < 200
+    text = reason(caught.value)
+    assert text.startswith("'several.aaa")
+    assert "secret" not in text
+    assert len(text) < 200

@@ -24,7 +24,7 @@ MIB = 1 << 20
 SHORT = 3.0
 NO_BYTES = 64
 FEW_BYTES = 4096
-LOOK_SECONDS = 0.02
+POLL_SECONDS = 0.02
 WAYS = ["disk", "bound"] if may_mount() else ["bound"]
 
 
@@ -63,7 +63,7 @@ def bounded_workers(node: TestNode) -> Iterator[None]:
     def bound() -> None:
         with ExitStack() as stack:
             known: set[int] = set()
-            while not over.wait(LOOK_SECONDS):
+            while not over.wait(POLL_SECONDS):
                 for worker in set(node.workers()) - known:
                     known.add(worker)
                     stack.enter_context(suppress(ProcessLookupError))

@@ -57,21 +57,21 @@ def taken_port() -> Iterator[int]:
 )
 def test_a_port_that_is_taken(idle: TestNode, key: str, form: str, code: str) -> None:
     with taken_port() as port:
-        status, said = refused(idle, **{key: form.format(port)})
+        status, printed = refused(idle, **{key: form.format(port)})
     assert status != 0
-    assert code in said
+    assert code in printed
 
 
 def test_a_folder_that_cannot_be_written(idle: TestNode) -> None:
     with read_only(idle.folder.root):
-        status, said = refused(idle)
-    assert (status, "ATL-NOD-002" in said) == (ENVIRONMENT, True), said
+        status, printed = refused(idle)
+    assert (status, "ATL-NOD-002" in printed) == (ENVIRONMENT, True), printed
 
 
 def test_a_database_that_cannot_be_written(idle: TestNode) -> None:
     with read_only(idle.folder.database):
-        status, said = refused(idle)
-    assert (status, "ATL-STO-005" in said) == (ENVIRONMENT, True), said
+        status, printed = refused(idle)
+    assert (status, "ATL-STO-005" in printed) == (ENVIRONMENT, True), printed
 
 
 @pytest.mark.parametrize(
@@ -81,8 +81,8 @@ def test_a_database_that_cannot_be_written(idle: TestNode) -> None:
 def test_a_certificate_that_does_not_hold(idle: TestNode, moved: timedelta, code: str) -> None:
     renew(idle.folder.root, now=present() + moved)
     try:
-        status, said = refused(idle)
+        status, printed = refused(idle)
     finally:
         renew(idle.folder.root)
     assert status != 0
-    assert code in said
+    assert code in printed

@@ -30,11 +30,11 @@ def test_a_node_that_is_told_to_stop_goes_on_after_its_start(two: Pair, who: str
     job = two.submit(training_job("bank", "shop", trees=40))
     with two["bank"].client() as bank:
         until(lambda: bank.jobs.get(job).view.steps["boost"].state == "running")
-    pid, begun = two[who].folder.running(), time.monotonic()
+    pid, started = two[who].folder.running(), time.monotonic()
     assert pid is not None
     os.kill(pid, signal.SIGTERM)
     until(lambda: two[who].folder.running() is None, DRAIN_SECONDS)
-    assert time.monotonic() - begun < DRAIN_SECONDS
+    assert time.monotonic() - started < DRAIN_SECONDS
     nothing_runs(two[who])
     two.start(who)
     two.well(job)

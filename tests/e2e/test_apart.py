@@ -84,7 +84,7 @@ def words(plan: Plan, party: str) -> list[bytes]:
     return found
 
 
-def told(client: Client, run: str) -> list[dict[str, Any]]:
+def reported(client: Client, run: str) -> list[dict[str, Any]]:
     found = [line.body for line in client.ledger.all() if line.kind == "reveal"]
     return [
         b for b in found if isinstance(b, dict) and b["run"] == run and b["what"] == DECLARED.what
@@ -111,7 +111,7 @@ def test_a_party_that_shares_no_step_is_told_of_no_table_and_signs_the_same(
             plans[party] = Plan.model_validate(view.plan)
             assert view.agreed
             assert view.digest == plans[party].digest()
-            receivers[party] = {line["receiver"] for line in told(client, done.id)}
+            receivers[party] = {line["receiver"] for line in reported(client, done.id)}
             seen[party] = plan_text(view)
     assert len({plan.digest() for plan in plans.values()}) == 1
     assert receivers == {"bank": {"shop"}, "shop": {"bank"}, "post": set()}

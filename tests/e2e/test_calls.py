@@ -107,8 +107,8 @@ def test_a_third_partner_neither_reads_nor_stops_what_it_is_no_part_of(
         stop = encode_section(Stop("cancel", "ATL-JOB-001", "third"))
         for base in (0, 5):
             update = Update(job.id, base, base + 1, {"stop": stop})
-            said = encode_sync(SyncMessage((update,), {job.id: 0}))
-            answer = parse_sync(bytes(gateway.call("bank", "sync", said, LIMIT)))
+            body = encode_sync(SyncMessage((update,), {job.id: 0}))
+            answer = parse_sync(bytes(gateway.call("bank", "sync", body, LIMIT)))
             assert answer.updates == ()
         assert job.wait(60).state == "success"
         again = parse_sync(bytes(gateway.call("bank", "sync", encode_sync(SyncMessage()), LIMIT)))

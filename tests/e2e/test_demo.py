@@ -251,13 +251,13 @@ def test_kept_nodes_run_on_and_tell_how_to_come_in(tmp_path: Path) -> None:
     done = demo(tmp_path, "--json", "--keep", "--rows", "400", "--trees", "2")
     try:
         assert done.returncode == 0, done.stderr
-        for party, told in json.loads(done.stdout)["nodes"].items():
-            assert NodeFolder(Path(told["folder"])).running() is not None
-            with Client(told["url"]) as client:
-                token = client.me.login(told["user"], told["password"]).token
-            with Client(told["url"], token=token) as client:
+        for party, reported in json.loads(done.stdout)["nodes"].items():
+            assert NodeFolder(Path(reported["folder"])).running() is not None
+            with Client(reported["url"]) as client:
+                token = client.me.login(reported["user"], reported["password"]).token
+            with Client(reported["url"], token=token) as client:
                 assert client.me.show().must_change
-            running = find(NodeFolder(Path(told["folder"])))
+            running = find(NodeFolder(Path(reported["folder"])))
             assert running is not None
             with Client(running.url, token=running.token) as client:
                 assert [job.state for job in client.jobs.list().items] == ["success"], party

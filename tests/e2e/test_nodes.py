@@ -71,7 +71,7 @@ def test_the_plan_beforehand_is_the_plan_that_is_signed(two: dict[str, TestNode]
         assert bank.jobs.get(submitted.id).plan().digest == foreseen.digest
 
 
-def told(client: Client) -> list[dict[str, object]]:
+def reported(client: Client) -> list[dict[str, object]]:
     """Return the ledger's lines about own tables that a partner was told of."""
     lines = [line.body for line in client.ledger.all() if line.kind == "reveal"]
     return [body for body in lines if isinstance(body, dict) and body["step"] == "agreement"]
@@ -81,18 +81,18 @@ def test_what_the_agreement_tells_is_in_the_ledger_and_counted(two: dict[str, Te
     job = small_job("bank", "shop", name="told")
     with two["bank"].client() as bank, two["shop"].client() as shop:
         # Who asks for a plan is told, and tells nothing itself; the same twice counts once.
-        before = told(bank)
+        before = reported(bank)
         bank.jobs.plan(job)
-        once = told(shop)
+        once = reported(shop)
         bank.jobs.plan(small_job("bank", "shop", name="told-again"))
-        assert told(shop) == once
+        assert reported(shop) == once
         assert [b["receiver"] for b in once if str(b["run"]).startswith("plan for")] == ["bank"]
-        assert told(bank) == before
+        assert reported(bank) == before
         submitted = bank.jobs.submit(job)
         assert submitted.wait(LIMIT).state == "success"
         until(partial(ended, shop, submitted.id, "success"))
         for client, partner in ((bank, "shop"), (shop, "bank")):
-            (line,) = [body for body in told(client) if body["run"] == submitted.id]
+            (line,) = [body for body in reported(client) if body["run"] == submitted.id]
             assert (line["receiver"], line["what"]) == (partner, DECLARED.what)
             assert isinstance(line["elements"], int)
             assert line["elements"] > 100
@@ -364,12 +364,12 @@ def test_a_client_of_a_folder_follows_its_node_over_a_restart(tmp_path: Path, fi
             job = bank.jobs.submit(small_job("bank", "shop", name="followed"))
             until(lambda: state_of(shop, job.id) == "awaiting approval")
             with ThreadPoolExecutor(1) as pool:
-                told = pool.submit(lambda: list(job.stream()))
+                reported = pool.submit(lambda: list(job.stream()))
                 made["bank"].kill()
                 made["bank"].start(**port).close()
                 waiting = shop.jobs.get(job.id)
                 waiting.approve(waiting.view.plan_digest)
-                events = told.result(LIMIT)
+                events = reported.result(LIMIT)
         assert [event.number for event in events] == list(range(1, len(events) + 1))
         assert events[-1].data["state"] == "success"
 

@@ -39,9 +39,9 @@ def followed(bank: Client, shop: Client, job: str) -> None:
     assert losses == sorted(losses, reverse=True)
     assert not shop.jobs.get(job).metrics("boost").items
     for client in (bank, shop):
-        told = [line.message for line in client.jobs.get(job).log("boost").items]
-        assert any(line.startswith("step boost, attempt 1") for line in told)
-        assert any(line.startswith("done in ") for line in told)
+        reported = [line.message for line in client.jobs.get(job).log("boost").items]
+        assert any(line.startswith("step boost, attempt 1") for line in reported)
+        assert any(line.startswith("done in ") for line in reported)
 
 
 @pytest.fixture(scope="module")
@@ -160,8 +160,8 @@ def test_a_renamed_column_is_named_at_its_party_and_a_code_to_the_others(
         # Only who holds the part knows its columns: it refuses before it signs.
         assert (seen.state, seen.code, seen.party) == ("refused", "ATL-PLN-011", "shop")
         # Names of columns are told in the plan, but not what is wrong with them.
-        told = seen.model_dump(exclude={"job"})
-        assert "x11" not in str(told)
+        reported = seen.model_dump(exclude={"job"})
+        assert "x11" not in str(reported)
         assert (there.code, there.party) == ("ATL-PLN-011", "shop")
         assert there.message == "columns of the model are missing: 'x11' (ATL-MOD-003)"
         assert "'x11_2024'" in str(there.hint)

@@ -117,8 +117,8 @@ def test_a_worker_killed_in_tree_7_goes_on_there_to_the_same_model(
         with node.client() as client:
             job = client.jobs.get(cut)
             assert job.view.steps["boost"].attempt == 2
-            told = [line.message for line in job.log("boost", attempt=2).items]
-            assert f"resumed at round {TREE}" in told
+            reported = [line.message for line in job.log("boost", attempt=2).items]
+            assert f"resumed at round {TREE}" in reported
             events = [e for e in job.events().items if e.kind == "resumed"]
             assert [(e.step, e.attempt, e.data) for e in events] == [("boost", 2, {"round": TREE})]
             assert left(client, cut) == left(client, uncut)

@@ -21,8 +21,8 @@ from tests.flow.test_inference import (
     job_of,
     plan,
     refused,
+    reported,
     step,
-    told,
 )
 
 
@@ -187,7 +187,7 @@ def test_tables_that_share_rows_for_certain_are_not_united(tables: list[str], fi
     job = job_of(steps)
     declared = {
         party: {**known, "reread": known["reader"], "other": known["reader"]}
-        for party, known in told().items()
+        for party, known in reported().items()
     }
     for known in declared.values():
         known["other"] = known["other"].model_copy(update={"digest": "1" * 64})
@@ -245,7 +245,7 @@ def test_rows_that_are_there_already_add_none(tables: list[str], fits: bool) -> 
         "both": step("union", tables=tables, duplicates="keep-first"),
         "it": step("sample", table="both.table", count=101),
     }
-    declared = {party: {**known, "second": known["reader"]} for party, known in told().items()}
+    declared = {party: {**known, "second": known["reader"]} for party, known in reported().items()}
     for known in declared.values():
         known["second"] = known["second"].model_copy(update={"digest": "1" * 64})
     if fits:

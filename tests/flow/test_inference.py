@@ -47,7 +47,7 @@ def job_of(steps: Steps, parties: Mapping[str, str] = PARTIES, **reader: Any) ->
     return parse_job({"name": "any", "parties": dict(parties), "steps": {**first, **steps}})
 
 
-def told(parties: Mapping[str, str] = PARTIES, **rows: int) -> Declared:
+def reported(parties: Mapping[str, str] = PARTIES, **rows: int) -> Declared:
     return {
         party: {
             "reader": TableFacts(
@@ -71,7 +71,9 @@ def plan(
 ) -> Plan:
     job = job_of(steps, parties, **reader)
     planning.check(job, CATALOGUE)
-    return planning.build(job, CATALOGUE, told(parties, **rows or {}), dict.fromkeys(parties, "k"))
+    return planning.build(
+        job, CATALOGUE, reported(parties, **rows or {}), dict.fromkeys(parties, "k")
+    )
 
 
 def refused(code: str, *names: str) -> Any:
@@ -147,7 +149,7 @@ def test_rows_for_a_model_need_the_columns_of_the_training(consumer: Mapping[str
             "it": consumer,
         }
     )
-    declared = told()
+    declared = reported()
     fresh = declared["shop"]["reader"].model_copy(update={"columns": ("shop1", "shopO")})
     whole = {
         "bank": {**declared["bank"], "other": declared["bank"]["reader"]},
@@ -210,7 +212,9 @@ def made_up(party: str) -> TableFacts:
 )
 def test_sizes_and_columns_that_cannot_fit(code: str, made: Steps) -> None:
     job = job_of({"synthetic": {"component": "synthetic"}, **made})
-    declared = {party: {**entry, "synthetic": made_up(party)} for party, entry in told().items()}
+    declared = {
+        party: {**entry, "synthetic": made_up(party)} for party, entry in reported().items()
+    }
     with refused(code):
         planning.build(job, CATALOGUE, declared, dict.fromkeys(PARTIES, "k"))
 
@@ -224,7 +228,7 @@ def test_of_many_tables_the_one_that_differs_is_named_by_its_number() -> None:
     job = job_of(steps)
     declared = {
         party: {**entry, "synthetic": entry["reader"].model_copy(update={"columns": ("other",)})}
-        for party, entry in told().items()
+        for party, entry in reported().items()
     }
     with refused("ATL-CMP-030", "tables.10"):
         planning.build(job, CATALOGUE, declared, dict.fromkeys(PARTIES, "k"))
@@ -359,7 +363,7 @@ def test_a_component_that_serves_says_which_one_party_asks(
         "parameters": {**bounds, "tables": {"shop": "people", "mill": "people"}},
     }
     job = parse_job({"name": "any", "parties": THREE, "steps": {"score": score}})
-    held = told(THREE)
+    held = reported(THREE)
     declared = {party: {"score": held[party]["reader"]} for party in ("shop", "mill")}
     keys = dict.fromkeys(THREE, "0" * 64)
     plan = planning.build(job, CATALOGUE, declared, keys)

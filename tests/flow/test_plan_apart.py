@@ -61,15 +61,15 @@ def jobs(draw: st.DrawFn) -> Job:
 def plans_of(job: Job) -> dict[str, Plan]:
     """Return each party's plan as it makes it alone, and (by "") the one that sees everything."""
     keys = {party: f"key of {party}" for party in job.parties}
-    told = {party: facts_of(job, party, salt="any") for party in job.parties}
-    found = {"": planning.build(job, CATALOGUE, told, keys)}
+    reported = {party: facts_of(job, party, salt="any") for party in job.parties}
+    found = {"": planning.build(job, CATALOGUE, reported, keys)}
     audience = planning.audience_of(job, CATALOGUE)
     for party in job.parties:
-        heard = {
+        received = {
             other: {s: f for s, f in facts.items() if party in audience.get(s, (party,))}
-            for other, facts in told.items()
+            for other, facts in reported.items()
         }
-        found[party] = planning.build(job, CATALOGUE, heard, keys, party)
+        found[party] = planning.build(job, CATALOGUE, received, keys, party)
     return found
 
 
@@ -165,7 +165,7 @@ def test_no_grant_covers_what_may_tell_of_a_table_and_is_not_shown(granted: str)
         update={"inputs": {"table": "mail.table", "more": "psi.table"}}
     )
     seats = {**whole.seats, "sums": ("bank:guest", "post:client")}
-    edges = {name: talk for name, talk in whole.edges.items() if name != "sums"}
+    edges = {name: pairs for name, pairs in whole.edges.items() if name != "sums"}
     job = whole.job.model_copy(update={"steps": steps})
     plan = whole.model_copy(update={"job": job, "seats": seats, "edges": edges})
     share = table_exposures(plan, "shop")["b"].partners["post"]

@@ -75,7 +75,7 @@ def table(rows: int, *, label: bool, shift: int = 0) -> Table:
     return Table.from_columns(ids, columns, label="y" if label else None)
 
 
-class Heard:
+class Listener:
     """Keeps events."""
 
     def __init__(self) -> None:

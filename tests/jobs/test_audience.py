@@ -43,14 +43,14 @@ def below(job: Job, step: str) -> set[str]:
 @given(graphs())
 def test_the_rule_is_its_definition(drawn: tuple[Job, dict[str, set[str]], set[str]]) -> None:
     job, taking, bringing = drawn
-    told = audience(job, taking, bringing)
+    reported = audience(job, taking, bringing)
     for table in bringing:
         need = set().union(*(taking[step] for step in below(job, table)))
-        assert set(told.get(table, PARTIES)) == need
-        assert (table in told) == (need != set(PARTIES))
+        assert set(reported.get(table, PARTIES)) == need
+        assert (table in reported) == (need != set(PARTIES))
     for party in PARTIES:
-        seen = shown(dict.fromkeys(bringing, 1), told, party)
-        hidden = hidden_steps(job, told, party)
+        seen = shown(dict.fromkeys(bringing, 1), reported, party)
+        hidden = hidden_steps(job, reported, party)
         assert hidden == set().union(*(below(job, at) for at in bringing - seen.keys()))
         # It sees whatever it takes part in, and all above.
         assert not hidden & {step for step in job.steps if party in taking[step]}

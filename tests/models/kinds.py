@@ -112,7 +112,7 @@ def shows_a_card(kind: ModelKind, samples: Samples) -> None:
         assert Report.model_validate_json(report.model_dump_json(), strict=True) == report
 
 
-def says_what_scoring_reveals(kind: ModelKind, samples: Samples) -> None:
+def declares_what_scoring_reveals(kind: ModelKind, samples: Samples) -> None:
     scorer = kind.scorer
     if scorer is None:
         return
@@ -134,5 +134,5 @@ CHECKS: tuple[Callable[[ModelKind, Samples], None], ...] = (
     renames_there_and_back,
     fits_those_of_its_training_alone,
     shows_a_card,
-    says_what_scoring_reveals,
+    declares_what_scoring_reveals,
 )

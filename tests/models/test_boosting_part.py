@@ -88,7 +88,7 @@ def models(draw: st.DrawFn) -> tuple[GuestPart, dict[str, HostPart]]:
     return guest, parts
 
 
-def by_hand(part: GuestPart, hosts: dict[str, HostPart], rows: dict[str, Floats]) -> Floats:
+def explicit(part: GuestPart, hosts: dict[str, HostPart], rows: dict[str, Floats]) -> Floats:
     """Walk row by row."""
     splits = [(part.party, part.splits), *((h, hosts[h].splits) for h in part.hosts)]
     out = []
@@ -124,7 +124,7 @@ def test_joint_scoring_is_what_walking_by_hand_gives(
     parts: dict[str, Part] = {"bank": guest, **hosts}
     roles = {name: Role.HOST if name in hosts else Role.GUEST for name in parts}
     done = world.run(roles, lambda p: scored(p, parts[p.name], tables[p.name])).check()
-    np.testing.assert_array_equal(done.results["bank"], by_hand(guest, hosts, tables))
+    np.testing.assert_array_equal(done.results["bank"], explicit(guest, hosts, tables))
     assert all(done.results[host] is None for host in hosts)
 
 
@@ -161,10 +161,10 @@ def test_one_round_however_many_rows_and_declared_reveals(monkeypatch: pytest.Mo
     expected = scoring.probability(np.where(column[:, 0] < 2.0, -1.0, 1.0))
     np.testing.assert_array_equal(done.results["bank"], expected)
     assert done.channels["bank"].counters.total().rounds == 1
-    told = done.channels["shop"].disclosures.counts
+    reported = done.channels["shop"].disclosures.counts
     (line,) = SCORE_REVEALS
     count = line.count({"host_splits": 5, "rows": rows})
-    assert told == {("shop", "bank", line.message, line.field): count}
+    assert reported == {("shop", "bank", line.message, line.field): count}
     assert not done.channels["bank"].disclosures.counts
 
 

@@ -14,7 +14,7 @@ from atoll.core.names import Role
 from atoll.models.boosting import GuestPart, HostPart, Part, score
 from atoll.models.columns import match_columns
 from atoll.sim import world
-from tests.models.test_boosting_part import by_hand, models
+from tests.models.test_boosting_part import explicit, models
 
 names = st.lists(st.text(min_size=1, max_size=6), unique=True, max_size=12)
 
@@ -83,4 +83,4 @@ def test_scores_do_not_depend_on_where_columns_stand(
         given[name] = (np.column_stack([columns[column] for column in there]), there)
     roles = {name: Role.HOST if name in hosts else Role.GUEST for name in parts}
     done = world.run(roles, lambda p: score(p, parts[p.name], *given[p.name])).check()
-    np.testing.assert_array_equal(done.results["bank"], by_hand(guest, hosts, tables))
+    np.testing.assert_array_equal(done.results["bank"], explicit(guest, hosts, tables))

@@ -31,8 +31,8 @@ class LyingChannel(Channel):
     lie: Lie = field(default=_honest)
 
     def send(self, receiver: str, tag: str, message: Message) -> None:
-        for told in self.lie(tag, message):
-            super().send(receiver, tag, told)
+        for reported in self.lie(tag, message):
+            super().send(receiver, tag, reported)
 
     def fork(self, name: str) -> Channel:
         inner = super().fork(name)
@@ -94,9 +94,9 @@ class Conformance:
             sizes = values(sender, receiver) if callable(values) else values
             size, messages = cost.sent(seats[sender], seats[receiver], sizes)
             sent = world.channels[sender].counters.total(peer=receiver)
-            heard = world.channels[receiver].counters.total(peer=sender)
-            assert sent.messages_sent == heard.messages_received == messages
-            assert sent.bytes_sent == heard.bytes_received
+            received = world.channels[receiver].counters.total(peer=sender)
+            assert sent.messages_sent == received.messages_received == messages
+            assert sent.bytes_sent == received.bytes_received
             assert 0 <= sent.bytes_sent - size <= HEADER_BYTES * messages
             if seats[sender] == Role.GUEST:
                 assert sent.rounds == cost.waits(sizes)

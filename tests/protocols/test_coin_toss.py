@@ -45,8 +45,8 @@ def test_cost_and_reveals_are_as_declared(conformance: Conformance, implementati
     # "Everyone" is each receiver; in the ideal form the party that draws receives nothing.
     ways = [("guest", "host"), ("host", "guest")][: 1 if implementation == "ideal" else 2]
     declared = [
-        replace(told, sender=sender, receiver=receiver)
-        for told in coin_toss.REVEALS[implementation]
+        replace(reported, sender=sender, receiver=receiver)
+        for reported in coin_toss.REVEALS[implementation]
         for sender, receiver in ways
     ]
     conformance.check_reveals(world, declared, {})
@@ -177,7 +177,7 @@ STAR = {"hub": Role.AGGREGATOR, "one": Role.CLIENT, "two": Role.CLIENT, "three":
 
 def relayed(party: Party) -> bytes:
     peers = tuple(sorted(STAR.keys() - {"hub"})) if party.name == "hub" else ("hub",)
-    return coin_toss.run(replace(party, talks_to=peers), "relayed")
+    return coin_toss.run(replace(party, reachable=peers), "relayed")
 
 
 def test_parties_of_a_star_get_the_same_new_seed(conformance: Conformance) -> None:
@@ -194,8 +194,8 @@ def test_parties_of_a_star_get_the_same_new_seed(conformance: Conformance) -> No
     conformance.check_cost(worlds[0], coin_toss.COSTS["relayed"], between, STAR)
     ways = [("client", "aggregator"), ("aggregator", "client")]
     declared = [
-        replace(told, sender=sender, receiver=receiver)
-        for told, (sender, receiver) in zip(coin_toss.REVEALS["relayed"], ways, strict=True)
+        replace(reported, sender=sender, receiver=receiver)
+        for reported, (sender, receiver) in zip(coin_toss.REVEALS["relayed"], ways, strict=True)
     ]
     conformance.check_reveals(worlds[0], declared, {"parties": len(STAR)}, STAR)
     for name in ("one", "two", "three"):

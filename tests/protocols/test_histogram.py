@@ -84,7 +84,7 @@ def make(seed: int, rows: int = 40, columns: int = 3, sizes: Sequence[int] = (3,
     return Case(g, h, rng.integers(0, WIDTH, (rows, columns)).astype(np.uint8), nodes)
 
 
-def talk(
+def exchange(
     case: Case,
     implementation: str,
     *,
@@ -126,7 +126,7 @@ def test_result_cost_and_reveals_are_as_declared(
     conformance: Conformance, implementation: str
 ) -> None:
     case, trees = make(1), 2
-    world = talk(case, implementation, trees=trees).check()
+    world = exchange(case, implementation, trees=trees).check()
     for found in world.results["bank"]:
         check_sums(found, case.expected())
     cells = [len(node.columns) for node in case.nodes] * trees
@@ -158,7 +158,7 @@ def test_it_equals_the_definition(
         rng = np.random.default_rng(seed + 1)
         noise = [tuple(rng.integers(-99, 100, (2, size))) for size in sizes]
         case = replace(case, noise=[(pair[0], pair[1]) for pair in noise])
-    world = talk(case, implementation).check()
+    world = exchange(case, implementation).check()
     check_sums(world.results["bank"][0], case.expected())
 
 
@@ -168,7 +168,7 @@ def test_a_reply_of_many_messages_arrives_in_order(implementation: str) -> None:
     sizes = (CHUNK_CELLS - 1, 5, 0, 2) if implementation == "ideal" else (3, 5, 0, 2)
     case = make(4, rows=CHUNK_ROWS + 3 if implementation == "ideal" else 20, sizes=sizes)
     assert case.bins.shape[1] >= columns
-    world = talk(case, implementation, bounds=case.bounds(counted=False)).check()
+    world = exchange(case, implementation, bounds=case.bounds(counted=False)).check()
     check_sums(world.results["bank"][0], case.expected())
 
 
@@ -219,7 +219,7 @@ def test_replies_that_do_not_fit_are_refused(
         bounds[2], code = replace(bounds[2], g_low=10**6, g_high=10**6 + 9), "ATL-HIS-004"
     else:
         bounds[2] = replace(bounds[2], cells=8 if change == "more" else 6)
-    conformance.check_refused(talk(case, implementation, bounds=bounds), code)
+    conformance.check_refused(exchange(case, implementation, bounds=bounds), code)
 
 
 def lied_to(conformance: Conformance, liar: str, kind: type[Message], change: Any) -> World:
@@ -228,7 +228,7 @@ def lied_to(conformance: Conformance, liar: str, kind: type[Message], change: An
     def wrap(party: Party) -> Party:
         return conformance.lying(party, lie) if party.name == liar else party
 
-    return talk(make(8), "elgamal", wrap=wrap)
+    return exchange(make(8), "elgamal", wrap=wrap)
 
 
 def _with_point(message: Any, *points: bytes) -> Any:
@@ -283,20 +283,20 @@ def test_a_host_that_lies_is_refused(
 @pytest.mark.parametrize("liar", ["bank", "shop"])
 @pytest.mark.parametrize("kind", ["kill", "drop", "truncate"])
 def test_a_fault_at_any_message_ends_both(liar: str, kind: Any) -> None:
-    whole = talk(make(9), "elgamal", record=True).check()
+    whole = exchange(make(9), "elgamal", record=True).check()
     transport = whole.transports[liar]
     assert isinstance(transport, RecordTransport)
     sent = [at for at, entry in enumerate(transport.entries) if entry.direction == "sent"]
     other = "shop" if liar == "bank" else "bank"
     for at in range(len(transport.entries)) if kind == "kill" else sent:
-        world = talk(make(9), "elgamal", faults={liar: [Fault(kind, at)]})
+        world = exchange(make(9), "elgamal", faults={liar: [Fault(kind, at)]})
         assert other in world.errors or at > sent[-1], (kind, at)
         assert set(world.results) | set(world.errors) == set(ROLES)
 
 
 def test_more_rows_than_the_limits_are_refused(conformance: Conformance) -> None:
     for implementation in IMPLEMENTATIONS:
-        world = talk(make(1), implementation, limits=Limits(rows=39))
+        world = exchange(make(1), implementation, limits=Limits(rows=39))
         assert conformance.code(world, "shop") == "ATL-HIS-001"
 
 
@@ -327,7 +327,7 @@ def test_equal_values_and_empty_sums_never_look_alike() -> None:
     case = make(10, sizes=(6, 6))
     nothing = replace(case.nodes[0], rows=np.zeros(0, np.uint32))
     same = replace(case, g=case.g * 0, h=case.h * 0, nodes=[nothing, nothing])
-    world = talk(same, "elgamal", trees=2, record=True).check()
+    world = exchange(same, "elgamal", trees=2, record=True).check()
     rows = np.concatenate([message.cells for message in sent_bodies(world, "bank", Rows)])
     cells = np.concatenate([message.cells for message in sent_bodies(world, "shop", Cells)])
     points = np.concatenate([rows, cells]).reshape(-1, 64)

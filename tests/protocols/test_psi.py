@@ -184,7 +184,7 @@ def lied_to(conformance: Conformance, lie: Any, **changes: Any) -> World:
     return run(ROLES, entry)
 
 
-def _with_twin(message: Points) -> Points:
+def _with_duplicate(message: Points) -> Points:
     points = message.points.copy()
     points[3] = points[0]
     return replace(message, points=points)
@@ -201,7 +201,7 @@ LIES: list[tuple[str, type[Message], Any, str]] = [
     ("points out of order", Points, lambda m: [replace(m, first=m.first + 1)], "ATL-PSI-007"),
     ("points repeated", Points, lambda m: [m, m], "ATL-PSI-007"),
     ("a point missing", Points, lambda m: [replace(m, points=m.points[1:])], "ATL-PSI-007"),
-    ("a point twice", Points, lambda m: [_with_twin(m)], "ATL-PSI-008"),
+    ("a point twice", Points, lambda m: [_with_duplicate(m)], "ATL-PSI-008"),
     ("no points", Points, lambda m: [], "ATL-NET-002"),
     ("another message", Points, lambda m: [Verdict(True)], "ATL-COD-002"),
     ("tags out of order", Tags, lambda m: [replace(m, first=5)], "ATL-PSI-007"),
@@ -230,8 +230,8 @@ def test_lies_are_refused(
 def test_a_tag_in_common_that_is_returned_twice_is_refused(conformance: Conformance) -> None:
     def entry(party: Party) -> psi.PsiResult:
         lie = conformance.instead(Tags, lambda message: [_all_alike(message)])
-        talking = conformance.lying(party, lie) if party.name == "shop" else party
-        return psi.run(talking, GUEST, parameters())
+        endpoint = conformance.lying(party, lie) if party.name == "shop" else party
+        return psi.run(endpoint, GUEST, parameters())
 
     # All ids are in common, so that whichever tag is repeated is one that is found.
     conformance.check_refused(run(ROLES, entry), "ATL-PSI-008")

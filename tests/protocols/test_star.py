@@ -61,8 +61,10 @@ def test_the_joint_rows_are_aligned_and_declared(conformance: Conformance, recei
     for host in counts:
         sizes = between("bank", host)
         expected = {
-            (told.sender, told.receiver, told.message, told.field): told.count(sizes)
-            for told in star.reveals(parameters)
+            (reported.sender, reported.receiver, reported.message, reported.field): reported.count(
+                sizes
+            )
+            for reported in star.reveals(parameters)
         }
         seen = {
             (str(ROLES[sender]), str(ROLES[receiver]), kind, field): number
@@ -89,7 +91,7 @@ def test_it_equals_the_intersection_of_sets(
 
 
 def test_too_few_joint_rows_are_refused_with_one_constant_message() -> None:
-    told: list[bytes] = []
+    reported: list[bytes] = []
 
     for overlap in (0, 2):
         held = HELD | {"shop": ids(range(30)), "mill": ids(range(30 - overlap, 60))}
@@ -100,16 +102,16 @@ def test_too_few_joint_rows_are_refused_with_one_constant_message() -> None:
         assert "ATL-PSI-004" in codes
         counts = world.channels["bank"].disclosures.counts
         assert counts["bank", "shop", "psi.star.joint", "count"] == 0
-        told.append(Joint(None).encode())
-    assert len(set(told)) == 1
+        reported.append(Joint(None).encode())
+    assert len(set(reported)) == 1
 
 
 def lied_to(conformance: Conformance, liar: str, kind: type[Message], change: Any) -> World:
     lie = conformance.instead(kind, change)
 
     def entry(party: Party) -> psi.PsiResult:
-        talking = conformance.lying(party, lie) if party.name == liar else party
-        return psi.run(talking, HELD[party.name], PARAMETERS)
+        endpoint = conformance.lying(party, lie) if party.name == liar else party
+        return psi.run(endpoint, HELD[party.name], PARAMETERS)
 
     return run(ROLES, entry)
 

@@ -107,10 +107,10 @@ class Jobs:
         self.jobs[id] = PlayedJob(view, job)
         if key is not None:
             self.keys[key] = id
-        self.tell(id, "state", state="waiting")
+        self.add_event(id, "state", state="waiting")
         return self.get(id)
 
-    def tell(self, id: str, kind: str, step: str | None = None, **data: Any) -> None:
+    def add_event(self, id: str, kind: str, step: str | None = None, **data: Any) -> None:
         """Add an event."""
         with self.moved:
             events = self.jobs[id].events
@@ -124,7 +124,7 @@ class Jobs:
         if state == "success":
             for step in self.jobs[id].view["steps"].values():
                 step.update(state="success", attempt=1)
-        self.tell(id, "state", state=state)
+        self.add_event(id, "state", state=state)
 
     def _job(self, id: str) -> PlayedJob:
         if id not in self.jobs:
@@ -180,8 +180,8 @@ class Jobs:
         until = time.monotonic() + wait
         with self.moved:
             while True:
-                told = (e for e in self._job(job).events if kind in (None, e["kind"]))
-                found = [e for e in told if e["number"] > after][:200]
+                reported = (e for e in self._job(job).events if kind in (None, e["kind"]))
+                found = [e for e in reported if e["number"] > after][:200]
                 left = until - time.monotonic()
                 if found or left <= 0:
                     return found

@@ -83,18 +83,18 @@ def test_errors_keep_class_code_place_and_hint(client: Client) -> None:
 
 
 def test_without_a_valid_token_nothing_is_told(node: Site) -> None:
-    with Client(node.url) as nobody:
-        assert nobody.node.version().api == 1
+    with Client(node.url) as anonymous:
+        assert anonymous.node.version().api == 1
         with pytest.raises(UnauthenticatedError) as caught:
-            nobody.jobs.list()
+            anonymous.jobs.list()
     assert caught.value.exit_code == 4
-    with Client(node.url, token="wrong") as nobody, pytest.raises(UnauthenticatedError):
-        nobody.jobs.list()
+    with Client(node.url, token="wrong") as anonymous, pytest.raises(UnauthenticatedError):
+        anonymous.jobs.list()
 
 
 def test_logging_in_gives_a_token_that_works(node: Site) -> None:
-    with Client(node.url) as nobody:
-        token = nobody.me.login("admin", PASSWORD).token
+    with Client(node.url) as anonymous:
+        token = anonymous.me.login("admin", PASSWORD).token
     with Client(node.url, token=token) as client:
         assert client.me.show().user == "admin"
         client.me.logout()
@@ -167,7 +167,7 @@ def test_events_come_live_and_once(node: Site, client: Client) -> None:
 
     def work() -> None:
         for at in range(20):
-            node.played.jobs.tell(job.id, "progress", "psi", done=at)
+            node.played.jobs.add_event(job.id, "progress", "psi", done=at)
         node.played.jobs.move(job.id, "success")
 
     thread = threading.Thread(target=work)
@@ -239,7 +239,7 @@ def through(breaking: Breaking, node: Site) -> Client:
 def test_a_stream_goes_on_after_broken_connections(node: Site, client: Client) -> None:
     job = client.jobs.submit(make_job())
     for at in range(30):
-        node.played.jobs.tell(job.id, "progress", "psi", done=at)
+        node.played.jobs.add_event(job.id, "progress", "psi", done=at)
     node.played.jobs.move(job.id, "success")
     port = int(node.url.rpartition(":")[2])
     with Breaking(port, [900, 100, 2500, 30]) as breaking, through(breaking, node) as far:
@@ -274,7 +274,7 @@ def test_a_node_that_restarts_is_waited_for(tmp_path: Path) -> None:
         found: list[Any] = []
         thread = threading.Thread(target=lambda: found.extend(job.stream()))
         thread.start()
-        played.jobs.tell(job.id, "progress", "psi", done=1)
+        played.jobs.add_event(job.id, "progress", "psi", done=1)
         first.server.stop()
     with site(tmp_path, port, former=first) as second:
         second.played.jobs.move(job.id, "success")

@@ -64,9 +64,9 @@ def test_the_estimator_has_every_parameter_of_the_training_with_its_default() ->
 
 def test_the_estimator_stays_one_of_scikit_learns() -> None:
     model = VerticalBoostingClassifier(scale_bits=8).set_params(minimum_leaf_rows=5)
-    twin = clone(model)
-    assert twin.get_params() == model.get_params()
-    assert (twin.get_params()["scale_bits"], twin.get_params()["minimum_leaf_rows"]) == (8, 5)
+    copy = clone(model)
+    assert copy.get_params() == model.get_params()
+    assert (copy.get_params()["scale_bits"], copy.get_params()["minimum_leaf_rows"]) == (8, 5)
     with pytest.raises(TypeError):
         VerticalBoostingClassifier(early_stopping_rounds=3)
     with pytest.raises(AtollError, match="ATL-JOB-005"):
@@ -101,9 +101,9 @@ def test_the_demo_offers_what_the_class_declares() -> None:
 
 @pytest.mark.parametrize("page", sorted((DOCS / "guide").glob("*.md")), ids=lambda page: page.name)
 def test_a_default_in_a_sentence_is_the_classes(page: Path) -> None:
-    for name, told in re.findall(r"`(\w+)` \([^)]*default (\d+)\)", page.read_text()):
+    for name, shown in re.findall(r"`(\w+)` \([^)]*default (\d+)\)", page.read_text()):
         if name in DEFAULTS:
-            assert DEFAULTS[name] == int(told), name
+            assert DEFAULTS[name] == int(shown), name
 
 
 def test_a_page_has_such_a_sentence() -> None:

@@ -121,8 +121,8 @@ def test_scikit_learn_takes_it_for_one_of_its_own() -> None:
     frame, y = breast()
     small, label = frame.iloc[:200, :6].to_numpy(), y[:200]
     model = VerticalBoostingClassifier(**QUICK)
-    twin = clone(model.set_params(depth=2))
-    assert twin.get_params() == model.get_params()
+    second = clone(model.set_params(depth=2))
+    assert second.get_params() == model.get_params()
     assert is_classifier(model)
     with pytest.raises(ValueError, match="fit"):
         model.predict(small)

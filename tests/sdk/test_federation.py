@@ -25,7 +25,7 @@ from atoll.core.errors import AtollError, InternalError, UserError
 from atoll.sdk import Federation, Pipeline, local
 from atoll.sdk.frames import as_table
 from atoll.table import Table
-from tests.flow.toy import SWAP, Amount, Heard
+from tests.flow.toy import SWAP, Amount, Listener
 
 PARTIES = {"bank": "guest", "shop": "host"}
 
@@ -217,9 +217,9 @@ def test_the_first_cause_is_raised_and_not_its_echo() -> None:
 
 def test_components_of_this_process_run_and_tell_how_far_they_are() -> None:
     own = swapping(SWAP.run)
-    heard = {party: Heard() for party in PARTIES}
+    received = {party: Listener() for party in PARTIES}
     with local(
-        PARTIES, own["tables"], catalogue=own["catalogue"], events=heard.__getitem__
+        PARTIES, own["tables"], catalogue=own["catalogue"], events=received.__getitem__
     ) as federation:
         done = federation.run(own["job"])
         # Their node is one that any client can ask.
@@ -227,7 +227,7 @@ def test_components_of_this_process_run_and_tell_how_far_they_are() -> None:
             assert [job.state for job in client.jobs.list().items] == ["success"]
             assert {line.kind for line in client.ledger.all()} >= {"approval", "reveal"}
     assert done["bank"].outputs["swap.total"] == done["shop"].outputs["swap.total"] == 40
-    for listener in heard.values():
+    for listener in received.values():
         names = [name for name, _ in listener.events]
         assert names[-1] == "finished"
         assert {"phase", "progress", "step"} <= set(names)

@@ -48,8 +48,10 @@ def test_the_estimator_of_the_guide_learns() -> None:
 
 def test_the_table_of_the_guide_names_every_method() -> None:
     with Client("http://127.0.0.1:1") as client:
-        for name, told in re.findall(r"^\| `(\w+)` \| (`.*) \|$", PAGE.read_text(), re.MULTILINE):
+        for name, reported in re.findall(
+            r"^\| `(\w+)` \| (`.*) \|$", PAGE.read_text(), re.MULTILINE
+        ):
             offered = {m for m in dir(getattr(client, name)) if not m.startswith("_")}
-            assert offered == set(re.findall(r"`(\w+)`", told)), name
+            assert offered == set(re.findall(r"`(\w+)`", reported)), name
     named = set(re.findall(r"`(\w+)(?:\(\w+\))?`", PAGE.read_text()))
     assert {m for m in dir(Job) if not m.startswith("_")} - named <= {"name", "to_dict"}

@@ -70,16 +70,16 @@ def _play(numbers: range) -> Counter[str]:
         try:
             ending = play(graph)
         except Exception as error:
-            raise AssertionError(_told(graph)) from error
+            raise AssertionError(_described(graph)) from error
         wrong = fault(ending)
-        assert wrong is None, f"{wrong}\n{_told(graph)}"
+        assert wrong is None, f"{wrong}\n{_described(graph)}"
         ends[ending.code] += 1
     for code, count in ends.most_common():
         print(f"{count:5}  {code}")
     return ends
 
 
-def _told(graph: Graph) -> str:
+def _described(graph: Graph) -> str:
     return f"graph {graph.number}: {graph.document}"
 
 

@@ -142,11 +142,11 @@ def test_a_toss_is_even_as_long_as_one_party_is_honest(secret: SecretRandom) -> 
         parties = {"bank": bytes(64), "mill": b"\xff" * 64, "shop": secret.bytes(64)}
         tosses = {name: Toss(b"session", name, entropy) for name, entropy in parties.items()}
         for act in ("commit", "open"):
-            said = {name: getattr(toss, act)() for name, toss in tosses.items()}
+            answers = {name: getattr(toss, act)() for name, toss in tosses.items()}
             for receiver, toss in tosses.items():
                 for sender in tosses.keys() - {receiver}:
                     take = toss.committed if act == "commit" else toss.opened
-                    take(sender, said[sender])
+                    take(sender, answers[sender])
         (seed,) = {toss.seed() for toss in tosses.values()}
         tossed.append(np.frombuffer(seed, dtype=np.uint8))
     checks.columns(np.unpackbits(np.stack(tossed), axis=1))

@@ -98,13 +98,13 @@ def test_union_matches_columns_by_name() -> None:
     both = first.union(other)
     assert (both.columns, both.label().tolist()) == (("x", "z"), [0.0, 1.0])
     assert both.matrix().tolist() == [[1.0, 5.0], [2.0, 6.0]]
-    for wrong, said in (
+    for wrong, printed in (
         (other.rename({"z": "q"}), "absent 'z'; too many 'q'"),
         (make(["b"], x=[1], z=[6.0], y=[1]), "of another type 'x'"),
     ):
         with refused("ATL-TAB-021") as error:
             first.union(wrong)
-        assert error.value.message == f"the tables have different columns: {said}"
+        assert error.value.message == f"the tables have different columns: {printed}"
     for relabelled in (
         make(["b"], x=[2.0], y=[1], z=[6.0]),
         Table.from_columns(["b"], {"x": [2.0], "y": [1], "z": [6.0]}, label="z"),

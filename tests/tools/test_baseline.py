@@ -76,8 +76,8 @@ def test_lines_of_one_name_are_paired_by_their_sizes_and_others_are_said() -> No
     there = [[line("a", {"rows": 2}, seconds=4.0), line("old", seconds=1.0)] for _ in range(2)]
     trees = Trees(here, there)
     found = baseline.compare(HERE, THERE, ["flow", "--rows", "7"], rounds=2, run=trees)
-    told = [(one.name, dict(one.params), one.only, one.ratios) for one in found]
-    assert told == [
+    level_names = [(one.name, dict(one.params), one.only, one.ratios) for one in found]
+    assert level_names == [
         ("a", {"rows": 1}, "this", {}),
         ("a", {"rows": 2, "least": 0.5}, None, {"seconds": 0.25}),
         ("old", {}, "the baseline", {}),
@@ -104,7 +104,7 @@ def measured(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
         asked.append(list(arguments))
         return [line("flow.job", seconds=2.0 if tree == ROOT else 1.0)]
 
-    monkeypatch.setattr(baseline, "prepare", lambda commit, tell: THERE)
+    monkeypatch.setattr(baseline, "prepare", lambda commit, notify: THERE)
     monkeypatch.setattr(baseline.compare, "__kwdefaults__", {"run": measure, "tell": print})
     return asked
 
@@ -119,9 +119,9 @@ def test_the_command_says_what_is_worse_and_fails(
     assert command.main() == 1
     assert measured == [["flow", "--rows", "7"]] * 4
     out = capsys.readouterr()
-    (told,) = map(json.loads, out.out.splitlines())
-    assert told["ratio"] == {"seconds": 2.0}
-    assert told["worse"] == ["seconds"]
+    (level_names,) = map(json.loads, out.out.splitlines())
+    assert level_names["ratio"] == {"seconds": 2.0}
+    assert level_names["worse"] == ["seconds"]
     assert "worse: flow.job seconds: 2.000 of the baseline" in out.err
     monkeypatch.setattr("sys.argv", ["bench", *options[:-1], "--tolerance", "150"])
     assert command.main() == 0
@@ -161,14 +161,14 @@ def test_a_commit_that_cannot_be_built_is_refused_with_the_reason(
 def test_a_commit_is_built_once_and_the_checkout_stays(tmp_path: Path) -> None:
     do = "#!/bin/sh\nmkdir -p .venv/bin\ntouch .venv/bin/python\necho once >> ../count\n"
     root = repository(tmp_path, do)
-    told: list[str] = []
-    tree = baseline.prepare("HEAD", told.append, root)
-    assert baseline.prepare("HEAD", told.append, root) == tree
+    level_names: list[str] = []
+    tree = baseline.prepare("HEAD", level_names.append, root)
+    assert baseline.prepare("HEAD", level_names.append, root) == tree
     assert tree.parent == root / ".do" / "baseline"
     assert (tree.parent / "count").read_text() == "once\n"
-    assert len(told) == 1
+    assert len(level_names) == 1
     with pytest.raises(baseline.BaselineError, match="there is no commit 'nothing'"):
-        baseline.prepare("nothing", told.append, root)
+        baseline.prepare("nothing", level_names.append, root)
 
 
 def test_a_bench_that_fails_is_told(tmp_path: Path) -> None:

@@ -39,8 +39,8 @@ def test_a_good_file_passes() -> None:
     [
         ("(n, 32), ", "", "states no shape"),
         ("RFC 7748, section 5", "common knowledge", "names no paper"),
-        (" Source: RFC 7748, section 5.", "", "no docstring says 'Source"),
-        (" Errors: ATL-CRV-001 off the curve.", "", "does not say 'Errors"),
+        (" Source: RFC 7748, section 5.", "", "no docstring states 'Source"),
+        (" Errors: ATL-CRV-001 off the curve.", "", "does not state 'Errors"),
         ("Errors: ATL-CRV-001", "Errors: ATL-CRV-002", "does not name the error"),
         ("points: NDArray[np.uint8]", "points: NDArray[Any]", "states no dtype"),
     ],
@@ -82,7 +82,7 @@ def test_an_error_raised_by_a_helper_of_the_file_counts() -> None:
         """Open the set."""
         _check(count)
     '''
-    assert faults(API, source) == ["open_set can raise but does not say 'Errors: …'"]
+    assert faults(API, source) == ["open_set can raise but does not state 'Errors: …'"]
 
 
 def test_a_method_is_not_blamed_for_its_namesake() -> None:

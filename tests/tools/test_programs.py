@@ -49,10 +49,10 @@ def test_what_is_missing_is_installed_without_starting_it(
     assert done[0] == "install -y -q --no-install-recommends mariadb-server"
     assert done[-1] == "exit 101"
     assert not (machine / "policy").exists()
-    told = capsys.readouterr().err
-    assert "installing MariaDB" in told
+    level_names = capsys.readouterr().err
+    assert "installing MariaDB" in level_names
     # It is still missing here, and that is told once, loudly.
-    assert told.count("ITS TESTS ARE SKIPPED") == 1
+    assert level_names.count("ITS TESTS ARE SKIPPED") == 1
 
 
 def test_a_failing_installation_updates_its_lists_once(

@@ -23,7 +23,7 @@ from atoll.core import codec
 from atoll.core.errors import AtollError
 from atoll.flow.node.models.archive import Opened, copy_parts, open_archive
 from atoll.flow.work.checkpoints import FileCheckpoints
-from atoll.flow.work.messages import Held
+from atoll.flow.work.messages import RoundMark
 from atoll.jobs import approval as approvals
 from atoll.jobs.definition import parse_job
 from atoll.jobs.plan import Plan
@@ -179,8 +179,8 @@ def _read_checkpoint(given: Input, left: dict[str, Any]) -> None:
         if not store.held():
             raise NotHeld
         (held,) = store.held()
-        store.enter(Held(held.round, held.mark), held.mark)
-        found = store.begun()
+        store.enter(RoundMark(held.round, held.mark), held.mark)
+        found = store.resume_point()
         assert found is not None
         left["state"] = found[1]
         store.save(held.round, found[1])

@@ -215,11 +215,11 @@ def _archive(manifest: Manifest, part: bytes, body: bytes | None = None) -> byte
     """Return an archive, of a manifest that says it in other bytes if so asked."""
     with tempfile.TemporaryDirectory() as folder:
         Path(folder, "part").write_bytes(part)
-        said: Any = manifest
+        declared: Any = manifest
         if body is not None:
-            said = SimpleNamespace(encode=lambda: body, members=manifest.members)
+            declared = SimpleNamespace(encode=lambda: body, members=manifest.members)
         signer: Any = SimpleNamespace(sign=KEY.sign, certificate=b"a certificate")
-        return b"".join(pieces(said, signer, lambda digest: Path(folder, "part")))
+        return b"".join(pieces(declared, signer, lambda digest: Path(folder, "part")))
 
 
 def checkpoint_cases() -> tuple[Cases, Cases]:

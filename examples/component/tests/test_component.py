@@ -90,12 +90,12 @@ def test_it_runs_in_a_whole_job_and_tells_what_the_plan_says() -> None:
         found = federation.run(job)
     plan = found["bank"].plan
     declared = {(entry["message"], entry["field"]) for entry in plan.reveals["check"]}
-    told = {
+    reported = {
         (line["message"], line["field"])
         for party in found.values()
         for line in party.reveals
         if line["step"] == "check"
     }
-    assert told == declared
+    assert reported == declared
     for party in found.values():
         assert party.outputs["check.outcome"]["aligned"]

@@ -88,7 +88,7 @@ impl WireGateway {
             .map_err(|error| failure(py, &error))
     }
 
-    /// Lets a worker talk to these peers.
+    /// Lets a worker communicate with these peers.
     fn register(
         &self,
         py: Python<'_>,
@@ -138,14 +138,14 @@ impl WireGateway {
             .transpose()
     }
 
-    /// Answers a call; says whether its caller still waits.
+    /// Answers a call; returns whether its caller still waits.
     fn answer(&self, py: Python<'_>, number: u64, body: &Bound<'_, PyAny>) -> PyResult<bool> {
         let body = copied(body)?;
         py.detach(|| self.0.answer(number, body))
             .map_err(|error| failure(py, &error))
     }
 
-    /// Refuses a call with a code; says whether its caller still waits.
+    /// Refuses a call with a code; returns whether its caller still waits.
     fn refuse(&self, py: Python<'_>, number: u64, code: &str) -> PyResult<bool> {
         py.detach(|| self.0.refuse(number, code))
             .map_err(|error| failure(py, &error))

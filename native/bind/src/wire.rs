@@ -177,7 +177,7 @@ impl WireEndpoint {
         view(py, found.1)
     }
 
-    /// Waits for the next message of any of these peers; says whose it is.
+    /// Waits for the next message of any of these peers; returns whose it is.
     fn receive_any<'py>(
         &self,
         py: Python<'py>,
@@ -211,7 +211,7 @@ impl WireEndpoint {
         self.0.cancel();
     }
 
-    /// Says goodbye once everything is delivered, and frees everything.
+    /// Ends the session once everything is delivered, and frees everything.
     fn close(&self, py: Python<'_>) -> PyResult<()> {
         blocking(py, |interrupt| self.0.close(interrupt))
     }

@@ -1,7 +1,7 @@
 //! Discrete logarithms in a known range, by baby steps and giant steps on the Montgomery curve.
 //!
 //! With Q = 64 G and a table of u(j Q) for 0 < j <= m, the points P + k S and P - k S with
-//! S = (2 m + 1) Q share one inverted difference of u-coordinates, and u does not tell P from -P:
+//! S = (2 m + 1) Q share one inverted difference of u-coordinates, and u does not distinguish P from -P:
 //! 3.5 products a giant step. Every cell takes the same number of steps, which follows from the
 //! public range; only the look-up of a hashed u-coordinate has an address that depends on data.
 
@@ -31,12 +31,12 @@ const MONTGOMERY_A: u64 = 486_662;
 /// Sixteen fingerprints: one cache line.
 #[derive(Clone, Copy)]
 #[repr(align(64))]
-struct Line([u32; SLOTS]);
+struct Bucket([u32; SLOTS]);
 
 /// The baby steps by a hash of their u-coordinate.
 struct Baby {
     count: u64,
-    fingerprints: Vec<Line>,
+    fingerprints: Vec<Bucket>,
     indices: Vec<[u32; SLOTS]>,
 }
 
@@ -58,7 +58,7 @@ impl Baby {
         let lines = (count as usize / LOAD).next_power_of_two();
         let mut table = Baby {
             count,
-            fingerprints: vec![Line([0; SLOTS]); lines],
+            fingerprints: vec![Bucket([0; SLOTS]); lines],
             indices: vec![[0; SLOTS]; lines],
         };
         for (position, hash) in hashes.into_iter().enumerate() {

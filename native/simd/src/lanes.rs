@@ -128,7 +128,7 @@ pub trait Lanes4: Copy + Send + Sync {
     /// The product of the low 32 bits of a and b.
     fn mul32(self, other: Self) -> Self;
     /// The same, of which the compiler knows nothing. Where it knows the high half to be zero it
-    /// drops the masking that tells it later that [`Lanes4::mul32`] is one instruction, not three.
+    /// drops the masking from which it later infers that [`Lanes4::mul32`] is one instruction, not three.
     fn opaque(self) -> Self;
     /// All ones where the lanes are equal, zero elsewhere.
     fn equal(self, other: Self) -> Self;

@@ -135,7 +135,7 @@ impl Endpoint {
         result.map_err(|error| named(error, peer))
     }
 
-    /// Waits for the next message of any of these peers at this address; says whose it is.
+    /// Waits for the next message of any of these peers at this address; returns whose it is.
     pub fn receive(
         &self,
         peers: &[&str],
@@ -198,7 +198,7 @@ impl Endpoint {
         state.wake_all();
     }
 
-    /// Says goodbye once everything is delivered, and stops. May be called again.
+    /// Ends the session once everything is delivered, and stops. May be called again.
     pub fn close(&self, interrupt: Interrupt<'_>) {
         {
             let mut state = self.shared.lock();
@@ -278,7 +278,7 @@ impl Endpoint {
 
     fn part(&self, limit: Duration, interrupt: Interrupt<'_>, done: impl Fn(&State) -> bool) {
         let deadline = Instant::now() + limit;
-        // Nobody is left to whom a failure here could matter.
+        // No one is left to whom a failure here could matter.
         let _ = self
             .shared
             .wait(Interest::Parting, deadline, interrupt, |state| {

@@ -9,9 +9,9 @@ pub enum Kind {
     PeerLost,
     /// The deadline of this call passed.
     Deadline,
-    /// The peer said goodbye and nothing is queued.
+    /// The peer ended the session and nothing is queued.
     PeerLeft,
-    /// The peer failed and told its code and phase.
+    /// The peer failed and sent its code and phase.
     PeerFailed,
     /// The message is larger than allowed.
     TooLarge,
@@ -51,7 +51,7 @@ pub enum Kind {
     Settings,
     /// An argument of the call cannot be used.
     Argument,
-    /// The encrypted stream was damaged on its way; the connection is closed and made anew.
+    /// The encrypted stream was damaged on its way; the connection is closed and a new one is made.
     Damaged,
     /// The peer refused what it was sent.
     FrameRefused,
@@ -65,7 +65,7 @@ pub enum Kind {
     CallRefused,
     /// Too many calls or streams of this party wait or live here.
     Crowded,
-    /// Nobody answered the call in time.
+    /// No answer to the call came in time.
     NoAnswer,
     /// The connection broke before the answer came.
     CallBroken,
@@ -164,7 +164,7 @@ impl Kind {
             Kind::NoAddress => "no address is known for the peer",
             Kind::CallRefused => "the peer refused the call",
             Kind::Crowded => "too much of one party is under way",
-            Kind::NoAnswer => "nobody answered the call in time",
+            Kind::NoAnswer => "no answer to the call came in time",
             Kind::CallBroken => "the connection broke before the answer came",
             Kind::OtherAuthority => "the enrolling server shows another authority",
         }
@@ -180,9 +180,9 @@ pub struct WireError {
     pub peer: Option<String>,
     /// What is known beyond the kind; never data.
     pub detail: Option<String>,
-    /// The code that the peer told (`PeerFailed`, `FrameRefused`, `CallRefused`).
+    /// The code that the peer sent (`PeerFailed`, `FrameRefused`, `CallRefused`).
     pub peer_code: Option<String>,
-    /// The phase that the peer told (`PeerFailed`).
+    /// The phase that the peer sent (`PeerFailed`).
     pub peer_phase: Option<String>,
 }
 

@@ -1,4 +1,4 @@
-//! What is said once on a bare stream before it becomes something else: a length, then a message.
+//! What is sent once on a bare stream before it becomes something else: a length, then a message.
 
 use prost::Message;
 use std::io;
@@ -8,7 +8,7 @@ use crate::error::Kind;
 use crate::limits::HANDSHAKE_BYTES;
 use crate::proto::Routed;
 
-/// The form of a code that a peer tells.
+/// The form of a code that a peer reports.
 pub fn is_code(text: &str) -> bool {
     let plain = |byte: u8| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'-';
     text.starts_with("ATL-") && text.len() <= 32 && text.bytes().all(plain)

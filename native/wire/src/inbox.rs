@@ -97,7 +97,7 @@ impl Inbox {
         }
     }
 
-    /// What the peer is told.
+    /// What the peer is sent.
     pub fn receipt(&self) -> Receipt {
         Receipt {
             received: self.received,

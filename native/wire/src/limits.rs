@@ -32,5 +32,5 @@ pub const CALL_BYTES: usize = 16 << 20;
 pub const CALL_REQUEST_BYTES: usize = CALL_BYTES + 4096;
 /// The largest body of an enrolment or of its answer.
 pub const ENROL_BYTES: usize = 16 << 10;
-/// The largest of what is said before a stream begins.
+/// The largest of what is sent before a stream begins.
 pub const HANDSHAKE_BYTES: usize = 4096;

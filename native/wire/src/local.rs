@@ -1,4 +1,4 @@
-//! Unix sockets between a worker and the gateway of its own node: one user, nobody else.
+//! Unix sockets between a worker and the gateway of its own node: one user, no one else.
 
 use std::fs;
 use std::io;
@@ -60,7 +60,7 @@ pub fn is_ours(stream: &tokio::net::UnixStream) -> bool {
     }
 }
 
-/// Compares two secrets in a time that does not tell where they differ.
+/// Compares two secrets in a time that does not depend on where they differ.
 pub fn is_same(left: &[u8], right: &[u8]) -> bool {
     use subtle::ConstantTimeEq;
     left.ct_eq(right).into()

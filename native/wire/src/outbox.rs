@@ -91,7 +91,7 @@ impl Outbox {
         self.kept.push_back(Item::Bye(Bye { sequence }));
     }
 
-    /// Takes the next thing to send, and says whether it was sent before.
+    /// Takes the next thing to send, and returns whether it was sent before.
     pub fn advance(&mut self) -> Option<(Item, bool)> {
         let item = self.kept.get(self.cursor)?.clone();
         self.cursor += 1;

@@ -23,7 +23,7 @@ pub enum Phase {
     Waiting,
     /// Met; perhaps on the way to a new connection.
     Met,
-    /// It said goodbye.
+    /// It ended the session.
     Left,
     /// Nothing more comes of it.
     Failed(WireError),
@@ -98,7 +98,7 @@ pub struct PeerState {
     pub epochs: u64,
     /// The peer's run, once met.
     pub instance: Option<Vec<u8>>,
-    /// When the peer was last heard.
+    /// When the peer last sent something.
     pub heard: Instant,
     /// Why the last connection, or attempt at one, ended.
     pub cause: Option<Kind>,
@@ -146,7 +146,7 @@ impl PeerState {
         matches!(self.phase, Phase::Waiting | Phase::Met)
     }
 
-    /// Whether this party's failure is still to be told.
+    /// Whether this party's failure is still to be sent.
     pub fn owes_parting(&self) -> bool {
         self.parting.is_some() && !self.acknowledged && matches!(self.phase, Phase::Met)
     }

@@ -137,7 +137,7 @@ impl Outgoing {
             }));
         }
         if session.finishing {
-            // A failure is told only once the peer says so: until then the line stays.
+            // A failure is sent only once the peer is ready for it: until then the line stays.
             return if peer.owes_parting() {
                 Err(self.pause(peer, context, now + limits.heartbeat))
             } else {
@@ -235,7 +235,7 @@ impl Ticket {
         self.end(cause);
     }
 
-    /// Ends the session for a peer that wants no connection any more: it has heard, or failed itself.
+    /// Ends the session for a peer that wants no connection any more: it was notified, or failed itself.
     pub fn end_over(&self) {
         self.shared.lock().peers[self.index].acknowledged = true;
         self.end(None);

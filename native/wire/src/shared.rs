@@ -66,7 +66,7 @@ pub struct State {
     pub peers: Vec<PeerState>,
     /// No call is served any more.
     pub closed: bool,
-    /// Everything was said: connections end, and none is made but to tell a failure.
+    /// Everything was sent: connections end, and none is made but to report a failure.
     pub parted: bool,
     /// Waiting calls end.
     pub cancelled: bool,
@@ -166,7 +166,7 @@ impl State {
         self.wake_all();
     }
 
-    /// Ends a connection because of what its peer sent, and tells the peer the code.
+    /// Ends a connection because of what its peer sent, and sends the peer the code.
     pub fn refuse(&mut self, index: usize, epoch: u64, kind: Kind) {
         self.note_refused(kind);
         let peer = &mut self.peers[index];

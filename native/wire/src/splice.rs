@@ -243,7 +243,7 @@ impl<'a, N: End, F: End> Splice<'a, N, F> {
 
 impl<N: End, F: End> Drop for Splice<'_, N, F> {
     fn drop(&mut self) {
-        // Otherwise the other gateway might wait for an end behind data that nobody reads.
+        // Otherwise the other gateway might wait for an end behind data that no one reads.
         if !(self.out.done && self.back.done) {
             self.near.abandon();
             self.far.abandon();

@@ -182,7 +182,7 @@ fn work(connector: &Arc<Connector>, mut listener: Listener, stopped: oneshot::Re
     });
     // The socket's file goes before its listener, so that no successor's is removed.
     drop(listener);
-    // A name look-up may still be under way; nobody waits for it.
+    // A name look-up may still be under way; no one waits for it.
     runtime.shutdown_background();
 }
 

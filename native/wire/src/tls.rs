@@ -23,7 +23,7 @@ use crate::trust::{Clients, Invited, OTHER_AUTHORITY, Pin, Server, certificates,
 pub const HTTP2: &[u8] = b"h2";
 /// The application protocol of a worker's stream between two gateways.
 pub const RELAY: &[u8] = b"atoll-relay/1";
-/// The application protocol of somebody who is no partner yet.
+/// The application protocol of someone who is no partner yet.
 pub const ENROL: &[u8] = b"atoll-enrol/1";
 
 /// This party's own certificate chain and key, in PEM.
@@ -202,7 +202,7 @@ impl Tls {
     }
 }
 
-/// Says what kind of failure a TLS error is.
+/// Returns what kind of failure a TLS error is.
 pub fn kind_of(error: &Error) -> Kind {
     use CertificateError as C;
     match error {
@@ -244,7 +244,7 @@ pub fn io_kind(error: &std::io::Error) -> Option<Kind> {
     inner.downcast_ref::<Error>().map(kind_of)
 }
 
-/// Reads the kind out of an I/O error after the handshake: what is not told by the peer is damage.
+/// Reads the kind out of an I/O error after the handshake: what the peer did not send is damage.
 pub fn stream_kind(error: &std::io::Error) -> Option<Kind> {
     match error.get_ref()?.downcast_ref::<Error>()? {
         Error::AlertReceived(alert) => Some(alert_kind(*alert)),

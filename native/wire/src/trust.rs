@@ -136,7 +136,7 @@ pub struct Clients {
 }
 
 impl Clients {
-    /// Nobody is believed yet.
+    /// No one is believed yet.
     pub fn new(provider: &CryptoProvider) -> Self {
         Clients {
             pins: RwLock::default(),
@@ -163,7 +163,7 @@ impl Clients {
 }
 
 impl ClientCertVerifier for Clients {
-    // Hints would tell every dialler who the partners are.
+    // Hints would show every dialler who the partners are.
     fn root_hint_subjects(&self) -> &[DistinguishedName] {
         &[]
     }
@@ -257,7 +257,7 @@ pub struct Invited {
     pub provider: Arc<CryptoProvider>,
 }
 
-/// What `Invited` says of a server with another CA; `tls::kind_of` knows it.
+/// What `Invited` reports for a server with another CA; `tls::kind_of` knows it.
 pub const OTHER_AUTHORITY: CertificateError = CertificateError::ApplicationVerificationFailure;
 
 impl ServerCertVerifier for Invited {

@@ -3,7 +3,7 @@
 For each node the guest knows the rows in it, their g and h, and for each cut that the host sends
 the sums of g and h over the rows on its left side. With x in {0, 1}^rows for "left of the cut",
 each node gives two linear equations: g·x and h·x over the node's rows. Boosting changes g and h
-with every tree, so the equations of many trees determine x. The bins are shuffled anew for each
+with every tree, so the equations of many trees determine x. The bins are shuffled again for each
 tree; the attack first finds out which cut of a tree is which of the first tree.
 
 Source: the observation of SecureBoost (Cheng et al. 2021, section 7) that bin sums leak, carried
@@ -189,7 +189,7 @@ def attack(
 
     ``true_links[t][candidate]`` is the cut of each candidate of tree t. With ``linking="known"``
     the attacker is given them: its best case. ``noise`` is what the hosts added, in units of g.
-    Only cuts that the first tree's root told are counted.
+    Only cuts that the first tree's root revealed are counted.
     """
     cuts = len(truth)
     sent = trees[0].nodes[0].candidates

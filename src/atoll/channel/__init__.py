@@ -1,1 +1,1 @@
-"""How parties talk: transports, typed channels and what role code is given."""
+"""How parties communicate: transports, typed channels and what role code is given."""

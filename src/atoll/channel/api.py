@@ -53,11 +53,11 @@ class Transport(Protocol):
         ...
 
     def abort(self, code: str, phase: str) -> None:
-        """Tell every peer that this party failed: code and phase only, then close."""
+        """Report to every peer that this party failed: code and phase only, then close."""
         ...
 
     def close(self) -> None:
-        """Say goodbye to the peers and free every resource; may be called again."""
+        """Close the session with the peers and free every resource; may be called again."""
         ...
 
 
@@ -202,8 +202,8 @@ Metric = Callable[[str, float, int], None]
 
 
 def no_progress(phase: str, done: int, total: int) -> None:
-    """Report progress to nobody."""
+    """Report progress to no one."""
 
 
 def no_metric(name: str, value: float, number: int) -> None:
-    """Report a metric to nobody."""
+    """Report a metric to no one."""

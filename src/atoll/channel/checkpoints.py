@@ -15,7 +15,7 @@ class Checkpoints(Protocol):
         """Keep the state after so many rounds."""
         ...
 
-    def begun(self) -> tuple[int, State] | None:
+    def resume_point(self) -> tuple[int, State] | None:
         """Return the round at which all seats agreed to go on, and what was kept of it."""
         ...
 
@@ -30,7 +30,7 @@ class NoCheckpoints:
     def save(self, round_: int, state: State) -> None:
         """Do nothing."""
 
-    def begun(self) -> tuple[int, State] | None:
+    def resume_point(self) -> tuple[int, State] | None:
         """Return None."""
         return None
 

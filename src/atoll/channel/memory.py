@@ -119,7 +119,7 @@ class MemoryNetwork:
         """Queue a message."""
         with self._lock:
             self._queues.setdefault(key, deque()).append(body)
-            # A message wakes nobody but who waits for it.
+            # A message wakes no one but who waits for it.
             self._attendance.wake(self._attendance.by_key.get(key, ()))
 
     def end(self, party: str, failure: tuple[str, str] | None) -> None:
@@ -231,11 +231,11 @@ class MemoryTransport:
         return self.network.take([(peer, self.party, scope, tag) for peer in peers], timeout)
 
     def abort(self, code: str, phase: str) -> None:
-        """Tell every peer that this party failed."""
+        """Report to every peer that this party failed."""
         self.network.end(self.party, (code, phase))
 
     def close(self) -> None:
-        """Say goodbye to the peers."""
+        """Close the session with the peers."""
         self.network.end(self.party, None)
 
     def lanes(self, count: int) -> Callable[[], None]:
@@ -260,5 +260,5 @@ class MemoryTransport:
 
 
 def failure_code(error: BaseException) -> str:
-    """Return the code that a peer may be told for an error."""
+    """Return the code that a peer may be sent for an error."""
     return error.code if isinstance(error, AtollError) else "ATL-INT-001"

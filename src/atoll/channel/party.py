@@ -1,4 +1,4 @@
-"""What role code is given: who it is, whom it talks to, and its sources of randomness."""
+"""What role code is given: who it is, its peers, and its sources of randomness."""
 
 from __future__ import annotations
 
@@ -43,14 +43,14 @@ class Party:
     """This party within one task.
 
     ``roles`` maps every seat of the step, this one included, to its role; ``name`` is this seat's
-    address: the party, or ``party:role`` for a further seat of a party. ``talks_to`` are the seats
-    that it may talk to (None: all others). ``session`` is the 32-byte session id that all seats
-    derived from the job hash, step, attempt and fresh nonces; it enters every hash, key and tag.
-    ``step_id`` names the step of this plan under the job's seed in 32 bytes, alike at all seats and
-    in every attempt: names may follow from it, never keys. ``public_rng`` comes from the joint coin
-    toss.
+    address: the party, or ``party:role`` for a further seat of a party. ``reachable`` are the seats
+    that it may communicate with (None: all others). ``session`` is the 32-byte session id that all
+    seats derived from the job hash, step, attempt and fresh nonces; it enters every hash, key and
+    tag. ``step_id`` names the step of this plan under the job's seed in 32 bytes, alike at all
+    seats and in every attempt: names may follow from it, never keys. ``public_rng`` comes from the
+    joint coin toss.
     ``metric`` takes name, value and number (of the tree, round or epoch) of a point that this
-    party's own node shows while the work goes on; no peer is told.
+    party's own node shows while the work goes on; it is sent to no peer.
     """
 
     name: str
@@ -64,15 +64,15 @@ class Party:
     progress: Progress = no_progress
     metric: Metric = no_metric
     cancel: Cancel = field(default_factory=Cancel)
-    talks_to: tuple[str, ...] | None = None
+    reachable: tuple[str, ...] | None = None
     step_id: bytes = b""
     checkpoints: Checkpoints = field(default_factory=NoCheckpoints)
 
     @property
     def peers(self) -> tuple[str, ...]:
-        """The seats that this one may talk to, in the order of their addresses."""
-        if self.talks_to is not None:
-            return self.talks_to
+        """The seats that this one may communicate with, in the order of their addresses."""
+        if self.reachable is not None:
+            return self.reachable
         return tuple(sorted(self.roles.keys() - {self.name}))
 
     @property
@@ -151,7 +151,7 @@ class Party:
             )
         return found
 
-    def tell(self, receiver: str, tag: str, message: Message, *, spare: bool = False) -> bool:
+    def try_send(self, receiver: str, tag: str, message: Message, *, spare: bool = False) -> bool:
         """Send a message; one that is ``spare`` and has left is passed over (False).
 
         Errors: those of ``Channel.send``.
@@ -169,19 +169,19 @@ class Party:
 
         ``state`` holds None, booleans, integers of 64 bits, floats, text, bytes, NumPy arrays, and
         lists and maps by text of these; a GiB at most. It stays at this party. Secret randomness,
-        keys and ciphertexts never belong in it: they are drawn anew. Every seat must call it at the
-        same rounds, for all go on at a round that each of them holds; the newest two are kept.
+        keys and ciphertexts never belong in it: they are drawn again. Every seat must call it at
+        the same rounds, for all go on at a round that each of them holds; the newest two are kept.
         Errors: ATL-WRK-011 a state of another form.
         """
         self.checkpoints.save(round_, state)
 
     def resume(self) -> tuple[int, State] | None:
-        """Return the round at which all seats go on and this seat's state of it; None: begin anew.
+        """Return the round at which all seats resume and this seat's state; None: start afresh.
 
-        Lists come back as lists, arrays as fresh arrays. Whoever resumes says with progress and
+        Lists come back as lists, arrays as fresh arrays. Whoever resumes reports with progress and
         metrics what the earlier attempt had done, for an attempt is shown by itself.
         """
-        return self.checkpoints.begun()
+        return self.checkpoints.resume_point()
 
     def once(self, round_: int) -> None:
         """Note durably that round ``round_`` (0, 1, …) is about to reveal what is drawn only once.

@@ -72,9 +72,9 @@ def backup(output: Output, file: Path, portable: bool, folder: Path | None) -> N
         "missing": made.missing,
     }
     output.show(whole, str(made.path))
-    output.say(f"{amount(made.bytes)}, {made.artifacts} artifacts; keys are not in it")
+    output.info(f"{amount(made.bytes)}, {made.artifacts} artifacts; keys are not in it")
     if made.missing:
-        output.say(f"warning: {len(made.missing)} artifacts have a row, but no file")
+        output.info(f"warning: {len(made.missing)} artifacts have a row, but no file")
 
 
 @command.command()
@@ -151,7 +151,7 @@ def prune(
     yes: bool,
     folder: Path | None,
 ) -> None:
-    """Remove old jobs, outputs and logs, by the node's settings unless said here.
+    """Remove old jobs, outputs and logs, by the node's settings unless given here.
 
     Jobs that run and published models always stay. The node does this by itself while it runs.
     """

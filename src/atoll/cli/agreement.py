@@ -75,7 +75,7 @@ def list_(session: Session, live: bool, limit: int, after: str | None) -> None:
     head = ("agreement", "state", "who may ask", "model", "today", "in all", "until")
     session.show(page, lines.rows(head, body, "no standing agreements"))
     if page.next and not session.as_json:
-        session.say(f"more: --after {page.next}")
+        session.info(f"more: --after {page.next}")
 
 
 @command.command()

@@ -28,7 +28,7 @@ def show(session: Session, limit: int, after: str | None) -> None:
     head = ("number", "time (UTC)", "who", "what", "of", "outcome")
     session.show(page, lines.rows(head, body, "nothing was done"))
     if page.next and not session.as_json:
-        session.say(f"more: --after {page.next}")
+        session.info(f"more: --after {page.next}")
 
 
 @command.command()

@@ -11,7 +11,7 @@ import traceback
 import click
 
 from atoll.cli import console
-from atoll.cli.console import give_json, show_error
+from atoll.cli.console import print_json, show_error
 from atoll.core.errors import AtollError, InternalError, UserError
 
 INTERRUPTED = 128 + signal.SIGINT
@@ -22,7 +22,7 @@ def call(module: str, name: str, arguments: list[str]) -> int:
 
     With ``--json`` an error goes to standard output, too, as ``{"error": …}``.
     """
-    console.set_mood()
+    console.configure()
     try:
         place, _, attribute = module.partition(":")
         command: click.Command = getattr(importlib.import_module(place), attribute or "command")
@@ -33,7 +33,7 @@ def call(module: str, name: str, arguments: list[str]) -> int:
         return 2
     except click.ClickException as error:
         if "--json" in arguments:
-            give_json({"error": _usage(error).to_dict()})
+            print_json({"error": _usage(error).to_dict()})
         error.show()
         return error.exit_code
     except (KeyboardInterrupt, click.Abort):
@@ -62,6 +62,6 @@ def _failed(error: AtollError, arguments: list[str]) -> int:
     if console.traces():
         traceback.print_exc()
     if "--json" in arguments:
-        give_json({"error": error.to_dict()})
+        print_json({"error": error.to_dict()})
     show_error(error)
     return error.exit_code

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from atoll.cli.commands import COMMANDS
-from atoll.cli.console import give
+from atoll.cli.console import print_text
 from atoll.cli.lazy import Lazy
 
 VARIABLE = "_ATOLL_COMPLETE"
@@ -30,7 +30,7 @@ def command(shell: str) -> None:
     made = get_completion_class(shell)
     if made is None:
         raise click.UsageError(f"there is no completion for {shell}")
-    give(made(root(), {}, "atoll", VARIABLE).source())
+    print_text(made(root(), {}, "atoll", VARIABLE).source())
 
 
 def root() -> click.Group:

@@ -1,4 +1,4 @@
-"""Standard output is data, standard error is talk; colours only where a person watches."""
+"""Standard output is data, standard error is for messages; colours only where a person watches."""
 
 from __future__ import annotations
 
@@ -11,49 +11,49 @@ from typing import Any
 from atoll.core.errors import AtollError
 
 _RED, _DIM, _PLAIN = "\033[31m", "\033[2m", "\033[0m"
-_MOOD = {"colour": True, "traces": False}
+_OPTIONS = {"colour": True, "traces": False}
 
 
-def set_mood(*, colour: bool = True, traces: bool = False) -> None:
+def configure(*, colour: bool = True, traces: bool = False) -> None:
     """Return whether colours are welcome, and whether a fault shows where it was."""
-    _MOOD.update(colour=colour, traces=traces)
+    _OPTIONS.update(colour=colour, traces=traces)
 
 
 def traces() -> bool:
     """Return whether a fault shows where it was."""
-    return _MOOD["traces"] or os.environ.get("ATOLL_TRACEBACK") == "1"
+    return _OPTIONS["traces"] or os.environ.get("ATOLL_TRACEBACK") == "1"
 
 
-def person_watches() -> bool:
+def is_interactive() -> bool:
     """Return whether standard error is a terminal that can redraw lines."""
     return sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
 
 
 def colours() -> bool:
-    """Return whether talk may be coloured (https://no-color.org)."""
-    return _MOOD["colour"] and person_watches() and not os.environ.get("NO_COLOR")
+    """Return whether messages may be coloured (https://no-color.org)."""
+    return _OPTIONS["colour"] and is_interactive() and not os.environ.get("NO_COLOR")
 
 
-def say(text: str) -> None:
-    """Tell the person something."""
+def info(text: str) -> None:
+    """Write a message for the user."""
     sys.stderr.write(text + "\n")
     sys.stderr.flush()
 
 
-def give(text: str) -> None:
+def print_text(text: str) -> None:
     """Write data that was asked for."""
     sys.stdout.write(text + "\n")
     sys.stdout.flush()
 
 
-def give_json(value: Any) -> None:
+def print_json(value: Any) -> None:
     """Write one JSON value."""
-    give(json.dumps(value, indent=2, sort_keys=False, ensure_ascii=False, allow_nan=False))
+    print_text(json.dumps(value, indent=2, sort_keys=False, ensure_ascii=False, allow_nan=False))
 
 
-def give_line(value: Any) -> None:
+def print_json_line(value: Any) -> None:
     """Write one JSON value on one line."""
-    give(json.dumps(value, ensure_ascii=False, allow_nan=False))
+    print_text(json.dumps(value, ensure_ascii=False, allow_nan=False))
 
 
 def error_lines(error: AtollError) -> list[str]:
@@ -67,11 +67,11 @@ def error_lines(error: AtollError) -> list[str]:
 
 
 def show_error(error: AtollError) -> None:
-    """Tell the person of an error."""
+    """Write an error for the user."""
     first, *rest = error_lines(error)
     if colours():
         first, rest = f"{_RED}{first}{_PLAIN}", [f"{_DIM}{line}{_PLAIN}" for line in rest]
-    say("\n".join([first, *rest]))
+    info("\n".join([first, *rest]))
 
 
 def table(rows: Sequence[Sequence[str]]) -> str:

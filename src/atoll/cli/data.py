@@ -38,8 +38,8 @@ def check(
 ) -> int:
     """Check a CSV, Parquet or Arrow FILE: structure, ids, numbers, missing values.
 
-    Asks no node, unless --registered says that FILE is the name of a registered table. Shows every
-    problem with row and hint, and each column in sum; exit code 9 if there are any.
+    Asks no node, unless --registered states that FILE is the name of a registered table. Shows
+    every problem with row and hint, and each column in sum; exit code 9 if there are any.
     """
     if registered:
         view = session.client.data.check(file)
@@ -101,7 +101,7 @@ def list_(session: Session, limit: int, after: str | None) -> None:
     head = ("name", "rows", "columns", "label", "owner")
     session.show(page, lines.rows(head, body, "no tables"))
     if page.next and not session.as_json:
-        session.say(f"more: --after {page.next}")
+        session.info(f"more: --after {page.next}")
 
 
 @command.command()

@@ -12,7 +12,7 @@ import click
 class Lazy(click.Group):
     """A group over a literal table: name → (``module:attribute``, one line about it).
 
-    ``gone`` says of commands that there were what to do instead.
+    ``gone`` holds, for commands that were removed, what to do instead.
     """
 
     def __init__(
@@ -49,7 +49,7 @@ class Lazy(click.Group):
     def resolve_command(
         self, context: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Find the command, or say which name is nearest."""
+        """Find the command, or name the nearest one."""
         if args and args[0] not in self._table and not args[0].startswith("-"):
             from atoll.jobs.validation import near
 

@@ -26,7 +26,7 @@ def show(session: Session, limit: int, after: str | None) -> None:
     body = [(row.number, lines.moment(row.time), row.kind, _about(row.body)) for row in page.items]
     session.show(page, lines.rows(("number", "time (UTC)", "kind", "what"), body, "no lines"))
     if page.next and not session.as_json:
-        session.say(f"more: --after {page.next}")
+        session.info(f"more: --after {page.next}")
 
 
 _FIELDS = (

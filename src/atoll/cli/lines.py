@@ -35,7 +35,7 @@ def clean(text: object) -> str:
 
 
 def rows(head: Sequence[str], lines: Iterable[Sequence[Any]], empty: str) -> str:
-    """Return a table, or what to say when it has no rows."""
+    """Return a table, or what to print when it has no rows."""
     cells = [
         [clean("–" if cell is None or cell == "" else cell) for cell in line] for line in lines
     ]
@@ -111,7 +111,7 @@ def own(step: views.StepView) -> str:
 
 
 def peers(shown: dict[str, Any]) -> str:
-    """Return the states that the peers tell of their tasks."""
+    """Return the states that the peers report of their tasks."""
     found = []
     for party, entry in sorted(shown.items()):
         value = entry.get("state") if isinstance(entry, dict) else entry

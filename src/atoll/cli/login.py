@@ -58,9 +58,9 @@ def login(
         "must_change": must_change,
     }
     output.show(shown)
-    output.say(f"{user} at {place} until {lines.moment(answer.expires)} UTC (profile {profile})")
+    output.info(f"{user} at {place} until {lines.moment(answer.expires)} UTC (profile {profile})")
     if must_change:
-        output.say("this password must be changed first: atoll user password")
+        output.info("this password must be changed first: atoll user password")
 
 
 def _exchange(made: Profile, user: str, password: str) -> views.LoginAnswer:
@@ -89,7 +89,7 @@ def logout(output: Output, profile: str | None) -> None:
         with _client(made) as client:
             client.me.logout()
     except AtollError as error:
-        output.say(f"the node was not told: {error.code}")
+        output.info(f"the node was not notified: {error.code}")
     profiles.write_profiles(known.without(name))
     output.show({"done": True, "what": f"logged out of {name}"}, f"logged out of {name}")
 

@@ -12,7 +12,7 @@ from atoll.cli.commands import COMMANDS
 
 USAGE = 2
 COMPLETE = "_ATOLL_COMPLETE"
-# The versions of what programs speak; a test compares them with those that are spoken.
+# The versions of protocols; a test compares them with those in use.
 API, JOBS = 1, 1
 _GROUPS = {
     "demo": "a first look",
@@ -32,8 +32,8 @@ _TAIL = """
   --version  show the version and leave
   --help     this text; after a command: that command's own
 
-Data goes to standard output, talk to standard error. Most commands take --json, --quiet,
---verbose, --no-color, and --url, --profile or --folder to say which node is meant.
+Data goes to standard output, messages to standard error. Most commands take --json, --quiet,
+--verbose, --no-color, and --url, --profile or --folder to choose the node.
 Exit codes: 0 done, 1 failed, 2 usage, 3 not found, 4 denied, 5 conflict, 6 not reached,
 7 not in time, 8 cancelled, 9 bad data, 10 environment.
 """

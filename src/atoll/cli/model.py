@@ -57,7 +57,7 @@ def list_(session: Session, stage: str | None, limit: int, after: str | None) ->
     ]
     session.show(page, lines.rows(("model", "kind", "stage", "role", "job"), body, "no models"))
     if page.next and not session.as_json:
-        session.say(f"more: --after {page.next}")
+        session.info(f"more: --after {page.next}")
 
 
 @command.command()
@@ -84,7 +84,7 @@ def card(session: Session, model: str, html: Path | None) -> None:
         from atoll.report.page import write_html
 
         write_html([found], html)
-        session.say(f"drawn: {html}")
+        session.info(f"drawn: {html}")
     session.show(found, str(html) if html is not None else lines.report(found))
 
 

@@ -26,7 +26,7 @@ _PRINT = ("as_json", "quiet", "verbose", "no_color")
 
 @dataclass
 class Output:
-    """How a command prints: JSON or text to standard output, talk to standard error."""
+    """How a command prints: JSON or text to standard output, messages to standard error."""
 
     as_json: bool = False
     quiet: bool = False
@@ -35,21 +35,21 @@ class Output:
     def show(self, value: Any, text: Callable[[], str] | str | None = None) -> None:
         """Write a result: as JSON, or as text made of it."""
         if self.as_json:
-            console.give_json(plain(value))
+            console.print_json(plain(value))
         elif text is not None:
             shown = text if isinstance(text, str) else text()
             if shown:
-                console.give(shown)
+                console.print_text(shown)
 
-    def say(self, text: str) -> None:
-        """Tell the person something, unless they want to hear nothing."""
+    def info(self, text: str) -> None:
+        """Write a message for the user, unless ``--quiet`` was given."""
         if not self.quiet:
-            console.say(text)
+            console.info(text)
 
     def more(self, text: str) -> None:
-        """Tell the person something that only the curious want."""
+        """Write a message for the user if ``--verbose`` was given."""
         if self.verbose:
-            console.say(text)
+            console.info(text)
 
 
 @dataclass
@@ -98,8 +98,8 @@ def plain(value: Any) -> Any:
 def _print_options(function: F) -> F:
     for option in (
         click.option("--no-color", is_flag=True, help="no colours (also: NO_COLOR)"),
-        click.option("--verbose", "-v", is_flag=True, help="say more; show where a fault was"),
-        click.option("--quiet", "-q", is_flag=True, help="say nothing but errors"),
+        click.option("--verbose", "-v", is_flag=True, help="print details; show where a fault was"),
+        click.option("--quiet", "-q", is_flag=True, help="print errors only"),
         click.option("--json", "as_json", is_flag=True, help="one JSON value on standard output"),
     ):
         function = option(function)
@@ -156,7 +156,7 @@ O = TypeVar("O", bound=Output)  # noqa: E741 -- an Output
 
 
 def _output(kind: type[O], chosen: dict[str, Any]) -> O:
-    console.set_mood(colour=not chosen.pop("no_color"), traces=chosen["verbose"])
+    console.configure(colour=not chosen.pop("no_color"), traces=chosen["verbose"])
     return kind(**chosen)
 
 
@@ -173,15 +173,15 @@ def sure(function: F) -> F:
 
 
 def confirm(question: str, yes: bool) -> None:
-    """Ask a person before something is lost. Errors: ATL-CLI-020 no, or nobody to ask."""
+    """Ask a person before something is lost. Errors: ATL-CLI-020 no, or no one to ask."""
     if yes:
         return
     if not sys.stdin.isatty():
         raise DeniedError(
-            "ATL-CLI-020", "nobody is at the terminal to say yes", hint="say it with --yes"
+            "ATL-CLI-020", "the terminal is not interactive", hint="confirm with --yes"
         )
     if not click.confirm(question, err=True):
-        raise DeniedError("ATL-CLI-020", "you said no")
+        raise DeniedError("ATL-CLI-020", "you answered no")
 
 
 def paged(function: F) -> F:
@@ -195,14 +195,14 @@ def paged(function: F) -> F:
 def secret(file: Path | None, question: str, *, twice: bool = False) -> str:
     """Return a secret: of a file, of standard input (``-``), or asked for without an echo.
 
-    Errors: ATL-CLI-021 no file, none given, or nobody to ask.
+    Errors: ATL-CLI-021 no file, none given, or no one to ask.
     """
     if file is not None:
         return _secret_of(file)
     if not sys.stdin.isatty():
         raise UserError(
             "ATL-CLI-021",
-            "nobody is at the terminal to be asked",
+            "the terminal is not interactive",
             hint=f"name a file, or - for standard input, with {_file_options()}",
         )
     found: str = click.prompt(question, hide_input=True, confirmation_prompt=twice, err=True)

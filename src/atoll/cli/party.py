@@ -8,7 +8,7 @@ import click
 
 from atoll.channel.identity import export_ca, fingerprint, load_party, trust
 from atoll.cli import completing, lines
-from atoll.cli.console import give, table
+from atoll.cli.console import print_text, table
 from atoll.cli.options import (
     Output,
     Session,
@@ -41,7 +41,7 @@ def command() -> None:
 @_FOLDER
 def export(folder: Path) -> None:
     """Write the authority that partners pin (PEM) to standard output."""
-    give(export_ca(folder).decode().rstrip("\n"))
+    print_text(export_ca(folder).decode().rstrip("\n"))
 
 
 @command.command(name="trust")
@@ -59,9 +59,9 @@ def trust_(
     replace: bool,
     key: str | None,
 ) -> None:
-    """Pin the authority in FILE as the only one that speaks for PEER.
+    """Pin the authority in FILE as the only one that certifies PEER.
 
-    Tells the node; in a --folder whose node does not run (or that has none) its files alone.
+    Sends it to the node; in a --folder whose node does not run (or that has none) its files alone.
     """
     if not file.is_file():
         raise NotFoundError("ATL-CLI-005", "there is no such file", place=str(file))
@@ -74,7 +74,9 @@ def trust_(
         text = authority.decode("utf-8", "replace")
         view = session.client.parties.add(peer, text, address, key=key)
         session.show(view, view.fingerprint or view.party)
-    session.say(f"{peer} is trusted through this authority alone; compare the fingerprint by phone")
+    session.info(
+        f"{peer} is trusted through this authority alone; compare the fingerprint by phone"
+    )
 
 
 def _rests(session: Session) -> bool:
@@ -121,7 +123,7 @@ def invite(session: Session, party: str, key: str | None) -> None:
     made = session.client.parties.invite(party, key=key)
     session.show(made, made.code)
     until = f" until {lines.moment(made.expires)} UTC" if made.expires else ""
-    session.say(f"the code works once, for {party} alone{until}; it is shown only now")
+    session.info(f"the code works once, for {party} alone{until}; it is shown only now")
 
 
 @command.command()
@@ -133,7 +135,7 @@ def accept(session: Session, secret_at: Path | None, key: str | None) -> None:
     view = session.client.parties.accept(secret(secret_at, "Code"), key=key)
     session.show(view, f"{view.party} at {view.address or '(it calls us)'}")
     if view.fingerprint:
-        session.say(f"compare its fingerprint by telephone: {view.fingerprint}")
+        session.info(f"compare its fingerprint by telephone: {view.fingerprint}")
 
 
 @command.command(name="list")
@@ -154,7 +156,7 @@ def list_(session: Session, limit: int, after: str | None) -> None:
     head = ("party", "address", "connected", "seen (UTC)")
     session.show(page, lines.rows(head, body, "no partners"))
     if page.next and not session.as_json:
-        session.say(f"more: --after {page.next}")
+        session.info(f"more: --after {page.next}")
 
 
 @command.command()

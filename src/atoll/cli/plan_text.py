@@ -15,7 +15,7 @@ from atoll.flow.estimating import estimated_seconds, estimated_total
 from atoll.jobs.plan import Plan
 
 _SHOWN = 12
-_UNKNOWN = "(its digest is known once the parties have told each other their parts)"
+_UNKNOWN = "(its digest is known once the parties have sent each other their parts)"
 _HIDDEN = "not shown to this party (it takes no part in it and in nothing that follows from it)"
 
 
@@ -33,16 +33,16 @@ def plan_lines(plan: Plan) -> list[str]:
         f"job {plan.job.name}, plan {plan.digest() if plan.complete else _UNKNOWN}",
         "",
         *_tables(plan),
-        *(f"tables of {at}: told to {_named(who)} alone" for at, who in plan.audience.items()),
+        *(f"tables of {at}: sent to {_named(who)} alone" for at, who in plan.audience.items()),
         "",
         *_steps(plan),
         "",
         *_reveals(plan),
         *(f"  minimum {name} of {step}: {n}" for step, name, n in _minimums(plan)),
         *(
-            f"  an attempt of {step} exposes at most: {said.amount:g} {said.unit}"
+            f"  an attempt of {step} exposes at most: {bound.amount:g} {bound.unit}"
             for step, exposed in plan.exposure.items()
-            for said in exposed
+            for bound in exposed
         ),
         *_standing(plan),
         "",
@@ -123,11 +123,11 @@ def _parameters(plan: Plan, step: str) -> list[str]:
     for party, values in sorted(plan.party_parameters.get(step, {}).items()):
         own = {n: v for n, v in values.items() if n not in common or common[n] != v}
         if own:
-            lines.append(f"    {party}: {_said(own)}")
-    return [f"  {step}: {_said(common)}".rstrip(), *lines] if common or lines else []
+            lines.append(f"    {party}: {_listed(own)}")
+    return [f"  {step}: {_listed(common)}".rstrip(), *lines] if common or lines else []
 
 
-def _said(values: Mapping[str, JsonValue]) -> str:
+def _listed(values: Mapping[str, JsonValue]) -> str:
     return ", ".join(f"{name} {value}" for name, value in values.items())
 
 
@@ -135,7 +135,7 @@ def _reveals(plan: Plan) -> list[str]:
     lines = ["what is revealed, and how much of it (values):"]
     for step, entries in plan.reveals.items():
         for entry in entries:
-            # Plans from before senders were named do not say who tells it.
+            # Plans from before senders were named do not name who sends it.
             way = f"{entry.get('sender', '')} → {entry['receiver']}".lstrip()
             lines.append(f"  {step}: {way}: {entry['what']} ({entry['size']})")
     return lines

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 from pydantic import ValidationError
 
-from atoll.cli.console import give
+from atoll.cli.console import print_text
 from atoll.core.errors import UserError
 from atoll.core.report import Report
 from atoll.jobs.errors import NotFoundError
@@ -28,7 +28,7 @@ _BYTES = 64 << 20
 def command(files: tuple[Path, ...], output: Path, title: str | None) -> None:
     """Draw the report.json FILES of a run's steps on one HTML page that loads nothing."""
     write_html([_read(file) for file in files], output, title=title)
-    give(str(output))
+    print_text(str(output))
 
 
 def _read(file: Path) -> Report:

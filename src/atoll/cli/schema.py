@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from atoll.cli.console import give_json
+from atoll.cli.console import print_json
 from atoll.cli.options import Output, printed
 
 
@@ -20,7 +20,7 @@ def command(output: Output, name: tuple[str, ...]) -> None:
     from atoll.cli import outputs
 
     if name:
-        give_json(outputs.schema(" ".join(name)))
+        print_json(outputs.schema(" ".join(name)))
         return
     known = outputs.names()
     text = "\n".join(["documents:", *(f"  {one}" for one in known.documents)])

@@ -18,7 +18,7 @@ from atoll.cli.options import Session, connected
 )
 @connected
 def command(session: Session, parties: tuple[str, ...]) -> int:
-    """Run a small job on this node, alone or with partners, and say per step what passed.
+    """Run a small job on this node, alone or with partners, and show per step what passed.
 
     Exit code 1 if anything failed.
     """

@@ -43,7 +43,7 @@ def new(
 
         write_atomic(output, f"{made.token}\n".encode(), SECRET)
         session.show(made.model_copy(update={"token": ""}), str(output))
-    session.say(f"token {made.id} holds until {lines.moment(made.expires)} UTC")
+    session.info(f"token {made.id} holds until {lines.moment(made.expires)} UTC")
 
 
 @command.command(name="list")

@@ -46,7 +46,7 @@ def add(
     made = session.client.users.add(name, roles, password=password, key=key)
     session.show(made, made.password or _text(made))
     if made.password and not session.as_json:
-        session.say(f"the password of {name} is shown once and must be changed at the first login")
+        session.info(f"the password of {name} is shown once and must be changed at the first login")
 
 
 @command.command(name="list")

@@ -27,10 +27,10 @@ class Alignments(Message, kind="table.alignments", version=1):
 
 
 def check_inputs(component: Component, task: Task) -> None:
-    """Check the inputs of a step here, and compare alignments with the seats that it talks to.
+    """Check the inputs of a step here, and compare alignments with the peers of this seat.
 
-    Errors: ATL-PLN-007 an input is not there, ATL-PLN-008 nobody agreed on its rows, ATL-CMP-060
-    another party's rows were agreed on elsewhere.
+    Errors: ATL-PLN-007 an input is not there, ATL-PLN-008 the parties did not agree on its rows,
+    ATL-CMP-060 another party's rows were agreed on elsewhere.
     """
     party = task.party
     mine = _taken(component, task, party.role)
@@ -39,12 +39,12 @@ def check_inputs(component: Component, task: Task) -> None:
             raise absent(task.step, name, port.kind, party.name)
     tokens = {name: _token(task, name) for name, port in mine.items() if port.aligned}
     shared = {peer: _shared(component, task, tokens, party.roles[peer]) for peer in party.peers}
-    talking = [peer for peer in party.peers if shared[peer]]
-    for peer in talking:
+    sharing = [peer for peer in party.peers if shared[peer]]
+    for peer in sharing:
         party.channel.send(peer, TAG, Alignments(tuple(shared[peer].values())))
-    for peer in talking:
-        said = party.channel.receive(peer, TAG, Alignments).tokens
-        _compare(task, shared[peer], said, peer)
+    for peer in sharing:
+        received = party.channel.receive(peer, TAG, Alignments).tokens
+        _compare(task, shared[peer], received, peer)
 
 
 def _taken(component: Component, task: Task, role: Role) -> dict[str, Port]:
@@ -78,10 +78,10 @@ def _token(task: Task, name: str) -> str:
     return str(table.alignment)
 
 
-def _compare(task: Task, tokens: dict[str, str], said: tuple[str, ...], peer: str) -> None:
-    if len(said) != len(tokens):
+def _compare(task: Task, tokens: dict[str, str], received: tuple[str, ...], peer: str) -> None:
+    if len(received) != len(tokens):
         raise PeerError("ATL-CMP-060", "the peer compares other inputs", party=peer)
-    for (name, mine), theirs in zip(tokens.items(), said, strict=True):
+    for (name, mine), theirs in zip(tokens.items(), received, strict=True):
         if mine and theirs and mine != theirs:
             raise UserError(
                 "ATL-CMP-060",
@@ -116,5 +116,5 @@ def unaligned(step: str, name: str, party: str | None = None) -> UserError:
         party=party,
         place=f"steps.{step}.inputs.{name}",
         hint="intersect before (psi); if all tables hold the same rows in the same order, "
-        "say so: the reader's parameter aligned",
+        "declare it: the reader's parameter aligned",
     )

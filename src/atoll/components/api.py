@@ -1,4 +1,4 @@
-"""What a component is: a parameter class, ports, an entry, and what it says for the plan."""
+"""What a component is: a parameter class, ports, an entry, and what it states for the plan."""
 
 from __future__ import annotations
 
@@ -265,7 +265,7 @@ class OwnFacts:
 
 @dataclass(frozen=True)
 class TableDeclaration:
-    """A table that a step brings in: what all parties are told of it, and what its owner knows.
+    """A table that a step brings in: the facts that all parties are sent, and those of its owner.
 
     ``open`` returns the table, or what stands for it until rows are used.
     """
@@ -279,10 +279,10 @@ class TableDeclaration:
 class Terms:
     """What a step adds to the plan that the parties sign.
 
-    ``outputs`` say which seats get each output, and what is known of it; it is then their party's.
-    Where the component says a general kind (``model``), they say which one it is. ``exposure`` is
-    what an attempt exposes at most, in units that caps count; ``costs`` are its work, with rates.
-    ``standing`` are the terms of a component with a ``standing`` part, and of no other.
+    ``outputs`` are the seats that get each output, and its facts; it is then their party's.
+    Where the component states a general kind (``model``), they state which one it is. ``exposure``
+    is what an attempt exposes at most, in units that caps count; ``costs`` are its work, with
+    rates. ``standing`` are the terms of a component with a ``standing`` part, and of no other.
     """
 
     implementation: str = "local"
@@ -337,21 +337,21 @@ class Component:
     """An algorithm as a step of a job.
 
     ``sources`` are the packages whose code it runs: their files enter the plan as one digest.
-    ``describe`` says for the plan what is revealed and what comes out; it raises a ``UserError``
+    ``describe`` states for the plan what is revealed and what comes out; it raises a ``UserError``
     for what cannot run. ``declare`` is for components that bring in a table: given the party, its
     role, parameters and tables, it returns that table's facts. ``check`` refuses, with the party's
-    own parameters and knowledge, what only that party can see. ``rows`` says of outputs, by input,
-    how their rows follow from it. ``predict`` says what becomes of it in a predict job (None: no
-    such job is made). ``model_kinds`` come with a component of others, ``<its name>.<name>``.
-    ``origin`` is set for components of others. ``brings`` says which parties must declare a table
-    where there is ``declare``. ``standing`` serves requests after the job.
+    own parameters and knowledge, what only that party can see. ``rows`` states about outputs, by
+    input, how their rows follow from it. ``predict`` states what becomes of it in a predict job
+    (None: no such job is made). ``model_kinds`` come with a component of others, ``<its
+    name>.<name>``. ``origin`` is set for components of others. ``brings`` states which parties
+    must declare a table where there is ``declare``. ``standing`` serves requests after the job.
 
     ``roles`` are those that take part and how many of each; ``takes_part`` may leave parties out,
-    by name and parameters. ``edges`` say who talks to whom (``ALL``, ``NOBODY``, ``star``,
+    by name and parameters. ``edges`` are the pairs that exchange (``ALL``, ``NO_EDGES``, ``star``,
     ``pairs``), ``quorum`` how many seats of a role must stay to the end (else all must); both may
-    be functions of the parameters. Where nobody talks, a seat takes no part without each
-    input that is neither optional nor asked for everywhere. ``apart`` are roles that must not be
-    one party's for the secrets to hold: a plan that joins them warns.
+    be functions of the parameters. Where no messages are exchanged, a seat takes no part without
+    each input that is neither optional nor asked for everywhere. ``apart`` are roles that must not
+    be one party's for the secrets to hold: a plan that joins them warns.
     """
 
     name: str
@@ -377,7 +377,7 @@ class Component:
     standing: Standing | None = None
 
     def edges_of(self, parameters: Any) -> Edges:
-        """Return who talks to whom with these parameters."""
+        """Return which roles communicate under these parameters."""
         return self.edges if isinstance(self.edges, Edges) else self.edges(parameters)
 
     def schema(self) -> Schema:

@@ -49,7 +49,7 @@ def run(task: Task, parameters: BoostingParameters) -> Result:
 
 
 def _unused(table: Table, validation: Table | None) -> tuple[Panel, ...]:
-    """Return what to say of the validation rows' columns that the training rows lack."""
+    """Return warnings for the validation rows' columns that the training rows lack."""
     more = () if validation is None else validation.columns
     extra = tuple(name for name in more if name not in table.columns)
     return unused_panels(extra, "the validation rows")
@@ -107,7 +107,7 @@ def _estimate(facts: Facts, parameters: BoostingParameters) -> int:
 
 
 def describe(facts: Facts, parameters: BoostingParameters) -> Terms:
-    """Say what training reveals, about how much it sends, and what that is worth to an attacker.
+    """Return what training reveals, about how much it sends, and what that is worth to an attacker.
 
     Errors: ATL-BST-001 and ATL-BST-003, for what cannot be trained; ATL-BST-010 labels of one
     class.

@@ -7,7 +7,7 @@
         check(COMPONENT, CASES)
 
 A case with ``code`` must be refused with it; at least one such case is asked for. ``PARAMETERS``
-as the code says that the parameter class itself refuses them.
+as the code states that the parameter class itself refuses them.
 """
 
 from __future__ import annotations
@@ -89,19 +89,19 @@ def has_a_sane_schema(component: Component, cases: Sequence[Case]) -> None:
     _require(component.sources or component.origin, "a component names the packages that it runs")
     _require(component.roles, "a component has a part for some role")
     _check_predict(component)
-    for brought in component.model_kinds:
-        of = brought.name.startswith(f"{component.name}.") and kinds.known(brought.name)
-        _require(of, f"the kind {brought.name!r} is not called after the component")
+    for own_kind in component.model_kinds:
+        of = own_kind.name.startswith(f"{component.name}.") and kinds.known(own_kind.name)
+        _require(of, f"the kind {own_kind.name!r} is not called after the component")
 
 
 def _check_predict(component: Component) -> None:
-    """What it says of predict jobs fits its ports, and where its rows come from is told."""
-    says = component.predict
-    if isinstance(says, Drop | Apply):
+    """What it states about predict jobs fits its ports, and where its rows come from is stated."""
+    rule = component.predict
+    if isinstance(rule, Drop | Apply):
         named = [name for name in component.outputs if name in component.rows]
-        _require(named, "what is dropped or applied says in rows where its rows come from")
-    if isinstance(says, Apply):
-        port, kind = component.inputs.get(says.port), component.outputs.get(says.fitted)
+        _require(named, "what is dropped or applied needs rows: where its rows come from")
+    if isinstance(rule, Apply):
+        port, kind = component.inputs.get(rule.port), component.outputs.get(rule.fitted)
         fits = port is not None and kind is not None and port.optional and port.accepts(kind)
         _require(fits, "what was fitted goes in again at an optional input")
         _require(str(kind).endswith(".transform"), "what was fitted is of a kind .transform")
@@ -112,7 +112,7 @@ def has_parameters_with_help_and_bounds(component: Component, cases: Sequence[Ca
     parameters = component.parameters
     _require(parameters.model_config.get("frozen"), "the parameter class is frozen")
     _require(parameters.model_config.get("extra") == "forbid", "unknown parameters are refused")
-    _require(parameters.__doc__, "the parameter class says what it is for")
+    _require(parameters.__doc__, "the parameter class states what it is for")
     for name, info in parameters.model_fields.items():
         _require(info.description, f"the parameter {name} has no description")
     whole = parameters.model_json_schema()
@@ -160,7 +160,7 @@ def declares_reveals_that_exist(component: Component, cases: Sequence[Case]) -> 
             _require(found, f"there is no message {entry.message}")
             fields = dict(found.specs()) if found else {}
             _require(entry.field in fields, f"{entry.message} has no field {entry.field}")
-            _require(fields[entry.field].reveals, f"{entry.message}.{entry.field} says opaque")
+            _require(fields[entry.field].reveals, f"{entry.message}.{entry.field} is opaque")
             for role in (entry.sender, entry.receiver):
                 _require(role in roles, f"{role!r} is no role")
             _require(entry.what and entry.size, "a reveal has a sentence and a size")
@@ -175,23 +175,25 @@ def runs_and_keeps_to_its_outputs(component: Component, cases: Sequence[Case]) -
             _check_result(component, party, result)
             for output, value in result.outputs.items():
                 held = trial.terms.outputs.get(output, {})
-                _require(party in held, f"{party} gets {output}, but the plan does not say so")
+                _require(party in held, f"{party} gets {output}, but the plan does not state it")
                 check_facts(f"{output} of {party}", held[party], value, kinds_of(component))
 
 
-def check_facts(output: str, said: ArtifactFacts, value: Any, models: Kinds = KINDS) -> None:
-    """What the plan says of an output holds of it; what it does not know is not asked."""
-    found = artifact_facts(said.kind, value, models)
-    _require(found.kind == said.kind, f"the plan is wrong on the kind of {output}")
+def check_facts(output: str, declared: ArtifactFacts, value: Any, models: Kinds = KINDS) -> None:
+    """The facts of an output in the plan hold; those that the plan leaves open are not checked."""
+    found = artifact_facts(declared.kind, value, models)
+    _require(found.kind == declared.kind, f"the plan is wrong on the kind of {output}")
     if isinstance(value, Table | Scores):
-        _require(not said.rows or found.rows <= said.rows, f"{output} has too many rows")
+        _require(not declared.rows or found.rows <= declared.rows, f"{output} has too many rows")
         _require(
-            bool(found.label) == bool(said.label), f"the plan is wrong on the label of {output}"
+            bool(found.label) == bool(declared.label), f"the plan is wrong on the label of {output}"
         )
     if isinstance(value, Table):
-        _require(found.aligned == said.aligned, f"the plan is wrong on the alignment of {output}")
-    if said.columns is not None and found.columns is not None:
-        _require(found.columns == said.columns, f"the plan is wrong on the columns of {output}")
+        _require(
+            found.aligned == declared.aligned, f"the plan is wrong on the alignment of {output}"
+        )
+    if declared.columns is not None and found.columns is not None:
+        _require(found.columns == declared.columns, f"the plan is wrong on the columns of {output}")
 
 
 def _check_result(component: Component, party: str, result: Result) -> None:
@@ -286,7 +288,7 @@ def _same(one: Any, other: Any) -> bool:
 
 
 def refuses_what_does_not_fit(component: Component, cases: Sequence[Case]) -> None:
-    """Cases with a code end with it, nobody's own fault, and without a row's id in the text.
+    """Cases with a code end with it, by no fault of the code, and without a row's id in the text.
 
     ``PARAMETERS`` as the code stands for parameters that the parameter class refuses.
     """

@@ -28,7 +28,7 @@ _RESERVED = frozenset({"atoll", "atoll_native", *sys.stdlib_module_names})
 
 @dataclass(frozen=True)
 class Offer:
-    """A component that an installed distribution offers; ``digest`` is None if ``fault`` says why.
+    """A component in an installed distribution; ``digest`` is None if there is a ``fault``.
 
     ``files`` maps each covered file's place to its SHA-256.
     """

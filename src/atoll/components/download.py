@@ -13,7 +13,7 @@ from atoll.components.scores import Scores
 from atoll.core.errors import UserError
 from atoll.core.report import KeyValuePanel, Report
 from atoll.jobs.definition import Frozen
-from atoll.jobs.participation import EVERYBODY, NOBODY
+from atoll.jobs.participation import EVERYBODY, NO_EDGES
 from atoll.jobs.schema import PARTY_LOCAL, Port
 from atoll.jobs.validation import near
 from atoll.learning.features.statistics import ColumnName
@@ -172,7 +172,7 @@ DOWNLOAD = Component(
     parameters=DownloadParameters,
     run=run,
     roles=EVERYBODY,
-    edges=NOBODY,
+    edges=NO_EDGES,
     describe=describe,
     check=check,
     sources=("atoll.table",),

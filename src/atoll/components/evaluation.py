@@ -9,7 +9,7 @@ from pydantic import Field
 
 from atoll.components.api import ArtifactFacts, Component, Facts, Result, Task, Terms
 from atoll.jobs.definition import Frozen
-from atoll.jobs.participation import EVERYBODY, NOBODY
+from atoll.jobs.participation import EVERYBODY, NO_EDGES
 from atoll.jobs.schema import Port
 from atoll.learning.evaluation import evaluate, one_class
 
@@ -50,7 +50,7 @@ EVALUATION = Component(
     parameters=EvaluationParameters,
     run=run,
     roles=EVERYBODY,
-    edges=NOBODY,
+    edges=NO_EDGES,
     describe=describe,
     sources=("atoll.learning.evaluation",),
     inputs={

@@ -1,6 +1,6 @@
 """Refusals for components of others: one code each, with the component's own words.
 
-A peer is told the code and the step, never the words. They may name columns and row numbers, but
+A peer is sent the code and the step, never the words. They may name columns and row numbers, but
 hold no value of a table.
 """
 

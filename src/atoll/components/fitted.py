@@ -23,7 +23,7 @@ from atoll.components.registered import (
 from atoll.components.scoring import SCORING, ScoringParameters
 from atoll.core.errors import UserError
 from atoll.jobs.definition import PARTIES, Frozen, Step
-from atoll.jobs.participation import NOBODY, OWNERS
+from atoll.jobs.participation import NO_EDGES, OWNERS
 from atoll.jobs.schema import Port, Purpose
 from atoll.models.kinds import kind_of
 
@@ -106,7 +106,7 @@ FITTED = Component(
     run=run,
     roles=OWNERS,
     takes_part=lambda party, parameters: parameters.reference(party) is not None,
-    edges=NOBODY,
+    edges=NO_EDGES,
     describe=describe,
     check=check,
     sources=("atoll.components.registered", "atoll.models"),

@@ -1,9 +1,9 @@
 """The kinds of artifact that components hand each other: a literal table.
 
-How each is written to a file is told in ``flow/work``. Kinds of models and transforms are declared
-in ``models``, or come with a component of others. Besides these a component may have kinds of its
-own, ``<component>.<name>``, whose values are bytes or JSON-like. A kind that ends in ``.model`` is
-a model, one in ``.transform`` what a transform fitted, one in ``.cache`` a cache.
+How each is written to a file is in ``flow/work``. Kinds of models and transforms are
+declared in ``models``, or come with a component of others. Besides these a component may have
+kinds of its own, ``<component>.<name>``, whose values are bytes or JSON-like. A kind that ends in
+``.model`` is a model, one in ``.transform`` what a transform fitted, one in ``.cache`` a cache.
 """
 
 from __future__ import annotations
@@ -78,5 +78,5 @@ def holds(kind: str, value: Any, models: Kinds = MODELS) -> bool:
 
 def declared(catalogue: Catalogue) -> Kinds:
     """Return the kinds of models and transforms: the platform's, and those of components."""
-    brought = (kind for component in catalogue.values() for kind in component.model_kinds)
-    return {**{kind.name: kind for kind in brought}, **MODELS}
+    own_kinds = (kind for component in catalogue.values() for kind in component.model_kinds)
+    return {**{kind.name: kind for kind in own_kinds}, **MODELS}

@@ -18,8 +18,9 @@ from atoll.jobs.schema import Port, Purpose
 _HEAD = """# Components
 
 The steps that a job may name. This page is made from the catalogue; `python -m
-atoll.components.page` prints it anew, and a test compares the two. [Jobs](jobs.md) says how steps
-are put together, and [Writing a component](../guide/components.md) how to add one of your own.
+atoll.components.page` prints it again, and a test compares the two. [Jobs](jobs.md) states how
+steps are put together, and [Writing a component](../guide/components.md) how to add one of your
+own.
 
 "At each party" asks that all of them have the input, "aligned" that the parties agreed on its rows
 (an intersection, or the reader's `aligned`), "labelled" that the guest's has a label.
@@ -37,8 +38,8 @@ def page(catalogue: Catalogue) -> str:
 
 def section(component: Component) -> str:
     """Return the section of one component: what it does, its ports and its parameters."""
-    said = (sys.modules[component.run.__module__].__doc__ or component.name).split("\n\n")[0]
-    lines = [f"## {component.name}", "", " ".join(said.split()), ""]
+    summary = (sys.modules[component.run.__module__].__doc__ or component.name).split("\n\n")[0]
+    lines = [f"## {component.name}", "", " ".join(summary.split()), ""]
     lines += [f"- Inputs: {_inputs(component) or 'none'}"]
     outputs = ", ".join(f"`{name}` ({kind})" for name, kind in component.outputs.items())
     lines += [f"- Outputs: {outputs or 'none'}"]

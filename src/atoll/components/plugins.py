@@ -142,22 +142,22 @@ def _load(entry: Offer) -> Component | Refusal:
     except verified.OccupiedError:
         return _unloadable(entry, "another version of it is loaded; start the node again")
     except Exception as error:
-        # What the package says may hold anything, so only the kind of error is told.
+        # What the package states may hold anything, so only the kind of error is sent.
         return _unloadable(entry, f"a {type(error).__name__} while it was imported")
     if not isinstance(made, Component) or made.name != entry.name:
         return _unloadable(entry, "its entry point is no component of this name")
     wrong = [kind for kind in made.outputs.values() if not kinds.known(kind)]
     if wrong:
         return _unloadable(entry, "one of its outputs has a kind that cannot be stored")
-    brought = made.model_kinds
+    own_kinds = made.model_kinds
     if not all(
-        kinds.known(kind.name) and kind.name.startswith(f"{made.name}.") for kind in brought
+        kinds.known(kind.name) and kind.name.startswith(f"{made.name}.") for kind in own_kinds
     ):
         return _unloadable(entry, "it brings a kind of model that is not called after it")
     return replace(
         made,
         origin=Origin(entry.distribution, entry.version, entry.digest),
-        model_kinds=tuple(replace(kind, origin=entry.digest) for kind in brought),
+        model_kinds=tuple(replace(kind, origin=entry.digest) for kind in own_kinds),
     )
 
 

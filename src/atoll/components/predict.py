@@ -1,7 +1,7 @@
 """What becomes of a step of a training graph in the job that predicts with the model.
 
-A component says one of these, or nothing; then no predict job is made of a graph in which its
-outputs lead to the training. Which rows an output goes on with is told by ``Component.rows``.
+A component states one of these, or nothing; then no predict job is made of a graph in which its
+outputs lead to the training. Which rows an output goes on with is in ``Component.rows``.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 
 class Fresh(NamedTuple):
-    """Parameters for new tables; ``stated``: the old ones said that rows are aligned."""
+    """Parameters for new tables; ``stated``: the old ones stated that rows are aligned."""
 
     parameters: Mapping[str, Any]
     stated: bool

@@ -20,7 +20,7 @@ from atoll.models.kinds import ModelKind, Scorer, kind_of
 
 
 class PredictionParameters(Frozen):
-    """Nothing to choose: the model says it all."""
+    """Nothing to choose: the model determines all."""
 
 
 def run(task: Task, parameters: PredictionParameters) -> Result:
@@ -79,7 +79,7 @@ def _kind(facts: Facts) -> tuple[ModelKind, Scorer]:
 
 
 def describe(facts: Facts, parameters: PredictionParameters) -> Terms:
-    """Say what joint scoring reveals, as the kind of model declares it.
+    """Return what joint scoring reveals, as the kind of model declares it.
 
     Errors: ATL-MOD-003 a party's table lacks columns of its model, ATL-MOD-005 a model of a kind
     that nothing scores.

@@ -51,7 +51,7 @@ def _estimate(facts: Facts, parameters: PsiParameters) -> int:
 
 
 def describe(facts: Facts, parameters: PsiParameters) -> Terms:
-    """Say what the intersection reveals and about how much it sends.
+    """Return what the intersection reveals and about how much it sends.
 
     Errors: ATL-PSI-001 not with so many hosts, ATL-PSI-003 a table below the minimum.
     """

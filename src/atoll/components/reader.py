@@ -1,4 +1,4 @@
-"""Brings each party's own table into a job; only its facts are told to the others."""
+"""Brings each party's own table into a job; only its facts are sent to the others."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from atoll.components.predict import Fresh, Repeat
 from atoll.core.errors import UserError
 from atoll.core.names import LABELLED, Role
 from atoll.jobs.definition import PARTIES, Frozen
-from atoll.jobs.participation import NOBODY, OWNERS
+from atoll.jobs.participation import NO_EDGES, OWNERS
 from atoll.jobs.plan import TableFacts
 from atoll.jobs.schema import PARTY_LOCAL
 from atoll.jobs.validation import near
@@ -75,7 +75,7 @@ def run(task: Task, parameters: ReaderParameters) -> Result:
 def declare(
     party: str, role: Role, parameters: ReaderParameters, tables: Tables
 ) -> TableDeclaration | None:
-    """Return what the other parties are told of this party's table, and its label's classes."""
+    """Return the facts of this party's table that others are sent, and its label's classes."""
     table = _open(party, role, parameters, tables)
     facts = TableFacts(
         name=parameters.tables[party],
@@ -88,7 +88,9 @@ def declare(
     return TableDeclaration(facts, table.label_facts(), lambda: table)
 
 
-def brought(facts: Facts, label: str | None, *, aligned: bool = False) -> dict[str, ArtifactFacts]:
+def table_facts(
+    facts: Facts, label: str | None, *, aligned: bool = False
+) -> dict[str, ArtifactFacts]:
     """Return what each party has of a step that brings tables in; not all roles have the label."""
     made = {}
     for party in sorted(facts.roles):
@@ -112,7 +114,7 @@ def _classes(label: LabelFacts | None, rows: int) -> Classes | None:
 
 
 def describe(facts: Facts, parameters: ReaderParameters) -> Terms:
-    """Nothing leaves a party here; the facts of its table are told in the agreement."""
+    """Nothing leaves a party here; the facts of its table are sent in the agreement."""
     for party in parameters.tables:
         if party not in facts.roles:
             raise UserError(
@@ -122,14 +124,14 @@ def describe(facts: Facts, parameters: ReaderParameters) -> Terms:
                 place="parameters.tables",
                 hint=near(party, facts.roles),
             )
-    outputs = {"table": brought(facts, parameters.label or None, aligned=parameters.aligned)}
+    outputs = {"table": table_facts(facts, parameters.label or None, aligned=parameters.aligned)}
     if not parameters.aligned:
         return Terms(outputs=outputs)
     rows = {party: known.rows for party, known in facts.tables.items()}
     if len(set(rows.values())) > 1:
         raise UserError(
             "ATL-PLN-010",
-            "the tables are said to hold the same rows, but have different numbers of them: "
+            "the tables are declared to hold the same rows, but have different numbers of them: "
             + ", ".join(f"{party} {count}" for party, count in sorted(rows.items())),
             place=f"steps.{facts.step}.parameters.aligned",
             hint="leave aligned out, and let an intersection find the common rows",
@@ -142,7 +144,8 @@ def describe(facts: Facts, parameters: ReaderParameters) -> Terms:
 
 
 def fresh(parameters: Mapping[str, Any], tables: Mapping[str, str], label: str | None) -> Fresh:
-    """Return the parameters for other tables; that the old ones were aligned says nothing of them.
+    """Return the parameters for other tables; that the old ones were aligned reveals nothing about
+    them.
 
     ``label`` is the label's column at the guest, empty if it has none; None: as before.
     """
@@ -158,7 +161,7 @@ READER = Component(
     run=run,
     roles=OWNERS,
     takes_part=lambda party, parameters: party in parameters.tables,
-    edges=NOBODY,
+    edges=NO_EDGES,
     declare=declare,
     describe=describe,
     sources=("atoll.table",),

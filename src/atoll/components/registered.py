@@ -25,7 +25,7 @@ from atoll.components.references import PART, ModelRef, Registered
 from atoll.components.unused import unused_report
 from atoll.core.errors import UserError
 from atoll.jobs.definition import Frozen
-from atoll.jobs.participation import NOBODY, OWNERS
+from atoll.jobs.participation import NO_EDGES, OWNERS
 from atoll.jobs.schema import Port, Purpose
 from atoll.models.catalogue import UNSTATED
 from atoll.models.columns import match_columns
@@ -74,7 +74,7 @@ def run(task: Task, parameters: RegisteredModelParameters) -> Result:
 
 
 def no_part(model: str) -> UserError:
-    """Return the refusal of a registered part that nobody handed in."""
+    """Return the refusal of a registered part that no one handed in."""
     return UserError(
         "ATL-REG-010",
         "there is no part of this model here",
@@ -112,7 +112,8 @@ def stated_kind(name: str, general: str, kinds: Kinds) -> str:
 
 
 def check_registered(own: OwnFacts, found: Registered, stated: str, model: str) -> ModelKind:
-    """Hold a registered part against what the job says of it, and the parties against those of it.
+    """Hold a registered part against what the job states about it, and the parties against those
+    of it.
 
     Errors: ATL-REG-010 another party's, ATL-MOD-002 fitted with other parties, ATL-MOD-005 another
     kind.
@@ -120,7 +121,7 @@ def check_registered(own: OwnFacts, found: Registered, stated: str, model: str) 
     if found.kind != stated:
         raise UserError(
             "ATL-MOD-005",
-            f"what is registered here is of kind {found.kind!r}, but the job says {stated!r}",
+            f"what is registered here is of kind {found.kind!r}, but the job states {stated!r}",
             place="parameters.kind",
             hint=f"state the kind {found.kind}",
         )
@@ -172,7 +173,7 @@ REGISTERED_MODEL = Component(
     parameters=RegisteredModelParameters,
     run=run,
     roles=OWNERS,
-    edges=NOBODY,
+    edges=NO_EDGES,
     describe=describe,
     check=check,
     sources=("atoll.components.registered", "atoll.models"),

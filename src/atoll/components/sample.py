@@ -1,7 +1,7 @@
 """Keeps a sample of aligned rows: the same rows at every party.
 
 At random, everyone draws alike from the joint coin toss (or the job's seed) and nothing is sent.
-Stratified by the label, the guest draws in secret and tells the others which rows it kept; this
+Stratified by the label, the guest draws in secret and sends the others which rows it kept; this
 draw is fresh in every run, also in those of a job with a seed.
 """
 
@@ -25,7 +25,7 @@ from atoll.core.names import Role
 from atoll.core.report import KeyValuePanel, Panel, Report, TablePanel
 from atoll.core.reveal import Reveal
 from atoll.jobs.definition import Frozen
-from atoll.jobs.participation import NOBODY, OWNERS, star
+from atoll.jobs.participation import NO_EDGES, OWNERS, star
 from atoll.jobs.schema import Port
 from atoll.learning.features import sampling
 
@@ -37,7 +37,7 @@ _MOST = MESSAGE_BYTES - 1024
 
 
 @dataclass(frozen=True)
-class Kept(Message, kind="sample.kept", version=1):
+class SelectedRows(Message, kind="sample.kept", version=1):
     """One bit a row, the first row in the lowest bit of the first byte."""
 
     bits: Any = array("u1", (None,), _MOST, reveals=_WHAT)
@@ -109,7 +109,7 @@ def _random(task: Task, rows: int, parameters: SampleParameters) -> npt.NDArray[
 
 def _stratified(party: Party, table: Table, parameters: SampleParameters) -> npt.NDArray[np.int64]:
     if party.name != party.guest:
-        return _hear(party, table)
+        return _receive(party, table)
     if table.label_name is None:
         raise _no_label()
     if table.num_rows > 8 * _MOST:
@@ -127,12 +127,12 @@ def _stratified(party: Party, table: Table, parameters: SampleParameters) -> npt
     flags[chosen] = True
     bits = np.packbits(flags, bitorder="little")
     for peer in party.peers:
-        party.channel.send(peer, "kept", Kept(bits))
+        party.channel.send(peer, "kept", SelectedRows(bits))
     return chosen
 
 
-def _hear(party: Party, table: Table) -> npt.NDArray[np.int64]:
-    bits = party.channel.receive(party.guest, "kept", Kept).bits
+def _receive(party: Party, table: Table) -> npt.NDArray[np.int64]:
+    bits = party.channel.receive(party.guest, "kept", SelectedRows).bits
     flags = np.unpackbits(bits, bitorder="little")
     rows = table.num_rows
     if len(bits) != -(-rows // 8) or flags[rows:].any() or not flags.any():
@@ -161,7 +161,7 @@ def _report(table: Table, kept: Table) -> Report:
 
 
 def describe(facts: Facts, parameters: SampleParameters) -> Terms:
-    """At random nothing is sent; stratified, the guest tells which rows it kept.
+    """At random nothing is sent; stratified, the guest reports which rows it kept.
 
     Errors: ATL-CMP-040 larger than the table or without any row, ATL-CMP-042 stratified without
     the guest's label.
@@ -179,7 +179,7 @@ def describe(facts: Facts, parameters: SampleParameters) -> Terms:
     others = [role for role in (Role.HOST,) if role in facts.roles.values()]
     warnings = (
         [
-            "the other parties learn which rows were kept; chances that differ by class tell "
+            "the other parties learn which rows were kept; chances that differ by class reveal "
             "something of the label"
         ]
         if parameters.shares
@@ -189,7 +189,7 @@ def describe(facts: Facts, parameters: SampleParameters) -> Terms:
         implementation="sample.stratified",
         trust_model="federated",
         reveals=tuple(
-            Reveal("guest", role.value, Kept.kind, "bits", size, _WHAT) for role in others
+            Reveal("guest", role.value, SelectedRows.kind, "bits", size, _WHAT) for role in others
         ),
         estimated_bytes=(len(facts.roles) - 1) * -(-facts.rows(facts.guest) // 8),
         outputs=kept,
@@ -229,7 +229,7 @@ SAMPLE = Component(
     parameters=SampleParameters,
     run=run,
     roles=OWNERS,
-    edges=lambda parameters: star(Role.GUEST) if parameters.method == "stratified" else NOBODY,
+    edges=lambda parameters: star(Role.GUEST) if parameters.method == "stratified" else NO_EDGES,
     describe=describe,
     check=check,
     sources=("atoll.learning.features.sampling",),

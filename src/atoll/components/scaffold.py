@@ -1,6 +1,6 @@
 """Writes a new package with one component: parameters, messages, roles, declared reveals, tests.
 
-The shape says who takes part: a guest and hosts (``pair``), an aggregator and clients (``star``),
+The shape sets who takes part: a guest and hosts (``pair``), an aggregator and clients (``star``),
 a guest, a host and an arbiter, or the same with a helper without a table. ``model`` brings a kind
 of model of its own, ``transform`` what was fitted and is applied in predict jobs.
 """
@@ -40,7 +40,7 @@ def write(name: str, folder: Path, shape: str = "pair") -> list[Path]:
         raise _refused("the folder is there already", str(folder))
     package = f"atoll_{name.replace('-', '_')}"
     words = {"name": name, "package": package, "distribution": package.replace("_", "-")}
-    words["said"] = _filled(f"{shape}/said.md.txt", words)
+    words["intro"] = _filled(f"{shape}/intro.md.txt", words)
     places = _COMMON | _places(shape)
     made = {
         folder / place.format(package=package): _filled(template, words)

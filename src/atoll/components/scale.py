@@ -16,7 +16,7 @@ from atoll.components.predict import Apply
 from atoll.components.registered import check_owner
 from atoll.core.errors import UserError
 from atoll.core.report import Report
-from atoll.jobs.participation import NOBODY, OWNERS
+from atoll.jobs.participation import NO_EDGES, OWNERS
 from atoll.jobs.schema import Port, Purpose
 from atoll.jobs.validation import near
 from atoll.learning.features.scaling import ScaleParameters, fit, no_column
@@ -123,7 +123,7 @@ SCALE = Component(
     parameters=ScaleParameters,
     run=run,
     roles=OWNERS,
-    edges=NOBODY,
+    edges=NO_EDGES,
     describe=describe,
     check=check,
     sources=("atoll.learning.features.scaling", "atoll.models.scaling", "atoll.models.columns"),

@@ -123,7 +123,7 @@ def open_table(party: str, role: Role, parameters: ScoringParameters, tables: Ta
 def declare(
     party: str, role: Role, parameters: ScoringParameters, tables: Tables
 ) -> TableDeclaration | None:
-    """Return what the others are told of a table; None at a guest whose requests carry columns."""
+    """Return the facts of a table for others; None at a guest whose requests carry columns."""
     if party not in parameters.tables:
         return None
     label = (parameters.label or None) if role == Role.GUEST else None
@@ -214,9 +214,9 @@ def _columns(facts: Facts, parameters: ScoringParameters) -> Mapping[str, tuple[
 
 
 def describe(facts: Facts, parameters: ScoringParameters) -> Terms:
-    """Say what a session reveals: which ids are asked for and found, and what the scorer tells.
+    """Return what a session reveals: which ids are asked for and found, and the scorer's reveals.
 
-    Errors: ATL-JOB-006 a table of nobody, or none of a host; ATL-MOD-002, ATL-MOD-005 no kind of
+    Errors: ATL-JOB-006 a table of no party, or none of a host; ATL-MOD-002, ATL-MOD-005 no kind of
     model that scores with these roles.
     """
     if PART in facts.inputs:

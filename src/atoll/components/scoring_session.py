@@ -26,13 +26,13 @@ Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
 
-# How often a session that nobody asks looks whether its peers are still there.
-_LOOK_SECONDS = 1.0
+# How often a session that no one asks looks whether its peers are still there.
+_POLL_SECONDS = 1.0
 _ALIVE = "ATL-NET-002"
 # Bounds that fewer rows may still be within; the other refusals hold for any request.
 _BOUNDS = frozenset({"ATL-AGR-004", "ATL-AGR-005", "ATL-POL-005"})
 _REFUSALS = _BOUNDS | {"ATL-AGR-001", "ATL-AGR-002", "ATL-AGR-003", "ATL-POL-001"}
-# What Arrow says of values that make no column; text may hold half a surrogate pair.
+# What Arrow states about values that make no column; text may hold half a surrogate pair.
 _UNFIT = (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError, UnicodeEncodeError)
 
 
@@ -95,8 +95,8 @@ def ask(bench: Bench) -> None:
     """
     rows = bench.rows()
     while True:
-        first = bench.requests.next(_LOOK_SECONDS)
-        _look(bench.party)
+        first = bench.requests.next(_POLL_SECONDS)
+        _check_hosts(bench.party)
         if first is not None:
             _serve(bench, _batch(bench, rows, first))
         elif bench.requests.closing:
@@ -106,7 +106,7 @@ def ask(bench: Bench) -> None:
         bench.party.channel.send(host, "ask", Ask(bench.batch, True, nothing, b""))
 
 
-def _look(party: Party) -> None:
+def _check_hosts(party: Party) -> None:
     """Notice a host that is gone before rows are spent on it. Errors: those of the channel."""
     for host in party.hosts:
         try:
@@ -115,7 +115,7 @@ def _look(party: Party) -> None:
             if error.code != _ALIVE:
                 raise
         else:
-            raise PeerError("ATL-CMP-080", "an answer that nobody asked for", party=host)
+            raise PeerError("ATL-CMP-080", "an answer that no one asked for", party=host)
 
 
 def _batch(bench: Bench, rows: Rows | None, first: Request) -> list[_Asked]:
@@ -175,7 +175,7 @@ def _answer(bench: Bench, asked: list[_Asked]) -> None:
 
 
 def _common(bench: Bench, wanted: Any) -> Bools:
-    """Ask all hosts for ids, and tell them which all have; bool[ids].
+    """Ask all hosts for ids, and send them which all have; bool[ids].
 
     Errors: those of ``_REFUSALS``, if a bound of this party or of a host refuses them.
     """
@@ -189,15 +189,15 @@ def _common(bench: Bench, wanted: Any) -> Bools:
     there = np.ones(count, dtype=np.bool_)
     refused: dict[str, str] = {}
     for host in party.hosts:
-        said = party.channel.receive(host, "found", Found)
-        if said.batch != bench.batch:
+        received = party.channel.receive(host, "found", Found)
+        if received.batch != bench.batch:
             raise PeerError("ATL-CMP-080", "an answer to another batch", party=host)
-        if said.code and said.code not in _REFUSALS:
+        if received.code and received.code not in _REFUSALS:
             raise PeerError("ATL-CMP-080", "a refusal with an unknown code", party=host)
-        if said.code:
-            refused[host] = said.code
+        if received.code:
+            refused[host] = received.code
         else:
-            there &= _unpacked(said.found, count, host)
+            there &= _unpacked(received.found, count, host)
     if refused:
         there[:] = False
     for host in party.hosts:
@@ -223,41 +223,41 @@ def follow(bench: Bench) -> None:
     if rows is None:
         raise InternalError("ATL-INT-001", "a host without a table")
     while True:
-        said = _next(party)
-        if said.ending:
+        received = _next(party)
+        if received.ending:
             return
-        if said.batch <= bench.batch:
+        if received.batch <= bench.batch:
             raise PeerError("ATL-CMP-080", "a batch is out of turn", party=party.guest)
-        bench.batch = said.batch
-        _follow(bench, rows, said)
+        bench.batch = received.batch
+        _follow(bench, rows, received)
 
 
 def _next(party: Party) -> Ask:
     while True:
         try:
-            return party.channel.receive(party.guest, "ask", Ask, deadline=_LOOK_SECONDS)
+            return party.channel.receive(party.guest, "ask", Ask, deadline=_POLL_SECONDS)
         except AtollError as error:
-            # Only silence; a guest that is gone is told otherwise.
+            # Only silence; a guest that is gone raises another error.
             if error.code != _ALIVE:
                 raise
         party.cancel.check()
 
 
-def _follow(bench: Bench, rows: Rows, said: Ask) -> None:
+def _follow(bench: Bench, rows: Rows, received: Ask) -> None:
     party = bench.party
-    wanted = _wanted(said, party.guest)
+    wanted = _wanted(received, party.guest)
     try:
         bench.requests.spend(len(wanted))
     except UserError as error:
         if error.code not in _REFUSALS:
             raise
-        party.channel.send(party.guest, "found", Found(said.batch, error.code, b""))
+        party.channel.send(party.guest, "found", Found(received.batch, error.code, b""))
         return
     positions = rows.find(wanted)
     there = positions >= 0
-    party.channel.send(party.guest, "found", Found(said.batch, "", _packed(there)))
+    party.channel.send(party.guest, "found", Found(received.batch, "", _packed(there)))
     chosen = party.channel.receive(party.guest, "ask", Score)
-    if chosen.batch != said.batch:
+    if chosen.batch != received.batch:
         raise PeerError("ATL-CMP-080", "another batch is to be scored", party=party.guest)
     scored = _unpacked(chosen.rows, len(wanted), party.guest)
     if (scored & ~there).any():
@@ -267,13 +267,18 @@ def _follow(bench: Bench, rows: Rows, said: Ask) -> None:
         bench.scorer.run(party, bench.part, features, bench.columns)
 
 
-def _wanted(said: Ask, guest: str) -> Any:
+def _wanted(received: Ask, guest: str) -> Any:
     """Return the ids of a batch as Arrow ``binary``. Errors: ATL-CMP-080 they do not fit."""
-    sizes = said.sizes.astype(np.int64)
-    if not len(sizes) or sizes.min() < 1 or sizes.max() > ID_BYTES or sizes.sum() != len(said.ids):
+    sizes = received.sizes.astype(np.int64)
+    if (
+        not len(sizes)
+        or sizes.min() < 1
+        or sizes.max() > ID_BYTES
+        or sizes.sum() != len(received.ids)
+    ):
         raise PeerError("ATL-CMP-080", "the ids and their sizes do not fit", party=guest)
     offsets = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int32)
-    buffers = [None, pa.py_buffer(offsets.tobytes()), pa.py_buffer(said.ids)]
+    buffers = [None, pa.py_buffer(offsets.tobytes()), pa.py_buffer(received.ids)]
     return pa.Array.from_buffers(pa.binary(), len(sizes), buffers)
 
 

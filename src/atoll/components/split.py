@@ -10,7 +10,7 @@ from atoll.components.predict import Drop
 from atoll.core.errors import DataError
 from atoll.core.random import PublicRandom
 from atoll.jobs.definition import Frozen
-from atoll.jobs.participation import EVERYBODY, NOBODY
+from atoll.jobs.participation import EVERYBODY, NO_EDGES
 from atoll.jobs.schema import Port
 
 
@@ -70,7 +70,7 @@ SPLIT = Component(
     parameters=SplitParameters,
     run=run,
     roles=EVERYBODY,
-    edges=NOBODY,
+    edges=NO_EDGES,
     describe=describe,
     sources=("atoll.components.split",),
     inputs={"table": Port("table", aligned=True)},

@@ -13,7 +13,7 @@ class Request(Protocol):
 
     @property
     def body(self) -> Mapping[str, Any]:
-        """What was asked, as JSON; nobody checked it yet."""
+        """What was asked, as JSON; no one checked it yet."""
         ...
 
     def answer(self, body: Mapping[str, Any]) -> None:

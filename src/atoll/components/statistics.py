@@ -17,7 +17,7 @@ from atoll.components.api import (
 )
 from atoll.core.errors import UserError
 from atoll.core.report import BarPanel, KeyValuePanel, Panel, Report, TablePanel
-from atoll.jobs.participation import EVERYBODY, NOBODY
+from atoll.jobs.participation import EVERYBODY, NO_EDGES
 from atoll.jobs.schema import Port
 from atoll.jobs.validation import near
 from atoll.learning.features.statistics import (
@@ -87,7 +87,7 @@ def _line(name: str, column: ColumnStatistics) -> tuple[float | int | str | None
 
 
 def describe(facts: Facts, parameters: StatisticsParameters) -> Terms:
-    """Nothing leaves a party; each keeps what its own columns say."""
+    """Nothing leaves a party; each keeps the statistics of its own columns."""
     held = facts.inputs["table"]
     return Terms(outputs={"statistics": {party: ArtifactFacts("statistics") for party in held}})
 
@@ -114,7 +114,7 @@ STATISTICS = Component(
     parameters=StatisticsParameters,
     run=run,
     roles=EVERYBODY,
-    edges=NOBODY,
+    edges=NO_EDGES,
     describe=describe,
     check=check,
     sources=("atoll.learning.features.statistics",),

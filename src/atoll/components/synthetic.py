@@ -18,11 +18,11 @@ from atoll.components.api import (
     Task,
     Terms,
 )
-from atoll.components.reader import brought
+from atoll.components.reader import table_facts
 from atoll.core import codec
 from atoll.core.names import LABELLED, Role
 from atoll.jobs.definition import Frozen
-from atoll.jobs.participation import NOBODY, OWNERS
+from atoll.jobs.participation import NO_EDGES, OWNERS
 from atoll.jobs.plan import TableFacts
 from atoll.table.labels import LabelFacts
 from atoll.table.rule import ID_RULE
@@ -47,7 +47,7 @@ def _columns(party: str, parameters: SyntheticParameters) -> tuple[str, ...]:
 
 
 def _shared(first: int, parameters: SyntheticParameters) -> npt.NDArray[np.float64]:
-    """Return what the columns of all parties hang on, float64[rows], from row ``first`` on."""
+    """Return what the columns of all parties depend on, float64[rows], from row ``first`` on."""
     drawn = np.random.default_rng(parameters.seed).normal(size=2 * parameters.rows)
     return drawn[first : first + parameters.rows]
 
@@ -109,7 +109,7 @@ def declare(
 
 def describe(facts: Facts, parameters: SyntheticParameters) -> Terms:
     """Nothing leaves a party here, and nothing in the table is anybody's."""
-    return Terms(outputs={"table": brought(facts, LABEL)})
+    return Terms(outputs={"table": table_facts(facts, LABEL)})
 
 
 SYNTHETIC = Component(
@@ -118,7 +118,7 @@ SYNTHETIC = Component(
     parameters=SyntheticParameters,
     run=run,
     roles=OWNERS,
-    edges=NOBODY,
+    edges=NO_EDGES,
     declare=declare,
     describe=describe,
     sources=("atoll.table",),

@@ -22,7 +22,7 @@ def taking_part(
 ) -> tuple[Seat, ...]:
     """Return the seats of a step; ``held`` are the parties that have each connected input.
 
-    Errors: ATL-PLN-007 nobody has an input (``sources`` say where it should come from).
+    Errors: ATL-PLN-007 no party has an input (``sources`` is where it should come from).
     """
     edges = component.edges_of(parameters)
     seats = seats_of(parties, component.roles, edges)

@@ -64,7 +64,7 @@ class Case:
 
 @dataclass(frozen=True)
 class Trial:
-    """What became of each party, what the plan said, and each revealing field that was sent."""
+    """What became of each party, what the plan stated, and each revealing field that was sent."""
 
     terms: Terms
     results: Mapping[str, Result]
@@ -73,7 +73,7 @@ class Trial:
 
     def check(self) -> Trial:
         """Raise the first cause if a party failed, else return the trial."""
-        causes = sorted(self.errors.values(), key=_is_echo)
+        causes = sorted(self.errors.values(), key=_is_consequence)
         if causes:
             raise causes[0]
         return self
@@ -81,10 +81,10 @@ class Trial:
     @property
     def causes(self) -> tuple[BaseException, ...]:
         """The errors that are not only the echo of another party's."""
-        return tuple(error for error in self.errors.values() if not _is_echo(error))
+        return tuple(error for error in self.errors.values() if not _is_consequence(error))
 
 
-def _is_echo(error: BaseException) -> bool:
+def _is_consequence(error: BaseException) -> bool:
     return isinstance(error, AtollError) and error.code in {"ATL-NET-003", "ATL-NET-004"}
 
 
@@ -104,7 +104,7 @@ def parameters_of(component: Component, case: Case) -> dict[str, BaseModel]:
 
 
 def seats_of(component: Component, case: Case) -> dict[str, Role]:
-    """Return the roles of the parties that take part. Errors: ATL-PLN-007 nobody has an input."""
+    """Return the roles of the parties that take part. Errors: ATL-PLN-007 no party has an input."""
     named = {port for inputs in case.inputs.values() for port in inputs}
     held = {
         port: [p for p, inputs in case.inputs.items() if inputs.get(port) is not None]
@@ -127,10 +127,10 @@ def facts_of(component: Component, case: Case) -> Facts:
         for port in named
     }
     roles = seats_of(component, case)
-    brought = _declared(component, case, roles)
+    artifacts = _declared(component, case, roles)
     filled = parameters_of(component, case)
     own = {party: filled[party] for party in case.own}
-    return Facts(STEP, roles, inputs, brought, kinds=kinds_of(component), own=own)
+    return Facts(STEP, roles, inputs, artifacts, kinds=kinds_of(component), own=own)
 
 
 def kinds_of(component: Component) -> Kinds:
@@ -164,7 +164,7 @@ def _declared(component: Component, case: Case, roles: Mapping[str, Role]) -> di
 
 
 def artifact_facts(kind: str, value: Any, kinds: Kinds = KINDS) -> ArtifactFacts:
-    """Return what a plan would say of a value that is there."""
+    """Return what a plan would state about a value that is there."""
     if isinstance(value, Table):
         aligned = value.alignment is not None
         return ArtifactFacts("table", value.num_rows, value.columns, value.label_name, aligned)
@@ -202,7 +202,7 @@ def play(component: Component, case: Case, *, seed: int = 1) -> Trial:
         )
         task = Task(STEP, party, inputs, tables, kinds_of(component))
         arguments = (stage, network, component, task, parameters[name])
-        threads.append(threading.Thread(target=_live, args=arguments, name=name))
+        threads.append(threading.Thread(target=_run, args=arguments, name=name))
         network.enter()
     for thread in threads:
         thread.start()
@@ -231,11 +231,11 @@ def _party(
         secret_rng=SecretRandom.seeded(f"{seed}/{name}".encode()),
         clock=network.clock,
         limits=limits,
-        talks_to=peers,
+        reachable=peers,
     )
 
 
-def _live(
+def _run(
     stage: _Stage, network: MemoryNetwork, component: Component, task: Task, parameters: BaseModel
 ) -> None:
     transport = task.party.channel.transport

@@ -20,7 +20,7 @@ from atoll.components.api import (
 from atoll.components.predict import Drop
 from atoll.core.errors import DataError
 from atoll.core.report import KeyValuePanel, Report
-from atoll.jobs.participation import EVERYBODY, NOBODY
+from atoll.jobs.participation import EVERYBODY, NO_EDGES
 from atoll.jobs.schema import Port
 from atoll.learning.features.union import (
     UnionParameters,
@@ -153,7 +153,7 @@ UNION = Component(
     parameters=UnionParameters,
     run=run,
     roles=EVERYBODY,
-    edges=NOBODY,
+    edges=NO_EDGES,
     describe=describe,
     check=check,
     sources=("atoll.learning.features.union",),

@@ -1,4 +1,4 @@
-"""What a report says of a table's columns that a model was not trained on."""
+"""A report's lines about a table's columns that a model was not trained on."""
 
 from __future__ import annotations
 

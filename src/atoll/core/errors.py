@@ -17,8 +17,8 @@ from typing import Any
 class AtollError(Exception):
     """An error with an address: stable code, party, phase, place and hint.
 
-    ``place`` says where in the input it happened (a file and row, a field); ``exit_code`` is what
-    the command line returns; ``retryable`` says that the same again may succeed later.
+    ``place`` states where in the input it happened (a file and row, a field); ``exit_code`` is what
+    the command line returns; ``retryable`` states that the same again may succeed later.
     """
 
     exit_code = 1

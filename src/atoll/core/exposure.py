@@ -39,7 +39,7 @@ class Exposure:
 
 
 def fixed_size(sizes: Iterable[str]) -> int | None:
-    """Return the elements that reveals of these sizes tell; None if one is no plain number."""
+    """Return the number of elements in reveals of these sizes; None if one is no plain number."""
     try:
         return sum(int(evaluate(size, {})) for size in sizes)
     except InternalError:
@@ -47,14 +47,14 @@ def fixed_size(sizes: Iterable[str]) -> int | None:
 
 
 def at_least(
-    declared: Sequence[Exposure], reveals: Sequence[Reveal], *, talks: bool = True
+    declared: Sequence[Exposure], reveals: Sequence[Reveal], *, sends: bool = True
 ) -> tuple[Exposure, ...]:
-    """Return what code of others exposes: what it declares, and no less than its reveals say.
+    """Return what code of others exposes: what it declares, and no less than its reveals state.
 
     Reveals of plain sizes are as many opened sums. What is sent in sizes that only the run knows,
     or without any declared reveal, is uncounted besides.
     """
-    if not reveals and not talks:
+    if not reveals and not sends:
         return tuple(declared)
     size = fixed_size(reveal.size for reveal in reveals) if reveals else None
     if size is None:

@@ -1,4 +1,4 @@
-"""Messages as classes: each field has a shape that is checked before use and says what it reveals.
+"""Messages as classes: each field declares its shape, checked before use, and what it reveals.
 
     @dataclass(frozen=True)
     class Count(Message, kind="psi.count", version=1):
@@ -92,7 +92,7 @@ class Spec:
         return np.frombuffer(data, dtype="<" + dtype).reshape(sizes)
 
     def elements(self, value: Any) -> int:
-        """Count the values that the field holds: what a reveal's size formula speaks of."""
+        """Count the values that the field holds: what a reveal's size formula refers to."""
         if value is None:
             return 0
         if self.form == "array":
@@ -104,7 +104,7 @@ class Spec:
 
 def _field(spec: Spec) -> Any:
     if (spec.reveals is None) == (spec.opaque is None):
-        raise TypeError("say either what a field reveals or why it is opaque")
+        raise TypeError("state either what a field reveals or why it is opaque")
     return dataclasses.field(metadata={"spec": spec})
 
 
@@ -227,7 +227,7 @@ class Message:
         return cls(**read)
 
     def revealed(self) -> Iterator[tuple[str, int]]:
-        """Yield each revealing field with the number of elements that it tells."""
+        """Yield each revealing field with the number of elements that it reveals."""
         for name, spec in self.specs():
             if spec.reveals is not None:
                 yield name, spec.elements(getattr(self, name))

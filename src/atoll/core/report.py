@@ -81,7 +81,7 @@ Panel = Annotated[
 
 
 class Report(BaseModel):
-    """A titled list of panels: the whole of what a step tells a person."""
+    """A titled list of panels: all that a step reports."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 

@@ -37,10 +37,10 @@ _ONE_AT_A_TIME = threading.Lock()
 
 @dataclass(frozen=True)
 class Reveal:
-    """One field of one message that tells its receiver something.
+    """One field of one message that reveals something to its receiver.
 
     ``sender`` and ``receiver`` are roles, or ``everyone``; ``size`` is a formula of public sizes
-    and observed counts, in elements that one party tells one other in the whole run, e.g.
+    and observed counts, in elements that one party sends one other in the whole run, e.g.
     ``rows_host`` or ``sum(sent_cuts)``; ``what`` is the sentence that a person approves.
     """
 

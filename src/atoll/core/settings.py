@@ -22,12 +22,12 @@ class Settings(BaseModel):
 
     @classmethod
     def of_environment(cls, environment: Mapping[str, str] | None = None) -> Self:
-        """Return what the environment says. Errors: ATL-SET-011 a value that cannot be used."""
+        """Return the environment's settings. Errors: ATL-SET-011 a value that cannot be used."""
         given = os.environ if environment is None else environment
         named = {name: _PREFIX + name.upper() for name in cls.model_fields}
-        said = {name: given[key] for name, key in named.items() if key in given}
+        values = {name: given[key] for name, key in named.items() if key in given}
         try:
-            return cls.model_validate(said)
+            return cls.model_validate(values)
         except ValidationError as error:
             wrong = error.errors(include_url=False, include_input=False)[0]
             place = named.get(str(wrong["loc"][0]), "")

@@ -15,7 +15,7 @@ from pydantic import Field, GetCoreSchemaHandler, TypeAdapter, ValidationError
 from pydantic_core import CoreSchema, core_schema
 
 T = TypeVar("T")
-_TOLD = 16
+_LONGEST = 16
 
 
 class WireValue:
@@ -63,9 +63,9 @@ def read(kind: Callable[..., T], value: Any) -> T:
 
 def reason(error: ValidationError) -> str:
     """Return where the first thing wrong is, and what; nothing of the value but names in it."""
-    if error.error_count() > _TOLD:
+    if error.error_count() > _LONGEST:
         return "many things are wrong with it"
     first = error.errors(include_input=False, include_url=False)[0]
     place = ".".join(map(str, first["loc"]))[:80]
-    said = first["msg"].removeprefix("Value error, ")
-    return f"{place!a}: {said}" if place else said
+    message = first["msg"].removeprefix("Value error, ")
+    return f"{place!a}: {message}" if place else message

@@ -132,7 +132,7 @@ class PairSecretKey:
 
         The bounds are inclusive and public; the work depends on them and on m alone.
         Errors: ATL-CRY-004 (a point, the sender's fault), ATL-CRY-006 (bounds), ATL-CRY-007
-        (any value outside its bounds; says no more). Source: Shanks 1971 (baby and giant steps).
+        (any value outside its bounds; states no more). Source: Shanks 1971 (baby and giant steps).
         """
         with _translated():
             return self._handle.decrypt(cells, g_low, g_high, h_low, h_high, threads)

@@ -1,6 +1,6 @@
 """What a plan knows of each artifact before it is there, and what cannot run. Pure functions.
 
-From the sources down, each component says what comes out at which party. Every party does so with
+From the sources down, each component states what comes out at which party. Every party does so with
 what all of them declared, and alone before, with what it knows of its own tables.
 """
 
@@ -48,7 +48,7 @@ _UNFORESEEN = (ArithmeticError, LookupError, TypeError, ValueError)
 
 @dataclass(frozen=True)
 class Inference:
-    """What each step says for the plan, what it was told, and who takes part, in their order."""
+    """What each step adds to the plan, from what inputs, and who takes part, in their order."""
 
     facts: Mapping[str, Facts]
     terms: Mapping[str, Terms]
@@ -65,7 +65,7 @@ def infer(
     """Describe every step that is not ``hidden`` with what all parties declared.
 
     Errors: ATL-PLN-005 a table was not declared, ATL-PLN-007 a party would get no input,
-    ATL-PLN-008 rows that nobody agreed on, ATL-PLN-009 no label, those of the components.
+    ATL-PLN-008 rows that no parties agreed on, ATL-PLN-009 no label, those of the components.
     """
     made = _infer(job, catalogue, parameters, declared, hidden=hidden)
     for name, step in job.steps.items():
@@ -121,7 +121,7 @@ def _infer(
 
 
 def _check_standing(component: Component, terms: Terms, roles: Mapping[str, Role]) -> None:
-    """Check that a component that serves requests, and no other, says which party may ask."""
+    """Check that a component that serves requests, and no other, declares which party may ask."""
     asks = None if terms.standing is None else terms.standing.asks
     asking = {party_of(address) for address, role in roles.items() if role.value == asks}
     if len(asking) != (component.standing is not None) or (asks is None) != (not asking):
@@ -142,7 +142,7 @@ def _at_seats(
 
 @contextmanager
 def placed(step: str, component: Component) -> Iterator[None]:
-    """Say in the place of an error which step of the job it is about."""
+    """State in the place of an error which step of the job it is about."""
     try:
         yield
     except AtollError as error:
@@ -263,7 +263,7 @@ def check_own(
     ``parameters`` are the common ones and the party's; ``part`` returns its part of a registered
     model; ``others`` is what the other parties declared, if they did; ``hidden`` are the steps that
     this party does not see. Errors: those of ``infer``;
-    ATL-PLN-011 what hangs on private facts, whatever it is: the code is told to partners, the
+    ATL-PLN-011 what depends on private facts, whatever it is: the code is sent to partners, the
     message is for the own people.
     """
     common, own = parameters
@@ -272,7 +272,7 @@ def check_own(
     labels = {name: {party: t.label} for name, t in tables.items() if t.label is not None}
     try:
         _infer(job, catalogue, common, declared, hidden=hidden)
-        # Once more with what partners are not told: what fails now fails for a private reason.
+        # Once more with what is hidden from partners: what fails now fails for a private reason.
         with _privately(party):
             made = _infer(job, catalogue, common, declared, labels, hidden)
     except _UNFORESEEN:

@@ -98,8 +98,8 @@ def build(
     """Make the plan; all parties make the same one from the same declarations.
 
     ``declared`` holds the table facts by party and step, ``certificates`` the public-key hash of
-    each party. With ``party`` it is the plan as this party may see it, where not all are told of
-    all tables; None sees everything. Errors: those of ``infer``, for what cannot run.
+    each party. With ``party`` it is the plan as this party may see it, where not all are sent
+    the facts of all tables; None sees everything. Errors: those of ``infer``, for what cannot run.
     """
     parameters = filled(job, catalogue)
     made, shown_to = _inferred(job, catalogue, parameters, declared, party)
@@ -152,9 +152,10 @@ def _inferred(
     declared: Declared,
     party: str | None,
 ) -> tuple[Inference, dict[str, tuple[str, ...]]]:
-    """Describe the steps that a party sees, with the seats of all steps; and who is told of what.
+    """Describe the steps that a party sees, with the seats of all steps; and who is sent which
+    facts.
 
-    Errors: those of ``infer``; ATL-INT-001 who takes part in a step hangs on facts of tables.
+    Errors: those of ``infer``; ATL-INT-001 who takes part in a step depends on facts of tables.
     """
     bare = None if party is None else structure(job, catalogue, parameters)
     shown_to = {} if bare is None else _audience(job, catalogue, bare)
@@ -163,7 +164,7 @@ def _inferred(
     if bare is None or not shown_to:
         return made, {}
     for name, seats in made.seats.items():
-        # Who is told was worked out from these, and parties that see less must sign the same.
+        # The audience follows from these, and parties that see less must sign the same.
         if seats != bare.seats[name]:
             raise InternalError(
                 "ATL-INT-001", f"who takes part in {name} is another with the facts of tables"
@@ -172,10 +173,11 @@ def _inferred(
 
 
 def audience_of(job: Job, catalogue: Catalogue) -> dict[str, tuple[str, ...]]:
-    """Return who is told of the tables of each step, where that is not every party of the job.
+    """Return who is sent the facts of the tables of each step, where that is not every party of
+    the job.
 
-    It follows from the job and the catalogue alone. Where a component cannot say without a table
-    who gets its outputs, all parties are told of all tables. Errors: those of ``check``.
+    It follows from the job and the catalogue alone. Where a component cannot know without a table
+    who gets its outputs, all parties are sent the facts of all tables. Errors: those of ``check``.
     """
     made = structure(job, catalogue, filled(job, catalogue))
     return {} if made is None else _audience(job, catalogue, made)
@@ -190,13 +192,13 @@ def _audience(job: Job, catalogue: Catalogue, made: Inference) -> dict[str, tupl
 def _exposure(
     job: Job, catalogue: Catalogue, made: Inference, parameters: Mapping[str, BaseModel]
 ) -> dict[str, tuple[Exposure, ...]]:
-    """Return what steps expose: as ours declare it; no less than their reveals say with others."""
+    """Return what steps expose: as ours declare it; no less than their reveals with others."""
     found = {}
     for name, term in made.terms.items():
         component, exposure = catalogue[job.steps[name].component], term.exposure
         if component.origin is not None:
-            talks = not component.edges_of(parameters[name]).silent and len(made.seats[name]) > 1
-            exposure = at_least(exposure, term.reveals, talks=talks)
+            sends = not component.edges_of(parameters[name]).silent and len(made.seats[name]) > 1
+            exposure = at_least(exposure, term.reveals, sends=sends)
         if exposure:
             found[name] = exposure
     return found
@@ -205,9 +207,9 @@ def _exposure(
 def _edges(
     job: Job, catalogue: Catalogue, made: Inference, parameters: Mapping[str, BaseModel]
 ) -> dict[str, tuple[str, ...]]:
-    """Return which roles talk to each other in steps where not all do.
+    """Return which roles communicate with each other in steps where not all do.
 
-    Errors: ATL-INT-001 seats that talk, and none of them to all others.
+    Errors: ATL-INT-001 seats that exchange messages, and none of them with all others.
     """
     found = {}
     for name, seats in made.seats.items():
@@ -221,21 +223,21 @@ def _edges(
 
 
 def _hub(job: Job, made: Inference, edges: Mapping[str, tuple[str, ...]]) -> str | None:
-    """Return the party through which coins are tossed; None where all talk to all anyhow.
+    """Return the party through which coins are tossed; None where all communicate with all anyhow.
 
-    It talks to every other in some step, and is the only one that has its role first.
+    It communicates with every other in some step, and is the only one that has its role first.
     """
-    talking: dict[str, set[str]] = {party: set() for party in job.parties}
+    linked: dict[str, set[str]] = {party: set() for party in job.parties}
     for name, seats in made.seats.items():
         roles, joined = addresses(seats), Edges.of_plain(edges.get(name))
         for address in roles:
             peers = {party_of(peer) for peer in joined.peers(address, roles)}
-            talking[party_of(address)] |= peers - {party_of(address)}
+            linked[party_of(address)] |= peers - {party_of(address)}
     others = len(job.parties) - 1
-    if all(len(peers) in (0, others) for peers in talking.values()):
+    if all(len(peers) in (0, others) for peers in linked.values()):
         return None
     held = list(job.first_roles.values())
-    for party, peers in sorted(talking.items()):
+    for party, peers in sorted(linked.items()):
         if len(peers) == others and held.count(job.first_roles[party]) == 1:
             return party
     return None
@@ -251,7 +253,8 @@ def _quorum(
 ) -> dict[str, dict[str, int]]:
     """Return how many seats of which roles must stay in steps that need not keep all.
 
-    After such a step, parties that were lost there are not waited for where nobody talks.
+    After such a step, parties that were lost there are not waited for where no messages are
+    exchanged.
     """
     found: dict[str, dict[str, int]] = {}
     for name in order(job):
@@ -283,11 +286,11 @@ def _joined_seats(job: Job, catalogue: Catalogue, made: Inference) -> list[str]:
 
 
 def _idle(job: Job, made: Inference, *, apart: bool) -> list[str]:
-    """Say which parties take part in no step."""
+    """Return which parties take part in no step."""
     busy = {seat.party for seats in made.seats.values() for seat in seats}
     but = ", but of no table in it" if apart else ""
     return [
-        f"{party} ({roles_text(roles)}) takes part in no step, and is told of this job all the "
+        f"{party} ({roles_text(roles)}) takes part in no step, and is sent this job all the "
         f"same{but}"
         for party, roles in job.parties.items()
         if party not in busy
@@ -297,7 +300,7 @@ def _idle(job: Job, made: Inference, *, apart: bool) -> list[str]:
 def _reveals(
     terms: Mapping[str, Terms], toss: str, *, apart: bool
 ) -> dict[str, tuple[dict[str, str], ...]]:
-    """Return what each step tells whom; the two steps that every job has come first."""
+    """Return what each step reveals to whom; the two steps that every job has come first."""
     shown_to = DECLARED_APART if apart else DECLARED
     whole = {AGREEMENT_STEP: (shown_to,), COIN_STEP: coin_toss.REVEALS[toss]}
     whole |= {name: term.reveals for name, term in terms.items()}
@@ -361,8 +364,8 @@ def verify(
     ``others`` is what the other parties declared, where that is known already; ``hidden`` are the
     steps that this party does not see.
 
-    Whether this fails says something of private facts, so a partner hears of it only where it was
-    let so far. Errors: those of ``check_own``.
+    Whether this fails reveals something of private facts, so a partner learns of it only where it
+    was let so far. Errors: those of ``check_own``.
     """
     parameters = (filled(job, catalogue), filled(job, catalogue, party))
     check_own(job, catalogue, party, parameters, declared, part, others, hidden)

@@ -1,4 +1,4 @@
-"""Who is told the facts of a job's tables, and so which steps of its plan each party sees.
+"""Who is sent the facts of a job's tables, and so which steps of its plan each party sees.
 
 Facts of a table go to the parties that take part in the step that brings it in, or in a step that
 follows from it. A step is hidden from a party where it follows from a table that is.
@@ -14,15 +14,16 @@ from atoll.jobs.validation import order
 
 T = TypeVar("T")
 Audience = Mapping[str, tuple[str, ...]]
-"""By step that brings tables in: the parties that are told of them, where not all are."""
+"""By step that brings tables in: the parties that are sent their facts, where not all are."""
 
 
 def audience(
     job: Job, taking: Mapping[str, Collection[str]], bringing: Iterable[str]
 ) -> dict[str, tuple[str, ...]]:
-    """Return who is told of the tables of each step of ``bringing``, where not all parties are.
+    """Return who is sent the facts of the tables of each step of ``bringing``, where not all
+    parties are.
 
-    ``taking`` says by step which parties take part.
+    ``taking`` states by step which parties take part.
     """
     shown_to = {name: set(parties) for name, parties in taking.items()}
     for name in reversed(order(job)):
@@ -36,12 +37,12 @@ def audience(
 
 
 def shown(tables: Mapping[str, T], shown_to: Audience, party: str) -> dict[str, T]:
-    """Return those of some steps' tables that a party is told of."""
+    """Return those of some steps' tables whose facts a party is sent."""
     return {step: facts for step, facts in tables.items() if party in shown_to.get(step, (party,))}
 
 
 def hidden_steps(job: Job, shown_to: Audience, party: str) -> frozenset[str]:
-    """Return the steps that a party does not see, as they follow from a table that it is not told.
+    """Return the steps that a party does not see: they follow from a table not shown to it.
 
     Never one that it takes part in, nor any above such a one.
     """

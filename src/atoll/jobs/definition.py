@@ -138,7 +138,7 @@ class Step(Frozen):
 class Job(Frozen):
     """What is to be done by whom. Equal jobs have equal digests.
 
-    ``parties`` says which roles each party holds: one, or a list of them.
+    ``parties`` states which roles each party holds: one, or a list of them.
     With a ``seed`` no coins are tossed: whatever is public at random follows from the number.
     """
 

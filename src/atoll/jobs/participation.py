@@ -1,4 +1,4 @@
-"""Who takes part in a step, and who talks to whom there."""
+"""Who takes part in a step, and which parties communicate there."""
 
 from __future__ import annotations
 
@@ -34,12 +34,12 @@ OWNERS: Participants = dict.fromkeys((Role.GUEST, Role.HOST, Role.CLIENT), ANY)
 
 @dataclass(frozen=True)
 class Edges:
-    """Who talks to whom in a step: the pairs of roles that do; None is everybody with everybody."""
+    """Which parties communicate in a step: the pairs of roles that do; None is all with all."""
 
     pairs: frozenset[frozenset[Role]] | None = None
 
     def plain(self) -> tuple[str, ...] | None:
-        """Return what a plan says: ``role role`` of each pair, in order; None for all."""
+        """Return what a plan holds: ``role role`` of each pair, in order; None for all."""
         if self.pairs is None:
             return None
         named = (sorted(role.value for role in pair) for pair in self.pairs)
@@ -47,7 +47,7 @@ class Edges:
 
     @classmethod
     def of_plain(cls, value: Iterable[str] | None) -> Edges:
-        """Read what a plan says. Errors: ATL-JOB-009 it names no roles."""
+        """Read what a plan holds. Errors: ATL-JOB-009 it names no roles."""
         if value is None:
             return cls()
         try:
@@ -57,15 +57,15 @@ class Edges:
 
     @property
     def silent(self) -> bool:
-        """Whether nobody talks to anybody."""
+        """Whether no messages are exchanged."""
         return self.pairs is not None and not self.pairs
 
     def join(self, one: Role, other: Role) -> bool:
-        """Return whether seats of these roles talk to each other."""
+        """Return whether seats of these roles communicate with each other."""
         return self.pairs is None or frozenset({one, other}) in self.pairs
 
     def peers(self, address: str, seats: Mapping[str, Role]) -> tuple[str, ...]:
-        """Return whom a seat talks to, of the seats of a step by address, in their order."""
+        """Return the peers of a seat, of the seats of a step by address, in their order."""
         mine = seats[address]
         return tuple(
             other for other in sorted(seats) if other != address and self.join(mine, seats[other])
@@ -74,17 +74,17 @@ class Edges:
     def hub(self, seats: Mapping[str, Role]) -> str | None:
         """Return the seat through which all agree on the session; None: each with each.
 
-        It talks to every other seat. Errors: ATL-INT-001 there is none.
+        It communicates with every other seat. Errors: ATL-INT-001 there is none.
         """
         if all(len(self.peers(at, seats)) == len(seats) - 1 for at in seats):
             return None
         for address in sorted(seats):
             if len(self.peers(address, seats)) == len(seats) - 1:
                 return address
-        raise InternalError("ATL-INT-001", "no seat of the step talks to all others")
+        raise InternalError("ATL-INT-001", "no seat of the step communicates with all others")
 
 
-NOBODY, ALL = Edges(frozenset()), Edges()
+NO_EDGES, ALL = Edges(frozenset()), Edges()
 
 
 def star(centre: Role) -> Edges:
@@ -92,15 +92,15 @@ def star(centre: Role) -> Edges:
     return Edges(frozenset(frozenset({centre, role}) for role in Role if role != centre))
 
 
-def pairs(*talking: tuple[Role, Role]) -> Edges:
+def pairs(*linked: tuple[Role, Role]) -> Edges:
     """Return edges between seats of these pairs of roles."""
-    return Edges(frozenset(frozenset(pair) for pair in talking))
+    return Edges(frozenset(frozenset(pair) for pair in linked))
 
 
 def seats_of(parties: Mapping[str, Roles], roles: Participants, edges: Edges) -> tuple[Seat, ...]:
     """Return the seats of a step: each party's in the roles that take part.
 
-    Where nobody talks, a party does its share once, in the first of its roles.
+    Where no messages are exchanged, a party does its share once, in the first of its roles.
     """
     found = []
     for party, held in sorted(parties.items()):

@@ -25,7 +25,7 @@ from atoll.jobs.definition import Frozen, Job
 from atoll.jobs.participation import Edges
 
 _LATER = ("seats", "edges", "quorum", "exposure", "costs", "standing", "hidden", "audience")
-# What hangs on the facts of tables, by step; the rest is the same whatever a party is told.
+# What depends on the facts of tables, by step; the rest is the same whatever a party is sent.
 _BY_STEP = (
     "implementations",
     "trust_models",
@@ -43,10 +43,10 @@ DAY = "^[0-9]{4}-[0-9]{2}-[0-9]{2}$"
 
 
 class TableFacts(Frozen):
-    """What a party tells of a table: its digest, size and columns, but no value.
+    """What a party sends of a table: its digest, size and columns, but no value.
 
-    ``salt`` (32 bytes in hexadecimal) goes with facts that not all parties are told: without it
-    nobody can try values against the digest of what follows from them.
+    ``salt`` (32 bytes in hexadecimal) goes with facts that not all parties are sent: without it
+    no one can try values against the digest of what follows from them.
     """
 
     name: str
@@ -99,17 +99,18 @@ class StandingTerms(Frozen):
 class Plan(Frozen):
     """A job with all defaults, tables, implementations, reveals and owners filled in.
 
-    ``tables`` is by party and step, ``owners`` says which parties keep each output,
+    ``tables`` is by party and step, ``owners`` states which parties keep each output,
     ``party_parameters`` holds the filled parameters of each party of a step where they differ.
-    ``seats`` says who takes part in each step (``party:role``), ``edges`` which roles talk to each
-    other there (a step that is not named: all), ``quorum`` how many seats of a role must stay where
-    not all must. ``exposure`` says what an attempt of each step exposes at most, ``costs`` what
-    work it is; ``standing`` holds the terms of steps that agree to requests after the job.
+    ``seats`` states who takes part in each step (``party:role``), ``edges`` which roles
+    communicate with each other there (a step that is not named: all), ``quorum`` how many seats of
+    a role must stay where not all must. ``exposure`` states what an attempt of each step exposes
+    at most, ``costs`` what work it is; ``standing`` holds the terms of steps that agree to
+    requests after the job.
 
-    A plan in which not all parties are told of all tables is of version 2: ``audience`` says whom
-    the tables of a step are told to, and ``hidden`` holds the digests of those steps that this
-    party does not see (None until it is told them). Nothing else is said of these but what follows
-    from the job alone: parameters, seats, edges, quorum.
+    A plan in which not all parties are sent the facts of all tables is of version 2: ``audience``
+    states to whom the facts of a step's tables are sent, and ``hidden`` holds the digests of those
+    steps that this party does not see (None until it is sent them). Nothing else is in it of these
+    but what follows from the job alone: parameters, seats, edges, quorum.
     """
 
     version: Literal[1, 2] = 1
@@ -140,7 +141,7 @@ class Plan(Frozen):
         return tuple(parse_seat(text) for text in self.seats.get(step, ()))
 
     def peers_of(self, step: str, party: str) -> frozenset[str]:
-        """Return the other parties that a party's seats talk to in a step."""
+        """Return the other parties that a party's seats communicate with in a step."""
         if step not in self.seats:
             return frozenset(self.job.parties.keys() - {party})
         edges, roles = Edges.of_plain(self.edges.get(step)), addresses(self.seats_of(step))
@@ -156,7 +157,7 @@ class Plan(Frozen):
 
     def canonical(self) -> dict[str, Any]:
         """Return the plain form that is hashed and signed."""
-        # Plans from before these were told keep the digest under which they were signed.
+        # Plans from before these were in them keep the digest under which they were signed.
         absent = {name for name in _LATER if not getattr(self, name)}
         whole = self.model_dump(mode="json", exclude={"job", *absent})
         return {**whole, "job": self.job.canonical()}
@@ -206,7 +207,7 @@ class Plan(Frozen):
         return {name: codec.digest(value) for name, value in parts.items()}
 
     def _step(self, whole: Mapping[str, Any], step: str) -> dict[str, Any]:
-        """Return all that hangs on facts of tables in a step."""
+        """Return all that depends on facts of tables in a step."""
         tables, owners = whole["tables"], whole["owners"]
         return {
             "salt": self.step_salt(step),

@@ -37,7 +37,7 @@ class Port:
     asks that each seat has one; ``aligned`` that the parties which do agreed on its rows;
     ``label`` that those with a label's role have one, or one with the classes 0 and 1. ``roles``
     are those that take the input (None: each). ``only_with`` leaves seats without it out of the
-    step, as in every step in which nobody talks.
+    step, as in every step without messages.
     """
 
     kind: str
@@ -84,7 +84,7 @@ class Schema:
 
 
 def party_local(parameters: type[BaseModel]) -> frozenset[str]:
-    """Return the parameters marked as a party's own: nothing that is sent hangs on them."""
+    """Return the parameters marked as a party's own: nothing that is sent depends on them."""
     return frozenset(
         name
         for name, info in parameters.model_fields.items()

@@ -34,7 +34,7 @@ def validate(job: Job, schemas: Schemas) -> tuple[str, ...]:
     Errors: ATL-JOB-002 too few or many seats of a role in a step, ATL-JOB-003 a reserved name,
     ATL-JOB-004 unknown component (or the code with which it was refused here), ATL-JOB-005 unknown
     parameter, ATL-JOB-006 parameter out of bounds, ATL-JOB-007 inputs, ATL-JOB-008 a cycle,
-    ATL-JOB-009 a step in which nobody takes part, ATL-JOB-015 a parameter that may not differ.
+    ATL-JOB-009 a step in which no one takes part, ATL-JOB-015 a parameter that may not differ.
     """
     for name, step in job.steps.items():
         _check_name(name)
@@ -82,8 +82,8 @@ def _check_inputs(job: Job, name: str, step: Step, schemas: Schemas) -> None:
         given.add(port)
         kind = _kind_of(job, name, key, source, schemas)
         if not wanted.may_accept(kind):
-            told = " or ".join(f"a {known}" for known in wanted.kinds)
-            raise _input(name, key, f"takes {told}, but {source} is a {kind}", None)
+            kinds_text = " or ".join(f"a {known}" for known in wanted.kinds)
+            raise _input(name, key, f"takes {kinds_text}, but {source} is a {kind}", None)
     for port, wanted in schema.inputs.items():
         if port not in given and not wanted.optional:
             raise _input(name, port, "this input is missing", f"name a step's {wanted.kind}")

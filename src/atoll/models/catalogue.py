@@ -7,5 +7,5 @@ from atoll.models.kinds import Kinds, table_of
 from atoll.models.scaling import SCALE_TRANSFORM
 
 KINDS: Kinds = table_of((BOOSTING_MODEL, SCALE_TRANSFORM))
-# Of jobs that name a registered model and do not say its kind: there was no other one.
+# Of jobs that name a registered model and do not state its kind: there was no other one.
 UNSTATED = BOOSTING_MODEL.name

@@ -28,10 +28,10 @@ GENERAL = frozenset({"model", "transform"})
 
 @dataclass(frozen=True)
 class Scorer:
-    """How rows are scored with a kind of model; it says of itself what a plan shows.
+    """How rows are scored with a kind of model; it declares what a plan shows.
 
     ``run(party, part, features, names)`` takes float64[rows, names], NaN for missing, with the
-    columns found by name; the guest gets float64[rows], everybody else None. ``estimate(rows,
+    columns found by name; the guest gets float64[rows], all others None. ``estimate(rows,
     roles)`` is about how many bytes all parties send. ``roles`` are those that take part.
     """
 
@@ -54,9 +54,9 @@ class ModelKind:
 
     ``parts`` are the classes of a party's part, of this kind alone. ``encode`` gives equal bytes
     for equal parts; ``decode`` raises a ``UserError`` for anything else, and gets at most
-    ``most_bytes``. ``party`` and ``columns`` say whose part it is and which columns it needs.
-    ``fits(part, roles)`` tells if these are the parties and roles of its training, as far as the
-    part knows them. ``rename(part, names)`` gives parties other ids; None: that cannot be.
+    ``most_bytes``. ``party`` and ``columns`` return whose part it is and which columns it needs.
+    ``fits(part, roles)`` returns whether these are the parties and roles of its training, as far
+    as the part knows them. ``rename(part, names)`` gives parties other ids; None: that cannot be.
     ``media`` is the media type of the encoded form as its owner may download it, empty: never.
     ``card`` is what a person is shown of it. ``origin`` is the digest of the package of others
     that brings the kind.

@@ -1,6 +1,6 @@
 """Reports as one static HTML page that needs nothing else: no script, font or network.
 
-Everything that a report says is escaped, and the page forbids scripts by its own policy, since
+Everything that a report states is escaped, and the page forbids scripts by its own policy, since
 titles and names come from other parties.
 """
 

@@ -8,9 +8,9 @@ from atoll.flow.api import views
 from atoll.flow.policy.grants import Grant
 from atoll.jobs import definition
 from atoll.sdk.calls.jobs import Definition
-from atoll.sdk.results import JobPage, Report, Scored, Shown
+from atoll.sdk.results import JobPage, JobState, Report, Scored
 
-class AsyncJob(Shown):
+class AsyncJob(JobState):
     def refresh(self) -> Coroutine[Any, Any, AsyncJob]: ...
     def annotate(
         self, *, tags: Sequence[str] | None = ..., notes: str | None = ...

@@ -17,7 +17,7 @@ P = ParamSpec("P")
 T = TypeVar("T")
 B = TypeVar("B", bound="Bound")
 F = TypeVar("F", bound=Callable[..., Any])
-Gives = Literal["result", "job", "draft", "items"]
+Returns = Literal["result", "job", "draft", "items"]
 
 
 class Runner(Protocol):
@@ -50,14 +50,14 @@ class Resource(Bound):
         self._client = client
 
 
-def offered(call: F, build: Callable[..., Any], gives: Gives, bound: int) -> F:
+def offered(call: F, build: Callable[..., Any], returns: Returns, bound: int) -> F:
     """Give a method the name and description of what it sends, and note what it gives.
 
     ``bound`` is how many parameters of ``build`` the method fills in by itself.
     """
     call.__name__, call.__doc__ = build.__name__, build.__doc__
     call.__wrapped__ = build  # type: ignore[attr-defined]
-    call.offers = (gives, bound)  # type: ignore[attr-defined]
+    call.offers = (returns, bound)  # type: ignore[attr-defined]
     return call
 
 

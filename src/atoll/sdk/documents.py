@@ -22,7 +22,7 @@ def format_of(path: Path) -> str:
     if found is None:
         raise UserError(
             "ATL-SDK-004",
-            "the ending of the file's name tells no format that can be written",
+            "the file's suffix names no format that can be written",
             place=str(path),
             hint="use " + ", ".join(_FORMATS),
         )

@@ -30,7 +30,7 @@ from atoll.sdk.results import Report
 from atoll.sim.nodes import LocalNode
 from atoll.table import Table, write
 
-_LOOK_SECONDS = 1.0
+_POLL_SECONDS = 1.0
 _STOP_SECONDS = 10.0
 
 
@@ -89,7 +89,7 @@ class Driver:
         catalogue = self._nodes[self.first].catalogue()
         planning.check(self._job, catalogue)
         for party, node in self._nodes.items():
-            opened = _Opened(tables[party].anew())
+            opened = _Opened(tables[party].fresh())
             try:
                 planning.declare(self._job, catalogue, party, opened)
                 for name, seen in opened.seen.items():
@@ -102,7 +102,7 @@ class Driver:
         try:
             return self._plan(self.first)
         except AtollError as error:
-            # A partner is told little: what is wrong, the party's own node says.
+            # A partner is sent little: the party's own node has the reason.
             if error.party not in (None, self.first) and error.party in self._nodes:
                 self._plan(error.party)
             raise
@@ -165,10 +165,10 @@ class Driver:
         )
 
 
-def _phase(said: str) -> str | None:
+def _phase(phase_text: str) -> str | None:
     """Return a phase as components and reports know it: a node writes ``step: phase``."""
-    step, _, inner = said.partition(": ")
-    return (said if inner and inner != step else step) or None
+    step, _, inner = phase_text.partition(": ")
+    return (phase_text if inner and inner != step else step) or None
 
 
 def _register(node: LocalNode, name: str, seen: list[Table]) -> None:
@@ -190,61 +190,61 @@ def _register(node: LocalNode, name: str, seen: list[Table]) -> None:
 
 
 class _Follower:
-    """Follows a job at one node to its end: tells its events, and approves what waits there.
+    """Follows a job at one node to its end: reports its events, and approves what waits there.
 
     All parties belong to the caller, who approves at each node as its administrator; that is kept
     in the node's ledger and audit like any other approval.
     """
 
-    def __init__(self, party: str, node: LocalNode, job: str, heard: Events | None) -> None:
-        self._party, self._node, self._job, self._heard = party, node, job, heard
-        self._begun: dict[str, float] = {}
+    def __init__(self, party: str, node: LocalNode, job: str, listener: Events | None) -> None:
+        self._party, self._node, self._job, self._listener = party, node, job, listener
+        self._started: dict[str, float] = {}
         self._closing = False
         self.ended = threading.Event()
         self.error: AtollError | None = None
-        self._thread = threading.Thread(target=self._live, name=f"follow {job}", daemon=True)
+        self._thread = threading.Thread(target=self._run, name=f"follow {job}", daemon=True)
         self._thread.start()
 
     def close(self) -> None:
         """Stop following."""
         self._closing = True
 
-    def _live(self) -> None:
+    def _run(self) -> None:
         after, kept = 0, JobEvents(self._node.database)
         try:
             while not self._closing:
-                for event in kept.wait(self._job, after, _LOOK_SECONDS):
+                for event in kept.wait(self._job, after, _POLL_SECONDS):
                     after = event.number
                     if self._take(event):
                         return
         except Exception as error:
-            # It cannot be approved here: nobody else is to wait for that.
+            # It cannot be approved here: the other parties must not wait for that.
             self.error = located(error, self._party, planning.AGREEMENT_STEP)
             self._node.services.jobs.stop(self._job, self._node.owner())
         finally:
             self.ended.set()
 
     def _take(self, event: EventRow) -> bool:
-        """Take in an event; say whether it is the end."""
+        """Take in an event; return whether it is the end."""
         state = event.data.get("state") if event.kind == "state" else None
-        if self._heard is not None:
-            tell(event, self._heard, self._begun)
+        if self._listener is not None:
+            report_event(event, self._listener, self._started)
         if state == "awaiting approval":
             jobs, owner = self._node.services.jobs, self._node.owner()
             jobs.approve(self._job, str(jobs.plan_of(self._job)["digest"]), owner)
         return state in ENDED
 
 
-def tell(event: EventRow, heard: Events, begun: dict[str, float]) -> None:
-    """Tell an event of a node in the words of a run: phase, progress, step, finished, failed."""
+def report_event(event: EventRow, listener: Events, started: dict[str, float]) -> None:
+    """Report an event of a node in the words of a run: phase, progress, step, finished, failed."""
     kind, step, data = event.kind, event.step or "", event.data
     if kind in ("phase", "progress"):
-        heard(kind, **{"step": step, **data})
+        listener(kind, **{"step": step, **data})
     elif kind == "step" and data.get("own") == "running":
-        begun.setdefault(step, event.time)
-    elif kind == "step" and data.get("own") == "success" and step in begun:
-        heard("step", step=step, seconds=event.time - begun.pop(step))
+        started.setdefault(step, event.time)
+    elif kind == "step" and data.get("own") == "success" and step in started:
+        listener("step", step=step, seconds=event.time - started.pop(step))
     elif kind == "state" and data.get("state") == "success":
-        heard("finished")
+        listener("finished")
     elif kind == "state" and data.get("state") in ENDED:
-        heard("failed", error={"code": data.get("code")})
+        listener("failed", error={"code": data.get("code")})

@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from atoll.sdk.driving import Driver
     from atoll.sim.nodes import LocalNode
 
-Held = str | Role | Sequence[str | Role]
+RoleNames = str | Role | Sequence[str | Role]
 _INSECURE = "ATOLL_INSECURE_SIMULATION"
 
 
@@ -82,7 +82,7 @@ class PartyOutcome:
 
     ``outputs`` are by ``step.output``; ``tables`` and ``scores`` are those of them that are such;
     ``metrics`` are figures by ``step.name``; ``files`` are bytes by ``step/name``; ``reveals`` are
-    the ledger's lines of what this party told others.
+    the ledger's lines of what this party sent others.
     """
 
     party: str
@@ -138,14 +138,14 @@ class Federation:
 
     def __init__(
         self,
-        parties: Mapping[str, Held],
+        parties: Mapping[str, RoleNames],
         tables: Mapping[str, Mapping[str, Any]] | None = None,
         *,
         catalogue: Catalogue | None = None,
         events: Callable[[str], Events] | None = None,
     ) -> None:
         """Name the parties with their roles. Errors: ATL-NAM-001, ATL-SDK-030."""
-        self._roles = {party_id(name): _held(roles) for name, roles in parties.items()}
+        self._roles = {party_id(name): _roles_of(roles) for name, roles in parties.items()}
         self._tables = {name: FrameTables({}) for name in self._roles}
         for party, frames in (tables or {}).items():
             for name, data in frames.items():
@@ -273,7 +273,7 @@ def _close(stack: ExitStack, process: int) -> None:
         stack.close()
 
 
-def _held(roles: Held) -> Roles:
+def _roles_of(roles: RoleNames) -> Roles:
     several = [roles] if isinstance(roles, str) else roles
     try:
         return ranked(Role(role) for role in several)
@@ -286,17 +286,17 @@ def _held(roles: Held) -> Roles:
 
 
 def local(
-    parties: Mapping[str, Held],
+    parties: Mapping[str, RoleNames],
     tables: Mapping[str, Mapping[str, Any]] | None = None,
     *,
     catalogue: Catalogue | None = None,
     events: Callable[[str], Events] | None = None,
 ) -> Federation:
-    """Open parties in one process; ``tables`` are by party and name, ``parties`` say the roles,
+    """Open parties in one process; ``tables`` are by party and name, ``parties`` hold the roles,
     of each one or a list.
 
     ``catalogue`` takes other components than the installed ones, for instance one that is being
-    written; they run on threads of this process. ``events`` returns for a party who hears its
+    written; they run on threads of this process. ``events`` returns for a party what receives its
     events. Close it, or use ``with``.
     """
     return Federation(parties, tables, catalogue=catalogue, events=events)

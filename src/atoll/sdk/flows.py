@@ -48,7 +48,7 @@ class Pause:
 
 @dataclass(frozen=True)
 class Now:
-    """Tell the monotonic time in seconds."""
+    """Return the monotonic time in seconds."""
 
 
 @dataclass(frozen=True)
@@ -149,7 +149,7 @@ def wait(
 
     Errors: ATL-SDK-013 not within ``timeout`` seconds.
     """
-    begun: float = yield Now()
+    started: float = yield Now()
     reached = until or ended
     # Steps alone do not end a job; what else is waited for may be anything.
     kind = "state" if until is None else None
@@ -158,7 +158,7 @@ def wait(
         found = yield from send(jobs.show(job), PATIENT)
         if reached(found):
             return found
-        seconds = yield from _left(job, begun, timeout)
+        seconds = yield from _left(job, started, timeout)
         asked = jobs.events(job, after=after, wait=min(POLL_SECONDS, seconds), kind=kind)
         news = yield from send(asked, PATIENT)
         if not news.items:
@@ -166,18 +166,18 @@ def wait(
         after = max(after, news.next, *(event.number for event in news.items), 0)
 
 
-def _left(job: str, begun: float, timeout: float | None) -> Flow[float]:
+def _left(job: str, started: float, timeout: float | None) -> Flow[float]:
     if timeout is None:
         return POLL_SECONDS
     now: float = yield Now()
-    if now - begun >= timeout:
+    if now - started >= timeout:
         raise TimedOutError(
             "ATL-SDK-013",
             f"the job has not ended within {timeout:g} s",
             place=job,
             hint="it goes on; wait longer, or see what it waits for: atoll job show",
         )
-    return max(timeout - (now - begun), 0.05)
+    return max(timeout - (now - started), 0.05)
 
 
 def ended(job: views.JobView) -> bool:

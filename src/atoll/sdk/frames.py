@@ -51,7 +51,7 @@ def _renamed(table: Table, id_column: str, label: str | None) -> Table:
 class NamedColumns:
     """The columns of a frame by name; their values are not looked at yet.
 
-    ``names`` are the names as text; ``textual`` tells whether they were text before.
+    ``names`` are the names as text; ``textual`` states whether they were text before.
     """
 
     def __init__(self, data: Any) -> None:
@@ -112,7 +112,7 @@ def _arrow(data: Any) -> Any:
 class FrameTables:
     """A party's tables in memory, by name; each is checked and converted when a job opens it.
 
-    Within a job it is the same whenever it is opened: take ``anew()`` for each job.
+    Within a job it is the same whenever it is opened: take ``fresh()`` for each job.
     """
 
     def __init__(self, frames: Mapping[str, Any]) -> None:
@@ -124,7 +124,7 @@ class FrameTables:
         self._frames[name] = data
         self._made = {key: table for key, table in self._made.items() if key[0] != name}
 
-    def anew(self) -> FrameTables:
+    def fresh(self) -> FrameTables:
         """Return the tables for one job: a frame or file that was changed is what it is by now."""
         return FrameTables(self._frames)
 

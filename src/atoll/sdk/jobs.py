@@ -12,7 +12,7 @@ from atoll.sdk import flows
 from atoll.sdk.binding import Bound, Runner, emitting, flowing, offered
 from atoll.sdk.calls import jobs
 from atoll.sdk.flows import Flow
-from atoll.sdk.results import Report, Shown
+from atoll.sdk.results import JobState, Report
 from atoll.sdk.wire import Call
 
 P = ParamSpec("P")
@@ -42,7 +42,7 @@ def changing(
     return offered(flowing(call), build, "job", 1)
 
 
-class Job(Shown, Bound):
+class Job(JobState, Bound):
     """A job. ``view`` is what was last seen of it; ``refresh`` looks again."""
 
     def __init__(self, client: Runner, view: views.JobView) -> None:

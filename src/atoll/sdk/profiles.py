@@ -189,5 +189,5 @@ def check_token_travels(url: str, *, plain: bool) -> None:
             "ATL-SDK-024",
             "a token would travel unencrypted to another machine",
             place=url,
-            hint="use https://, or an SSH tunnel, or say plain = true in the profile",
+            hint="use https://, or an SSH tunnel, or set plain = true in the profile",
         )

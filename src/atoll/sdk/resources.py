@@ -19,7 +19,7 @@ P = ParamSpec("P")
 
 
 def handle(build: Callable[P, Call[views.JobView]]) -> Callable[Concatenate[Bound, P], Job]:
-    """Return the method that sends a call and returns a handle of the job that it tells."""
+    """Return the method that sends a call and returns a handle of the job in the answer."""
 
     def call(self: Bound, /, *args: P.args, **named: P.kwargs) -> Flow[Job]:
         view = yield from self._send(build(*args, **named))

@@ -33,7 +33,7 @@ class Scored(views.Given):
     missing: tuple[str, ...] = ()
 
 
-class Shown:
+class JobState:
     """A base for handles of jobs: what they show of the job as it was last seen."""
 
     def __init__(self, view: views.JobView) -> None:

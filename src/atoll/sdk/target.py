@@ -30,7 +30,7 @@ class Target:
 
     ``ca`` is a file with the authority of its HTTPS certificate (PEM); where ``pinned``, it is the
     very certificate, and the node's name does not matter. ``folder`` is that of a node on this
-    machine, of which address and token (unless ``given``) change when it starts anew.
+    machine, of which address and token (unless ``given``) change when it starts again.
     """
 
     url: str
@@ -119,7 +119,7 @@ def renewed(target: Target) -> Target:
 def check_known(target: Target, status: int) -> None:
     """Have a request sent again of which the token is that of a process before this one."""
     if status == UNAUTHENTICATED and renewed(target) != target:
-        raise Lost(unreached(target, "it was started anew"), unsent=True)
+        raise Lost(unreached(target, "it was started again"), unsent=True)
 
 
 def options(target: Target, timeout: float) -> dict[str, Any]:

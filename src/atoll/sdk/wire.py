@@ -95,7 +95,7 @@ class Answer:
 
     @property
     def retry_after(self) -> float | None:
-        """The seconds after which to ask again, where the node says so."""
+        """The seconds after which to ask again, where the node names them."""
         text = self.headers.get("retry-after", "")
         return float(text) if text.isascii() and text.isdigit() else None
 
@@ -109,7 +109,7 @@ class Answer:
             raise unexpected(self.status) from error
 
     def error(self) -> AtollError:
-        """Return the error that this answer tells."""
+        """Return the error in this answer."""
         try:
             body = self.value()
         except AtollError:

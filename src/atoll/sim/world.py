@@ -3,7 +3,7 @@
     world = run({"bank": Role.GUEST, "shop": Role.HOST}, lambda party: entry(party, …))
     world.results["bank"]
 
-A party that raises tells the others its code and phase, as the runner of a real job does; one that
+A party that raises sends the others its code and phase, as the runner of a real job does; one that
 is killed falls silent.
 """
 
@@ -40,13 +40,13 @@ class World:
 
     def check(self) -> World:
         """Raise the first cause, if any party failed; else return the world itself."""
-        causes = sorted(self.errors.items(), key=lambda item: _is_echo(item[1]))
+        causes = sorted(self.errors.items(), key=lambda item: _is_consequence(item[1]))
         if causes:
             raise causes[0][1]
         return self
 
 
-def _is_echo(error: BaseException) -> bool:
+def _is_consequence(error: BaseException) -> bool:
     return isinstance(error, AtollError) and error.code.startswith("ATL-NET-00")
 
 
@@ -78,7 +78,7 @@ def run(
         chosen = entry if callable(entry) else entry[name]
         party = _party(name, dict(roles), transport, network, seed, limits or Limits(), task)
         world.channels[name], world.transports[name] = party.channel, transport
-        work = threading.Thread(target=_live, args=(world, network, party, chosen), name=name)
+        work = threading.Thread(target=_run, args=(world, network, party, chosen), name=name)
         threads.append(work)
         network.enter()
     for thread in threads:
@@ -116,7 +116,7 @@ def _party(
     )
 
 
-def _live(world: World, network: MemoryNetwork, party: Party, entry: Entry) -> None:
+def _run(world: World, network: MemoryNetwork, party: Party, entry: Entry) -> None:
     transport = party.channel.transport
     try:
         world.results[party.name] = entry(party)

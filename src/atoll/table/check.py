@@ -234,7 +234,7 @@ class _Check:
     def __init__(self, layout: Layout, collect: _Collector) -> None:
         self.collect = collect
         self.intake = Intake(layout, Limits(), collect)
-        self.tallies: dict[str, _Counting] = {}
+        self.countings: dict[str, _Counting] = {}
         self.notes: list[str] = []
         self.rows = 0
 
@@ -264,7 +264,7 @@ class _Check:
         numbers = block.numbers
         if numbers is None:
             numbers = np.arange(block.row, block.row + block.rows)
-        self._tally(self.intake.add(batch, numbers))
+        self._count(self.intake.add(batch, numbers))
 
     def typed(self, stream: Any, form: str) -> None:
         """Look at a Parquet or Arrow file."""
@@ -275,7 +275,7 @@ class _Check:
             self.intake = Intake(layout, self.intake.limits, self.collect)
             take_in(schema, batches, self.intake)
         for part in self.intake.partitions:
-            self._tally(part)
+            self._count(part)
 
     def finish(self) -> None:
         """Look at the table as a whole."""
@@ -288,17 +288,17 @@ class _Check:
             place = f" ({error.place})" if error.place else ""
             self.collect(Problem(error.code, error.message + place, hint=error.hint))
 
-    def _tally(self, batch: Any) -> None:
+    def _count(self, batch: Any) -> None:
         layout = self.intake.layout
         roles = {layout.id_name: "id", layout.label: "label"}
         for name, column in zip(batch.schema.names, batch.columns, strict=True):
-            tally = self.tallies.setdefault(name, _Counting(name, roles.get(name, "feature")))
-            tally.add(column)
+            counting = self.countings.setdefault(name, _Counting(name, roles.get(name, "feature")))
+            counting.add(column)
 
     def summaries(self) -> tuple[ColumnSummary, ...]:
         """Return the columns in sum: the id, the label, then the features."""
-        order = sorted(self.tallies.values(), key=lambda tally: _ROLES.index(tally.role))
-        return tuple(tally.summary(self._people()) for tally in order)
+        order = sorted(self.countings.values(), key=lambda counting: _ROLES.index(counting.role))
+        return tuple(counting.summary(self._people()) for counting in order)
 
     def _people(self) -> int:
         if all(problem.code != "ATL-TAB-003" for problem in self.collect.problems):

@@ -86,10 +86,10 @@ class IdIndex:
             return exact_lookup(self._known, wanted)
         theirs = hashes_of(wanted)
         # Sorted questions walk through the answers in order, which caches like.
-        turn = np.argsort(theirs)
-        near = np.minimum(np.searchsorted(self._ranked, theirs[turn]), len(self._ranked) - 1)
+        sorting = np.argsort(theirs)
+        near = np.minimum(np.searchsorted(self._ranked, theirs[sorting]), len(self._ranked) - 1)
         found = np.empty(len(theirs), dtype=np.int64)
-        found[turn] = np.where(self._ranked[near] == theirs[turn], self._order[near], -1)
+        found[sorting] = np.where(self._ranked[near] == theirs[sorting], self._order[near], -1)
         return _confirmed(self._values, wanted, found)
 
 

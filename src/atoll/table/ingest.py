@@ -60,7 +60,7 @@ class Layout:
 
 
 def _suggestion(present: Sequence[str]) -> str:
-    # A first row that is no header holds data, which must not be said.
+    # A first row that is no header holds data, which must not be shown.
     names = [name for name in present if name.isidentifier() and len(name) <= 64]
     if len(names) < len(present):
         return "is the first row a header?"

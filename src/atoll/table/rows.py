@@ -40,11 +40,13 @@ def same_columns(schema: Any, other: Any) -> list[str]:
         "too many": [name for name in theirs if name not in mine],
         "of another type": [name for name in mine if theirs.get(name, mine[name]) != mine[name]],
     }
-    said = [f"{how} {', '.join(map(repr, names[:5]))}" for how, names in wrong.items() if names]
-    if said:
+    differences = [
+        f"{how} {', '.join(map(repr, names[:5]))}" for how, names in wrong.items() if names
+    ]
+    if differences:
         raise UserError(
             "ATL-TAB-021",
-            f"the tables have different columns: {'; '.join(said)}",
+            f"the tables have different columns: {'; '.join(differences)}",
             hint="select, rename and cast until names and types agree",
         )
     return list(schema.names)

@@ -36,9 +36,9 @@ class Table:
     of ``atoll.table.sources``.
 
     ``alignment`` names where the order of the rows was agreed on by the parties: equal names mean
-    the same rows in the same order at all of them; None that nobody agreed. What chooses or moves
-    rows loses it (``with_alignment`` sets it anew). ``first_row`` numbers the first row as the file
-    it was read from does.
+    the same rows in the same order at all of them; None: not agreed on. What chooses or
+    moves rows loses it (``with_alignment`` sets it). ``first_row`` numbers the first row as
+    the file it was read from does.
     """
 
     def __init__(
@@ -220,7 +220,7 @@ class Table:
         return self._same_rows([part.select(kept) for part in self._partitions])
 
     def with_alignment(self, alignment: str | None) -> Table:
-        """Return these rows as agreed on where ``alignment`` says, or (None) by nobody."""
+        """Return these rows as agreed on where ``alignment`` states, or (None) not agreed on."""
         return Table(
             self._partitions, self.id_name, self.label_name, self.engine, alignment=alignment
         )
@@ -266,7 +266,7 @@ class Table:
         return whole
 
     def repartition(self, size: int = PARTITION_ROWS) -> Table:
-        """Cut the rows anew into partitions of ``size`` rows; the content stays the same."""
+        """Cut the rows again into partitions of ``size`` rows; the content stays the same."""
         if size < 1:
             raise UserError("ATL-TAB-021", "a partition has at least one row")
         merged = rows.rebatch(self.to_arrow(), size)

@@ -189,7 +189,7 @@ class Hostile:
             + payload
         )
 
-    def say(self, *envelopes: bytes, end: bool = False) -> None:
+    def write(self, *envelopes: bytes, end: bool = False) -> None:
         """Send envelopes."""
         self.raw(b"".join(b"\0" + struct.pack(">I", len(e)) + e for e in envelopes), end=end)
 
@@ -216,7 +216,7 @@ class Hostile:
                 return
             self._raw += more
 
-    def heard(self) -> Iterator[dict[int, Value]]:
+    def read_envelopes(self) -> Iterator[dict[int, Value]]:
         """Yield the envelopes that the server sends, until it closes."""
         for kind, payload in self._frames():
             if kind != DATA:
@@ -231,7 +231,7 @@ class Hostile:
 
     def refusal(self) -> str:
         """Wait for the server's refusal and return its code."""
-        for envelope in self.heard():
+        for envelope in self.read_envelopes():
             if 6 in envelope:
                 inner = envelope[6]
                 assert isinstance(inner, bytes)

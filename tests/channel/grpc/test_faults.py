@@ -147,13 +147,13 @@ def test_a_sender_that_waits_for_room_learns_that_the_peer_is_lost() -> None:
 def test_an_absent_peer_is_unreachable() -> None:
     who = identities("shop", "bank")
     settings = replace(HASTY, connect_seconds=0.3)
-    with Nobody() as address:
+    with Silent() as address:
         shop = GrpcTransport(who["shop"], ["bank"], addresses={"bank": address}, settings=settings)
         with shop, refused("ATL-NET-010"):
             shop.send("bank", SCOPE, "t", b"", LONG)
 
 
-class Nobody:
+class Silent:
     """An address at which nobody answers."""
 
     def __enter__(self) -> str:

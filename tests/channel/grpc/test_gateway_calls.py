@@ -186,13 +186,13 @@ def test_nobody_answers() -> None:
 
 def test_the_callers_time_is_over() -> None:
     with nodes("shop", "bank") as (shop, bank):
-        begun = time.monotonic()
+        started = time.monotonic()
         with pytest.raises(AtollError) as caught:
             shop.gateway.call("bank", "k", b"", 0.3)
-        assert time.monotonic() - begun < LONG
+        assert time.monotonic() - started < LONG
         error = caught.value
-        told = error.peer_code if isinstance(error, CallRefusedError) else error.code
-        assert told in ("ATL-NET-002", "ATL-NET-045")
+        reported = error.peer_code if isinstance(error, CallRefusedError) else error.code
+        assert reported in ("ATL-NET-002", "ATL-NET-045")
         assert error.party == "bank"
         until(lambda: bank.gateway.next_call(0.0) is None)
 
@@ -322,7 +322,7 @@ def test_closing_ends_whoever_waits() -> None:
         waiting = pool.submit(shop.gateway.call, "bank", "k", b"", LONG)
         assert bank.gateway.next_call(LONG) is not None
         idle = pool.submit(bank.gateway.next_call, LONG)
-        begun = time.monotonic()
+        started = time.monotonic()
         bank.gateway.close()
         with pytest.raises(CancelledError) as caught:
             idle.result(LONG)
@@ -330,7 +330,7 @@ def test_closing_ends_whoever_waits() -> None:
         with refused_with("ATL-NET-022"):
             waiting.result(LONG)
         bank.gateway.close()
-        assert time.monotonic() - begun < 10.0
+        assert time.monotonic() - started < 10.0
         assert not bank.socket.exists()
         asking = pool.submit(shop.gateway.call, "bank", "k", b"", LONG)
         shop.gateway.close()

@@ -31,7 +31,7 @@ def word(body: bytes) -> bytes:
     return len(body).to_bytes(4, "big") + body
 
 
-def heard(line: socket.socket) -> str:
+def answer_of(line: socket.socket) -> str:
     """The code that a Routed tells; nothing if there is a way."""
     size = int.from_bytes(exactly(line, 4), "big")
     code = parse(exactly(line, size)).get(1, b"")
@@ -85,7 +85,7 @@ def test_a_route_must_be_the_partners_own(case: str) -> None:
         bank.register("mill-only", "mill")
         with partner(shop.identity, bank) as line:
             line.sendall(word(route))
-            assert heard(line) == code
+            assert answer_of(line) == code
         assert bank.gateway.counters()["refused"] == {code: 1}
 
 
@@ -154,7 +154,7 @@ def test_noise_in_a_relay_is_the_workers_affair() -> None:
             for size in (10, 10_000):
                 with partner(shop.identity, bank) as line:
                     line.sendall(word(message("job", "shop", "bank")))
-                    assert heard(line) == ""
+                    assert answer_of(line) == ""
                     line.sendall(np.random.default_rng(size).bytes(size))
                     with suppress(ssl.SSLError, ConnectionError):
                         while line.recv(1 << 12):
@@ -177,7 +177,7 @@ def test_a_worker_takes_only_what_its_gateway_brings() -> None:
         ):
             with local(path) as line:
                 line.sendall(word(message(label, shown, peer)))
-                assert heard(line) == code
+                assert answer_of(line) == code
         with local(path) as line:
             line.sendall(b"PRI * HTTP/2.0")
             with suppress(ConnectionError):
@@ -241,7 +241,7 @@ def silent() -> Iterator[tuple[Node, Node, socket.socket, socket.socket]]:
         near = stack.enter_context(local(shop.socket))
         near.sendall(word(message("job", shop.tokens["job"], "bank")))
         far = stack.enter_context(worker.take())
-        assert heard(near) == ""
+        assert answer_of(near) == ""
         yield shop, bank, near, far
 
 
@@ -315,16 +315,16 @@ def test_a_partner_has_a_limit_of_streams() -> None:
         for _ in range(256):
             line = ask(shop)
             stack.enter_context(worker.take())
-            assert heard(line) == ""
-        assert heard(ask(shop)) == "ATL-NET-044"
+            assert answer_of(line) == ""
+        assert answer_of(ask(shop)) == "ATL-NET-044"
         other = ask(mill)
         stack.enter_context(worker.take())
-        assert heard(other) == ""
+        assert answer_of(other) == ""
         line.close()
         until(lambda: relays(bank) == 256)
         last = ask(shop)
         stack.enter_context(worker.take())
-        assert heard(last) == ""
+        assert answer_of(last) == ""
 
 
 def test_idle_strangers_keep_nobody_out() -> None:
@@ -332,11 +332,11 @@ def test_idle_strangers_keep_nobody_out() -> None:
         host, port = bank.address.rsplit(":", 1)
         for _ in range(300):
             stack.enter_context(socket.create_connection((host, int(port)), timeout=LONG))
-        begun = time.monotonic()
+        started = time.monotonic()
         with served(bank.gateway, lambda call: bytes(call.body)):
             assert text(shop.gateway.call("bank", "k", b"in", LONG)) == "in"
         # Nobody waited for the limit of a handshake.
-        assert time.monotonic() - begun < bank.settings.handshake_seconds
+        assert time.monotonic() - started < bank.settings.handshake_seconds
 
 
 def test_a_closed_gateway_leaves_no_socket(tmp_path: Path) -> None:

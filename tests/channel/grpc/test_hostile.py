@@ -44,11 +44,11 @@ def bank_and_hostile(
 
 def test_the_hand_written_client_is_understood() -> None:
     with bank_and_hostile() as (bank, shop):
-        shop.say(hello(), frame(body=b"by hand"), frame(2, 2, total=0), frame(3, 2, total=2))
+        shop.write(hello(), frame(body=b"by hand"), frame(2, 2, total=0), frame(3, 2, total=2))
         assert bytes(bank.receive("shop", SCOPE, "t", LONG)) == b"by hand"
         assert bytes(bank.receive("shop", SCOPE, "t", LONG)) == b"bodybody"
         bank.send("shop", SCOPE, "back", b"answer", LONG)
-        envelope = next(envelope for envelope in shop.heard() if 3 in envelope)
+        envelope = next(envelope for envelope in shop.read_envelopes() if 3 in envelope)
         assert isinstance(envelope[3], bytes)
         assert b"answer" in envelope[3]
         assert bank.counters()[""] == {}
@@ -101,7 +101,7 @@ CASES = {
 def test_what_breaks_a_rule_is_refused(case: str) -> None:
     code, envelopes = CASES[case]
     with bank_and_hostile() as (bank, shop):
-        shop.say(*envelopes)
+        shop.write(*envelopes)
         with pytest.raises(PeerError) as caught:
             bank.receive("shop", SCOPE, "never", LONG)
         assert (caught.value.code, caught.value.party) == (code, "shop")
@@ -111,10 +111,10 @@ def test_what_breaks_a_rule_is_refused(case: str) -> None:
 
 def test_a_repeated_frame_counts_once() -> None:
     with bank_and_hostile() as (bank, shop):
-        shop.say(hello(), frame(), frame(), frame(2, 2, body=b"next"), frame())
+        shop.write(hello(), frame(), frame(), frame(2, 2, body=b"next"), frame())
         assert bytes(bank.receive("shop", SCOPE, "t", LONG)) == b"body"
         assert bytes(bank.receive("shop", SCOPE, "t", LONG)) == b"next"
-        shop.say(frame(3, 3, tag="last"))
+        shop.write(frame(3, 3, tag="last"))
         bank.receive("shop", SCOPE, "last", LONG)
         assert bank.counters()["shop"]["frames_repeated"] == 2
         with refused("ATL-NET-002"):
@@ -124,7 +124,7 @@ def test_a_repeated_frame_counts_once() -> None:
 def test_a_frame_cut_short_is_refused() -> None:
     with bank_and_hostile() as (bank, shop):
         whole = frame(body=bytes(1000))
-        shop.say(hello())
+        shop.write(hello())
         shop.raw((b"\0" + struct.pack(">I", len(whole)) + whole)[:-100], end=True)
         with refused("ATL-NET-018"):
             bank.receive("shop", SCOPE, "t", LONG)
@@ -132,7 +132,7 @@ def test_a_frame_cut_short_is_refused() -> None:
 
 def test_a_huge_length_is_refused_before_it_is_allocated() -> None:
     with bank_and_hostile() as (bank, shop):
-        shop.say(hello())
+        shop.write(hello())
         shop.raw(b"\0" + struct.pack(">I", 0xFFFFFFFF) + b"x")
         with refused("ATL-NET-005"):
             bank.receive("shop", SCOPE, "t", LONG)
@@ -141,7 +141,7 @@ def test_a_huge_length_is_refused_before_it_is_allocated() -> None:
 
 def test_compression_is_refused() -> None:
     with bank_and_hostile() as (bank, shop):
-        shop.say(hello())
+        shop.write(hello())
         shop.raw(b"\1" + struct.pack(">I", 4) + b"zzzz")
         with refused("ATL-NET-018"):
             bank.receive("shop", SCOPE, "t", LONG)
@@ -150,7 +150,7 @@ def test_compression_is_refused() -> None:
 def test_a_message_of_many_pieces_stays_within_the_limit() -> None:
     # The window (1 MiB here) stops it long before 64 MiB.
     with bank_and_hostile() as (bank, shop):
-        shop.say(hello(), *(frame(n, total=0, body=bytes(1 << 17)) for n in range(1, 9)))
+        shop.write(hello(), *(frame(n, total=0, body=bytes(1 << 17)) for n in range(1, 9)))
         with refused("ATL-NET-019"):
             bank.receive("shop", SCOPE, "t", LONG)
 
@@ -160,10 +160,10 @@ def test_another_run_of_the_peer_is_refused() -> None:
     with GrpcTransport(who["bank"], ["shop"], listen="127.0.0.1:0", settings=SMALL) as bank:
         assert bank.address is not None
         first = Hostile(bank.address, client_context(who["shop"])).open()
-        first.say(hello(), frame())
+        first.write(hello(), frame())
         bank.receive("shop", SCOPE, "t", LONG)
         second = Hostile(bank.address, client_context(who["shop"])).open()
-        second.say(hello(instance=b"j" * 16))
+        second.write(hello(instance=b"j" * 16))
         assert second.refusal() == "ATL-NET-021"
         with refused("ATL-NET-021"):
             bank.receive("shop", SCOPE, "t", LONG)
@@ -174,7 +174,7 @@ def test_another_run_of_the_peer_is_refused() -> None:
 def test_nonsense_instead_of_http_ends_the_connection_only() -> None:
     with bank_and_hostile(opened=False) as (bank, shop):
         shop.socket.sendall(b"\xff" * 1000)
-        assert list(shop.heard()) == []
+        assert list(shop.read_envelopes()) == []
         with refused("ATL-NET-002"):
             bank.receive("shop", SCOPE, "t", 0.05)
 
@@ -182,14 +182,14 @@ def test_nonsense_instead_of_http_ends_the_connection_only() -> None:
 def test_whoever_never_says_hello_loses_the_connection() -> None:
     with bank_and_hostile(settings=HASTY) as (bank, shop):
         # Bank's own hello and heartbeats come; after its patience (2 s) it closes.
-        assert all(2 in envelope or 7 in envelope for envelope in shop.heard())
+        assert all(2 in envelope or 7 in envelope for envelope in shop.read_envelopes())
         with refused("ATL-NET-002"):
             bank.receive("shop", SCOPE, "t", 0.0)
 
 
 def test_an_abort_is_told_as_the_peers_failure() -> None:
     with bank_and_hostile() as (bank, shop):
-        shop.say(hello(), field(5, message("ATL-PSI-003", "psi/mask")))
+        shop.write(hello(), field(5, message("ATL-PSI-003", "psi/mask")))
         with pytest.raises(PeerError) as caught:
             bank.receive("shop", SCOPE, "t", LONG)
         assert (caught.value.code, caught.value.phase) == ("ATL-NET-004", "psi/mask")
@@ -198,7 +198,7 @@ def test_an_abort_is_told_as_the_peers_failure() -> None:
 
 def test_a_refusal_is_told_with_its_code() -> None:
     with bank_and_hostile() as (bank, shop):
-        shop.say(hello(), field(6, message("ATL-NET-018")))
+        shop.write(hello(), field(6, message("ATL-NET-018")))
         with pytest.raises(PeerError) as caught:
             bank.receive("shop", SCOPE, "t", LONG)
         assert caught.value.code == "ATL-NET-029"

@@ -43,7 +43,7 @@ class Page:
         self._answers = answers
         self._number = 0
         self._session: str | None = None
-        self.said: list[str] = []
+        self.printed: list[str] = []
         target = self._call("Target.createTarget", url="about:blank")["targetId"]
         opened = self._call("Target.attachToTarget", targetId=target, flatten=True)
         self._session = str(opened["sessionId"])
@@ -76,12 +76,12 @@ class Page:
         self._commands.write(json.dumps(asked).encode() + b"\0")
         self._commands.flush()
         while True:
-            told = self._next()
-            if told.get("id") == self._number:
-                assert "error" not in told, told["error"]
-                return dict(told["result"])
-            if told.get("method") == "Log.entryAdded":
-                self.said.append(told["params"]["entry"]["text"])
+            reported = self._next()
+            if reported.get("id") == self._number:
+                assert "error" not in reported, reported["error"]
+                return dict(reported["result"])
+            if reported.get("method") == "Log.entryAdded":
+                self.printed.append(reported["params"]["entry"]["text"])
 
     def _next(self) -> dict[str, Any]:
         read = bytearray()

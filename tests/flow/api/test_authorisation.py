@@ -79,12 +79,12 @@ def test_every_address_is_published_as_it_is_declared(node_site: Site) -> None:
 
 
 def test_a_route_of_an_unknown_permission_or_a_second_one_is_not_served() -> None:
-    def tell() -> None:
+    def endpoint() -> None:
         """Tell nothing."""
 
     unknown, twice = Routes("x"), Routes("x")
-    unknown.get("/x", may="job.explode")(tell)
-    twice.get("/jobs/{other}", may="job.read")(tell)
+    unknown.get("/x", may="job.explode")(endpoint)
+    twice.get("/jobs/{other}", may="job.read")(endpoint)
     for more in (unknown, twice):
         with pytest.raises(InternalError, match="ATL-API-009"):
             mount([*OWN_ROUTES, more])

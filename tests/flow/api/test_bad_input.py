@@ -283,7 +283,7 @@ def test_an_upload_that_breaks_off(node_site: Site) -> None:
 
 
 def test_a_slow_sender_is_sent_away(node_site: Site, watch: Watch) -> None:
-    begun = time.monotonic()
+    started = time.monotonic()
     where = urlsplit(node_site.server.url)
     head = (
         f"PUT {PREFIX}/data/slow/content HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n"
@@ -293,7 +293,7 @@ def test_a_slow_sender_is_sent_away(node_site: Site, watch: Watch) -> None:
         with socket.create_connection((where.hostname, where.port), timeout=10) as connection:
             connection.sendall(text)
             assert wanted in connection.recv(1 << 16)
-    assert time.monotonic() - begun < 9
+    assert time.monotonic() - started < 9
     assert node_site.trace() == watch.before
 
 

@@ -49,8 +49,8 @@ def page(server: Server, other: Server, settings: ApiSettings, tmp_path: Path) -
 
 def send(page: Page, method: str, path: str, *more: Any) -> dict[str, Any]:
     """Let the page's own script ask the API."""
-    told = ", ".join(json.dumps(part) for part in (method, path, *more))
-    answer: dict[str, Any] = page.run(f"send({told})")
+    reported = ", ".join(json.dumps(part) for part in (method, path, *more))
+    answer: dict[str, Any] = page.run(f"send({reported})")
     return answer
 
 
@@ -61,7 +61,7 @@ def test_a_page_works_with_a_session_and_no_script_sees_it(
     # Its own script ran, and the one within the page did not: the policy forbids it.
     assert page.run("document.getElementById('state').textContent") == "ready"
     assert page.run("document.title") == "probe"
-    assert any("Content Security Policy" in line for line in page.said)
+    assert any("Content Security Policy" in line for line in page.printed)
     assert send(page, "GET", "/me")["status"] == 401
 
     opened = send(page, "POST", "/session", {"user": user, "password": PASSWORD})
@@ -103,8 +103,8 @@ def test_a_page_of_another_port_can_neither_read_nor_change(
     ours = f"{server.url}/api/v1"
 
     def ask(path: str, method: str, **options: Any) -> str:
-        told = json.dumps({"method": method, "credentials": "include", **options})
-        answered = f"fetch('{ours}{path}', {told}).then(() => 'answered', () => 'refused')"
+        reported = json.dumps({"method": method, "credentials": "include", **options})
+        answered = f"fetch('{ours}{path}', {reported}).then(() => 'answered', () => 'refused')"
         return str(page.run(answered))
 
     page.go(f"{other.url}/probe/")

@@ -39,8 +39,8 @@ def test_its_routes_are_authorised_and_audited_like_ours(node_site: Site) -> Non
         assert refused.json()["error"]["code"] == "ATL-ACC-003"
         assert "approver, modeller" in refused.json()["error"]["hint"]
     rows = node_site.node.access.audit.page(limit=2, newest_first=True).rows
-    told = [(line["actor"], line["action"], line["outcome"]) for line in reversed(rows)]
-    assert told == [("walt", "probe.write", "done"), ("lucy", "probe.use", "refused")]
+    reported = [(line["actor"], line["action"], line["outcome"]) for line in reversed(rows)]
+    assert reported == [("walt", "probe.write", "done"), ("lucy", "probe.use", "refused")]
 
 
 def test_its_routes_have_our_errors_limits_idempotency_and_figures(node_site: Site) -> None:
@@ -150,11 +150,11 @@ def test_nothing_outside_the_folder_is_read(node_site: Site, path: str) -> None:
 
 
 def made(prefix: str, permission: str = "probe.use", tag: str = "probe") -> tuple[Routes, ...]:
-    def tell() -> None:
+    def endpoint() -> None:
         """Tell nothing."""
 
     routes = Routes(tag, prefix)
-    routes.get("/x", may=permission)(tell)
+    routes.get("/x", may=permission)(endpoint)
     return (routes,)
 
 

@@ -112,11 +112,11 @@ def test_a_stop_does_not_wait_for_watchers(node_site: Site, client: httpx.Client
     watcher = threading.Thread(target=watch)
     watcher.start()
     assert seen.wait(10)
-    begun = time.monotonic()
+    started = time.monotonic()
     server.stop()
     watcher.join(10)
     assert not watcher.is_alive()
-    assert time.monotonic() - begun < LIMITS.drain_seconds + 5
+    assert time.monotonic() - started < LIMITS.drain_seconds + 5
     client.post(f"/jobs/{job}/stop").raise_for_status()
 
 
@@ -139,11 +139,11 @@ def test_a_late_answer_is_given_up(node_site: Site) -> None:
     settings = replace(LIMITS, request_seconds=0.3)
     with served(node_site, settings, status=SlowStatus(release)) as server:
         headers = {"Authorization": f"Bearer {node_site.tokens['viewer']}"}
-        begun = time.monotonic()
+        started = time.monotonic()
         answer = httpx.get(f"{server.url}{PREFIX}/status", headers=headers, timeout=10)
         assert answer.status_code == 504
         assert answer.json()["error"]["code"] == "ATL-API-007"
-        assert time.monotonic() - begun < 10
+        assert time.monotonic() - started < 10
         release.set()
         again = httpx.get(f"{server.url}{PREFIX}/status", headers=headers, timeout=10)
         assert again.json() == {"late": True}
@@ -392,9 +392,9 @@ def test_changes_refusals_and_looks_at_rows_are_audited(node_site: Site) -> None
     with node_site.client(looker) as viewer:
         assert viewer.delete("/data/people").status_code == 403
     page = node_site.node.access.audit.page(limit=3, newest_first=True)
-    told = [(line["actor"], line["action"], line["outcome"]) for line in reversed(page.rows)]
+    reported = [(line["actor"], line["action"], line["outcome"]) for line in reversed(page.rows)]
     assert node_site.audited() == before + 3
-    assert told == [
+    assert reported == [
         ("ann", "data.preview", "done"),
         ("ann", "data.delete", "refused"),
         ("bob", "data.write", "refused"),

@@ -64,14 +64,14 @@ def facts_of(job: Job, party: str, salt: str = "") -> dict[str, TableFacts]:
 
 
 class Apart(Node):
-    """A node that makes real plans; ``told`` is all that others said to it, as bytes."""
+    """A node that makes real plans; ``reported`` is all that others said to it, as bytes."""
 
     def __init__(self, party: str) -> None:
         super().__init__(party)
         self.rules = Rules(party, check_key, self.build)
         self.checked = True
-        self.told: list[bytes] = []
-        self.tells_all = False
+        self.reported: list[bytes] = []
+        self.declares_all = False
         self.twist: Callable[[str, SyncMessage], SyncMessage] = lambda peer, message: message
         self.change: Callable[[Plan], Plan] = lambda plan: plan
 
@@ -82,19 +82,19 @@ class Apart(Node):
         if not isinstance(command, control.Declare):
             super().carry_out(job, command)
             return
-        told = planning.audience_of(command.job, CATALOGUE)
-        facts = facts_of(command.job, self.party, salt=command.job.digest() if told else "")
+        reported = planning.audience_of(command.job, CATALOGUE)
+        facts = facts_of(command.job, self.party, salt=command.job.digest() if reported else "")
         code = planning.component_facts(command.job, CATALOGUE)
         certificate = raw(KEYS[self.party].public_key())
-        self.inbox.append((job, control.Declared(facts, code, certificate, self.now, told)))
+        self.inbox.append((job, control.Declared(facts, code, certificate, self.now, reported)))
 
     def receive(self, peer: str, data: bytes) -> None:
-        self.told.append(data)
+        self.reported.append(data)
         super().receive(peer, data)
 
-    def say(self, peer: str) -> bytes:
+    def message_to(self, peer: str) -> bytes:
         records = self.records
-        if self.tells_all:
+        if self.declares_all:
             records = {name: replace(record, audience={}) for name, record in records.items()}
         message = self.exchanges[peer].message(records)
         return control.encode_sync(self.twist(peer, message))

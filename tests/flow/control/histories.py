@@ -71,7 +71,7 @@ def rebuilt(hint: Any, value: Any) -> Any:
     return value
 
 
-def told(command: control.Command) -> list[Any]:
+def sent(command: control.Command) -> list[Any]:
     """Return a command for comparison; jobs and plans by their digests."""
     held = {f.name: getattr(command, f.name) for f in fields(command)}
     short = {n: v.digest() if isinstance(v, (Job, Plan)) else plain(v) for n, v in held.items()}
@@ -144,7 +144,7 @@ class Recorder:
         idle = isinstance(event, control.Tick) and not commands and record == before
         if idle and before is not None and record.marks == before.marks:
             return
-        made = [told(command) for command in commands]
+        made = [sent(command) for command in commands]
         self._steps.append([party, type(event).__name__, plain(event), made, digest(record)])
 
 
@@ -160,8 +160,8 @@ def replay(history: Mapping[str, Any]) -> dict[str, str]:
         event = rebuilt(getattr(declared, kind), value)
         record, made = control.step(records.get(party), event, rules[party])
         where = f"step {at}, {kind} at {party}"
-        if [told(command) for command in made] != commands:
-            raise NotTheSame(f"{where}: commands {[told(c) for c in made]}, then {commands}")
+        if [sent(command) for command in made] != commands:
+            raise NotTheSame(f"{where}: commands {[sent(c) for c in made]}, then {commands}")
         if digest(record) != wanted:
             raise NotTheSame(f"{where}: another record: {record.to_plain()}")
         records[party] = record

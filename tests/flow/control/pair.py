@@ -111,7 +111,7 @@ class Node:
         self.exchanges = {peer: control.PeerSync(peer) for peer in PARTIES if peer != party}
         self.queue = control.Queue(limits or control.QueueLimits())
         self.now = Moment(0.0, 1000.0)
-        self.heard: dict[str, float] = {}
+        self.last_contact: dict[str, float] = {}
         self.done: list[control.Command] = []
         self.inbox: list[tuple[str, control.Event]] = []
         self.runs = 1
@@ -199,7 +199,7 @@ class Node:
         """Kill the process and start it again with what was saved."""
         self.exchanges = {peer: control.PeerSync(peer) for peer in PARTIES if peer != self.party}
         self.queue = control.Queue(self.queue.limits)
-        self.heard = {}
+        self.last_contact = {}
         self.now = Moment(5.0, self.now.wall)
         for job, record in list(self.records.items()):
             self.records[job] = JobRecord.from_plain(json.loads(json.dumps(record.to_plain())))
@@ -239,22 +239,22 @@ class Node:
             self.happen(update.job, control.FactsReceived(peer, update, self.now))
         for job in self.exchanges[peer].received(message, self.records):
             self.happen(job, control.StaleRecord(peer, message.held[job], self.now))
-        self.heard[peer] = self.now.monotonic
+        self.last_contact[peer] = self.now.monotonic
 
-    def say(self, peer: str) -> bytes:
+    def message_to(self, peer: str) -> bytes:
         return control.encode_sync(self.exchanges[peer].message(self.records))
 
     def tick(self) -> None:
         for job in list(self.records):
-            self.happen(job, control.Tick(self.now, dict(self.heard)))
+            self.happen(job, control.Tick(self.now, dict(self.last_contact)))
 
     def states(self) -> dict[str, str]:
         return {job: control.view(record).state for job, record in self.records.items()}
 
 
 def sync(one: Node, other: Node) -> None:
-    other.receive(one.party, one.say(other.party))
-    one.receive(other.party, other.say(one.party))
+    other.receive(one.party, one.message_to(other.party))
+    one.receive(other.party, other.message_to(one.party))
 
 
 class World:

@@ -10,7 +10,7 @@ from atoll.flow import control
 from atoll.flow.control.facts import StepCommand
 from tests.flow.control.pair import JOB_ID, World, make_job
 from tests.flow.control.test_ending import stop
-from tests.flow.control.test_execution import begun, finish, running, wait
+from tests.flow.control.test_execution import finish, running, start_running, wait
 
 ONE = control.QueueLimits(as_initiator=1, as_host=1)
 OTHER = "20300102030406-00000002"
@@ -117,7 +117,7 @@ def test_a_host_does_not_hold_a_slot_for_ever_for_an_initiator_that_only_talks()
     for _ in range(15):
         shop = world["shop"]
         shop.now = control.Moment(shop.now.monotonic + 10.0, shop.now.wall)
-        shop.heard["bank"] = shop.now.monotonic
+        shop.last_contact["bank"] = shop.now.monotonic
         shop.tick()
     assert not world["shop"].queue.holding
 
@@ -174,7 +174,7 @@ def test_the_limits_bind_at_every_moment() -> None:
 @pytest.mark.parametrize("party", ["bank", "shop"])
 def test_a_restarted_node_counts_the_slots_that_it_gave(party: str) -> None:
     world = World(2, ONE)
-    begun(world)
+    start_running(world)
     world[party].restart()
     assert JOB_ID in world[party].queue.holding
     world.rounds(4)

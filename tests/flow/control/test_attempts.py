@@ -91,9 +91,9 @@ def test_the_page_has_a_row_for_each_way() -> None:
 @pytest.mark.parametrize("at", range(len(RETRIES)), ids=[f"retries {n}" for n in RETRIES])
 @pytest.mark.parametrize("way", WAYS)
 def test_a_step_is_tried_as_often_as_the_page_says(way: str, at: int, failing: str) -> None:
-    said, code = next(entry for row, entry in table().items() if row.startswith(way))
+    allowed, code = next(entry for row, entry in table().items() if row.startswith(way))
     world, made = tried(WAYS[way], RETRIES[at], failing)
-    assert made == list(range(1, said[at] + 1))
+    assert made == list(range(1, allowed[at] + 1))
     state, ended, party = world["bank"].end
     assert (state, party) == ("failed", failing)
     assert ended is not None

@@ -11,7 +11,14 @@ from atoll.flow import control
 from atoll.flow.control.facts import End
 from atoll.jobs.errors import ConflictError
 from tests.flow.control.pair import JOB_ID, Node, World, make_job
-from tests.flow.control.test_execution import NETWORK, begun, finish, running, scripted, wait
+from tests.flow.control.test_execution import (
+    NETWORK,
+    finish,
+    running,
+    scripted,
+    start_running,
+    wait,
+)
 
 
 def stop(node: Node) -> None:
@@ -68,7 +75,7 @@ def cut_off(world: World, seconds: float, step: float = 1.0) -> None:
 
 def test_a_partition_of_ten_seconds_is_not_noticed() -> None:
     world = World()
-    begun(world)
+    start_running(world)
     cut_off(world, 10.0)
     world.rounds(3)
     assert world["bank"].shown == world["shop"].shown == ("running", None)
@@ -79,7 +86,7 @@ def test_a_partition_of_ten_seconds_is_not_noticed() -> None:
 
 def test_a_partition_for_good_ends_the_job_on_both_sides() -> None:
     world = World()
-    begun(world, peer_seconds=30.0)
+    start_running(world, peer_seconds=30.0)
     world.cut.add(frozenset({"bank", "shop"}))
     world.rounds(29, 1.0)
     assert running(world) == ["coin toss"]
@@ -92,7 +99,7 @@ def test_a_partition_for_good_ends_the_job_on_both_sides() -> None:
 
 def test_a_host_that_stops_alone_does_not_wait_for_ever() -> None:
     world = World()
-    begun(world, peer_seconds=30.0)
+    start_running(world, peer_seconds=30.0)
     world.cut.add(frozenset({"bank", "shop"}))
     stop(world["shop"])
     assert not world["shop"].record.running
@@ -103,7 +110,7 @@ def test_a_host_that_stops_alone_does_not_wait_for_ever() -> None:
 
 def test_a_host_whose_tasks_are_all_done_says_that_the_initiator_is_lost() -> None:
     world = World()
-    begun(world, {"read": []}, peer_seconds=30.0)
+    start_running(world, {"read": []}, peer_seconds=30.0)
     finish(world, "coin toss")
     world["shop"].report("read", "success")
     world.round()
@@ -118,7 +125,7 @@ def test_a_host_whose_tasks_are_all_done_says_that_the_initiator_is_lost() -> No
 
 def test_two_hosts_that_cannot_reach_each_other_end_the_job_through_the_initiator() -> None:
     world = World(3)
-    begun(world, peer_seconds=20.0)
+    start_running(world, peer_seconds=20.0)
     world.cut.add(frozenset({"shop", "post"}))
     world.rounds(25, 1.0)
     assert world.ends() == {("failed", "ATL-FLW-008")}
@@ -136,7 +143,7 @@ def test_a_waiting_job_survives_any_partition() -> None:
 
 def test_a_false_verdict_of_success_is_a_failure_here() -> None:
     world = World()
-    begun(world)
+    start_running(world)
     world["bank"].forge(end=End("success"))
     world.rounds(2)
     assert world["shop"].end == ("failed", "ATL-FLW-006", "bank")
@@ -144,7 +151,7 @@ def test_a_false_verdict_of_success_is_a_failure_here() -> None:
 
 def test_a_task_without_progress_is_ended() -> None:
     world = World()
-    begun(world, progress_seconds=50.0)
+    start_running(world, progress_seconds=50.0)
     world.rounds(4, 10.0)
     world["shop"].happen(JOB_ID, control.Progressed(world["shop"].now))
     world.rounds(2, 10.0)
@@ -154,7 +161,7 @@ def test_a_task_without_progress_is_ended() -> None:
 
 def test_a_party_that_does_not_take_up_a_command_ends_the_job() -> None:
     world = World()
-    begun(world, progress_seconds=50.0)
+    start_running(world, progress_seconds=50.0)
     shop = world["shop"]
     finish(world, "coin toss")
     assert running(world) == ["read"]
@@ -167,14 +174,14 @@ def test_a_party_that_does_not_take_up_a_command_ends_the_job() -> None:
     bank.records[JOB_ID] = replace(bank.record, facts=facts)
     world.cut.add(frozenset({"bank", "shop"}))
     for _ in range(6):
-        bank.heard["shop"] = bank.now.monotonic + 10.0
+        bank.last_contact["shop"] = bank.now.monotonic + 10.0
         world.round(10.0)
     assert bank.end[1:] == ("ATL-FLW-020", "shop")
 
 
 def test_a_kill_that_is_not_confirmed_is_repeated() -> None:
     world = World()
-    begun(world)
+    start_running(world)
     bank = world["bank"]
     honest = bank.carry_out
     bank.carry_out = lambda job, command: (  # type: ignore[method-assign]
@@ -197,7 +204,7 @@ def test_a_kill_that_is_not_confirmed_is_repeated() -> None:
 @pytest.mark.parametrize("party", ["bank", "shop"])
 def test_a_restarted_node_loses_its_tasks_and_the_job_goes_on(party: str) -> None:
     world = World()
-    begun(world, retries=0)
+    start_running(world, retries=0)
     finish(world, "coin toss")
     world[party].restart()
     assert party in {e.who for e in world[party].queue.holding.values()} or party == "shop"
@@ -222,7 +229,7 @@ def test_a_restart_asks_again_whatever_was_not_answered() -> None:
 
 def test_a_record_from_a_backup_stops_the_job_instead_of_contradicting_itself() -> None:
     world = World()
-    begun(world)
+    start_running(world)
     saved = world["shop"].record
     finish(world, "coin toss")
     world["shop"].records[JOB_ID] = saved
@@ -233,7 +240,7 @@ def test_a_record_from_a_backup_stops_the_job_instead_of_contradicting_itself() 
 
 def test_a_peer_that_claims_to_hold_what_was_never_published_is_not_believed() -> None:
     world = World()
-    begun(world)
+    start_running(world)
     bank = world["bank"]
     before = bank.record
     bank.happen(JOB_ID, control.StaleRecord("shop", 1 << 50, bank.now))
@@ -309,7 +316,7 @@ def test_a_hosts_stop_is_for_the_run_in_which_it_was_said() -> None:
     world = World(3)
     for node in world.nodes.values():
         node.runs = 2
-    begun(world)
+    start_running(world)
     stop(world["shop"])
     world.rounds(4)
     assert {node.end[0] for node in world.nodes.values()} == {"cancelled"}
@@ -337,7 +344,7 @@ def test_a_next_run_may_be_refused() -> None:
 
 def test_who_may_run_a_job_again_and_when() -> None:
     world = World()
-    begun(world)
+    start_running(world)
     bank, shop = world["bank"], world["shop"]
     for event in (control.RetryAsked(bank.now), control.RerunAsked(None, bank.now)):
         with pytest.raises(ConflictError, match="ATL-FLW-013"):
@@ -361,7 +368,7 @@ def test_the_next_run_begins_at_a_host_even_while_the_last_one_is_still_ending()
     world = World()
     for node in world.nodes.values():
         node.runs = 2
-    begun(world)
+    start_running(world)
     bank, shop = world["bank"], world["shop"]
     honest = shop.carry_out
     shop.carry_out = lambda job, command: (  # type: ignore[method-assign]

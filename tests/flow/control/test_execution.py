@@ -36,7 +36,7 @@ def scripted(node: Node, outcomes: dict[tuple[str, int], Outcome]) -> None:
     node.task = task
 
 
-def begun(world: World, steps: dict[str, list[str]] | None = None, **options: Any) -> None:
+def start_running(world: World, steps: dict[str, list[str]] | None = None, **options: Any) -> None:
     """Submit at bank and let tasks stay running."""
     for node in world.nodes.values():
         node.task = wait
@@ -63,7 +63,7 @@ def running(world: World) -> list[str]:
 )
 def test_step_rules(rule: str, order: list[list[str]]) -> None:
     world = World()
-    begun(world, DIAMOND, step_rule=rule)
+    start_running(world, DIAMOND, step_rule=rule)
     assert running(world) == ["coin toss"]
     finish(world, "coin toss")
     assert running(world) == ["read"]
@@ -78,7 +78,7 @@ def test_step_rules(rule: str, order: list[list[str]]) -> None:
 def test_the_costly_step_goes_first_and_only_a_few_run_at_once() -> None:
     many: dict[str, list[str]] = {f"s{at}": [] for at in range(6)}
     world = World()
-    begun(world, many, step_rule="cost_first")
+    start_running(world, many, step_rule="cost_first")
     finish(world, "coin toss")
     assert running(world) == ["s2", "s3", "s4", "s5"]
     finish(world, "s3")
@@ -111,14 +111,14 @@ def test_the_last_retry_ends_the_job_with_the_code() -> None:
 
 def test_an_error_of_the_data_is_final_and_outweighs_what_the_others_saw_of_it() -> None:
     world = World()
-    begun(world, retries=5)
+    start_running(world, retries=5)
     finish(world, "coin toss")
     world["bank"].report("read", "failed", "ATL-NET-004")
     world.round()
     assert world["bank"].record.end is None
     assert world["shop"].record.own.tasks["read"].state == "cancelled"
     world = World()
-    begun(world, retries=5)
+    start_running(world, retries=5)
     finish(world, "coin toss")
     world["bank"].report("read", "failed", "ATL-NET-004")
     world["shop"].report("read", "failed", "ATL-TAB-003")
@@ -128,7 +128,7 @@ def test_an_error_of_the_data_is_final_and_outweighs_what_the_others_saw_of_it()
 
 def test_the_tasks_of_a_broken_attempt_are_ended_before_the_next_one() -> None:
     world = World(3)
-    begun(world, retries=1)
+    start_running(world, retries=1)
     world["post"].report("coin toss", "failed", NETWORK)
     world.rounds(4)
     for node in world.nodes.values():
@@ -155,7 +155,7 @@ def test_lost_tasks_cost_no_retry_but_have_a_limit() -> None:
 
 def test_success_needs_the_same_attempt_at_all_parties() -> None:
     world = World()
-    begun(world, {"read": []}, retries=3)
+    start_running(world, {"read": []}, retries=3)
     finish(world, "coin toss")
     world["bank"].report("read", "success")
     world["shop"].report("read", "failed", NETWORK)
@@ -171,7 +171,7 @@ def test_success_needs_the_same_attempt_at_all_parties() -> None:
 
 def test_reports_of_other_attempts_change_nothing() -> None:
     world = World()
-    begun(world, retries=3)
+    start_running(world, retries=3)
     bank = world["bank"]
     before = bank.record
     for attempt in (0, 2):
@@ -240,7 +240,7 @@ def test_a_command_before_the_admission_is_ignored_and_noted() -> None:
 
 def test_a_command_before_its_inputs_is_ignored_and_noted() -> None:
     world = World()
-    begun(world)
+    start_running(world)
     finish(world, "coin toss")
     command(world, "match")
     assert blame(world) == ["commands.match: before its inputs"]
@@ -249,7 +249,7 @@ def test_a_command_before_its_inputs_is_ignored_and_noted() -> None:
 
 def test_a_command_of_an_unknown_step_or_beyond_the_retries_is_ignored_and_noted() -> None:
     world = World()
-    begun(world, retries=0)
+    start_running(world, retries=0)
     command(world, "evil")
     command(world, "coin toss", attempt=2 + LOST_LIMIT)
     assert blame(world) == [
@@ -261,7 +261,7 @@ def test_a_command_of_an_unknown_step_or_beyond_the_retries_is_ignored_and_noted
 
 def test_another_attempt_of_what_is_done_is_ignored_and_noted() -> None:
     world = World()
-    begun(world, retries=9)
+    start_running(world, retries=9)
     finish(world, "coin toss")
     command(world, "coin toss", attempt=2)
     assert blame(world) == ["commands.coin toss: done in this run"]
@@ -270,7 +270,7 @@ def test_another_attempt_of_what_is_done_is_ignored_and_noted() -> None:
 
 def test_what_a_task_tells_is_brought_into_form_before_peers_read_it() -> None:
     world = World()
-    begun(world)
+    start_running(world)
     shop = world["shop"]
     text = "x" * 1000
     event = control.TaskReported("coin toss", 1, "failed", shop.now, "KeyError: 'id'", text)
@@ -284,7 +284,7 @@ def test_what_a_task_tells_is_brought_into_form_before_peers_read_it() -> None:
 
 def test_a_lower_attempt_ends_the_job() -> None:
     world = World()
-    begun(world, retries=3)
+    start_running(world, retries=3)
     world["shop"].report("coin toss", "failed", NETWORK)
     world.rounds(4)
     assert world["shop"].record.running == {"coin toss": 2}
@@ -294,12 +294,12 @@ def test_a_lower_attempt_ends_the_job() -> None:
 
 def test_reuse_of_what_a_party_does_not_hold_is_ignored_and_noted() -> None:
     world = World()
-    begun(world)
+    start_running(world)
     finish(world, "coin toss")
     bank = world["bank"]
     commands = {s: c for s, c in bank.record.own.commands.items() if s != "read"}
     world = World()
-    begun(world)
+    start_running(world)
     for node in world.nodes.values():
         node.report("coin toss", "success")
     made = StepCommand(1, "reuse", "20300102030405-ffffffff/read/1")
@@ -311,7 +311,7 @@ def test_reuse_of_what_a_party_does_not_hold_is_ignored_and_noted() -> None:
 
 def test_a_command_waits_for_the_facts_of_the_third_party() -> None:
     world = World(3)
-    begun(world)
+    start_running(world)
     world.cut.add(frozenset({"shop", "post"}))
     finish(world, "coin toss")
     assert world["bank"].record.running == {"read": 1}
@@ -350,7 +350,7 @@ def test_an_attempt_that_broke_elsewhere_is_not_started() -> None:
 
 def test_a_host_that_commands_ends_the_job() -> None:
     world = World()
-    begun(world)
+    start_running(world)
     world["shop"].forge(commands={"read": StepCommand(1)})
     world.rounds(2)
     assert world["bank"].end == ("failed", "ATL-FLW-005", "shop")
@@ -358,7 +358,7 @@ def test_a_host_that_commands_ends_the_job() -> None:
 
 def test_a_task_that_comes_back_to_life_ends_the_job() -> None:
     world = World()
-    begun(world)
+    start_running(world)
     finish(world, "coin toss")
     tasks = {**world["shop"].record.own.tasks, "coin toss": TaskFact(1, "running")}
     world["shop"].forge(tasks=tasks)

@@ -68,7 +68,7 @@ def test_each_is_told_of_its_own_branch_alone_and_all_sign_the_same(initiator: s
         for other in PARTIES:
             shared = party == other or "post" not in (party, other)
             found = words(world[other].record.own)
-            assert any(word.encode() in b"".join(node.told) for word in found) == (
+            assert any(word.encode() in b"".join(node.reported) for word in found) == (
                 shared and party != other
             )
             assert any(word in str(node.record.to_plain()) for word in found) == shared
@@ -101,13 +101,13 @@ def test_a_party_that_takes_part_nowhere_is_told_of_no_table() -> None:
         "post (client) takes part in no step, and is told of this job all the same, "
         "but of no table in it"
     ]
-    assert not any(b"loans-size" in data for data in world["post"].told)
+    assert not any(b"loans-size" in data for data in world["post"].reported)
 
 
 def test_who_is_told_follows_from_the_job() -> None:
     steps = {"read": reader("bank", "post"), "mail": reader("post")}
-    told = planning.audience_of(make_job(steps), CATALOGUE)
-    assert told == {"read": ("bank", "post"), "mail": ("post",)}
+    reported = planning.audience_of(make_job(steps), CATALOGUE)
+    assert reported == {"read": ("bank", "post"), "mail": ("post",)}
     # The intersection is of guest and hosts, so the post is told of its own table alone.
     assert planning.audience_of(make_job(), CATALOGUE) == {
         "read": ("bank", "shop"),
@@ -140,8 +140,8 @@ def test_outputs_serve_again_and_nobody_hears_of_which_tables() -> None:
     assert set(states.values()) == {"reused"}
     record = world["bank"].records[later]
     for step in HIDDEN["post"]:
-        told = record.own.reusable[step].key
-        assert told == blinded_key(record, step) != reuse_key(record, step)
+        reported = record.own.reusable[step].key
+        assert reported == blinded_key(record, step) != reuse_key(record, step)
         assert blinded_key(world["post"].records[later], step) is None
     # What serves is looked up by what lasts, as in jobs in which nothing is hidden.
     assert reuse_key(world["bank"].records[JOB_ID], "read") == reuse_key(
@@ -200,14 +200,16 @@ def test_what_is_told_where_nothing_is_hidden_keeps_its_bytes() -> None:
         quorum={"reader": {"host": 0}},
     )
     whole = PlanFacts(made.digest(), made.parts())
-    said = Declaration(
+    declaration = Declaration(
         {"read": table("shop")}, {"toy": ComponentFacts(version="1", code="2" * 64)}, b"cert"
     )
-    assert [hashlib.sha256(encode_section(entry)).hexdigest() for entry in (whole, said)] == [
+    assert [
+        hashlib.sha256(encode_section(entry)).hexdigest() for entry in (whole, declaration)
+    ] == [
         "0b80557d7108b69e572c4472f69088b5eba48c9e6e0fbe261f949ff667017c41",
         "be29655f9fd99e0a3df7e723f0adfb64838dbd40499e55fea41e395d70e01fff",
     ]
-    assert said.to("anybody", {}) is said
+    assert declaration.to("anybody", {}) is declaration
     world = World()
     world["bank"].submit(pair.make_job(component="toy"))
     world.rounds(2)
@@ -237,7 +239,7 @@ def test_who_makes_another_plan_of_a_step_is_found_by_those_who_do_not_see_it_to
     assert any(node.record.place == "steps.psi" for node in world.apart.values())
 
 
-def parts_told(change: Any) -> Any:
+def parts_sent(change: Any) -> Any:
     """Return a twist by which a party tells one peer other parts of its plan."""
 
     def twist(message: SyncMessage) -> SyncMessage:
@@ -256,8 +258,8 @@ def parts_told(change: Any) -> Any:
 
 def lying(liar: str, to: str, change: Any, steps: Any = STEPS) -> ApartWorld:
     world = ApartWorld()
-    told = parts_told(change)
-    world[liar].twist = lambda peer, message: told(message) if peer == to else message
+    reported = parts_sent(change)
+    world[liar].twist = lambda peer, message: reported(message) if peer == to else message
     world["bank"].submit(make_job(steps))
     world.rounds(12)
     return world
@@ -320,7 +322,7 @@ def test_facts_that_a_party_should_not_be_told_are_not_used() -> None:
     world = ApartWorld()
     # Tells everything to everybody, as a node from before would.
     for node in world.apart.values():
-        node.tells_all = True
+        node.declares_all = True
     world["bank"].submit(make_job())
     world.rounds(25)
     assert world.ends() == {("success", None)}

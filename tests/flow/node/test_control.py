@@ -94,18 +94,18 @@ def test_what_cannot_be_written_takes_nothing_else_along(
     control: Control, database: Database
 ) -> None:
     """All of it comes in one transaction: the thread is held up until it is queued."""
-    begun, go = threading.Event(), threading.Event()
-    told: list[str] = []
+    started, go = threading.Event(), threading.Event()
+    reported: list[str] = []
 
     def hold(control: Control, batch: Batch) -> None:
-        begun.set()
+        started.set()
         assert go.wait(10.0)
 
     def item(name: str, write: Write) -> Item:
         def work(control: Control, batch: Batch) -> None:
             batch.writes.append(write)
-            batch.after.append(lambda: told.append(name))
-            batch.failed.append(lambda error: told.append(error.code))
+            batch.after.append(lambda: reported.append(name))
+            batch.failed.append(lambda error: reported.append(error.code))
 
         return work
 
@@ -113,23 +113,23 @@ def test_what_cannot_be_written_takes_nothing_else_along(
         return item(name, lambda c: Meta(database).set(name, "yes", connection=c))
 
     control.post(hold)
-    assert begun.wait(10.0)
+    assert started.wait(10.0)
     for work in (note("a"), item("broken", refuse), note("b")):
         control.post(work)
     go.set()
     assert control.ask(lambda control, batch: 7) == 7
-    assert told == ["a", "ATL-STO-012", "b"]
+    assert reported == ["a", "ATL-STO-012", "b"]
     assert Meta(database).get("a") == Meta(database).get("b") == "yes"
 
 
 def test_a_look_is_taken_once_and_sees_what_is_committed(
     control: Control, database: Database
 ) -> None:
-    begun, go = threading.Event(), threading.Event()
+    started, go = threading.Event(), threading.Event()
     looks: list[str | None] = []
 
     def hold(control: Control, batch: Batch) -> None:
-        begun.set()
+        started.set()
         assert go.wait(10.0)
 
     def broken(control: Control, batch: Batch) -> None:
@@ -143,7 +143,7 @@ def test_a_look_is_taken_once_and_sees_what_is_committed(
         return 7
 
     control.post(hold)
-    assert begun.wait(10.0)
+    assert started.wait(10.0)
     for work in (note, broken):
         control.post(work)
     with ThreadPoolExecutor(1) as pool:
@@ -193,15 +193,15 @@ def test_others_see_of_a_job_what_is_committed(database: Database) -> None:
     effects = OneJob(node.record)
     control = Control(database, node.rules, effects)
     control.start({pair.JOB_ID: node.record})
-    begun, go = threading.Event(), threading.Event()
+    started, go = threading.Event(), threading.Event()
 
     def hold(connection: Connection) -> None:
-        begun.set()
+        started.set()
         assert go.wait(10.0)
 
     try:
         control.event(pair.JOB_ID, lambda now: StopAsked("cancel", "bank", now), hold)
-        assert begun.wait(10.0)
+        assert started.wait(10.0)
         moved, seen = control.records[pair.JOB_ID], control.peek(pair.JOB_ID)
         go.set()
         assert effects.ended.wait(10.0)
@@ -317,7 +317,7 @@ def test_a_job_that_cannot_be_written_holds_no_other_of_its_partner_up(database:
     control = Control(database, shop.rules, effects)
     control.start({})
     try:
-        message = parse_sync(bank.say("shop"))
+        message = parse_sync(bank.message_to("shop"))
         control.ask(lambda control, batch: control.take("bank", message, batch))
         held = control.ask(
             lambda control, batch: dict(control.exchange("bank").message(control.records).held)

@@ -49,12 +49,12 @@ def tables(allow: Callable[[str], None]) -> RegisteredTables:
 
 
 def job(name: str, **parameters: Any) -> Job:
-    told = {"tables": {"bank": "loans", "shop": name}, **parameters}
+    reported = {"tables": {"bank": "loans", "shop": name}, **parameters}
     return parse_job(
         {
             "name": "any",
             "parties": {"bank": "guest", "shop": "host"},
-            "steps": {"reader": {"component": "reader", "parameters": told}},
+            "steps": {"reader": {"component": "reader", "parameters": reported}},
         }
     )
 
@@ -62,10 +62,10 @@ def job(name: str, **parameters: Any) -> Job:
 def asked(name: str, partner: str | None, **parameters: Any) -> str:
     declarer = Declarer(lambda: cast(Identity, IDENTITY), lambda: CATALOGUE, tables, guard)
     try:
-        told = declarer.declare(job(name, **parameters), partner)
+        reported = declarer.declare(job(name, **parameters), partner)
     except AtollError as error:
         return error.code
-    return told.tables["reader"].name
+    return reported.tables["reader"].name
 
 
 def test_a_partner_without_a_grant_cannot_tell_what_tables_and_columns_there_are() -> None:
@@ -74,7 +74,7 @@ def test_a_partner_without_a_grant_cannot_tell_what_tables_and_columns_there_are
 
 
 @pytest.mark.parametrize(
-    ("name", "column", "partner", "told"),
+    ("name", "column", "partner", "reported"),
     [
         ("visits", "id", "bank", "visits"),
         ("visits", "no", "bank", "ATL-TAB-002"),
@@ -84,9 +84,9 @@ def test_a_partner_without_a_grant_cannot_tell_what_tables_and_columns_there_are
     ],
 )
 def test_own_people_and_those_with_a_grant_are_told(
-    name: str, column: str, partner: str | None, told: str
+    name: str, column: str, partner: str | None, reported: str
 ) -> None:
-    assert asked(name, partner, id=column) == told
+    assert asked(name, partner, id=column) == reported
 
 
 def apart(order: str = "") -> Job:
@@ -104,29 +104,29 @@ def apart(order: str = "") -> Job:
     )
 
 
-def told_by_shop(job: Job, secret: bytes) -> OwnDeclaration:
+def sent_by_shop(job: Job, secret: bytes) -> OwnDeclaration:
     identity = SimpleNamespace(**vars(IDENTITY), secret=lambda purpose: secret)
     return Declarer(lambda: cast(Identity, identity), lambda: CATALOGUE, tables).declare(job)
 
 
 def test_who_shares_no_step_is_told_of_no_table_and_others_of_a_salt() -> None:
-    told = told_by_shop(apart(), b"k" * 32)
-    assert told.audience == {"reader": ("bank", "shop"), "mail": ("post",)}
-    assert told.to("bank").tables == told.tables
-    assert told.to("post").tables == {}
-    assert decode_declaration(encode_declaration(told.to("bank")), "shop") == replace(
-        told, audience={}
+    reported = sent_by_shop(apart(), b"k" * 32)
+    assert reported.audience == {"reader": ("bank", "shop"), "mail": ("post",)}
+    assert reported.to("bank").tables == reported.tables
+    assert reported.to("post").tables == {}
+    assert decode_declaration(encode_declaration(reported.to("bank")), "shop") == replace(
+        reported, audience={}
     )
-    salt = told.tables["reader"].salt
+    salt = reported.tables["reader"].salt
     assert salt is not None
     # The same each time that it is asked for, another for another job or another key.
-    assert told_by_shop(apart(), b"k" * 32) == told
-    assert told_by_shop(apart("-other"), b"k" * 32).tables["reader"].salt != salt
-    assert told_by_shop(apart(), b"l" * 32).tables["reader"].salt != salt
+    assert sent_by_shop(apart(), b"k" * 32) == reported
+    assert sent_by_shop(apart("-other"), b"k" * 32).tables["reader"].salt != salt
+    assert sent_by_shop(apart(), b"l" * 32).tables["reader"].salt != salt
 
 
 def test_where_all_are_told_there_is_no_salt() -> None:
-    told = told_by_shop(job("visits"), b"k" * 32)
-    assert told.audience == {}
-    assert told.tables["reader"].salt is None
-    assert "salt" not in str(encode_declaration(told))
+    reported = sent_by_shop(job("visits"), b"k" * 32)
+    assert reported.audience == {}
+    assert reported.tables["reader"].salt is None
+    assert "salt" not in str(encode_declaration(reported))

@@ -26,7 +26,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return made
 
 
-def said(folder: Path, **settings: str) -> list[str]:
+def printed(folder: Path, **settings: str) -> list[str]:
     """Start a node that ends at once, and return the lines of its log."""
     wanted = {**QUIET, "queue.kind": "embedded", **settings}
     flags = [f"--set={key}={value}" for key, value in wanted.items()]
@@ -37,7 +37,7 @@ def said(folder: Path, **settings: str) -> list[str]:
 
 
 def test_a_node_logs_json_lines_where_it_is_told_to(folder: Path) -> None:
-    lines = [json.loads(line) for line in said(folder, **{"log.format": "json"})]
+    lines = [json.loads(line) for line in printed(folder, **{"log.format": "json"})]
     assert [line["message"] for line in lines if line["level"] == "warning"] == [
         "no setting any more, and without effect: queue.kind: flag (the command line)"
     ]
@@ -46,8 +46,8 @@ def test_a_node_logs_json_lines_where_it_is_told_to(folder: Path) -> None:
 
 
 def test_a_node_logs_text_otherwise_and_no_more_than_its_level(folder: Path) -> None:
-    assert any(line.endswith(" INFO atoll.node stopping") for line in said(folder))
-    assert said(folder, **{"log.level": "error"}) == []
+    assert any(line.endswith(" INFO atoll.node stopping") for line in printed(folder))
+    assert printed(folder, **{"log.level": "error"}) == []
 
 
 def test_a_line_stays_one_line_and_holds_the_exception() -> None:

@@ -390,9 +390,9 @@ def test_a_closed_session_tells_what_was_sent_and_takes_no_more(desk: Desk) -> N
     for _ in range(2):
         desk.book.close_session(ID, session, [REVEAL], [TRAFFIC])
     assert code_of(desk.book.spend, ID, session, 1) == "ATL-AGR-007"
-    (told,) = desk.lines("reveal")
-    assert {name: told[name] for name in REVEAL} == REVEAL
-    assert (told["run"], told["attempt"]) == (JOB, session)
+    (reported,) = desk.lines("reveal")
+    assert {name: reported[name] for name in REVEAL} == REVEAL
+    assert (reported["run"], reported["attempt"]) == (JOB, session)
     (line,) = desk.lines("session")
     assert (line["units"], line["known"]) == (4, True)
     (moved,) = Traffic(desk.database).list(JOB).rows

@@ -16,7 +16,7 @@ from tests.flow.policy.plans import GUEST, HOST, OTHER, only_psi, plan_of, steps
 PSI, PLAN = only_psi(), plan_of()
 
 
-def told(message: str, field: str, elements: int = 7, receiver: str = GUEST) -> dict[str, Any]:
+def reported(message: str, field: str, elements: int = 7, receiver: str = GUEST) -> dict[str, Any]:
     return {
         "sender": HOST,
         "receiver": receiver,
@@ -27,8 +27,8 @@ def told(message: str, field: str, elements: int = 7, receiver: str = GUEST) -> 
     }
 
 
-MATCHED = [told("psi.ecdh.tags", "tags"), told("psi.ecdh.hello", "rows", 1)]
-TRAINED = [told("boosting.candidate_cuts", "sent", 40)]
+MATCHED = [reported("psi.ecdh.tags", "tags"), reported("psi.ecdh.hello", "rows", 1)]
+TRAINED = [reported("boosting.candidate_cuts", "sent", 40)]
 
 
 def run_psi(policies: Policies, job: str, attempt: int = 0) -> None:
@@ -282,7 +282,10 @@ def test_several_partners_have_accounts_of_their_own(house: House) -> None:
 def test_the_guest_charges_the_trees_that_it_began(house: House) -> None:
     bank = Policies(house.database, GUEST, house.access, wall=house.wall)
     assert bank.consider("job-1", PLAN, GUEST).kind == "approve"
-    sent = [told("boosting.tree", "more", 2, HOST), told("boosting.order", "grown", 9, HOST)]
+    sent = [
+        reported("boosting.tree", "more", 2, HOST),
+        reported("boosting.order", "grown", 9, HOST),
+    ]
     bank.ledger.charge("job-1", PLAN, "train", 0, sent)
     bank.ledger.settle("job-1")
     assert bank.ledger.usage("loans", HOST) == Counts(runs=1, tree_nodes=14)

@@ -24,12 +24,12 @@ from atoll.jobs.plan import Plan
 from tests.flow.policy.conftest import House
 from tests.flow.policy.plans import GUEST, HOST, NOW, OTHER, grant, only_psi, plan_of, strange
 
-TELLING = {"message": "m", "field": "f", "size": "3", "what": "a sum"}
+REVEAL = {"message": "m", "field": "f", "size": "3", "what": "a sum"}
 BOTH = plan_of(hosts=(HOST, OTHER))
 
 
 def line(sender: str, receiver: str) -> dict[str, str]:
-    return {"sender": sender, "receiver": receiver, **TELLING}
+    return {"sender": sender, "receiver": receiver, **REVEAL}
 
 
 def of_psi(plan: Plan, **changes: Any) -> Plan:
@@ -110,7 +110,7 @@ LIST = Reveal("host", "guest", "m", "f", "rows_host", "a list")
 
 
 @pytest.mark.parametrize(
-    ("declared", "told", "least"),
+    ("declared", "reported", "least"),
     [
         ((), (SUM,), (Exposure(OPENED_SUMS, 12),)),
         ((Exposure(OPENED_SUMS, 0),), (SUM, SUM), (Exposure(OPENED_SUMS, 24),)),
@@ -128,13 +128,13 @@ LIST = Reveal("host", "guest", "m", "f", "rows_host", "a list")
     ],
 )
 def test_code_of_others_exposes_no_less_than_its_reveals_say(
-    declared: tuple[Exposure, ...], told: tuple[Reveal, ...], least: tuple[Exposure, ...]
+    declared: tuple[Exposure, ...], reported: tuple[Reveal, ...], least: tuple[Exposure, ...]
 ) -> None:
-    assert at_least(declared, told) == least
+    assert at_least(declared, reported) == least
 
 
 def test_others_that_tell_nothing_and_do_not_talk_expose_nothing() -> None:
-    assert at_least((), (), talks=False) == ()
+    assert at_least((), (), sends=False) == ()
 
 
 @pytest.mark.parametrize("amount", [-1, float("nan"), float("inf")])
@@ -179,8 +179,8 @@ def test_undeclared_formulas_stay_uncounted_whatever_the_names() -> None:
 
 def test_what_one_seat_of_a_partner_tells_its_other_seat_counts() -> None:
     seats = (f"{GUEST}:guest", f"{HOST}:host", f"{GUEST}:arbiter")
-    said = {"match": (line("arbiter", "guest"),)}
-    plan = of_psi(only_psi(), reveals=said, seats={"match": seats})
+    own = {"match": (line("arbiter", "guest"),)}
+    plan = of_psi(only_psi(), reveals=own, seats={"match": seats})
     assert table_exposures(plan, HOST)["baskets"].partners.keys() == {GUEST}
 
 
@@ -193,7 +193,7 @@ def test_others_are_bounded_in_the_plan_and_ours_are_not() -> None:
 
 
 def sent(receiver: str, elements: int = 4) -> dict[str, Any]:
-    return {"sender": HOST, "receiver": receiver, **TELLING, "elements": elements}
+    return {"sender": HOST, "receiver": receiver, **REVEAL, "elements": elements}
 
 
 def test_who_hears_what_the_plan_does_not_foresee_is_charged(house: House) -> None:

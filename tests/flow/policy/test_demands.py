@@ -77,8 +77,14 @@ def test_a_step_that_no_unit_counts_is_named(name: str) -> None:
 
 
 def test_reveals_of_a_plain_size_are_opened_sums() -> None:
-    told = {"receiver": "guest", "message": "means", "field": "sums", "size": "3 * 4", "what": "…"}
-    plan = strange("means.open", reveals={"match": (told, told)})
+    reported = {
+        "receiver": "guest",
+        "message": "means",
+        "field": "sums",
+        "size": "3 * 4",
+        "what": "…",
+    }
+    plan = strange("means.open", reveals={"match": (reported, reported)})
     asked = table_exposures(plan, HOST)["baskets"]
     assert asked.counts == Counts(runs=1, opened_sums=24)
 

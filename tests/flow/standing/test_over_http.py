@@ -113,8 +113,8 @@ def test_the_ledger_of_the_host_says_who_used_how_much(two: Site) -> None:
     # One line of the first answer, none for the second; the end is the host's.
     asked = [line for line in bank.audit.all() if line.target == id and line.outcome == "done"]
     assert [line.action for line in asked] == ["agreement.begin", "agreement.ask"]
-    told = [line.action for line in shop.audit.all() if line.target == id]
-    assert told[:2] == ["agreement.begin", "agreement.end"]
+    reported = [line.action for line in shop.audit.all() if line.target == id]
+    assert reported[:2] == ["agreement.begin", "agreement.end"]
 
 
 def test_a_cap_on_rows_binds_at_the_next_request(two: Site) -> None:

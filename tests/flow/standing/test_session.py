@@ -10,19 +10,19 @@ from atoll.core.errors import AtollError
 from atoll.flow.node.standing.session import Session
 
 
-class Said:
+class SessionMessage:
     """A seat that keeps what it is told."""
 
     def __init__(self) -> None:
         self.lines: list[tuple[str, Any]] = []
 
-    def tell(self, do: str, **fields: Any) -> bool:
+    def send(self, do: str, **fields: Any) -> bool:
         self.lines.append((do, fields.get("id")))
         return True
 
 
 def test_requests_that_nobody_waits_for_count_until_the_worker_has_dropped_them() -> None:
-    seat = Said()
+    seat = SessionMessage()
     session = Session(cast(Any, None), 1000, cast(Any, seat), lambda: 0.0)
     asked = session.ask({"ids": ["a"]}, 10)
     assert asked is not None
@@ -39,7 +39,7 @@ def test_requests_that_nobody_waits_for_count_until_the_worker_has_dropped_them(
 
 
 def test_a_session_is_idle_though_its_worker_never_answers_what_was_given_up() -> None:
-    seat = Said()
+    seat = SessionMessage()
     session = Session(cast(Any, None), 1000, cast(Any, seat), lambda: 0.0)
     asked = session.ask({"ids": ["a"]}, 10)
     assert asked is not None

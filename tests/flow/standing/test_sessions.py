@@ -12,7 +12,7 @@ import pytest
 
 from atoll.core.errors import AtollError
 from atoll.flow.node.standing import sessions as module
-from atoll.flow.node.standing.inviting import OPEN, Said
+from atoll.flow.node.standing.inviting import OPEN, SessionMessage
 from atoll.flow.node.standing.sessions import Sessions, SessionSettings
 from atoll.jobs.errors import NotFoundError
 
@@ -35,7 +35,10 @@ class Kept:
         self.opened.append(agreement)
         return least
 
-    def close_session(self, *told: Any) -> None:
+    def close_session(self, *sent: Any) -> None:
+        pass
+
+    def spend(self, agreement: str, session: int, units: int) -> None:
         pass
 
 
@@ -44,22 +47,22 @@ class Places:
 
     def __init__(self) -> None:
         self.making, self.go = threading.Event(), threading.Event()
-        self.told: list[str] = []
+        self.sent: list[str] = []
 
     def make(self, agreement: Any, number: int) -> Any:
         self.making.set()
         assert self.go.wait(10)
         worker = SimpleNamespace(cancel=lambda: None)
-        return SimpleNamespace(worker=worker, tell=self.tell)
+        return SimpleNamespace(worker=worker, send=self.send)
 
-    def tell(self, do: str, **fields: Any) -> bool:
-        self.told.append(do)
+    def send(self, do: str, **fields: Any) -> bool:
+        self.sent.append(do)
         return True
 
     def current(self, agreement: Any, seat: Any) -> bool:
         return True
 
-    def begin(self, seat: Any, heard: Any) -> None:
+    def begin(self, seat: Any, on_event: Any) -> None:
         pass
 
 
@@ -78,7 +81,7 @@ class Here:
         return body
 
     def called(self, agreement: str) -> bytes:
-        body = Said(OPEN, agreement, 1000, PLAN).encode()
+        body = SessionMessage(OPEN, agreement, 1000, PLAN).encode()
         return self.sessions.answer_call(cast(Any, SimpleNamespace(body=body, party="bank")))
 
 
@@ -125,4 +128,4 @@ def test_what_nobody_waits_for_when_the_session_is_there_is_not_handed_in(guest:
     with pytest.raises(AtollError, match="ATL-AGR-009"):
         guest.sessions.ask("one", {"ids": ["a"]}, 2.0)
     assert set(guest.sessions._all) == {("one", 1000)}
-    assert "request" not in guest.places.told
+    assert "request" not in guest.places.sent

@@ -15,7 +15,7 @@ import pytest
 
 from atoll.channel.grpc.failures import CallRefusedError
 from atoll.core.errors import AtollError, UserError
-from atoll.flow.node.standing.inviting import KIND, OPEN, Said
+from atoll.flow.node.standing.inviting import KIND, OPEN, SessionMessage
 from tests.e2e.nodes import table, until
 from tests.flow.standing.site import BANK, SHOP, Site, columns_of, predicted, site, today
 
@@ -91,7 +91,7 @@ def test_bounds_bind_at_the_host_whatever_the_guest_counts(
     with pytest.raises(AtollError, match="ATL-AGR-005"):
         two.ask(id, ["u00001"] * 6)
     # A guest that counts nothing.
-    monkeypatch.setattr(two.nodes[BANK].book, "spend", lambda *told: None)
+    monkeypatch.setattr(two.nodes[BANK].book, "spend", lambda *reported: None)
     two.ask(id, ["u00001"] * 5)
     with pytest.raises(AtollError) as caught:
         two.ask(id, ["u00001"])
@@ -163,7 +163,7 @@ def test_what_was_sent_is_in_the_ledger_as_it_was_declared(two: Site, tmp_path: 
     for party in two.nodes:
         until(partial(closed, two, party, job))
     plan = two.nodes[SHOP].book.get(id).plan
-    told = {(line["sender"], line["message"], line["field"]) for line in plan.reveals["score"]}
+    reported = {(line["sender"], line["message"], line["field"]) for line in plan.reveals["score"]}
     lines = {
         party: [
             line
@@ -177,7 +177,7 @@ def test_what_was_sent_is_in_the_ledger_as_it_was_declared(two: Site, tmp_path: 
         for p, found in lines.items()
         for line in found
     }
-    assert sent.keys() == told
+    assert sent.keys() == reported
     splits = 2 + 1  # whole bytes of 10 and of 2 rows
     assert sent["guest", "scoring.ask", "sizes"] == 12
     assert sent["guest", "scoring.ask", "ids"] == 11 * 6 + 6
@@ -289,15 +289,15 @@ def test_who_may_not_ask_has_no_session_opened_nor_ended(two: Site) -> None:
     two.ask(id, ["u00001"])
     plan = two.nodes[BANK].book.get(id).plan.digest()
 
-    def said(sender: str, receiver: str, do: str, plan: str) -> str:
-        body = Said(do, id, 1001, plan).encode()
+    def message(sender: str, receiver: str, do: str, plan: str) -> str:
+        body = SessionMessage(do, id, 1001, plan).encode()
         with pytest.raises(CallRefusedError) as caught:
             two.nodes[sender].gateway.call(receiver, KIND, body, 10.0)
         return caught.value.peer_code
 
-    assert said(SHOP, BANK, OPEN, plan) == "ATL-AGR-008"
-    assert said(BANK, SHOP, OPEN, "0" * 64) == "ATL-AGR-007"
-    assert said(BANK, SHOP, "other", plan) == "ATL-NOD-022"
+    assert message(SHOP, BANK, OPEN, plan) == "ATL-AGR-008"
+    assert message(BANK, SHOP, OPEN, "0" * 64) == "ATL-AGR-007"
+    assert message(BANK, SHOP, "other", plan) == "ATL-NOD-022"
     with pytest.raises(CallRefusedError):
         two.nodes[BANK].gateway.call(SHOP, KIND, b"\x81", 10.0)
     assert two.sessions(SHOP) >= 1

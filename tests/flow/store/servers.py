@@ -60,8 +60,8 @@ class Server:
         deadline = time.monotonic() + START_SECONDS
         while not self._answers():
             if self.process.poll() is not None or time.monotonic() > deadline:
-                said = (self.folder / "log").read_text(errors="replace")
-                raise RuntimeError(f"{self.name} does not start:\n{said[-2000:]}")
+                printed = (self.folder / "log").read_text(errors="replace")
+                raise RuntimeError(f"{self.name} does not start:\n{printed[-2000:]}")
             time.sleep(0.05)
 
     def engine(self) -> Engine:

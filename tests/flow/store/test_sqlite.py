@@ -211,15 +211,15 @@ WRITE = (
 def test_what_was_confirmed_survives_a_kill(tmp_path: Path) -> None:
     for _ in range(2):
         with child(WRITE, address(tmp_path)) as process:
-            told = [int(line(process)) for _ in range(5)][-1]
+            reported = [int(line(process)) for _ in range(5)][-1]
             process.kill()
             process.wait(30)
             rest = process.stdout.read().split() if process.stdout else []
-            told = int(rest[-1]) if rest and rest[-1].isdigit() else told
+            reported = int(rest[-1]) if rest and rest[-1].isdigit() else reported
         with Database.open(address(tmp_path)) as database:
             first, second = Meta(database).get("a"), Meta(database).get("b")
             assert first == second
-            assert int(first or -1) >= told
+            assert int(first or -1) >= reported
 
 
 @pytest.mark.parametrize(

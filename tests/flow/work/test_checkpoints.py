@@ -18,7 +18,7 @@ from atoll.core.names import Role
 from atoll.flow.planning import COIN_STEP
 from atoll.flow.work.checkpoints import FileCheckpoints
 from atoll.flow.work.greeting import Meeting, greet
-from atoll.flow.work.messages import Held, Hello, Roster
+from atoll.flow.work.messages import Hello, Roster, RoundMark
 from atoll.flow.work.session import session_id
 from atoll.jobs.definition import Job, parse_job
 from atoll.sim import world
@@ -43,7 +43,7 @@ def fresh(folder: Path, seat: str = "bank", plan: str = "plan") -> FileCheckpoin
     return FileCheckpoints(folder, seat, (plan, "step", "code"))
 
 
-def begun(folder: Path, begin: Held | None = None, mark: bytes = ONE) -> FileCheckpoints:
+def entered(folder: Path, begin: RoundMark | None = None, mark: bytes = ONE) -> FileCheckpoints:
     store = fresh(folder)
     store.enter(begin, mark)
     return store
@@ -56,10 +56,10 @@ def test_a_state_comes_back_as_it_was(tmp_path: Path) -> None:
         "turned": np.asfortranarray(np.arange(6, dtype=np.int32).reshape(2, 3)),
         "empty": np.empty((0, 3), dtype=np.int64),
     }
-    begun(tmp_path).save(3, STATE | arrays | {"list": [arrays["bytes"]]})
+    entered(tmp_path).save(3, STATE | arrays | {"list": [arrays["bytes"]]})
     (held,) = fresh(tmp_path).held()
     assert held == (3, ONE)
-    found = begun(tmp_path, held, TWO).begun()
+    found = entered(tmp_path, held, TWO).resume_point()
     assert found is not None
     round_, state = found
     assert round_ == 3
@@ -76,13 +76,13 @@ def test_a_state_comes_back_as_it_was(tmp_path: Path) -> None:
 )
 def test_a_state_of_another_form_is_refused(tmp_path: Path, value: Any) -> None:
     with refused("ATL-WRK-011"):
-        begun(tmp_path).save(1, {"value": value})
+        entered(tmp_path).save(1, {"value": value})
     with refused("ATL-WRK-011"):
-        begun(tmp_path).save(0, {})
+        entered(tmp_path).save(0, {})
 
 
 def test_the_newest_two_rounds_are_kept_and_private(tmp_path: Path) -> None:
-    store = begun(tmp_path / "new")
+    store = entered(tmp_path / "new")
     for round_ in range(1, 12):
         store.save(round_, STATE)
     assert [held.round for held in store.held()] == [10, 11]
@@ -91,7 +91,7 @@ def test_the_newest_two_rounds_are_kept_and_private(tmp_path: Path) -> None:
 
 
 def test_seats_keep_their_own(tmp_path: Path) -> None:
-    begun(tmp_path).save(1, STATE)
+    entered(tmp_path).save(1, STATE)
     other = fresh(tmp_path, "bank:arbiter")
     assert not other.held()
     other.enter(None, ONE)
@@ -100,7 +100,7 @@ def test_seats_keep_their_own(tmp_path: Path) -> None:
 
 
 def test_what_is_damaged_or_of_another_plan_is_not_held(tmp_path: Path) -> None:
-    store = begun(tmp_path)
+    store = entered(tmp_path)
     store.save(1, STATE)
     store.save(2, STATE)
     assert not fresh(tmp_path, plan="another").held()
@@ -115,12 +115,12 @@ def test_what_is_damaged_or_of_another_plan_is_not_held(tmp_path: Path) -> None:
 
 
 def test_rounds_beyond_the_agreed_one_are_forgotten(tmp_path: Path) -> None:
-    store = begun(tmp_path)
+    store = entered(tmp_path)
     store.save(1, STATE)
     store.save(2, STATE)
-    begun(tmp_path, Held(1, ONE), TWO).save(2, STATE)
+    entered(tmp_path, RoundMark(1, ONE), TWO).save(2, STATE)
     assert fresh(tmp_path).held() == ((1, ONE), (2, TWO))
-    begun(tmp_path, None, TWO)
+    entered(tmp_path, None, TWO)
     assert not fresh(tmp_path).held()
 
 
@@ -128,7 +128,7 @@ def test_a_place_that_cannot_be_written_costs_the_checkpoint_alone(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     (tmp_path / "file").write_bytes(b"")
-    store = begun(tmp_path / "gone")
+    store = entered(tmp_path / "gone")
     store._folder = tmp_path / "file" / "below"
     store.save(1, STATE)
     assert "no checkpoint at round 1" in caplog.text
@@ -138,14 +138,14 @@ def test_a_place_that_cannot_be_written_costs_the_checkpoint_alone(
 
 
 def test_a_round_that_is_spent_is_never_begun_again(tmp_path: Path) -> None:
-    store = begun(tmp_path)
+    store = entered(tmp_path)
     store.save(1, STATE)
     store.spend(1)
     store.spend(0)
-    for begin in (Held(1, ONE), None):
+    for begin in (RoundMark(1, ONE), None):
         with refused("ATL-WRK-010"):
             fresh(tmp_path).enter(begin, TWO)
-    fresh(tmp_path).enter(Held(2, ONE), TWO)
+    fresh(tmp_path).enter(RoundMark(2, ONE), TWO)
 
 
 # -- between seats --------------------------------------------------------------------------------

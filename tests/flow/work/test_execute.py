@@ -97,8 +97,8 @@ def swap(
 
 
 def test_a_result_tells_outputs_use_traffic_and_reveals(places: dict[str, little.Node]) -> None:
-    heard = toy.Heard()
-    result = swap(places, events=heard).check().results["bank"]
+    received = toy.Listener()
+    result = swap(places, events=received).check().results["bank"]
     place = places["bank"]
     place.results["swap"] = result
     assert place.value("swap", "sum")["total"] == 16
@@ -110,10 +110,10 @@ def test_a_result_tells_outputs_use_traffic_and_reveals(places: dict[str, little
     assert [(line["field"], line["elements"]) for line in result["reveals"]] == [("value", 1)]
     assert result["peak_memory"] > 1 << 20
     assert result["seconds"] >= 0
-    phases = [fields["phase"] for event, fields in heard.events if event == "phase"]
+    phases = [fields["phase"] for event, fields in received.events if event == "phase"]
     assert phases[0] == "hello"
     assert phases[-1] == "finish"
-    points = [fields for event, fields in heard.events if event == "metric"]
+    points = [fields for event, fields in received.events if event == "metric"]
     assert {"name": "rows", "value": 9.0, "number": 1} in points
 
 
@@ -122,10 +122,10 @@ def test_a_log_tells_what_went_in_and_came_out(
 ) -> None:
     caplog.set_level("INFO", "atoll.task")
     swap(places).check()
-    told = "\n".join(caplog.messages)
-    assert "step swap, attempt 0: swap 1 as guest with shop" in told
-    assert "input table: 9 rows, 1 columns" in told
-    assert "output sum.txt: 3 bytes, digest " in told
+    reported = "\n".join(caplog.messages)
+    assert "step swap, attempt 0: swap 1 as guest with shop" in reported
+    assert "input table: 9 rows, 1 columns" in reported
+    assert "output sum.txt: 3 bytes, digest " in reported
     caplog.clear()
     assert not swap(places, {"shop": {"parameters": {"fail": "shop"}}}).results
     assert any("ended in phase swap: ATL-INT-001" in line for line in caplog.messages)
@@ -167,8 +167,8 @@ def test_workers_that_would_run_different_things_do_not_begin(
     world = swap(places, {"shop": change}, catalogues)
     assert "ATL-WRK-007" in codes(world).values()
     assert set(codes(world).values()) <= {"ATL-WRK-007", "ATL-NET-004"}
-    told = [e for e in world.errors.values() if getattr(e, "code", "") == "ATL-WRK-007"]
-    assert getattr(told[0], "place", None) == part
+    reported = [e for e in world.errors.values() if getattr(e, "code", "") == "ATL-WRK-007"]
+    assert getattr(reported[0], "place", None) == part
     assert files(places) == before
 
 

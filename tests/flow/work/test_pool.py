@@ -149,9 +149,9 @@ def test_a_killed_worker_is_reported_lost_at_once(shared: Pool, tmp_path: Path) 
     ear.wait("progress")
     assert worker.pid is not None
     os.kill(worker.pid, signal.SIGKILL)
-    begun = time.monotonic()
+    started = time.monotonic()
     lost = ear.end()
-    assert time.monotonic() - begun < 2
+    assert time.monotonic() - started < 2
     assert (lost.kind, lost.state) == ("lost", "lost")
     assert lost.data["error"]["code"] == "ATL-WRK-001"
     assert "signal 9" in lost.data["error"]["message"]
@@ -275,8 +275,8 @@ def test_there_are_no_more_leases_than_allowed(shared: Pool, tmp_path: Path) -> 
 
 def test_a_specification_that_is_none_fails_the_task(shared: Pool, tmp_path: Path) -> None:
     worker, ear = shared.lease(little.JOB_ID), Ear()
-    told = spec(tmp_path, "remember")
-    broken = told.model_copy(update={"attempt": -1})
+    reported = spec(tmp_path, "remember")
+    broken = reported.model_copy(update={"attempt": -1})
     worker.submit(broken, ear)
     event = ear.end()
     assert event.data["error"]["code"] == "ATL-WRK-003"
@@ -292,9 +292,9 @@ def test_closing_leaves_no_process(tmp_path: Path) -> None:
     pids = [facts.pid for facts in pool.facts()]
     server = pool.starter.server
     assert server is not None
-    begun = time.monotonic()
+    started = time.monotonic()
     pool.close()
-    assert time.monotonic() - begun < 10
+    assert time.monotonic() - started < 10
     assert all(gone(pid) for pid in (*pids, server))
     assert ear.end().kind == "lost"
     assert worker.state == "gone"
@@ -317,10 +317,10 @@ def test_a_worker_ends_with_its_input(tmp_path: Path) -> None:
         assert process.stdin is not None
         assert process.stdout is not None
         assert b'"ready"' in process.stdout.readline()
-        begun = time.monotonic()
+        started = time.monotonic()
         process.stdin.close()
         assert process.wait(5) == 0
-        assert time.monotonic() - begun < 1
+        assert time.monotonic() - started < 1
 
 
 def test_a_worker_ends_on_a_signal(tmp_path: Path) -> None:
@@ -354,9 +354,9 @@ def test_workers_die_with_their_node(tmp_path: Path) -> None:
         pids = [int(word) for word in node.stdout.readline().split()]
         assert len(pids) == 2
         node.kill()
-        begun = time.monotonic()
+        started = time.monotonic()
         until(lambda: all(gone(pid) for pid in pids))
-        assert time.monotonic() - begun < 1
+        assert time.monotonic() - started < 1
 
 
 def test_a_warm_worker_is_small(shared: Pool) -> None:

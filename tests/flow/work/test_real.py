@@ -123,8 +123,8 @@ def test_the_end_of_one_worker_ends_the_other_with_a_code(tmp_path: Path, how: s
             site.play(job, step)
         began = site.begin(job, "boosting")
         (worker, ear), (_, other) = began["shop"], began["bank"]
-        for heard in (ear, other):
-            heard.wait("progress")
+        for received in (ear, other):
+            received.wait("progress")
         pid = worker.pid
         assert pid is not None
         if how == "cancel":

@@ -34,17 +34,17 @@ class Clerk(Ear):
     def __init__(self, bound: int) -> None:
         super().__init__()
         self.left = bound
-        self.say: Any = None
+        self.reply: Any = None
 
     def __call__(self, event: TaskEvent) -> None:
         if event.kind == "spend":
             number, units = event.data["id"], event.data["units"]
             if units > self.left:
                 error = DeniedError("ATL-AGR-004", "the day's bound is used up", hint="tomorrow")
-                self.say("refused", id=number, error=error.to_dict())
+                self.reply("refused", id=number, error=error.to_dict())
                 return
             self.left -= units
-            self.say("granted", id=number)
+            self.reply("granted", id=number)
             return
         super().__call__(event)
 
@@ -57,7 +57,7 @@ def session(
 ) -> tuple[Worker, TaskSpec, Clerk]:
     worker, clerk = pool.lease(little.JOB_ID), Clerk(bound)
     made = spec(folder, act, attempt=1000, standing=True)
-    clerk.say = lambda do, **fields: worker.tell(made, do, **fields)
+    clerk.reply = lambda do, **fields: worker.send(made, do, **fields)
     worker.submit(made, clerk)
     return worker, made, clerk
 
@@ -66,21 +66,21 @@ def test_requests_are_answered_and_the_session_closes_in_order(pool: Pool, tmp_p
     worker, made, clerk = session(pool, tmp_path, bound=5)
     # What is said before the worker is there waits for it.
     for number in range(3):
-        assert worker.tell(made, "request", id=number, body={"text": f"é{number}", "units": 1})
-    assert worker.tell(made, "close")
+        assert worker.send(made, "request", id=number, body={"text": f"é{number}", "units": 1})
+    assert worker.send(made, "close")
     assert clerk.end().kind == "done"
-    told = {number: answer["body"] for number, answer in clerk.answers().items()}
-    assert told == {number: {"echo": f"é{number}"} for number in range(3)}
+    reported = {number: answer["body"] for number, answer in clerk.answers().items()}
+    assert reported == {number: {"echo": f"é{number}"} for number in range(3)}
     assert clerk.left == 2
-    assert not worker.tell(made, "request", id=9, body={"text": "late"})
+    assert not worker.send(made, "request", id=9, body={"text": "late"})
 
 
 def test_a_refused_count_fails_the_request_and_not_the_session(pool: Pool, tmp_path: Path) -> None:
     worker, made, clerk = session(pool, tmp_path, bound=2)
-    worker.tell(made, "request", id=1, body={"text": "much", "units": 3})
-    worker.tell(made, "request", id=2, body={"text": "bad", "units": 1, "bad": True})
-    worker.tell(made, "request", id=3, body={"text": "little", "units": 1})
-    worker.tell(made, "close")
+    worker.send(made, "request", id=1, body={"text": "much", "units": 3})
+    worker.send(made, "request", id=2, body={"text": "bad", "units": 1, "bad": True})
+    worker.send(made, "request", id=3, body={"text": "little", "units": 1})
+    worker.send(made, "close")
     assert clerk.end().kind == "done"
     found = clerk.answers()
     error = error_of(found[1]["error"])
@@ -93,8 +93,8 @@ def test_a_refused_count_fails_the_request_and_not_the_session(pool: Pool, tmp_p
 def test_a_large_request_passes_through_a_full_pipe(pool: Pool, tmp_path: Path) -> None:
     worker, made, clerk = session(pool, tmp_path)
     text = "a" * (3 << 20)
-    worker.tell(made, "request", id=1, body={"text": text})
-    worker.tell(made, "close")
+    worker.send(made, "request", id=1, body={"text": text})
+    worker.send(made, "close")
     assert clerk.end().kind == "done"
     assert clerk.answers()[1]["body"]["echo"] == text
 
@@ -108,9 +108,9 @@ def test_a_session_that_waits_is_cancelled(pool: Pool, tmp_path: Path) -> None:
 
 def test_a_session_whose_worker_dies_is_lost(pool: Pool, tmp_path: Path) -> None:
     worker, made, clerk = session(pool, tmp_path)
-    worker.tell(made, "request", id=1, body={"die": True})
+    worker.send(made, "request", id=1, body={"die": True})
     assert clerk.end().kind == "lost"
-    assert not worker.tell(made, "close")
+    assert not worker.send(made, "close")
 
 
 def test_a_deaf_session_is_killed(pool: Pool, tmp_path: Path) -> None:
@@ -125,11 +125,11 @@ def test_a_deaf_session_is_killed(pool: Pool, tmp_path: Path) -> None:
 def test_many_threads_ask_one_session(pool: Pool, tmp_path: Path) -> None:
     worker, made, clerk = session(pool, tmp_path, bound=1000)
     with ThreadPoolExecutor(8) as threads:
-        said = threads.map(
-            lambda n: worker.tell(made, "request", id=n, body={"text": n, "units": 1}), range(200)
+        sent = threads.map(
+            lambda n: worker.send(made, "request", id=n, body={"text": n, "units": 1}), range(200)
         )
-        assert all(said)
-    worker.tell(made, "close")
+        assert all(sent)
+    worker.send(made, "close")
     assert clerk.end().kind == "done"
     assert {n: a["body"]["echo"] for n, a in clerk.answers().items()} == {n: n for n in range(200)}
     assert clerk.left == 800
@@ -150,30 +150,30 @@ def test_malformed_lines_change_nothing() -> None:
 
 
 def test_an_answer_is_told_once() -> None:
-    told: list[dict[str, Any]] = []
-    inbox = Inbox(lambda event, fields: told.append(dict(fields)))
+    reported: list[dict[str, Any]] = []
+    inbox = Inbox(lambda event, fields: reported.append(dict(fields)))
     inbox.take("request", {"id": 1, "body": {}})
     request = inbox.next(0.0)
     assert request is not None
     request.answer({"a": 1})
     request.fail(UserError("ATL-AGR-006", "late"))
-    assert told == [{"id": 1, "body": {"a": 1}}]
+    assert reported == [{"id": 1, "body": {"a": 1}}]
 
 
 def test_who_waits_to_spend_hears_of_the_cancel() -> None:
-    told = threading.Event()
-    inbox = Inbox(lambda event, fields: told.set())
+    reported = threading.Event()
+    inbox = Inbox(lambda event, fields: reported.set())
     with ThreadPoolExecutor(1) as threads:
         waiting = threads.submit(inbox.spend, 1)
-        assert told.wait(10)
+        assert reported.wait(10)
         inbox.cancel()
         with pytest.raises(CancelledError):
             waiting.result(10)
 
 
 def test_what_nobody_waits_for_is_not_begun() -> None:
-    told: list[dict[str, Any]] = []
-    inbox = Inbox(lambda event, fields: told.append(dict(fields)))
+    sent: list[dict[str, Any]] = []
+    inbox = Inbox(lambda event, fields: sent.append(dict(fields)))
     for number in (1, 2):
         inbox.take("request", {"id": number, "body": {}})
     inbox.take("forget", {"id": 1})
@@ -182,8 +182,8 @@ def test_what_nobody_waits_for_is_not_begun() -> None:
     assert request is not None
     assert request.number == 2
     assert inbox.next(0.0) is None
-    assert [(line["id"], line["error"]["code"]) for line in told] == [(1, "ATL-JOB-001")]
+    assert [(line["id"], line["error"]["code"]) for line in sent] == [(1, "ATL-JOB-001")]
     # One that was begun is answered as any other.
     inbox.take("forget", {"id": 2})
     request.answer({})
-    assert told[1] == {"id": 2, "body": {}}
+    assert sent[1] == {"id": 2, "body": {}}

@@ -34,10 +34,10 @@ def running(run: Any) -> dict[str, Component]:
 
 
 def test_a_task_runs_and_its_worker_takes_the_next_of_its_job(tmp_path: Path) -> None:
-    told = spec(tmp_path)
+    reported = spec(tmp_path)
     with Threads(lambda: little.SMALL) as pool:
         worker, ear = pool.lease(little.JOB_ID), Ear()
-        worker.submit(told, ear)
+        worker.submit(reported, ear)
         done = ear.end()
         assert (done.kind, done.step) == ("done", "reader")
         assert (tmp_path / "bank" / "outputs" / done.data["outputs"]["table"]["digest"]).exists()
@@ -65,21 +65,21 @@ def test_a_worker_of_another_job_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_task_that_is_cancelled_or_killed_is_told_once(tmp_path: Path) -> None:
-    begun = Event()
+    started = Event()
 
     def wait(task: Task, parameters: Any) -> Result:
-        begun.set()
+        started.set()
         while True:
             task.party.cancel.check()
             Event().wait(0.01)
 
-    told = spec(tmp_path)
+    reported = spec(tmp_path)
     with Threads(lambda: running(wait)) as pool:
         for end in ("cancel", "kill", "release"):
             worker, ear = pool.lease(little.JOB_ID), Ear()
-            begun.clear()
-            worker.submit(told, ear)
-            assert begun.wait(30)
+            started.clear()
+            worker.submit(reported, ear)
+            assert started.wait(30)
             getattr(worker, end)()
             failed = ear.end()
             assert (failed.kind, failed.data["error"]["code"]) == ("failed", "ATL-JOB-001")

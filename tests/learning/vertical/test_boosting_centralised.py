@@ -55,10 +55,10 @@ def compare(names: int, held_out: int, parameters: BoostingParameters, seed: int
     losses = [t.validation_loss for t in history.trees if t.validation_loss is not None]
     assert losses == plain.losses
     assert sum(record.refused for record in history.trees) == plain.refused
-    told(ran, plain.observed, parameters, play.NAMES[1:names])
+    reported(ran, plain.observed, parameters, play.NAMES[1:names])
 
 
-def told(
+def reported(
     ran: play.Played,
     plain: dict[str, dict[str, list[int]]],
     parameters: BoostingParameters,

@@ -37,7 +37,7 @@ class Attempts:
         self.folder, self.inputs, self.parameters = folder, inputs, parameters
         self.public: PublicRandom | None = None
         self.count = 0
-        self.begun: int | None = None
+        self.started: int | None = None
         self.shown: Metrics = {}
 
     def run(self, seed: int | None = 7, **faults: list[Fault]) -> world.World:
@@ -46,7 +46,7 @@ class Attempts:
         kept = {name: FileCheckpoints(self.folder, name, ("plan",)) for name in self.inputs}
         common = set.intersection(*(set(store.held()) for store in kept.values()))
         begin = max(common, default=None)
-        self.begun = begin.round if begin else None
+        self.started = begin.round if begin else None
         self.shown = {name: [] for name in self.inputs}
         for store in kept.values():
             store.enter(begin, bytes([self.count]) * 32)
@@ -120,10 +120,10 @@ def test_cut_off_anywhere_and_resumed_equals_the_uncut_run(
 def test_goes_on_at_the_newest_round_that_all_hold(tmp_path: Path) -> None:
     attempts = Attempts(tmp_path, *small())
     whole = attempts.run(bank=[]).check()
-    assert attempts.begun is None
+    assert attempts.started is None
     (tmp_path / "shop.4").unlink()
     again = attempts.run(bank=[]).check()
-    assert attempts.begun == 3
+    assert attempts.started == 3
     starts = [done.channels["bank"].counters.total(task="task") for done in (whole, again)]
     assert starts[1].messages_sent < starts[0].messages_sent / 2
     assert outcome(again) == outcome(whole)
@@ -163,7 +163,7 @@ def test_with_a_fixed_seed_the_same_bytes_though_all_secrets_are_fresh(
     uncut = whole.run(None).check()
     cut_in_tree(cut, 2, None)
     again = cut.run(None).check()
-    assert cut.begun == 2
+    assert cut.started == 2
     assert outcome(again) == outcome(uncut)
 
 
@@ -172,7 +172,7 @@ def test_a_round_that_was_noised_is_not_noised_again(tmp_path: Path) -> None:
     # The kill at the beginning of tree 2: nothing of it has left the host.
     cut_in_tree(attempts, 2)
     attempts.run().check()
-    assert attempts.begun == 2
+    assert attempts.started == 2
     # As if the attempt had been lost in its last tree.
     for name in attempts.inputs:
         (attempts.folder / f"{name}.4").unlink()

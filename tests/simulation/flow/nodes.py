@@ -122,11 +122,11 @@ class SimNode:
         self.monotonic = self.draw.uniform(0.0, 1e6)
         self.records: dict[str, JobRecord] = {}
         self.exchanges = {peer: control.PeerSync(peer) for peer in KEYS if peer != self.party}
-        self.heard: dict[str, float] = {}
+        self.last_contact: dict[str, float] = {}
         self.queue = control.Queue(self.limits)
         self.workers: list[Worker] = []
         self.inbox: list[tuple[str, control.Event]] = []
-        self.said: list[tuple[str, control.TaskReported]] = []
+        self.reports: list[tuple[str, control.TaskReported]] = []
         for job, record in self.disk.items():
             plain = record.to_plain()
             self.records[job] = JobRecord.from_plain(plain)
@@ -286,8 +286,8 @@ class SimNode:
 
     def repeat(self) -> None:
         """A worker's last word comes once more."""
-        if self.said:
-            job, event = self.draw.choice(self.said)
+        if self.reports:
+            job, event = self.draw.choice(self.reports)
             self.happen(job, event)
 
     def prune(self) -> None:
@@ -314,7 +314,7 @@ class SimNode:
                 self.now,
                 worker.code,
             )
-            self.said.append((worker.job, event))
+            self.reports.append((worker.job, event))
             self.happen(worker.job, event)
         self.queue, granted = control.admit(self.queue)
         for entry in granted:
@@ -330,7 +330,7 @@ class SimNode:
         self.wall += seconds
         for job, record in list(self.records.items()):
             if record.end is None:
-                self.happen(job, control.Tick(self.now, dict(self.heard)))
+                self.happen(job, control.Tick(self.now, dict(self.last_contact)))
 
     def receive(self, peer: str, data: bytes) -> None:
         """Take a message of a peer in."""
@@ -341,9 +341,9 @@ class SimNode:
                 self.happen(update.job, control.FactsReceived(peer, update, self.now))
         ahead = self.exchanges[peer].received(message, self.records)
         assert not ahead, f"{peer} holds facts that {self.party} never saved: {ahead}"
-        self.heard[peer] = self.monotonic
+        self.last_contact[peer] = self.monotonic
 
-    def say(self, peer: str) -> bytes:
+    def message_to(self, peer: str) -> bytes:
         """Return what this node tells a peer now."""
         return control.encode_sync(self.exchanges[peer].message(self.records))
 

@@ -62,7 +62,7 @@ class SimWorld:
     def one(self) -> None:
         """Do one random thing."""
         moves: list[tuple[Callable[[], None], int]] = [
-            (self.talk, 40),
+            (self.sync_two, 40),
             (self.work, 30),
             (self.time, 15),
             (self.person, 4),
@@ -112,7 +112,7 @@ class SimWorld:
         event = control.Submitted(job_id, job, options, nonce, node.now)
         self.guarded(lambda: node.happen(job_id, event))
 
-    def talk(self) -> None:
+    def sync_two(self) -> None:
         """One node syncs with another; request or response may be lost, repeated or late."""
         one, other = self.draw.sample(list(self.nodes.values()), 2)
         self.sync(one, other, self.profile.lose)
@@ -121,7 +121,7 @@ class SimWorld:
         """Exchange facts between two nodes."""
         if not one.up or frozenset({one.party, other.party}) in self.cut:
             return
-        request = one.say(other.party)
+        request = one.message_to(other.party)
         if self.draw.random() < self.profile.late:
             self.late.append((one.party, other.party, request))
         if not other.up or self.draw.random() < lose:
@@ -130,7 +130,7 @@ class SimWorld:
             self.guarded(lambda: other.receive(one.party, request))
         if not other.up or self.draw.random() < lose:
             return
-        response = other.say(one.party)
+        response = other.message_to(one.party)
         self.guarded(lambda: one.receive(other.party, response))
 
     def deliver_late(self) -> None:

@@ -26,9 +26,9 @@ def main(first: int, last: int) -> int:
             traceback.print_exc()
             wrong += 1
             continue
-        told = fault(ending)
-        if told is not None:
-            print(told)
+        reported = fault(ending)
+        if reported is not None:
+            print(reported)
             wrong += 1
         ends[ending.code] += 1
         if ending.refused is None:

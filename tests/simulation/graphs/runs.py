@@ -131,7 +131,7 @@ def _causes(errors: Mapping[str, BaseException]) -> tuple[BaseException, ...]:
 
 def check(job: Job, plan: Plan, lived: Whole) -> None:
     """Hold what each party has against what the plan says of it."""
-    told = infer(job, CATALOGUE, planning.filled(job, CATALOGUE), plan.tables)
+    reported = infer(job, CATALOGUE, planning.filled(job, CATALOGUE), plan.tables)
     for party, outcome in lived.results.items():
         outputs = {
             f"{step}.{name}": value
@@ -141,11 +141,11 @@ def check(job: Job, plan: Plan, lived: Whole) -> None:
         owned = {name for name, owners in plan.owners.items() if party in owners}
         assert outputs.keys() == owned, f"{party} has other outputs than planned"
         for name, value in outputs.items():
-            _check_output(told.terms, party, name, value)
+            _check_output(reported.terms, party, name, value)
 
 
 def _check_output(terms: Mapping[str, Any], party: str, name: str, value: Any) -> None:
     step, _, output = name.partition(".")
-    said = terms[step].outputs[output][party]
-    assert kinds.holds(said.kind, value), f"{name} of {party} is no {said.kind}"
-    check_facts(f"{name} of {party}", said, value)
+    planned = terms[step].outputs[output][party]
+    assert kinds.holds(planned.kind, value), f"{name} of {party} is no {planned.kind}"
+    check_facts(f"{name} of {party}", planned, value)

@@ -13,7 +13,7 @@ from atoll_alignment.parameters import Parameters
 
 
 def guest(task: Task, parameters: Parameters) -> Result:
-    """Compare every host's rows with the own ones and tell each whether they are aligned."""
+    """Compare every host's rows with the own ones; send each whether they are aligned."""
     channel, mine = task.party.channel, _mine(task)
     aligned = True
     for host in task.party.hosts:
@@ -25,7 +25,7 @@ def guest(task: Task, parameters: Parameters) -> Result:
 
 
 def host(task: Task, parameters: Parameters) -> Result:
-    """Tell the guest number and digest of the rows and hear whether they are aligned."""
+    """Send the guest number and digest of the rows; receive whether they are aligned."""
     channel, mine = task.party.channel, _mine(task)
     channel.send(task.party.guest, "rows", mine)
     aligned = channel.receive(task.party.guest, "verdict", Verdict).aligned

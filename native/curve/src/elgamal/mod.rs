@@ -27,7 +27,7 @@ pub type WirePair = [Bytes; 6];
 /// What was wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PairError {
-    /// Lengths that do not belong together, or a size that nobody needs.
+    /// Lengths that do not belong together, or a size without a use.
     Shape,
     /// A row, bin, column or cut that does not exist.
     Index,
@@ -37,7 +37,7 @@ pub enum PairError {
     Key,
     /// A decryption range that is empty or too wide.
     Bounds,
-    /// A value outside the decryption range; nothing more is said.
+    /// A value outside the decryption range; nothing more is returned.
     Value,
 }
 

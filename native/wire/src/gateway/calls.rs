@@ -98,7 +98,7 @@ pub fn next(
     }
 }
 
-/// Replies to a call; says whether its caller still waits.
+/// Replies to a call; returns whether its caller still waits.
 pub fn reply(gateway: &GatewayState, number: u64, reply: Reply) -> Result<bool> {
     let refuse = |kind, detail: &str| Err(WireError::new(kind).because(detail));
     let mut state = gateway.lock();

@@ -37,7 +37,7 @@ use crate::proto::{CallRequest, CallResponse};
 use crate::tls;
 
 /// Calls that one connection carries at a time: more than may wait, so that who asks for more is
-/// told so. Their bodies are counted as they arrive.
+/// notified. Their bodies are counted as they arrive.
 const STREAMS: u32 = 128;
 /// Bytes that one call, and one connection, may have in flight.
 const WINDOWS: (u32, u32) = (1 << 20, 4 << 20);

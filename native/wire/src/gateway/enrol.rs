@@ -1,4 +1,4 @@
-//! Enrolment: the one conversation with somebody whom no certificate vouches for.
+//! Enrolment: the one conversation with someone whom no certificate vouches for.
 
 use bytes::Bytes;
 use std::sync::Arc;

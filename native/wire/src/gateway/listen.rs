@@ -126,7 +126,7 @@ async fn serve(
 
 type Shaken = Result<(TlsStream<TcpStream>, SystemTime), (io::Error, Option<TcpStream>)>;
 
-/// Shakes hands with a partner, or with a stranger if that is what it says and strangers may come.
+/// Shakes hands with a partner, or with a stranger if it declares itself one and strangers may come.
 async fn shake(gateway: &GatewayState, stream: TcpStream) -> Shaken {
     let hello = LazyConfigAcceptor::new(Acceptor::default(), stream);
     let start = hello.await.map_err(|error| (error, None))?;

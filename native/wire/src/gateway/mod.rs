@@ -128,7 +128,7 @@ impl Gateway {
         self.gateway.set_enrolment(open)
     }
 
-    /// Lets a worker talk to these peers.
+    /// Lets a worker communicate with these peers.
     pub fn register(
         &self,
         label: &str,
@@ -187,12 +187,12 @@ impl Gateway {
         calls::next(&self.gateway, Instant::now() + timeout, interrupt)
     }
 
-    /// Answers a call; says whether its caller still waits.
+    /// Answers a call; returns whether its caller still waits.
     pub fn answer(&self, number: u64, body: Bytes) -> Result<bool> {
         calls::reply(&self.gateway, number, Ok(body))
     }
 
-    /// Refuses a call; says whether its caller still waits.
+    /// Refuses a call; returns whether its caller still waits.
     pub fn refuse(&self, number: u64, code: &str) -> Result<bool> {
         calls::reply(&self.gateway, number, Err(code.to_owned()))
     }
@@ -361,6 +361,6 @@ fn work(
         };
         let _ = tokio::time::timeout(FAREWELL, last).await;
     });
-    // A name look-up may still be under way; nobody waits for it.
+    // A name look-up may still be under way; no one waits for it.
     runtime.shutdown_background();
 }

@@ -127,7 +127,7 @@ pub struct GatewayState {
     pub registered: Notify,
     /// Wakes those who wait for the next call.
     pub called: Condvar,
-    /// Says that the gateway closes.
+    /// Announces that the gateway closes.
     pub stop: watch::Sender<bool>,
     clients: Arc<Clients>,
     state: Mutex<State>,
@@ -170,7 +170,7 @@ impl Drop for Hold {
 }
 
 impl GatewayState {
-    /// A gateway that trusts nobody yet.
+    /// A gateway that trusts no one yet.
     pub fn new(
         party: &str,
         own: Own,

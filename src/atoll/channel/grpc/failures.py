@@ -39,7 +39,7 @@ _HINTS = {
     "ATL-NET-011": "exchange authority certificates again and compare fingerprints",
     "ATL-NET-013": "the peer renews its certificate",
     "ATL-NET-014": "compare the clocks of both machines",
-    "ATL-NET-016": "the peer's log says why; was this party's authority pinned there?",
+    "ATL-NET-016": "the peer's log has the reason; was this party's authority pinned there?",
     "ATL-NET-024": "choose another address, port or socket",
     "ATL-NET-042": "wait for the peer to ask, or record its address",
     "ATL-NET-046": "ask the peer what became of it before asking again",
@@ -48,7 +48,7 @@ _HINTS = {
 
 
 class CallRefusedError(PeerError):
-    """The peer refused a call; ``peer_code`` is the code that it told."""
+    """The peer refused a call; ``peer_code`` is the code that it sent."""
 
     def __init__(self, code: str, message: str, *, peer_code: str, party: str | None) -> None:
         hint = f"{peer_code} has a page; its own people see more in their node's log"

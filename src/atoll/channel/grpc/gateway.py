@@ -30,7 +30,7 @@ ENROL_BYTES = 16 << 10
 class GatewaySettings:
     """Time limits in seconds; the defaults suit two organisations.
 
-    A call that nobody answers within ``answer_seconds`` (or the caller's time, if shorter) is
+    A call that no one answers within ``answer_seconds`` (or the caller's time, if shorter) is
     refused with ATL-NET-045.
     """
 
@@ -42,7 +42,7 @@ class GatewaySettings:
 class Call:
     """A call that waits for its answer.
 
-    ``party`` is from the caller's certificate; it is empty, and ``kind`` is ``enrol``, for somebody
+    ``party`` is from the caller's certificate; it is empty, and ``kind`` is ``enrol``, for someone
     who wants to become a partner and whom nothing vouches for but what the body holds.
     """
 
@@ -134,7 +134,7 @@ class Gateway:
             self._native.set_enrolment(is_open)
 
     def register(self, label: str, token: bytes, socket: Path, peers: Sequence[str]) -> None:
-        """Let a worker (which knows the token and will listen on ``socket``) talk to these peers.
+        """Let a worker with this token, listening on ``socket``, exchange streams with these peers.
 
         The label names the conversation on both sides. Errors: ATL-NET-027 a label that is in use
         or longer than 128 bytes, or a token that is not 32 bytes long.
@@ -153,8 +153,8 @@ class Gateway:
         ``kind`` has at most 64 characters, ``body`` and answer at most 16 MiB. Errors: ATL-NET-006
         no such peer, ATL-NET-042 it has no address, ATL-NET-010 unreachable, ATL-NET-011 to
         ATL-NET-016 certificates, ATL-NET-002 the time is over, ATL-NET-043
-        (``CallRefusedError``) it refused: ``peer_code`` says why, ATL-NET-046 the connection broke,
-        so that nobody here knows whether the peer acted, ATL-NET-005 too large.
+        (``CallRefusedError``) it refused: ``peer_code`` states why, ATL-NET-046 the connection
+        broke, so that no one here knows whether the peer acted, ATL-NET-005 too large.
         """
         with _translation():
             return self._native.call(peer, kind, body, timeout)

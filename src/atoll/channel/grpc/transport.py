@@ -90,11 +90,11 @@ class WireTransport:
         self._endpoint.cancel()
 
     def abort(self, code: str, phase: str) -> None:
-        """Tell every peer that this party failed: code and phase only, then close."""
+        """Report to every peer that this party failed: code and phase only, then close."""
         self._endpoint.abort(code, phase)
 
     def close(self) -> None:
-        """Say goodbye once everything is delivered, and free every resource."""
+        """Close the session once everything is delivered, and free every resource."""
         self._endpoint.close()
 
     def __enter__(self) -> Self:
@@ -115,7 +115,7 @@ class WireTransport:
 
 
 class GrpcTransport(WireTransport):
-    """This party's end: listens, dials, or both, and talks to pinned peers alone.
+    """This party's end: listens, dials, or both, and communicates with pinned peers alone.
 
     ``peers`` are the parties of the job; their authorities come from the identity. ``addresses``
     overrides where a peer is dialled. With neither an address nor ``listen`` nothing connects.

@@ -55,7 +55,7 @@ def new_key(kind: Kind) -> PrivateKey:
 
 
 def key_kind(key: PrivateKey) -> Kind:
-    """Say of which kind a key is."""
+    """Return the kind of a key."""
     return "p256" if isinstance(key, ec.EllipticCurvePrivateKey) else "ed25519"
 
 

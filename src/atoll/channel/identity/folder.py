@@ -141,7 +141,7 @@ def trust(
 
     Compare the fingerprint by telephone first. Errors: ATL-PTY-003 the authority is pinned for
     another party or is this party's own, ATL-PTY-004 another one is pinned and ``replace`` is not
-    said, ATL-PTY-005 not an authority, ATL-PTY-014 not an address.
+    stated, ATL-PTY-005 not an authority, ATL-PTY-014 not an address.
     """
     identity = load_party(folder)
     name = party_id(party)
@@ -153,7 +153,7 @@ def trust(
         if certificates.same_authority(authority, certificates.read_ca(pinned)):
             raise UserError(
                 "ATL-PTY-003",
-                f"this authority already speaks for {other}",
+                f"this authority already certifies {other}",
                 party=name,
                 hint="each party needs an authority of its own, or one could pose as the other",
             )

@@ -63,7 +63,7 @@ class Identity:
         return self.key.sign(document)
 
     def secret(self, purpose: str) -> bytes:
-        """Return 32 bytes for one purpose that nobody without the node's key can make.
+        """Return 32 bytes for one purpose that no one without the node's key can make.
 
         HKDF with SHA-256 (RFC 5869) over the private key; another key gives another secret.
         """

@@ -14,7 +14,7 @@ from typing import Any
 
 import click
 
-from atoll.cli.console import amount, give, give_json, table
+from atoll.cli.console import amount, print_json, print_text, table
 from atoll.jobs.errors import ConflictError
 from atoll.learning.vertical.boosting import BoostingParameters
 
@@ -94,9 +94,9 @@ def command(as_json: bool, **chosen: Any) -> None:
     """
     result = run(_options(chosen))
     if as_json:
-        give_json(result)
+        print_json(result)
     else:
-        give(summary(result))
+        print_text(summary(result))
 
 
 def _options(chosen: dict[str, Any]) -> Options:
@@ -142,9 +142,9 @@ def _play(options: Options, folder: Path, report: Path) -> dict[str, Any]:
                 write_csv(table, files[party])
             work.bring(clients, files)
             shown.note("both nodes are up and trust each other; submitting the job")
-            begun = time.monotonic()
+            started = time.monotonic()
             job = work.run(clients, work.pipeline(options.boosting, options.seed), shown)
-            measured = work.figures(clients, job, time.monotonic() - begun)
+            measured = work.figures(clients, job, time.monotonic() - started)
             trained = job.report("boosting")
             work.save(clients, job.id, folder / "outputs")
         shown.note("training the guest's own and the centralised model for comparison")

@@ -125,7 +125,7 @@ def _synthetic(rows: int, columns: tuple[int, int], seed: int) -> tuple[Table, T
 
 
 def missing(package: str) -> EnvironmentFault:
-    """Say that a package of the demo's extra is not installed."""
+    """Report that a package of the demo's extra is not installed."""
     return EnvironmentFault(
         "ATL-CLI-001",
         f"the demo needs {package}, which is not installed",

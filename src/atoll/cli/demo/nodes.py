@@ -87,7 +87,7 @@ def _start(made: Nodes, attached: list[subprocess.Popen[bytes]], *, keep: bool) 
                     stdin=subprocess.PIPE,
                     stdout=log,
                     stderr=log,
-                    # Ctrl-C is for us; we tell the nodes.
+                    # Ctrl-C is for this process, which then stops the nodes.
                     start_new_session=True,
                 )
             )
@@ -100,7 +100,7 @@ def _wait(node: NodeFolder, child: subprocess.Popen[bytes], deadline: float) -> 
     while (found := process.find(node)) is None:
         if child.poll() is not None or time.monotonic() > deadline:
             text = node.log.read_text(encoding="utf-8", errors="replace").strip()
-            last = text.splitlines()[-1] if text else "it said nothing"
+            last = text.splitlines()[-1] if text else "it printed nothing"
             raise InternalError(
                 "ATL-CLI-003", f"a node of the demo did not start: {last}", place=str(node.log)
             )

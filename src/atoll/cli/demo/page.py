@@ -121,7 +121,7 @@ def _reveals(result: dict[str, Any]) -> Report:
     panels = [
         TablePanel(
             title=f"What the {party} learned",
-            help="from the ledger of the party that told it",
+            help="from the ledger of the party that revealed it",
             columns=("step", "from", "elements", "what"),
             rows=tuple((ln["step"], ln["sender"], ln["elements"], ln["what"]) for ln in lines),
         )

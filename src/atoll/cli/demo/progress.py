@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Protocol
 
-from atoll.cli.console import colours, person_watches, say
+from atoll.cli.console import colours, info, is_interactive
 from atoll.flow.api.views import Event
 
 
@@ -26,20 +26,20 @@ class Lines:
     """One line per finished step, and per tenth of a long one."""
 
     def __init__(self) -> None:
-        self._begun: dict[str, float] = {}
+        self._started: dict[str, float] = {}
         self._tenths: dict[str, int] = {}
 
     def note(self, text: str) -> None:
         """Show a remark."""
-        say(text)
+        info(text)
 
     def __call__(self, party: str, event: Event) -> None:
         """Take an event."""
         own, key = event.data.get("own"), f"{party}/{event.step}"
         if event.kind == "step" and own == "running":
-            self._begun.setdefault(key, event.time)
-        elif event.kind == "step" and own == "success" and key in self._begun:
-            seconds = event.time - self._begun.pop(key)
+            self._started.setdefault(key, event.time)
+        elif event.kind == "step" and own == "success" and key in self._started:
+            seconds = event.time - self._started.pop(key)
             self.note(f"{party}: {event.step} done in {seconds:.1f} s")
         elif event.kind == "progress":
             self.progress(party, event)
@@ -51,7 +51,7 @@ class Lines:
         key = f"{party}/{event.step}/{event.data['phase']}"
         if total >= 5 and tenth > self._tenths.get(key, 0):
             self._tenths[key] = tenth
-            say(f"{party}: {event.step}, {event.data['phase']} {done} of {total}")
+            info(f"{party}: {event.step}, {event.data['phase']} {done} of {total}")
 
 
 def _share(event: Event) -> tuple[int, int]:
@@ -93,7 +93,7 @@ class Live(Lines):
 @contextmanager
 def display() -> Iterator[Display]:
     """Give the display that fits standard error."""
-    if not person_watches():
+    if not is_interactive():
         yield Lines()
         return
     from rich.console import Console

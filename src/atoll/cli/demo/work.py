@@ -68,7 +68,7 @@ def _watch(client: Client, job: str, shown: Display) -> None:
         for event in client.jobs.get(job).stream():
             shown(HOST, event)
     except AtollError:
-        # The guest's side says why; this one is for the eye alone.
+        # The guest's side has the reason; this one is shown alone.
         return
 
 
@@ -117,7 +117,7 @@ def _bytes(job: Job) -> dict[str, dict[str, int]]:
 
 
 def learned(client: Client, job: str, teller: str, learner: str) -> list[dict[str, Any]]:
-    """Return what ``learner`` was told in a job, from the ledger of the party that told it."""
+    """Return what ``learner`` was sent in a job, from the ledger of the party that sent it."""
     return [
         {"sender": teller}
         | {key: line.body[key] for key in ("step", "message", "field", "elements", "what")}

@@ -29,7 +29,7 @@ def list_(session: Session, **wanted: str | int | None) -> None:
     page = session.client.send(listing(**wanted))  # type: ignore[arg-type]
     session.show(page, lambda: lines.jobs(page))
     if page.next and not session.as_json:
-        session.say(f"more: --after {page.next}")
+        session.info(f"more: --after {page.next}")
 
 
 @click.command()
@@ -105,7 +105,7 @@ def report(
         from atoll.report.page import write_html
 
         write_html(list(reports.values()), html, title=found.name)
-        session.say(f"drawn: {html}")
+        session.info(f"drawn: {html}")
     whole: Any = reports if step is None else reports[step]
     shown = "\n\n".join(lines.report(one) for one in reports.values()) or "no reports"
     session.show(whole, str(html) if html is not None else shown)

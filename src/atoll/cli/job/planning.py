@@ -15,8 +15,8 @@ from atoll.cli.options import Output, Session, connected, printed
 def check(output: Output, file: Path) -> None:
     """Check a job's FILE (YAML, JSON or TOML) against the components that are installed here.
 
-    What cannot run whatever the tables hold is refused, too: rows that nobody agreed on, a party
-    without a table where a step needs one.
+    What cannot run whatever the tables hold is refused, too: rows that no parties agreed on, a
+    party without a table where a step needs one.
     """
     from atoll.components.catalogue import CATALOGUE
     from atoll.flow import planning

@@ -65,7 +65,7 @@ def approve(
         if not yes:
             from atoll.cli.plan_text import plan_text
 
-            session.say(plan_text(made))
+            session.info(plan_text(made))
         confirm("Do you approve this plan?", yes)
         digest = made.digest or found.view.plan_digest or ""
     from atoll.sdk.calls import jobs

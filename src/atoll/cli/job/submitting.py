@@ -42,7 +42,7 @@ def submit(
 ) -> int:
     """Submit the job in FILE (YAML, JSON or TOML) to the node and print its id.
 
-    With --wait the exit code says how it ended: 0 success, 1 failed, 4 refused, 8 cancelled,
+    With --wait the exit code states how it ended: 0 success, 1 failed, 4 refused, 8 cancelled,
     7 not within --timeout.
     """
     from atoll.sdk.pipeline import read_job
@@ -50,8 +50,8 @@ def submit(
     given = {name: value for name, value in options.items() if value is not None}
     job = session.client.jobs.submit(read_job(file), options=given, tags=tag, notes=notes, key=key)
     if wait:
-        session.say(f"submitted {job.id}")
+        session.info(f"submitted {job.id}")
         return finish(session, job, wait=True)
     session.show(job.view, job.id)
-    session.say(f"{job.state}; follow it with: atoll job watch {job.id}")
+    session.info(f"{job.state}; follow it with: atoll job watch {job.id}")
     return 0

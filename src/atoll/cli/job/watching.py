@@ -32,18 +32,18 @@ class StepPicture:
     peers: str = ""
     phase: str = ""
     share: float | None = None
-    begun: float | None = None
+    started: float | None = None
     ended: float | None = None
 
     def seconds(self, now: float) -> float | None:
         """Return how long it has run, or ran."""
         # The node's clock may be ahead of ours.
-        return None if self.begun is None else max((self.ended or now) - self.begun, 0.0)
+        return None if self.started is None else max((self.ended or now) - self.started, 0.0)
 
 
 @dataclass
 class Picture:
-    """A job as its events tell it; ``take`` returns the line for one that changed something."""
+    """A job as its events report it; ``take`` returns the line for one that changed something."""
 
     job: str
     name: str = ""
@@ -91,18 +91,18 @@ class Picture:
     def _step(self, event: views.Event, step: StepPicture) -> str:
         attempt = event.attempt or 0
         if attempt != step.attempt:
-            step.begun = step.ended = step.share = None
+            step.started = step.ended = step.share = None
         step.attempt = attempt
         step.state = str(event.data.get("state", step.state))
         own = event.data.get("own")
         step.own = str(own.get("state", "")) if isinstance(own, dict) else str(own or "")
         reasons = event.data.get("peers")
         step.peers = lines.peers(reasons) if isinstance(reasons, dict) else ""
-        if step.state == "running" and step.begun is None:
-            step.begun = event.time
+        if step.state == "running" and step.started is None:
+            step.started = event.time
         if step.state in _DONE:
             step.ended = event.time
-            step.begun = event.time if step.begun is None else step.begun
+            step.started = event.time if step.started is None else step.started
         what = f"{step.state}, attempt {attempt}" if attempt > 1 else step.state
         here = f"here {step.own}, {step.peers}" if step.peers else ""
         return _line(event.time, event.step or "", what, here)
@@ -118,7 +118,7 @@ def _line(moment: float, name: str, state: str, reasons: str) -> str:
 @click.option("--after", type=click.IntRange(0), default=0, help="only events after this number")
 @connected
 def watch(session: Session, job: str, after: int) -> int:
-    """Follow JOB until it has ended; the exit code says how it did.
+    """Follow JOB until it has ended; the exit code states how it did.
 
     On a terminal a picture that is redrawn: each step with its state, attempt, duration, own and
     peers' state, progress, and what the job waits for. Elsewhere one line per change; with --json
@@ -126,36 +126,36 @@ def watch(session: Session, job: str, after: int) -> int:
     """
     found = session.client.jobs.get(job)
     picture = Picture.of(found.view)
-    begun = time.monotonic()
+    started = time.monotonic()
 
     def late() -> bool:
-        return session.timeout is not None and time.monotonic() - begun > session.timeout
+        return session.timeout is not None and time.monotonic() - started > session.timeout
 
     events = found.stream(after)
     if session.as_json:
         for event in events:
-            console.give_line(plain(event))
+            console.print_json_line(plain(event))
             if late():
                 break
-    elif sys.stdout.isatty() and console.person_watches():
-        _live(picture, events, late)
+    elif sys.stdout.isatty() and console.is_interactive():
+        _redraw(picture, events, late)
     else:
         for event in events:
             changed = picture.take(event)
             if changed and not session.quiet:
-                console.give(changed)
+                console.print_text(changed)
             if late():
                 break
     found.refresh()
     if found.state not in _ENDED:
-        # Says by its error that the time is over.
+        # States by its error that the time is over.
         found.wait(0.0)
     if not session.as_json and found.state != "success":
-        session.say(lines.state(found.view))
+        session.info(lines.state(found.view))
     return exit_code(found.view)
 
 
-def _live(picture: Picture, events: Any, late: Callable[[], bool]) -> None:
+def _redraw(picture: Picture, events: Any, late: Callable[[], bool]) -> None:
     from rich.console import Console
     from rich.live import Live
 

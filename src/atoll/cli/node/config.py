@@ -7,14 +7,14 @@ from pathlib import Path
 
 import click
 
-from atoll.cli.console import give, give_json, table
+from atoll.cli.console import print_json, print_text, table
 from atoll.cli.node.options import chosen, flags, folder_option, json_option, set_option
 from atoll.flow.node.configuration import load
 
 
 @click.group()
 def command() -> None:
-    """Show settings, and say where a value came from."""
+    """Show settings, and where each value came from."""
 
 
 @command.command()
@@ -23,10 +23,10 @@ def command() -> None:
 @set_option
 @json_option
 def explain(key: str, folder: Path | None, settings: tuple[str, ...], as_json: bool) -> None:
-    """Tell the value of KEY (section.name), its origin, default and meaning."""
+    """Show the value of KEY (section.name), its origin, default and meaning."""
     found = load(chosen(folder).root, flags=flags(settings)).explain(key)
     if as_json:
-        give_json(asdict(found))
+        print_json(asdict(found))
         return
     lines = [
         f"{found.key} = {found.value!r}",
@@ -37,7 +37,7 @@ def explain(key: str, folder: Path | None, settings: tuple[str, ...], as_json: b
     ]
     if found.fate:
         lines.append(f"  in FATE      {found.fate}")
-    give("\n".join(lines))
+    print_text("\n".join(lines))
 
 
 @command.command(name="list")
@@ -48,8 +48,8 @@ def list_(folder: Path | None, settings: tuple[str, ...], as_json: bool) -> None
     """List every setting with its value and origin."""
     found = load(chosen(folder).root, flags=flags(settings)).all()
     if as_json:
-        give_json([asdict(entry) for entry in found])
+        print_json([asdict(entry) for entry in found])
         return
     rows = [["key", "value", "from"]]
     rows += [[entry.key, repr(entry.value), entry.origin] for entry in found]
-    give(table(rows))
+    print_text(table(rows))

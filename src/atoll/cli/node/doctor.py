@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from atoll.cli.console import give, give_json
+from atoll.cli.console import print_json, print_text
 from atoll.cli.node.options import chosen, folder_option, json_option
 
 _MARKS = {"ok": "ok      ", "warning": "warning ", "failed": "FAILED  "}
@@ -22,10 +22,10 @@ def command(folder: Path | None, as_json: bool) -> int:
 
     found = examine(chosen(folder))
     if as_json:
-        give_json([asdict(finding) for finding in found])
+        print_json([asdict(finding) for finding in found])
     else:
         for finding in found:
-            give(f"{_MARKS[finding.state]}{finding.name:<16} {finding.message}")
+            print_text(f"{_MARKS[finding.state]}{finding.name:<16} {finding.message}")
             if finding.hint and finding.state != "ok":
-                give(f"        hint: {finding.hint}")
+                print_text(f"        hint: {finding.hint}")
     return 10 if any(finding.state == "failed" for finding in found) else 0

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from atoll.cli.console import give_json, say
+from atoll.cli.console import info, print_json
 from atoll.cli.node.options import chosen, folder_option, json_option
 from atoll.flow.node.process import down
 
@@ -19,6 +19,6 @@ def command(folder: Path | None, as_json: bool, timeout: float) -> None:
     """Stop the node in order: running tasks end or are taken up at the next start."""
     stopped = down(chosen(folder), seconds=timeout)
     if as_json:
-        give_json({"stopped": stopped})
+        print_json({"stopped": stopped})
     else:
-        say("the node is stopped" if stopped else "no node ran in this folder")
+        info("the node is stopped" if stopped else "no node ran in this folder")

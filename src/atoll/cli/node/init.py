@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from atoll.cli.console import give, give_json, say
+from atoll.cli.console import info, print_json, print_text
 from atoll.cli.node.options import chosen, flags, folder_option, json_option, set_option
 from atoll.jobs.errors import NotFoundError
 
@@ -33,7 +33,7 @@ def command(party: str, as_json: bool, **options: Any) -> None:
     root = chosen(options["folder"]).root
     values = flags(options["settings"])
     if options["csr"]:
-        give(creating.request(root, party, kind=options["key"]).decode().rstrip("\n"))
+        print_text(creating.request(root, party, kind=options["key"]).decode().rstrip("\n"))
         return
     if options["chain"] is not None and options["authority"] is not None:
         chain, authority = _read(options["chain"]), _read(options["authority"])
@@ -41,7 +41,7 @@ def command(party: str, as_json: bool, **options: Any) -> None:
     else:
         made = creating.create(root, party, kind=options["key"], settings=values)
     if as_json:
-        give_json(
+        print_json(
             {
                 "party": made.party,
                 "folder": str(made.folder),
@@ -51,14 +51,14 @@ def command(party: str, as_json: bool, **options: Any) -> None:
             }
         )
         return
-    say(f"{made.party} lives in {made.folder}; keys and database are readable by you alone")
-    say(f"fingerprint of its authority: {made.fingerprint}")
+    info(f"{made.party} lives in {made.folder}; keys and database are readable by you alone")
+    info(f"fingerprint of its authority: {made.fingerprint}")
     if made.password is not None:
-        say("the first user is admin; the password is shown once and must be changed:")
-        give(made.password)
+        info("the first user is admin; the password is shown once and must be changed:")
+        print_text(made.password)
     home = os.environ.get("ATOLL_HOME")
     named = "" if home and Path(home) == root else f" --folder {root}"
-    say(f"start it: atoll up{named}")
+    info(f"start it: atoll up{named}")
 
 
 def _read(path: Path) -> bytes:

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from atoll.cli import node_process
-from atoll.cli.console import give, give_json, say
+from atoll.cli.console import info, print_json, print_text
 from atoll.cli.node.options import chosen, flags, folder_option, json_option, set_option
 from atoll.flow.node.configuration import load
 from atoll.flow.node.process import check_folder, down, up
@@ -26,8 +26,8 @@ def command(folder: Path | None, settings: tuple[str, ...], as_json: bool, timeo
     load(at.root, flags=flags(settings))
     down(at, seconds=timeout)
     command = node_process.command(at)
-    found = up(at, command, flags=flags(settings), seconds=timeout, tell=say)
+    found = up(at, command, flags=flags(settings), seconds=timeout, notify=info)
     if as_json:
-        give_json({"pid": found.pid, "url": found.url})
+        print_json({"pid": found.pid, "url": found.url})
     else:
-        give(found.url)
+        print_text(found.url)

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from atoll.cli.console import amount, give, give_json, say
+from atoll.cli.console import amount, info, print_json, print_text
 from atoll.cli.node.options import chosen, folder_option, json_option
 from atoll.flow.node.process import check_folder, find
 
@@ -24,15 +24,15 @@ def command(folder: Path | None, as_json: bool) -> int:
     running = find(at)
     if running is None:
         if as_json:
-            give_json({"running": False})
+            print_json({"running": False})
         else:
-            say("no node runs in this folder")
+            info("no node runs in this folder")
         return _NOT_RUNNING
     found = _ask(running.url, running.token)
     if as_json:
-        give_json({"running": True, "url": running.url, **found})
+        print_json({"running": True, "url": running.url, **found})
         return 0
-    give("\n".join(_lines(running.url, found)))
+    print_text("\n".join(_lines(running.url, found)))
     return 0
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from atoll.cli import node_process
-from atoll.cli.console import give, give_json, say
+from atoll.cli.console import info, print_json, print_text
 from atoll.cli.node.options import chosen, flags, folder_option, json_option, set_option
 from atoll.flow.node.process import up
 
@@ -26,10 +26,10 @@ def command(
     if foreground:
         return node_process.main([str(at.root), *(f"--set={text}" for text in settings)])
     command = node_process.command(at)
-    found = up(at, command, flags=flags(settings), seconds=timeout, tell=say)
+    found = up(at, command, flags=flags(settings), seconds=timeout, notify=info)
     if as_json:
-        give_json({"pid": found.pid, "url": found.url})
+        print_json({"pid": found.pid, "url": found.url})
     else:
-        say(f"the node runs as process {found.pid}; its API:")
-        give(found.url)
+        info(f"the node runs as process {found.pid}; its API:")
+        print_text(found.url)
     return 0

@@ -13,8 +13,8 @@ class Actor:
     """A person (or program with a person's token) whose token was checked.
 
     ``scopes`` are the permissions that the token may use (None: all); ``token`` is its id,
-    ``session`` says that it came from a login. With ``must_change`` only the password may be
-    changed. ``table`` says what roles may do at this node.
+    ``session``: it came from a login. With ``must_change`` only the password may be
+    changed. ``table`` states what roles may do at this node.
     """
 
     user: str
@@ -38,4 +38,4 @@ class Actor:
 
 
 SYSTEM = Actor("system", frozenset())
-"""The node itself, where nobody asked; for the audit log, it holds no permission."""
+"""The node itself, where no one asked; for the audit log, it holds no permission."""

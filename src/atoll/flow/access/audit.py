@@ -82,7 +82,7 @@ class AuditLog:
         **detail: Any,
     ) -> None:
         """Write that something was refused. One ``source`` (a client's address, a user) gets so
-        many lines a minute; the rest is told as a number in its next line.
+        many lines a minute; the rest is reported as a number in its next line.
         """
         damped = self._damped(source or actor)
         if damped is None:
@@ -95,14 +95,14 @@ class AuditLog:
         """Return how many lines were left out before this one, or None to leave it out."""
         now = self._wall()
         with self._lock:
-            begun, count = self._sources.pop(source, (now, 0))
-            if now - begun >= _DAMPED_SECONDS:
-                left, begun, count = max(0, count - _DAMPED_LINES), now, 0
+            started, count = self._sources.pop(source, (now, 0))
+            if now - started >= _DAMPED_SECONDS:
+                left, started, count = max(0, count - _DAMPED_LINES), now, 0
             else:
                 left = 0
             while len(self._sources) >= _DAMPED_SOURCES:
                 self._sources.pop(next(iter(self._sources)))
-            self._sources[source] = (begun, count + 1)
+            self._sources[source] = (started, count + 1)
             return left if count < _DAMPED_LINES else None
 
     def page(

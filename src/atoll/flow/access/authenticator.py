@@ -198,7 +198,7 @@ class Authenticator:
     def require(self, actor: Actor | None, permission: str, target: str = "") -> Actor:
         """Return the actor if it may do this; otherwise write an audit line and refuse.
 
-        Errors: ATL-ACC-002 nobody, ATL-ACC-003 not allowed, ATL-ACC-006 the password first.
+        Errors: ATL-ACC-002 no known user, ATL-ACC-003 not allowed, ATL-ACC-006 the password first.
         """
         if permission not in self.permissions:
             raise KeyError(permission)

@@ -9,13 +9,13 @@ from atoll.jobs.errors import ConflictError, DeniedError, NotFoundError
 
 
 class UnauthenticatedError(UserError):
-    """Nobody known: no token, a wrong password, or a token that is no longer valid (401)."""
+    """No known user: no token, a wrong password, or a token that is no longer valid (401)."""
 
     exit_code = 4
 
 
 class ThrottledError(UserError):
-    """Too many attempts; ``retry_after`` says in how many seconds the next one counts (429)."""
+    """Too many attempts; ``retry_after`` states in how many seconds the next one counts (429)."""
 
     exit_code = 4
 

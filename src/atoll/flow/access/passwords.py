@@ -47,7 +47,7 @@ class Passwords:
         )
         self._gate = threading.BoundedSemaphore(at_once)
         self._random = random or SecretRandom()
-        self._nobody: str | None = None
+        self._decoy: str | None = None
 
     def hash(self, password: str) -> str:
         """Return the salted hash that is stored."""
@@ -55,14 +55,14 @@ class Passwords:
             return self._hasher.hash(_bytes(password))
 
     def verify(self, stored: str | None, password: str) -> bool:
-        """Return whether a password is right; for ``stored`` None (nobody) it takes as long."""
+        """Return whether a password is right; for ``stored`` None (no user) it takes as long."""
         with self._turn():
-            if self._nobody is None:
-                self._nobody = self._hasher.hash(self._random.bytes(32))
+            if self._decoy is None:
+                self._decoy = self._hasher.hash(self._random.bytes(32))
             if len(password) > LONGEST_BYTES:
                 password = ""
             try:
-                right = self._hasher.verify(stored or self._nobody, _bytes(password))
+                right = self._hasher.verify(stored or self._decoy, _bytes(password))
             except (VerificationError, InvalidHashError):
                 return False
         return right and stored is not None

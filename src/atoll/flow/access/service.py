@@ -272,7 +272,7 @@ class Access(Authenticator):
 
 
 def local_actor(table: PermissionTable = PERMISSIONS) -> Actor:
-    """Return who asks where access control is off: somebody on this machine, with every role."""
+    """Return who asks where access control is off: someone on this machine, with every role."""
     return Actor("local", frozenset(ROLES), table=table)
 
 

@@ -105,7 +105,7 @@ def _middleware(services: Services, limits: Limits, figures: Figures) -> Callabl
         _audit(services, exchange)
 
     def count(exchange: HttpExchange) -> None:
-        figures.count(exchange, time.monotonic() - exchange.begun)
+        figures.count(exchange, time.monotonic() - exchange.started)
 
     def wrap(app: ASGIApp, **_: Any) -> ASGIApp:
         return Envelope(app, limits, audit, count)

@@ -2,7 +2,7 @@
 
 A browser sends its cookies along whoever made it ask. Requests that may change something therefore
 also carry a token that only a page of ours can know (``CSRF``): it follows from the cookie's
-secret, which is told to nobody, so nothing more is stored and it ends with the session.
+secret, which is sent to no one, so nothing more is stored and it ends with the session.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _NAME = "atoll-session"
 
 
 def name_of(settings: ApiSettings, port: int) -> str:
-    """Return the cookie's name. Browsers tell hosts apart, not ports: each node has its own."""
+    """Return the cookie's name. Browsers separate hosts, not ports: each node has its own."""
     return f"{'__Secure-' if settings.secure else ''}{_NAME}-{port}"
 
 
@@ -37,7 +37,7 @@ def read(request: Request) -> str | None:
     return request.cookies.get(_name(request))
 
 
-def give(request: Request, response: Response, secret: str) -> None:
+def set_cookie(request: Request, response: Response, secret: str) -> None:
     """Let the browser keep a session until it is closed; the node ends it earlier."""
     _set(request, response, secret, None)
 
@@ -75,7 +75,7 @@ def check_token(request: Request, secret: str) -> None:
             "ATL-API-018",
             "a browser's session changes something only with its CSRF token",
             place=CSRF,
-            hint=f"GET {PREFIX}/me tells it; send it as the header {CSRF}",
+            hint=f"GET {PREFIX}/me returns it; send it as the header {CSRF}",
         )
 
 
@@ -110,7 +110,7 @@ def schemes(settings: ApiSettings) -> dict[str, Any]:
             "type": "apiKey",
             "in": "header",
             "name": CSRF,
-            "description": "with the cookie, for what may change something; GET /me tells it",
+            "description": "with the cookie, for what may change something; GET /me returns it",
         },
     }
 

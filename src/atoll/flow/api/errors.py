@@ -58,7 +58,7 @@ def status_of(error: AtollError) -> int:
 
 
 def answer(error: AtollError) -> JSONResponse:
-    """Make the answer that tells an error; a fault of ours is told by its code alone."""
+    """Make the answer that reports an error; a fault of ours is reported by its code alone."""
     status = status_of(error)
     headers: dict[str, str] = {}
     if isinstance(error, UnauthenticatedError):
@@ -73,7 +73,7 @@ def answer(error: AtollError) -> JSONResponse:
 
 
 def fault(error: BaseException, request: str) -> JSONResponse:
-    """Log what nobody expected and make the answer that says nothing of it."""
+    """Log an unexpected error and make an answer that reveals nothing about it."""
     # The text of a foreign error may hold data; where it happened does not.
     frames = "".join(traceback.format_tb(error.__traceback__))
     log.error("%s in request %s\n%s", type(error).__name__, request, frames)
@@ -127,7 +127,7 @@ def from_validation(error: RequestValidationError, request: Request) -> AtollErr
 def add_handlers(app: FastAPI) -> None:
     """Let the app answer every error in our form."""
 
-    def tell(request: Request, error: AtollError) -> JSONResponse:
+    def respond(request: Request, error: AtollError) -> JSONResponse:
         exchange = HttpExchange.of(request.scope)
         exchange.code = error.code
         if status_of(error) == 500:
@@ -137,12 +137,12 @@ def add_handlers(app: FastAPI) -> None:
     async def ours(request: Request, error: Exception) -> JSONResponse:
         if not isinstance(error, AtollError):
             return fault(error, HttpExchange.of(request.scope).id)
-        return tell(request, error)
+        return respond(request, error)
 
     async def framework(request: Request, error: Exception) -> JSONResponse:
         if not isinstance(error, HTTPException):
             return fault(error, HttpExchange.of(request.scope).id)
-        response = tell(request, from_http(error))
+        response = respond(request, from_http(error))
         if error.status_code == 405 and error.headers:
             response.headers.update(error.headers)
         return response
@@ -150,7 +150,7 @@ def add_handlers(app: FastAPI) -> None:
     async def validation(request: Request, error: Exception) -> JSONResponse:
         if not isinstance(error, RequestValidationError):
             return fault(error, HttpExchange.of(request.scope).id)
-        return tell(request, from_validation(error, request))
+        return respond(request, from_validation(error, request))
 
     app.add_exception_handler(AtollError, ours)
     app.add_exception_handler(HTTPException, framework)

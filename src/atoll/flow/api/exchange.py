@@ -21,7 +21,7 @@ class HttpExchange:
     method: str
     path: str
     id: str = field(default_factory=lambda: secrets.token_hex(8))
-    begun: float = field(default_factory=time.monotonic)
+    started: float = field(default_factory=time.monotonic)
     actor: Actor | None = None
     by_cookie: bool = False
     endpoint: Endpoint | None = None

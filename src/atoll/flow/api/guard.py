@@ -45,7 +45,7 @@ class GuardedRoute(APIRoute):
             strict = StrictRequest(request.scope, request.receive)
             if self.body_field is not None:
                 await strict.load()
-            # Without a user a key would be everybody's.
+            # Without a user a key would be shared by all users.
             if request.method == "POST" and exchange.actor and not declared.streamed:
                 memory: Idempotency = request.app.state.idempotency
                 return await memory.once(strict, exchange, inner, secret=declared.secret)

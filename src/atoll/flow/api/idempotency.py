@@ -25,7 +25,7 @@ _Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 
 
 @dataclass
-class _Kept:
+class _Entry:
     body: bytes
     until: float
     status: int = 0
@@ -40,7 +40,7 @@ class Idempotency:
         self._entries = entries
         self._seconds = seconds
         self._answer = answer
-        self._kept: OrderedDict[tuple[str, str, str], _Kept] = OrderedDict()
+        self._kept: OrderedDict[tuple[str, str, str], _Entry] = OrderedDict()
 
     async def once(
         self, request: Request, exchange: HttpExchange, handler: _Handler, *, secret: bool
@@ -65,10 +65,10 @@ class Idempotency:
         known = self._known(name)
         if known is not None:
             return self._again(known, digest)
-        kept = self._kept[name] = _Kept(digest, time.monotonic() + self._seconds)
+        kept = self._kept[name] = _Entry(digest, time.monotonic() + self._seconds)
         return await self._first(name, kept, request, handler, secret)
 
-    def _known(self, name: tuple[str, str, str]) -> _Kept | None:
+    def _known(self, name: tuple[str, str, str]) -> _Entry | None:
         now = time.monotonic()
         while self._kept:
             first = next(iter(self._kept.values()))
@@ -77,7 +77,7 @@ class Idempotency:
             self._kept.popitem(last=False)
         return self._kept.get(name)
 
-    def _again(self, kept: _Kept, digest: bytes) -> Response:
+    def _again(self, kept: _Entry, digest: bytes) -> Response:
         if kept.body != digest:
             raise StatusError(
                 409,
@@ -98,7 +98,7 @@ class Idempotency:
     async def _first(
         self,
         name: tuple[str, str, str],
-        kept: _Kept,
+        kept: _Entry,
         request: Request,
         handler: _Handler,
         secret: bool,

@@ -71,14 +71,14 @@ class Envelope:
     async def _serve(self, scope: Scope, body: _Body, reply: _Reply) -> None:
         """Run the app until it has begun to answer in time; then let it take its time."""
         work = asyncio.ensure_future(self._app(scope, body.receive, reply.send))
-        begun = asyncio.ensure_future(reply.begun.wait())
+        started = asyncio.ensure_future(reply.started.wait())
         try:
-            while not (work.done() or begun.done()):
+            while not (work.done() or started.done()):
                 left = body.deadline() - time.monotonic()
                 if left <= 0:
                     break
-                await asyncio.wait({work, begun}, timeout=left, return_when="FIRST_COMPLETED")
-            if work.done() or begun.done():
+                await asyncio.wait({work, started}, timeout=left, return_when="FIRST_COMPLETED")
+            if work.done() or started.done():
                 await work
                 return
             # A thread cannot be stopped: it ends by itself and its answer goes nowhere.
@@ -89,7 +89,7 @@ class Envelope:
             work.cancel()
             raise
         finally:
-            begun.cancel()
+            started.cancel()
 
     def _forget(self, work: asyncio.Task[None]) -> None:
         self._late.discard(work)
@@ -173,7 +173,7 @@ class _Reply:
         self._exchange = exchange
         self._send = send
         self._audit = audit
-        self.begun = asyncio.Event()
+        self.started = asyncio.Event()
         self.closed = False
         self._noted = False
 
@@ -187,7 +187,7 @@ class _Reply:
                 self._noted = True
                 await run_in_threadpool(self._audit, self._exchange)
             message = {**message, "headers": [*message.get("headers", ()), *self._own(message)]}
-            self.begun.set()
+            self.started.set()
         else:
             self._exchange.sent += len(message.get("body", b""))
         await self._send(message)
@@ -207,17 +207,17 @@ class _Reply:
         return own + [pair for pair in _HEADERS if pair[0] not in present]
 
     async def refuse(self, error: AtollError) -> None:
-        """Answer an error that came from this layer, if nothing was said yet."""
+        """Answer an error that came from this layer, if nothing was sent yet."""
         self._exchange.code = error.code
         await self._whole(answer(error))
 
     async def fail(self, error: Exception) -> None:
-        """Answer what nobody expected."""
+        """Answer an unexpected error."""
         self._exchange.code = "ATL-INT-001"
         await self._whole(fault(error, self._exchange.id))
 
     async def _whole(self, response: Any) -> None:
-        if self.begun.is_set() or self.closed:
+        if self.started.is_set() or self.closed:
             return
         scope = {"type": "http", "method": self._exchange.method, "headers": []}
         await response(scope, _nothing, self.send)
@@ -235,7 +235,7 @@ def _log(exchange: HttpExchange) -> None:
         "method": shown(exchange.method, 16),
         "path": shown(exchange.path),
         "status": exchange.status,
-        "ms": round((time.monotonic() - exchange.begun) * 1000, 1),
+        "ms": round((time.monotonic() - exchange.started) * 1000, 1),
         "received": exchange.received,
         "sent": exchange.sent,
     }

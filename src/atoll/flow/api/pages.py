@@ -1,4 +1,4 @@
-"""Static files of an extension, with headers that say how long they hold and what they load."""
+"""Static files of an extension, with headers that state how long they hold and what they load."""
 
 from __future__ import annotations
 

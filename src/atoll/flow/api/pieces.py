@@ -1,6 +1,6 @@
 """Tables and scores in the form that was asked for, piece by piece.
 
-Loaded when somebody first asks for rows: a node that only drives jobs needs no Arrow.
+Loaded when someone first asks for rows: a node that only drives jobs needs no Arrow.
 """
 
 from __future__ import annotations

@@ -19,9 +19,9 @@ _MEANINGS = {
     404: "not found",
     405: "this address does not take this method",
     408: "the body came too slowly",
-    409: "it does not go together with what is there",
+    409: "it conflicts with the present state",
     413: "the body is too large",
-    422: "a field or the data is not right; code, place and hint say how",
+    422: "a field or the data is not right; code, place and hint give the reason",
     429: "too many attempts",
     500: "a fault of ours",
     502: "a partner could not be reached, refused or failed",
@@ -36,7 +36,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 class Options(TypedDict, total=False):
-    """How an endpoint is treated (see ``Endpoint``), and what the framework is told of it."""
+    """How an endpoint is treated (see ``Endpoint``), and its arguments for the framework."""
 
     body: Body
     secret: bool

@@ -17,7 +17,7 @@ from atoll.flow.policy.grants import GrantTerms
 from atoll.jobs.definition import Job
 
 Plain = Mapping[str, Any]
-Shown = object
+View = object
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,8 @@ class Listing(Protocol):
 class Content:
     """A stored artifact: its kind, where its bytes lie, their digest and number.
 
-    ``media`` is what a declared kind of model says of downloads: a media type, or empty for never.
+    ``media`` is what a declared kind of model states about downloads: a media type, or empty for
+    never.
     """
 
     name: str
@@ -60,8 +61,8 @@ class Content:
 class JobService(Protocol):
     """Jobs of this node. Errors: ATL-JOB-…, ATL-FLW-…; an unknown job is a NotFoundError."""
 
-    def plan(self, job: Job, options: Plain, actor: Actor) -> Shown:
-        """Return what the job would do, as far as this party can tell: ``views.PlanView``."""
+    def plan(self, job: Job, options: Plain, actor: Actor) -> View:
+        """Return what the job would do, as far as this party knows: ``views.PlanView``."""
         ...
 
     def submit(
@@ -72,7 +73,7 @@ class JobService(Protocol):
         key: str | None,
         tags: Sequence[str],
         notes: str,
-    ) -> Shown:
+    ) -> View:
         """Start a job; the same ``key`` gives the same job again: ``views.JobView``."""
         ...
 
@@ -89,41 +90,41 @@ class JobService(Protocol):
         """Return jobs, the newest first, as ``views.JobRow``."""
         ...
 
-    def get(self, job: str) -> Shown:
+    def get(self, job: str) -> View:
         """Return a job as ``views.JobView``."""
         ...
 
     def annotate(
         self, job: str, actor: Actor, *, tags: Sequence[str] | None, notes: str | None
-    ) -> Shown:
+    ) -> View:
         """Change tags or notes (None: leave as they are): ``views.JobView``."""
         ...
 
-    def stop(self, job: str, actor: Actor) -> Shown:
+    def stop(self, job: str, actor: Actor) -> View:
         """Stop a job at all parties: ``views.JobView``."""
         ...
 
-    def retry(self, job: str, actor: Actor) -> Shown:
+    def retry(self, job: str, actor: Actor) -> View:
         """Try a failed job again from where it failed: ``views.JobView``."""
         ...
 
-    def rerun(self, job: str, step: str | None, actor: Actor) -> Shown:
+    def rerun(self, job: str, step: str | None, actor: Actor) -> View:
         """Run a job again from a step on (None: from the first): ``views.JobView``."""
         ...
 
-    def approve(self, job: str, digest: str, actor: Actor) -> Shown:
+    def approve(self, job: str, digest: str, actor: Actor) -> View:
         """Approve the plan of this digest: ``views.JobView``."""
         ...
 
-    def refuse(self, job: str, reason: str, actor: Actor) -> Shown:
+    def refuse(self, job: str, reason: str, actor: Actor) -> View:
         """Refuse a partner's job: ``views.JobView``."""
         ...
 
-    def plan_of(self, job: str) -> Shown:
+    def plan_of(self, job: str) -> View:
         """Return a job's agreed plan: ``views.PlanView``."""
         ...
 
-    def events(self, job: str, after: int, wait: float, kind: str | None = None) -> Sequence[Shown]:
+    def events(self, job: str, after: int, wait: float, kind: str | None = None) -> Sequence[View]:
         """Return at most 200 events with a number above ``after`` as ``views.Event``.
 
         Only those of a kind, if one is named. Where there are none, wait up to ``wait`` seconds for
@@ -131,23 +132,23 @@ class JobService(Protocol):
         """
         ...
 
-    def log(self, job: str, step: str, attempt: int | None) -> Sequence[Shown]:
+    def log(self, job: str, step: str, attempt: int | None) -> Sequence[View]:
         """Return the log of an attempt (None: the last) as ``views.LogLine``."""
         ...
 
-    def metrics(self, job: str, step: str, attempt: int | None) -> Sequence[Shown]:
+    def metrics(self, job: str, step: str, attempt: int | None) -> Sequence[View]:
         """Return the metrics of an attempt as ``views.Metric``."""
         ...
 
-    def report(self, job: str, step: str, attempt: int | None) -> Shown:
+    def report(self, job: str, step: str, attempt: int | None) -> View:
         """Return the report of an attempt (``core.report``)."""
         ...
 
-    def traffic(self, job: str) -> Sequence[Shown]:
+    def traffic(self, job: str) -> Sequence[View]:
         """Return what was sent and received as ``views.Traffic``."""
         ...
 
-    def artifacts(self, job: str) -> Sequence[Shown]:
+    def artifacts(self, job: str) -> Sequence[View]:
         """Return what a job has made here as ``views.Artifact``."""
         ...
 
@@ -161,7 +162,7 @@ class DataService(Protocol):
 
     def register(
         self, name: str, path: str, id_column: str, label: str | None, description: str, owner: str
-    ) -> Shown:
+    ) -> View:
         """Check a file inside the allowed folders and register it: ``views.DataView``."""
         ...
 
@@ -175,7 +176,7 @@ class DataService(Protocol):
         label: str | None,
         description: str,
         owner: str,
-    ) -> Shown:
+    ) -> View:
         """Take in a table from a stream, whole or not at all: ``views.DataView``."""
         ...
 
@@ -183,15 +184,15 @@ class DataService(Protocol):
         """Return registered tables by name as ``views.DataView``."""
         ...
 
-    def get(self, name: str) -> Shown:
+    def get(self, name: str) -> View:
         """Return a table's facts: ``views.DataView``."""
         ...
 
-    def preview(self, name: str, rows: int) -> Shown:
+    def preview(self, name: str, rows: int) -> View:
         """Return the first rows: ``views.Preview``."""
         ...
 
-    def check(self, name: str) -> Shown:
+    def check(self, name: str) -> View:
         """Look the file over again: ``views.CheckView``."""
         ...
 
@@ -199,11 +200,11 @@ class DataService(Protocol):
         """Forget a table; an uploaded file goes too. Errors: ATL-DAT-107 in use."""
         ...
 
-    def grants(self, name: str, actor: Actor) -> Sequence[Shown]:
+    def grants(self, name: str, actor: Actor) -> Sequence[View]:
         """Return the standing grants over a table as ``policy.Grant``."""
         ...
 
-    def grant(self, name: str, terms: GrantTerms, actor: Actor) -> Shown:
+    def grant(self, name: str, terms: GrantTerms, actor: Actor) -> View:
         """Make a standing grant: ``policy.Grant``."""
         ...
 
@@ -219,23 +220,23 @@ class ModelService(Protocol):
         """Return models, the newest first, as ``views.ModelView``."""
         ...
 
-    def get(self, model: str, version: int) -> Shown:
+    def get(self, model: str, version: int) -> View:
         """Return a model version: ``views.ModelView``."""
         ...
 
-    def card(self, model: str, version: int) -> Shown:
+    def card(self, model: str, version: int) -> View:
         """Return what a person is shown of this party's part (``core.report``)."""
         ...
 
-    def stage(self, model: str, version: int, stage: str) -> Shown:
+    def stage(self, model: str, version: int, stage: str) -> View:
         """Make a version a candidate, published or archived: ``views.ModelView``."""
         ...
 
-    def bind(self, model: str, version: int, service: str) -> Shown:
+    def bind(self, model: str, version: int, service: str) -> View:
         """Put a published version behind a service name: ``views.ServiceView``."""
         ...
 
-    def rollback(self, service: str) -> Shown:
+    def rollback(self, service: str) -> View:
         """Put the version that was bound before back: ``views.ServiceView``."""
         ...
 
@@ -247,11 +248,11 @@ class ModelService(Protocol):
         """Return a signed archive of this party's part, in pieces."""
         ...
 
-    async def import_(self, chunks: AsyncIterator[bytes]) -> Shown:
+    async def import_(self, chunks: AsyncIterator[bytes]) -> View:
         """Take in a signed archive: ``views.ModelView``."""
         ...
 
-    def migrate(self, model: str, version: int, parties: Mapping[str, str]) -> Shown:
+    def migrate(self, model: str, version: int, parties: Mapping[str, str]) -> View:
         """Make a new version with other party ids (old to new): ``views.ModelView``."""
         ...
 
@@ -273,11 +274,11 @@ class AgreementService(Protocol):
         """Return agreements, the newest first, as ``views.AgreementView``."""
         ...
 
-    def get(self, agreement: str) -> Shown:
+    def get(self, agreement: str) -> View:
         """Return an agreement: ``views.AgreementView``."""
         ...
 
-    def end(self, agreement: str, reason: str, actor: Actor) -> Shown:
+    def end(self, agreement: str, reason: str, actor: Actor) -> View:
         """End an agreement at this node: ``views.AgreementView``."""
         ...
 
@@ -293,7 +294,7 @@ class PartyService(Protocol):
         """Return partners by name as ``views.PartyView``."""
         ...
 
-    def add(self, party: str, authority: str, address: str | None, actor: Actor) -> Shown:
+    def add(self, party: str, authority: str, address: str | None, actor: Actor) -> View:
         """Trust a partner's authority (PEM): ``views.PartyView``."""
         ...
 
@@ -301,19 +302,19 @@ class PartyService(Protocol):
         """Withdraw the trust in a partner."""
         ...
 
-    def invite(self, party: str, actor: Actor) -> Shown:
+    def invite(self, party: str, actor: Actor) -> View:
         """Make a one-time code for a partner: ``views.Invitation``."""
         ...
 
-    def accept(self, code: str, actor: Actor) -> Shown:
+    def accept(self, code: str, actor: Actor) -> View:
         """Use a partner's code: ``views.PartyView``."""
         ...
 
-    def ping(self, party: str) -> Shown:
+    def ping(self, party: str) -> View:
         """Ask a partner's node for a sign of life: ``views.Ping``."""
         ...
 
-    def rotate(self, actor: Actor) -> Shown:
+    def rotate(self, actor: Actor) -> View:
         """Give this node a new key and certificate: ``views.Rotation``."""
         ...
 
@@ -321,19 +322,19 @@ class PartyService(Protocol):
 class ComponentService(Protocol):
     """The catalogue, and which packages of others are approved here."""
 
-    def list(self) -> Sequence[Shown]:
+    def list(self) -> Sequence[View]:
         """Return the components as ``views.ComponentView``."""
         ...
 
-    def get(self, name: str) -> Shown:
+    def get(self, name: str) -> View:
         """Return a component with the schema of its parameters: ``views.ComponentDetail``."""
         ...
 
-    def approve(self, name: str, digest: str, actor: Actor) -> Shown:
+    def approve(self, name: str, digest: str, actor: Actor) -> View:
         """Approve an installed package's component: ``views.ComponentView``."""
         ...
 
-    def revoke(self, name: str, digest: str, actor: Actor) -> Shown:
+    def revoke(self, name: str, digest: str, actor: Actor) -> View:
         """Withdraw an approval: ``views.ComponentView``."""
         ...
 
@@ -341,7 +342,7 @@ class ComponentService(Protocol):
 class SettingsService(Protocol):
     """The node's settings with their sources; secrets are hidden."""
 
-    def list(self) -> Sequence[Shown]:
+    def list(self) -> Sequence[View]:
         """Return the settings as ``views.Setting``."""
         ...
 
@@ -353,7 +354,7 @@ class StatusService(Protocol):
         """Return whether the node takes jobs."""
         ...
 
-    def view(self) -> Shown:
+    def view(self) -> View:
         """Return party, times, counts of jobs and workers, partners, certificates: JSON-safe."""
         ...
 
@@ -361,7 +362,7 @@ class StatusService(Protocol):
         """Return figures for Prometheus by name, for instance ``atoll_jobs_running``."""
         ...
 
-    def selftest(self, parties: Sequence[str], actor: Actor) -> Sequence[Shown]:
+    def selftest(self, parties: Sequence[str], actor: Actor) -> Sequence[View]:
         """Run a small job with partners; return its steps as ``views.SelftestStep``."""
         ...
 

@@ -1,4 +1,4 @@
-"""What the API is told at start."""
+"""What the API gets at its start."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ from fastapi import Request
 
 from atoll.flow.api import views
 from atoll.flow.api.guard import still_allowed
-from atoll.flow.api.services import JobService, Shown
+from atoll.flow.api.services import JobService, View
 from atoll.flow.api.shaping import shape
 
 SLICE_SECONDS = 1.0
@@ -26,9 +26,9 @@ ALIVE_SECONDS = 15.0
 ENDED = frozenset({"success", "failed", "cancelled", "refused"})
 
 
-async def _look(
+async def _poll(
     request: Request, jobs: JobService, job: str, after: int, wait: float, kind: str | None = None
-) -> Sequence[Shown]:
+) -> Sequence[View]:
     limiter: anyio.CapacityLimiter = request.app.state.watchers
     if wait > 0 and limiter.available_tokens < 1:
         await asyncio.sleep(min(wait, SLICE_SECONDS))
@@ -40,12 +40,12 @@ async def _look(
 
 async def wait_for(
     request: Request, jobs: JobService, job: str, after: int, wait: float, kind: str | None = None
-) -> Sequence[Shown]:
+) -> Sequence[View]:
     """Return the events after a number, waiting up to ``wait`` seconds for the first."""
     until = time.monotonic() + min(wait, request.app.state.settings.wait_seconds)
     while True:
         left = until - time.monotonic()
-        found = await _look(request, jobs, job, after, max(0.0, min(left, SLICE_SECONDS)), kind)
+        found = await _poll(request, jobs, job, after, max(0.0, min(left, SLICE_SECONDS)), kind)
         stopping = request.app.state.stopping.is_set()
         if found or left <= 0 or stopping or await request.is_disconnected():
             return found
@@ -59,7 +59,7 @@ async def stream(request: Request, jobs: JobService, job: str, after: int) -> As
     """
     last = asked = time.monotonic()
     while not request.app.state.stopping.is_set():
-        found = await _look(request, jobs, job, after, SLICE_SECONDS)
+        found = await _poll(request, jobs, job, after, SLICE_SECONDS)
         for event in found:
             view = shape(views.Event, event)
             after = view.number

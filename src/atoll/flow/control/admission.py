@@ -24,7 +24,7 @@ def open_offer(slot: Slot) -> int:
 
 
 def admitted_by(record: JobRecord, party: str, offer: int) -> bool:
-    """Return whether a host says that it holds a slot for an offer."""
+    """Return whether a host's facts hold a slot for an offer."""
     facts = record.facts.get(party)
     return facts is not None and facts.slot.admitted == offer and facts.slot.released < offer
 
@@ -36,7 +36,7 @@ def all_admitted(record: JobRecord, offer: int) -> bool:
 
 
 def is_started(record: JobRecord) -> bool:
-    """Return whether the initiator says that the run has started."""
+    """Return whether the run has started by the initiator's facts."""
     slot = record.lead.slot
     return 0 < open_offer(slot) == slot.started and record.lead.run == record.run
 
@@ -73,7 +73,7 @@ def _lead(transition: Transition) -> None:
             transition.unmark("retry at")
             ask(transition, slot.offer + 1)
     elif slot.started < offer and all_admitted(record, offer):
-        transition.tell(slot=replace(slot, started=offer))
+        transition.set_facts(slot=replace(slot, started=offer))
         transition.unmark("offered")
 
 
@@ -98,7 +98,7 @@ def ask(transition: Transition, offer: int, *, held: bool = False) -> None:
     """Ask the node's queue for the slot of an offer."""
     record = transition.record
     transition.set(ticket=offer, holding=held)
-    transition.give(
+    transition.emit(
         Enqueue(
             offer=offer,
             role="initiator" if record.drives else "host",
@@ -112,7 +112,7 @@ def ask(transition: Transition, offer: int, *, held: bool = False) -> None:
 def release(transition: Transition) -> None:
     """Give the slot back or leave the queue."""
     if transition.record.ticket:
-        transition.give(Release(transition.record.ticket))
+        transition.emit(Release(transition.record.ticket))
         transition.set(ticket=0, holding=False)
         transition.unmark("offered", "held")
 
@@ -121,24 +121,24 @@ def on_admitted(transition: Transition, event: Admitted) -> None:
     """Take the slot; one that is not wanted any more goes straight back."""
     record = transition.record
     if record.ticket != event.offer:
-        transition.give(Release(event.offer))
+        transition.emit(Release(event.offer))
         return
     if record.holding:
         return
     transition.set(holding=True)
     slot = record.own.slot
     if record.drives:
-        transition.tell(slot=replace(slot, offer=event.offer))
+        transition.set_facts(slot=replace(slot, offer=event.offer))
         transition.mark("offered", again=True)
     else:
-        transition.tell(slot=replace(slot, admitted=event.offer))
+        transition.set_facts(slot=replace(slot, admitted=event.offer))
         transition.mark("held", again=True)
 
 
 def tick(transition: Transition, silent: float) -> None:
-    """Withdraw an offer that was not taken up; leave one that nobody follows up.
+    """Withdraw an offer that was not taken up; leave one that no one follows up.
 
-    ``silent`` is for how long the initiator has said nothing.
+    ``silent`` is for how long the initiator has sent nothing.
     """
     record = transition.record
     times = transition.rules.times
@@ -150,7 +150,7 @@ def tick(transition: Transition, silent: float) -> None:
         if waits:
             transition.mark("offered")
         if waits and transition.since("offered") >= times.offer:
-            transition.tell(slot=replace(slot, withdrawn=slot.offer))
+            transition.set_facts(slot=replace(slot, withdrawn=slot.offer))
             release(transition)
             pause = transition.now.monotonic + backoff(record.id, slot.offer, times)
             transition.set(marks={**transition.record.marks, "retry at": pause})
@@ -159,5 +159,5 @@ def tick(transition: Transition, silent: float) -> None:
         return
     transition.mark("held")
     if silent >= record.options.peer_seconds or transition.since("held") >= times.host:
-        transition.tell(slot=replace(record.own.slot, released=record.ticket))
+        transition.set_facts(slot=replace(record.own.slot, released=record.ticket))
         release(transition)

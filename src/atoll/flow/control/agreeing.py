@@ -103,13 +103,13 @@ def _make_plan(transition: Transition) -> None:
         transition.fail(PeerError(NO_PLAN, "no plan can be made of what was declared", phase=PHASE))
         return
     if plan.audience != transition.record.audience:
-        text = "who is told of which table is another than when this party told of its own"
+        text = "the audience of the tables is another than when this party sent its own"
         transition.fail(InternalError(NO_PLAN, text, phase=PHASE))
         return
     transition.set(plan=plan)
     # Where not all see everything, whoever sees less than we adds our digests to its own.
     digest = plan.digest() if plan.version == 1 else None
-    transition.tell(plan=PlanFacts(digest, plan.parts()))
+    transition.set_facts(plan=PlanFacts(digest, plan.parts()))
     agree(transition)
 
 
@@ -118,13 +118,13 @@ def _plan(transition: Transition) -> Plan:
     tables, prints = {}, {}
     mine = record.own.declaration
     for party in sorted(record.job.parties):
-        said = record.facts[party].declaration
-        if said is None or mine is None:
+        declaration = record.facts[party].declaration
+        if declaration is None or mine is None:
             raise PeerError(NO_PLAN, "a declaration is missing", party=party)
         if party != record.party:
-            compare_code(mine.components, plain(said.components), party)
-        tables[party] = dict(said.tables)
-        key = transition.rules.check(party, said.certificate)
+            compare_code(mine.components, plain(declaration.components), party)
+        tables[party] = dict(declaration.tables)
+        key = transition.rules.check(party, declaration.certificate)
         prints[party] = approvals.key_fingerprint(key)
     return transition.rules.build(record.job, tables, prints)
 
@@ -137,7 +137,7 @@ def _compare_plans(transition: Transition) -> None:
 
 
 def _complete(transition: Transition) -> None:
-    """Take over the digests of the steps that are not shown here, once all parties told theirs."""
+    """Take over the digests of the steps that are not shown here, once all parties sent theirs."""
     try:
         plan = fill(transition.record)
     except PeerError as error:
@@ -171,10 +171,10 @@ def check(transition: Transition, party: str, signed: SignedApproval) -> Approve
     Errors: ATL-PLN-002 forged or for another plan, job or run; ATL-PLN-003 expired.
     """
     record = transition.record
-    said = record.facts[party].declaration
-    if said is None or record.plan is None:
+    declaration = record.facts[party].declaration
+    if declaration is None or record.plan is None:
         raise PeerError("ATL-PLN-002", "the approval came before the plan", party=party)
-    key = transition.rules.check(party, said.certificate)
+    key = transition.rules.check(party, declaration.certificate)
     approvals.check_signature(signed.document, signed.signature, key, party)
     entry = approvals.Approval.decode(signed.document)
     approvals.check(entry, record.plan, party, now=transition.now.wall)
@@ -189,7 +189,9 @@ def on_declared(transition: Transition, event: Declared) -> None:
     transition.unask(DECLARE)
     if transition.record.own.declaration is None and transition.halted() is None:
         transition.set(audience=event.audience)
-        transition.tell(declaration=Declaration(event.tables, event.components, event.certificate))
+        transition.set_facts(
+            declaration=Declaration(event.tables, event.components, event.certificate)
+        )
 
 
 def on_declare_failed(transition: Transition, event: DeclareFailed) -> None:
@@ -197,7 +199,7 @@ def on_declare_failed(transition: Transition, event: DeclareFailed) -> None:
     transition.unask(DECLARE)
     if transition.record.own.declaration is None and transition.halted() is None:
         transition.set(place=event.place)
-        transition.tell(refusal=Refusal(peer_code(event.code) or REFUSED, "declaration"))
+        transition.set_facts(refusal=Refusal(peer_code(event.code) or REFUSED, "declaration"))
 
 
 def on_decided(transition: Transition, event: Decided) -> None:
@@ -207,9 +209,9 @@ def on_decided(transition: Transition, event: Decided) -> None:
         return
     transition.set(queued=event.kind == "queue")
     if event.kind == "refuse":
-        transition.tell(refusal=Refusal(peer_code(event.code) or REFUSED, "approval"))
+        transition.set_facts(refusal=Refusal(peer_code(event.code) or REFUSED, "approval"))
     elif event.kind == "approve":
         signed = SignedApproval(event.document, event.signature, record.run)
         approved = check(transition, record.party, signed)
         transition.set(approved={**record.approved, record.party: approved})
-        transition.tell(approval=signed)
+        transition.set_facts(approval=signed)

@@ -17,7 +17,7 @@ from atoll.jobs.plan import Plan
 
 @dataclass(frozen=True)
 class Declare:
-    """Check the job and tell the own tables and code: answer ``Declared`` or ``DeclareFailed``."""
+    """Check the job and collect own tables and code: answer ``Declared`` or ``DeclareFailed``."""
 
     job: Job
     initiator: str
@@ -36,7 +36,7 @@ class Decide:
 
 @dataclass(frozen=True)
 class Explain:
-    """Keep why the job fails here: what a person of this party is shown, and nobody else."""
+    """Keep why the job fails here: what a person of this party is shown, and no one else."""
 
     code: str
     message: str
@@ -126,7 +126,7 @@ class Complain:
 class Ended:
     """The run has ended at this node: nothing of it runs here any more.
 
-    Told once: a node that was killed before it was done with this goes on at its start.
+    Sent once: a node that was killed before it was done with this goes on at its start.
     """
 
     state: EndState

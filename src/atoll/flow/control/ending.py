@@ -27,7 +27,7 @@ def follow_run(transition: Transition) -> None:
     if record.lead.run <= record.run:
         return
     release(transition)
-    transition.tell(run=record.lead.run, refusal=None, stop=None, end=None)
+    transition.set_facts(run=record.lead.run, refusal=None, stop=None, end=None)
     transition.set(earlier=attempts(record))
     transition.set(closed=False, queued=False, retried={}, lost={}, marks={}, place=None)
 
@@ -46,7 +46,7 @@ def conclude(transition: Transition) -> None:
     if record.drives:
         verdict(transition, found)
     elif record.own.end is None:
-        _echo(transition)
+        _follow_end(transition)
     record = transition.record
     if record.own.end is None or record.running:
         return
@@ -54,10 +54,10 @@ def conclude(transition: Transition) -> None:
     end = record.own.end
     transition.set(closed=True, queued=False, asked=frozenset(), marks={})
     last = {step: command.attempt for step, command in record.lead.commands.items()}
-    transition.give(Ended(end.state, end.code, end.party, end.phase, last))
+    transition.emit(Ended(end.state, end.code, end.party, end.phase, last))
 
 
-def _echo(transition: Transition) -> None:
+def _follow_end(transition: Transition) -> None:
     record = transition.record
     if record.lead.run != record.run or record.lead.end is None or record.running:
         return
@@ -74,7 +74,7 @@ def _echo(transition: Transition) -> None:
     elif end.state == "success" and missing:
         transition.complain(record.initiator, FALSE_VERDICT, "end")
         end = End("failed", FALSE_VERDICT, record.initiator)
-    transition.tell(end=end)
+    transition.set_facts(end=end)
 
 
 def _not_mine(record: JobRecord) -> list[str]:
@@ -91,7 +91,7 @@ def _not_mine(record: JobRecord) -> list[str]:
 def on_stop(transition: Transition, event: StopAsked) -> None:
     """Ask all parties to end the run; nothing happens if it is ending anyhow."""
     if transition.halted() is None:
-        transition.tell(stop=Stop(event.kind, peer_code(event.code) or STOPPED, event.party))
+        transition.set_facts(stop=Stop(event.kind, peer_code(event.code) or STOPPED, event.party))
 
 
 def waits_for_time(record: JobRecord) -> bool:
@@ -102,7 +102,7 @@ def waits_for_time(record: JobRecord) -> bool:
     return bool(busy) or halt(record) is not None
 
 
-def tick(transition: Transition, heard: Mapping[str, float]) -> None:
+def tick(transition: Transition, last_contact: Mapping[str, float]) -> None:
     """Find parties that are lost, and end without a verdict that cannot come any more."""
     record = transition.record
     if record.closed:
@@ -110,30 +110,32 @@ def tick(transition: Transition, heard: Mapping[str, float]) -> None:
     if transition.halted() is None:
         if is_started(record):
             transition.mark("watch")
-            _watch(transition, heard)
+            _watch(transition, last_contact)
             _unanswered(transition)
         else:
             transition.unmark("watch")
     elif not record.drives and record.own.end is None and record.lead.end is None:
         transition.mark("stopping")
-        # An initiator that is there gives its verdict at once; one that talks but gives none, or
-        # whose facts cannot be read, must not keep this party.
+        # An initiator that is there gives its verdict at once; one that communicates but gives
+        # none, or whose facts cannot be read, must not keep this party.
         if transition.since("stopping") >= record.options.peer_seconds:
             _end_alone(transition)
 
 
-def silence(transition: Transition, party: str, heard: Mapping[str, float], mark: str) -> float:
-    """Return for how many seconds a party has said nothing, at most since a mark."""
+def silence(
+    transition: Transition, party: str, last_contact: Mapping[str, float], mark: str
+) -> float:
+    """Return for how many seconds a party has sent nothing, at most since a mark."""
     begun = transition.record.marks.get(mark, transition.now.monotonic)
-    return transition.now.monotonic - max(begun, heard.get(party, begun))
+    return transition.now.monotonic - max(begun, last_contact.get(party, begun))
 
 
-def _watch(transition: Transition, heard: Mapping[str, float]) -> None:
+def _watch(transition: Transition, last_contact: Mapping[str, float]) -> None:
     for party in transition.record.peers:
         record = transition.record
         if party in record.gone:
             continue
-        if silence(transition, party, heard, "watch") < record.options.peer_seconds:
+        if silence(transition, party, last_contact, "watch") < record.options.peer_seconds:
             continue
         if not expendable(record, party):
             transition.stop(PEER_LOST, party=party)
@@ -164,13 +166,13 @@ def _end_alone(transition: Transition) -> None:
     record = transition.record
     mine = record.own.stop
     if mine is not None and _not_mine(record):
-        transition.tell(end=stopped(mine, record.party))
+        transition.set_facts(end=stopped(mine, record.party))
     else:
-        transition.tell(end=End("failed", PEER_LOST, record.initiator))
+        transition.set_facts(end=End("failed", PEER_LOST, record.initiator))
 
 
-def ask_again(transition: Transition, anew: frozenset[str], now: Moment) -> None:
-    """Begin the next run: keep what is done but for the steps ``anew`` and all below them.
+def ask_again(transition: Transition, rerun: frozenset[str], now: Moment) -> None:
+    """Begin the next run: keep what is done but for the steps ``rerun`` and all below them.
 
     Errors: ATL-FLW-013 not the initiator's job, not ended, refused, or nothing to do.
     """
@@ -180,7 +182,7 @@ def ask_again(transition: Transition, anew: frozenset[str], now: Moment) -> None
         raise not_now("only the party that submitted a job can run it again")
     if end is None or end.state == "refused":
         raise not_now("only a job that has ended, and was not refused, can be run again")
-    again = set(anew)
+    again = set(rerun)
     for step in record.proposal.steps:
         if record.proposal.upstream[step] & again:
             again.add(step)
@@ -188,7 +190,9 @@ def ask_again(transition: Transition, anew: frozenset[str], now: Moment) -> None
     if len(keep) == len(record.proposal.steps):
         raise not_now("every step is done")
     slot = replace(record.own.slot, withdrawn=record.own.slot.offer)
-    transition.tell(run=record.run + 1, commands=keep, slot=slot, refusal=None, stop=None, end=None)
+    transition.set_facts(
+        run=record.run + 1, commands=keep, slot=slot, refusal=None, stop=None, end=None
+    )
     transition.set(closed=False, retried={}, lost={}, marks={}, place=None, fresh=frozenset(again))
     transition.set(gone=frozenset())
     transition.set(earlier=attempts(record))

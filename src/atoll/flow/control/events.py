@@ -61,7 +61,8 @@ class StaleRecord:
 class Declared:
     """Answer to ``Declare``: the own tables by step, the components used, the certificate.
 
-    ``audience`` says who is told of the tables of a step, where that is not every party.
+    ``audience`` states who is sent the facts of the tables of a step, where that is not every
+    party.
     """
 
     tables: Mapping[str, TableFacts]
@@ -85,8 +86,8 @@ class Decided:
     """Answer to ``Decide``: by a policy, or later by a person.
 
     ``approve`` carries the signed document (with the command's nonce), ``refuse`` a code, and
-    ``queue`` says that a person is asked. ``run`` is the command's: an answer for another run than
-    the present one is left aside (zero: the present one).
+    ``queue``: a person is asked. ``run`` is the command's: an answer for another run
+    than the present one is left aside (zero: the present one).
     """
 
     kind: Literal["approve", "queue", "refuse"]
@@ -127,7 +128,7 @@ class TaskReported:
 
 @dataclass(frozen=True)
 class Progressed:
-    """A task of this node told progress."""
+    """A task of this node reported progress."""
 
     now: Moment
 
@@ -163,10 +164,12 @@ class RerunAsked:
 
 @dataclass(frozen=True)
 class Tick:
-    """Time passed: about once a second. ``heard``: monotonic moment of the last word of a party."""
+    """Time passed: about once a second. ``last_contact``: the monotonic time of each party's last
+    message.
+    """
 
     now: Moment
-    heard: Mapping[str, float] = field(default_factory=dict)
+    last_contact: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Plans of which not every party sees every step: what each must tell, and what is filled in. Pure.
+"""Plans of which not every party sees every step: what each sends, and what is filled in. Pure.
 
 Every party publishes the digests of the common parts and of the steps that it sees, no more and no
 less: who sees a step follows from the job. So a hidden step has the digest on which all who see it
@@ -17,7 +17,7 @@ from atoll.jobs.plan import STEP_PART, Plan
 def differing(record: JobRecord, party: str) -> list[str] | None:
     """Return the names of the parts on which a party's plan is another than it must be.
 
-    None if it has not told any yet (or there is none here).
+    None if it has not sent any yet (or there is none here).
     """
     mine, facts, plan = record.own.plan, record.facts.get(party), record.plan
     if mine is None or plan is None or facts is None or facts.plan is None:
@@ -37,7 +37,7 @@ def differing(record: JobRecord, party: str) -> list[str] | None:
 
 
 def _due(plan: Plan, published: Iterable[str], party: str) -> set[str]:
-    """Return the names of the parts that a party must tell: what is common, and what it sees."""
+    """Return the names of the parts that a party must send: what is common, and what it sees."""
     common = {name for name in published if not name.startswith(STEP_PART)}
     seen = plan.job.steps.keys() - plan.hidden_from(party)
     return common | {STEP_PART + step for step in seen}
@@ -59,10 +59,10 @@ def fill(record: JobRecord) -> Plan | None:
     found: dict[str, str | None] = {}
     for step in plan.hidden:
         name = STEP_PART + step
-        said = {
+        digests = {
             p: facts.parts[name] for p, facts in sorted(published.items()) if name in facts.parts
         }
-        for party, digest in said.items():
+        for party, digest in digests.items():
             if found.setdefault(step, digest) != digest:
                 raise different([name], party)
         if step not in found:

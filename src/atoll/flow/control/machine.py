@@ -59,7 +59,7 @@ def step(
     elif type(event) is Tick and not ending.waits_for_time(record):
         return record, ()
     elif type(event) is Progressed:
-        # Nothing follows from it: tasks tell it many times, and no rule waits for it.
+        # Nothing follows from it: tasks report it many times, and no rule waits for it.
         transition = Transition(record, rules, event.now)
         _on_progress(transition, event)
         return transition.record, ()
@@ -95,7 +95,7 @@ def _open(event: Event, rules: Rules) -> Transition:
         own = JobDocument(job=event.job_id, party=rules.party)
         record = _empty(event.job_id, rules.party, rules.party, event.now, own)
         transition = Transition(record, rules, event.now)
-        transition.tell(proposal=proposal)
+        transition.set_facts(proposal=proposal)
         transition.set(since={"run": 1})
         return transition
     if isinstance(event, FactsReceived):
@@ -129,7 +129,7 @@ def _on_facts(transition: Transition, event: FactsReceived) -> None:
         transition.stop(error.code, party=event.party)
         if event.party == record.initiator and transition.record.own.end is None:
             # Its word counts no more, so there will be no verdict to wait for.
-            transition.tell(end=End("failed", error.code, event.party))
+            transition.set_facts(end=End("failed", error.code, event.party))
         return
     if newer is not None:
         transition.take(newer)
@@ -142,7 +142,7 @@ def _on_stale_record(transition: Transition, event: StaleRecord) -> None:
     if event.version > transition.record.version + LEAP:
         transition.complain(event.party, "ATL-FLW-002", "held")
         return
-    transition.tell(version=event.version)
+    transition.set_facts(version=event.version)
     transition.stop(STALE_RECORD, party=transition.record.party)
 
 
@@ -158,18 +158,18 @@ def _on_rerun(transition: Transition, event: RerunAsked) -> None:
     steps = transition.record.proposal.steps
     if event.step is not None and event.step not in steps:
         raise ending.not_now(f"there is no step {event.step!r}", near(event.step, steps))
-    anew = frozenset(steps if event.step is None else {event.step})
-    ending.ask_again(transition, anew, event.now)
+    rerun = frozenset(steps if event.step is None else {event.step})
+    ending.ask_again(transition, rerun, event.now)
 
 
 def _on_tick(transition: Transition, event: Tick) -> None:
     record = transition.record
     if record.closed:
         return
-    silent = ending.silence(transition, record.initiator, event.heard, "held")
+    silent = ending.silence(transition, record.initiator, event.last_contact, "held")
     admission.tick(transition, silent)
     tasks.tick(transition)
-    ending.tick(transition, event.heard)
+    ending.tick(transition, event.last_contact)
 
 
 def _on_restarted(transition: Transition, event: Restarted) -> None:

@@ -34,7 +34,7 @@ def merge(held: JobDocument, update: Update, *, initiator: bool) -> JobDocument 
 def _back(facts: JobDocument, what: str) -> PeerError:
     return PeerError(
         "ATL-FLW-002",
-        "a party took back what it had told of a job",
+        "a party took back what it had sent of a job",
         party=facts.party,
         place=what,
     )
@@ -105,7 +105,7 @@ def _check_tasks(held: Mapping[str, TaskFact], newer: Mapping[str, TaskFact], pa
         if after is None or not _moved_on(before, after):
             raise PeerError(
                 "ATL-FLW-002",
-                "a party took back what it had told of a job",
+                "a party took back what it had sent of a job",
                 party=party,
                 place=f"tasks.{step}",
             )

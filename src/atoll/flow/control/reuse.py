@@ -70,9 +70,9 @@ def _lasting(facts: TableFacts) -> Any:
 
 
 def blinded_key(record: JobRecord, step: str) -> str | None:
-    """Return the key of a step as the other parties are told it.
+    """Return the key of a step as the other parties are sent it.
 
-    Where one of them does not see the step nobody can try facts of tables against it, nor tell
+    Where one of them does not see the step no one can try facts of tables against it, nor learn
     that another job had the same.
     """
     plan, key = record.plan, reuse_key(record, step)
@@ -84,7 +84,7 @@ def blinded_key(record: JobRecord, step: str) -> str | None:
 
 
 def candidate(record: JobRecord, step: str) -> bool:
-    """Return whether a step may be reused: nothing above it was run anew, nobody asked for it anew.
+    """Return whether a step may be reused: neither it nor a step above it is to run again.
 
     A first attempt only: if a reuse fails, the step is run.
     """
@@ -113,11 +113,11 @@ def find(transition: Transition) -> None:
             keys[step] = key
     if keys:
         transition.set(asked=record.asked | {f"reuse {step}" for step in keys})
-        transition.give(FindReusable(keys))
+        transition.emit(FindReusable(keys))
 
 
 def on_found(transition: Transition, event: ReusableFound) -> None:
-    """Tell the others what is held here."""
+    """Send the others what is held here."""
     record = transition.record
     added = {}
     for step, origins in event.origins.items():
@@ -126,22 +126,22 @@ def on_found(transition: Transition, event: ReusableFound) -> None:
             if key is not None:
                 added[step] = Reusable(key, tuple(origins)[:ORIGINS])
     if added:
-        transition.tell(reusable={**record.own.reusable, **added})
+        transition.set_facts(reusable={**record.own.reusable, **added})
 
 
 def choose(record: JobRecord, step: str) -> tuple[bool, str | None]:
     """Return whether all parties have answered, and an origin that all of them hold."""
     taking = parties_of(record, step)
     published = {p: facts.reusable.get(step) for p, facts in record.facts.items() if p in taking}
-    said = list(published.values())
-    if len(said) < len(taking) or any(entry is None for entry in said):
+    entries = list(published.values())
+    if len(entries) < len(taking) or any(entry is None for entry in entries):
         return False, None
-    first = said[0]
+    first = entries[0]
     key = blinded_key(record, step)
     if record.plan is not None and step in record.plan.hidden:
         # Those who take part see to it that it is the right one; they must agree on it.
         key = None if first is None else first.key
     for made in first.origins if first is not None else ():
-        if all(e is not None and e.key == key and made in e.origins for e in said):
+        if all(e is not None and e.key == key and made in e.origins for e in entries):
             return True, made
     return True, None

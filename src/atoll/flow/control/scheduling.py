@@ -14,7 +14,7 @@ from atoll.flow.control.staying import holds_without, is_done, parties_of, tasks
 from atoll.flow.control.transition import Transition
 
 # What follows from another's fault, or from an earlier step: it is named where nothing else is.
-_ECHOES = frozenset({PEER_FAILED, DROPPED_OUT})
+_CONSEQUENCES = frozenset({PEER_FAILED, DROPPED_OUT})
 
 
 def done_steps(record: JobRecord) -> frozenset[str]:
@@ -23,9 +23,9 @@ def done_steps(record: JobRecord) -> frozenset[str]:
 
 
 def verdict(transition: Transition, end: End) -> None:
-    """Say how the run ends; only the initiator does."""
+    """Set how the run ends; only the initiator does."""
     if transition.record.own.end is None:
-        transition.tell(end=end)
+        transition.set_facts(end=end)
 
 
 def schedule(transition: Transition) -> None:
@@ -35,7 +35,7 @@ def schedule(transition: Transition) -> None:
         return
     done = done_steps(record)
     for step in sorted(record.own.commands.keys() - done):
-        _mend(transition, step)
+        _rerun_lost(transition, step)
         if transition.halted() is not None:
             return
     record = transition.record
@@ -64,12 +64,12 @@ def _command(transition: Transition, ready: tuple[str, ...], busy: int) -> None:
 
 
 def _issue(transition: Transition, step: str, command: StepCommand) -> None:
-    transition.tell(commands={**transition.record.own.commands, step: command})
+    transition.set_facts(commands={**transition.record.own.commands, step: command})
     transition.set(fences={**transition.record.fences, step: command.attempt})
     transition.mark(f"command {step}", again=True)
 
 
-def _mend(transition: Transition, step: str) -> None:
+def _rerun_lost(transition: Transition, step: str) -> None:
     record = transition.record
     tasks = tasks_of(record, step)
     broken = broken_of(tasks)
@@ -116,7 +116,7 @@ def _again_failed(transition: Transition, step: str, failed: dict[str, TaskFact]
 
 def _give_up(transition: Transition, step: str, failed: dict[str, TaskFact]) -> None:
     # That a peer failed is what the others saw; why it did is what counts.
-    party = min(failed, key=lambda name: (failed[name].code in _ECHOES, name))
+    party = min(failed, key=lambda name: (failed[name].code in _CONSEQUENCES, name))
     task = failed[party]
     phase = f"{step}: {task.phase}" if task.phase else step
     verdict(transition, End("failed", task.code, party, peer_phase(phase)))

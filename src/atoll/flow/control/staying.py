@@ -36,8 +36,8 @@ def holds_without(record: JobRecord, step: str, left: Collection[str]) -> bool:
 def _left_above(record: JobRecord, step: str, party: str) -> bool:
     """Return whether a party was left behind in a step above, or will have been.
 
-    Where nobody talks nobody is waited for in vain, but only who has no input is let off: whoever
-    has one and fails has failed.
+    Where no messages are exchanged, no party is waited for in vain, but only who has no input is
+    let off: whoever has one and fails has failed.
     """
     waiting = list(record.proposal.upstream.get(step, ()))
     seen = set(waiting)
@@ -52,7 +52,7 @@ def _left_above(record: JobRecord, step: str, party: str) -> bool:
 
 
 def _undone(record: JobRecord, step: str, party: str) -> bool:
-    """Return whether a party that takes part in a step has not said that it succeeded there."""
+    """Return whether a party that takes part in a step has not reported success there."""
     command, facts = record.lead.commands.get(step), record.facts.get(party)
     task = None if facts is None else facts.tasks.get(step)
     if party not in parties_of(record, step):
@@ -62,7 +62,7 @@ def _undone(record: JobRecord, step: str, party: str) -> bool:
 
 
 def tasks_of(record: JobRecord, step: str) -> dict[str, TaskFact]:
-    """Return what the parties tell of the commanded attempt of a step; those gone are lost."""
+    """Return what the parties report of the commanded attempt of a step; those gone are lost."""
     command = record.lead.commands.get(step)
     found: dict[str, TaskFact] = {}
     if command is None:
@@ -94,7 +94,7 @@ def is_done(record: JobRecord, step: str) -> bool:
 
 
 def enough_done(record: JobRecord, step: str) -> bool:
-    """Return whether as many parties of a step as must stay say that it succeeded."""
+    """Return whether as many parties of a step as must stay report success."""
     tasks = tasks_of(record, step)
     done = {party for party, task in tasks.items() if task.state in DONE}
     return bool(done) and holds_without(record, step, parties_of(record, step) - done)

@@ -52,7 +52,7 @@ def kill(transition: Transition, step: str) -> None:
     """End a running task; asked for once, and again by ``tick`` while it is alive."""
     if step not in transition.record.killing:
         transition.set(killing=transition.record.killing | {step})
-        transition.give(KillTask(step, transition.record.running[step]))
+        transition.emit(KillTask(step, transition.record.running[step]))
         transition.mark("killed", again=True)
 
 
@@ -80,7 +80,7 @@ def _consider(transition: Transition, step: str, command: StepCommand) -> None:
 
 
 def _wrong(record: JobRecord, step: str, command: StepCommand) -> str | None:
-    """Say what makes a command one that an honest initiator cannot give, judged by own facts."""
+    """Return why an honest initiator cannot give a command, judged by own facts."""
     if step not in record.proposal.upstream:
         return f"commands.{step}: no such step"
     budget = record.run * (1 + record.options.retries + LOST_LIMIT)
@@ -148,13 +148,13 @@ def _start(transition: Transition, step: str, command: StepCommand) -> None:
     _state(transition, step, TaskFact(command.attempt, "running"))
     transition.mark("progress", again=True)
     if command.action == "reuse" and command.origin is not None:
-        transition.give(ReuseTask(step, command.attempt, command.origin, key))
+        transition.emit(ReuseTask(step, command.attempt, command.origin, key))
     else:
-        transition.give(StartTask(step, command.attempt, key))
+        transition.emit(StartTask(step, command.attempt, key))
 
 
 def _state(transition: Transition, step: str, task: TaskFact) -> None:
-    transition.tell(tasks={**transition.record.own.tasks, step: task})
+    transition.set_facts(tasks={**transition.record.own.tasks, step: task})
 
 
 def on_reported(transition: Transition, event: TaskReported) -> None:
@@ -191,16 +191,16 @@ def on_restarted(transition: Transition) -> None:
             tasks[step] = TaskFact(attempt, "lost", NODE_RESTARTED)
     if record.running:
         transition.set(running={}, killing=frozenset())
-        transition.tell(tasks=tasks)
+        transition.set_facts(tasks=tasks)
 
 
 def tick(transition: Transition) -> None:
-    """End tasks without progress, and repeat kills that nobody confirmed."""
+    """End tasks without progress, and repeat kills that no one confirmed."""
     record = transition.record
     if record.killing and transition.since("killed") >= transition.rules.times.kill:
         transition.mark("killed", again=True)
         for step in sorted(record.killing):
-            transition.give(KillTask(step, record.running[step]))
+            transition.emit(KillTask(step, record.running[step]))
     alive = record.running.keys() - record.killing
     if not alive:
         return

@@ -31,7 +31,7 @@ class Transition:
         """Replace fields of the record."""
         self.record = replace(self.record, **changes)
 
-    def tell(self, **sections: Any) -> None:
+    def set_facts(self, **sections: Any) -> None:
         """Replace sections of the own facts."""
         own = replace(self.record.own, **sections)
         self.set(facts={**self.record.facts, self.record.party: own})
@@ -40,7 +40,7 @@ class Transition:
         """Replace the facts of a peer."""
         self.set(facts={**self.record.facts, facts.party: facts})
 
-    def give(self, command: Command) -> None:
+    def emit(self, command: Command) -> None:
         """Add a command."""
         self.commands.append(command)
 
@@ -48,7 +48,7 @@ class Transition:
         """Add a command that is given once, and once more after a restart."""
         if key not in self.record.asked:
             self.set(asked=self.record.asked | {key})
-            self.give(command)
+            self.emit(command)
 
     def unask(self, key: str) -> None:
         """Note that a question was answered."""
@@ -76,18 +76,18 @@ class Transition:
         fault = Fault(party, code, place)
         if fault not in self.record.faults and len(self.record.faults) < FAULTS:
             self.set(faults=(*self.record.faults, fault))
-            self.give(Complain(party, code, place))
+            self.emit(Complain(party, code, place))
 
     def stop(self, code: str, *, party: str | None = None, phase: str | None = None) -> None:
-        """End the job for a fault: the initiator at once, the others by telling it."""
+        """End the job for a fault: the initiator at once, the others by a request to it."""
         if self.record.own.end is not None or self.record.own.stop is not None:
             return
-        self.tell(stop=Stop("stop", peer_code(code) or code, party, peer_phase(phase)))
+        self.set_facts(stop=Stop("stop", peer_code(code) or code, party, peer_phase(phase)))
 
     def fail(self, error: AtollError) -> None:
         """End the job for an error; its message, place and hint stay at home."""
         if self.record.own.end is None and self.record.own.stop is None:
-            self.give(Explain(error.code, error.message, error.party, error.place, error.hint))
+            self.emit(Explain(error.code, error.message, error.party, error.place, error.hint))
         self.set(place=self.record.place or error.place)
         self.stop(error.code, party=error.party, phase=error.phase)
 
@@ -96,15 +96,15 @@ class Transition:
         return halt(self.record)
 
     def finish(self) -> tuple[JobRecord, tuple[Command, ...]]:
-        """Number the own facts anew if they changed, and return the result."""
+        """Number the own facts again if they changed, and return the result."""
         before, own = self._before.facts.get(self.record.party), self.record.own
         changed = [n for n in SECTIONS if before is None or getattr(before, n) != getattr(own, n)]
         if changed:
             version = own.version + 1
             since: Mapping[str, int] = {**self.record.since, **dict.fromkeys(changed, version)}
-            self.tell(version=version)
+            self.set_facts(version=version)
             self.set(since=since)
-            self.give(Publish(self.record.peers))
+            self.emit(Publish(self.record.peers))
         return self.record, tuple(self.commands)
 
 

@@ -30,7 +30,7 @@ class StepView:
 class JobView:
     """A job at this node. ``state`` and ``reason`` are words of the plan's page.
 
-    ``code``, ``phase`` and ``party`` tell of the end; ``progress`` is the share of steps done.
+    ``code``, ``phase`` and ``party`` describe the end; ``progress`` is the share of steps done.
     """
 
     state: str

@@ -65,7 +65,7 @@ class Configuration:
         extra = field.json_schema_extra
         return Explained(
             key=key,
-            value=_shown(key, value),
+            value=_display(key, value),
             origin=self.origins.get(key, "default"),
             default=field.default,
             description=field.description or "",
@@ -82,7 +82,7 @@ def sections() -> dict[str, type[Section]]:
     """Return the sections by name."""
     found: dict[str, type[Section]] = {}
     for name, field in NodeSettings.model_fields.items():
-        assert isinstance(field.annotation, type)  # noqa: S101 -- says it to the type checker
+        assert isinstance(field.annotation, type)  # noqa: S101 -- for the type checker
         found[name] = field.annotation
     return found
 
@@ -142,16 +142,16 @@ def load(
     ):
         for key, value in found.items():
             place = {"file": FILE, "environment": variable(key), "flag": "the command line"}
-            said = f"{origin} ({place[origin]})"
+            place_text = f"{origin} ({place[origin]})"
             if key in _REMOVED:
-                # An upgrade must not stop a node for a line that says what it does anyway.
+                # An upgrade must not stop a node for a line that sets what it does anyway.
                 if str(value) != _REMOVED[key][0]:
-                    raise _unknown(key, said)
-                outdated.append(f"{key}: {said}")
+                    raise _unknown(key, place_text)
+                outdated.append(f"{key}: {place_text}")
                 continue
             _field(key)
             values[key] = value
-            origins[key] = said
+            origins[key] = place_text
     return Configuration(_made(values, origins, where), origins, tuple(outdated))
 
 
@@ -228,7 +228,7 @@ def _filled(key: str, value: Any, environment: Mapping[str, str]) -> Any:
     return head + environment[name] + str(_filled(key, tail, environment))
 
 
-def _shown(key: str, value: Any) -> Any:
+def _display(key: str, value: Any) -> Any:
     if key == "database.url" and "@" in str(value):
         scheme, _, rest = str(value).partition("://")
         return f"{scheme}://…@{rest.rpartition('@')[2]}"

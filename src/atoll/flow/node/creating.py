@@ -76,7 +76,7 @@ def template(chosen: dict[str, str]) -> str:
     """Return a settings file with every key, its meaning and its default, and what was chosen."""
     lines = [
         "# The settings of this node. A line that begins with # shows a default.",
-        "# atoll config explain KEY tells where a value comes from.",
+        "# atoll config explain KEY shows where a value comes from.",
     ]
     found = load(environment={}, flags=chosen)
     for name, section in sections().items():

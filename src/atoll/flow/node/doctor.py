@@ -100,7 +100,7 @@ def _disk(folder: NodeFolder) -> Iterator[Finding]:
 
 
 def certificates(identity: Identity) -> Iterator[Finding]:
-    """Say which certificates end within 30, 7 or 1 days, and which are fine."""
+    """Return which certificates end within 30, 7 or 1 days, and which are fine."""
     for entry in identity.expiries():
         days = entry.days_left
         text = f"{entry.what} of {entry.party} ends on {entry.ends:%Y-%m-%d} ({days:.0f} days)"
@@ -173,7 +173,7 @@ def _database(folder: NodeFolder, configuration: Configuration) -> Iterator[Find
             if broken is None:
                 yield Finding(name, "ok", "every line follows from the one before")
             else:
-                hint = "somebody changed it: restore a backup, and find out who"
+                hint = "someone changed it: restore a backup, and find out who"
                 yield Finding(name, "failed", f"line {broken} was changed", hint)
 
 

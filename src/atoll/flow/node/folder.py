@@ -1,7 +1,7 @@
 """A node's folder: where its keys, settings, database, tables, outputs and sockets lie.
 
 The folder is the party's folder too (``channel.identity``). While a node runs it holds a lock on
-``run/node.lock``; the file says which process that is, with its start time, so that a recycled
+``run/node.lock``; the file states which process that is, with its start time, so that a recycled
 process number is not mistaken for the node.
 """
 
@@ -62,7 +62,7 @@ class NodeFolder:
 
     @property
     def log(self) -> Path:
-        """What the node says."""
+        """What the node writes."""
         return self.root / "log" / "node.log"
 
     @property
@@ -153,7 +153,7 @@ class NodeFolder:
                 ) from error
             mark = json.dumps({"pid": os.getpid(), "started": start_time(os.getpid())})
             with self._usable():
-                # What a node that was killed said of its API does not hold for this one.
+                # What a node that was killed wrote of its API does not hold for this one.
                 self.http.unlink(missing_ok=True)
                 os.ftruncate(descriptor, 0)
                 os.pwrite(descriptor, mark.encode(), 0)
@@ -176,7 +176,7 @@ class NodeFolder:
         return number if start_time(number) == mark.get("started") else None
 
     def write_http(self, url: str, token: str) -> None:
-        """Say where the API is; readable by this user alone."""
+        """Write where the API is; readable by this user alone."""
         write_atomic(self.http, json.dumps({"url": url, "token": token}).encode(), _SECRET)
 
     def read_http(self) -> dict[str, Any] | None:

@@ -36,7 +36,7 @@ class Housekeeping:
         self._retention = retention
         self._wall = wall
         self._closing = threading.Event()
-        self._thread = threading.Thread(target=self._live, name="housekeeping", daemon=True)
+        self._thread = threading.Thread(target=self._run, name="housekeeping", daemon=True)
 
     def start(self) -> None:
         """Begin; the first round comes when the node has settled."""
@@ -61,7 +61,7 @@ class Housekeeping:
             )
         return found
 
-    def _live(self) -> None:
+    def _run(self) -> None:
         pause = _FIRST_SECONDS
         while not self._closing.wait(pause):
             pause = _DAY_SECONDS

@@ -28,7 +28,7 @@ class JsonLines(logging.Formatter):
 
 
 def begin_log(chosen: LogSection) -> None:
-    """Log to standard error as the settings say, in place of what was set up before."""
+    """Log to standard error as the settings state, in place of what was set up before."""
     handler = logging.StreamHandler()
     handler.setFormatter(JsonLines() if chosen.format == "json" else logging.Formatter(_TEXT))
     logging.basicConfig(level=chosen.level.upper(), handlers=[handler], force=True)

@@ -242,7 +242,7 @@ class Node:
         )
         self.control = Control(self.database, rules, self.effects)
         self.place = self._place()
-        self.effects.attach(self.control, TaskRunner(self.place, self.effects.heard))
+        self.effects.attach(self.control, TaskRunner(self.place, self.effects.on_event))
 
     def _make_standing(self) -> None:
         self.book = Book(
@@ -446,7 +446,7 @@ class Node:
                 shutil.rmtree(outputs, ignore_errors=True)
 
     def _jobs_at_hand(self) -> Mapping[str, JobRecord]:
-        """Return the jobs that live, and those whose end partners may not have heard of yet."""
+        """Return the jobs that live, and those whose end partners may not have been sent yet."""
         found: dict[str, JobRecord] = {}
         jobs = Jobs(self.database)
         ended = jobs.ended_last(KEEP_SECONDS, time.time())

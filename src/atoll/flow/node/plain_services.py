@@ -61,7 +61,7 @@ class StatusService:
         self._gateway = gateway
         self._identity = identity
         self._selftest = selftest
-        self._begun = time.time()
+        self._started = time.time()
         self._ready = False
 
     def set_ready(self, is_ready: bool) -> None:
@@ -80,8 +80,8 @@ class StatusService:
             "party": identity.party,
             "version": __version__,
             "pid": os.getpid(),
-            "started": self._begun,
-            "seconds": time.time() - self._begun,
+            "started": self._started,
+            "seconds": time.time() - self._started,
             "ready": self._ready,
             "gateway": self._gateway.address,
             "jobs": self._jobs.counts(),

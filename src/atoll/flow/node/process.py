@@ -17,7 +17,7 @@ from atoll.core.errors import AtollError, NetworkError
 from atoll.flow.node.folder import NodeFolder, start_time
 from atoll.jobs.errors import ConflictError, EnvironmentFault, NotFoundError
 
-_LOOK_SECONDS = 0.05
+_POLL_SECONDS = 0.05
 _TAIL_BYTES = 8192
 # Whoever started a node need not outlive it, but must collect it if it does.
 _STARTED: list[subprocess.Popen[bytes]] = []
@@ -35,10 +35,10 @@ class Running:
 
 def find(folder: NodeFolder) -> Running | None:
     """Return the node that runs in a folder, once its API is there."""
-    pid, said = folder.running(), folder.read_http()
-    if pid is None or said is None:
+    pid, http = folder.running(), folder.read_http()
+    if pid is None or http is None:
         return None
-    return Running(pid, str(said["url"]), str(said["token"]))
+    return Running(pid, str(http["url"]), str(http["token"]))
 
 
 def require(folder: NodeFolder) -> Running:
@@ -60,7 +60,7 @@ def up(
     *,
     flags: Mapping[str, Any] | None = None,
     seconds: float = 60.0,
-    tell: Callable[[str], None] = lambda text: None,
+    notify: Callable[[str], None] = lambda text: None,
 ) -> Running:
     """Start a node in the background by its ``command`` and wait until its API answers.
 
@@ -87,7 +87,7 @@ def up(
             start_new_session=True,
         )
     _collect(process)
-    tell(f"starting (log: {folder.log})")
+    notify(f"starting (log: {folder.log})")
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         found = find(folder)
@@ -95,7 +95,7 @@ def up(
             return found
         if process.poll() is not None:
             break
-        time.sleep(_LOOK_SECONDS)
+        time.sleep(_POLL_SECONDS)
     else:
         process.terminate()
     raise _not_started(folder, begin)
@@ -122,23 +122,23 @@ def _not_started(folder: NodeFolder, begin: int) -> AtollError:
         "ATL-NOD-004",
         f"the node did not start: {last}" if last else "the node did not start",
         place=str(folder.log),
-        hint="the log says more; `atoll doctor` looks for the usual causes",
+        hint="the log has more; `atoll doctor` checks for the usual causes",
     )
 
 
 def down(folder: NodeFolder, *, seconds: float = 60.0) -> bool:
-    """Stop a node in order, and by force once the time is over; say whether one ran."""
+    """Stop a node in order, and by force once the time is over; return whether one ran."""
     pid = folder.running()
     if pid is None:
         return False
-    begun = start_time(pid)
+    started = start_time(pid)
     os.kill(pid, signal.SIGTERM)
     deadline = time.monotonic() + seconds
-    while begun is not None and start_time(pid) == begun:
+    while started is not None and start_time(pid) == started:
         if time.monotonic() > deadline:
             os.kill(pid, signal.SIGKILL)
             deadline = float("inf")
-        time.sleep(_LOOK_SECONDS)
+        time.sleep(_POLL_SECONDS)
     _collect()
     return True
 
@@ -150,7 +150,7 @@ def _collect(*more: subprocess.Popen[bytes]) -> None:
 
 
 def _let_go() -> None:
-    """Nodes outlive whoever started them: nobody is to be warned of that."""
+    """Nodes outlive whoever started them: that is no reason for a warning."""
     _collect()
     for child in _STARTED:
         child.returncode = 0

@@ -45,7 +45,7 @@ class SelfTest:
         return self._lines
 
     def _try(self, name: str, work: Callable[[], str]) -> bool:
-        begun = time.monotonic()
+        started = time.monotonic()
         line: dict[str, Any] = {"name": name, "passed": False, "seconds": 0.0, "message": ""}
         try:
             line["message"] = work()
@@ -53,7 +53,7 @@ class SelfTest:
         except Exception as error:
             known = unexpected(error)
             line |= {"message": _text(known), "code": known.code}
-        line["seconds"] = round(time.monotonic() - begun, 3)
+        line["seconds"] = round(time.monotonic() - started, 3)
         self._lines.append(line)
         return bool(line["passed"])
 

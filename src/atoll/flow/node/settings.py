@@ -22,7 +22,7 @@ class NodeSection(Section):
     """How this node works as a whole."""
 
     drain_seconds: float = _key(
-        10.0, "how long running tasks may go on once the node is told to stop", ge=0, le=3600
+        10.0, "how long running tasks may go on once the node is asked to stop", ge=0, le=3600
     )
 
 
@@ -182,7 +182,7 @@ class StandingSection(Section):
 
     idle_seconds: float = _key(
         60.0,
-        "a session that nobody asked for so long ends, and frees its worker",
+        "a session without a request for so long ends, and frees its worker",
         gt=0,
         le=86400,
     )
@@ -206,7 +206,7 @@ class DataSection(Section):
 
 
 class LogSection(Section):
-    """What the node says."""
+    """What the node writes."""
 
     level: Literal["debug", "info", "warning", "error"] = _key("info", "how much is logged")
     format: Literal["json", "text"] = _key("text", "text for people, or JSON lines")

@@ -82,7 +82,7 @@ class History:
     attempts: dict[str, set[int]] = field(default_factory=dict)
 
     def running(self, step: str) -> bool:
-        """Return whether an attempt of a step was begun and has not been told to have ended."""
+        """Return whether an attempt of a step was started and has not been reported as ended."""
         return self.starts.get(step, 0) > len(self.attempts.get(step, ()))
 
 
@@ -163,7 +163,7 @@ class Accounts:
         counts, attempt = Counts.of(body["counts"]), int(body["attempt"])
         account = self.open.get(job)
         if account is None:
-            # Told after the job was settled: it was revealed all the same.
+            # Sent after the job was settled: it was revealed all the same.
             self._close(key, counts)
             return
         entry = account.step(key, step)

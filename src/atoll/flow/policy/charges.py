@@ -17,18 +17,18 @@ def charged(
     reveals: Iterable[Mapping[str, Any]] | None,
     partner: str,
 ) -> Counts:
-    """Return what one attempt of a step told ``partner``, at most ``most`` by the plan.
+    """Return what one attempt of a step sent ``partner``, at most ``most`` by the plan.
 
     ``reveals`` are this party's disclosures (sender, receiver, message, field, elements), None
-    where nobody knows (a lost worker): then all that the plan allows counts.
+    where no one knows (a lost worker): then all that the plan allows counts.
     """
     if reveals is None:
         return most
-    told = [line for line in reveals if line["receiver"] == partner and line["elements"]]
-    if not told:
+    revealed = [line for line in reveals if line["receiver"] == partner and line["elements"]]
+    if not revealed:
         return Counts()
     sent: dict[tuple[str, str], int] = {}
-    for line in told:
+    for line in revealed:
         key = (str(line["message"]), str(line["field"]))
         sent[key] = sent.get(key, 0) + int(line["elements"])
     declared = plan.exposure.get(step, ())
@@ -43,7 +43,7 @@ def _used(
     entries = [entry for entry in declared if entry.unit == unit]
     if not most:
         return most
-    # Who is not told of each (the host of each tree) takes all that the plan allows.
+    # Who is not sent each of them (a host, of each tree) counts all that the plan allows.
     if entries and all((entry.message, entry.field) in sent for entry in entries):
         found = sum(sent[entry.message, entry.field] * entry.each for entry in entries)
         return min(most, found)

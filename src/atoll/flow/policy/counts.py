@@ -16,7 +16,7 @@ class Counts:
 
     ``runs`` counts jobs (a re-run is one more), ``psi_runs`` intersections, ``tree_nodes`` trees
     times nodes, ``opened_sums`` single opened statistics, ``epsilon`` differential privacy's ε,
-    ``rows`` rows that were scored (in jobs, and under standing agreements) or told in a sample.
+    ``rows`` rows that were scored (in jobs, and under standing agreements) or sent in a sample.
     """
 
     runs: int = 0

@@ -4,11 +4,11 @@ The rules, in order:
 
 1. **A partner's job.** Each table of this party that the plan uses needs, for each partner that may
    learn something of it, one live grant that covers all of that: every column, every component that
-   tells the partner something, this party's role, every reveal, the minimum intersection and group.
-   Nothing covers it: a person is asked (``default = ask``) or it is refused (``deny``). Grants are
-   not added up: half a cover and half a cover are none. Of a table that nobody learns of, the
-   initiator alone is asked for one. No grant covers a step that the plan does not show this party
-   and that may tell of its table: a person is asked, whatever was granted.
+   reveals something to the partner, this party's role, every reveal, the minimum intersection and
+   group. Nothing covers it: a person is asked (``default = ask``) or it is refused (``deny``).
+   Grants are not added up: half a cover and half a cover are none. Of a table whose facts
+   are sent to no party, the initiator alone is asked for one. No grant covers a step that the plan
+   does not show this party and that may reveal its table: a person is asked, whatever was granted.
 2. **Caps.** Where grants cover it but what was used and reserved so far, plus this run, passes the
    caps of each of them, it is refused: a person cannot wave a cap away, only the table's owner can
    grant more.
@@ -63,7 +63,7 @@ class PolicySettings:
 @dataclass(frozen=True)
 class Decision:
     """What was decided. ``reasons`` and ``places`` are for this party's people, in pairs; a peer is
-    told ``code`` alone. ``grants`` are the ids of the grants whose caps the job stays within.
+    sent ``code`` alone. ``grants`` are the ids of the grants whose caps the job stays within.
     """
 
     kind: Kind
@@ -95,7 +95,7 @@ def decide(
         return _missing(settings, UNCOVERED, "the job uses none of our tables", "tables")
     answers = [_floor(exposure, settings) for exposure in asked.values()]
     for exposure in asked.values():
-        # Told to nobody, it still works here for the initiator, who hears whether steps succeed.
+        # Sent to no one, it still works here for the initiator, who learns whether steps succeed.
         for partner, share in sorted((exposure.partners or {initiator: exposure}).items()):
             used = usage.get((exposure.table, partner), Counts())
             answers.append(_for_one(share, partner, roles, live, used, settings))
@@ -138,7 +138,7 @@ def _for_one(
     lacking = [(grant, _uncovered(grant, exposure, roles)) for grant in mine]
     covering = [grant for grant, lack in lacking if lack is None]
     if not covering:
-        # The grant that comes closest says best what is missing.
+        # The grant that comes closest shows best what is missing.
         code, reason = max(lack for _, lack in lacking if lack is not None)
         return _missing(settings, code, reason, place)
     within = [grant for grant in covering if not passed(grant.limits, used, exposure.counts)]

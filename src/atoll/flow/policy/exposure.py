@@ -31,9 +31,9 @@ RUN = Counts(runs=1)
 class TableExposure:
     """What a job would do with one table of this party.
 
-    ``steps`` says how much each step reveals at most, by its name; ``reveals`` are (step, message)
-    of what others may learn; ``uncounted`` are steps that reveal something in no known unit,
-    ``unseen`` those of them whose terms this party is not shown; ``ungrouped`` those that may
+    ``steps`` states how much each step reveals at most, by its name; ``reveals`` are (step,
+    message) of what others may learn; ``uncounted`` are steps that reveal something in no known
+    unit, ``unseen`` those of them whose terms this party is not shown; ``ungrouped`` those that may
     reveal sums and declare no minimum group; ``standing`` those that agree to requests after the
     job. ``partners`` holds the same for each partner alone; one that learns nothing of the table is
     not among them.
@@ -72,18 +72,18 @@ def table_exposures(plan: Plan, party: str) -> dict[str, TableExposure]:
 
 
 def revealing(plan: Plan, step: str) -> bool:
-    """Return whether a step tells anybody anything, or talks at all."""
+    """Return whether a step reveals anything to another party, or communicates at all."""
     if plan.reveals.get(step) or plan.trust_models.get(step, "local") != "local":
         return True
     return step in plan.seats and any(plan.peers_of(step, p) for p in plan.parties_of(step))
 
 
 def _table_exposure(plan: Plan, party: str, facts: TableFacts, known: Knowing) -> TableExposure:
-    telling = [step for step in known if revealing(plan, step)]
-    whole = _share(plan, party, facts, telling)
+    revealing_steps = [step for step in known if revealing(plan, step)]
+    whole = _share(plan, party, facts, revealing_steps)
     partners = {}
     for partner in sorted(plan.job.parties.keys() - {party}):
-        steps = [step for step in telling if _learns(plan, step, known[step], partner)]
+        steps = [step for step in revealing_steps if _learns(plan, step, known[step], partner)]
         if steps:
             partners[partner] = _share(plan, party, facts, steps, (known, partner))
     return replace(whole, partners=partners)
@@ -114,7 +114,7 @@ def _share(
         columns=(*facts.columns, *(name for name in label if name not in facts.columns)),
         components=frozenset(plan.job.steps[step].component for step in steps),
         steps=counted,
-        reveals=frozenset(_told(plan, party, steps)),
+        reveals=frozenset(_revealed(plan, party, steps)),
         minimums=frozenset(_minimums(plan, steps)),
         uncounted=frozenset(uncounted),
         ungrouped=frozenset(
@@ -155,7 +155,7 @@ Ends = Callable[[str, str], bool]
 def _ends(plan: Plan, step: str, known: Collection[str], partner: str) -> Ends:
     """Return what goes from those who may know of a table to a partner, by roles."""
     seats = seats_in(plan, step)
-    # One seat of a partner may tell another one of its own: what it held hidden before.
+    # One seat of a partner may send another one of its own: what it held hidden before.
     ways = {
         (one.role.value, other.role.value)
         for one in seats
@@ -172,12 +172,12 @@ def _ends(plan: Plan, step: str, known: Collection[str], partner: str) -> Ends:
 
 
 def _learns(plan: Plan, step: str, known: Collection[str], partner: str) -> bool:
-    """Return whether a step may tell a partner something of what ``known`` know."""
+    """Return whether a step may reveal something to a partner of what ``known`` know."""
     ends, lines = _ends(plan, step, known, partner), plan.reveals.get(step, ())
     if not lines:
-        # It says nothing of what it sends: whoever hears anything may learn all of it.
+        # It reveals nothing about what it sends: whoever receives anything may learn all of it.
         return ends(EVERYONE, EVERYONE) and partner in known
-    # Plans from before senders were named do not say who tells it.
+    # Plans from before senders were named do not name who sends it.
     return any(ends(line.get("sender", EVERYONE), line["receiver"]) for line in lines)
 
 
@@ -188,7 +188,7 @@ def seats_in(plan: Plan, step: str) -> tuple[Seat, ...]:
     return tuple(Seat(party, role) for party, held in plan.job.parties.items() for role in held)
 
 
-def _told(plan: Plan, party: str, steps: list[str]) -> Iterator[tuple[str, str]]:
+def _revealed(plan: Plan, party: str, steps: list[str]) -> Iterator[tuple[str, str]]:
     """Give what others learn: all but what is for this party alone."""
     for step in steps:
         receivers = [(seat.party, seat.role.value) for seat in seats_in(plan, step)]

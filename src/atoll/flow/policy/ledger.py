@@ -170,7 +170,7 @@ class DatabaseLedger:
     ) -> None:
         """Write what one attempt of a step revealed, and charge it. A second time does nothing.
 
-        ``reveals`` are the task's disclosures (``Disclosures.to_list``); None where nobody knows,
+        ``reveals`` are the task's disclosures (``Disclosures.to_list``); None where no one knows,
         as with a lost worker: then the step is charged in full, if it was begun at all.
         """
         sent = None if reveals is None else [dict(line) for line in reveals]
@@ -238,7 +238,7 @@ class DatabaseLedger:
     ) -> None:
         """Write inside a write what a session that is over spent, and what it really sent.
 
-        ``reveals`` are its disclosures, None where nobody knows them; what was spent is charged.
+        ``reveals`` are its disclosures, None where no one knows them; what was spent is charged.
         """
         common = {**_common(job, plan), "step": step, "attempt": session}
         lines: list[Entry] = [("reveal", {**common, **line}) for line in reveals or ()]
@@ -246,7 +246,7 @@ class DatabaseLedger:
         self.write(connection, lines)
 
     def declared(self, run: str, job: Job, sizes: Mapping[str, int]) -> None:
-        """Write which partners were told of own tables, in how many bytes. Repeatable for a run."""
+        """Write which partners were sent facts of own tables, in bytes. Repeatable for a run."""
         common = {"run": run, "job": job.digest(), "plan": "", "step": AGREEMENT_STEP, "attempt": 0}
         sent = {name: DECLARED.to_dict()[name] for name in ("message", "field", "what")}
         lines: list[Entry] = [
@@ -301,7 +301,7 @@ class DatabaseLedger:
                 yield share, partner
 
     def _follow(self, connection: Connection, accounts: Accounts) -> Accounts:
-        """Bring accounts up to date; anew if the line that they end at is no longer there."""
+        """Bring accounts up to date; from the start if the line they end at is no longer there."""
         for line in self._lines(connection, accounts):
             if line.number == accounts.number and line.hash == accounts.hash:
                 continue
@@ -333,13 +333,13 @@ def _common(job: str, plan: Plan) -> dict[str, Any]:
 def _share(
     exposure: TableExposure, partner: str, step: str, sent: list[dict[str, Any]] | None
 ) -> TableExposure | None:
-    """Return what a step's attempt is charged by for a partner; None if it heard nothing."""
+    """Return what a step's attempt is charged by for a partner; None if it received nothing."""
     if sent is not None and not any(line["receiver"] == partner for line in sent):
         return None
     share = exposure.partners.get(partner)
     if share is not None and step in share.covered():
         return share
-    # It heard something that the plan does not foresee: charged all the same.
+    # It received something that the plan does not foresee: charged all the same.
     return exposure if sent is not None and step in exposure.covered() else None
 
 

@@ -1,4 +1,4 @@
-"""``Policies``: decides on plans, reserves what they may reveal, and hears the people who approve.
+"""``Policies``: decides on plans, reserves what they may reveal, and takes approvals of people.
 
 A decision, its reservation and its audit line are one transaction on the one writer, so of two jobs
 that ask for the last of a cap at the same time one is refused before anything runs.
@@ -88,7 +88,7 @@ class Policies:
             row = ApprovalRow(job, digest, decision.kind, POLICY, _text(decision), self._wall())
             repository.keep(connection, row)
             if before is None or decision.kind != "queue":
-                self._told(connection, "system", job, plan, decision)
+                self._record(connection, "system", job, plan, decision)
             return decision
 
         return self._database.write(work)
@@ -125,14 +125,14 @@ class Policies:
             self.ledger.reserve(connection, job, plan, runs=runs, grants=decision.grants)
             row = ApprovalRow(job, digest, "approve", actor.user, "", self._wall())
             repository.keep(connection, row)
-            self._told(connection, actor.user, job, plan, Decision("approve"))
+            self._record(connection, actor.user, job, plan, Decision("approve"))
 
         self._write(actor, "job.approve", job, work)
 
     def refuse(self, actor: Actor, job: str, digest: str, reason: str) -> None:
         """Refuse a plan that waits, or that was approved and is not running. Needs ``job.approve``.
 
-        The reason stays here; the partner is told ATL-POL-016. Errors: ATL-POL-013 refused before.
+        The reason stays here; the partner is sent ATL-POL-016. Errors: ATL-POL-013 refused before.
         """
         self._access.require(actor, "job.approve", job)
 
@@ -166,7 +166,7 @@ class Policies:
                 raise DeniedError("ATL-PLN-006", "this plan was not approved here", place=job)
             steps = self._uncovered_steps(accounts, job, plan, step)
             if steps and not plan.exposure:
-                text = "this plan is from before steps declared what they expose: submit it anew"
+                text = "this plan is from before steps declared what they expose: submit it again"
                 raise DeniedError("ATL-PLN-006", text, place=job)
             if WHOLE in steps and history.used >= history.allowed:
                 raise DeniedError(RUNS, "the approved number of runs is used up", place=job)
@@ -203,7 +203,7 @@ class Policies:
         cap, ATL-POL-001 its grant is gone.
         """
         if not shares:
-            return  # Nothing of ours is told to anybody.
+            return  # Nothing of this party's is sent.
         accounts, counts = self.ledger.accounts(connection), Counts(rows=rows)
         history = accounts.jobs.get(job)
         if history is None or plan.digest() not in history.plans:
@@ -238,7 +238,7 @@ class Policies:
         )
 
     def _uncovered_steps(self, accounts: Accounts, job: str, plan: Plan, step: str) -> set[str]:
-        """Return what must be reserved anew: the step, and a whole run where none is open."""
+        """Return what must be reserved: the step, and a whole run where none is open."""
         account = accounts.open.get(job)
         if account is None:
             return {WHOLE, step}
@@ -267,7 +267,7 @@ class Policies:
             if all(passed(grant.limits, used, more) for grant in fitting):
                 raise DeniedError(CAP, "a cap is used up", place=f"{exposure.table} for {partner}")
 
-    def _told(
+    def _record(
         self, connection: Connection, actor: str, job: str, plan: Plan, decision: Decision
     ) -> None:
         """Write the audit line of a decision."""

@@ -1,4 +1,4 @@
-"""Whom knowledge of a table may reach in a plan: along the steps, and between who talks there."""
+"""Whom knowledge of a table may reach: along the steps, and between parties that communicate."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ Knowing = Mapping[str, frozenset[str]]
 def knowing(plan: Plan, party: str, reader: str) -> Knowing:
     """Return the steps that a party's table reaches, and who may know something of it there.
 
-    Whoever talks to one that knows, at any number of removes, may know too, whatever the messages
-    say of themselves: a sum that somebody forwards depends on what went into it.
+    Whoever communicates with one that knows, at any number of removes, may know too, whatever the
+    messages state about themselves: a sum that someone forwards depends on what went into it.
     """
     found: dict[str, frozenset[str]] = {}
     for step in order(plan.job):
@@ -23,11 +23,11 @@ def knowing(plan: Plan, party: str, reader: str) -> Knowing:
         if step == reader:
             before.append(frozenset({party}))
         if before:
-            found[step] = _heard(plan, step, frozenset[str]().union(*before))
+            found[step] = _recipients(plan, step, frozenset[str]().union(*before))
     return found
 
 
-def _heard(plan: Plan, step: str, known: frozenset[str]) -> frozenset[str]:
+def _recipients(plan: Plan, step: str, known: frozenset[str]) -> frozenset[str]:
     found, waiting = set(known), list(known)
     while waiting:
         for peer in plan.peers_of(step, waiting.pop()) - found:

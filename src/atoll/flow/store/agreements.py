@@ -69,7 +69,7 @@ class Agreements(Repository):
     def add(self, row: AgreementRow, plan: Mapping[str, Any], *, connection: Connection) -> bool:
         """Add an agreement with the plan that was signed; what stands under its id stays.
 
-        Says whether it was new.
+        Returns whether it was new.
         """
         if self.find(row.id, connection=connection) is not None:
             return False
@@ -131,7 +131,7 @@ class Agreements(Repository):
         return None if row is None else build(SessionRow)(row)
 
     def open_sessions(self, *, connection: Connection | None = None) -> Sequence[SessionRow]:
-        """Return the sessions that nobody has closed."""
+        """Return the sessions that no one has closed."""
         query = select(*selected(_S, SessionRow)).where(_S.c.closed.is_(None))
         rows = self._read(lambda c: c.execute(query).all(), connection)
         return [build(SessionRow)(row) for row in rows]

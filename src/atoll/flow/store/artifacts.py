@@ -88,7 +88,7 @@ class Artifacts(Repository):
         *,
         connection: Connection | None = None,
     ) -> bool:
-        """Mark an artifact as published, which keeps it from pruning; say if it is there."""
+        """Mark an artifact as published, so that it is not pruned; return whether it exists."""
         statement = (
             update(_T)
             .where(_T.c.job == job, _T.c.step == step, _T.c.name == name, _T.c.attempt == attempt)

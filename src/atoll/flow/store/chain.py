@@ -1,7 +1,7 @@
 """Chains of hashes: each line holds the hash of the line before, so a change breaks all later ones.
 
 The one rule for the ledger (a file or a table) and the audit log. It protects against mistakes and
-silent edits, not against an owner who writes the whole chain anew.
+silent edits, not against an owner who writes the whole chain again.
 """
 
 from __future__ import annotations

@@ -15,8 +15,8 @@ from atoll.jobs.errors import TamperedError
 
 _PAGE = 1000
 _HEAD = select(meta.c.value).where(meta.c.name == bindparam("called"))
-_MOVED = update(meta).where(meta.c.name == bindparam("called")).values(value=bindparam("told"))
-_FIRST = insert(meta).values(name=bindparam("called"), value=bindparam("told"))
+_MOVED = update(meta).where(meta.c.name == bindparam("called")).values(value=bindparam("head"))
+_FIRST = insert(meta).values(name=bindparam("called"), value=bindparam("head"))
 
 
 class ChainTable:
@@ -24,7 +24,7 @@ class ChainTable:
 
     ``texts`` are the columns that hold words, ``document`` the one that holds the rest as JSON.
     Numbers begin at 1. Times count in whole milliseconds. Everything takes a connection, so that a
-    line and the change that it tells of stand or fall together.
+    line and the change that it records are written together.
     """
 
     def __init__(self, table: Table, texts: tuple[str, ...], document: str, code: str) -> None:
@@ -52,7 +52,7 @@ class ChainTable:
             previous = line["hash"]
         if rows:
             connection.execute(self._adding, rows)
-            head = {"called": self._name, "told": f"{number} {previous}"}
+            head = {"called": self._name, "head": f"{number} {previous}"}
             if connection.execute(_MOVED, head).rowcount == 0:
                 connection.execute(_FIRST, head)
         return number

@@ -34,7 +34,7 @@ class Components(Repository):
         self._write(lambda c: upsert(c, _T, row.values()), connection)
 
     def revoke(self, name: str, time: float, *, connection: Connection | None = None) -> bool:
-        """Withdraw an approval; say whether there was any."""
+        """Withdraw an approval; return whether there was any."""
         statement = update(_T).where(_T.c.name == name, _T.c.revoked.is_(None))
         statement = statement.values(revoked=time)
         return self._write(lambda c: c.execute(statement).rowcount == 1, connection)

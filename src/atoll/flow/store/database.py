@@ -141,7 +141,7 @@ class Database:
             writer.close()
         with self._guard:
             self.closed = True
-            self.notifier.tell_all()
+            self.notifier.notify_all()
             # A connection that comes back after the pool is emptied would stay open.
             self._guard.wait_for(lambda: self._reading == 0, _LAST_READERS_SECONDS)
         self._readers.dispose()

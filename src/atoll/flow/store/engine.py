@@ -1,4 +1,4 @@
-"""Engines: how to reach each database, and what every new connection is told first."""
+"""Engines: how to reach each database, and what every new connection executes first."""
 
 from __future__ import annotations
 
@@ -198,7 +198,7 @@ def _name_broken_links(engine: Engine) -> None:
     def failed(context: ExceptionContext) -> None:
         error = context.original_exception
         if not isinstance(error, dialect.loaded_dbapi.Error | AtollError):
-            # The driver was interrupted in the middle of a message: nobody may talk on there.
+            # The driver was interrupted within a message: the connection cannot be used any more.
             context.is_disconnect = True
         if isinstance(error, ConnectionError | TimeoutError):
             lost = InterfaceError("the connection broke", None, error, connection_invalidated=True)
@@ -229,16 +229,17 @@ def _prepare_sqlite(engine: Engine, *, writer: bool) -> None:
     begin = "BEGIN IMMEDIATE" if writer else "BEGIN"
 
     def connected(connection: Any, record: Any) -> None:
-        # The driver must not begin transactions by its own rules: we say BEGIN, also before DDL.
+        # The driver must not begin transactions by its own rules: BEGIN is sent here, also before
+        # DDL.
         connection.isolation_level = None
         for statement in statements:
             connection.execute(statement).close()
 
-    def begun(connection: Connection) -> None:
+    def on_begin(connection: Connection) -> None:
         connection.exec_driver_sql(begin)
 
     event.listen(engine, "connect", connected)
-    event.listen(engine, "begin", begun)
+    event.listen(engine, "begin", on_begin)
 
 
 def touch(path: Path) -> None:

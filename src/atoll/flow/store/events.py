@@ -18,7 +18,7 @@ from atoll.flow.store.writer import after_commit
 _T = schema.events
 _LAST = select(func.max(_T.c.number)).where(_T.c.job == bindparam("of"))
 _GIVEN = ("job", "time", "kind", "step", "attempt", "data")
-# Found and written in one statement: a job tells some forty events.
+# Found and written in one statement: a job reports some forty events.
 _APPEND = insert(_T).from_select(
     ["number", *_GIVEN],
     select(
@@ -65,7 +65,7 @@ class Events(Repository):
         def work(c: Connection) -> None:
             values = checked(_T, row.values())
             c.execute(_APPEND, {f"new_{name}": values[name] for name in _GIVEN})
-            after_commit(c, lambda: self.database.notifier.tell(job))
+            after_commit(c, lambda: self.database.notifier.notify(job))
 
         self._write(work, connection)
 

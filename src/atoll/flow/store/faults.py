@@ -1,7 +1,7 @@
 """What a driver's error means: one code per thing that an administrator can do something about.
 
 Texts of the databases stay out of the messages (they may quote values); the driver's own error is
-the cause of ours. ``retry`` says that the same transaction may well succeed a moment later.
+the cause of ours. ``retry`` states that the same transaction may well succeed a moment later.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from atoll.jobs.errors import ConflictError, EnvironmentFault
 
 @dataclass(frozen=True)
 class Fault:
-    """A kind of failure: its code, what to tell, and whether to try again."""
+    """A kind of failure: its code, its message, and whether to try again."""
 
     code: str
     message: str

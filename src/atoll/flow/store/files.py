@@ -60,7 +60,7 @@ def valid_digest(text: str) -> str:
 
 
 class Incoming:
-    """A file on its way in: write, then leave the ``with`` block; ``stored`` says what it became.
+    """A file on its way in: write, then leave the ``with`` block; ``stored`` is what it became.
 
     When the block ends by an error, nothing stays behind.
     """
@@ -307,7 +307,7 @@ def _changed(digest: str) -> TamperedError:
         "ATL-STO-022",
         "an artifact's bytes are not those of its digest",
         place=digest,
-        hint="the disk or somebody changed it: remove it and run its step again",
+        hint="the disk or someone changed it: remove it and run its step again",
     )
 
 

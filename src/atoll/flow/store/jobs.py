@@ -131,7 +131,7 @@ class Jobs(Repository):
         return self._one(_T.c.id == job, connection)
 
     def owner(self, job: str, *, connection: Connection | None = None) -> str | None:
-        """Return who submitted a job, None if that was nobody here. Errors: as ``get``."""
+        """Return who submitted a job, None if that was no user of this node. Errors: as ``get``."""
         query = select(_T.c.owner).where(_T.c.id == bindparam("of"))
         row = self._read(lambda c: c.execute(query, {"of": job}).one_or_none(), connection)
         if row is None:

@@ -1,6 +1,6 @@
 """The lock file beside a SQLite database: one process opens it for writing, no second.
 
-The operating system's lock decides, and falls away with its process. What the file says (process
+The operating system's lock decides, and falls away with its process. What the file holds (process
 id and start time) is for people, and for file systems on which that lock does nothing.
 """
 
@@ -36,7 +36,7 @@ class FileLock:
         self._file: int | None = None
 
     def acquire(self) -> bool:
-        """Take the lock; say whether the last holder ended without giving it back."""
+        """Take the lock; return whether the last holder ended without giving it back."""
         flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
         try:
             file = os.open(self.path, flags, 0o600)

@@ -107,7 +107,7 @@ class Models(Repository):
         expect: str | None = None,
         connection: Connection | None = None,
     ) -> bool:
-        """Move a version to a stage, if it is in stage ``expect``; say whether it took."""
+        """Move a version to a stage, if it is in stage ``expect``; return whether it took."""
         statement = update(_T).where(_T.c.id == model, _T.c.version == version)
         if expect is not None:
             statement = statement.where(_T.c.stage == expect)

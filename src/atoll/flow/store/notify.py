@@ -10,7 +10,7 @@ Listener = Callable[[], None]
 
 
 class Notifier:
-    """Listeners by job; ``tell`` calls those of a job, in the writer's thread."""
+    """Listeners by job; ``notify`` calls those of a job, in the writer's thread."""
 
     def __init__(self) -> None:
         self._guard = threading.Lock()
@@ -35,15 +35,15 @@ class Notifier:
         with self._guard:
             return sum(len(some) for some in self._listeners.values())
 
-    def tell(self, job: str) -> None:
+    def notify(self, job: str) -> None:
         """Wake all that wait for this job."""
         with self._guard:
             listeners = list(self._listeners.get(job, ()))
         for listener in listeners:
             listener()
 
-    def tell_all(self) -> None:
-        """Wake everybody, as when the node ends."""
+    def notify_all(self) -> None:
+        """Wake all listeners, as when the node ends."""
         with self._guard:
             listeners = [one for some in self._listeners.values() for one in some]
         for listener in listeners:

@@ -99,7 +99,7 @@ def page(
 
 
 def _beyond(keys: Sequence[Any], place: Sequence[Any], backwards: bool) -> ColumnElement[bool]:
-    """Say (a, b) > (x, y) in a way that all three databases answer from an index."""
+    """Express (a, b) > (x, y) in a way that all three databases answer from an index."""
 
     def past(key: Any, value: Any) -> ColumnElement[bool]:
         return key < value if backwards else key > value  # type: ignore[no-any-return]

@@ -1,4 +1,4 @@
-"""The parties that this one talks with, and the invitations that it gave out."""
+"""The parties that this one communicates with, and the invitations that it gave out."""
 
 from __future__ import annotations
 
@@ -69,14 +69,14 @@ class Peers(Repository):
         )
 
     def revoke(self, party: str, time: float, *, connection: Connection | None = None) -> bool:
-        """Withdraw trust; say whether there was any."""
+        """Withdraw trust; return whether there was any."""
         statement = (
             update(_T).where(_T.c.party == party, _T.c.revoked.is_(None)).values(revoked=time)
         )
         return self._write(lambda c: c.execute(statement).rowcount == 1, connection)
 
     def mark_seen(self, party: str, time: float, *, connection: Connection | None = None) -> None:
-        """Note when a partner was last heard of."""
+        """Note when the last message of a partner came."""
         statement = update(_T).where(_T.c.party == party).values(seen=time)
         self._write(lambda c: c.execute(statement), connection)
 

@@ -123,7 +123,7 @@ def _verified(manifest: Any, found: dict[str, dict[str, Any]]) -> dict[str, Any]
 def _artifacts(names: dict[str, Any]) -> set[str]:
     for name, facts in names.items():
         if name.startswith(f"{ARTIFACTS}/") and facts["sha256"] != name.rpartition("/")[2]:
-            raise _damaged("an artifact is not what its name says")
+            raise _damaged("an artifact is not what its name states")
     return {name for name in names if name.startswith(f"{ARTIFACTS}/")}
 
 

@@ -33,7 +33,7 @@ class Retention:
     the newest; ``artifact_days``: how long the outputs of an ended job are kept; ``log_days``: how
     long the log of a step's attempt is kept after its last line;
     ``keep_published``: jobs with a published artifact, or of which a model comes, stay;
-    a job of which a standing agreement holds stays whole, whatever the rest says;
+    a job of which a standing agreement holds stays whole, whatever the other rules are;
     ``grace_seconds``: files younger than this are kept, since their row may not be written yet.
     """
 
@@ -81,7 +81,7 @@ def prune(
         keep = Artifacts(database).reachable()
         pruned = files.prune(keep, now - policy.grace_seconds)
     if removed or artifacts:
-        _give_back(database)
+        _release_pages(database)
     return PruneReport(tuple(removed), artifacts, logs, pruned)
 
 
@@ -188,7 +188,7 @@ def _remove_logs(parent: Path | None, policy: Retention, now: float) -> int:
     return count
 
 
-def _give_back(database: Database) -> None:
+def _release_pages(database: Database) -> None:
     """Let a SQLite file shrink, some pages per transaction."""
     if database.file is None:
         return

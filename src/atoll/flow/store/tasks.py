@@ -55,7 +55,7 @@ class Tasks(Repository):
         worker: str | None = None,
         connection: Connection | None = None,
     ) -> bool:
-        """Change a task that is in one of the states ``expect``; say whether it took.
+        """Change a task that is in one of the states ``expect``; return whether it took.
 
         With ``worker`` the task must still be that worker's.
         """

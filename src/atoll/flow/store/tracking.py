@@ -30,7 +30,7 @@ class MetricRow(Record):
 
 
 class Metrics(Repository):
-    """The metrics of all jobs; a point that is told twice is stored once."""
+    """The metrics of all jobs; a point that is reported twice is stored once."""
 
     def add(self, rows: Iterable[MetricRow], *, connection: Connection | None = None) -> None:
         """Add points; infinite values and NaN are stored as none."""

@@ -10,7 +10,7 @@ _INT64 = 1 << 63
 
 
 def unfit(value: object, length: int | None = None) -> str | None:
-    """Say what is wrong with a value, or nothing; ``length`` bounds texts, in characters."""
+    """Return what is wrong with a value, or nothing; ``length`` bounds texts, in characters."""
     if isinstance(value, str):
         if length is not None and len(value) > length:
             return f"is longer than {length} characters"

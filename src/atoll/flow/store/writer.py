@@ -1,7 +1,7 @@
 """The writer: one thread that owns the only writing connection, and a queue of closures.
 
 Closures that wait together are committed together (one ``fsync`` for many); patient ones, which
-nobody waits for, are held back a moment for others to come. If one of them fails,
+no caller waits for, are held back a moment for others to come. If one of them fails,
 all are done again, each behind a savepoint of its own, so that it undoes nothing of its neighbours;
 and if that fails too, one by one. So a closure may run more than once (a failing neighbour, a lock,
 a lost connection): it must change nothing but the database.
@@ -136,7 +136,7 @@ class Writer:
             self._answer(wish)
 
     def _served(self, batch: list[_Wish], *, savepoints: bool = False) -> bool:
-        """Commit these closures; say whether each now has its result or its error."""
+        """Commit these closures; return whether each now has its result or its error."""
         try:
             self._settle(batch, savepoints=savepoints)
         except _Apart:
@@ -200,7 +200,7 @@ class Writer:
             try:
                 hook()
             except Exception:
-                # The transaction stands; and this thread serves everybody.
+                # The transaction stands; and this thread serves all callers.
                 _LOG.exception("what was to follow a commit failed")
         wish.future.set_result(wish.result)
 

@@ -1,4 +1,4 @@
-"""``python -m atoll.flow.work``: a worker process, told tasks on its input, telling on its output.
+"""``python -m atoll.flow.work``: a worker process; tasks on its input, events on its output.
 
 JSON lines down: ``{"do": "task", …}`` (see ``TaskSpec``), ``{"do": "cancel"}``. The end of the
 input ends the process at once, so that none outlives its node. Heavy imports happen before the

@@ -142,7 +142,7 @@ def _batches(messages: Any, schema: Any) -> Iterator[Any]:
             message = messages.read_next_message()
         except StopIteration:
             return
-        # A compressed buffer would say itself how much memory it wants.
+        # A compressed buffer would itself set how much memory it takes.
         if message.type != "record batch" or _compressed(message.metadata.to_pybytes()):
             raise Damaged("something else than plain record batches")
         batch = pa.ipc.read_record_batch(message, schema)

@@ -19,7 +19,7 @@ from atoll.channel.checkpoints import State
 from atoll.core import codec
 from atoll.core.errors import AtollError, InternalError
 from atoll.core.message import DTYPES
-from atoll.flow.work.messages import KEPT_ROUNDS, MARK_BYTES, Held
+from atoll.flow.work.messages import KEPT_ROUNDS, MARK_BYTES, RoundMark
 from atoll.jobs.errors import ConflictError, EnvironmentFault
 
 STATE_BYTES = 1 << 30
@@ -44,19 +44,19 @@ class FileCheckpoints:
         self._name = seat.replace(":", "+")
         self._context = codec.digest(["atoll/checkpoint/v1", seat, *context])
         self._mark = b""
-        self._begin: Held | None = None
+        self._begin: RoundMark | None = None
         self._spent = self._read_spent()
 
-    def held(self) -> tuple[Held, ...]:
+    def held(self) -> tuple[RoundMark, ...]:
         """Return what this seat can go on at, ascending; what is damaged is left out."""
         found = []
         for round_ in self._rounds():
             read = self._read(round_)
             if read is not None:
-                found.append(Held(round_, read[0]))
+                found.append(RoundMark(round_, read[0]))
         return tuple(found[-KEPT_ROUNDS:])
 
-    def enter(self, begin: Held | None, mark: bytes) -> None:
+    def enter(self, begin: RoundMark | None, mark: bytes) -> None:
         """Go on at what all seats hold (None: at the beginning), in an attempt of this mark.
 
         Errors: ATL-WRK-010 a round that may be done only once would be done again.
@@ -66,7 +66,7 @@ class FileCheckpoints:
             raise ConflictError(
                 "ATL-WRK-010",
                 f"round {self._spent} has revealed what is drawn only once, and it was not ended",
-                hint="a run anew draws fresh noise over the same values: it needs another approval",
+                hint="a new run draws fresh noise over the same values: it needs another approval",
             )
         self._begin, self._mark = begin, mark
         for round_ in self._rounds():
@@ -86,14 +86,14 @@ class FileCheckpoints:
             raise InternalError("ATL-WRK-011", "this state is too large for a checkpoint")
         try:
             # Not forced to the disk: it is for a lost process. What a lost machine leaves torn is
-            # seen by its digest, and the step begins anew.
+            # seen by its digest, and the step starts from the beginning.
             self._write(self._path(round_), hashlib.sha256(body).digest(), body)
             for old in self._rounds()[:-KEPT_ROUNDS]:
                 self._path(old).unlink(missing_ok=True)
         except OSError as error:
             _LOG.warning("no checkpoint at round %d: %s", round_, error.strerror)
 
-    def begun(self) -> tuple[int, State] | None:
+    def resume_point(self) -> tuple[int, State] | None:
         """Return the round to go on at, and the state. Errors: ATL-WRK-006 it was changed."""
         if self._begin is None:
             return None

@@ -1,4 +1,4 @@
-"""Events: what a task tells while it goes on."""
+"""Events: what a task reports while it goes on."""
 
 from __future__ import annotations
 
@@ -14,4 +14,4 @@ class Events(Protocol):
 
 
 def silent(event: str, **fields: Any) -> None:
-    """Take an event and tell nobody."""
+    """Take an event and drop it."""

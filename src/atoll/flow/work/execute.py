@@ -1,6 +1,6 @@
 """Runs one party's share of one step: hello, component, last word, outputs, result.
 
-On any error the peers are told code and phase, and nothing is written.
+On any error the peers are sent code and phase, and nothing is written.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from atoll.flow.work.greeting import PHASE as HELLO_PHASE
 from atoll.flow.work.greeting import Meeting, greet, part
 from atoll.flow.work.inputs import ApprovedTables, Memory, gather
 from atoll.flow.work.measure import Use
-from atoll.flow.work.messages import NONCE_BYTES, Held, Hello
+from atoll.flow.work.messages import NONCE_BYTES, Hello, RoundMark
 from atoll.flow.work.requests import NoRequests
 from atoll.flow.work.seats import each, joined, transports
 from atoll.flow.work.session import session_id, step_id
@@ -66,7 +66,7 @@ _LOG = logging.getLogger("atoll.task")
 
 @dataclass(frozen=True)
 class TaskContext:
-    """What a task runs in: how it reaches its peers, what it may run, and whom it tells."""
+    """What a task runs in: how it reaches its peers, what it may run, and where it reports."""
 
     transport: Transport
     catalogue: Catalogue
@@ -89,13 +89,13 @@ class Execution:
         self._counters = Counters()
         self._disclosures = Disclosures()
         self._use = Use()
-        self._told = time.monotonic()
+        self._reported = time.monotonic()
         self._points = 0
 
     def run(self) -> dict[str, Any]:
         """Run the task and return its result (see ``TaskEvent``).
 
-        Errors: whatever ended it, located; the peers have been told.
+        Errors: whatever ended it, located; the peers have been notified.
         """
         try:
             return self._run()
@@ -131,7 +131,7 @@ class Execution:
             component.name if component else COIN_TASK,
             component.version if component else "",
             ", ".join(spec.roles[address].value for address in spec.mine),
-            ", ".join(sorted(spec.peers)) or "nobody",
+            ", ".join(sorted(spec.peers)) or "no peers",
         )
         ends = transports(around.transport, spec.mine, spec.roles, self._peers_of)
         meetings = self._meet(component, ends)
@@ -156,7 +156,7 @@ class Execution:
     def _meet(
         self, component: Component | None, ends: Mapping[str, Transport]
     ) -> dict[str, Meeting]:
-        """Have each seat meet its peers; where nobody talks the job's seed makes the session."""
+        """Have each seat meet its peers; without messages the job's seed makes the session."""
         spec = self.spec
         edges, roles = Edges.of_plain(spec.edges), spec.roles
         public = PublicRandom(b"") if component is None else self._public()
@@ -203,7 +203,9 @@ class Execution:
         context = (spec.plan_digest, spec.step, component_code(component))
         return FileCheckpoints(spec.checkpoints, address, context)
 
-    def _going_on(self, party: Party, kept: FileCheckpoints | None, begin: Held | None) -> Party:
+    def _going_on(
+        self, party: Party, kept: FileCheckpoints | None, begin: RoundMark | None
+    ) -> Party:
         """Return the party with its checkpoints, from the one that all seats hold."""
         if kept is None:
             return party
@@ -258,7 +260,7 @@ class Execution:
             phase_name=self.phase,
         )
 
-    def _hello(self, component: Component | None, held: tuple[Held, ...]) -> Hello:
+    def _hello(self, component: Component | None, held: tuple[RoundMark, ...]) -> Hello:
         spec = self.spec
         return Hello(
             job=spec.job_id,
@@ -295,15 +297,15 @@ class Execution:
             progress=self._progress,
             metric=self._metric,
             cancel=around.cancel,
-            talks_to=peers,
+            reachable=peers,
             step_id=step_id(self.spec.plan_digest, self.spec.step, public),
         )
 
     def _progress(self, phase: str, done: int, total: int) -> None:
         around, now = self._around, time.monotonic()
         around.events("progress", phase=phase, done=done, total=total)
-        if now - self._told >= _TRAFFIC_SECONDS:
-            self._told = now
+        if now - self._reported >= _TRAFFIC_SECONDS:
+            self._reported = now
             around.events("traffic", traffic=traffic(self._counters))
 
     def _metric(self, name: str, value: float, number: int) -> None:
@@ -404,7 +406,7 @@ def _figures(name: str, value: Any) -> Any:
 
 
 def _shape(value: Any) -> str:
-    """Say of what size an input is, where it has one."""
+    """Return the size of an input, where it has one."""
     if isinstance(value, Table):
         return f"{value.num_rows} rows, {len(value.columns)} columns"
     return type(value).__name__
@@ -425,9 +427,9 @@ def _log_end(written: Mapping[str, Any], used: Mapping[str, Any]) -> None:
 
 
 def _not_mine(place: str) -> InternalError:
-    return InternalError("ATL-WRK-003", "this is not what a worker is told of a task", place=place)
+    return InternalError("ATL-WRK-003", "this is no task for a worker", place=place)
 
 
 def execute(spec: TaskSpec, around: TaskContext) -> dict[str, Any]:
-    """Run one task and return its result. Errors: whatever ended it; the peers have been told."""
+    """Run one task and return its result. Errors: whatever ended it; the peers were notified."""
     return Execution(spec, around).run()

@@ -21,9 +21,9 @@ import time
 READY, UNABLE, MADE, FAILED = "ready", "unable", "made", "failed"
 MESSAGE_BYTES = 256
 PIPES = 3
-_LOOK_SECONDS = 0.0005
-_PARENT_LOOKS = 20_000
-_THREAD_LOOKS = 1_000
+_POLL_SECONDS = 0.0005
+_PARENT_POLLS = 20_000
+_THREAD_POLLS = 1_000
 _MOST_FILES = 1 << 20
 
 
@@ -71,13 +71,13 @@ def _settle() -> None:
 
 
 def impure(control: int) -> str:
-    """Say what this process has that no worker may inherit; empty if there is nothing."""
+    """Return what this process has that no worker may inherit; empty if there is nothing."""
     threads = len(os.listdir("/proc/self/task"))
-    for _ in range(_THREAD_LOOKS):
+    for _ in range(_THREAD_POLLS):
         if threads == 1:
             break
         # One that has been waited for may still be listed for a moment.
-        time.sleep(_LOOK_SECONDS)
+        time.sleep(_POLL_SECONDS)
         threads = len(os.listdir("/proc/self/task"))
     else:
         return f"{threads} threads"
@@ -90,16 +90,16 @@ def impure(control: int) -> str:
 
 
 def _split(control: socket.socket, pipes: list[int]) -> bool:
-    """Make one worker and tell its number; True in the worker."""
+    """Make one worker and report its number; True in the worker."""
     try:
-        incoming, tell = os.pipe()
+        incoming, outgoing = os.pipe()
         middle = os.fork()
     except OSError as error:
         control.send(f"{FAILED} {error.errno or 0}".encode())
         return False
     if middle == 0:
-        return _in_between(tell)
-    os.close(tell)
+        return _in_between(outgoing)
+    os.close(outgoing)
     number = os.read(incoming, MESSAGE_BYTES)
     os.close(incoming)
     # Once this one is gone the worker is the pool's child.
@@ -108,7 +108,7 @@ def _split(control: socket.socket, pipes: list[int]) -> bool:
     return False
 
 
-def _in_between(tell: int) -> bool:
+def _in_between(outgoing: int) -> bool:
     me = os.getpid()
     try:
         worker = os.fork()
@@ -118,12 +118,12 @@ def _in_between(tell: int) -> bool:
         os._exit(0)
     os.setsid()
     # By now it can be killed with all that it starts.
-    os.write(tell, str(os.getpid()).encode())
+    os.write(outgoing, str(os.getpid()).encode())
     # Only then does it have the parent with which it is to die.
-    for _ in range(_PARENT_LOOKS):
+    for _ in range(_PARENT_POLLS):
         if os.getppid() != me:
             return True
-        time.sleep(_LOOK_SECONDS)
+        time.sleep(_POLL_SECONDS)
     os._exit(1)
 
 

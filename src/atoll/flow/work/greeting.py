@@ -1,9 +1,9 @@
 """How the seats of a step meet and part: what they run, who is there, the session, a last word.
 
-Where all talk to all, each tells each. Elsewhere all meet at the hub, a seat that talks to every
-other: it hears each, and tells all who is there. Every seat finds its own fresh nonce among those
-that make the session, so that nobody can bring it into an earlier one; a hub that tells different
-seats different things makes sessions that do not meet.
+Where all communicate with all, each greets each. Elsewhere all meet at the hub, a seat that
+communicates with every other: it receives each greeting, and sends all the roster. Every seat finds
+its own fresh nonce among those that make the session, so that no party can bring it into an earlier
+one; a hub that sends different seats different rosters makes sessions that do not meet.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from atoll.channel.party import Party
 from atoll.core.errors import PeerError
 from atoll.core.message import Message
 from atoll.core.names import Role
-from atoll.flow.work.messages import Finished, Held, Hello, Roster
+from atoll.flow.work.messages import Finished, Hello, Roster, RoundMark
 
 PHASE = "hello"
 
@@ -36,7 +36,7 @@ class Meeting:
             return self.party.peers
         return (self.hub,)
 
-    def hear(
+    def receive(
         self, tag: str, kind: type[Message], deadline: float | None = None
     ) -> dict[str, Message]:
         """Wait for a message of each peer; as many of each role must come as must stay."""
@@ -49,18 +49,18 @@ class Meeting:
             found |= self.party.gather(senders, tag, kind, least=least, deadline=deadline)
         return found
 
-    def tell(self, tag: str, message: Message, receivers: Iterable[str]) -> None:
+    def send(self, tag: str, message: Message, receivers: Iterable[str]) -> None:
         """Send the same to each; those that left are passed over where not all must stay."""
         for receiver in receivers:
             spare = self.party.roles[receiver] in self.quorum
-            self.party.tell(receiver, tag, message, spare=spare)
+            self.party.try_send(receiver, tag, message, spare=spare)
 
 
 class Met(NamedTuple):
     """The nonce of every seat that is there, and the checkpoint that they go on at, if any."""
 
     nonces: dict[str, bytes]
-    begin: Held | None
+    begin: RoundMark | None
 
 
 def greet(meeting: Meeting, mine: Hello, connect_seconds: float) -> Met:
@@ -71,30 +71,30 @@ def greet(meeting: Meeting, mine: Hello, connect_seconds: float) -> Met:
     party, hub = meeting.party, meeting.hub
     nonces = {party.name: mine.nonce}
     held = mine.held
-    meeting.tell("hello", mine, meeting.receivers)
-    for peer, said in meeting.hear("hello", Hello, connect_seconds).items():
-        if isinstance(said, Hello):
-            _check(mine, said, peer)
-            nonces[peer] = said.nonce
-            held &= said.held
+    meeting.send("hello", mine, meeting.receivers)
+    for peer, answer in meeting.receive("hello", Hello, connect_seconds).items():
+        if isinstance(answer, Hello):
+            _check(mine, answer, peer)
+            nonces[peer] = answer.nonce
+            held &= answer.held
     begin = max(held, default=None)
     if hub is None:
         return Met(nonces, begin)
     if hub == party.name:
         seats = tuple(sorted(nonces))
-        at = begin or Held(0, b"")
+        at = begin or RoundMark(0, b"")
         roster = Roster(seats, tuple(nonces[seat] for seat in seats), at.round, at.mark)
-        meeting.tell("roster", roster, (seat for seat in seats if seat != hub))
+        meeting.send("roster", roster, (seat for seat in seats if seat != hub))
         return Met(nonces, begin)
     roster = party.channel.receive(hub, "roster", Roster)
-    begin = Held(roster.begin, roster.mark) if roster.begin else None
+    begin = RoundMark(roster.begin, roster.mark) if roster.begin else None
     if begin is not None and begin not in mine.held:
         raise _false(hub, "a checkpoint that this seat does not hold")
     return Met(_agreed(meeting, roster, nonces), begin)
 
 
-def _check(mine: Hello, said: Hello, peer: str) -> None:
-    parts = mine.differing(said)
+def _check(mine: Hello, answer: Hello, peer: str) -> None:
+    parts = mine.differing(answer)
     if parts:
         raise PeerError(
             "ATL-WRK-007",
@@ -107,21 +107,21 @@ def _check(mine: Hello, said: Hello, peer: str) -> None:
 
 
 def _agreed(meeting: Meeting, roster: Roster, nonces: Mapping[str, bytes]) -> dict[str, bytes]:
-    """Take the roster of the hub over, if it holds what was heard at first hand."""
+    """Take the roster of the hub over, if it holds what this seat received itself."""
     party, hub = meeting.party, meeting.hub
     if len(roster.seats) != len(roster.nonces) or list(roster.seats) != sorted(set(roster.seats)):
         raise _false(hub, "it is malformed")
-    said = dict(zip(roster.seats, roster.nonces, strict=True))
-    if any(said.get(seat) != nonce for seat, nonce in nonces.items()):
-        raise _false(hub, "another nonce than was told")
-    missing = party.roles.keys() - said.keys()
-    if said.keys() - party.roles.keys():
+    answer = dict(zip(roster.seats, roster.nonces, strict=True))
+    if any(answer.get(seat) != nonce for seat, nonce in nonces.items()):
+        raise _false(hub, "another nonce than was sent")
+    missing = party.roles.keys() - answer.keys()
+    if answer.keys() - party.roles.keys():
         raise _false(hub, "a seat that is not in the plan")
     for role in {party.roles[seat] for seat in missing}:
-        left = sum(held == role and seat in said for seat, held in party.roles.items())
+        left = sum(held == role and seat in answer for seat, held in party.roles.items())
         if role not in meeting.quorum or left < meeting.quorum[role]:
             raise _false(hub, "too few seats are there")
-    return said
+    return answer
 
 
 def _false(hub: str | None, reason: str) -> PeerError:
@@ -131,8 +131,8 @@ def _false(hub: str | None, reason: str) -> PeerError:
 
 
 def part(meeting: Meeting, plan: str) -> None:
-    """Tell each peer that this seat is done, and hear the same of it. Errors: ATL-PLN-001."""
-    meeting.tell("finished", Finished(plan), meeting.receivers)
-    for peer, said in meeting.hear("finished", Finished).items():
-        if not isinstance(said, Finished) or said.plan != plan:
+    """Send each peer that this seat is done, and receive the same of it. Errors: ATL-PLN-001."""
+    meeting.send("finished", Finished(plan), meeting.receivers)
+    for peer, answer in meeting.receive("finished", Finished).items():
+        if not isinstance(answer, Finished) or answer.plan != plan:
             raise PeerError("ATL-PLN-001", "the peer ended another plan", party=peer)

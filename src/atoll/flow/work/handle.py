@@ -10,15 +10,15 @@ from atoll.flow.work.specification import TaskSpec
 from atoll.flow.work.task_events import OnEvent, compact
 
 
-class Keeper(Protocol):
+class Owner(Protocol):
     """The pool that a worker belongs to."""
 
     def submit(self, worker: Worker, spec: TaskSpec, on_event: OnEvent) -> None:
         """Start a task."""
         ...
 
-    def tell(self, worker: Worker, spec: TaskSpec, line: bytes) -> bool:
-        """Tell its task something."""
+    def send(self, worker: Worker, spec: TaskSpec, line: bytes) -> bool:
+        """Send its task a line."""
         ...
 
     def cancel(self, worker: Worker) -> None:
@@ -50,7 +50,7 @@ class WorkerFacts:
 class Worker:
     """A leased worker: a handle that any thread may use. Its process may still be starting."""
 
-    def __init__(self, pool: Keeper, number: int, *, nice: int) -> None:
+    def __init__(self, pool: Owner, number: int, *, nice: int) -> None:
         self.number = number
         self.job: str | None = None
         self.nice = nice
@@ -94,12 +94,12 @@ class Worker:
         """
         self._pool.submit(self, spec, on_event)
 
-    def tell(self, spec: TaskSpec, do: str, **fields: Any) -> bool:
-        """Tell a session something: a request, what became of a count, that it shall close.
+    def send(self, spec: TaskSpec, do: str, **fields: Any) -> bool:
+        """Send a session something: a request, what became of a count, that it shall close.
 
-        False if that task does not run here any more: its end was told, or is about to be.
+        False if that task does not run here any more: its end was sent, or is about to be.
         """
-        return self._pool.tell(self, spec, compact({"do": do, **fields}) + b"\n")
+        return self._pool.send(self, spec, compact({"do": do, **fields}) + b"\n")
 
     def cancel(self) -> None:
         """Ask the task to stop; kill the process if it has not within the grace."""

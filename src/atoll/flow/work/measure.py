@@ -15,16 +15,16 @@ class Use:
     """Measures from its making on."""
 
     def __init__(self) -> None:
-        # On Linux this makes the high-water mark start anew; elsewhere it is the process's.
+        # On Linux this makes the high-water mark start afresh; elsewhere it is the process's.
         with contextlib.suppress(OSError):
             Path("/proc/self/clear_refs").write_text("5")
-        self._begun = time.monotonic()
+        self._started = time.monotonic()
         self._cpu = time.process_time()
 
     def to_dict(self) -> dict[str, Any]:
         """Return seconds, cpu_seconds and peak_memory (bytes)."""
         return {
-            "seconds": round(time.monotonic() - self._begun, 6),
+            "seconds": round(time.monotonic() - self._started, 6),
             "cpu_seconds": round(time.process_time() - self._cpu, 6),
             "peak_memory": _peak(),
         }

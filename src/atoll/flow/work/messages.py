@@ -1,4 +1,4 @@
-"""What the workers of a task say to each other before it begins and at its end."""
+"""What the workers of a task send each other before it begins and at its end."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ KEPT_ROUNDS = 2
 SEATS = PARTIES * len(Role)
 
 
-class Held(NamedTuple):
+class RoundMark(NamedTuple):
     """A round that a seat can go on at, and the mark (session id) of the attempt that ended it."""
 
     round: int
@@ -46,9 +46,9 @@ class Hello(Message, kind="flow.hello", version=1):
     )
 
     @property
-    def held(self) -> frozenset[Held]:
-        """The checkpoints that the sender says to hold."""
-        return frozenset(map(Held, self.rounds, self.marks))
+    def held(self) -> frozenset[RoundMark]:
+        """The checkpoints that the sender holds."""
+        return frozenset(map(RoundMark, self.rounds, self.marks))
 
     def differing(self, other: Hello) -> list[str]:
         """Return the names of the parts that must agree and do not."""
@@ -67,7 +67,7 @@ class Roster(Message, kind="flow.roster", version=1):
     nonces: tuple[bytes, ...] = items(
         blob(NONCE_BYTES, low=NONCE_BYTES, opaque="fresh uniform bytes"), SEATS
     )
-    begin: int = integer(0, 1 << 40, opaque="a round that every seat said to hold")
+    begin: int = integer(0, 1 << 40, opaque="a round that every seat holds")
     mark: bytes = blob(MARK_BYTES, low=0, opaque="the session id of an earlier attempt")
 
 

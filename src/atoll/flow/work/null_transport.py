@@ -1,4 +1,4 @@
-"""A transport without peers: for tasks that talk to nobody."""
+"""A transport without peers: for tasks that communicate with no one."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class NullTransport:
         raise UserError("ATL-NET-006", "no such peer", party=peers[0] if peers else None)
 
     def abort(self, code: str, phase: str) -> None:
-        """Tell nobody."""
+        """Do nothing."""
 
     def close(self) -> None:
-        """Leave nobody."""
+        """Do nothing."""

@@ -1,7 +1,7 @@
 """The pool of worker processes: warm ones for the next job, one job a process, no orphans.
 
-One thread starts, reads, feeds and buries all workers; it sleeps until one of them says something,
-dies or has had its time. Everything else may be called from any thread and returns at once.
+One thread starts, reads, feeds and reaps all workers; it sleeps until one of them sends, dies or
+has had its time. Everything else may be called from any thread and returns at once.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class PoolSettings:
     """How many workers there are and how they run.
 
     ``folder`` is where they run; ``warm`` of them wait for a job; at most ``most`` are leased. One
-    that is told to cancel has ``grace_seconds`` before it is killed, one that starts has
+    that is asked to cancel has ``grace_seconds`` before it is killed, one that starts has
     ``start_seconds``. Replacements start ``quiet_seconds`` after a lease and with ``nice``, so that
     a job that begins has the processor for itself. ``environment`` is added to the little that a
     worker gets of this process's own.
@@ -84,7 +84,7 @@ class Pool:
             forks=settings.forks,
             start_seconds=settings.start_seconds,
         )
-        self._thread = threading.Thread(target=self._live, name="pool", daemon=True)
+        self._thread = threading.Thread(target=self._run, name="pool", daemon=True)
         self._thread.start()
 
     # -- for any thread -------------------------------------------------------------------------
@@ -166,16 +166,16 @@ class Pool:
                 raise InternalError("ATL-WRK-004", "the worker has another job or task")
             line = spec.line()
             if len(line) > TASK_LINE_BYTES:
-                raise InternalError("ATL-WRK-003", "the task is too large to be told to a worker")
+                raise InternalError("ATL-WRK-003", "the task is too large to be sent to a worker")
             worker.busy, worker.spec, worker.on_event = True, spec, on_event
-            self._say(worker, line)
+            self._write(worker, line)
 
-    def tell(self, worker: Worker, spec: TaskSpec, line: bytes) -> bool:
-        """See ``Worker.tell``."""
+    def send(self, worker: Worker, spec: TaskSpec, line: bytes) -> bool:
+        """See ``Worker.send``."""
         with self._lock:
             known = worker.spec is spec and not (worker.gone or worker.ending or worker.cancelled)
             if known:
-                self._say(worker, line)
+                self._write(worker, line)
             return known
 
     def cancel(self, worker: Worker) -> None:
@@ -185,7 +185,7 @@ class Pool:
                 return
             worker.cancelled = True
             worker.deadline = self._now() + self.settings.grace_seconds
-            self._say(worker, b'{"do":"cancel"}\n')
+            self._write(worker, b'{"do":"cancel"}\n')
             self._wake()
 
     def kill(self, worker: Worker) -> None:
@@ -193,7 +193,7 @@ class Pool:
         with self._lock:
             worker.deadline = self._now()
             if worker.process is not None and not worker.gone:
-                # At once: a task that is told next must not be done before the pool's thread is.
+                # At once: a task that is sent next must not be done before the pool's thread is.
                 worker.process.kill()
             self._wake()
 
@@ -234,7 +234,7 @@ class Pool:
         self._workers[worker.number] = worker
         return worker
 
-    def _say(self, worker: Worker, line: bytes) -> None:
+    def _write(self, worker: Worker, line: bytes) -> None:
         if worker.process is None or worker.outgoing:
             worker.outgoing.append(line)
         else:
@@ -249,7 +249,7 @@ class Pool:
         with contextlib.suppress(OSError):
             os.write(self._write_end, b".")
 
-    def _live(self) -> None:
+    def _run(self) -> None:
         while True:
             self._maintain()
             with self._lock:
@@ -258,7 +258,7 @@ class Pool:
                 wait = 0.0 if self._pending else self._next_moment()
             for key, _ in self._selector.select(wait):
                 if key.data is self.starter:
-                    self.starter.heard()
+                    self.starter.on_message()
                 elif key.data is None:
                     with contextlib.suppress(BlockingIOError):
                         os.read(self._read_end, 1 << 12)
@@ -272,7 +272,7 @@ class Pool:
         os.close(self._write_end)
 
     def _maintain(self) -> None:
-        """Hand over what is to be said, kill what had its time, then start what is to start."""
+        """Hand over what is to be sent, kill what had its time, then start what is to start."""
         with self._lock:
             for worker in list(self._workers.values()):
                 self._feed(worker)
@@ -289,7 +289,7 @@ class Pool:
         for worker in fresh:
             if self.starter.getting_ready:
                 break
-            # Nobody waits for the lock while the system makes a process.
+            # No one waits for the lock while the system makes a process.
             made = self._spawn(worker)
             with self._lock:
                 self._adopt(worker, made)
@@ -350,7 +350,7 @@ class Pool:
         process.end()
 
     def _watch_input(self, worker: Worker, process: Process) -> None:
-        """Hear of room in the pipe to its input exactly while something waits for that."""
+        """Watch for room in the pipe to its input exactly while something waits for that."""
         wanted = process.stdin
         if wanted == worker.watched:
             return
@@ -379,28 +379,28 @@ class Pool:
             process.kill()
             lines, ended = [], True
         if descriptor == process.stdout:
-            # What was printed before an event is told before it.
+            # What was printed before an event is reported before it.
             with contextlib.suppress(OverflowError):
-                self._hear(worker, process, process.stderr, process.drain(process.stderr))
-        self._hear(worker, process, descriptor, lines)
+                self._take(worker, process, process.stderr, process.drain(process.stderr))
+        self._take(worker, process, descriptor, lines)
         if ended:
             self._selector.unregister(descriptor)
             worker.ended.add(descriptor)
             if process.death is None and len(worker.ended) == 2:
                 self._died(worker, process)
 
-    def _hear(self, worker: Worker, process: Process, descriptor: int, lines: list[bytes]) -> None:
+    def _take(self, worker: Worker, process: Process, descriptor: int, lines: list[bytes]) -> None:
         for line in lines:
             value = _printed(line) if descriptor == process.stderr else _value(line)
             with self._lock:
-                heard = self._understood(worker, value)
-            if heard is not None:
-                _tell(*heard)
+                received = self._understood(worker, value)
+            if received is not None:
+                _notify(*received)
 
     def _understood(
         self, worker: Worker, value: dict[str, Any]
     ) -> tuple[OnEvent, TaskEvent] | None:
-        """Take in what a worker said; return whom to tell what, if it is about its present task."""
+        """Take in what a worker sent; return listener and event, if it is of its present task."""
         kind, spec, listener = value.pop("event", None), worker.spec, worker.on_event
         if kind == "ready":
             worker.ready, self._failures = True, 0
@@ -426,7 +426,7 @@ class Pool:
         for descriptor in (process.stdout, process.stderr):
             if descriptor not in worker.ended:
                 with contextlib.suppress(OverflowError):
-                    self._hear(worker, process, descriptor, process.drain(descriptor))
+                    self._take(worker, process, descriptor, process.drain(descriptor))
         with self._lock:
             watched = {process.stdout, process.stderr, process.death, worker.watched}
             for at in watched - worker.ended:
@@ -472,10 +472,10 @@ class Pool:
         with self._lock:
             pending, self._pending = self._pending, []
         for listener, event in pending:
-            _tell(listener, event)
+            _notify(listener, event)
 
 
-def _tell(listener: OnEvent, event: TaskEvent) -> None:
+def _notify(listener: OnEvent, event: TaskEvent) -> None:
     try:
         listener(event)
     except Exception:

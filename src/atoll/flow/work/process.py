@@ -103,7 +103,7 @@ class Process:
         self._lines = {self.stdout: Lines(LINE_BYTES), self.stderr: Lines(LINE_BYTES)}
         self._outgoing = bytearray()
         self.death: int | None = None
-        # Elsewhere than on Linux the end of its output tells the death.
+        # Elsewhere than on Linux the end of its output reports the death.
         with contextlib.suppress(AttributeError, OSError):
             self.death = os.pidfd_open(self.pid)
 
@@ -145,7 +145,7 @@ class Process:
             except BlockingIOError:
                 return
             except OSError:
-                # It is dying; its death is told by other means.
+                # It is dying; its death is noticed by other means.
                 self._outgoing.clear()
                 return
             del self._outgoing[:count]
@@ -179,13 +179,13 @@ class Process:
 
     def kill(self) -> None:
         """Kill it and everything that it started."""
-        # Until it is waited for nobody else can have its number.
+        # Until it is waited for no other process can have its number.
         if self._code is None:
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(self.pid, signal.SIGKILL)
 
     def reap(self) -> int:
-        """Wait for the dead process, end what it left running, free everything; say how it died."""
+        """Wait for the dead process, end what it left running, free all; return how it died."""
         self.kill()
         self._code = self._wait()
         self.end()
@@ -197,7 +197,7 @@ class Process:
         return self._code
 
     def memory(self) -> int:
-        """Return the bytes that it holds in memory now; 0 where the system does not tell."""
+        """Return the bytes that it holds in memory now; 0 where the system does not report."""
         try:
             pages = int(Path(f"/proc/{self.pid}/statm").read_text().split()[1])
         except (OSError, IndexError, ValueError):
@@ -205,7 +205,7 @@ class Process:
         return pages * os.sysconf("SC_PAGE_SIZE")
 
     def cpu_seconds(self) -> float:
-        """Return the processor time that it has used; 0 where the system does not tell."""
+        """Return the processor time that it has used; 0 where the system does not report."""
         try:
             fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
             return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")

@@ -15,11 +15,11 @@ from atoll.core.errors import AtollError, CancelledError, InternalError, UserErr
 from atoll.flow.work.task_events import ANSWER_BYTES, compact, error_of
 from atoll.jobs.errors import EnvironmentFault
 
-# What the node tells a session of: see ``TaskSpec.standing``.
+# What the node sends a session: see ``TaskSpec.standing``.
 LINES: Final = frozenset({"request", "forget", "granted", "refused", "close"})
 _SPEND_SECONDS = 60.0
 
-Tell = Callable[[str, Mapping[str, Any]], None]
+Emit = Callable[[str, Mapping[str, Any]], None]
 
 
 @dataclass
@@ -28,13 +28,13 @@ class Asked:
 
     number: int
     body: Mapping[str, Any]
-    _tell: Tell
+    _emit: Emit
     _over: threading.Lock = field(default_factory=threading.Lock)
 
     def answer(self, body: Mapping[str, Any]) -> None:
         """Answer it, once. Errors: ATL-INT-001 an answer that is too large or no JSON."""
         if len(compact(body)) > ANSWER_BYTES:
-            raise InternalError("ATL-INT-001", "an answer is too large to be told")
+            raise InternalError("ATL-INT-001", "an answer is too large to be sent")
         self._end({"body": dict(body)})
 
     def fail(self, error: AtollError) -> None:
@@ -43,12 +43,12 @@ class Asked:
 
     def _end(self, fields: Mapping[str, Any]) -> None:
         if self._over.acquire(blocking=False):
-            self._tell("answer", {"id": self.number, **fields})
+            self._emit("answer", {"id": self.number, **fields})
 
 
 @dataclass
 class _Spending:
-    """What the node says of one count, once it has."""
+    """The node's answer to one count, once it came."""
 
     answered: bool = False
     error: AtollError | None = None
@@ -57,8 +57,8 @@ class _Spending:
 class Inbox:
     """See ``components.standing.Requests``."""
 
-    def __init__(self, tell: Tell) -> None:
-        self._tell = tell
+    def __init__(self, emit: Emit) -> None:
+        self._emit = emit
         self._changed = threading.Condition()
         self._waiting: deque[Asked] = deque()
         self._spending: dict[int, _Spending] = {}
@@ -100,8 +100,8 @@ class Inbox:
             self._number += 1
             number, entry = self._number, _Spending()
             self._spending[number] = entry
-        # Told outside of the lock: a full pipe must not keep the answer from being taken.
-        self._tell("spend", {"id": number, "units": units})
+        # Sent outside of the lock: a full pipe must not keep the answer from being taken.
+        self._emit("spend", {"id": number, "units": units})
         deadline = time.monotonic() + _SPEND_SECONDS
         with self._changed:
             try:
@@ -111,7 +111,7 @@ class Inbox:
                     if left <= 0:
                         raise EnvironmentFault(
                             "ATL-WRK-012",
-                            "the node did not say in time whether rows may be used",
+                            "the node did not answer in time whether rows may be used",
                             hint="look at the node's log and its database",
                         )
                     self._changed.wait(left)
@@ -130,7 +130,7 @@ class Inbox:
             elif not isinstance(number, int):
                 return
             elif do == "request" and isinstance(body, dict):
-                self._waiting.append(Asked(number, body, self._tell))
+                self._waiting.append(Asked(number, body, self._emit))
             elif do == "forget":
                 forgotten = [asked for asked in self._waiting if asked.number == number]
                 for asked in forgotten:
@@ -142,7 +142,7 @@ class Inbox:
                     entry.error = error_of(value.get("error"))
             self._changed.notify_all()
         for asked in forgotten:
-            # Told outside of the lock, as ``spend`` is.
+            # Reported outside of the lock, as ``spend`` is.
             asked.fail(CancelledError("ATL-JOB-001", "nobody waits for the answer any more"))
 
     def cancel(self) -> None:

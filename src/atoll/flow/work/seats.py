@@ -14,13 +14,13 @@ from atoll.core.errors import AtollError, InternalError, NetworkError
 from atoll.core.names import Role, Scope, party_of
 
 T = TypeVar("T")
-_LOOK_SECONDS = 0.01
+_POLL_SECONDS = 0.01
 
 
 class SeatTransport:
     """One seat's end; its peers are seats. See ``channel.api.Transport``.
 
-    What seats of one party tell each other stays in the process. Between parties the tag names the
+    What seats of one party send each other stays in the process. Between parties the tag names the
     two roles where one of the seats is not its party's first, so that no seat takes what was meant
     for another. Errors: those of the party's transport.
     """
@@ -61,10 +61,10 @@ class SeatTransport:
         """Wait for the next message of any of these seats; return who sent it."""
         until = time.monotonic() + timeout
         while True:
-            # They come by several ways, so that no one wait hears of all of them.
+            # They come by several ways, so that no single wait gets all of them.
             for peer in peers:
                 try:
-                    return peer, self.receive(peer, scope, tag, min(_LOOK_SECONDS, timeout))
+                    return peer, self.receive(peer, scope, tag, min(_POLL_SECONDS, timeout))
                 except NetworkError as error:
                     if error.code != "ATL-NET-002" or time.monotonic() >= until:
                         raise
@@ -81,11 +81,11 @@ class SeatTransport:
         return ended
 
     def abort(self, code: str, phase: str) -> None:
-        """Tell the party's other seats that this one failed; its peers are told by the party."""
+        """Notify the party's other seats that this one failed; the party notifies its peers."""
         self._inside.abort(code, phase)
 
     def close(self) -> None:
-        """Say goodbye to the party's other seats."""
+        """Close the session with the party's other seats."""
         self._inside.close()
 
 
@@ -128,11 +128,11 @@ def each(ends: Mapping[str, Transport], work: Callable[[str], T]) -> dict[str, T
         waiting = {address: pool.submit(guarded, address) for address in ends}
     errors = [error for future in waiting.values() if (error := future.exception()) is not None]
     if errors:
-        raise min(errors, key=_is_echo)
+        raise min(errors, key=_is_consequence)
     return {address: future.result() for address, future in waiting.items()}
 
 
-def _is_echo(error: BaseException) -> bool:
+def _is_consequence(error: BaseException) -> bool:
     return isinstance(error, AtollError) and error.code == "ATL-NET-004"
 
 

@@ -1,4 +1,4 @@
-"""The inside of a worker process: reads what it is told, runs one task at a time, tells of it."""
+"""The inside of a worker process: reads what it is sent, runs one task at a time, reports on it."""
 
 from __future__ import annotations
 
@@ -59,8 +59,8 @@ class EventWriter:
         self._lock = threading.Lock()
         self._last: dict[str, float] = {}
 
-    def tell(self, event: str, task: list[Any] | None, fields: Mapping[str, Any]) -> None:
-        """Write one event; the process ends if nobody listens any more."""
+    def emit(self, event: str, task: list[Any] | None, fields: Mapping[str, Any]) -> None:
+        """Write one event; the process ends if no reader is left."""
         with self._lock:
             if event == "progress" and self._too_soon(fields):
                 return
@@ -91,10 +91,10 @@ class _Logs(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         try:
-            # The text of an exception may hold data, so only the message is told.
+            # The text of an exception may hold data, so only the message is sent.
             message = record.getMessage()[:_MESSAGE]
             level = record.levelname.lower()
-            self._server.tell("log", level=level, logger=record.name, message=message)
+            self._server.emit("log", level=level, logger=record.name, message=message)
         except Exception:
             self.handleError(record)
 
@@ -102,10 +102,10 @@ class _Logs(logging.Handler):
 class Running:
     """A task on its thread."""
 
-    def __init__(self, spec: TaskSpec, voice: EventWriter) -> None:
+    def __init__(self, spec: TaskSpec, writer: EventWriter) -> None:
         self.spec = spec
         self.cancel = Cancel()
-        self.inbox = Inbox(lambda event, fields: voice.tell(event, self.name, fields))
+        self.inbox = Inbox(lambda event, fields: writer.emit(event, self.name, fields))
         self.transport: Transport | None = None
         self.execution: Execution | None = None
         self.asked = False
@@ -128,11 +128,11 @@ class Running:
             wake()
 
     def may_report_end(self) -> bool:
-        """Return whether its end is still to be told; whoever asks first tells it."""
+        """Return whether its end is still to be reported; whoever asks first reports it."""
         return self._end.acquire(blocking=False)
 
     def give_up(self) -> None:
-        """Tell the peers in its place, if it is too busy to hear."""
+        """Notify the peers in its place, if it is too busy to notice."""
         if self.transport is not None and not self.over.is_set():
             phase = self.execution.phase if self.execution else "start"
             self.transport.abort("ATL-JOB-001", phase)
@@ -143,13 +143,13 @@ def _cancelled() -> CancelledError:
 
 
 class Server:
-    """Reads lines from ``source`` and tells events to ``sink``; one task at a time."""
+    """Reads lines from ``source`` and reports events to ``sink``; one task at a time."""
 
     def __init__(
         self, source: int, sink: int, catalogue: Mapping[str, Component] | None = None
     ) -> None:
         self._source = source
-        self._voice = EventWriter(sink)
+        self._writer = EventWriter(sink)
         self._catalogue = CATALOGUE if catalogue is None else catalogue
         self._memory = Memory()
         self._running: Running | None = None
@@ -157,10 +157,10 @@ class Server:
         self._wake_read, self._wake_write = os.pipe()
         self._give_up_at: float | None = None
 
-    def tell(self, event: str, **fields: Any) -> None:
-        """Tell an event of the present task."""
+    def emit(self, event: str, **fields: Any) -> None:
+        """Report an event of the present task."""
         running = self._running
-        self._voice.tell(event, running.name if running else None, fields)
+        self._writer.emit(event, running.name if running else None, fields)
 
     def serve(self) -> int:
         """Serve until the input ends or a signal asks for the end; return the exit code."""
@@ -170,7 +170,7 @@ class Server:
         signal.set_wakeup_fd(self._wake_write)
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: None)
-        self.tell("ready", pid=os.getpid())
+        self.emit("ready", pid=os.getpid())
         while True:
             wait = None
             if self._give_up_at is not None:
@@ -228,13 +228,13 @@ class Server:
             spec = read_task(value)
         except UserError as error:
             self._running = None
-            self._voice.tell("failed", None, {"error": error.to_dict()})
+            self._writer.emit("failed", None, {"error": error.to_dict()})
             return
         self._give_up_at = None
-        self._running = running = Running(spec, self._voice)
-        threading.Thread(target=self._live, args=(running,), name="task", daemon=True).start()
+        self._running = running = Running(spec, self._writer)
+        threading.Thread(target=self._run, args=(running,), name="task", daemon=True).start()
 
-    def _live(self, running: Running) -> None:
+    def _run(self, running: Running) -> None:
         event, fields = "failed", dict[str, Any]()
         try:
             fields = self._execute(running)
@@ -246,13 +246,13 @@ class Server:
                 running, InternalError("ATL-INT-001", f"an unexpected {type(error).__name__}")
             )
         finally:
-            # What hears of the end may send the next task at once.
+            # Whoever gets the end may send the next task at once.
             running.over.set()
         self._report_end(running, event, fields)
 
     def _report_end(self, running: Running, event: str, fields: Mapping[str, Any]) -> None:
         if running.may_report_end():
-            self._voice.tell(event, running.name, fields)
+            self._writer.emit(event, running.name, fields)
             running.reported.set()
         else:
             running.reported.wait(_REPORT_SECONDS)
@@ -280,7 +280,7 @@ class Server:
             TaskContext(
                 transport=perhaps_faulty(transport, spec.attempt),
                 catalogue=self._known(spec),
-                events=lambda event, **fields: self._voice.tell(event, running.name, fields),
+                events=lambda event, **fields: self._writer.emit(event, running.name, fields),
                 limits=spec.limits.limits(),
                 cancel=running.cancel,
                 memory=self._memory,
@@ -325,9 +325,7 @@ class Server:
         if gateway is None:
             return NullTransport(spec.party)
         if gateway.dialable.keys() != peers:
-            raise InternalError(
-                "ATL-WRK-003", "this is not what a worker is told of a task", place="gateway"
-            )
+            raise InternalError("ATL-WRK-003", "this is no task for a worker", place="gateway")
         return GatewayTransport(
             spec.party,
             gateway.dialable,

@@ -16,7 +16,7 @@ def session_id(
 
     ``job`` is the job's digest and ``nonces`` holds one fresh nonce of every party, so that no
     party alone can make two sessions meet. ``begin`` is the round that the attempt goes on at:
-    seats that were told different ones do not meet either.
+    seats that were sent different ones do not meet either.
     """
     context = ["atoll/session/v2", job, step, attempt, dict(nonces), begin]
     return hashlib.sha256(codec.encode(context)).digest()

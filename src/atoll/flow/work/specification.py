@@ -1,4 +1,4 @@
-"""What a worker is told of a task, as one JSON line."""
+"""What a worker is sent for a task, as one JSON line."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class OwnTable(Frozen):
 class Gateway(Frozen):
     """How the worker reaches its peers: the gateway's socket, its own, and which it can dial.
 
-    ``token`` is hexadecimal. ``dialable`` names every other party that the task talks to.
+    ``token`` is hexadecimal. ``dialable`` names every other party that the task communicates with.
     """
 
     socket: Path
@@ -79,12 +79,13 @@ class TaskSpec(Frozen):
 
     ``parameters`` are filled; ``component`` is empty for the coin toss. ``inputs`` holds an entry
     for each input that this party has. ``seats`` are those of the step (``party:role``; none: each
-    party of the job has one), ``edges`` which roles talk to each other (None: all), and ``quorum``
-    how many of a role must stay where not all must. ``seed_path`` is the job's seed (None for the
-    coin toss and nothing else); ``gateway`` is None where this party talks to no other.
-    ``approved`` names the installed components of others that this node approved, by digest.
-    ``checkpoints`` is the folder of this step's checkpoints in this run (None: none are kept).
-    With ``standing`` the task is a session: it serves requests under the agreement of the step.
+    party of the job has one), ``edges`` which roles communicate with each other (None: all), and
+    ``quorum`` how many of a role must stay where not all must. ``seed_path`` is the job's seed
+    (None for the coin toss and nothing else); ``gateway`` is None where this party communicates
+    with no other. ``approved`` names the installed components of others that this node approved,
+    by digest. ``checkpoints`` is the folder of this step's checkpoints in this run (None: none are
+    kept). With ``standing`` the task is a session: it serves requests under the agreement of the
+    step.
     """
 
     job_id: JobId
@@ -123,7 +124,7 @@ class TaskSpec(Frozen):
 
     @property
     def peers(self) -> frozenset[str]:
-        """The other parties that this party's seats talk to."""
+        """The other parties that this party's seats communicate with."""
         edges, roles = Edges.of_plain(self.edges), self.roles
         found = {party_of(peer) for address in self.mine for peer in edges.peers(address, roles)}
         return frozenset(found - {self.party})
@@ -148,6 +149,4 @@ def read_task(value: Any) -> TaskSpec:
         if isinstance(error, ValidationError):
             first = error.errors(include_input=False, include_url=False)[0]
             place = ".".join(str(part) for part in first["loc"])
-        raise UserError(
-            "ATL-WRK-003", "this is not what a worker is told of a task", place=place
-        ) from error
+        raise UserError("ATL-WRK-003", "this is no task for a worker", place=place) from error

@@ -30,7 +30,7 @@ _GROUPS: set[int] = set()
 
 
 class ForkServer:
-    """The pool's end of a fork server. Its socket tells when it is ready, unable or gone."""
+    """The pool's end of a fork server. Its socket reports when it is ready, unable or gone."""
 
     def __init__(self, command: Sequence[str], folder: Path, extra: Mapping[str, str]) -> None:
         """Start one. Errors: OSError."""
@@ -59,11 +59,11 @@ class ForkServer:
 
     @property
     def descriptor(self) -> int:
-        """What becomes readable when it has something to say, or is gone."""
+        """What becomes readable when it has sent something, or is gone."""
         return self._socket.fileno()
 
-    def hear(self) -> tuple[str, str]:
-        """Return what it says: a word and its object; empty if it is gone."""
+    def receive(self) -> tuple[str, str]:
+        """Return what it sent: a word and its object; empty if it is gone."""
         try:
             data = self._socket.recv(fork_server.MESSAGE_BYTES)
         except OSError:
@@ -76,7 +76,7 @@ class ForkServer:
         pipes = Pipes()
         try:
             socket.send_fds(self._socket, [b"worker"], list(pipes.theirs))
-            word, rest = self.hear()
+            word, rest = self.receive()
             if word != fork_server.MADE:
                 failed = word == fork_server.FAILED and rest.isdecimal()
                 number = int(rest) if failed else errno.EPIPE
@@ -175,11 +175,11 @@ class Starter:
         self._moment = self._now() + self._start_seconds
         self._selector.register(self._server.descriptor, selectors.EVENT_READ, self)
 
-    def heard(self) -> None:
-        """Take what the server says when nobody asked it."""
+    def on_message(self) -> None:
+        """Take what the server sends unasked."""
         if self._server is None:
             return
-        word, rest = self._server.hear()
+        word, rest = self._server.receive()
         if word == fork_server.READY:
             self._server.ready = True
         elif word == fork_server.UNABLE:

@@ -29,7 +29,7 @@ def located(error: Exception, party: str, phase: str) -> AtollError:
     """Return an error with a code, party and phase, whatever was raised."""
     if isinstance(error, AtollError):
         return error.located(party=party, phase=phase)
-    # The text of a foreign error may hold data, so only its type is told.
+    # The text of a foreign error may hold data, so only its type is sent.
     return InternalError(
         "ATL-INT-001",
         f"an unexpected {type(error).__name__}",

@@ -1,4 +1,4 @@
-"""What a worker tells of a task while it goes on and at its end."""
+"""What a worker reports of a task while it goes on and at its end."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ class TaskEvent:
     - ``log`` {level, message, logger}; ``traffic`` {traffic: rows so far};
     - ``resumed`` {round}: it goes on at this round of an earlier attempt;
     - in a session ``answer`` {id, body or error} to a request, and ``spend`` {id, units}, which
-      waits to be granted or refused (``Worker.tell``);
+      waits to be granted or refused (``Worker.send``);
     - ``done`` {outputs: {name: {kind, digest, bytes, rows?}}, files: {name: {digest, bytes}},
       report_digest?, report_bytes?, seconds, cpu_seconds, peak_memory, traffic, reveals};
     - ``failed`` {error: ``AtollError.to_dict()``, seconds, cpu_seconds, peak_memory, traffic,
@@ -108,7 +108,7 @@ def compact(value: Any) -> bytes:
 
 
 def error_of(value: Any) -> AtollError:
-    """Return the error whose plain form another process of this party told."""
+    """Return the error whose plain form another process of this party sent."""
     fields = value if isinstance(value, dict) else {}
     kind = _ERRORS.get(str(fields.get("kind")), AtollError)
     where = {n: fields[n] for n in ("party", "phase", "place", "hint") if n in fields}

@@ -23,45 +23,45 @@ from atoll.jobs.errors import EnvironmentFault
 
 _GRACE_SECONDS = 1.5
 _CLOSE_SECONDS = 3.0
-Hear = Callable[[str, Mapping[str, Any]], None]
+Sink = Callable[[str, Mapping[str, Any]], None]
 
 
 class _Direct(EventWriter):
     """Hands events over instead of writing them."""
 
-    def __init__(self, hear: Hear) -> None:
+    def __init__(self, sink: Sink) -> None:
         super().__init__(-1)
-        self._hear = hear
+        self._sink = sink
 
-    def tell(self, event: str, task: list[Any] | None, fields: Mapping[str, Any]) -> None:
+    def emit(self, event: str, task: list[Any] | None, fields: Mapping[str, Any]) -> None:
         """Hand over one event."""
         with self._lock:
             if event == "progress" and self._too_soon(fields):
                 return
-        self._hear(event, fields)
+        self._sink(event, fields)
 
 
 class _Seat(Server):
     """The inside of one worker: runs one task at a time, on a thread."""
 
-    def __init__(self, catalogue: Callable[[], Catalogue], hear: Hear) -> None:
-        self._voice = _Direct(hear)
+    def __init__(self, catalogue: Callable[[], Catalogue], sink: Sink) -> None:
+        self._writer = _Direct(sink)
         self._known_here = catalogue
         self._memory = Memory()
         self._running: Running | None = None
 
     def begin(self, spec: TaskSpec) -> None:
         """Run a task on a thread of its own."""
-        self._running = running = Running(spec, self._voice)
+        self._running = running = Running(spec, self._writer)
         name = f"task {spec.party}"
-        threading.Thread(target=self._live, args=(running,), name=name, daemon=True).start()
+        threading.Thread(target=self._run, args=(running,), name=name, daemon=True).start()
 
     def pass_on(self, line: bytes) -> None:
         """Hand a line to the running task, as a worker's process reads it."""
         self._take(line)
 
     def stop(self) -> None:
-        """Ask the task to end; where it does not hear, its peers are told in its place."""
+        """Ask the task to end; where it does not notice, its peers are notified in its place."""
         running = self._running
         if running is not None and not running.over.is_set():
             running.stop()
@@ -108,7 +108,7 @@ class Threads:
             worker = Worker(self, self._number, nice=0)
             worker.job, worker.busy, worker.ready = job, True, True
             self._workers[worker] = _Seat(
-                self._catalogue, lambda event, fields: self._heard(worker, event, fields)
+                self._catalogue, lambda event, fields: self._on_event(worker, event, fields)
             )
             return worker
 
@@ -136,8 +136,8 @@ class Threads:
             worker.busy, worker.spec, worker.on_event = True, spec, on_event
         seat.begin(spec)
 
-    def tell(self, worker: Worker, spec: TaskSpec, line: bytes) -> bool:
-        """See ``Worker.tell``."""
+    def send(self, worker: Worker, spec: TaskSpec, line: bytes) -> bool:
+        """See ``Worker.send``."""
         with self._lock:
             seat = self._workers.get(worker)
             if seat is None or worker.spec is not spec or worker.cancelled:
@@ -145,7 +145,7 @@ class Threads:
         seat.pass_on(line)
         return True
 
-    def _heard(self, worker: Worker, kind: str, fields: Mapping[str, Any]) -> None:
+    def _on_event(self, worker: Worker, kind: str, fields: Mapping[str, Any]) -> None:
         with self._lock:
             spec, listener = worker.spec, worker.on_event
             if spec is None or listener is None:
@@ -165,10 +165,10 @@ class Threads:
             seat.stop()
 
     def kill(self, worker: Worker) -> None:
-        """Report the task as ended and let its thread end when it hears of it."""
+        """Report the task as ended and let its thread end when it learns of it."""
         self.cancel(worker)
         error = CancelledError("ATL-JOB-001", "the job was cancelled")
-        self._heard(worker, "failed", {"error": error.to_dict()})
+        self._on_event(worker, "failed", {"error": error.to_dict()})
 
     def release(self, worker: Worker) -> None:
         """See ``Worker.release``."""

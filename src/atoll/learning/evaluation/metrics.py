@@ -60,8 +60,8 @@ class Confusion:
         """Count checked labels and scores at a threshold."""
         predicted = scores >= threshold
         hits = int(np.count_nonzero(predicted & positive))
-        said, true = int(np.count_nonzero(predicted)), int(np.count_nonzero(positive))
-        return cls(hits, said - hits, len(positive) - said - true + hits, true - hits)
+        predictions, true = int(np.count_nonzero(predicted)), int(np.count_nonzero(positive))
+        return cls(hits, predictions - hits, len(positive) - predictions - true + hits, true - hits)
 
     @property
     def accuracy(self) -> float:

@@ -54,7 +54,7 @@ def stratified(
 
     ``shares`` holds (class, fraction) and then names every class; else each class keeps
     ``fraction`` of its rows, or ``count`` rows are spread like the classes (largest remainders).
-    Secret randomness: with a public order the gaps between chosen rows would tell labels; so a
+    Secret randomness: with a public order the gaps between chosen rows would reveal labels; so a
     job's seed does not repeat it. Errors: ATL-CMP-041 too many classes or a class without a
     share, ATL-CMP-040.
     """

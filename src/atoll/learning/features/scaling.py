@@ -1,4 +1,4 @@
-"""Fits the scaling of a party's own columns; nothing here talks to anyone.
+"""Fits the scaling of a party's own columns; nothing here communicates with anyone.
 
 A value is clipped to the column's bounds, if it has any, and becomes (value - offset) / divisor:
 

@@ -1,4 +1,4 @@
-"""Statistics of each column of a party's own table; nothing here talks to anyone.
+"""Statistics of each column of a party's own table; nothing here communicates with anyone.
 
 Counts, least and greatest value, quantiles and the number of distinct values are exact; moments are
 taken about the mean in double precision, so that a large offset costs no digits. Integers beyond
@@ -77,7 +77,7 @@ class ColumnStatistics:
     """One column: None stands for what its values do not determine (or exceeds double range).
 
     ``kurtosis`` is that above the normal distribution's; ``distinct`` stops at the limit, and
-    ``distinct_limited`` says so.
+    ``distinct_limited`` is set.
     """
 
     count: int
@@ -197,7 +197,7 @@ def _moments(
     mean = float(values.mean())
     centred = values - mean
     spread = float(np.abs(centred).max())
-    if spread == 0:  # the scaled values cannot be told apart
+    if spread == 0:  # the scaled values cannot be distinguished
         return mean * scale, 0.0, None, None
     centred /= spread
     square = centred * centred

@@ -34,7 +34,7 @@ class _Data(BaseModel):
 class Split(_Data):
     """A test of one column: a row goes left if its value is below the threshold.
 
-    A missing value goes left if ``missing_left`` says so, else right.
+    A missing value goes left if ``missing_left``, else right.
     """
 
     column: int = Field(ge=0, description="index into the part's columns")
@@ -79,7 +79,7 @@ class Tree(_Data):
 class GuestPart(_Data):
     """What the label holder keeps: structure, leaf weights, its own splits.
 
-    ``base_margin`` is the log-odds from which every row starts; ``host_splits`` says how many
+    ``base_margin`` is the log-odds from which every row starts; ``host_splits`` states how many
     splits each host holds, in the order of ``hosts``.
     """
 
@@ -103,7 +103,7 @@ class GuestPart(_Data):
         for tree in self.trees:
             for owner, split in zip(tree.owner, tree.split, strict=True):
                 if owner != LEAF and not (0 <= owner < len(sizes) and 0 <= split < sizes[owner]):
-                    raise ValueError("a node names a split that nobody holds")
+                    raise ValueError("a node names a split that no party holds")
         return self
 
 

@@ -8,8 +8,8 @@ A dishonest party can end the toss after it has seen the result (no protocol of 
 that), but it cannot steer it. Committing to different values towards different parties is caught:
 each opening carries a hash of all commitments seen.
 
-``relayed`` does the same through a hub, for parties that do not all talk to each other: it passes
-on every commitment before it hears an opening, and then every opening.
+``relayed`` does the same through a hub, for parties that do not all communicate with each other:
+it passes on every commitment before it receives an opening, and then every opening.
 
 ``fixed`` tosses nothing: the seed is a hash of a number in the job, which whoever wrote the job
 chose, and repeats from run to run.
@@ -86,7 +86,7 @@ COSTS: dict[str, Cost] = {
 
 
 def warnings(number: int | None) -> tuple[str, ...]:
-    """Return what a plan must say where a number (0 … 2^63 - 1) stands in for the coins."""
+    """Return what a plan must state where a number (0 … 2^63 - 1) stands in for the coins."""
     if number is None:
         return ()
     return (

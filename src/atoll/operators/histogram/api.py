@@ -2,7 +2,7 @@
 
 For every cut (column, bin c) of every node, the guest learns the sums of g and h over the node's
 rows on the left of the cut: bins 0…c of that column, and the missing rows (the last bin) where
-``missing_left`` says so. The hosts learn nothing about g and h.
+``missing_left``. The hosts learn nothing about g and h.
 
     guest                                   host
     start()          ── key ─────────────▶  start()

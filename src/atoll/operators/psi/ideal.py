@@ -50,7 +50,7 @@ class IdealResult(Message, kind="psi.ideal.outcome"):
 
 
 def intersect(own: pa.Array, other: pa.Array) -> npt.NDArray[np.bool_]:
-    """Say which of the own ids the other has: bool[n], the definition of an intersection.
+    """Return which of the own ids the other has: bool[n], the definition of an intersection.
 
     Reveals: nothing; every implementation is held against it.
     """

@@ -13,7 +13,7 @@ Tags = npt.NDArray[np.uint8]
 
 
 def common(held: Tags, returned: Tags) -> npt.NDArray[np.bool_]:
-    """Say which rows of ``held``, uint8[n, 16], begin with a row of ``returned``, uint8[m, w].
+    """Return which rows of ``held``, uint8[n, 16], begin with a row of ``returned``, uint8[m, w].
 
     The lists are taken apart by their first byte, which is as good as random. Errors: ATL-PSI-008
     when a returned row that is found occurs twice.

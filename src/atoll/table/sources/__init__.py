@@ -39,7 +39,7 @@ def file_format(path: str | os.PathLike[str]) -> str:
     if suffix not in _FORMATS:
         raise UserError(
             "ATL-TAB-023",
-            "the ending of the file's name tells no format",
+            "the file's suffix names no format",
             place=os.path.basename(path),
             hint="use " + ", ".join(_FORMATS),
         )

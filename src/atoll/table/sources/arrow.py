@@ -1,4 +1,4 @@
-"""Parquet and Arrow IPC in and out. What a file says of itself is checked before it is believed."""
+"""Parquet and Arrow IPC in and out. A file's own figures are checked before they are used."""
 
 from __future__ import annotations
 

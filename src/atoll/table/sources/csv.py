@@ -49,7 +49,7 @@ class Block:
 class Reader:
     """Reads the header, then yields blocks; problems go to ``sink``, which may raise.
 
-    After a problem that leaves no records to tell apart the iteration ends. ``had_bom`` and
+    After a problem that leaves no records to distinguish the iteration ends. ``had_bom`` and
     ``rows`` (data rows seen so far) are facts for a check report.
     """
 

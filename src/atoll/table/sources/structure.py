@@ -36,7 +36,7 @@ class Scan:
     """What was found in a block: whole records up to ``cut``, and problems in the order of rows.
 
     ``ends`` are the positions after each record's line end. ``fatal``: the records after the
-    problem cannot be told apart. ``sound``: how many records stand before the first problem.
+    problem cannot be distinguished. ``sound``: how many records stand before the first problem.
     """
 
     cut: int
@@ -163,7 +163,7 @@ class _Block:
         return edge
 
     def _broken_quote(self, at: int, message: str) -> None:
-        hint = 'put the whole field in quotes and double each quote inside it: "say ""hi"""'
+        hint = 'put the whole field in quotes and double each quote inside it: "so ""called"""'
         self._fail("ATL-TAB-008", message, at, hint)
 
     def _check_lengths(self, at: Integers, cut: int, last: bool) -> None:

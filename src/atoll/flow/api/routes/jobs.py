@@ -159,7 +159,7 @@ async def events(
     """Return events after a number, waiting for the first; as a stream if that is accepted."""
     last = request.headers.get("last-event-id", "")
     if "text/event-stream" in request.headers.get("accept", ""):
-        # An unknown job is told before a stream begins.
+        # An unknown job is refused before a stream begins.
         await run_in_threadpool(services.jobs.get, id)
         start = int(last) if last.isascii() and last.isdigit() and len(last) < 16 else after
         return StreamingResponse(

@@ -20,13 +20,13 @@ API_VERSION = 1
 
 @ROUTES.get("/health/live", may=PUBLIC)
 def live() -> views.Health:
-    """Say that the process answers."""
+    """Report that the process answers."""
     return views.Health(status="live")
 
 
 @ROUTES.get("/health/ready", may=PUBLIC)
 def ready(services: At) -> views.Health:
-    """Say that the node takes jobs."""
+    """Report that the node takes jobs."""
     if not services.status.ready():
         raise EnvironmentFault(
             "ATL-API-012", "the node is starting or stopping", hint="ask again in a moment"
@@ -66,7 +66,7 @@ def settings(services: At) -> views.Settings:
 
 @ROUTES.post("/selftest", may="job.submit")
 def selftest(services: At, by: By, asked: views.SelftestRequest) -> views.Selftest:
-    """Run a small job, alone or with partners, and tell what passed."""
+    """Run a small job, alone or with partners, and report what passed."""
     steps = [shape(views.SelftestStep, one) for one in services.status.selftest(asked.parties, by)]
     return views.Selftest(passed=all(step.passed for step in steps), steps=tuple(steps))
 

@@ -29,7 +29,7 @@ def open_(
     cookies.check_origin(request)
     client = client_of(request)
     secret, expires = services.access.login(asked.user, asked.password, client=client, browser=True)
-    cookies.give(request, response, secret)
+    cookies.set_cookie(request, response, secret)
     return views.SessionAnswer(csrf=cookies.csrf_token(secret), expires=expires)
 
 

@@ -49,7 +49,7 @@ class Asked(BaseModel):
 
 
 class Given(BaseModel):
-    """An answer: frozen; what a service tells beyond these fields is left out."""
+    """An answer: frozen; what a service reports beyond these fields is left out."""
 
     model_config = ConfigDict(
         frozen=True,

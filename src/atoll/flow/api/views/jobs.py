@@ -82,7 +82,7 @@ class JobRow(Given):
 
 
 class StepView(Given):
-    """A step of a job: the own task's state and what the peers tell of theirs."""
+    """A step of a job: the own task's state and what the peers report of theirs."""
 
     state: str
     attempt: int = 0

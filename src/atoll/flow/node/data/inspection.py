@@ -1,8 +1,8 @@
-"""Looks at a file of rows in a process of its own, with bounded memory, and tells what is in it.
+"""Looks at a file of rows in a process of its own, with bounded memory, and reports what is in it.
 
-A file comes from outside: what it says of itself may lie, and a parser may be led astray. The child
-(``python -m atoll.flow.node.data.inspection``) reads one JSON line on its input, writes one JSON
-line, and ends at once when the parent is gone.
+A file comes from outside: what it states about itself may lie, and a parser may be led astray. The
+child (``python -m atoll.flow.node.data.inspection``) reads one JSON line on its input, writes one
+JSON line, and ends at once when the parent is gone.
 """
 
 from __future__ import annotations
@@ -70,17 +70,17 @@ def _asked(question: Mapping[str, Any], limits: InspectLimits) -> bytes:
     timer = threading.Timer(limits.seconds, child.kill)
     timer.start()
     try:
-        return _talk(child, json.dumps(whole).encode() + b"\n")
+        return _exchange(child, json.dumps(whole).encode() + b"\n")
     finally:
         timer.cancel()
         child.kill()
         child.wait()
 
 
-def _talk(child: subprocess.Popen[bytes], line: bytes) -> bytes:
+def _exchange(child: subprocess.Popen[bytes], line: bytes) -> bytes:
     if child.stdin is None or child.stdout is None:
         return b""
-    # The child's input stays open: its end tells the child that nobody waits any more.
+    # The child's input stays open: its end shows the child that the parent no longer waits.
     with child.stdin, child.stdout:
         try:
             child.stdin.write(line)
@@ -95,7 +95,7 @@ def _understood(answer: bytes) -> dict[str, Any]:
         raise DataError(
             "ATL-DAT-108",
             "the file could not be looked at within the limits of memory and time",
-            hint="is it what it says it is? cut it into smaller files, or write it as Parquet",
+            hint="is its format the declared one? split it, or write it as Parquet",
         )
     found: dict[str, Any] = json.loads(answer)
     if "error" in found:
@@ -192,14 +192,14 @@ def _answer(question: dict[str, Any]) -> dict[str, Any]:
     try:
         return dict(work(**question))
     except AtollError as error:
-        told = {
+        fields = {
             "code": error.code,
             "message": error.message,
             "place": _without_folder(error.place, question["path"]),
             "hint": error.hint,
             "data": isinstance(error, DataError),
         }
-        return {"error": told}
+        return {"error": fields}
 
 
 def _without_folder(place: str | None, path: str) -> str | None:

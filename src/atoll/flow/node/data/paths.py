@@ -1,7 +1,7 @@
 """Names of tables, and paths that stay inside the folders from which tables may come.
 
 A path is resolved, links and all, before it is compared with the folders; what lies outside is
-refused alike whether it exists or not, so that nobody can feel around in the file system.
+refused alike whether it exists or not, so that the file system cannot be probed.
 """
 
 from __future__ import annotations
@@ -98,7 +98,7 @@ def _missing() -> NotFoundError:
 
 @dataclass(frozen=True)
 class Stamp:
-    """What tells without reading that a file is probably the same."""
+    """Shows without reading whether a file is probably the same."""
 
     size: int
     changed: int

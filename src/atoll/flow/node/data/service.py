@@ -39,7 +39,7 @@ _MOST = 200
 
 @dataclass(frozen=True)
 class DataSettings:
-    """What the service is told: folders beside the node's own, limits of uploads and previews."""
+    """What the service is given: folders beside the node's own, limits of uploads and previews."""
 
     folders: tuple[str, ...] = ()
     upload_bytes: int = 16 << 30
@@ -229,7 +229,7 @@ class DataService:
         return {"name": name, **self.ask(question, self._settings.inspect)}
 
     def check(self, name: str) -> Mapping[str, Any]:
-        """Look a table's file over again; ``changed`` says if it is not what was registered."""
+        """Look a table's file over again; ``changed``: it is not what was registered."""
         row = self._rows.get(name)
         report = self.ask(self._question("check", row), self._settings.inspect)
         return {**report, "file": Path(row.path).name, "changed": not self._unchanged(row)}
@@ -328,7 +328,7 @@ class DataService:
     ) -> Mapping[str, Any]:
         notes, key = self._notes(row.name), _key(id_column, label)
         known = notes.facts.get(key)
-        # What an earlier version noted says nothing of classes.
+        # What an earlier version noted reveals nothing about classes.
         if known is not None and "classes" in known:
             return known
         question = {"do": "facts", "path": str(path), "id_column": id_column, "label": label}

@@ -2,8 +2,8 @@
 
 Whatever happens comes into one queue: words of partners, of workers, of people, of the clock. The
 thread takes what is there, lets the machines move, writes everything in one transaction, and only
-then lets it have effect (start a task, tell a partner, answer whoever waits). So a node that is
-killed at any point goes on from what its database says.
+then lets it have effect (start a task, notify a partner, answer whoever waits). So a node that is
+killed at any point goes on from what its database states.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ Write = Callable[[Connection], None]
 _LOG = logging.getLogger(__name__)
 _TICK_SECONDS = 1.0
 _BATCH = 256
-# An ended job stays at hand for a while, so that every partner hears how it ended.
+# An ended job stays at hand for a while, so that every partner is sent how it ended.
 KEEP_SECONDS = 600.0
 PROBES = 64
 # Trying again cannot help: a row of ours that does not fit.
@@ -79,7 +79,7 @@ class Effects(Protocol):
         ...
 
     def wake(self, peers: tuple[str, ...]) -> None:
-        """Have these partners told soon."""
+        """Have these partners notified soon."""
         ...
 
 
@@ -111,7 +111,7 @@ class Control:
         self.rules = rules
         self.records: dict[str, JobRecord] = {}
         self.exchanges: dict[str, PeerSync] = {}
-        self.heard: dict[str, float] = {}
+        self.last_contact: dict[str, float] = {}
         # What other threads may see: never more than the database holds.
         self._committed: dict[str, JobRecord] = {}
         self._database = database
@@ -128,7 +128,7 @@ class Control:
         self.sync_traffic = SyncTraffic()
         self._next_tick = 0.0
         self._fault = commit_fault()
-        self._thread = threading.Thread(target=self._live, name="control", daemon=True)
+        self._thread = threading.Thread(target=self._loop, name="control", daemon=True)
 
     # -- for any thread -------------------------------------------------------------------------
 
@@ -178,14 +178,14 @@ class Control:
         """
         future: Future[T] = Future()
 
-        def look() -> None:
+        def read() -> None:
             try:
                 future.set_result(work(self))
             except Exception as error:
                 future.set_exception(error)
 
         def item(control: Control, batch: Batch) -> None:
-            batch.after.append(look)
+            batch.after.append(read)
 
         return self._answer_of(item, future, timeout)
 
@@ -249,8 +249,8 @@ class Control:
         return self.exchanges.setdefault(peer, PeerSync(peer))
 
     def take(self, peer: str, message: SyncMessage, batch: Batch) -> None:
-        """Take in what a partner's node said; the facts in it follow, before what is asked next."""
-        self.heard[peer] = self._monotonic()
+        """Take in what a partner's node sent; the facts in it follow, before what is asked next."""
+        self.last_contact[peer] = self._monotonic()
         self._fetch(peer, message)
         ahead = self.exchange(peer).received(message, self.records)
         self.pending_sync.again(peer, message.held)
@@ -259,16 +259,16 @@ class Control:
             self.move(job, StaleRecord(party=peer, version=version, now=self.now), batch)
         for update in message.updates:
             # Each for itself, so that one that cannot be written holds no other up.
-            self._inbox.put(partial(_hear, peer=peer, update=update))
+            self._inbox.put(partial(_receive, peer=peer, update=update))
 
-    def hear(self, peer: str, update: Update, batch: Batch) -> None:
+    def receive(self, peer: str, update: Update, batch: Batch) -> None:
         """Take in a partner's facts of one job."""
         try:
             if self.record(update.job) is None:
                 mine = [r for r in self.records.values() if r.initiator == peer]
                 self._effects.check_open(peer, sum(r.end is None for r in mine))
             self.move(update.job, FactsReceived(peer, update, self.now), batch)
-            self.sync_traffic.heard(peer, update)
+            self.sync_traffic.count_received(peer, update)
         except AtollError as error:
             _LOG.warning("facts of %s were refused: %s", peer, error)
         self.exchange(peer).owe(update.job)
@@ -286,7 +286,7 @@ class Control:
     def probes(self, peer: str) -> Mapping[str, int]:
         """Return for some live jobs, others each time, which facts of a partner are held.
 
-        Now and then: these are for what was forgotten, and a busy node talks many times a second.
+        Now and then: these are for what was forgotten, and a busy node syncs many times a second.
         """
         first, moment = self._probed.get(peer, (0, -_TICK_SECONDS))
         now = self._monotonic()
@@ -298,7 +298,7 @@ class Control:
         chosen = (live[first:] + live[:first])[:PROBES]
         return {job: self.records[job].held(peer) for job in chosen}
 
-    def _live(self) -> None:
+    def _loop(self) -> None:
         while True:
             items = self._gather()
             if not self._done(items):
@@ -309,7 +309,7 @@ class Control:
                 return
 
     def _done(self, items: Sequence[Item], *, last: bool = False) -> bool:
-        """Do these things in one transaction; say whether it was written."""
+        """Do these things in one transaction; return whether it was written."""
         batch = Batch()
         for item in items:
             self._run(item, batch)
@@ -355,7 +355,7 @@ class Control:
             def write(connection: Connection) -> None:
                 # Before whoever is woken by the commit looks.
                 after_commit(connection, lambda: self._committed.update(shown))
-                # What tasks told first: the next attempts start after it, and the sums hold it.
+                # What tasks reported first: the next attempts start after it, and the sums hold it.
                 for one in batch.writes:
                     one(connection)
                 for record, commands in changed:
@@ -408,7 +408,7 @@ class Control:
                 self.pending_sync.note(found)
 
     def _give_up(self, batch: Batch, error: AtollError) -> None:
-        """Tell who waits. A job that lost an event would wait, too: stop it; that is tried once."""
+        """Notify who waits. A job that lost an event would wait, too: it is stopped; tried once."""
         for fail in batch.failed:
             fail(error)
         for job in batch.changed:
@@ -432,7 +432,7 @@ class Control:
                 time.sleep(_TICK_SECONDS)
 
     def drop_settled(self) -> None:
-        """Let go of ended jobs that every partner has heard of, or that are long over."""
+        """Let go of ended jobs that every partner was sent, or that are long over."""
         now = self._monotonic()
         for job, since in list(self._kept.items()):
             record = self.records.get(job)
@@ -457,14 +457,14 @@ def _event(job: str, make: Callable[[Moment], Event], writes: tuple[Write, ...] 
     return item
 
 
-def _hear(control: Control, batch: Batch, *, peer: str, update: Update) -> None:
-    control.hear(peer, update, batch)
+def _receive(control: Control, batch: Batch, *, peer: str, update: Update) -> None:
+    control.receive(peer, update, batch)
 
 
 def _tick(control: Control, batch: Batch) -> None:
     for job, record in list(control.records.items()):
         if record.end is None:
-            control.move(job, Tick(now=control.now, heard=dict(control.heard)), batch)
+            control.move(job, Tick(now=control.now, last_contact=dict(control.last_contact)), batch)
     control.drop_settled()
 
 

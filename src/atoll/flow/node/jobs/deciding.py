@@ -53,11 +53,11 @@ class Decider:
     def attach(
         self, verify: Callable[[Plan], None], explain: Callable[[str, AtollError], None]
     ) -> None:
-        """Say what checks a plan against private facts, and who keeps the reason for own people."""
+        """Set what checks a plan against private facts, and who keeps the reason for own people."""
         self._verify, self._explain = verify, explain
 
     def decide(self, record: JobRecord, command: Decide) -> Make:
-        """Decide by the policies and return the event that says so."""
+        """Decide by the policies and return the resulting event."""
         if self._synthetic and made_up(command.plan, record.party):
             return self._approved(record, command)
         decision = self._policies.consider(
@@ -136,17 +136,17 @@ class Decider:
         return Decide(plan=record.plan, nonce=nonce, run=record.run)
 
     def declared(self, run: str, job: Job, declared: OwnDeclaration) -> None:
-        """Write down which of the job's other parties are told of own tables."""
+        """Write down which of the job's other parties are sent the facts of own tables."""
         peers = job.parties.keys() - {self._identity().party}
         shown = {peer: declared.to(peer) for peer in peers}
         sizes = {peer: len(_tables(entry)) for peer, entry in shown.items() if entry.tables}
         self._policies.ledger.declared(run, job, sizes)
 
     def preview_declared(self, job: Job, declared: OwnDeclaration, partner: str) -> None:
-        """Write down that a partner that asks for a plan is told of own tables.
+        """Write down that a partner that asks for a plan is sent the facts of own tables.
 
-        The same again tells nothing new, whatever job it is asked for: so the ledger grows by what
-        there is to tell, not by how often somebody asks.
+        The same again reveals nothing new, whatever job it is asked for: so the ledger grows by
+        what there is to send, not by how often someone asks.
         """
         if declared.tables:
             tables = _tables(declared)
@@ -154,7 +154,7 @@ class Decider:
             self._policies.ledger.declared(run, job, {partner: len(tables)})
 
     def guard(self, partner: str, tables: Collection[str]) -> None:
-        """Refuse to tell a partner of tables where no grant names it and no person would be asked.
+        """Refuse to send a partner facts of tables where no grant names it and no person is asked.
 
         Errors: ATL-POL-001, the same whether there is such a table or not.
         """
@@ -186,7 +186,7 @@ class Decider:
     def charge(
         self, record: JobRecord | None, step: str, attempt: int, data: Mapping[str, Any]
     ) -> None:
-        """Write what an attempt revealed; nobody knows it of a worker that was lost."""
+        """Write what an attempt revealed; unknown of a worker that was lost."""
         if record is not None and record.plan is not None:
             reveals = data.get("reveals")
             self._policies.ledger.charge(record.id, record.plan, step, attempt, reveals)
@@ -197,14 +197,14 @@ class Decider:
 
 
 def _tables(declared: OwnDeclaration) -> bytes:
-    # Without salts: these are others in each job, and say nothing of a table.
+    # Without salts: these differ in each job, and reveal nothing about a table.
     bare = (table.model_copy(update={"salt": None}) for table in declared.tables.values())
     facts = (table.model_dump(mode="json") for table in bare)
     return codec.encode(sorted(facts, key=codec.digest))
 
 
 def made_up(plan: Plan, party: str) -> bool:
-    """Return whether a plan uses nobody's data: synthetic tables alone, and no party's model."""
+    """Return whether a plan uses no party's data: synthetic tables alone, and no party's model."""
     job = plan.job
     used = {step for steps in plan.tables.values() for step in steps} | plan.audience.keys()
     return (

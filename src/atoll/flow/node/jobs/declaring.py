@@ -131,15 +131,15 @@ def _salted(identity: Identity, job: Job, step: str, facts: TableFacts) -> Table
 
 def encode_declaration(declaration: OwnDeclaration) -> bytes:
     """Return a declaration as bytes, for a plan that is only looked at."""
-    said = Declaration(declaration.tables, declaration.components, declaration.certificate)
-    return said.encoded
+    received = Declaration(declaration.tables, declaration.components, declaration.certificate)
+    return received.encoded
 
 
 def decode_declaration(data: bytes, party: str) -> OwnDeclaration:
     """Read a partner's declaration. Errors: ATL-PLN-005."""
     value = codec.decode(data, limit=DECLARATION_BYTES)
     try:
-        said = read(Declaration, value)
+        received = read(Declaration, value)
     except ValidationError as error:
         raise PeerError("ATL-PLN-005", "the declaration has another form", party=party) from error
-    return OwnDeclaration(said.tables, said.components, said.certificate)
+    return OwnDeclaration(received.tables, received.components, received.certificate)

@@ -52,7 +52,7 @@ T = TypeVar("T")
 _LOG = logging.getLogger(__name__)
 _PROGRESS_SECONDS = 0.25
 _PAUSE_SECONDS = 0.2
-_LOOK_SECONDS = 0.05
+_POLL_SECONDS = 0.05
 _LONGEST_PAUSE_SECONDS = 5.0
 _THREADS = 8
 _CANCELLED = "ATL-JOB-001"
@@ -91,8 +91,8 @@ class NodeEffects:
         self._wall = wall
         self._events = Events(database)
         self._pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="effect")
-        # One thread, so that what a task tells is written in the order in which it was told.
-        self._telling = ThreadPoolExecutor(1, thread_name_prefix="telling")
+        # One thread, so that what a task reports is written in the order in which it came.
+        self._writing = ThreadPoolExecutor(1, thread_name_prefix="events")
         self._lock = threading.Lock()
         self._closing = threading.Event()
         self._draining = False
@@ -102,7 +102,7 @@ class NodeEffects:
         self._reported: dict[tuple[str, str, int], float] = {}
 
     def attach(self, control: Control, tasks: TaskRunner) -> None:
-        """Say whom to answer, and who runs tasks."""
+        """Set whom to answer, and who runs tasks."""
         self._control = control
         self.tasks = tasks
 
@@ -113,13 +113,13 @@ class NodeEffects:
         self._draining = True
         deadline = time.monotonic() + seconds
         while self.tasks.count() and time.monotonic() < deadline:
-            time.sleep(_LOOK_SECONDS)
+            time.sleep(_POLL_SECONDS)
 
     def close(self) -> None:
         """End the threads; what has not begun is dropped, a restart asks for it again."""
         self._closing.set()
         self._pool.shutdown(wait=True, cancel_futures=True)
-        self._telling.shutdown(wait=True, cancel_futures=False)
+        self._writing.shutdown(wait=True, cancel_futures=False)
 
     # -- for the control thread -----------------------------------------------------------------
 
@@ -132,7 +132,7 @@ class NodeEffects:
         self._slots.check_partner(partner, unfinished)
 
     def wake(self, peers: tuple[str, ...]) -> None:
-        """Have these partners told soon."""
+        """Have these partners notified soon."""
         self._wake(peers)
 
     def saved(
@@ -208,7 +208,7 @@ class NodeEffects:
             unwanted = key in self._unwanted
             self._unwanted.discard(key)
         if failure is not None:
-            self.heard(failure_of(failure, key))
+            self.on_event(failure_of(failure, key))
         elif unwanted:
             self.tasks.kill(*key)
 
@@ -301,7 +301,7 @@ class NodeEffects:
             try:
                 found = reuse.find(self.tasks.own_key(record, name, key))
             except NotFoundError:
-                # What the step would read here is gone; running it will say so.
+                # What the step would read here is gone; running it will fail with the reason.
                 continue
             if found is not None and artifacts.list(found[0], step=found[1]).rows:
                 job, step, attempt = found
@@ -330,15 +330,15 @@ class NodeEffects:
             job, lambda now: TaskReported(step, attempt, state, now, code=code, phase=phase)
         )
 
-    # -- what tasks tell ------------------------------------------------------------------------
+    # -- what tasks report ------------------------------------------------------------------------
 
-    def heard(self, event: TaskEvent) -> None:
-        """Take what a task tells; called on the pool's thread, so everything happens elsewhere."""
+    def on_event(self, event: TaskEvent) -> None:
+        """Take what a task reports; called on the pool's thread, so the work is done elsewhere."""
         # A node that is stopping writes nothing more: after the start the task counts as lost.
         with contextlib.suppress(RuntimeError):
-            self._telling.submit(self._tell, event)
+            self._writing.submit(self._write_event, event)
 
-    def _tell(self, event: TaskEvent) -> None:
+    def _write_event(self, event: TaskEvent) -> None:
         try:
             if event.terminal:
                 self._finish(event)
@@ -346,7 +346,7 @@ class NodeEffects:
                 self._note(event)
         except Exception as error:
             _trace(error)
-            _LOG.error("what a task told was not written: %s", unexpected(error))
+            _LOG.error("an event of a task was not written: %s", unexpected(error))
 
     def _note(self, event: TaskEvent) -> None:
         key = (event.job, event.step, event.attempt)
@@ -442,7 +442,7 @@ def _explained(command: Explain) -> AtollError:
 def _complain(written: Future[None]) -> None:
     error = None if written.cancelled() else written.exception()
     if isinstance(error, Exception):
-        _LOG.error("what a task told was not written: %s", unexpected(error))
+        _LOG.error("an event of a task was not written: %s", unexpected(error))
 
 
 def _trace(error: Exception) -> None:

@@ -19,7 +19,7 @@ class PendingSync:
             self.again(peer, (record.id,))
 
     def again(self, peer: str, jobs: Iterable[str]) -> None:
-        """Note that a partner said what it holds of these jobs: it may be less than before."""
+        """Note that a partner sent what it holds of these jobs: it may be less than before."""
         self._jobs.setdefault(peer, {}).update(dict.fromkeys(jobs))
 
     def of(self, exchange: PeerSync, records: Mapping[str, JobRecord]) -> list[JobRecord]:

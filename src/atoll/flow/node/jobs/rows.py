@@ -1,4 +1,4 @@
-"""Keeps the rows of jobs in step with their machines, and says what changed as events."""
+"""Keeps the rows of jobs in step with their machines, and writes what changed as events."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from atoll.flow.control import JobRecord, JobView, view
 from atoll.flow.store import Database, Events, JobRow, Jobs, Traffic, TrafficRow, after_commit
 
 LIVE = ("awaiting approval", "waiting", "running")
-_SHOWN = 2048
+_MOST_WRITTEN = 2048
 ENDED = ("success", "failed", "cancelled", "refused")
 
 
 @dataclass(frozen=True)
 class Submission:
-    """What a person says with a job, and what stays at home."""
+    """What a person gives with a job, and what stays at this node."""
 
     owner: str = ""
     tags: tuple[str, ...] = ()
@@ -30,7 +30,7 @@ class Submission:
 
 
 @dataclass(frozen=True)
-class _Shown:
+class _Written:
     """What the row of a job shows; ``plan`` is the digest of the plan that it holds."""
 
     view: JobView
@@ -46,13 +46,13 @@ class JobRows:
         self._traffic = Traffic(database)
         self._party = party
         self._wall = wall
-        self._shown: OrderedDict[str, _Shown] = OrderedDict()
-        self._said: dict[str, Submission] = {}
+        self._written: OrderedDict[str, _Written] = OrderedDict()
+        self._submissions: dict[str, Submission] = {}
         self._reasons: dict[str, AtollError] = {}
 
-    def announce(self, job: str, said: Submission) -> None:
-        """Say what goes with a job that is about to be submitted."""
-        self._said[job] = said
+    def announce(self, job: str, submission: Submission) -> None:
+        """Note what goes with a job that is about to be submitted."""
+        self._submissions[job] = submission
 
     def explain(self, job: str, error: AtollError) -> None:
         """Keep why this node ends a job, for its own people: partners learn the code alone."""
@@ -72,11 +72,11 @@ class JobRows:
 
         ``spoken`` is added to the job's traffic.
         """
-        # To make a plan's digest anew takes longer than all the rest of this.
+        # To compute a plan's digest again takes longer than all the rest of this.
         plan = record.own.plan.digest if record.plan and record.own.plan else None
         if plan is None and record.plan and record.plan.complete:
             plan = record.plan.digest()
-        seen = _Shown(view(record), plan)
+        seen = _Written(view(record), plan)
         former = self._former(connection, record.id)
         if former is None:
             self._create(connection, record, seen)
@@ -85,58 +85,58 @@ class JobRows:
             # Before the sums of a job that ends are made.
             self._traffic.add(sync_traffic, connection=connection)
             self._update(connection, record, seen, former)
-        self._tell(connection, record, seen.view, former.view if former else None)
+        self._write_events(connection, record, seen.view, former.view if former else None)
         # The transaction may be rolled back and tried again: only its commit counts.
         after_commit(connection, lambda: self._remember(record.id, seen))
 
-    def _remember(self, job: str, seen: _Shown) -> None:
-        self._said.pop(job, None)
-        self._shown[job] = seen
-        self._shown.move_to_end(job)
-        while len(self._shown) > _SHOWN:
-            gone, _ = self._shown.popitem(last=False)
+    def _remember(self, job: str, seen: _Written) -> None:
+        self._submissions.pop(job, None)
+        self._written[job] = seen
+        self._written.move_to_end(job)
+        while len(self._written) > _MOST_WRITTEN:
+            gone, _ = self._written.popitem(last=False)
             self._reasons.pop(gone, None)
 
-    def _former(self, connection: Connection, job: str) -> _Shown | None:
+    def _former(self, connection: Connection, job: str) -> _Written | None:
         """Return what was shown of a job last, None if it is new."""
-        found = self._shown.get(job)
+        found = self._written.get(job)
         if found is None:
             row = self._jobs.find(job, connection=connection)
             if row is not None and row.machine is not None:
                 seen = view(JobRecord.from_plain(row.machine))
-                found = _Shown(seen, row.plan_digest if row.plan is not None else None)
+                found = _Written(seen, row.plan_digest if row.plan is not None else None)
         return found
 
-    def _create(self, connection: Connection, record: JobRecord, shown: _Shown) -> None:
-        said = self._said.get(record.id, Submission())
-        job, seen = record.job, shown.view
+    def _create(self, connection: Connection, record: JobRecord, written: _Written) -> None:
+        submission = self._submissions.get(record.id, Submission())
+        job, seen = record.job, written.view
         row = JobRow(
             id=record.id,
             name=job.name,
             initiator=record.initiator,
             role=roles_text(job.parties[self._party]),
-            owner=said.owner or None,
+            owner=submission.owner or None,
             state=seen.state,
             reason=seen.reason,
             code=seen.code,
             priority=record.options.priority,
-            plan=record.plan.canonical() if record.plan and shown.plan else None,
-            plan_digest=shown.plan,
+            plan=record.plan.canonical() if record.plan and written.plan else None,
+            plan_digest=written.plan,
             created=record.created,
             updated=self._wall(),
             ended=self._wall() if seen.state in ENDED else None,
-            tags=list(said.tags or record.options.tags),
-            notes=said.notes,
-            idempotency_key=said.key,
+            tags=list(submission.tags or record.options.tags),
+            notes=submission.notes,
+            idempotency_key=submission.key,
             job=job.canonical(),
             machine=record.to_plain(),
         )
         self._jobs.create(row, sorted(job.parties), connection=connection)
 
     def _update(
-        self, connection: Connection, record: JobRecord, shown: _Shown, before: _Shown
+        self, connection: Connection, record: JobRecord, written: _Written, before: _Written
     ) -> None:
-        now, seen, former = self._wall(), shown.view, before.view
+        now, seen, former = self._wall(), written.view, before.view
         changes: dict[str, Any] = {
             "state": seen.state,
             "reason": seen.reason,
@@ -144,9 +144,9 @@ class JobRows:
             "updated": now,
             "machine": record.to_plain(),
         }
-        if record.plan is not None and shown.plan not in (None, before.plan):
+        if record.plan is not None and written.plan not in (None, before.plan):
             changes["plan"] = record.plan.canonical()
-            changes["plan_digest"] = shown.plan
+            changes["plan_digest"] = written.plan
         if seen.state == "running" and former.state != "running":
             changes |= {"started": now, "ended": None}
         if seen.state in ENDED and former.state not in ENDED:
@@ -158,7 +158,7 @@ class JobRows:
             }
         self._jobs.update(record.id, changes, connection=connection)
 
-    def _tell(
+    def _write_events(
         self, connection: Connection, record: JobRecord, seen: JobView, former: JobView | None
     ) -> None:
         moved = former is None or (seen.state, seen.reason) != (former.state, former.reason)

@@ -105,14 +105,14 @@ class JobService(JobReading):
     def _built(self, job: Job, declared: Mapping[str, OwnDeclaration]) -> Plan:
         identity = self._identity()
         prints = {
-            party: approvals.key_fingerprint(identity.public_key(party, said.certificate))
-            for party, said in declared.items()
+            party: approvals.key_fingerprint(identity.public_key(party, declaration.certificate))
+            for party, declaration in declared.items()
         }
-        tables = {party: said.tables for party, said in declared.items()}
+        tables = {party: declaration.tables for party, declaration in declared.items()}
         return build(job, self._catalogue(), tables, prints, identity.party)
 
     def answer_declare(self, body: bytes, party: str) -> bytes:
-        """Tell a partner what it would be told in the agreement of a job of both."""
+        """Return what a partner would be sent in the agreement of a job of both."""
         job = parse_job(codec.decode(body, limit=1 << 20))
         if party not in job.parties:
             raise UserError("ATL-JOB-009", "the asking party does not take part", party=party)
@@ -121,7 +121,7 @@ class JobService(JobReading):
         return encode_declaration(declared)
 
     def _options(self, given: Mapping[str, Any]) -> Options:
-        """Return the options with the node's own settings where nothing is said."""
+        """Return the options with the node's own settings where nothing is set."""
         settings = self._settings
         base: dict[str, Any] = {
             "retries": settings.retries,
@@ -166,8 +166,8 @@ class JobService(JobReading):
             again = None if own_key is None else self.jobs.by_key(own_key)
             if again is not None:
                 return _same(again, job).id
-            said = Submission(actor.user, tuple(tags), notes, own_key)
-            self._rows.announce(name, said)
+            declaration = Submission(actor.user, tuple(tags), notes, own_key)
+            self._rows.announce(name, declaration)
             control.move(name, Submitted(name, job, chosen, nonce, control.now), batch)
             return name
 

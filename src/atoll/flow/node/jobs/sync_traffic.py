@@ -1,4 +1,4 @@
-"""Counts what the nodes tell each other of a job: declarations, approvals, states."""
+"""Counts what the nodes send each other of a job: declarations, approvals, states."""
 
 from __future__ import annotations
 
@@ -26,15 +26,15 @@ class SyncTraffic:
     def __init__(self) -> None:
         self._counts: dict[str, dict[str, _Count]] = {}
 
-    def told(self, peer: str, updates: Iterable[Update]) -> None:
-        """Count what a partner is told."""
+    def count_sent(self, peer: str, updates: Iterable[Update]) -> None:
+        """Count what a partner is sent."""
         for update in updates:
             count = self._count(update.job, peer)
             count.bytes_sent += _size(update)
             count.messages_sent += 1
 
-    def heard(self, peer: str, update: Update) -> None:
-        """Count what a partner told of a job that is known here."""
+    def count_received(self, peer: str, update: Update) -> None:
+        """Count what a partner sent of a job that is known here."""
         count = self._count(update.job, peer)
         count.bytes_received += _size(update)
         count.messages_received += 1

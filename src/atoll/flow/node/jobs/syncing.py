@@ -1,4 +1,4 @@
-"""Keeps the partners' nodes told, and answers their calls.
+"""Keeps the partners' nodes informed, and answers their calls.
 
 One thread a partner sends what that partner has not acknowledged, at once when something changed
 and now and then otherwise, so that silence means something. Two threads answer calls.
@@ -33,7 +33,7 @@ Answer = Callable[[Call], bytes]
 
 @dataclass
 class _Line:
-    """The thread that keeps one partner told."""
+    """The thread that keeps one partner informed."""
 
     peer: str
     news: threading.Event
@@ -69,7 +69,7 @@ class Syncing:
         ]
 
     def start(self) -> None:
-        """Begin to answer, and to tell those partners that can be reached."""
+        """Begin to answer, and to send to those partners that can be reached."""
         for thread in self._threads:
             thread.start()
         self.follow(self._identity())
@@ -81,7 +81,7 @@ class Syncing:
             for peer in wanted - self._lines.keys():
                 news = threading.Event()
                 thread = threading.Thread(
-                    target=self._tell, args=(peer,), name=f"sync {peer}", daemon=True
+                    target=self._send_loop, args=(peer,), name=f"sync {peer}", daemon=True
                 )
                 self._lines[peer] = _Line(peer, news, thread)
                 thread.start()
@@ -91,7 +91,7 @@ class Syncing:
                 line.news.set()
 
     def wake(self, peers: tuple[str, ...]) -> None:
-        """Have these partners told at once. One without an address asks by itself."""
+        """Have these partners notified at once. One without an address asks by itself."""
         with self._lock:
             for peer in peers:
                 if peer in self._lines:
@@ -108,9 +108,9 @@ class Syncing:
         for thread in [*self._threads, *(line.thread for line in lines)]:
             thread.join(_LISTEN_SECONDS + 1.0)
 
-    # -- telling --------------------------------------------------------------------------------
+    # -- sending --------------------------------------------------------------------------------
 
-    def _tell(self, peer: str) -> None:
+    def _send_loop(self, peer: str) -> None:
         with self._lock:
             line = self._lines.get(peer)
         if line is None:
@@ -132,31 +132,31 @@ class Syncing:
                 failures += 1
                 refused = self._refused(peer, error.code, refused)
                 if failures in (1, 10) or failures % 100 == 0:
-                    _LOG.warning("partner %s was not told: %s", peer, error)
+                    _LOG.warning("partner %s was not notified: %s", peer, error)
 
     def _refused(self, peer: str, code: str, since: float | None) -> float | None:
         """Have jobs end whose partner is refused for its certificate, or refuses ours, for long."""
         if code not in _CERTIFICATE:
             return None
-        begun = time.monotonic() if since is None else since
-        self._control.post(partial(end_refused, peer=peer, code=code, since=begun))
-        return begun
+        started = time.monotonic() if since is None else since
+        self._control.post(partial(end_refused, peer=peer, code=code, since=started))
+        return started
 
     def _exchange(self, peer: str, *, due: bool) -> bool:
-        """Tell a partner what is new, and take its answer, until there is nothing new."""
+        """Send a partner what is new, and take its answer, until there is nothing new."""
         spoke = False
-        told: list[tuple[str, int]] = []
+        sent: list[tuple[str, int]] = []
         while not self._closing.is_set():
             message = self._control.see(partial(_message, peer=peer, due=due and not spoke))
             if message is None:
                 return spoke
-            former, told = told, [(update.job, update.version) for update in message.updates]
-            if told and told == former:
+            former, sent = sent, [(update.job, update.version) for update in message.updates]
+            if sent and sent == former:
                 # It does not take these in (a job that it pruned, perhaps): later once more.
                 return spoke
             body = encode_sync(message)
             answer = parse_sync(bytes(self._gateway.call(peer, "sync", body, self._call_seconds)))
-            self._control.ask(partial(_take, peer=peer, said=answer))
+            self._control.ask(partial(_take, peer=peer, received=answer))
             spoke = True
         return spoke
 
@@ -189,23 +189,23 @@ class Syncing:
             try:
                 self._gateway.refuse(call, known.code)
             except AtollError as gone:
-                _LOG.warning("the refusal was not told: %s", gone)
+                _LOG.warning("the refusal was not sent: %s", gone)
 
     def _synced(self, call: Call) -> bytes:
-        said = parse_sync(bytes(call.body))
+        received = parse_sync(bytes(call.body))
 
         # Acknowledged is only what the database holds, so the answer is made afterwards.
-        self._control.ask(partial(_take, peer=call.party, said=said), self._call_seconds)
+        self._control.ask(partial(_take, peer=call.party, received=received), self._call_seconds)
         message = self._control.see(partial(_message, peer=call.party, due=True))
         return encode_sync(message or SyncMessage())
 
 
-def _take(control: Control, batch: Batch, *, peer: str, said: SyncMessage) -> None:
-    control.take(peer, said, batch)
+def _take(control: Control, batch: Batch, *, peer: str, received: SyncMessage) -> None:
+    control.take(peer, received, batch)
 
 
 def _message(control: Control, *, peer: str, due: bool) -> SyncMessage | None:
-    """Return what to tell a partner; None if that is nothing and no sign of life is due."""
+    """Return what to send a partner; None if that is nothing and no sign of life is due."""
     exchange = control.exchange(peer)
     pending_sync = control.pending_sync.of(exchange, control.records)
     if not exchange.pending(pending_sync):
@@ -213,9 +213,9 @@ def _message(control: Control, *, peer: str, due: bool) -> SyncMessage | None:
         if not (due and any(record.end is None for record in shared)):
             return None
     message = exchange.message(control.records, pending_sync)
-    control.sync_traffic.told(peer, message.updates)
+    control.sync_traffic.count_sent(peer, message.updates)
     if due:
-        # What a partner's node forgot, or never heard, comes to light.
+        # What a partner's node forgot, or never received, comes to light.
         message = replace(message, held={**control.probes(peer), **message.held})
     return message
 

@@ -1,4 +1,4 @@
-"""Starts the node's tasks in workers, and turns what they tell into rows."""
+"""Starts the node's tasks in workers, and turns what they report into rows."""
 
 from __future__ import annotations
 
@@ -81,11 +81,11 @@ class _Running:
 
 
 class TaskRunner:
-    """The tasks of this node that are alive. Any thread may call; ``tell`` hears every event."""
+    """The tasks of this node that are alive. Any thread may call; ``on_event`` gets every event."""
 
-    def __init__(self, place: TaskResources, tell: Callable[[TaskEvent], None]) -> None:
+    def __init__(self, place: TaskResources, on_event: Callable[[TaskEvent], None]) -> None:
         self._place = place
-        self._tell = tell
+        self._forward = on_event
         self._lock = threading.Lock()
         self._running: dict[tuple[str, str, int], _Running] = {}
 
@@ -107,7 +107,7 @@ class TaskRunner:
             place.gateway.register(label, token, socket, sorted(spec.gateway.dialable))
         with self._lock:
             self._running[key] = _Running(worker, label, socket)
-        worker.submit(spec, self._heard)
+        worker.submit(spec, self._on_event)
 
     def own_key(self, record: JobRecord, step: str, key: str) -> str:
         """Return the key of a step's outputs here: with what this node itself hands in.
@@ -126,7 +126,7 @@ class TaskRunner:
         return None if found is None else self._place.registered(found)
 
     def kill(self, job: str, step: str, attempt: int) -> bool:
-        """Ask a task to end; its end is told as an event. False if there is none."""
+        """Ask a task to end; its end is reported as an event. False if there is none."""
         with self._lock:
             found = self._running.get((job, step, attempt))
         if found is None:
@@ -143,7 +143,7 @@ class TaskRunner:
         return self._place.folder.jobs / job / "outputs"
 
     def _checkpoints(self, record: JobRecord, step: str) -> Path:
-        """Return where a step's checkpoints lie: another run begins anew, and all go with it."""
+        """Return where a step's checkpoints lie: another run starts afresh, and all go with it."""
         return self.outputs(record.id) / "checkpoints" / str(record.run) / step
 
     def _made(self, job: str) -> Path:
@@ -168,7 +168,7 @@ class TaskRunner:
         with self._lock:
             return len(self._running)
 
-    def _heard(self, event: TaskEvent) -> None:
+    def _on_event(self, event: TaskEvent) -> None:
         if event.terminal:
             with self._lock:
                 found = self._running.pop((event.job, event.step, event.attempt), None)
@@ -176,7 +176,7 @@ class TaskRunner:
                 with contextlib.suppress(AtollError):
                     self._place.gateway.unregister(found.label)
                 found.socket.unlink(missing_ok=True)
-        self._tell(event)
+        self._forward(event)
 
     def specification(
         self,
@@ -187,7 +187,7 @@ class TaskRunner:
         label: str,
         socket: Path,
     ) -> TaskSpec:
-        """Return what a worker is told of a step's attempt. Errors: ATL-STO-… an input is gone."""
+        """Return what a worker is sent for a step's attempt. Errors: ATL-STO-… an input is gone."""
         place, plan = self._place, record.plan
         if plan is None:
             raise InternalError("ATL-INT-001", "a task of a job without a plan", phase=step)
@@ -254,12 +254,12 @@ class TaskRunner:
             return {}
         row = DataSets(self._place.database).find(facts.name)
         if row is None:
-            # A component that makes its table up; a reader will say what it misses.
+            # A component that makes its table up; a reader will raise what it misses.
             return {}
-        said = self._parameters(record, step).get("id")
+        named = self._parameters(record, step).get("id")
         table = OwnTable(
             path=Path(row.path),
-            id=said if isinstance(said, str) else row.id_column or "id",
+            id=named if isinstance(named, str) else row.id_column or "id",
             label=facts.label,
             digest=facts.digest,
         )
@@ -280,7 +280,7 @@ class TaskRunner:
 
 
 class Recorder:
-    """Writes what a task tells into the database, as part of the caller's transaction."""
+    """Writes what a task reports into the database, as part of the caller's transaction."""
 
     def __init__(self, database: Database, jobs_folder: Path, wall: Callable[[], float]) -> None:
         self._tasks = Tasks(database)
@@ -297,7 +297,7 @@ class Recorder:
         self._tasks.save(row, connection=connection)
 
     def left(self) -> Sequence[tuple[str, str, int]]:
-        """Return what the database says to run: job, step, attempt."""
+        """Return what to run by the database: job, step, attempt."""
         return self._tasks.open()
 
     def mark_lost(self) -> None:
@@ -445,11 +445,11 @@ def split_origin(origin: str) -> tuple[str, str, int]:
 
 
 def failure_of(
-    error: AtollError, spec: tuple[str, str, int], told: Mapping[str, Any] | None = None
+    error: AtollError, spec: tuple[str, str, int], details: Mapping[str, Any] | None = None
 ) -> TaskEvent:
     """Return the event of a task that could not start (nothing was revealed), or not be kept."""
     job, step, attempt = spec
-    known = {"reveals": []} if told is None else dict(told)
+    known = {"reveals": []} if details is None else dict(details)
     return TaskEvent("failed", job, step, attempt, {**known, "error": error.to_dict()})
 
 

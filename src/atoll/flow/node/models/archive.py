@@ -3,7 +3,7 @@
 ``manifest.json`` (sorted JSON), ``signature`` (by the party's node key over the manifest),
 ``certificate.pem`` (its chain), ``part``, and by step what its transforms fitted. Headers are
 rebuilt from name and size and compared byte by byte, so an archive holds no link, no other path and
-no other size than it says; equal parts make equal archives but for the signature.
+no other size than it states; equal parts make equal archives but for the signature.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class PartFacts(Frozen):
 
 
 class Manifest(Frozen):
-    """What an archive says of its parts, under the signature of ``party``."""
+    """What an archive states about its parts, under the signature of ``party``."""
 
     form: Literal["atoll/model/v1"] = "atoll/model/v1"
     party: str = Field(min_length=1, max_length=63)
@@ -63,7 +63,7 @@ class Manifest(Frozen):
     def encode(self) -> bytes:
         """Return the bytes that are signed (with the context in front)."""
         plain = self.model_dump(mode="json")
-        # Archives from before there were transforms say nothing of them.
+        # Archives from before there were transforms have none.
         if not self.fitted:
             del plain["fitted"]
         return json.dumps(plain, sort_keys=True, separators=(",", ":"), allow_nan=False).encode()
@@ -133,7 +133,7 @@ def open_archive(file: BinaryIO, size: int, identity: Identity) -> Opened:
     start = file.tell()
     sizes = [facts.bytes for facts in manifest.members().values()]
     if start + sum(BLOCK + n + len(_padding(n)) for n in sizes) + 2 * BLOCK != size:
-        _refuse("its parts have other sizes than its manifest says")
+        _refuse("its parts have other sizes than its manifest states")
     return Opened(manifest, start)
 
 
@@ -142,7 +142,7 @@ def copy_parts(file: BinaryIO, opened: Opened, path: Callable[[str], Path]) -> N
     file.seek(opened.start)
     for name, facts in opened.manifest.members().items():
         if _length(file, name, facts.bytes) != facts.bytes:
-            _refuse("a part has another size than its manifest says")
+            _refuse("a part has another size than its manifest states")
         with path(name).open("xb") as out:
             _copy(file, facts, out)
     if any(file.read(2 * BLOCK)) or file.read(1):
@@ -159,7 +159,7 @@ def _copy(file: BinaryIO, facts: PartFacts, out: BinaryIO) -> None:
         out.write(data)
         left -= len(data)
     if hasher.hexdigest() != facts.digest:
-        _refuse("a part is another than its manifest says")
+        _refuse("a part is another than its manifest states")
     if any(file.read(len(_padding(facts.bytes)))):
         _refuse("something follows a part")
 

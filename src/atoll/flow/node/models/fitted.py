@@ -45,6 +45,6 @@ def fitted_of(lineage: Mapping[str, Any]) -> dict[str, FittedFacts]:
 
 
 def with_fitted(lineage: Mapping[str, Any], fitted: Fitted) -> dict[str, Any]:
-    """Return a lineage that lists what was fitted; without any it does not say so."""
+    """Return a lineage that lists what was fitted; without any the field is left out."""
     rest = {name: value for name, value in lineage.items() if name != FITTED}
     return {**rest, FITTED: plain(fitted)} if fitted else rest

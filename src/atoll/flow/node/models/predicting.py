@@ -1,7 +1,7 @@
 """From the graph that trained a model to the job that scores rows with it. Pure functions.
 
-Each component says what becomes of its steps (``components.predict``): they are repeated on the new
-rows, dropped as they only chose rows, or applied with what they fitted. A component that says
+Each component states what becomes of its steps (``components.predict``): they are repeated on the
+new rows, dropped as they only chose rows, or applied with what they fitted. A component that states
 nothing may have changed the columns in a way that would be lost, so no job is made of such a graph.
 """
 
@@ -125,7 +125,7 @@ def _step_of(graph: Job, name: str, catalogue: Catalogue) -> tuple[Step, Compone
     if component is None or component.predict is None:
         raise _none(
             f"step {name} ({step.component}) may have changed the columns, and its component does "
-            "not say what becomes of it"
+            "not declare what becomes of it"
         )
     return step, component
 
@@ -166,17 +166,17 @@ class _Walk:
     def _take(self, source: str) -> str:
         name, _, output = source.partition(".")
         step, component = _step_of(self._trained.graph, name, self._catalogue)
-        says = component.predict
-        if isinstance(says, Drop):
+        rule = component.predict
+        if isinstance(rule, Drop):
             return self.take(step.inputs[_rows_port(component, step, output)])
-        spared = says.port if isinstance(says, Apply) else None
+        spared = rule.port if isinstance(rule, Apply) else None
         inputs = {port: self.take(at) for port, at in step.inputs.items() if port != spared}
-        if isinstance(says, Apply):
-            inputs[says.port] = self._fitted(name, step)
+        if isinstance(rule, Apply):
+            inputs[rule.port] = self._fitted(name, step)
         parameters: Mapping[str, Any] = step.parameters
         stated = False
-        if isinstance(says, Repeat) and says.fresh is not None:
-            parameters, stated = says.fresh(step.parameters, self._tables, self._label)
+        if isinstance(rule, Repeat) and rule.fresh is not None:
+            parameters, stated = rule.fresh(step.parameters, self._tables, self._label)
         reserved = {MODEL_STEP, PREDICTION_STEP, *RESERVED}
         mine = self._names.get(name)
         if mine is None:

@@ -110,7 +110,7 @@ class ModelService:
     def _forgotten(self) -> Sequence[str]:
         """Return the jobs of which a model, perhaps an attempt's that counts no more, is not kept.
 
-        They ended when nobody could register it. What came from the registry is there already.
+        They ended when no one could register it. What came from the registry is there already.
         """
         made, jobs = schema.artifacts, schema.jobs
         query = (

@@ -37,7 +37,7 @@ PartyName = Annotated[StrictStr, AfterValidator(party_id)]
 
 @dataclass(frozen=True)
 class Invitation(WireValue):
-    """What a code says. ``authority`` is the SHA-256 of the inviter's authority (DER)."""
+    """What a code holds. ``authority`` is the SHA-256 of the inviter's authority (DER)."""
 
     id: Annotated[StrictStr, Field(min_length=1, max_length=64)]
     inviter: PartyName

@@ -87,7 +87,7 @@ class PartyService:
         if address is None:
             raise UserError(
                 "ATL-NOD-012",
-                "this node does not listen, so nobody can accept its invitation",
+                "this node does not listen, so no one can accept its invitation",
                 hint="set gateway.listen and gateway.advertise, or let the partner invite",
             )
         authority = _authority_digest(self.identity.ca)
@@ -136,7 +136,7 @@ class PartyService:
         return self._view(invitation.inviter)
 
     def answer_enrolment(self, call: Call) -> bytes:
-        """Answer somebody who brings a code. Errors: ATL-NOD-011, 014, those of ``trust``."""
+        """Answer someone who brings a code. Errors: ATL-NOD-011, 014, those of ``trust``."""
         wanted: dict[str, type] = {
             "id": str, "secret": bytes, "party": str, "authority": bytes, "address": str,
         }  # fmt: skip
@@ -153,12 +153,12 @@ class PartyService:
         """Ask a partner's node for a sign of life. Errors: those of ``Gateway.call``."""
         if party not in self.identity.peers:
             raise _unknown(party)
-        begun = time.monotonic()
+        started = time.monotonic()
         try:
             answer = self._gateway.call(party, "ping", b"", self._seconds)
         except NetworkError as error:
             raise error.located(party=party) from None
-        seconds = time.monotonic() - begun
+        seconds = time.monotonic() - started
         fields = _fields(bytes(answer), {"version": str})
         self.seen(party)
         return {
@@ -244,7 +244,7 @@ def _authority_digest(pem: bytes) -> bytes:
 
 
 def _fields(data: bytes, wanted: Mapping[str, type]) -> dict[str, Any]:
-    """Decode what a partner said. Errors: ATL-NOD-014 another shape."""
+    """Decode what a partner sent. Errors: ATL-NOD-014 another shape."""
     try:
         value = codec.decode(data, limit=BODY_BYTES)
     except AtollError as error:
@@ -257,7 +257,7 @@ def _fields(data: bytes, wanted: Mapping[str, type]) -> dict[str, Any]:
 
 
 def _malformed() -> PeerError:
-    return PeerError("ATL-NOD-014", "the partner's node said something else than it should")
+    return PeerError("ATL-NOD-014", "the partner's node sent something else than it should")
 
 
 def _unknown(party: str) -> NotFoundError:

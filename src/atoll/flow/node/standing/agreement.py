@@ -64,7 +64,7 @@ class SessionBook(Protocol):
     ) -> None:
         """Write what a session really sent: its disclosures (None: unknown) and traffic rows.
 
-        Both as a task tells them (``TaskEvent``). A second time does nothing.
+        Both as a task reports them (``TaskEvent``). A second time does nothing.
         """
         ...
 

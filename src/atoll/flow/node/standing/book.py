@@ -46,7 +46,7 @@ _COUNTS = ("bytes_sent", "bytes_received", "messages_sent", "messages_received",
 class Book:
     """The agreements of ``party``. Any thread may call. Errors: those of the database, too.
 
-    ``ended`` hears of each agreement that people of this node have ended, after it is written.
+    ``ended`` is called with each agreement that people of this node ended, after it is written.
     """
 
     def __init__(
@@ -115,7 +115,7 @@ class Book:
     def take_up(self) -> None:
         """Do at a node's start what the process before did not come to.
 
-        Jobs that ended well are recorded; of sessions that were open nobody knows what they sent.
+        Jobs that ended well are recorded; what sessions that were open sent is unknown.
         """
         checked = float(self._meta.get(_CHECKED) or 0.0)
         now = self._wall()
@@ -289,7 +289,7 @@ class Book:
 
     def _room(self, row: AgreementRow, units: int) -> tuple[str, int]:
         """Return the day, and what is used on it with these units. Errors: ATL-AGR-004 and 005."""
-        # A clock that was set back gives no day anew.
+        # A clock that was set back gives no day twice.
         day, most = max(self._today(), row.day), row.terms
         that_day = units + (row.used_that_day if day == row.day else 0)
         if row.used + units > most["most"]:

@@ -21,13 +21,13 @@ KIND = "session"
 OPEN, ENDED = "open", "ended"
 _CALL_BYTES = 4096
 _ROUNDS = 4
-# What a partner says of the agreement itself holds here as well.
+# What a partner sends about the agreement itself holds here as well.
 _OF_AGREEMENT = frozenset({"ATL-AGR-001", "ATL-AGR-002", "ATL-AGR-003"})
 
 
 @dataclass(frozen=True)
-class Said(WireValue):
-    """What one node tells another of a session, and its answer: the number that is free there."""
+class SessionMessage(WireValue):
+    """What one node sends another about a session, and its answer: the number free there."""
 
     do: StrictStr
     agreement: StrictStr
@@ -39,14 +39,14 @@ class Said(WireValue):
         return codec.encode(asdict(self))
 
     @classmethod
-    def decode(cls, data: bytes) -> Said:
+    def decode(cls, data: bytes) -> SessionMessage:
         """Read it. Errors: ATL-COD-001, ATL-COD-002."""
         value = codec.decode(data, limit=_CALL_BYTES)
         try:
             return read(cls, value)
         except ValidationError as error:
             raise PeerError(
-                "ATL-COD-002", f"this is nothing that is said of a session: {reason(error)}"
+                "ATL-COD-002", f"this is no message about a session: {reason(error)}"
             ) from error
 
 
@@ -61,7 +61,7 @@ class Inviting:
     def invite(self, agreement: Agreement) -> int:
         """Have every partner open its seat of a new session; return its number.
 
-        Errors: ATL-AGR-001 to ATL-AGR-003 as a partner says, ATL-AGR-007 it opens none.
+        Errors: ATL-AGR-001 to ATL-AGR-003 as a partner sends, ATL-AGR-007 it opens none.
         """
         least = FIRST_SESSION
         for _ in range(_ROUNDS):
@@ -70,35 +70,35 @@ class Inviting:
                 least = max(self._call(agreement, number, p) for p in self._partners(agreement))
             except BaseException:
                 self._book.close_session(agreement.id, number, (), ())
-                self.tell_ended(agreement, number)
+                self.send_ended(agreement, number)
                 raise
             if least == number:
                 return number
             self._book.close_session(agreement.id, number, (), ())
         raise PeerError("ATL-AGR-007", "the partners find no number for a session")
 
-    def tell_ended(self, agreement: Agreement, number: int) -> None:
-        """Tell the partners that a seat here has ended, as well as that goes."""
-        said = Said(ENDED, agreement.id, number, agreement.plan.digest())
+    def send_ended(self, agreement: Agreement, number: int) -> None:
+        """Notify the partners that a seat here has ended, as well as that goes."""
+        message = SessionMessage(ENDED, agreement.id, number, agreement.plan.digest())
         for peer in self._partners(agreement):
             try:
-                self._gateway.call(peer, KIND, said.encode(), self._seconds)
+                self._gateway.call(peer, KIND, message.encode(), self._seconds)
             except AtollError as error:
-                _LOG.info("%s was not told that a session ended: %s", peer, error)
+                _LOG.info("%s was not notified that a session ended: %s", peer, error)
 
     def _partners(self, agreement: Agreement) -> list[str]:
         return sorted(agreement.plan.parties_of(agreement.step) - {self._gateway.party})
 
     def _call(self, agreement: Agreement, number: int, peer: str) -> int:
         """Ask one partner; return the number that it takes."""
-        said = Said(OPEN, agreement.id, number, agreement.plan.digest())
+        message = SessionMessage(OPEN, agreement.id, number, agreement.plan.digest())
         try:
-            answer = self._gateway.call(peer, KIND, said.encode(), self._seconds)
+            answer = self._gateway.call(peer, KIND, message.encode(), self._seconds)
         except CallRefusedError as error:
             if error.peer_code in _OF_AGREEMENT:
                 raise DeniedError(
                     error.peer_code,
-                    "the partner's node says that this agreement does not hold there any more",
+                    "the partner's node states that this agreement does not hold there any more",
                     party=peer,
                     place=agreement.id,
                 ) from error
@@ -116,4 +116,4 @@ class Inviting:
                 place=agreement.id,
                 hint=error.hint,
             ) from error
-        return max(Said.decode(bytes(answer)).session, number)
+        return max(SessionMessage.decode(bytes(answer)).session, number)

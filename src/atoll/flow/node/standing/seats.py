@@ -21,15 +21,15 @@ from atoll.jobs.errors import ConflictError, NotFoundError
 
 @dataclass(frozen=True)
 class Seat:
-    """A leased worker, and what it was told."""
+    """A leased worker, and what it was sent."""
 
     worker: Worker
     spec: TaskSpec
     socket: Path
 
-    def tell(self, do: str, **fields: object) -> bool:
-        """See ``Worker.tell``."""
-        return self.worker.tell(self.spec, do, **fields)
+    def send(self, do: str, **fields: object) -> bool:
+        """See ``Worker.send``."""
+        return self.worker.send(self.spec, do, **fields)
 
 
 class Seats:
@@ -87,9 +87,9 @@ class Seats:
         held = {name: table.path for name, table in seat.spec.tables.items()}
         return inputs == seat.spec.inputs and {n: t.path for n, t in tables.items()} == held
 
-    def begin(self, seat: Seat, heard: OnEvent) -> None:
-        """Run the session; its end is told as an event."""
-        seat.worker.submit(seat.spec, heard)
+    def begin(self, seat: Seat, on_event: OnEvent) -> None:
+        """Run the session; its end is reported as an event."""
+        seat.worker.submit(seat.spec, on_event)
 
     def free(self, seat: Seat) -> None:
         """Free what an ended session used."""

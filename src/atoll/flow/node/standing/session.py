@@ -22,7 +22,7 @@ _PEER = ("ATL-NET-", "ATL-WRK-001", "ATL-JOB-001", "ATL-CMP-080")
 @dataclass
 class Open:
     """A request that waits; ``touched`` once rows were counted while it did, ``forgotten`` once
-    nobody waits for its answer.
+    no one waits for its answer.
     """
 
     size: int
@@ -77,7 +77,7 @@ class Session:
             number, entry = self._last, Open(size)
             self._open[number] = entry
             self.used = self._now()
-        if self.seat.tell("request", id=number, body=dict(body)):
+        if self.seat.send("request", id=number, body=dict(body)):
             return number, entry
         with self._lock:
             self._closing = True
@@ -93,7 +93,7 @@ class Session:
             if entry is None:
                 return
             entry.forgotten = True
-        self.seat.tell("forget", id=number)
+        self.seat.send("forget", id=number)
 
     def answered(self, fields: Mapping[str, Any]) -> None:
         """Take an answer of the worker."""
@@ -123,7 +123,7 @@ class Session:
             if self._closing:
                 return False
             self._closing = True
-        self.seat.tell("close")
+        self.seat.send("close")
         return True
 
     def cancel(self, reason: AtollError | None) -> None:
@@ -134,7 +134,7 @@ class Session:
         self.seat.worker.cancel()
 
     def ended(self, event: TaskEvent) -> None:
-        """Take the end of its task: whoever waits is told."""
+        """Take the end of its task: whoever waits is notified."""
         with self._lock:
             self.over.set()
             left, self._open = list(self._open.values()), {}

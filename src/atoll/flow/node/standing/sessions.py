@@ -1,4 +1,4 @@
-"""Sessions of standing agreements: opened when somebody asks, shared by all who ask, ended in time.
+"""Sessions of standing agreements: opened when someone asks, shared by all who ask, ended in time.
 
 The asking node numbers a session and has each partner's node open its seat; then its own worker
 meets theirs. Rows are counted by each node for itself before its worker uses them.
@@ -22,7 +22,7 @@ from atoll.channel.grpc.gateway import Call, Gateway
 from atoll.core.errors import AtollError, UserError
 from atoll.flow.node.jobs.control import unexpected
 from atoll.flow.node.standing.agreement import Agreement, SessionBook
-from atoll.flow.node.standing.inviting import ENDED, OPEN, Inviting, Said
+from atoll.flow.node.standing.inviting import ENDED, OPEN, Inviting, SessionMessage
 from atoll.flow.node.standing.seats import Seats
 from atoll.flow.node.standing.session import Session, UntouchedError, lost
 from atoll.flow.work.task_events import REQUEST_BYTES, TaskEvent, compact
@@ -30,7 +30,7 @@ from atoll.jobs.errors import DeniedError, EnvironmentFault
 
 _LOG = logging.getLogger(__name__)
 _THREADS = 8
-_LOOK_SECONDS = 1.0
+_POLL_SECONDS = 1.0
 _ROOM_SECONDS = 2.0
 _WAITING, _WAITING_BYTES = 10_000, 64 << 20
 
@@ -160,7 +160,7 @@ class Sessions:
                 session = self._begin(agreement, number)
             except BaseException:
                 self._book.close_session(name, number, (), ())
-                self._later(self._inviting.tell_ended, agreement, number)
+                self._later(self._inviting.send_ended, agreement, number)
                 raise
         with self._lock:
             self._asking[name] = session
@@ -205,11 +205,11 @@ class Sessions:
         session = Session(agreement, number, seat, self._now)
         with self._lock:
             self._all[agreement.id, number] = session
-        self._seats.begin(seat, partial(self._heard, session))
+        self._seats.begin(seat, partial(self._on_event, session))
         _LOG.info("session %d of agreement %s opened", number, agreement.id)
         return session
 
-    # -- what partners say ----------------------------------------------------------------------
+    # -- what partners send -----------------------------------------------------------------------
 
     def answer_call(self, call: Call) -> bytes:
         """Open the seat that a partner asks for, or end one whose other side has ended.
@@ -217,32 +217,32 @@ class Sessions:
         Errors: those of ``SessionBook.live``, ATL-AGR-007 another plan, ATL-AGR-008 the caller may
         not ask, those of ``Seats.make``.
         """
-        said = Said.decode(bytes(call.body))
-        if said.do == ENDED:
-            self._ended_there(said, call.party)
-            return said.encode()
-        if said.do != OPEN:
+        message = SessionMessage.decode(bytes(call.body))
+        if message.do == ENDED:
+            self._ended_there(message, call.party)
+            return message.encode()
+        if message.do != OPEN:
             raise UserError("ATL-NOD-022", "no call of this kind is answered here")
         self._refuse_closing()
-        agreement = self._book.live(said.agreement)
+        agreement = self._book.live(message.agreement)
         if call.party != agreement.party or call.party == self._party:
             raise DeniedError("ATL-AGR-008", "another party may ask", party=call.party)
-        if said.plan != agreement.plan.digest():
+        if message.plan != agreement.plan.digest():
             raise DeniedError("ATL-AGR-007", "the plan is another one here", party=call.party)
         self._make_room(agreement.id)
         # A number is a line in the ledger: who calls where no room is leaves none.
         with self._room():
-            number = self._book.open_session(agreement.id, said.session)
-            if number != said.session:
+            number = self._book.open_session(agreement.id, message.session)
+            if number != message.session:
                 # The caller takes a number that is free at both.
                 self._book.close_session(agreement.id, number, (), ())
-                return Said(OPEN, agreement.id, number + 1, said.plan).encode()
+                return SessionMessage(OPEN, agreement.id, number + 1, message.plan).encode()
             try:
                 self._begin(agreement, number)
             except BaseException:
                 self._book.close_session(agreement.id, number, (), ())
                 raise
-        return said.encode()
+        return message.encode()
 
     def _make_room(self, agreement: str) -> None:
         """End all but the newest: a partner that asks has one that is ending beside its new one."""
@@ -252,9 +252,9 @@ class Sessions:
         for session in old:
             session.cancel(None)
 
-    def _ended_there(self, said: Said, party: str) -> None:
+    def _ended_there(self, message: SessionMessage, party: str) -> None:
         with self._lock:
-            session = self._all.get((said.agreement, said.session))
+            session = self._all.get((message.agreement, message.session))
         if session is None:
             return
         others = session.agreement.plan.parties_of(session.agreement.step) - {self._party}
@@ -273,14 +273,14 @@ class Sessions:
         for session in found:
             session.cancel(reason)
 
-    # -- what workers say -----------------------------------------------------------------------
+    # -- what workers report ----------------------------------------------------------------------
 
     def _later(self, work: Callable[..., None], *about: Any) -> None:
         # A node that is stopping writes nothing more: its next start closes what is left open.
         with contextlib.suppress(RuntimeError):
             self._work.submit(work, *about)
 
-    def _heard(self, session: Session, event: TaskEvent) -> None:
+    def _on_event(self, session: Session, event: TaskEvent) -> None:
         """Take an event on the pool's thread, which must not wait."""
         if event.kind == "answer":
             session.answered(event.data)
@@ -307,9 +307,9 @@ class Sessions:
         except Exception as error:
             known = unexpected(error)
             _LOG.warning("session %d of %s: %s", session.number, session.agreement.id, known)
-            session.seat.tell("refused", id=number, error=known.to_dict())
+            session.seat.send("refused", id=number, error=known.to_dict())
             return
-        session.seat.tell("granted", id=number)
+        session.seat.send("granted", id=number)
 
     def _finish(self, session: Session, event: TaskEvent) -> None:
         """Free what the session used, and write what it sent; unknown if its worker was lost."""
@@ -323,12 +323,12 @@ class Sessions:
         _LOG.info("session %d of agreement %s ended: %s", number, agreement.id, event.state)
         if event.kind != "done":
             # A peer would find out by silence alone, where a process was killed.
-            self._inviting.tell_ended(agreement, number)
+            self._inviting.send_ended(agreement, number)
 
     # -- time -----------------------------------------------------------------------------------
 
     def _watch(self) -> None:
-        while not self._closing.wait(min(_LOOK_SECONDS, self._settings.idle_seconds / 4)):
+        while not self._closing.wait(min(_POLL_SECONDS, self._settings.idle_seconds / 4)):
             idle = self._now() - self._settings.idle_seconds
             with self._lock:
                 held = list(self._all.values())

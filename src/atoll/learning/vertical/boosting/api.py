@@ -1,7 +1,7 @@
 """Vertical boosting: inputs, outputs, what each party learns, what it costs.
 
 Federated mode (SecureBoost's): the guest holds the labels, any number of hosts hold further
-columns of the same rows. It is fast and reveals much; ``REVEALS`` says what, ``plan_warnings``
+columns of the same rows. It is fast and reveals much; ``REVEALS`` states what, ``plan_warnings``
 what that is worth to an attacker.
 """
 
@@ -103,7 +103,7 @@ class Observer:
         return {peer: _values(lists) for peer, lists in self._lists.items()}
 
 
-# Observed counts, each told by a reveal below. Per tree: rows encrypted, whether it starts, bytes
+# Observed counts, each part of a reveal below. Per tree: rows encrypted, whether it starts, bytes
 # of validation bits; per question: its nodes and their bytes; per settled order: its lengths and
 # bytes; per level the cuts that are possible; per replied node the cuts sent.
 NAMES = (

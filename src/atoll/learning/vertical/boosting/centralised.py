@@ -1,8 +1,8 @@
 """The same algorithm in the clear, on the joined columns and the same integers.
 
 It defines what a federated run must give, bit for bit, and is written straight from the rules:
-every node's sums are taken anew, nothing is derived, nobody asks anybody. It needs the hosts'
-candidate seeds, since cuts of equal gain are told apart by their secret order.
+every node's sums are taken again, nothing is derived, no party asks another. It needs the hosts'
+candidate seeds, since cuts of equal gain are distinguished by their secret order.
 """
 
 from __future__ import annotations

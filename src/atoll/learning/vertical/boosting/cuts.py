@@ -2,7 +2,7 @@
 
 The guest learns a node's sums, and by subtraction those of its sibling. So a cut leaves only if in
 both of them its left side, its right side and the gap to the last cut sent of that column are each
-empty or at least k rows, and if it tells something new in one of them.
+empty or at least k rows, and if it reveals something new in one of them.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def allowed(counts: Counts, parent: Sent, k: int) -> Sent:
     ``counts`` is int64[m, columns, width]: rows per bin of the node (m = 1: a root) or of the node
     and the sibling that is derived from it (m = 2). Missing rows go right; where they are none or
     at least k in both, and some, cuts with the missing rows on the left are sent too, and then the
-    rows right of a cut without the missing ones obey the rule as well, since both together tell
+    rows right of a cut without the missing ones obey the rule as well, since both together reveal
     them apart.
     """
     width = counts.shape[2]
@@ -70,7 +70,7 @@ def allowed(counts: Counts, parent: Sent, k: int) -> Sent:
 
 
 def _big(rows: Counts, k: int) -> Bools:
-    """Say per column whether each of int64[m, columns] is none or at least k."""
+    """Return per column whether each of int64[m, columns] is none or at least k."""
     fits: Bools = ((rows == 0) | (rows >= k)).all(axis=0)
     return fits
 

@@ -1,4 +1,4 @@
-"""The guest's side of the talk with all hosts, in the order in which their replies arrive."""
+"""The guest's side of the exchange with all hosts, in the order in which their replies arrive."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ class HostCalls:
         self._sums = histogram.guest(party.at("histogram"), parameters.implementation)
 
     def start(self, rows: int, validation_rows: int) -> None:
-        """Tell the hosts what must agree, then make the keys."""
+        """Send the hosts what must agree, then make the keys."""
         digest = self._parameters.digest()
         self._all(Start(rows, validation_rows, digest), "start")
         self._sums.start()
@@ -140,7 +140,7 @@ class HostCalls:
     def settle(
         self, tree: int, depth: int, accepted: Mapping[str, Sequence[bool]], grown: Sequence[Grown]
     ) -> None:
-        """Tell each host which of its partitions were adopted, and which nodes grow on."""
+        """Send each host which of its partitions were adopted, and which nodes grow on."""
         numbers = np.array([split.number for split in grown], dtype=np.uint32)
         for host in self.hosts:
             flags = np.array(accepted.get(host, ()), dtype=np.uint8)

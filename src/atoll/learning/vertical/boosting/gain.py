@@ -30,8 +30,8 @@ class Objective:
         """
         gl, hl = g_left * self.unit, h_left * self.unit
         gr, hr = (g - g_left) * self.unit, (h - h_left) * self.unit
-        light = np.minimum(hl, hr)
-        allowed = (light >= self.minimum_child_weight) & (light + self.reg_lambda > 0.0)
+        smaller = np.minimum(hl, hr)
+        allowed = (smaller >= self.minimum_child_weight) & (smaller + self.reg_lambda > 0.0)
         whole = (g * self.unit) ** 2 / max(h * self.unit + self.reg_lambda, 1e-300)
         # Sides without weight, which are not allowed, may overflow where the penalty is tiny.
         with np.errstate(divide="ignore", invalid="ignore", over="ignore"):

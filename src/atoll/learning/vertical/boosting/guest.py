@@ -101,7 +101,7 @@ class _Tree:
 class GuestTrainer:
     """Trains one model; ``run`` returns the guest's part."""
 
-    # What an audit replaces to watch the talk.
+    # What an audit replaces to watch the messages.
     exchange_class: ClassVar[type[HostCalls]] = HostCalls
 
     def __init__(
@@ -143,7 +143,7 @@ class GuestTrainer:
         self._held_out = HeldOut(inputs.validation, self._base)
 
     def run(self) -> TrainingResult:
-        """Train; progress is told per tree, cancelling is looked for at each level."""
+        """Train; progress is reported per tree, cancelling is checked at each level."""
         held_out, patience = self._held_out, self._parameters.early_stopping_rounds
         self._resume()
         self._exchange.start(self._rows, held_out.rows)

@@ -359,7 +359,9 @@ class HostTrainer:
         """Keep the splits that the guest adopted; return their left rows by node number."""
         flags = order.accepted.tolist()
         if len(flags) != len(asked) or any(flag not in (0, 1) for flag in flags):
-            raise PeerError("ATL-BST-005", "the guest must say of each cut whether it adopts it")
+            raise PeerError(
+                "ATL-BST-005", "the guest must answer for each cut whether it adopts it"
+            )
         if order.ask_nodes.size or order.ask_candidates.size:
             raise PeerError("ATL-BST-005", "an order either asks or settles")
         taken = sorted(

@@ -57,14 +57,14 @@ class CandidateCuts(Message, kind="boosting.candidate_cuts"):
 class Order(Message, kind="boosting.order"):
     """Guest to host: announce the left rows of these cuts, or (``settled``) the level's outcome.
 
-    A settled order asks for nothing. It says which announced partitions were adopted, in the order
-    in which they were asked for, and which nodes have their children summed next; ``partition``
-    divides those among these nodes whose split is not this host's own.
+    A settled order asks for nothing. It states which announced partitions were adopted, in the
+    order in which they were asked for, and which nodes have their children summed next;
+    ``partition`` divides those among these nodes whose split is not this host's own.
     """
 
     tree: int = integer(0, MOST_TREES, opaque=_TREE)
     depth: int = integer(0, 64, opaque=_DEPTH)
-    settled: bool = boolean(opaque="which of the two forms this is; the other fields tell it")
+    settled: bool = boolean(opaque="which of the two forms this is; the other fields reveal it")
     ask_nodes: npt.NDArray[np.uint32] = array(
         "u4",
         (None,),

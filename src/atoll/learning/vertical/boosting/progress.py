@@ -1,7 +1,7 @@
 """What each side keeps after every tree, so that a lost worker goes on at the next.
 
 Nothing in it is secret randomness: the host's orders of cuts, its noise and the guest's keys are
-drawn anew. Bins, labels and samples follow from the inputs and the job's seed.
+drawn again. Bins, labels and samples follow from the inputs and the job's seed.
 """
 
 from __future__ import annotations

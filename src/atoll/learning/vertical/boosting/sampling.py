@@ -1,6 +1,6 @@
 """What is random about each tree: public samples of rows and columns, each host's order of cuts.
 
-Samples are drawn from the joint coin toss, so that nobody chooses them, unless the job fixes it.
+Samples are drawn from the joint coin toss, so that no one chooses them, unless the job fixes it.
 """
 
 from __future__ import annotations

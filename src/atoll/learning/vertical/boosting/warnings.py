@@ -47,7 +47,7 @@ def plan_warnings(parameters: BoostingParameters, rows: int) -> list[str]:
         lines.append("the ideal implementation shows every gradient to the hosts: tests only.")
     lines.append(
         "row minimums bind an honest guest only: a dishonest one can choose its gradients so that "
-        "sums tell single rows apart."
+        "sums single out rows."
     )
     return lines
 

@@ -1,1 +1,1 @@
-"""Coin toss by commit and reveal, through a hub that passes on what all say."""
+"""Coin toss by commit and reveal, through a hub that passes on all messages."""

@@ -1,6 +1,6 @@
 """The parties of a relayed coin toss, talking.
 
-Source: Blum 1983 (coin flipping by commitment). The hub commits before it hears an opening and
+Source: Blum 1983 (coin flipping by commitment). The hub commits before it receives an opening and
 passes everything on, so it cannot steer what an honest party computes. It can show parties
 different commitments in the name of others; they then hold different seeds, and what they do with
 these does not fit together.
@@ -18,10 +18,10 @@ from atoll.operators.coin_toss.relayed.messages import Commitments, Openings
 
 
 def run(party: Party) -> bytes:
-    """Return the same 32 bytes at every party of the job; each talks to the hub alone.
+    """Return the same 32 bytes at every party of the job; each communicates with the hub alone.
 
     Reveals: the seed, to all parties. Errors: ATL-TOS-001, ATL-TOS-002, ATL-TOS-004 what was passed
-    on is not of these parties, or not what this one said.
+    on is not of these parties, or not what this one sent.
     """
     toss = Toss(party.session, party.name, party.secret_rng.bytes(64))
     if len(party.peers) == len(party.roles) - 1:
@@ -32,15 +32,17 @@ def run(party: Party) -> bytes:
 
 
 def _relay(party: Party, toss: Toss) -> None:
-    """Play the hub: hear each, and tell all to all."""
+    """Play the hub: receive from each, and send all to all."""
     channel, names = party.channel, sorted(party.roles)
-    said = {peer: channel.receive(peer, "toss/commitment", Commitment) for peer in party.peers}
-    for peer, commitment in said.items():
+    commitments = {
+        peer: channel.receive(peer, "toss/commitment", Commitment) for peer in party.peers
+    }
+    for peer, commitment in commitments.items():
         toss.committed(peer, commitment)
-    said[party.name] = toss.commit()
-    all_said = Commitments(tuple(names), tuple(said[name].digest for name in names))
+    commitments[party.name] = toss.commit()
+    message = Commitments(tuple(names), tuple(commitments[name].digest for name in names))
     for peer in party.peers:
-        channel.send(peer, "toss/commitments", all_said)
+        channel.send(peer, "toss/commitments", message)
     opened = {peer: channel.receive(peer, "toss/opening", Opening) for peer in party.peers}
     for peer, opening in opened.items():
         _check(toss, peer, opening)
@@ -56,11 +58,11 @@ def _relay(party: Party, toss: Toss) -> None:
 
 
 def _follow(party: Party, toss: Toss, hub: str) -> None:
-    """Play another party: talk to the hub, and check all that it passes on."""
+    """Play another party: communicate with the hub, and check all that it passes on."""
     channel, own = party.channel, toss.commit()
     channel.send(hub, "toss/commitment", own)
-    heard = channel.receive(hub, "toss/commitments", Commitments)
-    digests = _by_name(party, hub, heard.names, heard.digests)
+    received = channel.receive(hub, "toss/commitments", Commitments)
+    digests = _by_name(party, hub, received.names, received.digests)
     if digests[party.name] != own.digest:
         raise _false(hub)
     for name, digest in digests.items():
@@ -92,4 +94,4 @@ def _check(toss: Toss, name: str, opening: Opening) -> None:
 
 
 def _false(hub: str) -> PeerError:
-    return PeerError("ATL-TOS-004", "the hub passed on what these parties did not say", party=hub)
+    return PeerError("ATL-TOS-004", "the hub passed on what these parties did not send", party=hub)

@@ -108,7 +108,7 @@ class Core:
         self._returned[start:stop] = message.tags
 
     def verdict(self) -> Verdict:
-        """Count, and say whether it is enough. Reveals: that. Errors: ATL-PSI-008."""
+        """Count, and send whether it is enough. Reveals: that. Errors: ATL-PSI-008."""
         self.found = common(self._held, self._returned)
         self.count = int(np.count_nonzero(self.found))
         del self._returned, self._back

@@ -1,4 +1,4 @@
-"""What the measurements of channels share: the other process, and who says what."""
+"""What the measurements of channels share: the other process and its messages."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def usage() -> Usage:
 
 
 class Child:
-    """The other process, told by lines what to do."""
+    """The other process, which gets its commands as lines."""
 
     def __init__(self, module: str, *arguments: object) -> None:
         command = [sys.executable, "-m", module, *map(str, arguments)]
@@ -53,7 +53,7 @@ class Child:
         assert self._process.stdout is not None
         return json.loads(self._process.stdout.readline())
 
-    def tell(self, line: str) -> Any:
+    def request(self, line: str) -> Any:
         """Send a line and read the answer."""
         assert self._process.stdin is not None
         print(line, file=self._process.stdin, flush=True)
@@ -61,7 +61,7 @@ class Child:
 
     def usage(self) -> Usage:
         """Ask for its usage so far."""
-        return Usage(*self.tell(""))
+        return Usage(*self.request(""))
 
     def end(self) -> None:
         """Wait for its end."""
@@ -125,12 +125,12 @@ def serve(bank: WireTransport, work: str, count: int) -> None:
     report()
 
 
-def say(value: Any) -> None:
-    """Tell the measuring process something."""
+def reply(value: Any) -> None:
+    """Reply to the measuring process."""
     print(json.dumps(value), flush=True)
 
 
 def report() -> None:
-    """Tell the usage so far when asked."""
+    """Report the usage so far when asked."""
     sys.stdin.readline()
-    say([usage().cpu, usage().peak])
+    reply([usage().cpu, usage().peak])
