@@ -180,7 +180,7 @@ class Unbounded(Parameters):
         ({"describe": _too_much}, "was declared, but not sent"),
         ({"describe": _another_sender}, "from host to guest was sent, but not declared"),
         ({"describe": _another_size}, "1 elements sent, 2 declared"),
-        ({"describe": _no_output}, "the plan does not say so"),
+        ({"describe": _no_output}, "the plan does not state it"),
         ({"run": _random}, "is not declared"),
         ({"run": _clock}, "differ between runs"),
         ({"run": _crash}, "expected ATL-CMP-020"),

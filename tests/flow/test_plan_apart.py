@@ -136,7 +136,7 @@ def test_people_are_told_which_steps_are_not_shown_to_them() -> None:
     lines = "\n".join(plan_lines(plans["post"]))
     hidden = "not shown to this party (it takes no part in it and in nothing that follows from it)"
     assert f"step psi: {hidden}" in lines
-    assert "tables of read: told to bank, shop alone" in lines
+    assert "tables of read: sent to bank, shop alone" in lines
     assert "its digest is known once" in lines
     assert "total of what is shown" in lines
     assert "a-size" not in lines

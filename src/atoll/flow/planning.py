@@ -286,7 +286,7 @@ def _joined_seats(job: Job, catalogue: Catalogue, made: Inference) -> list[str]:
 
 
 def _idle(job: Job, made: Inference, *, apart: bool) -> list[str]:
-    """Return which parties take part in no step."""
+    """Return a warning for each party that takes part in no step."""
     busy = {seat.party for seats in made.seats.values() for seat in seats}
     but = ", but of no table in it" if apart else ""
     return [

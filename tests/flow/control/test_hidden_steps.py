@@ -98,7 +98,7 @@ def test_a_party_that_takes_part_nowhere_is_told_of_no_table() -> None:
     assert world["post"].plan.hidden.keys() == steps.keys()
     warned = [text for text in world["bank"].plan.warnings if "takes part in no step" in text]
     assert warned == [
-        "post (client) takes part in no step, and is told of this job all the same, "
+        "post (client) takes part in no step, and is sent this job all the same, "
         "but of no table in it"
     ]
     assert not any(b"loans-size" in data for data in world["post"].reported)
