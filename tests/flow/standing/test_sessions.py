@@ -35,6 +35,9 @@ class Kept:
         self.opened.append(agreement)
         return least
 
+    def spend(self, agreement: str, session: int, units: int) -> None:
+        pass
+
     def close_session(self, *told: Any) -> None:
         pass
 
