@@ -225,13 +225,17 @@ def test_new_rows_under_the_same_name_are_known_to_the_next_session(two: Site) -
 
 
 def test_an_open_session_does_not_go_on_with_rows_that_were_replaced(two: Site) -> None:
-    id, shop = two.agree("replaced", tables={BANK: "fresh", SHOP: "grown"}), two.clients[SHOP]
-    assert two.ask(id, ["u00001"])["missing"] == []
-    fewer = two.folder / "fewer.csv"
-    fewer.write_bytes(table(1, 30, 4, label=False, first=20))
-    shop.data.upload("grown", fewer, id="id", label=None)
+    shop, file = two.clients[SHOP], two.folder / "replaced.csv"
+    file.write_bytes(table(1, 30, 4, label=False, first=10))
+    shop.data.upload("replaced", file, id="id", label=None)
+    terms: dict[str, Any] = {"columns": ["*"], "roles": ["host"], "components": ["scoring"]}
+    shop.data.grant("replaced", partners=[BANK], automatic=True, **terms)
+    id = two.agree("replaced", tables={BANK: "fresh", SHOP: "replaced"})
+    assert two.ask(id, ["u00020"])["missing"] == []
+    file.write_bytes(table(1, 10, 4, label=False, first=10))
+    shop.data.upload("replaced", file, id="id", label=None)
     until(lambda: not any((id, 1000) in node.sessions._all for node in two.nodes.values()))
-    assert two.ask(id, ["u00001"])["missing"] == ["u00001"]
+    assert two.ask(id, ["u00020"])["missing"] == ["u00020"]
 
 
 @pytest.mark.parametrize("party", [BANK, SHOP])

@@ -73,6 +73,8 @@ def test_requests_are_answered_and_the_session_closes_in_order(pool: Pool, tmp_p
     assert reported == {number: {"echo": f"é{number}"} for number in range(3)}
     assert clerk.left == 2
     assert not worker.send(made, "request", id=9, body={"text": "late"})
+    # The next session does not get a worker that whoever held this one is about to release.
+    assert pool.lease(little.JOB_ID) is not worker
 
 
 def test_a_refused_count_fails_the_request_and_not_the_session(pool: Pool, tmp_path: Path) -> None:

@@ -417,8 +417,9 @@ class Pool:
         event = TaskEvent(kind, spec.job_id, spec.step, spec.attempt, value)
         if event.terminal:
             worker.spec, worker.on_event, worker.busy = None, None, False
-            # What failed may have left threads at work; the next attempt gets a fresh process.
-            if kind != "done" or worker.cancelled:
+            # What failed may have left threads at work; the next attempt gets a fresh process. Who
+            # held a session releases its worker later, when another might have it.
+            if kind != "done" or worker.cancelled or spec.standing:
                 self.release(worker)
         return listener, event
 

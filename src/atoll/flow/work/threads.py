@@ -153,7 +153,7 @@ class Threads:
             event = TaskEvent(kind, spec.job_id, spec.step, spec.attempt, fields)
             if event.terminal:
                 worker.spec, worker.on_event, worker.busy = None, None, False
-                if kind != "done" or worker.cancelled:
+                if kind != "done" or worker.cancelled or spec.standing:
                     self._workers.pop(worker, None)
         listener(event)
 
