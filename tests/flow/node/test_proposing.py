@@ -54,3 +54,10 @@ def test_a_model_that_nothing_scores_with_is_refused() -> None:
     odd = type(odd)(odd.graph, odd.step, "own.model", odd.model, odd.version)
     with pytest.raises(UserError, match="ATL-REG-009"):
         agreement_job(odd, TABLES, TERMS)
+
+
+def test_a_last_day_that_is_over_is_refused_before_anybody_is_asked() -> None:
+    made = agreement_job(held(), {"shop": "y"}, TERMS, today="2030-01-31")
+    assert made.steps["scores"].parameters["until"] == "2030-01-31"
+    with pytest.raises(UserError, match="ATL-AGR-003"):
+        agreement_job(held(), {"shop": "y"}, TERMS, today="2030-02-01")

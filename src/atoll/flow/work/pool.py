@@ -71,8 +71,8 @@ class Pool:
         self._closing = False
         self._pending: list[tuple[OnEvent, TaskEvent]] = []
         self._selector = selectors.DefaultSelector()
-        self._read_end, self._write_end = os.pipe()
-        for end in (self._read_end, self._write_end):
+        self._read_end, self._write_end = ends = os.pipe()
+        for end in ends:
             os.set_blocking(end, False)
         self._selector.register(self._read_end, selectors.EVENT_READ, None)
         self.starter = Starter(
@@ -116,9 +116,8 @@ class Pool:
                 hint="wait for a task to end, or allow more workers",
             )
         spare = [w for w in alive if w.job is None]
-        for worker in spare:
-            if worker.ready:
-                return worker
+        if ready := next((w for w in spare if w.ready), None):
+            return ready
         for worker in spare:
             # One that starts with low priority would make its task wait for others to finish.
             if worker.process is None or worker.nice == 0:

@@ -28,14 +28,24 @@ def agreement_job(
     terms: Mapping[str, Any],
     label: str | None = None,
     catalogue: Catalogue = CATALOGUE,
+    *,
+    today: str = "",
 ) -> Job:
     """Return the job of a standing agreement on scores: one step, all parties of the model.
 
     ``tables`` are by party, the guest's may be missing: its requests then carry its columns.
     ``terms`` are further parameters of the component ``scoring``; ``label`` is the label's column
-    in the guest's table. Errors: ATL-REG-009 the model's kind or graph has no prediction, rows are
+    in the guest's table; ``today`` (YYYY-MM-DD, UTC) is no later than the last day. Errors:
+    ATL-AGR-003 it is, ATL-REG-009 the model's kind or graph has no prediction, rows are
     changed before they are scored, or tables do not fit.
     """
+    if str(terms.get("until", today)) < today:
+        raise UserError(
+            "ATL-AGR-003",
+            "the last day of the agreement would be over already",
+            place="until",
+            hint=f"name {today} or a later day",
+        )
     graph = trained.graph
     guests = {party for party, roles in graph.parties.items() if Role.GUEST in roles}
     _check_plain(predict_job(trained, dict.fromkeys(guests, "none") | {**tables}, label, catalogue))

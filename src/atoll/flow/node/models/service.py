@@ -7,6 +7,7 @@ import secrets
 import time
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -431,9 +432,13 @@ class ModelService:
     def agreement_job(
         self, model: str, version: int, tables: Mapping[str, str], terms: Mapping[str, Any]
     ) -> Job:
-        """Return the job of a standing agreement on scores. Errors: ATL-REG-001, 002, 009."""
+        """Return the job of a standing agreement on scores.
+
+        Errors: ATL-AGR-003, ATL-REG-001, 002, 009.
+        """
         trained, label = self._trained(model, version, tables)
-        return agreement_job(trained, tables, terms, label, self._catalogue())
+        today = datetime.fromtimestamp(self._wall(), UTC).date().isoformat()
+        return agreement_job(trained, tables, terms, label, self._catalogue(), today=today)
 
     def _trained(
         self, model: str, version: int, tables: Mapping[str, str]
