@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from atoll.channel import world
 from atoll.channel.api import Transport
 from atoll.channel.faulty import Fault, FaultyTransport, Killed
 from atoll.channel.party import Party
@@ -27,7 +28,6 @@ from atoll.jobs.definition import Job
 from atoll.jobs.plan import Plan
 from atoll.jobs.validation import order
 from atoll.models.kinds import Kinds
-from atoll.sim import world
 from atoll.table import Table, write
 
 JOB_ID = "20260102030405-0123abcd"

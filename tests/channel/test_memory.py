@@ -11,10 +11,10 @@ from atoll.channel.lanes import together
 from atoll.channel.memory import MemoryNetwork
 from atoll.channel.party import Party
 from atoll.channel.record import RecordTransport
+from atoll.channel.world import run
 from atoll.core.errors import AtollError, NetworkError, PeerError, UserError
 from atoll.core.message import Message, blob, integer
 from atoll.core.names import Role, Scope
-from atoll.sim.world import run
 
 ROLES = {"bank": Role.GUEST, "shop": Role.HOST}
 

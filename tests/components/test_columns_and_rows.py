@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from atoll.channel import world
 from atoll.channel.party import Party
 from atoll.components import trial
 from atoll.components.api import ByParty, Catalogue, Component, Facts, Terms
@@ -29,7 +30,6 @@ from atoll.jobs.definition import parse_job
 from atoll.models.boosting import score
 from atoll.sdk import VerticalBoostingClassifier
 from atoll.sdk.frames import FrameTables
-from atoll.sim import world
 from atoll.table import Table
 from tests.components import outcomes, scenarios, variations
 from tests.components.outcomes import Left, Played, play, same

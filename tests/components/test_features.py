@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as parquet
 import pytest
 
+from atoll.channel import world
 from atoll.channel.party import Party
 from atoll.components.api import Task
 from atoll.components.catalogue import CATALOGUE
@@ -22,7 +23,6 @@ from atoll.components.union import UNION
 from atoll.core.errors import AtollError
 from atoll.core.names import Role
 from atoll.jobs.definition import Job, parse_job
-from atoll.sim import world
 from atoll.table import Table
 from tests import whole
 from tests.components.cases import both, several, table

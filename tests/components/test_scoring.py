@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from atoll.channel import world
 from atoll.channel.party import Party
 from atoll.components.api import Facts, Task
 from atoll.components.references import PART
@@ -19,7 +20,6 @@ from atoll.core.names import Role
 from atoll.core.reveal import evaluate
 from atoll.jobs.errors import DeniedError
 from atoll.models.kinds import table_of
-from atoll.sim import world
 from atoll.table import Table
 from tests.components import tally
 from tests.held import HeldTables

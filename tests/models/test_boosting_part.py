@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from atoll.channel import world
 from atoll.channel.party import Party
 from atoll.core.errors import AtollError
 from atoll.core.names import Role
@@ -29,7 +30,6 @@ from atoll.models.boosting import (
     scoring,
 )
 from atoll.models.boosting.messages import BATCH_ROWS
-from atoll.sim import world
 
 Floats = npt.NDArray[np.float64]
 MODEL = "0123456789abcdef" * 2

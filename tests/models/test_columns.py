@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from atoll.channel import world
 from atoll.core.errors import UserError
 from atoll.core.names import Role
 from atoll.models.boosting import GuestPart, HostPart, Part, score
 from atoll.models.columns import match_columns
-from atoll.sim import world
 from tests.models.test_boosting_part import explicit, models
 
 names = st.lists(st.text(min_size=1, max_size=6), unique=True, max_size=12)

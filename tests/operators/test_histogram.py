@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 
 from atoll.channel.party import Party
+from atoll.channel.world import run
 from atoll.core.errors import UserError
 from atoll.core.names import Role
 from atoll.operators.histogram import NodeBound, NodeCuts, guest, host
 from atoll.operators.histogram.checks import check_nodes, check_pairs
 from atoll.operators.histogram.ideal import left_sums
-from atoll.sim.world import run
 
 BINS = np.array([[0, 2], [1, 0], [3, 1], [0, 3]], dtype=np.uint8)
 NODE = NodeCuts(

@@ -11,11 +11,11 @@ import pytest
 
 from atoll.channel.api import Channel
 from atoll.channel.party import Party
+from atoll.channel.world import World
 from atoll.core.message import Message
 from atoll.core.names import Role
 from atoll.core.reveal import Reveal, Values
 from atoll.operators.cost import HEADER_BYTES, Cost
-from atoll.sim.world import World
 
 Lie = Callable[[str, Message], Iterable[Message]]
 

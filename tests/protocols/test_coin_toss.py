@@ -12,6 +12,7 @@ import pytest
 
 from atoll.channel.faulty import Fault
 from atoll.channel.party import Party
+from atoll.channel.world import World, run
 from atoll.core.message import Message
 from atoll.core.names import Role
 from atoll.operators import coin_toss
@@ -19,7 +20,6 @@ from atoll.operators.coin_toss.commit.core import Toss
 from atoll.operators.coin_toss.commit.messages import Commitment, Opening
 from atoll.operators.coin_toss.relayed.messages import Commitments, Openings
 from atoll.operators.setting import Setting
-from atoll.sim.world import World, run
 
 if TYPE_CHECKING:
     from tests.protocols.conftest import Conformance

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from atoll.channel.faulty import Fault
 from atoll.channel.party import Party
 from atoll.channel.record import RecordTransport
+from atoll.channel.world import World, run
 from atoll.core.limits import Limits
 from atoll.core.message import Message
 from atoll.core.names import Role
@@ -24,7 +25,6 @@ from atoll.operators.histogram.api import CHUNK_CELLS, CHUNK_ROWS, Sums
 from atoll.operators.histogram.checks import CellCounts
 from atoll.operators.histogram.elgamal.messages import Cells, Key, Rows
 from atoll.operators.histogram.ideal import left_sums
-from atoll.sim.world import World, run
 
 if TYPE_CHECKING:
     from tests.protocols.conftest import Conformance

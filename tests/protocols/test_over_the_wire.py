@@ -14,12 +14,12 @@ from atoll.channel.api import Channel
 from atoll.channel.grpc import GrpcTransport
 from atoll.channel.identity import init_party, load_party, trust
 from atoll.channel.party import Party
+from atoll.channel.world import run
 from atoll.core.names import Role, Scope
 from atoll.core.random import PublicRandom
 from atoll.operators import coin_toss, histogram, psi
 from atoll.operators.histogram import NodeBound, NodeCuts
 from atoll.operators.histogram.ideal import left_sums
-from atoll.sim.world import run
 
 ROLES = {"bank": Role.GUEST, "shop": Role.HOST}
 COMMON = 300

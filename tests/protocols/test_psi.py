@@ -15,13 +15,13 @@ from hypothesis import strategies as st
 from atoll.channel.faulty import Fault
 from atoll.channel.party import Party
 from atoll.channel.record import RecordTransport
+from atoll.channel.world import World, run
 from atoll.core.limits import Limits
 from atoll.core.message import Message
 from atoll.core.names import Role
 from atoll.crypto.reference.curve25519 import MONTGOMERY_A, PRIME, is_square
 from atoll.operators import psi
 from atoll.operators.psi.ecdh.messages import Bitmap, Hello, Points, Tags, Verdict
-from atoll.sim.world import World, run
 
 if TYPE_CHECKING:
     from tests.protocols.conftest import Conformance

@@ -13,13 +13,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from atoll.channel.party import Party
+from atoll.channel.world import World, run
 from atoll.core.message import Message
 from atoll.core.names import Role
 from atoll.operators import psi
 from atoll.operators.psi import star
 from atoll.operators.psi.ecdh.messages import Bitmap, Links
 from atoll.operators.psi.star import Joint
-from atoll.sim.world import World, run
 
 if TYPE_CHECKING:
     from tests.protocols.conftest import Conformance

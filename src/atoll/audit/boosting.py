@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from atoll.audit.reconstruction import NodeView, Success, TreeView, attack
 from atoll.channel.party import Party
+from atoll.channel.world import run
 from atoll.core.names import Role
 from atoll.core.random import SecretRandom
 from atoll.learning.features.binning import fit
@@ -27,7 +28,6 @@ from atoll.learning.vertical.boosting.host import HostTrainer
 from atoll.learning.vertical.boosting.loss import scale_bits
 from atoll.learning.vertical.boosting.parameters import BoostingParameters
 from atoll.learning.vertical.boosting.sampling import candidate_order
-from atoll.sim.world import run
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]

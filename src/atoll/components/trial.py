@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -11,8 +9,7 @@ from typing import Any
 import numpy as np
 from pydantic import BaseModel
 
-from atoll.channel.api import Channel
-from atoll.channel.memory import MemoryNetwork, failure_code
+from atoll.channel import world
 from atoll.channel.party import Party
 from atoll.components.alignment import check_inputs, takes
 from atoll.components.api import ArtifactFacts, Component, Facts, Result, Tables, Task, Terms
@@ -20,9 +17,7 @@ from atoll.components.kinds import declared
 from atoll.components.scores import Scores
 from atoll.components.taking_part import taking_part
 from atoll.core.errors import AtollError
-from atoll.core.limits import Limits
-from atoll.core.names import Role, Scope, addresses
-from atoll.core.random import PublicRandom, SecretRandom
+from atoll.core.names import Role, addresses
 from atoll.core.settings import require_insecure
 from atoll.jobs.errors import NotFoundError
 from atoll.jobs.plan import TableFacts
@@ -86,13 +81,6 @@ class Trial:
 
 def _is_consequence(error: BaseException) -> bool:
     return isinstance(error, AtollError) and error.code in {"ATL-NET-003", "ATL-NET-004"}
-
-
-@dataclass
-class _Stage:
-    results: dict[str, Result] = field(default_factory=dict)
-    errors: dict[str, BaseException] = field(default_factory=dict)
-    channels: dict[str, Channel] = field(default_factory=dict)
 
 
 def parameters_of(component: Component, case: Case) -> dict[str, BaseModel]:
@@ -185,66 +173,27 @@ def play(component: Component, case: Case, *, seed: int = 1) -> Trial:
     require_insecure("a trial of a component")
     parameters = parameters_of(component, case)
     common = component.parameters.model_validate(dict(case.parameters))
-    stage = _Stage()
     try:
         roles = seats_of(component, case)
     except AtollError as error:
         return Trial(Terms(), {}, {"plan": error}, ())
-    edges = component.edges_of(common)
-    network = MemoryNetwork(tuple(roles), virtual=True)
-    threads = []
-    for name in roles:
-        party = _party(name, roles, edges.peers(name, roles), network, seed)
-        stage.channels[name] = party.channel
-        inputs, tables = (
-            _inputs(component, case, name, roles[name]),
-            case.tables.get(name, NoTables()),
-        )
+
+    def entry(party: Party) -> Result:
+        tables = case.tables.get(party.name, NoTables())
+        inputs = _inputs(component, case, party.name, party.role)
         task = Task(STEP, party, inputs, tables, kinds_of(component))
-        arguments = (stage, network, component, task, parameters[name])
-        threads.append(threading.Thread(target=_run, args=arguments, name=name))
-        network.enter()
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    sent = [line for channel in stage.channels.values() for line in channel.disclosures.to_list()]
+        check_inputs(component, task)
+        return component.run(task, parameters[party.name])
+
+    edges = component.edges_of(common)
+    made = world.run(
+        roles, entry, seed=seed, task=STEP, reachable=lambda name: edges.peers(name, roles)
+    )
+    sent = [line for channel in made.channels.values() for line in channel.disclosures.to_list()]
+    errors = dict(made.errors)
     try:
         terms = component.describe(facts_of(component, case), common)
     except AtollError as error:
         # What a plan refuses is tried all the same: whoever runs a step checks it again.
-        terms, stage.errors["plan"] = Terms(), error
-    return Trial(terms, stage.results, stage.errors, tuple(sent))
-
-
-def _party(
-    name: str, roles: Mapping[str, Role], peers: tuple[str, ...], network: MemoryNetwork, seed: int
-) -> Party:
-    public = hashlib.sha256(f"atoll/trial/v1/{seed}".encode()).digest()
-    limits = Limits()
-    return Party(
-        name=name,
-        roles=dict(roles),
-        channel=Channel(network.transport(name), Scope("trial", STEP), limits),
-        session=hashlib.sha256(b"session" + public).digest(),
-        public_rng=PublicRandom(public),
-        secret_rng=SecretRandom.seeded(f"{seed}/{name}".encode()),
-        clock=network.clock,
-        limits=limits,
-        reachable=peers,
-    )
-
-
-def _run(
-    stage: _Stage, network: MemoryNetwork, component: Component, task: Task, parameters: BaseModel
-) -> None:
-    transport = task.party.channel.transport
-    try:
-        check_inputs(component, task)
-        stage.results[task.party.name] = component.run(task, parameters)
-        transport.close()
-    except BaseException as error:
-        stage.errors[task.party.name] = error
-        transport.abort(failure_code(error), STEP)
-    finally:
-        network.leave()
+        terms, errors["plan"] = Terms(), error
+    return Trial(terms, made.results, errors, tuple(sent))

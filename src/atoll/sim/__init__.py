@@ -1,1 +1,1 @@
-"""Many parties in one process, in virtual time: for tests and simulation."""
+"""Real nodes of several parties in one process, for a person or a simulation."""

@@ -9,6 +9,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from atoll.channel import world
 from atoll.channel.faulty import Fault
 from atoll.channel.party import Cancel, Party
 from atoll.components.api import Catalogue, Component, Facts, Result, Task, Terms
@@ -24,7 +25,6 @@ from atoll.flow.work.specification import InputArtifact, OwnTable, TaskSpec
 from atoll.jobs.definition import Job, parse_job
 from atoll.jobs.schema import Port
 from atoll.jobs.validation import order
-from atoll.sim import world
 from atoll.table import Table, write
 from tests.flow import toy
 

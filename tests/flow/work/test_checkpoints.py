@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from pydantic import BaseModel, ConfigDict
 
+from atoll.channel import world
 from atoll.channel.party import Party
 from atoll.components.api import Component, Result, Task
 from atoll.core.errors import AtollError
@@ -21,7 +22,6 @@ from atoll.flow.work.greeting import Meeting, greet
 from atoll.flow.work.messages import Hello, Roster, RoundMark
 from atoll.flow.work.session import session_id
 from atoll.jobs.definition import Job, parse_job
-from atoll.sim import world
 from tests.flow import toy
 from tests.flow.work import little
 from tests.flow.work.test_execute import codes

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from atoll.channel.world import World
 from atoll.components.api import Catalogue
 from atoll.components.catalogue import CATALOGUE
 from atoll.core.errors import AtollError
@@ -18,7 +19,6 @@ from atoll.flow.work.artifacts import codec_of
 from atoll.flow.work.steps import COIN_TASK
 from atoll.jobs.definition import parse_job
 from atoll.models.kinds import GENERAL
-from atoll.sim.world import World
 from atoll.table import Table, write
 from tests.flow import toy
 from tests.flow.work import little

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from atoll.channel import world
 from atoll.channel.party import Party
 from atoll.core.names import Role
 from atoll.core.random import PublicRandom, SecretRandom
@@ -23,7 +24,6 @@ from atoll.learning.vertical.boosting import (
 )
 from atoll.learning.vertical.boosting.api import Observed
 from atoll.learning.vertical.boosting.grow import model_id
-from atoll.sim import world
 
 Floats = npt.NDArray[np.float64]
 NAMES = ("bank", "shop", "telco", "water")

@@ -7,9 +7,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from atoll.channel import world
 from atoll.core.errors import UserError
 from atoll.learning.vertical.boosting import BoostingInputs, BoostingParameters, predict, train
-from atoll.sim import world
 from tests.learning.vertical import play
 
 PARAMETERS = BoostingParameters(

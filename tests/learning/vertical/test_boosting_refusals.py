@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from atoll.channel import world
 from atoll.channel.party import Party
 from atoll.core.errors import AtollError, UserError
 from atoll.core.message import Message
@@ -24,7 +25,6 @@ from atoll.learning.vertical.boosting import (
 )
 from atoll.learning.vertical.boosting.host import HostTrainer
 from atoll.models.boosting.messages import ScoreBits, ScoreStart
-from atoll.sim import world
 from tests.learning.vertical import play
 
 Tamper = Callable[[Any], Message]

@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from atoll.channel import world
 from atoll.channel.faulty import Fault, FaultyTransport
 from atoll.channel.party import Party
 from atoll.core.errors import AtollError
@@ -21,7 +22,6 @@ from atoll.learning.vertical.boosting import BoostingInputs, BoostingParameters,
 from atoll.learning.vertical.boosting.api import TrainingResult
 from atoll.learning.vertical.boosting.progress import new_model
 from atoll.models.boosting import part_to_bytes
-from atoll.sim import world
 from tests.learning.vertical import play
 from tests.learning.vertical.test_boosting_seed import FIXED, tied
 

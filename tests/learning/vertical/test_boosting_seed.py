@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 import pytest
 
+from atoll.channel import world
 from atoll.channel.party import Party
 from atoll.core.random import PublicRandom
 from atoll.learning.vertical.boosting import BoostingInputs, BoostingParameters, train
 from atoll.learning.vertical.boosting.sampling import candidate_seed
 from atoll.models.boosting import GuestPart
-from atoll.sim import world
 from tests.learning.vertical import play
 
 FIXED = PublicRandom(b"f" * 32, fixed=True)

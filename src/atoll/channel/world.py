@@ -12,7 +12,7 @@ from __future__ import annotations
 import hashlib
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from atoll.channel.api import Channel, Transport
@@ -59,10 +59,12 @@ def run(
     record: bool = False,
     limits: Limits | None = None,
     task: str = "task",
+    reachable: Callable[[str], tuple[str, ...]] | None = None,
 ) -> World:
     """Run ``entry`` (one for all, or one per party) as every party at once, in virtual time.
 
-    ``seed`` makes secrets reproducible too. Errors of parties land in ``World.errors``; call
+    ``seed`` makes secrets reproducible too; ``reachable`` returns whom a party may talk to (None:
+    all others). Errors of parties land in ``World.errors``; call
     ``check`` to raise them. Errors: ATL-SET-001 outside tests and simulation.
     """
     require_insecure("a simulated world")
@@ -77,6 +79,8 @@ def run(
             transport = RecordTransport(transport)
         chosen = entry if callable(entry) else entry[name]
         party = _party(name, dict(roles), transport, network, seed, limits or Limits(), task)
+        if reachable is not None:
+            party = replace(party, reachable=reachable(name))
         world.channels[name], world.transports[name] = party.channel, transport
         work = threading.Thread(target=_run, args=(world, network, party, chosen), name=name)
         threads.append(work)
