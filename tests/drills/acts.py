@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from atoll.core.errors import AtollError, NetworkError
-from atoll.flow.node.jobs.faults import KILL_COMMIT
+from atoll.flow.node.jobs.fault_injection import KILL_COMMIT
 from atoll.jobs.definition import Job
 from atoll.jobs.errors import NotFoundError
 from atoll.sdk.calls import jobs as calls

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from atoll.flow.node.jobs.faults import KILL_COMMIT
+from atoll.flow.node.jobs.fault_injection import KILL_COMMIT
 from tests.drills.acts import Pair, order_of
 from tests.e2e import nodes
 from tests.e2e.nodes import TestNode, fill

@@ -17,7 +17,10 @@ use zeroize::Zeroizing;
 
 use crate::error::{Kind, Result};
 use crate::name;
-use crate::trust::{Clients, Invited, OTHER_AUTHORITY, Pin, Server, certificates, settings};
+use crate::trust::{
+    ClientVerifier, InvitationVerifier, OTHER_AUTHORITY, Pin, ServerVerifier, certificates,
+    settings,
+};
 
 /// The application protocol of gRPC.
 pub const HTTP2: &[u8] = b"h2";
@@ -107,14 +110,18 @@ impl Own {
     /// For connections that are dialled to the party of a pin.
     pub fn client(&self, pin: Arc<Pin>, protocol: &[u8]) -> Result<ClientConfig> {
         let resolver = Arc::new(SingleCertAndKey::from(self.certified.clone()));
-        let mut config = client_builder(&self.provider, Arc::new(Server(pin)))?
+        let mut config = client_builder(&self.provider, Arc::new(ServerVerifier(pin)))?
             .with_client_cert_resolver(resolver);
         harden_client(&mut config, protocol);
         Ok(config)
     }
 
     /// For connections that are accepted from pinned parties.
-    pub fn server(&self, clients: Arc<Clients>, protocols: &[&[u8]]) -> Result<ServerConfig> {
+    pub fn server(
+        &self,
+        clients: Arc<ClientVerifier>,
+        protocols: &[&[u8]],
+    ) -> Result<ServerConfig> {
         let resolver = Arc::new(SingleCertAndKey::from(self.certified.clone()));
         let verifier: Arc<dyn ClientCertVerifier> = clients;
         let mut config = ServerConfig::builder_with_provider(self.provider.clone())
@@ -142,7 +149,7 @@ impl Own {
 /// For a stranger's one connection to the party that invited it.
 pub fn invited(party: &str, fingerprint: [u8; 32]) -> Result<ClientConfig> {
     let provider = Arc::new(provider());
-    let verifier = Invited {
+    let verifier = InvitationVerifier {
         party: party.to_owned(),
         fingerprint,
         provider: provider.clone(),
@@ -187,7 +194,7 @@ impl Tls {
             return Err(settings("an endpoint needs a peer"));
         }
         let own = Own::read(identity)?;
-        let accepted = Arc::new(Clients::new(&own.provider));
+        let accepted = Arc::new(ClientVerifier::new(&own.provider));
         let mut clients = HashMap::new();
         for (party, pem) in peers {
             let pin = Arc::new(Pin::read(party, pem, &own.provider)?);

@@ -130,15 +130,15 @@ impl Pin {
 /// Accepts clients: the leaf's only dNSName chooses the one pin that may vouch for it. Pins may
 /// come and go; each handshake sees those of its moment.
 #[derive(Debug)]
-pub struct Clients {
+pub struct ClientVerifier {
     pins: RwLock<HashMap<String, Arc<Pin>>>,
     algorithms: WebPkiSupportedAlgorithms,
 }
 
-impl Clients {
+impl ClientVerifier {
     /// No one is believed yet.
     pub fn new(provider: &CryptoProvider) -> Self {
-        Clients {
+        ClientVerifier {
             pins: RwLock::default(),
             algorithms: provider.signature_verification_algorithms,
         }
@@ -162,7 +162,7 @@ impl Clients {
     }
 }
 
-impl ClientCertVerifier for Clients {
+impl ClientCertVerifier for ClientVerifier {
     // Hints would show every dialler who the partners are.
     fn root_hint_subjects(&self) -> &[DistinguishedName] {
         &[]
@@ -207,9 +207,9 @@ impl ClientCertVerifier for Clients {
 
 /// Accepts one server: that peer's CA and that peer's name only.
 #[derive(Debug)]
-pub struct Server(pub Arc<Pin>);
+pub struct ServerVerifier(pub Arc<Pin>);
 
-impl ServerCertVerifier for Server {
+impl ServerCertVerifier for ServerVerifier {
     fn verify_server_cert(
         &self,
         leaf: &CertificateDer<'_>,
@@ -248,7 +248,7 @@ impl ServerCertVerifier for Server {
 
 /// Accepts the one server of a party whose CA has a fingerprint that is known beforehand.
 #[derive(Debug)]
-pub struct Invited {
+pub struct InvitationVerifier {
     /// The party.
     pub party: String,
     /// SHA-256 of its CA's DER form.
@@ -257,10 +257,10 @@ pub struct Invited {
     pub provider: Arc<CryptoProvider>,
 }
 
-/// What `Invited` reports for a server with another CA; `tls::kind_of` knows it.
+/// What `InvitationVerifier` reports for a server with another CA; `tls::kind_of` knows it.
 pub const OTHER_AUTHORITY: CertificateError = CertificateError::ApplicationVerificationFailure;
 
-impl ServerCertVerifier for Invited {
+impl ServerCertVerifier for InvitationVerifier {
     fn verify_server_cert(
         &self,
         leaf: &CertificateDer<'_>,

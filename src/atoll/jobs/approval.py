@@ -18,7 +18,7 @@ from pydantic import FailFast, Field, StrictBytes, StrictInt, StrictStr, Validat
 from atoll.core import codec
 from atoll.core.errors import AtollError, PeerError, UserError
 from atoll.core.names import party_id, roles_text
-from atoll.core.wire import WireValue, read, reason
+from atoll.core.strict import WireValue, read, reason
 from atoll.jobs.errors import DeniedError
 from atoll.jobs.plan import Plan
 

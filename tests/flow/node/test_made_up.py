@@ -8,7 +8,7 @@ import pytest
 
 from atoll.components.catalogue import CATALOGUE
 from atoll.flow import planning
-from atoll.flow.node.jobs.deciding import made_up
+from atoll.flow.node.jobs.deciding import uses_only_synthetic_data
 from atoll.jobs.definition import Job
 from atoll.jobs.plan import Plan, TableFacts
 
@@ -48,9 +48,9 @@ def plan(steps: dict[str, Any]) -> Plan:
 
 
 def test_a_job_over_toys_uses_nobodys_data() -> None:
-    assert made_up(plan(TOYS), "shop")
+    assert uses_only_synthetic_data(plan(TOYS), "shop")
 
 
 @pytest.mark.parametrize("more", [READ, MODEL])
 def test_a_partys_table_or_model_is_somebodys(more: dict[str, Any]) -> None:
-    assert not made_up(plan(TOYS | more), "shop")
+    assert not uses_only_synthetic_data(plan(TOYS | more), "shop")

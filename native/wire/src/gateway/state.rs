@@ -13,7 +13,7 @@ use crate::error::{Kind, Result, WireError};
 use crate::local;
 use crate::splice::ByteCounter;
 use crate::tls::{HTTP2, Own, RELAY};
-use crate::trust::{Clients, Pin};
+use crate::trust::{ClientVerifier, Pin};
 
 /// How many streams of workers one partner may have open, those under way included.
 const RELAYS: usize = 256;
@@ -129,7 +129,7 @@ pub struct GatewayState {
     pub called: Condvar,
     /// Announces that the gateway closes.
     pub stop: watch::Sender<bool>,
-    clients: Arc<Clients>,
+    clients: Arc<ClientVerifier>,
     state: Mutex<State>,
 }
 
@@ -177,7 +177,7 @@ impl GatewayState {
         authority: Option<String>,
         limits: GatewayLimits,
     ) -> Result<Self> {
-        let clients = Arc::new(Clients::new(&own.provider));
+        let clients = Arc::new(ClientVerifier::new(&own.provider));
         let server = own.server(clients.clone(), &[HTTP2, RELAY])?;
         Ok(GatewayState {
             party: party.to_owned(),

@@ -1,12 +1,11 @@
 """The pure heart of the job system: facts, sync, one machine per job and node, and the queue.
 
     events ──▶ step(record, event, rules) ──▶ record (save it first), commands (then do them)
-    records ──▶ Exchange(peer).message(records) ──▶ bytes ──▶ the peer's FactsReceived events
+    records ──▶ PeerSync(peer).message(records) ──▶ bytes ──▶ the peer's FactsReceived events
 
 Nothing here does input or output, and nothing reads a clock. See ``docs/protocols/job-control.md``.
 """
 
-from atoll.flow.control.agreeing import open_decision
 from atoll.flow.control.commands import (
     Command,
     Complain,
@@ -44,6 +43,7 @@ from atoll.flow.control.events import (
 from atoll.flow.control.facts import JobDocument, Options
 from atoll.flow.control.machine import step
 from atoll.flow.control.parsing import JOB_ID
+from atoll.flow.control.plan_approval import open_decision
 from atoll.flow.control.queue import (
     Entry,
     Queue,

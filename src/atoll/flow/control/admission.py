@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from atoll.flow.control.agreeing import agreed
 from atoll.flow.control.codes import PEER_LOST
 from atoll.flow.control.commands import Enqueue, Release
 from atoll.flow.control.events import Admitted
 from atoll.flow.control.facts import Slot
+from atoll.flow.control.plan_approval import agreed
 from atoll.flow.control.record import JobRecord
 from atoll.flow.control.rules import backoff
 from atoll.flow.control.transition import Transition

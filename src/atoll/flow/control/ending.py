@@ -12,9 +12,9 @@ from atoll.flow.control.commands import Ended
 from atoll.flow.control.events import Moment, StopAsked
 from atoll.flow.control.facts import DONE, End, Stop
 from atoll.flow.control.parsing import peer_code
+from atoll.flow.control.quorum import expendable, parties_of, satisfied_without, tasks_of
 from atoll.flow.control.record import JobRecord
 from atoll.flow.control.scheduling import done_steps, verdict
-from atoll.flow.control.staying import expendable, holds_without, parties_of, tasks_of
 from atoll.flow.control.transition import Transition, halt, stopped
 from atoll.jobs.errors import ConflictError
 
@@ -66,7 +66,7 @@ def _follow_end(transition: Transition) -> None:
     if (
         end.state == "success"
         and missing
-        and all(holds_without(record, step, {record.party}) for step in missing)
+        and all(satisfied_without(record, step, {record.party}) for step in missing)
     ):
         # The run was done without this party, as it may be by the plan.
         first = record.own.tasks.get(missing[0])

@@ -29,7 +29,7 @@ from pydantic import (
 
 from atoll.core import codec
 from atoll.core.errors import AtollError
-from atoll.core.wire import WireValue, at_most, reason, text
+from atoll.core.strict import WireValue, at_most, reason, text
 from atoll.flow.control.parsing import JOB_ID, Code, Count, Phase, malformed
 from atoll.flow.planning import COIN_STEP
 from atoll.jobs.approval import DOCUMENT_BYTES, NONCE_BYTES, SIGNATURE_BYTES

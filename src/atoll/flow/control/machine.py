@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 from atoll.core.errors import InternalError, PeerError
-from atoll.flow.control import admission, agreeing, ending, reuse, scheduling, tasks
+from atoll.flow.control import admission, ending, plan_approval, reuse, scheduling, tasks
 from atoll.flow.control.codes import STALE_RECORD
 from atoll.flow.control.commands import Command
 from atoll.flow.control.events import (
@@ -75,7 +75,7 @@ def _settle(transition: Transition) -> None:
         before = transition.record
         ending.follow_run(transition)
         if not transition.record.closed:
-            agreeing.agree(transition)
+            plan_approval.agree(transition)
             if transition.record.plan is not None and transition.halted() is None:
                 reuse.find(transition)
             admission.admit(transition)
@@ -185,9 +185,9 @@ def _on_restarted(transition: Transition, event: Restarted) -> None:
 _HANDLERS: dict[type[Any], Callable[[Transition, Any], None]] = {
     FactsReceived: _on_facts,
     StaleRecord: _on_stale_record,
-    Declared: agreeing.on_declared,
-    DeclareFailed: agreeing.on_declare_failed,
-    Decided: agreeing.on_decided,
+    Declared: plan_approval.on_declared,
+    DeclareFailed: plan_approval.on_declare_failed,
+    Decided: plan_approval.on_decided,
     Admitted: admission.on_admitted,
     ReusableFound: reuse.on_found,
     TaskReported: tasks.on_reported,

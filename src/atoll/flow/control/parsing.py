@@ -9,7 +9,7 @@ from pydantic import Field, StrictInt, StrictStr
 
 from atoll.core import codec
 from atoll.core.errors import AtollError, PeerError
-from atoll.core.wire import text
+from atoll.core.strict import text
 
 CODE_FORM = re.compile(r"ATL-[A-Z]{3}-[0-9]{3}")
 JOB_ID = re.compile(r"[0-9]{14}-[0-9a-f]{8}")

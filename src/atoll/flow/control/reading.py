@@ -10,7 +10,7 @@ from typing import Any, cast, get_args, get_type_hints
 from pydantic import TypeAdapter, ValidationError
 
 from atoll.core.errors import AtollError, UserError
-from atoll.core.wire import read, reason
+from atoll.core.strict import read, reason
 from atoll.flow.control.facts import (
     CLEARED,
     LIMITS,

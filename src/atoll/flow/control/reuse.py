@@ -15,8 +15,8 @@ from atoll.core import codec
 from atoll.flow.control.commands import FindReusable
 from atoll.flow.control.events import ReusableFound
 from atoll.flow.control.facts import ORIGINS, Reusable, plain
+from atoll.flow.control.quorum import parties_of
 from atoll.flow.control.record import JobRecord
-from atoll.flow.control.staying import parties_of
 from atoll.flow.control.transition import Transition
 from atoll.flow.planning import COIN_STEP
 from atoll.jobs.plan import TableFacts

@@ -6,11 +6,11 @@ from atoll.flow.control.admission import going
 from atoll.flow.control.codes import DROPPED_OUT, LOST_TOO_OFTEN, PEER_FAILED
 from atoll.flow.control.facts import BROKEN, DONE, End, StepCommand, TaskFact
 from atoll.flow.control.parsing import peer_phase
+from atoll.flow.control.quorum import broken as broken_of
+from atoll.flow.control.quorum import is_done, parties_of, satisfied_without, tasks_of
 from atoll.flow.control.record import JobRecord
 from atoll.flow.control.reuse import candidate, choose
 from atoll.flow.control.rules import LOST_LIMIT, STEP_RULES, may_retry, ready_steps
-from atoll.flow.control.staying import broken as broken_of
-from atoll.flow.control.staying import holds_without, is_done, parties_of, tasks_of
 from atoll.flow.control.transition import Transition
 
 # What follows from another's fault, or from an earlier step: it is named where nothing else is.
@@ -35,7 +35,7 @@ def schedule(transition: Transition) -> None:
         return
     done = done_steps(record)
     for step in sorted(record.own.commands.keys() - done):
-        _rerun_lost(transition, step)
+        _retry_broken(transition, step)
         if transition.halted() is not None:
             return
     record = transition.record
@@ -69,13 +69,13 @@ def _issue(transition: Transition, step: str, command: StepCommand) -> None:
     transition.mark(f"command {step}", again=True)
 
 
-def _rerun_lost(transition: Transition, step: str) -> None:
+def _retry_broken(transition: Transition, step: str) -> None:
     record = transition.record
     tasks = tasks_of(record, step)
     broken = broken_of(tasks)
     if not broken or len(tasks) < len(parties_of(record, step)):
         return
-    if holds_without(record, step, broken):
+    if satisfied_without(record, step, broken):
         return
     if any(task.state not in BROKEN and task.state not in DONE for task in tasks.values()):
         return

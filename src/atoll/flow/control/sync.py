@@ -21,7 +21,7 @@ from pydantic import (
 )
 
 from atoll.core import codec
-from atoll.core.wire import WireValue, at_most, read, reason
+from atoll.core.strict import WireValue, at_most, read, reason
 from atoll.flow.control.facts import CLEARED, LIMITS, SECTIONS, Declaration, encode_section
 from atoll.flow.control.parsing import Count, JobId, decoded, malformed
 
@@ -152,7 +152,7 @@ class PeerSync:
     def received(self, message: SyncMessage, records: Mapping[str, JobRecord]) -> list[str]:
         """Take note of what the peer holds, and that its updates are to be acknowledged.
 
-        Returns the jobs of which it holds more than there is here: each an ``Outrun`` event.
+        Returns the jobs of which it holds more than there is here: each a ``StaleRecord`` event.
         """
         self._owed.update(update.job for update in message.updates)
         ahead: list[str] = []

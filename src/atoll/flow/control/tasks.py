@@ -8,17 +8,17 @@ from atoll.flow.control.commands import KillTask, ReuseTask, StartTask
 from atoll.flow.control.events import TaskReported
 from atoll.flow.control.facts import BROKEN, DONE, StepCommand, TaskFact
 from atoll.flow.control.parsing import peer_code, peer_phase
-from atoll.flow.control.record import JobRecord
-from atoll.flow.control.reuse import blinded_key, reuse_key
-from atoll.flow.control.rules import LOST_LIMIT
-from atoll.flow.control.staying import (
+from atoll.flow.control.quorum import (
     broken,
     dropped_out,
     enough_done,
-    holds_without,
     parties_of,
+    satisfied_without,
     tasks_of,
 )
+from atoll.flow.control.record import JobRecord
+from atoll.flow.control.reuse import blinded_key, reuse_key
+from atoll.flow.control.rules import LOST_LIMIT
 from atoll.flow.control.transition import Transition
 
 WRONG_COMMAND = "ATL-FLW-005"
@@ -45,7 +45,7 @@ def _is_over(transition: Transition, step: str, attempt: int) -> bool:
     command = record.lead.commands.get(step)
     if command is None or command.attempt != attempt:
         return True
-    return not holds_without(record, step, broken(tasks_of(record, step)))
+    return not satisfied_without(record, step, broken(tasks_of(record, step)))
 
 
 def kill(transition: Transition, step: str) -> None:
@@ -67,7 +67,7 @@ def _consider(transition: Transition, step: str, command: StepCommand) -> None:
     if wrong is not None:
         transition.complain(record.initiator, WRONG_COMMAND, wrong)
         return
-    if not holds_without(record, step, broken(tasks_of(record, step))):
+    if not satisfied_without(record, step, broken(tasks_of(record, step))):
         _state(transition, step, TaskFact(command.attempt, "cancelled"))
         return
     if not going(record):
@@ -126,7 +126,7 @@ def _was_done(record: JobRecord, step: str) -> bool:
         for party, task in published.items()
         if task is not None and task.attempt == own.attempt and task.state in DONE
     }
-    return record.party in done and holds_without(record, step, taking - done)
+    return record.party in done and satisfied_without(record, step, taking - done)
 
 
 def _still_approved(transition: Transition) -> bool:

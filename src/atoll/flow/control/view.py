@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 
 from atoll.flow.control.admission import admitted_by, is_started, open_offer
 from atoll.flow.control.facts import BROKEN, End
+from atoll.flow.control.quorum import is_done, parties_of, tasks_of
 from atoll.flow.control.record import JobRecord
 from atoll.flow.control.scheduling import done_steps
-from atoll.flow.control.staying import is_done, parties_of, tasks_of
 from atoll.flow.control.transition import halt
 
 

@@ -141,9 +141,9 @@ def _for_one(
         # The grant that comes closest shows best what is missing.
         code, reason = max(lack for _, lack in lacking if lack is not None)
         return _missing(settings, code, reason, place)
-    within = [grant for grant in covering if not passed(grant.limits, used, exposure.counts)]
+    within = [grant for grant in covering if not exceeded_caps(grant.limits, used, exposure.counts)]
     if not within:
-        names = ", ".join(passed(covering[0].limits, used, exposure.counts))
+        names = ", ".join(exceeded_caps(covering[0].limits, used, exposure.counts))
         return Decision("refuse", CAP, (f"the cap of {names} is used up",), (place,))
     automatic = [grant.id for grant in within if grant.automatic]
     if automatic:
@@ -202,7 +202,7 @@ def _allowed(patterns: tuple[str, ...], message: str) -> bool:
     )
 
 
-def passed(limits: GrantLimits, used: Counts, more: Counts) -> list[str]:
+def exceeded_caps(limits: GrantLimits, used: Counts, more: Counts) -> list[str]:
     """Return the names of the caps that ``more``, on top of what was used, would pass."""
     whole = used + more
     return [

@@ -1,7 +1,7 @@
 """What a plan asks of a party's tables: columns, components, minimums, and how much is revealed.
 
 Read off the signed plan alone, before anything runs; what a step really revealed is counted by
-``reckoning`` when it has ended.
+``charges`` when it has ended.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from atoll.core.exposure import (
 )
 from atoll.core.names import Seat
 from atoll.flow.policy.counts import NAMES, Counts, total
-from atoll.flow.policy.spread import Knowing, knowing
+from atoll.flow.policy.information_flow import Knowing, knowing
 from atoll.jobs.plan import Plan, TableFacts
 
 RUN = Counts(runs=1)

@@ -1,7 +1,7 @@
-"""The ledger of a node: what was agreed to and revealed, chained in a table as in the file.
+"""The ledger of a node: what was agreed to and revealed, as a chain of lines in a table.
 
-It has the lines of ``flow.ledger`` (approval, start, reveal, end) and those that keep the accounts
-of ``tally`` (reserve, task, charge, settle; spend and session of standing agreements). What is
+It has lines of what happened (approval, start, reveal, end) and those that keep the accounts
+of ``accounts`` (reserve, task, charge, settle; spend and session of standing agreements). What is
 reserved is in the ledger before the party's approval leaves it, so two jobs at the same time cannot
 both have the last of a cap.
 """

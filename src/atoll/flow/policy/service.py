@@ -22,7 +22,15 @@ from atoll.flow.access import Access, Actor
 from atoll.flow.policy import repository
 from atoll.flow.policy.accounts import WHOLE, Accounts
 from atoll.flow.policy.counts import Counts
-from atoll.flow.policy.decision import CAP, OWN, Decision, Kind, PolicySettings, decide, passed
+from atoll.flow.policy.decision import (
+    CAP,
+    OWN,
+    Decision,
+    Kind,
+    PolicySettings,
+    decide,
+    exceeded_caps,
+)
 from atoll.flow.policy.exposure import RUN, TableExposure, table_exposures
 from atoll.flow.policy.grants import Grant, matches
 from atoll.flow.policy.ledger import DatabaseLedger
@@ -264,7 +272,7 @@ class Policies:
             used = accounts.used(exposure.table, exposure.digest, partner)
             if not fitting:
                 raise DeniedError("ATL-POL-001", "the grant that it ran under is gone")
-            if all(passed(grant.limits, used, more) for grant in fitting):
+            if all(exceeded_caps(grant.limits, used, more) for grant in fitting):
                 raise DeniedError(CAP, "a cap is used up", place=f"{exposure.table} for {partner}")
 
     def _record(

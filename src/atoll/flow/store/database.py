@@ -14,7 +14,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from atoll.core.errors import InternalError, UserError
 from atoll.flow.store import engine as engines
 from atoll.flow.store import migrate
-from atoll.flow.store.faults import DAMAGED, translate
+from atoll.flow.store.driver_errors import DAMAGED, translate
 from atoll.flow.store.lock import FileLock
 from atoll.flow.store.notify import Notifier
 from atoll.flow.store.writer import Writer

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy import ColumnClause, Connection, Engine, column, inspect, select, table
 from sqlalchemy.exc import SQLAlchemyError
 
-from atoll.flow.store.faults import translate
+from atoll.flow.store.driver_errors import translate
 from atoll.jobs.errors import ConflictError, EnvironmentFault
 
 if TYPE_CHECKING:

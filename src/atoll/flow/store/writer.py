@@ -24,8 +24,8 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from atoll.core.errors import InternalError
 from atoll.flow.store import schema
+from atoll.flow.store.driver_errors import CONFLICT, LOCKED, error_of, fault_of, translate
 from atoll.flow.store.engine import SecondWriter
-from atoll.flow.store.faults import CONFLICT, LOCKED, error_of, fault_of, translate
 
 _LOG = logging.getLogger(__name__)
 _BATCH = 64

@@ -38,7 +38,7 @@ from atoll.flow.control import (
     Update,
     step,
 )
-from atoll.flow.node.jobs.faults import commit_fault
+from atoll.flow.node.jobs.fault_injection import commit_fault
 from atoll.flow.node.jobs.pending_sync import PendingSync
 from atoll.flow.node.jobs.sync_traffic import SyncTraffic
 from atoll.flow.store import Database, after_commit

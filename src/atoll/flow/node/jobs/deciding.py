@@ -58,7 +58,7 @@ class Decider:
 
     def decide(self, record: JobRecord, command: Decide) -> Make:
         """Decide by the policies and return the resulting event."""
-        if self._synthetic and made_up(command.plan, record.party):
+        if self._synthetic and uses_only_synthetic_data(command.plan, record.party):
             return self._approved(record, command)
         decision = self._policies.consider(
             record.id, command.plan, record.initiator, runs=self._runs
@@ -179,7 +179,7 @@ class Decider:
             agreed = [Approval.decode(entry.document) for entry in signed]
             self._policies.ledger.accept(record.id, agreed)
         elif record.plan is not None and not (
-            self._synthetic and made_up(record.plan, record.party)
+            self._synthetic and uses_only_synthetic_data(record.plan, record.party)
         ):
             self._policies.begin(record.id, record.plan, step)
 
@@ -203,7 +203,7 @@ def _tables(declared: OwnDeclaration) -> bytes:
     return codec.encode(sorted(facts, key=codec.digest))
 
 
-def made_up(plan: Plan, party: str) -> bool:
+def uses_only_synthetic_data(plan: Plan, party: str) -> bool:
     """Return whether a plan uses no party's data: synthetic tables alone, and no party's model."""
     job = plan.job
     used = {step for steps in plan.tables.values() for step in steps} | plan.audience.keys()

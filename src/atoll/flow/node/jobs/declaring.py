@@ -14,7 +14,7 @@ from atoll.components.references import Lookup
 from atoll.components.synthetic import NAME as SYNTHETIC
 from atoll.core import codec
 from atoll.core.errors import PeerError, UserError
-from atoll.core.wire import read
+from atoll.core.strict import read
 from atoll.flow import planning
 from atoll.flow.control.facts import Declaration
 from atoll.flow.planning import component_facts, no_registry

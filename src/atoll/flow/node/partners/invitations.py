@@ -22,7 +22,7 @@ from sqlalchemy import Connection, and_, insert, select, update
 from atoll.core import codec
 from atoll.core.errors import AtollError, UserError
 from atoll.core.names import party_id
-from atoll.core.wire import WireValue, read
+from atoll.core.strict import WireValue, read
 from atoll.flow.store import schema
 from atoll.jobs.errors import DeniedError
 

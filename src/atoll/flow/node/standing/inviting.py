@@ -12,7 +12,7 @@ from atoll.channel.grpc.failures import CallRefusedError
 from atoll.channel.grpc.gateway import Gateway
 from atoll.core import codec
 from atoll.core.errors import AtollError, NetworkError, PeerError
-from atoll.core.wire import WireValue, read, reason
+from atoll.core.strict import WireValue, read, reason
 from atoll.flow.node.standing.agreement import FIRST_SESSION, Agreement, SessionBook
 from atoll.jobs.errors import DeniedError
 

@@ -45,7 +45,7 @@ Bools = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
-class Decision:
+class ChosenSplit:
     """The split of a node: owner (0 own, 1 + i a host), its cut, the left rows, exact sums."""
 
     node: GuestNode
@@ -61,7 +61,7 @@ class Decision:
         return self.node.totals.minus(self.left_totals)
 
 
-class Pool:
+class CandidateSplits:
     """A node's candidate cuts, best first: by gain, then owner, then column or candidate order."""
 
     def __init__(self, node: GuestNode, gains: list[Floats]) -> None:
@@ -287,7 +287,7 @@ class GuestTrainer:
                 break
             self._party.cancel.check()
             self._exchange.gather(number, depth, pairs)
-            decisions, accepted = self._decide(tree, depth, level)
+            decisions, accepted = self._choose_splits(tree, depth, level)
             level, pairs = self._settle(tree, depth, decisions, accepted)
         return tree
 
@@ -303,13 +303,13 @@ class GuestTrainer:
 
     # One level: choose.
 
-    def _decide(
+    def _choose_splits(
         self, tree: _Tree, depth: int, level: list[GuestNode]
-    ) -> tuple[list[Decision], dict[str, list[tuple[int, bool]]]]:
+    ) -> tuple[list[ChosenSplit], dict[str, list[tuple[int, bool]]]]:
         """Return the splits of a level and, per host, what became of each of its partitions."""
         pools = {node.place.number: self._pool(tree, node) for node in level}
         pending = list(pools.values())
-        decisions: list[Decision] = []
+        decisions: list[ChosenSplit] = []
         accepted: dict[str, list[tuple[int, bool]]] = {}
         while pending:
             asks: dict[str, list[tuple[GuestNode, int]]] = {}
@@ -342,27 +342,27 @@ class GuestTrainer:
                     pending.append(pool)
         return sorted(decisions, key=lambda made: made.node.place.number), accepted
 
-    def _pool(self, tree: _Tree, node: GuestNode) -> Pool:
+    def _pool(self, tree: _Tree, node: GuestNode) -> CandidateSplits:
         total = node.totals
         g, h, fits = tree.own.offers(node.own, total, self._rules)
         gains = [np.where(fits, self._objective.gains(g, h, total.g, total.h), -np.inf)]
         for host in self._party.hosts:
             sums = node.sums[host]
             gains.append(self._objective.gains(sums.g, sums.h, total.g, total.h))
-        return Pool(node, gains)
+        return CandidateSplits(node, gains)
 
-    def _own_split(self, tree: _Tree, node: GuestNode, key: int, gain: float) -> Decision:
+    def _own_split(self, tree: _Tree, node: GuestNode, key: int, gain: float) -> ChosenSplit:
         column, cut, missing_left = tree.own.table.meaning(key)
         codes = self._codes[tree.columns[column]][node.place.rows]
         left = codes <= cut
         if missing_left:
             left |= codes == self._binning.missing
         summed = tree.sample.positions(node.place.rows[left])
-        return Decision(node, 0, key, left, tree.values.total(summed), gain)
+        return ChosenSplit(node, 0, key, left, tree.values.total(summed), gain)
 
     def _announced(
         self, tree: _Tree, node: GuestNode, owner: int, at: int, left: Bools
-    ) -> Decision | None:
+    ) -> ChosenSplit | None:
         """Check a host's left rows against its sums; None if the children may not be made."""
         host = self._party.hosts[owner - 1]
         sums = node.sums[host]
@@ -379,7 +379,7 @@ class GuestTrainer:
         gain = float(self._objective.gains(g, h, node.totals.g, node.totals.h)[0])
         if gain == -np.inf:
             return None
-        return Decision(node, owner, int(sums.candidates[at]), left, totals, gain)
+        return ChosenSplit(node, owner, int(sums.candidates[at]), left, totals, gain)
 
     # One level: divide.
 
@@ -387,7 +387,7 @@ class GuestTrainer:
         self,
         tree: _Tree,
         depth: int,
-        decisions: list[Decision],
+        decisions: list[ChosenSplit],
         accepted: dict[str, list[tuple[int, bool]]],
     ) -> tuple[list[GuestNode], list[Pair]]:
         level: list[GuestNode] = []
@@ -414,7 +414,7 @@ class GuestTrainer:
     def _splittable(self, totals: Totals) -> bool:
         return self._objective.splittable(totals.h, totals.rows, self._rules.rows)
 
-    def _divide(self, tree: _Tree, made: Decision) -> tuple[TreeNode, TreeNode]:
+    def _divide(self, tree: _Tree, made: ChosenSplit) -> tuple[TreeNode, TreeNode]:
         split = self._held[made.owner]
         self._held[made.owner] += 1
         if made.owner == 0:
@@ -431,7 +431,9 @@ class GuestTrainer:
         self._leaf(tree, right, made.right_totals)
         return left, right
 
-    def _pair(self, tree: _Tree, made: Decision, children: list[tuple[TreeNode, Totals]]) -> Pair:
+    def _pair(
+        self, tree: _Tree, made: ChosenSplit, children: list[tuple[TreeNode, Totals]]
+    ) -> Pair:
         totals = {place.number: value for place, value in children}
         small, large = small_first(children[0][0], children[1][0])
         own = tree.own.histogram(small.summed, tree.values)

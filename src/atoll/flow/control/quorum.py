@@ -15,7 +15,7 @@ def parties_of(record: JobRecord, step: str) -> frozenset[str]:
     return record.plan.parties_of(step)
 
 
-def holds_without(record: JobRecord, step: str, left: Collection[str]) -> bool:
+def satisfied_without(record: JobRecord, step: str, left: Collection[str]) -> bool:
     """Return whether a step can still be done when these parties take no part in it any more."""
     taking = parties_of(record, step) & set(left)
     if not taking:
@@ -43,7 +43,7 @@ def _left_above(record: JobRecord, step: str, party: str) -> bool:
     seen = set(waiting)
     while waiting:
         before = waiting.pop()
-        if _undone(record, before, party) and holds_without(record, before, {party}):
+        if _undone(record, before, party) and satisfied_without(record, before, {party}):
             return True
         more = record.proposal.upstream.get(before, frozenset()) - seen
         seen |= more
@@ -90,14 +90,14 @@ def is_done(record: JobRecord, step: str) -> bool:
         return False
     if not all(task.state in DONE or task.state in BROKEN for task in tasks.values()):
         return False
-    return holds_without(record, step, broken(tasks))
+    return satisfied_without(record, step, broken(tasks))
 
 
 def enough_done(record: JobRecord, step: str) -> bool:
     """Return whether as many parties of a step as must stay report success."""
     tasks = tasks_of(record, step)
     done = {party for party, task in tasks.items() if task.state in DONE}
-    return bool(done) and holds_without(record, step, parties_of(record, step) - done)
+    return bool(done) and satisfied_without(record, step, parties_of(record, step) - done)
 
 
 def expendable(record: JobRecord, party: str) -> bool:
@@ -106,7 +106,7 @@ def expendable(record: JobRecord, party: str) -> bool:
         return False
     lost = record.gone | {party}
     return all(
-        holds_without(record, step, lost)
+        satisfied_without(record, step, lost)
         for step in record.proposal.steps
         if _undone(record, step, party)
     )
@@ -118,6 +118,6 @@ def dropped_out(record: JobRecord, step: str) -> bool:
         command, own = record.lead.commands.get(before), record.own.tasks.get(before)
         if command is None or own is None or own.attempt != command.attempt:
             continue
-        if own.state in BROKEN and holds_without(record, before, {record.party}):
+        if own.state in BROKEN and satisfied_without(record, before, {record.party}):
             return True
     return False

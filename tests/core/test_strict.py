@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import pytest
 from pydantic import StrictInt, StrictStr, ValidationError
 
-from atoll.core.wire import WireValue, at_most, read, reason, text
+from atoll.core.strict import WireValue, at_most, read, reason, text
 
 
 @dataclass(frozen=True)
