@@ -24,7 +24,6 @@ from typing import Any
 from atoll.core.errors import AtollError, DataError, UserError
 
 PROBLEMS = 100
-PREVIEW_BLOCK = 1 << 20
 _LINE = 64 << 20
 _SPARE = 2 << 30
 # So many files are looked at at once; the others wait.
@@ -166,13 +165,13 @@ def same(path: str) -> dict[str, Any]:
 
 def preview(path: str, id_column: str, label: str | None, rows: int) -> dict[str, Any]:
     """Return the first rows, text escaped as in an export; little of the file is read."""
-    from atoll.flow.api.table_export import escaped, escaped_batch
     from atoll.flow.node.data.preview import first_rows
+    from atoll.table.formulas import escaped
 
-    batch = escaped_batch(first_rows(path, id_column, label, rows))
+    batch = escaped(first_rows(path, id_column, label, rows))
     columns = [column.to_pylist() for column in batch.columns]
     return {
-        "columns": [escaped(name) for name in batch.schema.names],
+        "columns": list(batch.schema.names),
         "rows": [list(row) for row in zip(*columns, strict=True)],
     }
 
