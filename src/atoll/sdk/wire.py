@@ -16,9 +16,9 @@ from urllib.parse import quote, urlencode
 from pydantic import BaseModel, ValidationError
 
 from atoll.core.errors import AtollError, UserError
+from atoll.flow.api.settings import PREFIX
 from atoll.sdk.errors import from_answer
 
-PREFIX = "/api/v1"
 JSON_BYTES = 256 << 20
 
 T = TypeVar("T")

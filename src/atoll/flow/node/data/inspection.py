@@ -17,7 +17,6 @@ import threading
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
-from importlib.abc import MetaPathFinder
 from pathlib import Path
 from typing import Any
 
@@ -222,19 +221,12 @@ def _leave_with_parent() -> None:
     os._exit(1)
 
 
-class _WithoutPandas(MetaPathFinder):
-    """Hides pandas: Arrow would import it, where it is installed, for nothing needed here."""
-
-    def find_spec(self, fullname: str, *_: Any) -> None:
-        """Refuse the one package."""
-        if fullname == "pandas":
-            raise ModuleNotFoundError(fullname)
-
-
 def main() -> int:
     """Answer one question from standard input on standard output."""
+    from atoll.flow.work.hide_pandas import hide_pandas
+
     question: dict[str, Any] = json.loads(sys.stdin.buffer.raw.readline())  # type: ignore[union-attr]
-    sys.meta_path.insert(0, _WithoutPandas())
+    hide_pandas()
     _limit(int(question.pop("memory")), float(question.pop("seconds")))
     threading.Thread(target=_leave_with_parent, daemon=True).start()
     answer = json.dumps(_answer(question), allow_nan=False)
