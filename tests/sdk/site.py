@@ -19,7 +19,7 @@ from atoll.flow.api.app import create_app
 from atoll.flow.api.server import Server
 from atoll.flow.api.services import Content
 from atoll.flow.api.settings import ApiSettings
-from atoll.flow.policy import DatabaseLedger
+from atoll.flow.policy.ledger import DatabaseLedger
 from atoll.flow.store import Database
 from atoll.jobs.definition import Job
 from atoll.jobs.errors import ConflictError, NotFoundError

@@ -1,4 +1,4 @@
-"""Processes of this machine, told apart from later ones of the same number."""
+"""When a process of this machine began: a later one of the same number is another."""
 
 from __future__ import annotations
 
