@@ -253,20 +253,6 @@ def test_three_parties_keep_the_same_sample() -> None:
 
 # -- files ----------------------------------------------------------------------------------------
 
-FORMULAS = ["=1+1", "+cmd|' /C calc'!A0", "-2+3", "@SUM(A1)", "%x", "|x", "plain", "-5", "+4.5"]
-
-
-def test_formulas_in_ids_and_names_are_escaped_and_numbers_are_not() -> None:
-    made = Table.from_columns(
-        pa.array(FORMULAS), {"=evil": pa.array(-np.arange(9.0)), "fine": pa.array(np.arange(9))}
-    )
-    rows = list(csv.reader(io.StringIO(to_csv(arrow_of(made)).decode())))
-    assert rows[0] == ["id", "'=evil", "fine"]
-    assert [row[0] for row in rows[1:]] == [f"'{x}" for x in FORMULAS[:6]] + FORMULAS[6:]
-    assert rows[2][1] == "-1"
-    plain = list(csv.reader(io.StringIO(to_csv(arrow_of(made), escape=False).decode())))
-    assert [row[0] for row in plain[1:]] == FORMULAS
-
 
 def test_numbers_keep_every_bit_and_missing_values_are_empty() -> None:
     values = [0.1, 1 / 3, 1e-300, None, -1.5e300]

@@ -11,7 +11,7 @@ import time
 import pytest
 
 from atoll.cli.node_process import command
-from atoll.flow.node.folder import start_time
+from atoll.core.processes import start_time
 from tests.drills.acts import Pair
 from tests.drills.checks import nothing_runs
 from tests.e2e.nodes import TestNode, training_job, until

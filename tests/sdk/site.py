@@ -13,14 +13,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from atoll.core import codec
 from atoll.core.report import Report
 from atoll.flow.access import Access, AccessSettings, Passwords
 from atoll.flow.api.app import create_app
 from atoll.flow.api.server import Server
 from atoll.flow.api.services import Content
 from atoll.flow.api.settings import ApiSettings
-from atoll.flow.policy import DatabaseLedger
+from atoll.flow.policy.ledger import DatabaseLedger
 from atoll.flow.store import Database
 from atoll.jobs.definition import Job
 from atoll.jobs.errors import ConflictError, NotFoundError
@@ -441,11 +440,6 @@ def make_job() -> Job:
     p = Pipeline("credit", guest="bank", host="shop")
     p.psi(p.reader(tables={"bank": "loans", "shop": "visits"}))
     return p.to_job()
-
-
-def digest_of(job: Job) -> str:
-    """Return a job's digest."""
-    return codec.digest(job.canonical())
 
 
 @contextmanager

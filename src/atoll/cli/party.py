@@ -148,12 +148,11 @@ def list_(session: Session, limit: int, after: str | None) -> None:
         (
             row.party,
             row.address or "(it calls us)",
-            "revoked" if row.revoked else "yes" if row.connected else "",
             lines.moment(row.seen),
         )
         for row in page.items
     ]
-    head = ("party", "address", "connected", "seen (UTC)")
+    head = ("party", "address", "seen (UTC)")
     session.show(page, lines.rows(head, body, "no partners"))
     if page.next and not session.as_json:
         session.info(f"more: --after {page.next}")

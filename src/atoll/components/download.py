@@ -21,9 +21,6 @@ from atoll.learning.features.statistics import ColumnName
 if TYPE_CHECKING:
     from atoll.table import Table
 
-# What a spreadsheet takes for a formula, unless it is a plain number.
-_FORMULA = r"^[=+\-@\t\r\n|%]"
-_NUMBER = r"^[+-]?[0-9]+([.][0-9]+)?$"
 FILE_BYTES = 1 << 31
 
 
@@ -106,34 +103,13 @@ def arrow_of(value: Table | Scores) -> Any:
 
 def to_csv(data: Any, *, escape: bool = True) -> bytes:
     """Return an Arrow table as CSV; missing values are empty fields, numbers keep every bit."""
-    import pyarrow as pa
     import pyarrow.csv as arrow_csv
 
-    if escape:
-        columns = [_escaped(column) for column in data.columns]
-        data = pa.table(columns, names=[_escaped_name(name) for name in data.column_names])
+    from atoll.table.formulas import escaped
+
     out = io.BytesIO()
-    arrow_csv.write_csv(data, out)
+    arrow_csv.write_csv(escaped(data) if escape else data, out)
     return out.getvalue()
-
-
-def _escaped(column: Any) -> Any:
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
-    if not pa.types.is_string(column.type):
-        return column
-    formula = pc.and_not(
-        pc.match_substring_regex(column, _FORMULA), pc.match_substring_regex(column, _NUMBER)
-    )
-    return pc.if_else(formula, pc.binary_join_element_wise("'", column, ""), column)
-
-
-def _escaped_name(name: str) -> str:
-    import pyarrow as pa
-
-    (made,) = _escaped(pa.array([name])).to_pylist()
-    return str(made)
 
 
 def to_parquet(data: Any) -> bytes:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-FRAME_BYTES = 1 << 20
 MESSAGE_BYTES = 64 << 20
 ID_BYTES = 256
 

@@ -16,9 +16,6 @@ from atoll.core.random import SecretRandom
 POINT_BYTES = 32
 """The size of an encoded u-coordinate."""
 
-MAX_DOMAIN_BYTES = 255
-"""The longest domain separation tag."""
-
 Bytes2D = npt.NDArray[np.uint8]
 
 _PEER_CODES = {"ATL-CRV-001", "ATL-CRV-002", "ATL-CRV-003"}

@@ -20,15 +20,6 @@ from atoll.core.errors import InternalError, PeerError
 PAIR_BYTES = 192
 """The size of a ciphertext pair: three affine points, x then y, little-endian."""
 
-PUBLIC_KEY_BYTES = 128
-"""The size of a public key: two affine points."""
-
-RANGE_LIMIT = 1 << 36
-"""The widest decryption range, in values, and the largest magnitude of a bound."""
-
-NOISE_LIMIT = 1 << 55
-"""Noise is smaller than this in magnitude."""
-
 Pairs = npt.NDArray[np.uint8]
 
 _PEER_CODES = {"ATL-CRY-004", "ATL-CRY-005", "ATL-CRY-007"}

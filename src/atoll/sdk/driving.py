@@ -23,8 +23,8 @@ from atoll.flow.work.steps import located
 from atoll.jobs.definition import Job
 from atoll.jobs.errors import NotFoundError
 from atoll.jobs.plan import Plan
+from atoll.jobs.states import ENDED
 from atoll.sdk.errors import JobFailedError
-from atoll.sdk.flows import ENDED
 from atoll.sdk.frames import FrameTables
 from atoll.sdk.results import Report
 from atoll.sim.nodes import LocalNode

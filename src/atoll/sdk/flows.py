@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 
 from atoll.core.errors import AtollError
 from atoll.flow.api import views
+from atoll.jobs.states import ENDED
 from atoll.sdk import sse
 from atoll.sdk.calls import jobs
 from atoll.sdk.errors import JobFailedError, TimedOutError
@@ -27,7 +28,6 @@ END = "end"
 FIRST_PAUSE = 0.2
 LONGEST_PAUSE = 10.0
 POLL_SECONDS = 20.0
-ENDED = frozenset({"success", "failed", "cancelled", "refused"})
 
 T = TypeVar("T")
 

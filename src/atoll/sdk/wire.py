@@ -16,10 +16,9 @@ from urllib.parse import quote, urlencode
 from pydantic import BaseModel, ValidationError
 
 from atoll.core.errors import AtollError, UserError
-from atoll.jobs.errors import EnvironmentFault
+from atoll.flow.api.settings import PREFIX
 from atoll.sdk.errors import from_answer
 
-PREFIX = "/api/v1"
 JSON_BYTES = 256 << 20
 
 T = TypeVar("T")
@@ -183,11 +182,6 @@ def delete(*parts: str | int, **query: Any) -> Call[None]:
 def given(**values: Any) -> dict[str, Any]:
     """Return the values that are there."""
     return {name: value for name, value in values.items() if value is not None}
-
-
-def incompatible(what: str) -> AtollError:
-    """Return the error for a node that lacks something this client needs."""
-    return EnvironmentFault("ATL-SDK-010", f"the node does not offer {what}")
 
 
 def _text(value: Any) -> str:

@@ -11,7 +11,7 @@ import pytest
 
 from atoll.core.errors import InternalError
 from atoll.flow.access import PERMISSIONS, ROLES
-from atoll.flow.api.app import OWN_ROUTES, create_app, mounted_in
+from atoll.flow.api.app import OWN_ROUTES, create_app
 from atoll.flow.api.cookies import CSRF
 from atoll.flow.api.endpoints import OWN, PUBLIC, SAFE
 from atoll.flow.api.mounting import mount
@@ -60,7 +60,7 @@ def allowed(who: str, permission: str) -> bool:
 def test_every_address_is_published_as_it_is_declared(node_site: Site) -> None:
     app = create_app(node_site.node.services, extensions=[PROBE])
     documented = app.openapi()
-    assert mounted_in(app).endpoints == MOUNTED.endpoints
+    assert app.state.mounted.endpoints == MOUNTED.endpoints
     assert set(ROUTES) == {
         f"{method.upper()} {path}"
         for path, methods in documented["paths"].items()

@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import csv
 import io
+import re
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pytest
 from fastapi.responses import StreamingResponse
@@ -15,12 +17,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pyarrow import parquet
 
+from atoll.components.download import arrow_of, to_csv
 from atoll.flow.api.downloads import Form, download
 from atoll.flow.api.services import Content
-from atoll.flow.api.table_export import FORMULA, csv_pieces, escaped
+from atoll.flow.api.table_export import csv_pieces
 from atoll.flow.work.artifacts import store
 from atoll.jobs.errors import DeniedError
 from atoll.table import Table
+
+BEGIN = ("=", "+", "-", "@", "\t", "\r", "\n", "|", "%")
+NUMBER = re.compile(r"[+-]?[0-9]+([.][0-9]+)?")
 
 
 def fetched(content: Content, form: Form | None) -> bytes:
@@ -71,6 +77,30 @@ def test_a_seed_stays(tmp_path: Path) -> None:
 @given(st.lists(st.text(max_size=6), min_size=1, max_size=5))
 def test_no_cell_begins_a_formula(texts: list[str]) -> None:
     batch = pa.record_batch({"=head": pa.array(texts, pa.string())})
-    rows = list(csv.reader(io.StringIO(b"".join(csv_pieces([batch])).decode(), newline="")))
-    assert [row[0] if row else "" for row in rows[1:]] == [escaped(text) for text in texts]
-    assert not any(cell.startswith(FORMULA) for row in rows for cell in row)
+    for made in (b"".join(csv_pieces([batch])), to_csv(pa.Table.from_batches([batch]))):
+        rows = list(csv.reader(io.StringIO(made.decode(), newline="")))
+        cells = [row[0] if row else "" for row in rows]
+        assert cells[0] == "'=head"
+        assert [cell.removeprefix("'") for cell in cells] == [
+            text.removeprefix("'") for text in ("=head", *texts)
+        ]
+        assert not any(cell.startswith(BEGIN) and not NUMBER.fullmatch(cell) for cell in cells)
+
+
+FORMULAS = ["=1+1", "+cmd|' /C calc'!A0", "-2+3", "@SUM(A1)", "%x", "|x", "-5,1", "-"]
+PLAIN = ["plain", "-5", "+4.5", "'=1", "1=1", "a\n=1"]
+
+
+def test_both_exports_escape_formulas_in_ids_and_names_and_no_numbers() -> None:
+    ids = [*FORMULAS, *PLAIN]
+    made = Table.from_columns(
+        pa.array(ids), {"=evil": -np.arange(float(len(ids))), "fine": np.arange(len(ids))}
+    )
+    pieces = b"".join(csv_pieces(made.to_arrow().to_batches()))
+    plain = list(csv.reader(io.StringIO(to_csv(arrow_of(made), escape=False).decode(), newline="")))
+    assert [row[0] for row in plain[1:]] == ids
+    assert pieces == to_csv(arrow_of(made))
+    rows = list(csv.reader(io.StringIO(pieces.decode(), newline="")))
+    assert rows[0] == ["id", "'=evil", "fine"]
+    assert [row[0] for row in rows[1:]] == [f"'{text}" for text in FORMULAS] + PLAIN
+    assert rows[2][1] == "-1"

@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from atoll.core.errors import AtollError
-from atoll.flow.node.folder import NodeFolder, start_time
+from atoll.core.processes import start_time
+from atoll.flow.node.folder import NodeFolder
 
 
 def refused(code: str) -> pytest.RaisesExc[AtollError]:

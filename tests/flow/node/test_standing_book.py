@@ -15,7 +15,8 @@ from atoll.core.errors import AtollError
 from atoll.flow.access import Access, Actor
 from atoll.flow.node.standing.agreement import FIRST_SESSION
 from atoll.flow.node.standing.book import Book, end_of
-from atoll.flow.policy import Counts, Policies
+from atoll.flow.policy.counts import Counts
+from atoll.flow.policy.service import Policies
 from atoll.flow.store import (
     Database,
     DataRow,

@@ -8,7 +8,9 @@ from typing import Any
 import pytest
 
 from atoll.flow.access import Access, Actor
-from atoll.flow.policy import Grant, Policies, PolicySettings
+from atoll.flow.policy.decision import PolicySettings
+from atoll.flow.policy.grants import Grant
+from atoll.flow.policy.service import Policies
 from atoll.flow.store import Database, DataRow, DataSets
 from tests.flow.access.support import Wall, boss, open_access, open_database
 from tests.flow.policy.plans import COLUMNS, GUEST, HOST

@@ -10,7 +10,7 @@ from pydantic import JsonValue
 from atoll.components.catalogue import CATALOGUE
 from atoll.core.names import Role, Roles
 from atoll.flow.planning import build
-from atoll.flow.policy import Grant, GrantLimits
+from atoll.flow.policy.grants import Grant, GrantLimits
 from atoll.jobs.definition import Job, Step
 from atoll.jobs.plan import Plan, TableFacts
 from atoll.table.rule import ID_RULE

@@ -7,9 +7,8 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from atoll.flow.policy import Counts
 from atoll.flow.policy.accounts import CHARGE, RESERVE, SETTLE, WHOLE, Accounts
-from atoll.flow.policy.counts import NAMES
+from atoll.flow.policy.counts import NAMES, Counts
 
 JOBS, STEPS = ("one", "two"), ("match", "train")
 

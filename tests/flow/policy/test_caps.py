@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from atoll.core.errors import AtollError
-from atoll.flow.policy import Counts, Policies
+from atoll.flow.policy.counts import Counts
+from atoll.flow.policy.service import Policies
 from tests.flow.access.support import person
 from tests.flow.policy.conftest import House
 from tests.flow.policy.plans import GUEST, HOST, OTHER, only_psi, plan_of, steps

@@ -4,7 +4,9 @@ from typing import Any
 
 import pytest
 
-from atoll.flow.policy import Counts, Decision, Grant, PolicySettings, decide
+from atoll.flow.policy.counts import Counts
+from atoll.flow.policy.decision import Decision, PolicySettings, decide
+from atoll.flow.policy.grants import Grant
 from atoll.jobs.plan import Plan
 from tests.flow.policy.plans import GUEST, HOST, NOW, OTHER, grant, only_psi, plan_of, strange
 

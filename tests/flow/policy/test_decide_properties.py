@@ -8,8 +8,9 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from atoll.flow.policy import Counts, Grant, PolicySettings, decide
-from atoll.flow.policy.counts import NAMES
+from atoll.flow.policy.counts import NAMES, Counts
+from atoll.flow.policy.decision import PolicySettings, decide
+from atoll.flow.policy.grants import Grant
 from tests.flow.policy.plans import COLUMNS, GUEST, HOST, NOW, OTHER, grant, plan_of, steps
 
 PLANS = [plan_of(), plan_of(hosts=(HOST, OTHER)), plan_of(steps(trees=9, minimum=5))]

@@ -18,8 +18,10 @@ from atoll.core.exposure import OPENED_SUMS, UNCOUNTED, Exposure, at_least
 from atoll.core.reveal import Reveal
 from atoll.flow.estimating import STEP_SECONDS, estimated_seconds
 from atoll.flow.planning import build
-from atoll.flow.policy import Counts, PolicySettings, decide, table_exposures
 from atoll.flow.policy.charges import charged
+from atoll.flow.policy.counts import Counts
+from atoll.flow.policy.decision import PolicySettings, decide
+from atoll.flow.policy.exposure import table_exposures
 from atoll.jobs.plan import Plan
 from tests.flow.policy.conftest import House
 from tests.flow.policy.plans import GUEST, HOST, NOW, OTHER, grant, only_psi, plan_of, strange

@@ -2,7 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from atoll.flow.policy import Counts, table_exposures
+from atoll.flow.policy.counts import Counts
+from atoll.flow.policy.exposure import table_exposures
 from atoll.jobs.definition import Step
 from tests.flow.policy.plans import (
     COLUMNS,

@@ -9,7 +9,8 @@ import pytest
 from sqlalchemy import Connection, delete, update
 
 from atoll.core.errors import AtollError, InternalError
-from atoll.flow.policy import Counts, DatabaseLedger
+from atoll.flow.policy.counts import Counts
+from atoll.flow.policy.ledger import DatabaseLedger
 from atoll.flow.store import schema
 from atoll.jobs import approval as approvals
 from atoll.jobs.approval import Approval

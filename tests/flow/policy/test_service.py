@@ -6,7 +6,8 @@ import pytest
 
 from atoll.core.errors import AtollError
 from atoll.flow.access.errors import DeniedError
-from atoll.flow.policy import Grant, PolicySettings, parse_terms
+from atoll.flow.policy.decision import PolicySettings
+from atoll.flow.policy.grants import Grant, parse_terms
 from tests.flow.access.support import person
 from tests.flow.policy.conftest import House
 from tests.flow.policy.plans import COLUMNS, GUEST, NOW, only_psi, plan_of

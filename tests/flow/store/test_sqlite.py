@@ -15,8 +15,9 @@ import pytest
 from sqlalchemy import Connection
 
 from atoll.core.errors import AtollError, UserError
+from atoll.core.processes import start_time
 from atoll.flow.store import Database, Jobs, Meta
-from atoll.flow.store.lock import FileLock, started
+from atoll.flow.store.lock import FileLock
 from atoll.jobs.errors import ConflictError, EnvironmentFault
 from tests.flow.store.samples import job
 
@@ -176,7 +177,7 @@ def test_the_lock_where_the_system_has_none(tmp_path: Path) -> None:
     lock = FileLock(tmp_path / "lock")
     with child("import sys; print('up', flush=True); sys.stdin.read()") as process:
         line(process)
-        text = f'{{"pid": {process.pid}, "started": "{started(process.pid)}"}}'
+        text = f'{{"pid": {process.pid}, "started": "{start_time(process.pid)}"}}'
         lock.path.write_text(text)
         with pytest.raises(ConflictError, match="ATL-STO-007"):
             lock.acquire()

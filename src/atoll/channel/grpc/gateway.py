@@ -22,8 +22,6 @@ from atoll.channel.grpc.failures import translated
 from atoll.channel.identity import Identity
 
 TOKEN_BYTES = 32
-CALL_BYTES = 16 << 20
-ENROL_BYTES = 16 << 10
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,9 @@ from atoll.cli import completing, lines
 from atoll.cli.console import amount
 from atoll.cli.job.common import attempt_option, job_argument, step_argument
 from atoll.cli.options import Session, connected, paged
+from atoll.jobs.states import ENDED, LIVE
 
-_STATES = ("awaiting approval", "waiting", "running", "success", "failed", "cancelled", "refused")
+_STATES = (*LIVE, *ENDED)
 
 
 @click.command(name="list")

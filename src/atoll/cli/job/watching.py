@@ -13,11 +13,11 @@ import click
 from atoll.cli import console, lines
 from atoll.cli.job.common import exit_code, job_argument
 from atoll.cli.options import Session, connected, plain
+from atoll.jobs.states import ENDED
 
 if TYPE_CHECKING:
     from atoll.flow.api import views
 
-_ENDED = frozenset({"success", "failed", "cancelled", "refused"})
 _DONE = frozenset({"success", "reused", "failed", "cancelled", "lost"})
 _COLOURS = {"success": "green", "reused": "green", "running": "blue", "failed": "red"}
 
@@ -147,7 +147,7 @@ def watch(session: Session, job: str, after: int) -> int:
             if late():
                 break
     found.refresh()
-    if found.state not in _ENDED:
+    if found.state not in ENDED:
         # States by its error that the time is over.
         found.wait(0.0)
     if not session.as_json and found.state != "success":

@@ -24,7 +24,7 @@ from atoll.flow.api.figures import Figures
 from atoll.flow.api.idempotency import Idempotency
 from atoll.flow.api.limits import Limits
 from atoll.flow.api.middleware import Envelope
-from atoll.flow.api.mounting import Mounted, mount
+from atoll.flow.api.mounting import mount
 from atoll.flow.api.openapi import description
 from atoll.flow.api.routes import (
     agreements,
@@ -92,12 +92,6 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
 async def _documentation(request: Request) -> Response:
     text = reference.page(request.app.openapi())
     return HTMLResponse(text, headers={"Content-Security-Policy": reference.POLICY})
-
-
-def mounted_in(app: FastAPI) -> Mounted:
-    """Return what an app serves."""
-    found: Mounted = app.state.mounted
-    return found
 
 
 def _middleware(services: Services, limits: Limits, figures: Figures) -> Callable[..., ASGIApp]:

@@ -20,10 +20,10 @@ from atoll.flow.api import views
 from atoll.flow.api.guard import still_allowed
 from atoll.flow.api.services import JobService, View
 from atoll.flow.api.shaping import shape
+from atoll.jobs.states import ENDED
 
 SLICE_SECONDS = 1.0
 ALIVE_SECONDS = 15.0
-ENDED = frozenset({"success", "failed", "cancelled", "refused"})
 
 
 async def _poll(

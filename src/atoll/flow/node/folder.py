@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from atoll.channel.identity.files import write_atomic
+from atoll.core.processes import start_time
 from atoll.jobs.errors import ConflictError, EnvironmentFault
 
 _SOCKET_PATH_BYTES = 100
@@ -186,13 +187,3 @@ class NodeFolder:
         except (OSError, ValueError):
             return None
         return found
-
-
-def start_time(number: int) -> int | None:
-    """Return when a process began, in ticks since the machine's start; None if there is none."""
-    try:
-        text = Path(f"/proc/{number}/stat").read_text(encoding="ascii", errors="replace")
-    except OSError:
-        return None
-    fields = text.rpartition(")")[2].split()
-    return None if fields[0] in ("Z", "X") else int(fields[19])

@@ -40,7 +40,7 @@ from atoll.flow.node.jobs.deciding import Decider
 from atoll.flow.node.jobs.declaring import Declarer
 from atoll.flow.node.jobs.effects import NodeEffects
 from atoll.flow.node.jobs.reading import JobReading
-from atoll.flow.node.jobs.rows import ENDED, LIVE, JobRows
+from atoll.flow.node.jobs.rows import JobRows
 from atoll.flow.node.jobs.service import JobService
 from atoll.flow.node.jobs.syncing import Syncing
 from atoll.flow.node.jobs.tasks import Recorder, TaskResources, TaskRunner
@@ -65,6 +65,7 @@ from atoll.flow.store.retention import Retention
 from atoll.flow.work.pool import Pool, PoolSettings
 from atoll.flow.work.specification import InputArtifact, TaskLimits
 from atoll.jobs.errors import EnvironmentFault, NotFoundError
+from atoll.jobs.states import ENDED, LIVE
 
 _LOG = logging.getLogger(__name__)
 LOCAL = "local administrator"

@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from atoll.core.errors import AtollError, NetworkError
-from atoll.flow.node.folder import NodeFolder, start_time
+from atoll.core.processes import start_time
+from atoll.flow.node.folder import NodeFolder
 from atoll.jobs.errors import ConflictError, EnvironmentFault, NotFoundError
 
 _POLL_SECONDS = 0.05

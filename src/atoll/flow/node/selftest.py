@@ -9,12 +9,12 @@ from typing import Any
 from atoll.core.errors import AtollError, NetworkError
 from atoll.flow.access import Actor
 from atoll.flow.node.jobs.control import unexpected
-from atoll.flow.node.jobs.rows import ENDED
 from atoll.flow.node.jobs.service import JobService
 from atoll.flow.node.partners.service import PartyService
 from atoll.flow.store import Database, Meta
 from atoll.flow.work.pool import Pool
 from atoll.jobs.definition import Job, parse_job
+from atoll.jobs.states import ENDED
 
 _SECONDS = 120.0
 _MARK = "selftest"

@@ -12,20 +12,8 @@ import os
 from pathlib import Path
 from typing import Any
 
+from atoll.core.processes import start_time
 from atoll.jobs.errors import ConflictError, EnvironmentFault
-
-# The system's start of a process: field 22 of its stat line, in ticks since boot.
-_START_FIELD = 19
-
-
-def started(pid: int) -> str | None:
-    """Return a mark of a process's start that no later one of this id has; None if gone."""
-    try:
-        stat = Path("/proc", str(pid), "stat").read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return None
-    fields = stat.rpartition(")")[2].split()
-    return fields[_START_FIELD] if len(fields) > _START_FIELD and fields[0] != "Z" else None
 
 
 class FileLock:
@@ -48,7 +36,7 @@ class FileLock:
             ) from error
         try:
             last = self._take(file)
-            mine = {"pid": os.getpid(), "started": started(os.getpid())}
+            mine = {"pid": os.getpid(), "started": start_time(os.getpid())}
             os.ftruncate(file, 0)
             os.pwrite(file, json.dumps(mine).encode(), 0)
         except BaseException:
@@ -92,5 +80,7 @@ def _holder(text: bytes) -> dict[str, Any] | None:
 
 
 def _lives(holder: dict[str, Any]) -> bool:
-    pid = holder["pid"]
-    return pid != os.getpid() and started(pid) is not None and started(pid) == holder.get("started")
+    begin = start_time(holder["pid"])
+    # Earlier versions wrote the time as text.
+    same = begin is not None and str(begin) == str(holder.get("started"))
+    return same and holder["pid"] != os.getpid()

@@ -17,7 +17,6 @@ from atoll.core.limits import Limits
 from atoll.table import Table
 
 _FORM = b"atoll"
-_META_BYTES = 1 << 16
 _SCORES = ("id", "label", "score")
 _ALIGNMENT = re.compile("[0-9a-f]{64}")
 

@@ -18,15 +18,13 @@ class PartyRequest(Asked):
 
 
 class PartyView(Given):
-    """A partner; ``fingerprint`` is for reading aloud."""
+    """A partner; ``fingerprint`` is for reading aloud, ``seen`` when it last answered a ping."""
 
     party: str
     address: str | None = None
     fingerprint: str = ""
     added: float | None = None
-    revoked: float | None = None
     seen: float | None = None
-    connected: bool | None = None
 
 
 class PartyPage(Given):

@@ -17,14 +17,12 @@ import threading
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
-from importlib.abc import MetaPathFinder
 from pathlib import Path
 from typing import Any
 
 from atoll.core.errors import AtollError, DataError, UserError
 
 PROBLEMS = 100
-PREVIEW_BLOCK = 1 << 20
 _LINE = 64 << 20
 _SPARE = 2 << 30
 # So many files are looked at at once; the others wait.
@@ -166,13 +164,13 @@ def same(path: str) -> dict[str, Any]:
 
 def preview(path: str, id_column: str, label: str | None, rows: int) -> dict[str, Any]:
     """Return the first rows, text escaped as in an export; little of the file is read."""
-    from atoll.flow.api.table_export import escaped, escaped_batch
     from atoll.flow.node.data.preview import first_rows
+    from atoll.table.formulas import escaped
 
-    batch = escaped_batch(first_rows(path, id_column, label, rows))
+    batch = escaped(first_rows(path, id_column, label, rows))
     columns = [column.to_pylist() for column in batch.columns]
     return {
-        "columns": [escaped(name) for name in batch.schema.names],
+        "columns": list(batch.schema.names),
         "rows": [list(row) for row in zip(*columns, strict=True)],
     }
 
@@ -223,19 +221,12 @@ def _leave_with_parent() -> None:
     os._exit(1)
 
 
-class _WithoutPandas(MetaPathFinder):
-    """Hides pandas: Arrow would import it, where it is installed, for nothing needed here."""
-
-    def find_spec(self, fullname: str, *_: Any) -> None:
-        """Refuse the one package."""
-        if fullname == "pandas":
-            raise ModuleNotFoundError(fullname)
-
-
 def main() -> int:
     """Answer one question from standard input on standard output."""
+    from atoll.flow.work.hide_pandas import hide_pandas
+
     question: dict[str, Any] = json.loads(sys.stdin.buffer.raw.readline())  # type: ignore[union-attr]
-    sys.meta_path.insert(0, _WithoutPandas())
+    hide_pandas()
     _limit(int(question.pop("memory")), float(question.pop("seconds")))
     threading.Thread(target=_leave_with_parent, daemon=True).start()
     answer = json.dumps(_answer(question), allow_nan=False)

@@ -27,10 +27,10 @@ from atoll.flow.policy.repository import Grants, on_tables
 from atoll.flow.store import Agreements, Database, DataRow, DataSets, Meta
 from atoll.flow.store.schema import jobs
 from atoll.jobs.errors import ConflictError, NotFoundError
+from atoll.jobs.states import LIVE
 from atoll.jobs.validation import near
 from atoll.table.labels import LabelFacts
 
-LIVE = ("awaiting approval", "waiting", "running")
 UPLOADS = "uploads"
 ENDINGS: Mapping[str, str] = {"csv": ".csv", "parquet": ".parquet", "ipc": ".arrow"}
 _NOTES = "data."
