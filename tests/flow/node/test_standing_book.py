@@ -27,6 +27,7 @@ from atoll.flow.store import (
 )
 from atoll.jobs.plan import Plan, StandingTerms
 from tests.flow.access.support import Wall, boss, open_access, open_database, person
+from tests.flow.policy.books import append, usage
 from tests.flow.policy.plans import COLUMNS, GUEST, HOST, plan_of
 
 JOB = "20260101000000-00000001"
@@ -90,7 +91,7 @@ class Desk:
         Jobs(self.database).create(row)
 
     def rows(self) -> int:
-        return self.policies.ledger.usage("baskets", GUEST).rows
+        return usage(self.policies.ledger, "baskets", GUEST).rows
 
     def lines(self, kind: str) -> list[dict[str, Any]]:
         return [line for line in self.policies.ledger.entries() if line["kind"] == kind]
@@ -141,7 +142,7 @@ def test_what_a_job_agreed_to_is_recorded_once(desk: Desk) -> None:
     assert (found.used_today, found.used) == (0, 0)
     assert len(desk.audited("agreement.begin")) == 1
     # The job's own end exposed nothing of it.
-    assert desk.policies.ledger.usage("baskets", GUEST) == Counts()
+    assert usage(desk.policies.ledger, "baskets", GUEST) == Counts()
 
 
 def test_a_job_without_standing_terms_leaves_none(desk: Desk) -> None:
@@ -167,7 +168,7 @@ def test_what_was_asked_counts_in_the_ledger_by_partner(desk: Desk) -> None:
     assert (desk.book.live(ID).used_today, desk.book.live(ID).used) == (3, 3)
     # As after a restart, and beside an open account of the same job.
     again = Policies(desk.database, HOST, desk.access, wall=desk.wall)
-    assert again.ledger.usage("baskets", GUEST).rows == 3
+    assert usage(again.ledger, "baskets", GUEST).rows == 3
     assert again.ledger.verify() is None
 
 
@@ -288,7 +289,7 @@ def test_a_cap_that_others_used_up_refuses_a_request(desk: Desk) -> None:
     for number in (2, 3):
         row = {"run": f"job-{number}", "job": "", "plan": "", "step": "test", "attempt": 0}
         whose = {"table": "baskets", "digest": "d", "partner": GUEST, "counts": {"rows": 51}}
-        desk.policies.ledger.append("charge", {**row, **whose})
+        append(desk.policies.ledger, ("charge", {**row, **whose}))
     desk.book.spend(ID, session, 5)
     desk.wall.now += DAY
     assert code_of(desk.book.spend, ID, session, 2) == "ATL-POL-005"
@@ -327,10 +328,10 @@ def test_what_a_person_approved_beside_a_grant_is_not_held_to_it(desk: Desk) -> 
         desk.database.write(lambda c: policies.spend(c, JOB, plan, "test", session, 1, shares))
 
     spend(1000)
-    assert policies.ledger.usage("baskets", "mill").rows == 1
+    assert usage(policies.ledger, "baskets", "mill").rows == 1
     policies.grants.revoke(desk.admin, grant)
     assert code_of(spend, 1001) == "ATL-POL-001"
-    assert policies.ledger.usage("baskets", "mill").rows == 1
+    assert usage(policies.ledger, "baskets", "mill").rows == 1
 
 
 def test_a_grant_of_everything_does_not_cover_a_standing_agreement(desk: Desk) -> None:

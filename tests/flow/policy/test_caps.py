@@ -11,6 +11,7 @@ from atoll.core.errors import AtollError
 from atoll.flow.policy.counts import Counts
 from atoll.flow.policy.service import Policies
 from tests.flow.access.support import person
+from tests.flow.policy.books import usage
 from tests.flow.policy.conftest import House
 from tests.flow.policy.plans import GUEST, HOST, OTHER, only_psi, plan_of, steps
 
@@ -38,7 +39,7 @@ def run_psi(policies: Policies, job: str, attempt: int = 0) -> None:
 
 
 def used(policies: Policies) -> Counts:
-    return policies.ledger.usage("baskets", GUEST)
+    return usage(policies.ledger, "baskets", GUEST)
 
 
 def test_the_second_job_over_a_cap_is_refused_before_anything_runs(house: House) -> None:
@@ -101,10 +102,10 @@ def test_another_table_of_the_same_content_or_name_shares_the_account(house: Hou
     policies.consider("job-1", PSI, GUEST)
     ledger = policies.ledger
     digest = PSI.tables[HOST]["read"].digest
-    assert ledger.usage("renamed", GUEST, digest).psi_runs == 1
-    assert ledger.usage("renamed", GUEST).psi_runs == 0
-    assert ledger.usage("baskets", GUEST, "e" * 64).psi_runs == 1
-    assert ledger.usage("baskets", OTHER).psi_runs == 0
+    assert usage(ledger, "renamed", GUEST, digest).psi_runs == 1
+    assert usage(ledger, "renamed", GUEST).psi_runs == 0
+    assert usage(ledger, "baskets", GUEST, "e" * 64).psi_runs == 1
+    assert usage(ledger, "baskets", OTHER).psi_runs == 0
 
 
 def test_a_retry_that_follows_a_reveal_takes_from_the_cap_again(house: House) -> None:
@@ -275,8 +276,8 @@ def test_several_partners_have_accounts_of_their_own(house: House) -> None:
     assert policies.consider("job-1", plan, GUEST).kind == "approve"
     policies.ledger.charge("job-1", plan, "match", 0, MATCHED)
     policies.ledger.settle("job-1")
-    assert policies.ledger.usage("baskets", GUEST).psi_runs == 1
-    assert policies.ledger.usage("baskets", OTHER) == Counts()
+    assert usage(policies.ledger, "baskets", GUEST).psi_runs == 1
+    assert usage(policies.ledger, "baskets", OTHER) == Counts()
     assert policies.consider("job-2", plan, GUEST).code == "ATL-POL-005"
 
 
@@ -289,7 +290,7 @@ def test_the_guest_charges_the_trees_that_it_began(house: House) -> None:
     ]
     bank.ledger.charge("job-1", PLAN, "train", 0, sent)
     bank.ledger.settle("job-1")
-    assert bank.ledger.usage("loans", HOST) == Counts(runs=1, tree_nodes=14)
+    assert usage(bank.ledger, "loans", HOST) == Counts(runs=1, tree_nodes=14)
 
 
 def test_a_person_approves_what_waits_but_not_over_a_cap(house: House) -> None:

@@ -23,6 +23,7 @@ from atoll.flow.policy.counts import Counts
 from atoll.flow.policy.decision import PolicySettings, decide
 from atoll.flow.policy.exposure import table_exposures
 from atoll.jobs.plan import Plan
+from tests.flow.policy.books import append, usage
 from tests.flow.policy.conftest import House
 from tests.flow.policy.plans import GUEST, HOST, NOW, OTHER, grant, only_psi, plan_of, strange
 
@@ -206,7 +207,7 @@ def test_who_hears_what_the_plan_does_not_foresee_is_charged(house: House) -> No
     policies.begin("job-1", plan, "match")
     policies.ledger.charge("job-1", plan, "match", 0, [sent(GUEST), sent(OTHER)])
     for partner in (GUEST, OTHER):
-        assert policies.ledger.usage("baskets", partner).psi_runs == 1
+        assert usage(policies.ledger, "baskets", partner).psi_runs == 1
 
 
 def test_a_job_from_before_units_is_charged_what_was_reserved_and_takes_no_more(
@@ -218,9 +219,9 @@ def test_a_job_from_before_units_is_charged_what_was_reserved_and_takes_no_more(
     digests = {"job": old.job.digest(), "plan": old.digest()}
     where = {"table": "baskets", "digest": old.tables[HOST]["read"].digest, "partner": GUEST}
     reserved = {"run": "job-1", **digests, **where, "step": "match", "counts": {"psi_runs": 1}}
-    policies.ledger.append("reserve", reserved)
+    append(policies.ledger, ("reserve", reserved))
     policies.ledger.charge("job-1", old, "match", 0, [sent(GUEST)])
-    assert policies.ledger.usage("baskets", GUEST).psi_runs == 1
+    assert usage(policies.ledger, "baskets", GUEST).psi_runs == 1
     policies.ledger.settle("job-1")
     with pytest.raises(AtollError, match="ATL-PLN-006"):
         policies.begin("job-1", old, "match")

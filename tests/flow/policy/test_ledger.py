@@ -14,6 +14,7 @@ from atoll.flow.policy.ledger import DatabaseLedger
 from atoll.flow.store import schema
 from atoll.jobs import approval as approvals
 from atoll.jobs.approval import Approval
+from tests.flow.policy.books import append, usage
 from tests.flow.policy.conftest import House
 from tests.flow.policy.plans import GUEST, HOST, only_psi, plan_of
 
@@ -31,8 +32,8 @@ def test_it_holds_what_it_was_told(house: House) -> None:
         ("reveal", {"elements": 3, "what": "größer"}),
     ]
     table = house.policies.ledger
-    table.append(*entries[0])
-    table.extend(entries[1:])
+    for entry in entries:
+        append(table, entry)
     kept = {"number", "previous", "hash", "time"}
     shown = [{k: v for k, v in line.items() if k not in kept} for line in table.entries()]
     assert shown == [{"kind": kind, **fields} for kind, fields in entries]
@@ -42,7 +43,7 @@ def test_it_holds_what_it_was_told(house: House) -> None:
 
 def test_pages_walk_the_whole_ledger(house: House) -> None:
     ledger = house.policies.ledger
-    ledger.extend([("start", {"step": str(number)}) for number in range(450)])
+    append(ledger, *[("start", {"step": str(number)}) for number in range(450)])
     assert [line["step"] for line in ledger.entries()] == [str(number) for number in range(450)]
     newest = ledger.page(limit=2, newest_first=True)
     assert [line["number"] for line in newest] == [450, 449]
@@ -53,7 +54,7 @@ def test_pages_walk_the_whole_ledger(house: House) -> None:
 @pytest.mark.parametrize("number", [1, 2, 3])
 def test_a_changed_line_is_found(house: House, column: str, number: int) -> None:
     ledger = house.policies.ledger
-    ledger.extend([("reveal", {"elements": number}) for number in range(3)])
+    append(ledger, *[("reveal", {"elements": number}) for number in range(3)])
     fake = {"time": 1.0, "body": '{"elements": 0.5}'}.get(column, "1" * 32)
     change = update(_T).where(_T.c.number == number).values(**{column: fake})
     house.database.write(lambda c: c.execute(change))
@@ -64,14 +65,14 @@ def test_after_a_cut_end_nothing_is_approved(house: House) -> None:
     house.grant()
     ledger = house.policies.ledger
     house.policies.consider("job-1", PLAN, GUEST)
-    before = ledger.usage("baskets", GUEST)
+    before = usage(ledger, "baskets", GUEST)
     house.database.write(lambda c: c.execute(delete(_T).where(_T.c.number > 1)))
     assert before != Counts()
     assert ledger.verify() == 2
     with pytest.raises(AtollError, match="ATL-POL-015"):
         house.policies.consider("job-2", PLAN, GUEST)
     with pytest.raises(AtollError, match="ATL-POL-015"):
-        ledger.append("start", {})
+        append(ledger, ("start", {}))
 
 
 def test_the_accounts_forget_what_was_undone(house: House) -> None:
@@ -84,8 +85,8 @@ def test_the_accounts_forget_what_was_undone(house: House) -> None:
 
     with pytest.raises(InternalError):
         house.database.write(work)
-    assert ledger.usage("baskets", GUEST) == Counts()
-    ledger.append("start", {"step": "psi"})
+    assert ledger.open_jobs() == []
+    append(ledger, ("start", {"step": "psi"}))
     look: list[Counts] = []
     house.database.write(lambda c: look.append(ledger.usages_in(c, PLAN)["baskets", GUEST]))
     assert look == [Counts()]
@@ -94,11 +95,11 @@ def test_the_accounts_forget_what_was_undone(house: House) -> None:
 def test_readers_and_the_writer_agree_while_jobs_run(house: House) -> None:
     house.grant()
     policies, stop = house.policies, threading.Event()
-    seen: list[int] = []
+    seen: list[list[str]] = []
 
     def watch() -> None:
         while not stop.is_set():
-            seen.append(policies.ledger.usage("baskets", GUEST).psi_runs)
+            seen.append(policies.ledger.open_jobs())
 
     def live(number: int) -> None:
         job = f"job-{number}"
@@ -113,9 +114,10 @@ def test_readers_and_the_writer_agree_while_jobs_run(house: House) -> None:
             done.result()
         stop.set()
         watcher.result()
-    assert max(seen) <= 12
-    assert policies.ledger.usage("baskets", GUEST) == Counts(runs=6, psi_runs=6)
-    assert DatabaseLedger(house.database, HOST).usage("baskets", GUEST).psi_runs == 6
+    assert {job for jobs in seen for job in jobs} <= {f"job-{n}" for n in range(12)}
+    assert policies.ledger.open_jobs() == []
+    assert usage(policies.ledger, "baskets", GUEST) == Counts(runs=6, psi_runs=6)
+    assert usage(DatabaseLedger(house.database, HOST), "baskets", GUEST).psi_runs == 6
     assert policies.ledger.verify() is None
 
 

@@ -14,6 +14,7 @@ from atoll.core.errors import AtollError
 from atoll.jobs.errors import DeniedError
 from atoll.sdk import Client
 from tests.e2e.nodes import EVERYTHING, until
+from tests.flow.policy.books import usage
 from tests.flow.standing.site import BANK, FAR, LIMIT, SHOP, Site, columns_of, predicted, site
 
 IDS = [f"u{at:05d}" for at in (20, 30, 40)]
@@ -94,7 +95,7 @@ def test_the_ledger_of_the_host_says_who_used_how_much(two: Site) -> None:
     id = propose(two, per_day=100, most=100)
     bank.agreements.score(id, IDS, columns_of(IDS))
     bank.agreements.score(id, IDS[:1], columns_of(IDS[:1]))
-    before = two.nodes[SHOP].policies.ledger.usage("people", BANK)
+    before = usage(two.nodes[SHOP].policies.ledger, "people", BANK)
     ended = shop.agreements.end(id, "enough")
     assert (ended.state, ended.reason, ended.used) == ("ended", "enough", 4)
     with pytest.raises(AtollError) as caught:
@@ -108,7 +109,7 @@ def test_the_ledger_of_the_host_says_who_used_how_much(two: Site) -> None:
     ]
     (closed,) = [line.body for line in lines if line.kind == "session"]
     assert (closed["units"], closed["known"]) == (4, True)
-    assert two.nodes[SHOP].policies.ledger.usage("people", BANK) == before
+    assert usage(two.nodes[SHOP].policies.ledger, "people", BANK) == before
     assert two.nodes[SHOP].policies.ledger.verify() is None
     # One line of the first answer, none for the second; the end is the host's.
     asked = [line for line in bank.audit.all() if line.target == id and line.outcome == "done"]
@@ -121,7 +122,7 @@ def test_a_cap_on_rows_binds_at_the_next_request(two: Site) -> None:
     bank = two.clients[BANK]
     id = propose(two, per_day=50, most=50)
     bank.agreements.score(id, IDS, columns_of(IDS))
-    used = two.nodes[SHOP].policies.ledger.usage("people", BANK).rows
+    used = usage(two.nodes[SHOP].policies.ledger, "people", BANK).rows
     try:
         grant(two, limits={"rows": used + 51})
         with pytest.raises(AtollError) as caught:
@@ -136,7 +137,7 @@ def test_a_cap_on_rows_binds_at_the_next_request(two: Site) -> None:
         # What the host refused, the asking party has counted.
         assert bank.agreements.get(third).used == 40
         bank.agreements.score(third, many[:11], columns_of(many[:11]))
-        assert two.nodes[SHOP].policies.ledger.usage("people", BANK).rows == used + 51
+        assert usage(two.nodes[SHOP].policies.ledger, "people", BANK).rows == used + 51
     finally:
         grant(two)
 

@@ -45,9 +45,9 @@ def fill(database: Database, files: ArtifactFiles) -> None:
         Tasks(database).save(task(row, seconds=0.1 + 0.2, peak_memory=1 << 40))
         Events(database).append(row.id, 1767225600.123456, "state", data={"x": True})
         stored = files.put(b"artifact %d" % number)
-        Artifacts(database).save(
-            artifact(row, stored.digest, bytes=stored.bytes, published=number == 1)
-        )
+        Artifacts(database).save(artifact(row, stored.digest, bytes=stored.bytes))
+    marked = schema.artifacts.update().where(schema.artifacts.c.job == job(1).id)
+    database.write(lambda c: c.execute(marked.values(published=True)))
     Meta(database).set("party", "alpha")
 
 

@@ -16,8 +16,7 @@ def test_what_ran_is_lost_once(database: Database) -> None:
     assert tasks.lose(9.0, "ATL-FLW-011") == 2
     assert tasks.lose(10.0, "ATL-FLW-011") == 0
     assert tasks.open() == []
-    lost = tasks.get(job(1).id, "match", 1)
-    assert lost is not None
+    (lost,) = tasks.list(job(1).id, step="match")
     assert (lost.state, lost.code, lost.ended) == ("lost", "ATL-FLW-011", 9.0)
 
 

@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 import pytest
+from sqlalchemy import Connection
 
 from atoll.flow.store import (
     AgreementRow,
@@ -20,7 +21,6 @@ from atoll.flow.store import (
     Retention,
     Reuse,
     prune,
-    statistics,
 )
 from atoll.flow.store.retention import DAY
 from tests.flow.store.samples import artifact, job
@@ -86,18 +86,16 @@ def test_only_so_many_are_kept(database: Database, files: ArtifactFiles) -> None
     assert left(database) == [7]
 
 
-def test_what_is_published_or_a_model_stays(database: Database, files: ArtifactFiles) -> None:
+def test_the_job_of_a_model_stays(database: Database, files: ArtifactFiles) -> None:
     digests = fill(database, files)
-    Artifacts(database).publish(job(1).id, "psi", "table", 0)
     row = ModelRow(
         id="m", version=1, job=job(2).id, kind="k", digest=digests[2], stage="s", created=1.0
     )
     Models(database).add(row)
     prune(database, files, Retention(job_days=1), NOW)
-    assert left(database) == [1, 2, 7]
-    prune(database, files, Retention(job_days=1, keep_published=False), NOW)
-    assert left(database) == [7]
-    # The model's file has outlived its job.
+    assert left(database) == [2, 7]
+    assert prune(database, files, Retention(artifact_days=1), NOW).artifacts == 1
+    # The model's file has outlived the output that it was.
     assert set(files.digests()) == {digests[2], digests[7]}
 
 
@@ -130,7 +128,7 @@ def test_the_job_of_an_agreement_stays_whole_while_it_holds(
     report = prune(database, files, Retention(artifact_days=10), NOW)
     assert report.artifacts == 5
     assert set(files.digests()) == {digests[1], digests[7]}
-    prune(database, files, Retention(job_days=1, keep_published=False), NOW)
+    prune(database, files, Retention(job_days=1), NOW)
     assert left(database) == [1, 7]
     assert agreements.find(rows[0].id) == rows[0]
     assert agreements.find(rows[1].id) is None
@@ -138,11 +136,10 @@ def test_the_job_of_an_agreement_stays_whole_while_it_holds(
 
 def test_outputs_may_go_before_their_jobs(database: Database, files: ArtifactFiles) -> None:
     digests = fill(database, files)
-    Artifacts(database).publish(job(1).id, "psi", "table", 0)
     report = prune(database, files, Retention(artifact_days=55), NOW)
-    assert (report.jobs, report.artifacts) == ((), 3)
+    assert (report.jobs, report.artifacts) == ((), 4)
     assert len(left(database)) == 7
-    assert set(files.digests()) == {digests[n] for n in (1, 5, 6, 7)}
+    assert set(files.digests()) == {digests[n] for n in (5, 6, 7)}
     assert Reuse(database).find("2") is None
     assert Reuse(database).find("7") is not None
 
@@ -185,12 +182,13 @@ def test_a_job_id_leads_to_no_other_folder(sqlite: Database, tmp_path: Path) -> 
 
 def test_many_are_removed_and_the_file_shrinks(sqlite: Database) -> None:
     jobs = Jobs(sqlite)
-    sqlite.write(
-        lambda c: [
-            jobs.create(job(n, state="failed", ended=1.0, notes="n" * 9000), connection=c)
-            for n in range(230)
-        ]
-    )
+
+    def fill_many(connection: Connection) -> None:
+        for n in range(230):
+            row = job(n, state="failed", ended=1.0, notes="n" * 9000)
+            jobs.create(row, connection=connection)
+
+    sqlite.write(fill_many)
 
     def pages() -> int:
         return int(sqlite.read(lambda c: c.exec_driver_sql("PRAGMA page_count").scalar_one()))
@@ -198,13 +196,3 @@ def test_many_are_removed_and_the_file_shrinks(sqlite: Database) -> None:
     before = pages()
     assert len(prune(sqlite, None, Retention(job_days=1), NOW).jobs) == 230
     assert pages() < before / 2
-
-
-def test_statistics(database: Database, files: ArtifactFiles) -> None:
-    fill(database, files)
-    found = statistics(database)
-    assert found.jobs == {"success": 6, "running": 1}
-    assert found.tasks == {}
-    assert found.commits > 0
-    assert found.waiting_writes == 0
-    assert (found.database_bytes > 0) == (database.dialect == "sqlite")

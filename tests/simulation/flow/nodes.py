@@ -277,6 +277,7 @@ class SimNode:
             if not record.queued or control.view(record).state != "awaiting approval":
                 continue
             command = control.open_decision(record)
+            assert command is not None
             if self.draw.random() < self.profile.person_refuses:
                 event = control.Decided("refuse", self.now, code="ATL-FLW-018", run=command.run)
             else:

@@ -40,6 +40,7 @@ def test_a_policys_answer_after_the_end_is_left_aside() -> None:
     world["bank"].submit(make_job())
     world.rounds(4)
     question = control.open_decision(shop.record)
+    assert question is not None
     world["bank"].happen(JOB_ID, control.StopAsked("cancel", "ann", world["bank"].now))
     world.rounds(4)
     document, signature = approve(question, "shop")

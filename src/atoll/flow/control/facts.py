@@ -12,7 +12,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Annotated, Any, Literal, Self, TypeVar, get_args
+from typing import Annotated, Any, Literal, Self, TypeVar
 
 from pydantic import (
     BaseModel,
@@ -44,7 +44,6 @@ Action = Literal["start", "reuse"]
 StopKind = Literal["cancel", "stop"]
 EndState = Literal["success", "failed", "cancelled", "refused"]
 
-TASK_STATES: tuple[TaskState, ...] = get_args(TaskState)
 DONE: frozenset[str] = frozenset({"success", "reused"})
 BROKEN: frozenset[str] = frozenset({"failed", "cancelled", "lost"})
 

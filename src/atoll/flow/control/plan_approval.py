@@ -20,7 +20,6 @@ from atoll.flow.control.parsing import peer_code
 from atoll.flow.control.record import ApprovedRuns, JobRecord
 from atoll.flow.control.transition import Transition, halt
 from atoll.jobs import approval as approvals
-from atoll.jobs.errors import ConflictError
 from atoll.jobs.plan import Plan
 
 DECLARE = "declare"
@@ -72,24 +71,15 @@ def _question(record: JobRecord) -> Decide | None:
         return None
     if halt(record) is not None or _covered(record, record.party):
         return None
-    run = record.run
-    nonce = approval_nonce(record.id, record.proposal.nonce, record.party, run)
-    return Decide(record.plan, nonce, run)
+    return open_decision(record)
 
 
-def open_decision(record: JobRecord) -> Decide:
-    """Return what a person of this party is asked: plan, nonce and run for the approval.
-
-    Errors: ATL-FLW-014 there is nothing to decide (any more).
-    """
-    question = _question(record)
-    if question is None:
-        raise ConflictError(
-            "ATL-FLW-014",
-            "there is nothing to decide about this job",
-            hint="see its state: it may have ended, or parties have not declared their data yet",
-        )
-    return question
+def open_decision(record: JobRecord) -> Decide | None:
+    """Return what this party is asked: plan, nonce and run for the approval; None without plan."""
+    if record.plan is None:
+        return None
+    nonce = approval_nonce(record.id, record.proposal.nonce, record.party, record.run)
+    return Decide(record.plan, nonce, record.run)
 
 
 def _make_plan(transition: Transition) -> None:

@@ -6,7 +6,7 @@ import base64
 import binascii
 import functools
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, fields
 from typing import Annotated, Any
 
 from pydantic import PlainSerializer, TypeAdapter, ValidationError
@@ -172,10 +172,6 @@ class JobRecord:
             return _adapter().validate_python({**value, "facts": facts, "marks": {}})
         except (KeyError, TypeError, ValueError, AttributeError, ValidationError) as error:
             raise _broken("a field is missing or wrong") from error
-
-    def forget_marks(self) -> JobRecord:
-        """Return this without moments of another process's clock."""
-        return replace(self, marks={})
 
 
 @functools.cache

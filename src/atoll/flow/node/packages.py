@@ -17,6 +17,7 @@ from atoll.components.distributions import Offer
 from atoll.flow.access import Access, Actor
 from atoll.flow.store import Database
 from atoll.flow.store.components import ComponentRow, Components
+from atoll.flow.store.paging import MOST, every
 from atoll.jobs.errors import ConflictError, NotFoundError
 from atoll.jobs.schema import Refusal
 from atoll.jobs.validation import near
@@ -51,14 +52,8 @@ class Packages:
         return dict(self._approved)
 
     def _read(self) -> dict[str, str]:
-        found: dict[str, str] = {}
-        after: str | None = None
-        while True:
-            page = self._rows.list(limit=200, after=after)
-            found |= {row.name: row.digest for row in page if row.revoked is None}
-            if page.next is None:
-                return found
-            after = page.next
+        rows = every(lambda after: self._rows.list(limit=MOST, after=after))
+        return {row.name: row.digest for row in rows if row.revoked is None}
 
     def _renew(self) -> None:
         with self._lock:

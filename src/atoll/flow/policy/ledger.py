@@ -34,7 +34,7 @@ from atoll.flow.policy.counts import Counts, Usage
 from atoll.flow.policy.exposure import RUN, TableExposure, table_exposures
 from atoll.flow.store.chain_table import ChainTable
 from atoll.flow.store.database import Database
-from atoll.flow.store.paging import MOST, Page
+from atoll.flow.store.paging import MOST, Page, every
 from atoll.flow.store.schema import ledger
 from atoll.jobs.approval import Approval
 from atoll.jobs.definition import Job
@@ -74,14 +74,6 @@ class DatabaseLedger:
         self._reading, self._writing = Accounts(), Accounts()
         self._lock = threading.Lock()
 
-    def append(self, kind: str, fields: Mapping[str, Any]) -> None:
-        """Add one line and make it durable before returning."""
-        self.extend([(kind, fields)])
-
-    def extend(self, entries: list[Entry]) -> None:
-        """Add several lines at once."""
-        self._database.write(lambda connection: self.write(connection, entries))
-
     def write(self, connection: Connection, entries: Iterable[Entry]) -> None:
         """Add lines inside the caller's transaction."""
         lines = [({"kind": kind}, dict(fields)) for kind, fields in entries]
@@ -89,15 +81,9 @@ class DatabaseLedger:
 
     def entries(self) -> Iterator[dict[str, Any]]:
         """Give all lines as the file has them, oldest first."""
-        after: str | None = None
-        while True:
-            page = self.page(after)
-            for line in page:
-                body = line.pop("body")
-                yield {**body, **line}
-            if page.next is None:
-                return
-            after = page.next
+        for line in every(self.page):
+            body = line.pop("body")
+            yield {**body, **line}
 
     def page(
         self, after: str | None = None, limit: int = MOST, *, newest_first: bool = False
@@ -109,22 +95,8 @@ class DatabaseLedger:
         """Return the number of the first broken line, None if the ledger is whole."""
         return self._database.read(CHAIN.verify)
 
-    def usage(self, table: str, partner: str, digest: str | None = None) -> Counts:
-        """Return what a partner used of a table, what is reserved for running jobs included."""
-        with self._lock:
-            return self._database.read(
-                lambda c: self._follow(c, self._reading).used(table, digest, partner)
-            )
-
-    def usages(self, plan: Plan) -> Usage:
-        """Return what ``decide`` needs for a plan."""
-        with self._lock:
-            return self._database.read(
-                lambda c: _usages(self._follow(c, self._reading), plan, self.party)
-            )
-
     def usages_in(self, connection: Connection, plan: Plan) -> Usage:
-        """Return the same inside a write, where nothing can come between it and a reservation."""
+        """Return what ``decide`` needs, in a write: nothing comes between it and a reservation."""
         return _usages(self._follow(connection, self._writing), plan, self.party)
 
     def accounts(self, connection: Connection) -> Accounts:

@@ -93,11 +93,6 @@ class Grants:
 
         return self._database.write(work)
 
-    def get(self, actor: Actor, identifier: str) -> Grant:
-        """Return a grant. Needs ``data.read``. Errors: ATL-POL-012."""
-        self._access.require(actor, "data.read", identifier)
-        return self._database.read(lambda connection: get(connection, identifier))
-
     def list(
         self, actor: Actor, table: str | None = None, *, after: str | None = None, limit: int = MOST
     ) -> Page[Grant]:
@@ -184,12 +179,6 @@ def decided(connection: Connection, job: str, digest: str) -> ApprovalRow | None
     query = select(approvals).where(approvals.c.job == job, approvals.c.plan_digest == digest)
     row = connection.execute(query).first()
     return None if row is None else _approval(row)
-
-
-def decisions(connection: Connection, job: str) -> list[ApprovalRow]:
-    """Return all decisions on a job, oldest first."""
-    query = select(approvals).where(approvals.c.job == job).order_by(approvals.c.time)
-    return [_approval(row) for row in connection.execute(query)]
 
 
 def _approval(row: Any) -> ApprovalRow:

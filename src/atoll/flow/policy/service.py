@@ -64,21 +64,6 @@ class Policies:
         self._access = access
         self._wall = wall
 
-    def preview(self, plan: Plan, initiator: str) -> Decision:
-        """Return what ``consider`` would decide now, and change nothing."""
-        usage = self.ledger.usages(plan)
-        return self._database.read(
-            lambda c: decide(
-                plan,
-                self.party,
-                initiator,
-                self._grants_for(c, plan),
-                usage,
-                self._wall(),
-                self.settings,
-            )
-        )
-
     def consider(self, job: str, plan: Plan, initiator: str, *, runs: int = 1) -> Decision:
         """Decide on a plan and, if it is approved, reserve its first run. Repeatable.
 
@@ -225,10 +210,6 @@ class Policies:
         now = self._wall()
         found = self._database.read(lambda c: repository.on_tables(c, tables, now))
         return frozenset(grant.data for grant in found if matches(grant.partners, partner))
-
-    def decisions(self, job: str) -> list[ApprovalRow]:
-        """Return what was decided here on a job's plans, with reasons for this party's people."""
-        return self._database.read(lambda connection: repository.decisions(connection, job))
 
     def _grants_for(self, connection: Connection, plan: Plan) -> list[Grant]:
         tables = table_exposures(plan, self.party)

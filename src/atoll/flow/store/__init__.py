@@ -14,13 +14,11 @@ from atoll.flow.store.jobs import JobRow, Jobs, JobSummary
 from atoll.flow.store.meta import Meta
 from atoll.flow.store.models import ModelRow, Models, ServiceRow
 from atoll.flow.store.paging import Page, every, page
-from atoll.flow.store.peers import InvitationRow, PeerRow, Peers
 from atoll.flow.store.restore import RestoreReport, restore
 from atoll.flow.store.retention import PruneReport, Retention, prune
 from atoll.flow.store.statements import Record, Repository, build, insert, selected, upsert
-from atoll.flow.store.statistics import Statistics, statistics
 from atoll.flow.store.tasks import TaskRow, Tasks
-from atoll.flow.store.tracking import MetricRow, Metrics, PeerTraffic, Traffic, TrafficRow
+from atoll.flow.store.tracking import MetricRow, Metrics, Traffic, TrafficRow
 from atoll.flow.store.writer import after_commit
 
 __all__ = [
@@ -38,7 +36,6 @@ __all__ = [
     "EventRow",
     "Events",
     "Incoming",
-    "InvitationRow",
     "JobRow",
     "JobSummary",
     "Jobs",
@@ -48,9 +45,6 @@ __all__ = [
     "ModelRow",
     "Models",
     "Page",
-    "PeerRow",
-    "PeerTraffic",
-    "Peers",
     "PruneReport",
     "Pruned",
     "Record",
@@ -60,7 +54,6 @@ __all__ = [
     "Reuse",
     "ServiceRow",
     "SessionRow",
-    "Statistics",
     "Stored",
     "TaskRow",
     "Tasks",
@@ -75,7 +68,6 @@ __all__ = [
     "prune",
     "restore",
     "selected",
-    "statistics",
     "upsert",
     "valid_digest",
 ]

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, select, update
+from sqlalchemy import Connection, select
 
 from atoll.flow.store import schema
 from atoll.flow.store.paging import Page, page
@@ -28,7 +28,6 @@ class ArtifactRow(Record):
     digest: str
     bytes: int
     rows: int | None = None
-    published: bool = False
     created: float
 
 
@@ -38,7 +37,7 @@ class Artifacts(Repository):
     def save(self, *rows: ArtifactRow, connection: Connection | None = None) -> None:
         """Add artifacts, or replace those of the same name."""
         values = [row.values() for row in rows]
-        self._write(lambda c: upsert(c, _T, *values, keep=("published",)), connection)
+        self._write(lambda c: upsert(c, _T, *values), connection)
 
     def find(
         self,
@@ -77,24 +76,6 @@ class Artifacts(Repository):
         return self._read(
             lambda c: page(c, query, keys, make, limit=limit, after=after), connection
         )
-
-    def publish(
-        self,
-        job: str,
-        step: str,
-        name: str,
-        attempt: int,
-        published: bool = True,
-        *,
-        connection: Connection | None = None,
-    ) -> bool:
-        """Mark an artifact as published, so that it is not pruned; return whether it exists."""
-        statement = (
-            update(_T)
-            .where(_T.c.job == job, _T.c.step == step, _T.c.name == name, _T.c.attempt == attempt)
-            .values(published=published)
-        )
-        return self._write(lambda c: c.execute(statement).rowcount == 1, connection)
 
     def reachable(self, *, connection: Connection | None = None) -> frozenset[str]:
         """Return the digests that a row of a job or a model names."""
@@ -140,7 +121,3 @@ class Reuse(Repository):
         query = select(_R.c.job, _R.c.step, _R.c.attempt).where(_R.c.key == key)
         row = self._read(lambda c: c.execute(query).one_or_none(), connection)
         return None if row is None else (row.job, row.step, row.attempt)
-
-    def forget(self, key: str, *, connection: Connection | None = None) -> None:
-        """Remove a key."""
-        self._write(lambda c: c.execute(_R.delete().where(_R.c.key == key)), connection)

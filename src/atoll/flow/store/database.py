@@ -178,11 +178,6 @@ class Database:
         except SQLAlchemyError as error:
             raise translate(error, self.place) from error
 
-    def check(self) -> None:
-        """Read a whole SQLite database for damage. Errors: ATL-STO-006."""
-        if self.file is not None:
-            self.read(lambda connection: _quick_check(connection, self.place))
-
 
 def _require_mariadb(connection: Connection) -> None:
     """Refuse MySQL, which lacks the collation by which our names compare. Errors: ATL-STO-001."""

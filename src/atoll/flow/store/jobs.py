@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from sqlalchemy import Connection, Select, bindparam, exists, func, select
@@ -19,7 +19,6 @@ from atoll.flow.store.statements import (
     selected,
     to_json,
     updating,
-    upsert,
 )
 from atoll.jobs.errors import NotFoundError
 
@@ -72,31 +71,14 @@ class Jobs(Repository):
 
     def create(
         self, row: JobRow, parties: Sequence[str] = (), *, connection: Connection | None = None
-    ) -> tuple[JobRow, bool]:
-        """Add a job; if one has this idempotency key already, return that one and False."""
-
-        def work(c: Connection) -> tuple[JobRow, bool]:
-            if row.idempotency_key is not None:
-                known = self.by_key(row.idempotency_key, connection=c)
-                if known is not None:
-                    return known, False
-            insert(c, _T, row.values())
-            _label(c, row.id, row.tags, parties)
-            return row, True
-
-        return self._write(work, connection)
-
-    def save(
-        self,
-        row: JobRow,
-        parties: Sequence[str] | None = None,
-        *,
-        connection: Connection | None = None,
     ) -> None:
-        """Add or replace a whole job; its key and time of creation stay as they were."""
+        """Add a job; if one has this idempotency key already, that one stays alone."""
 
         def work(c: Connection) -> None:
-            upsert(c, _T, row.values(), keep=("created", "idempotency_key"))
+            key = row.idempotency_key
+            if key is not None and self.by_key(key, connection=c) is not None:
+                return
+            insert(c, _T, row.values())
             _label(c, row.id, row.tags, parties)
 
         self._write(work, connection)
@@ -154,7 +136,6 @@ class Jobs(Repository):
         name: str | None = None,
         party: str | None = None,
         tag: str | None = None,
-        owner: str | None = None,
         limit: int = 50,
         after: str | None = None,
         connection: Connection | None = None,
@@ -167,8 +148,6 @@ class Jobs(Repository):
             query = query.where(_T.c.state.in_(states))
         if name:
             query = query.where(_T.c.name.icontains(name, autoescape=True))
-        if owner is not None:
-            query = query.where(_T.c.owner == owner)
         query = _labelled(query, schema.job_parties, "party", party)
         query = _labelled(query, schema.job_tags, "tag", tag)
         keys = (_T.c.created, _T.c.id)
@@ -215,17 +194,6 @@ class Jobs(Repository):
         rows = self._read(lambda c: c.execute(query).all(), connection)
         return {row[0]: row[1] for row in rows}
 
-    def parties(self, job: str, *, connection: Connection | None = None) -> tuple[str, ...]:
-        """Return the parties of a job, sorted."""
-        table = schema.job_parties
-        query = select(table.c.party).where(table.c.job == job).order_by(table.c.party)
-        return tuple(self._read(lambda c: c.execute(query).scalars().all(), connection))
-
-    def delete(self, job: str, *, connection: Connection | None = None) -> bool:
-        """Remove a job with its tasks, events, metrics, artifacts and traffic."""
-        statement = _T.delete().where(_T.c.id == job)
-        return self._write(lambda c: c.execute(statement).rowcount > 0, connection)
-
 
 @dataclass(frozen=True)
 class _Machine:
@@ -255,8 +223,3 @@ def _label(
 
 def _missing(job: str) -> NotFoundError:
     return NotFoundError("ATL-STO-019", "there is no such job here", place=job[:64])
-
-
-def summary(row: JobRow) -> JobSummary:
-    """Return what a list shows of a whole job."""
-    return JobSummary(**{f.name: getattr(row, f.name) for f in fields(JobSummary)})

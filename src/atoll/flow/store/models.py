@@ -79,18 +79,15 @@ class Models(Repository):
     def list(
         self,
         *,
-        model: str | None = None,
         stage: str | None = None,
-        job: str | None = None,
         limit: int = 50,
         after: str | None = None,
         connection: Connection | None = None,
     ) -> Page[ModelRow]:
         """Return a page, newest first."""
         query = select(*selected(_T, ModelRow))
-        for column, value in ((_T.c.id, model), (_T.c.stage, stage), (_T.c.job, job)):
-            if value is not None:
-                query = query.where(column == value)
+        if stage is not None:
+            query = query.where(_T.c.stage == stage)
         keys = (_T.c.created, _T.c.id, _T.c.version)
         make = build(ModelRow)
         return self._read(
@@ -99,34 +96,16 @@ class Models(Repository):
         )
 
     def set_stage(
-        self,
-        model: str,
-        version: int,
-        stage: str,
-        *,
-        expect: str | None = None,
-        connection: Connection | None = None,
-    ) -> bool:
-        """Move a version to a stage, if it is in stage ``expect``; return whether it took."""
-        statement = update(_T).where(_T.c.id == model, _T.c.version == version)
-        if expect is not None:
-            statement = statement.where(_T.c.stage == expect)
-        statement = statement.values(stage=stage)
-        return self._write(lambda c: c.execute(statement).rowcount == 1, connection)
-
-    def delete(self, model: str, version: int, *, connection: Connection | None = None) -> bool:
-        """Remove a version."""
-        statement = _T.delete().where(_T.c.id == model, _T.c.version == version)
-        return self._write(lambda c: c.execute(statement).rowcount == 1, connection)
+        self, model: str, version: int, stage: str, *, connection: Connection | None = None
+    ) -> None:
+        """Move a version to a stage."""
+        where = (_T.c.id == model, _T.c.version == version)
+        statement = update(_T).where(*where).values(stage=stage)
+        self._write(lambda c: c.execute(statement), connection)
 
     def bind(self, row: ServiceRow, *, connection: Connection | None = None) -> None:
         """Let a service name stand for a version from now on."""
         self._write(lambda c: upsert(c, _S, row.values()), connection)
-
-    def unbind(self, name: str, *, connection: Connection | None = None) -> bool:
-        """Remove a service name."""
-        statement = _S.delete().where(_S.c.name == name)
-        return self._write(lambda c: c.execute(statement).rowcount == 1, connection)
 
     def service(self, name: str, *, connection: Connection | None = None) -> ServiceRow | None:
         """Return what a service name stands for."""

@@ -32,7 +32,7 @@ class Retention:
     ``job_days``: how long an ended job is kept; ``jobs``: how many ended jobs are kept at most,
     the newest; ``artifact_days``: how long the outputs of an ended job are kept; ``log_days``: how
     long the log of a step's attempt is kept after its last line;
-    ``keep_published``: jobs with a published artifact, or of which a model comes, stay;
+    jobs of which a model comes stay;
     a job of which a standing agreement holds stays whole, whatever the other rules are;
     ``grace_seconds``: files younger than this are kept, since their row may not be written yet.
     """
@@ -41,7 +41,6 @@ class Retention:
     jobs: int | None = None
     artifact_days: float | None = None
     log_days: float | None = None
-    keep_published: bool = True
     grace_seconds: float = 3600.0
 
 
@@ -70,7 +69,7 @@ def prune(
     """
     removed: list[str] = []
     for condition in _old_jobs(database, policy, now):
-        removed += _remove_jobs(database, condition, policy, now)
+        removed += _remove_jobs(database, condition, now)
     for job in removed:
         _remove_folder(job_folders, job)
     logs = _remove_logs(job_folders, policy, now)
@@ -113,19 +112,12 @@ def _loose(now: float) -> ColumnElement[bool]:
     return and_(_J.c.state.in_(ENDED), ~agreed)
 
 
-def _removable(policy: Retention, now: float) -> ColumnElement[bool]:
-    ended = _loose(now)
-    if not policy.keep_published:
-        return ended
-    published = exists().where(_A.c.job == _J.c.id, _A.c.published.is_(True))
-    modelled = exists().where(schema.models.c.job == _J.c.id)
-    return and_(ended, ~published, ~modelled)
+def _removable(now: float) -> ColumnElement[bool]:
+    return and_(_loose(now), ~exists().where(schema.models.c.job == _J.c.id))
 
 
-def _remove_jobs(
-    database: Database, condition: ColumnElement[bool], policy: Retention, now: float
-) -> list[str]:
-    query = select(_J.c.id).where(condition, _removable(policy, now)).limit(_BATCH)
+def _remove_jobs(database: Database, condition: ColumnElement[bool], now: float) -> list[str]:
+    query = select(_J.c.id).where(condition, _removable(now)).limit(_BATCH)
 
     def some(connection: Connection) -> list[str]:
         ids = list(connection.execute(query).scalars())
@@ -144,12 +136,11 @@ def _remove_artifacts(database: Database, policy: Retention, now: float) -> int:
         return 0
     long_ago = _J.c.ended < now - policy.artifact_days * DAY
     query = select(_J.c.id).where(long_ago, _loose(now))
-    loose = exists().where(_A.c.job == _J.c.id, _A.c.published.is_(False))
-    query = query.where(loose).limit(_BATCH)
+    query = query.where(exists().where(_A.c.job == _J.c.id)).limit(_BATCH)
 
     def some(connection: Connection) -> tuple[int, int]:
         ids = list(connection.execute(query).scalars())
-        gone = _A.delete().where(_A.c.job.in_(ids), _A.c.published.is_(False))
+        gone = _A.delete().where(_A.c.job.in_(ids))
         count = connection.execute(gone).rowcount if ids else 0
         if ids:
             reuse = schema.reuse

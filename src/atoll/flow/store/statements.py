@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields
 from typing import Any, ClassVar, TypeVar, cast
 
@@ -53,26 +53,18 @@ def _inserting(table: Table) -> Any:
     return table.insert()
 
 
-def upsert(
-    connection: Connection,
-    table: Table,
-    *rows: Mapping[str, Any],
-    keep: Iterable[str] = (),
-) -> None:
-    """Insert rows, or replace what stands under the same primary key, but for columns ``keep``."""
+def upsert(connection: Connection, table: Table, *rows: Mapping[str, Any]) -> None:
+    """Insert rows, or replace what stands under the same primary key."""
     if not rows:
         return
-    statement = _replacing(table, connection.dialect.name, tuple(rows[0]), tuple(keep))
+    statement = _replacing(table, connection.dialect.name, tuple(rows[0]))
     connection.execute(statement, [checked(table, row) for row in rows])
 
 
 @functools.cache
-def _replacing(
-    table: Table, dialect: str, names_given: tuple[str, ...], keep: tuple[str, ...]
-) -> Any:
+def _replacing(table: Table, dialect: str, names_given: tuple[str, ...]) -> Any:
     keys = [column.name for column in table.primary_key.columns]
-    fixed = {*keys, *keep}
-    changing = [name for name in names_given if name not in fixed]
+    changing = [name for name in names_given if name not in keys]
     statement: Any
     # One dialect is in use, so only that one is loaded.
     if dialect in ("mysql", "mariadb"):

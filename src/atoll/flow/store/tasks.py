@@ -52,18 +52,12 @@ class Tasks(Repository):
         *,
         expect: Sequence[str],
         changes: Mapping[str, Any],
-        worker: str | None = None,
         connection: Connection | None = None,
     ) -> bool:
-        """Change a task that is in one of the states ``expect``; return whether it took.
-
-        With ``worker`` the task must still be that worker's.
-        """
+        """Change a task that is in one of the states ``expect``; return whether it took."""
         statement = update(_T).where(
             _T.c.job == job, _T.c.step == step, _T.c.attempt == attempt, _T.c.state.in_(expect)
         )
-        if worker is not None:
-            statement = statement.where(_T.c.worker == worker)
         statement = statement.values(**checked(_T, changes))
         return self._write(lambda c: c.execute(statement).rowcount == 1, connection)
 
@@ -79,16 +73,6 @@ class Tasks(Repository):
             update(_T).where(_T.c.state.in_(_OPEN)).values(state="lost", ended=now, code=code)
         )
         return self._write(lambda c: int(c.execute(statement).rowcount), connection)
-
-    def get(
-        self, job: str, step: str, attempt: int, *, connection: Connection | None = None
-    ) -> TaskRow | None:
-        """Return one attempt, None if there is none."""
-        query = select(*selected(_T, TaskRow)).where(
-            _T.c.job == job, _T.c.step == step, _T.c.attempt == attempt
-        )
-        row = self._read(lambda c: c.execute(query).one_or_none(), connection)
-        return None if row is None else build(TaskRow)(row)
 
     def list(
         self,
@@ -108,16 +92,3 @@ class Tasks(Repository):
         return self._read(
             lambda c: page(c, query, keys, make, limit=limit, after=after), connection
         )
-
-    def expired(
-        self, states: Sequence[str], now: float, *, connection: Connection | None = None
-    ) -> tuple[TaskRow, ...]:
-        """Return up to 200 tasks in these states whose lease ended before ``now``, oldest first."""
-        query = (
-            select(*selected(_T, TaskRow))
-            .where(_T.c.state.in_(states), _T.c.lease < now)
-            .order_by(_T.c.lease)
-            .limit(200)
-        )
-        rows = self._read(lambda c: c.execute(query).all(), connection)
-        return tuple(build(TaskRow)(row) for row in rows)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 from sqlalchemy import Connection, func, select
 
@@ -14,6 +15,7 @@ from atoll.flow.store.statements import Record, Repository, build, selected, ups
 
 _M = schema.metrics
 _T = schema.traffic
+_COUNTS = ("bytes_sent", "bytes_received", "messages_sent", "messages_received", "rounds")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,7 +45,6 @@ class Metrics(Repository):
         step: str,
         attempt: int | None = None,
         *,
-        name: str | None = None,
         limit: int = 200,
         after: str | None = None,
         connection: Connection | None = None,
@@ -52,8 +53,6 @@ class Metrics(Repository):
         query = select(*selected(_M, MetricRow)).where(_M.c.job == job, _M.c.step == step)
         if attempt is not None:
             query = query.where(_M.c.attempt == attempt)
-        if name is not None:
-            query = query.where(_M.c.name == name)
         keys = (_M.c.attempt, _M.c.name, _M.c.number)
         make = build(MetricRow)
         return self._read(
@@ -82,20 +81,12 @@ class TrafficRow(Record):
     messages_received: int = 0
     rounds: int = 0
 
-
-@dataclass(frozen=True)
-class PeerTraffic:
-    """The sums of a job with one peer."""
-
-    peer: str
-    bytes_sent: int
-    bytes_received: int
-    messages_sent: int
-    messages_received: int
-    rounds: int
-
-
-_SUMS = ("bytes_sent", "bytes_received", "messages_sent", "messages_received", "rounds")
+    @classmethod
+    def of(cls, job: str, step: str, attempt: int, line: Mapping[str, Any]) -> TrafficRow:
+        """Return the row of what a task reports of one tag; what it does not count is 0."""
+        whose = {name: line[name] for name in ("peer", "task", "tag")}
+        counts = {name: line.get(name, 0) for name in _COUNTS}
+        return cls(job=job, step=step, attempt=attempt, **whose, **counts)
 
 
 class Traffic(Repository):
@@ -115,7 +106,7 @@ class Traffic(Repository):
     def _added(self, row: TrafficRow, connection: Connection) -> TrafficRow:
         key = (_T.c.job, _T.c.step, _T.c.attempt, _T.c.peer, _T.c.task, _T.c.tag)
         same = [column == getattr(row, column.name) for column in key]
-        found = connection.execute(select(*(_T.c[name] for name in _SUMS)).where(*same)).first()
+        found = connection.execute(select(*(_T.c[name] for name in _COUNTS)).where(*same)).first()
         if found is None:
             return row
         sums = {name: getattr(row, name) + value for name, value in found._mapping.items()}
@@ -125,24 +116,21 @@ class Traffic(Repository):
         self,
         job: str,
         *,
-        step: str | None = None,
         limit: int = 200,
         after: str | None = None,
         connection: Connection | None = None,
     ) -> Page[TrafficRow]:
         """Return a page of a job's counters by step, attempt, peer, task and tag."""
         query = select(*selected(_T, TrafficRow)).where(_T.c.job == job)
-        if step is not None:
-            query = query.where(_T.c.step == step)
         keys = (_T.c.step, _T.c.attempt, _T.c.peer, _T.c.task, _T.c.tag)
         make = build(TrafficRow)
         return self._read(
             lambda c: page(c, query, keys, make, limit=limit, after=after), connection
         )
 
-    def totals(self, job: str, *, connection: Connection | None = None) -> tuple[PeerTraffic, ...]:
-        """Return the sums of a job per peer, all attempts together."""
-        sums = [func.coalesce(func.sum(_T.c[name]), 0) for name in _SUMS]
-        query = select(_T.c.peer, *sums).where(_T.c.job == job).group_by(_T.c.peer)
-        rows = self._read(lambda c: c.execute(query.order_by(_T.c.peer)).all(), connection)
-        return tuple(PeerTraffic(row[0], *(int(value) for value in row[1:])) for row in rows)
+    def moved(self, job: str, *, connection: Connection | None = None) -> tuple[int, int]:
+        """Return the bytes that a job has sent and received, all peers and attempts together."""
+        sums = [func.coalesce(func.sum(c), 0) for c in (_T.c.bytes_sent, _T.c.bytes_received)]
+        query = select(*sums).where(_T.c.job == job)
+        sent, received = self._read(lambda c: c.execute(query).one(), connection)
+        return int(sent), int(received)

@@ -13,8 +13,7 @@ from atoll.components.synthetic import NAME as SYNTHETIC
 from atoll.core import codec
 from atoll.core.errors import AtollError, UserError
 from atoll.flow.access import Actor
-from atoll.flow.control import Decide, Decided, Event, JobRecord, Moment
-from atoll.flow.control.facts import approval_nonce
+from atoll.flow.control import Decide, Decided, Event, JobRecord, Moment, open_decision
 from atoll.flow.node.jobs.declaring import OwnDeclaration
 from atoll.flow.planning import COIN_STEP
 from atoll.flow.policy.service import Policies
@@ -124,16 +123,16 @@ class Decider:
         return lambda now: Decided(kind="refuse", now=now, code="ATL-POL-016", run=run)
 
     def _asked(self, record: JobRecord) -> Decide:
-        if record.plan is None or not record.queued:
+        # What the machine asked, perhaps before this process began.
+        command = open_decision(record) if record.queued else None
+        if command is None:
             raise ConflictError(
                 "ATL-NOD-023",
                 "the job does not wait for an approval here",
                 place=record.id,
                 hint="see its state: atoll job show",
             )
-        # What the machine asked, perhaps before this process began.
-        nonce = approval_nonce(record.id, record.proposal.nonce, record.party, record.run)
-        return Decide(plan=record.plan, nonce=nonce, run=record.run)
+        return command
 
     def declared(self, run: str, job: Job, declared: OwnDeclaration) -> None:
         """Write down which of the job's other parties are sent the facts of own tables."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
+from itertools import islice
 from typing import Any
 
 from atoll.flow.access import Actor
@@ -18,15 +19,16 @@ from atoll.flow.store import (
     Metrics,
     Tasks,
     Traffic,
+    every,
 )
 from atoll.flow.store.files import ArtifactFiles
+from atoll.flow.store.paging import MOST
 from atoll.jobs.errors import NotFoundError
 from atoll.models.kinds import Kinds
 
 _LOG_LINES = 10_000
 _LOG_BYTES = 8 << 20
 _EVENTS = 200
-_MOST = 200
 _REASON = ("message", "place", "hint")
 
 
@@ -162,18 +164,13 @@ class JobReading:
     def metrics(self, job: str, step: str, attempt: int | None) -> Sequence[Mapping[str, Any]]:
         """Return the metrics of an attempt."""
         number = self._attempt(job, step, attempt)
-        rows: list[Mapping[str, Any]] = []
-        after: str | None = None
-        while True:
-            page = self._metrics.list(job, step, number, limit=_MOST, after=after)
-            rows += [
-                {"name": r.name, "number": r.number, "value": r.value, "time": r.time}
-                for r in page
-                if r.value is not None
-            ]
-            after = page.next
-            if after is None or len(rows) >= _LOG_LINES:
-                return rows
+        rows = every(lambda after: self._metrics.list(job, step, number, limit=MOST, after=after))
+        points = (
+            {"name": r.name, "number": r.number, "value": r.value, "time": r.time}
+            for r in rows
+            if r.value is not None
+        )
+        return list(islice(points, _LOG_LINES))
 
     def report(self, job: str, step: str, attempt: int | None) -> Mapping[str, Any]:
         """Return the report of an attempt. Errors: ATL-NOD-028 it has none."""
@@ -190,32 +187,20 @@ class JobReading:
     def traffic(self, job: str) -> Sequence[Mapping[str, Any]]:
         """Return what was sent and received, by step, attempt, peer and tag."""
         self._known(job)
-        rows: list[Mapping[str, Any]] = []
-        after: str | None = None
-        while True:
-            page = self._traffic.list(job, limit=_MOST, after=after)
-            rows += [
-                {
-                    "step": r.step,
-                    "attempt": r.attempt,
-                    "peer": r.peer,
-                    "task": r.task,
-                    "tag": r.tag,
-                    "bytes_sent": r.bytes_sent,
-                    "bytes_received": r.bytes_received,
-                    "messages_sent": r.messages_sent,
-                    "messages_received": r.messages_received,
-                }
-                for r in page
-            ]
-            after = page.next
-            if after is None:
-                return rows
-
-    def traffic_sums(self, job: str) -> tuple[int, int]:
-        """Return the bytes that a job has sent and received so far."""
-        moved = self._traffic.totals(job)
-        return sum(p.bytes_sent for p in moved), sum(p.bytes_received for p in moved)
+        return [
+            {
+                "step": r.step,
+                "attempt": r.attempt,
+                "peer": r.peer,
+                "task": r.task,
+                "tag": r.tag,
+                "bytes_sent": r.bytes_sent,
+                "bytes_received": r.bytes_received,
+                "messages_sent": r.messages_sent,
+                "messages_received": r.messages_received,
+            }
+            for r in every(lambda after: self._traffic.list(job, limit=MOST, after=after))
+        ]
 
     def artifacts(self, job: str) -> Sequence[Mapping[str, Any]]:
         """Return what a job has made here, but for the job's seed."""
@@ -231,7 +216,7 @@ class JobReading:
                 "rows": r.rows,
                 "created": r.created,
             }
-            for r in _all(lambda after: self._artifacts.list(job, limit=_MOST, after=after))
+            for r in every(lambda after: self._artifacts.list(job, limit=MOST, after=after))
             if r.kind != "seed"
         ]
 
@@ -254,17 +239,6 @@ class JobReading:
         declared = self.kinds().get(row.kind)
         media = None if declared is None else declared.media
         return Content(name, row.kind, self.files.path(row.digest), row.digest, size, media)
-
-
-def _all(fetch: Any) -> Sequence[Any]:
-    rows: list[Any] = []
-    after: str | None = None
-    while True:
-        page = fetch(after)
-        rows += page
-        after = page.next
-        if after is None:
-            return rows
 
 
 def _line(text: str) -> Mapping[str, Any] | None:

@@ -150,12 +150,8 @@ class JobRows:
         if seen.state == "running" and former.state != "running":
             changes |= {"started": now, "ended": None}
         if seen.state in ENDED and former.state not in ENDED:
-            moved = self._traffic.totals(record.id, connection=connection)
-            changes |= {
-                "ended": now,
-                "bytes_sent": sum(peer.bytes_sent for peer in moved),
-                "bytes_received": sum(peer.bytes_received for peer in moved),
-            }
+            sent, received = self._traffic.moved(record.id, connection=connection)
+            changes |= {"ended": now, "bytes_sent": sent, "bytes_received": received}
         self._jobs.update(record.id, changes, connection=connection)
 
     def _write_events(

@@ -190,11 +190,11 @@ class JobService(JobReading):
         return self._move(job, lambda record, now: StopAsked("cancel", actor.user, now))
 
     def retry(self, job: str, actor: Actor) -> Mapping[str, Any]:
-        """Run what is not done again. Errors: ATL-FLW-013 and ATL-FLW-014."""
+        """Run what is not done again. Errors: ATL-FLW-013."""
         return self._move(job, lambda record, now: RetryAsked(now))
 
     def rerun(self, job: str, step: str | None, actor: Actor) -> Mapping[str, Any]:
-        """Run a step and all below it again. Errors: ATL-FLW-013 and ATL-FLW-014."""
+        """Run a step and all below it again. Errors: ATL-FLW-013."""
         return self._move(job, lambda record, now: RerunAsked(step, now))
 
     def approve(self, job: str, digest: str, actor: Actor) -> Mapping[str, Any]:
@@ -235,7 +235,7 @@ class JobService(JobReading):
         if record is None:
             return whole
         seen = view(record)
-        moved = self.traffic_sums(job)
+        sent, received = self._traffic.moved(job)
         return whole | {
             "state": seen.state,
             "reason": seen.reason,
@@ -246,8 +246,8 @@ class JobService(JobReading):
             "order": list(record.proposal.steps),
             "steps": self._steps(record, seen),
             "approvals": _approvals(record),
-            "bytes_sent": moved[0],
-            "bytes_received": moved[1],
+            "bytes_sent": sent,
+            "bytes_received": received,
             **self.why(job, seen.code),
         }
 

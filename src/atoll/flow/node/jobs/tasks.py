@@ -54,7 +54,6 @@ from atoll.jobs.errors import NotFoundError
 
 REPORT = "report"
 FILE = "file."
-_COUNTS = ("bytes_sent", "bytes_received", "messages_sent", "messages_received", "rounds")
 
 
 @dataclass(frozen=True)
@@ -392,16 +391,8 @@ class Recorder:
     def traffic(self, connection: Connection, event: TaskEvent) -> None:
         """Set the counters of a task."""
         rows = [
-            TrafficRow(
-                job=event.job,
-                step=event.step,
-                attempt=event.attempt,
-                peer=row["peer"],
-                task=row["task"],
-                tag=row["tag"],
-                **{name: row.get(name, 0) for name in _COUNTS},
-            )
-            for row in event.data.get("traffic", ())
+            TrafficRow.of(event.job, event.step, event.attempt, line)
+            for line in event.data.get("traffic", ())
         ]
         if rows:
             self._traffic.save(rows, connection=connection)

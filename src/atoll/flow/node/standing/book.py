@@ -40,7 +40,6 @@ _LOG = logging.getLogger(__name__)
 _CHECKED = "agreements.checked"
 _DAY_SECONDS = 86400.0
 _PLANS = 64
-_COUNTS = ("bytes_sent", "bytes_received", "messages_sent", "messages_received", "rounds")
 
 
 class Book:
@@ -314,7 +313,7 @@ class Book:
         row = self._find(agreement)
         plan, _ = self._signed(row)
         sent = None if reveals is None else [dict(line) for line in reveals]
-        moved = [_traffic(row, session, line) for line in traffic]
+        moved = [TrafficRow.of(row.job, row.step, session, line) for line in traffic]
 
         def work(connection: Connection) -> None:
             opened = self._rows.session(row.id, session, connection=connection)
@@ -374,18 +373,6 @@ def _used_up(
         f"{units} {unit} are asked for, and {max(left, 0)} are left {when}",
         place=row.id,
         hint=hint or "propose a new one: atoll agreement propose",
-    )
-
-
-def _traffic(row: AgreementRow, session: int, line: Mapping[str, Any]) -> TrafficRow:
-    return TrafficRow(
-        job=row.job,
-        step=row.step,
-        attempt=session,
-        peer=line["peer"],
-        task=line["task"],
-        tag=line["tag"],
-        **{name: line.get(name, 0) for name in _COUNTS},
     )
 
 
