@@ -5,7 +5,7 @@ from __future__ import annotations
 import hmac
 
 from atoll.components.api import Result, Task
-from atoll.components.faults import refusal
+from atoll.components.component_errors import refusal
 from atoll.core.report import KeyValuePanel, Report
 from atoll_alignment.digest import digest
 from atoll_alignment.messages import Rows, Verdict
