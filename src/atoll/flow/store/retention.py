@@ -15,6 +15,7 @@ from atoll.flow.store import agreements, schema
 from atoll.flow.store.artifacts import Artifacts
 from atoll.flow.store.database import Database
 from atoll.flow.store.files import ArtifactFiles, Pruned
+from atoll.jobs.states import ENDED
 
 _J = schema.jobs
 _A = schema.artifacts
@@ -22,7 +23,6 @@ _BATCH = 50
 _PAGES = 1000
 DAY = 86_400.0
 LOGS = "logs"
-ENDED = ("success", "failed", "cancelled", "refused")
 
 
 @dataclass(frozen=True)

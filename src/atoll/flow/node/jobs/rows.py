@@ -13,10 +13,9 @@ from atoll.core.errors import AtollError
 from atoll.core.names import roles_text
 from atoll.flow.control import JobRecord, JobView, view
 from atoll.flow.store import Database, Events, JobRow, Jobs, Traffic, TrafficRow, after_commit
+from atoll.jobs.states import ENDED
 
-LIVE = ("awaiting approval", "waiting", "running")
 _MOST_WRITTEN = 2048
-ENDED = ("success", "failed", "cancelled", "refused")
 
 
 @dataclass(frozen=True)
