@@ -144,7 +144,10 @@ def test_a_plan_beforehand_shows_what_is_not_shown(three: dict[str, TestNode]) -
 def test_a_model_of_such_a_job_predicts(three: dict[str, TestNode]) -> None:
     with three["bank"].client() as bank, three["post"].client() as post:
         done = bank.jobs.submit(job("trained")).wait(LIMIT).check()
-        (model,) = [m for m in bank.models.list().items if m.id.startswith(done.id)]
+        # A node registers the model just after the job's end is seen.
+        (model,) = until(
+            lambda: [m for m in bank.models.list().items if m.id.startswith(done.id)], LIMIT
+        )
         found = bank.models.get(model.id, 1)
         data = (found.lineage or {})["data"]
         assert isinstance(data, dict)
