@@ -77,9 +77,18 @@ class Site:
         """How many sessions are open at a node."""
         return len(self.nodes[party].sessions._all)
 
-    def idle(self) -> None:
-        """Wait until no session is open anywhere."""
-        until(lambda: not any(self.sessions(party) for party in self.nodes))
+    def idle(self, agreement: str) -> None:
+        """Wait until no session of an agreement is open at any node."""
+        held = [node.sessions for node in self.nodes.values()]
+        until(lambda: not any(name == agreement for one in held for name, _ in list(one._all)))
+
+    def end_all(self) -> None:
+        """End every session, those that other tests left open as well."""
+        held = [node.sessions for node in self.nodes.values()]
+        for one in held:
+            for session in list(one._all.values()):
+                session.cancel(None)
+        until(lambda: not any(one._all for one in held))
 
     def ledger(self, party: str) -> list[dict[str, Any]]:
         return list(self.nodes[party].policies.ledger.entries())

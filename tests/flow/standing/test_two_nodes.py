@@ -220,7 +220,7 @@ def test_new_rows_under_the_same_name_are_known_to_the_next_session(two: Site) -
     grown.write_bytes(table(1, 30, 4, label=False, first=10))
     shop.data.upload("grown", grown, id="id", label=None)
     two.nodes[BANK].sessions._asking[id].close()
-    two.idle()
+    two.idle(id)
     assert two.ask(id, ["u00001", "u00020"])["missing"] == []
 
 
@@ -277,10 +277,7 @@ def test_an_idle_session_gives_way_where_too_many_are_open(
     two: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first, second = two.agree("way-one"), two.agree("way-two")
-    for node in two.nodes.values():
-        for session in list(node.sessions._asking.values()):
-            session.close()
-    two.idle()
+    two.end_all()
     sessions = two.nodes[BANK].sessions
     monkeypatch.setattr(sessions, "_settings", replace(sessions._settings, most=1))
     two.ask(first, ["u00001"])
