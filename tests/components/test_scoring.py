@@ -11,9 +11,9 @@ import pytest
 
 from atoll.channel import world
 from atoll.channel.party import Party
-from atoll.components.api import Facts, Task
-from atoll.components.references import PART
-from atoll.components.scoring import SCORING, ScoringParameters, describe, serve
+from atoll.components.api import Facts, OwnFacts, Task
+from atoll.components.references import PART, Registered
+from atoll.components.scoring import SCORING, ScoringParameters, check, describe, serve
 from atoll.components.scoring_messages import Ask, Found, Score
 from atoll.core.errors import AtollError, UserError
 from atoll.core.names import Role
@@ -335,3 +335,10 @@ def test_columns_go_by_name_and_a_missing_one_is_named() -> None:
     turned = {party: [f"{party}1", f"{party}0"] for party in ROLES}
     play([asked], columns=turned)[0].check()
     assert asked.found["scores"] == pytest.approx(expected(["p20"]))
+
+
+def test_a_model_of_transformed_rows_is_refused_by_who_holds_it() -> None:
+    known = Registered("boosting.model", None, ("scale",))
+    own = OwnFacts("scores", "shop", ROLES, {}, {}, lambda _: known)
+    with pytest.raises(UserError, match=r"ATL-REG-009.*went through scale"):
+        check(own, parameters())

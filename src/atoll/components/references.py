@@ -18,10 +18,14 @@ class ModelRef(NamedTuple):
 
 
 class Registered(NamedTuple):
-    """What the registry holds: its kind, and the decoded part."""
+    """What the registry holds: its kind, and the decoded part.
+
+    ``fitted`` are the steps of the training that transformed its rows before.
+    """
 
     kind: str
     value: Any
+    fitted: tuple[str, ...] = ()
 
 
 # Returns a party's own part. Errors: those of its registry.

@@ -266,10 +266,19 @@ def _warnings(facts: Facts, parameters: ScoringParameters) -> tuple[str, ...]:
 def check(own: OwnFacts, parameters: ScoringParameters) -> None:
     """Hold this party's part of the model against its table and the other parties.
 
-    Errors: ATL-REG-… no such model here, ATL-MOD-003 a column of the training is missing, those
-    of ``check_registered``.
+    Errors: ATL-REG-… no such model here, ATL-REG-009 its rows were transformed before the training,
+    ATL-MOD-003 a column of the training is missing, those of ``check_registered``.
     """
     found = own.part(parameters.reference(own.party))
+    if found.fitted:
+        # Raw rows would get scores all the same, and wrong ones.
+        raise UserError(
+            "ATL-REG-009",
+            f"the model was trained on rows that went through {', '.join(found.fitted)}, and a "
+            "request brings single rows as they are",
+            place="parameters.model",
+            hint="use a model whose training takes the rows as they are, or a predict job",
+        )
     kind = check_registered(own, found, parameters.kind, parameters.model)
     columns = own.declared.facts.columns if own.declared else parameters.columns.get(own.party)
     model = ArtifactFacts(kind.name, columns=kind.columns(found.value))

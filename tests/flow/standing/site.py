@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from atoll.components.catalogue import CATALOGUE
+from atoll.core.errors import AtollError
 from atoll.flow.node.configuration import load
 from atoll.flow.node.node import Node
 from atoll.jobs.definition import Job, parse_job
@@ -97,7 +98,7 @@ class Site:
 def held(node: Node, id: str) -> bool:
     try:
         node.book.get(id)
-    except Exception:
+    except AtollError:
         return False
     return True
 

@@ -44,6 +44,7 @@ from atoll.flow.node.jobs.rows import JobRows
 from atoll.flow.node.jobs.service import JobService
 from atoll.flow.node.jobs.syncing import Syncing
 from atoll.flow.node.jobs.tasks import Recorder, TaskResources, TaskRunner
+from atoll.flow.node.models.fitted import fitted_of
 from atoll.flow.node.models.service import ModelService
 from atoll.flow.node.packages import Packages
 from atoll.flow.node.partners.service import PartyService
@@ -284,8 +285,9 @@ class Node:
         from atoll.flow.work.artifacts import load
 
         found = self._registered(reference)
-        kinds = declared(self.catalogue())
-        return Registered(found.kind, load(found.kind, found.path, found.digest, kinds))
+        lineage = self.models.get(reference.model, reference.version)["lineage"]
+        value = load(found.kind, found.path, found.digest, declared(self.catalogue()))
+        return Registered(found.kind, value, tuple(fitted_of(lineage)))
 
     def _public_key(self, party: str, certificate: bytes) -> Any:
         return self._identity.public_key(party, certificate)
