@@ -303,3 +303,19 @@ def test_who_may_not_ask_has_no_session_opened_nor_ended(two: Site) -> None:
         two.nodes[BANK].gateway.call(SHOP, KIND, b"\x81", 10.0)
     assert two.sessions(SHOP) >= 1
     assert two.ask(id, ["u00001"])["missing"] == []
+
+
+@pytest.mark.parametrize("party", [BANK, SHOP])
+def test_other_code_than_was_signed_serves_no_request(
+    two: Site, party: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    id = two.agree(f"code-{party}")
+    packages = two.nodes[party].packages
+    known = packages.catalogue()
+    other = {**known, "scoring": replace(known["scoring"], sources=("atoll.core",))}
+    monkeypatch.setattr(packages, "catalogue", lambda: other)
+    with pytest.raises(AtollError) as caught:
+        two.ask(id, ["u00001"])
+    assert "ATL-AGR-010" in str(caught.value)
+    monkeypatch.undo()
+    assert two.ask(id, ["u00001"])["missing"] == []

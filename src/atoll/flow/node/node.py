@@ -259,7 +259,7 @@ class Node:
             # The other workers are left to jobs.
             most=max(self.settings.workers.maximum // 2, 1),
         )
-        seats = Seats(self.place, self.effects.tasks, self.rows.load)
+        seats = Seats(self.place, self.effects.tasks, self.rows.load, self.catalogue)
         self.sessions = Sessions(self.book, seats, self.gateway, settings, log=self.recorder.log)
         self._stack.callback(self.sessions.close)
 

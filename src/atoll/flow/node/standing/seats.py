@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from atoll.channel.grpc.gateway import new_token
+from atoll.components.api import Catalogue
+from atoll.components.code import component_code
 from atoll.core.errors import AtollError
 from atoll.flow.control.record import JobRecord
 from atoll.flow.node.jobs.tasks import TaskResources, TaskRunner
@@ -36,18 +38,24 @@ class Seats:
     """Makes the seats of sessions; any thread may call."""
 
     def __init__(
-        self, place: TaskResources, tasks: TaskRunner, load: Callable[[str], JobRecord | None]
+        self,
+        place: TaskResources,
+        tasks: TaskRunner,
+        load: Callable[[str], JobRecord | None],
+        catalogue: Callable[[], Catalogue],
     ) -> None:
         self._place = place
+        self._catalogue = catalogue
         self._tasks = tasks
         self._load = load
 
     def make(self, agreement: Agreement, session: int) -> Seat:
         """Lease a worker for a session and let it reach its peers; nothing runs yet.
 
-        Errors: ATL-WRK-002 no worker is free, ATL-NOD-020 the job is gone, those of the registry
-        and of the gateway.
+        Errors: ATL-AGR-010 the code is another than was signed, ATL-WRK-002 no worker is free,
+        ATL-NOD-020 the job is gone, those of the registry and of the gateway.
         """
+        self._check_code(agreement)
         record = self._load(agreement.job)
         if record is None:
             raise NotFoundError("ATL-NOD-020", "the agreement's job is gone", place=agreement.job)
@@ -71,6 +79,17 @@ class Seats:
             worker.release()
             raise
         return Seat(worker, spec, socket)
+
+    def _check_code(self, agreement: Agreement) -> None:
+        name = agreement.plan.job.steps[agreement.step].component
+        component = self._catalogue().get(name)
+        if component is None or component_code(component) != agreement.plan.components[name].code:
+            raise ConflictError(
+                "ATL-AGR-010",
+                f"the code of {name} here is another than the parties signed",
+                place=agreement.id,
+                hint="propose a new agreement: atoll agreement propose",
+            )
 
     def current(self, agreement: Agreement, seat: Seat) -> bool:
         """Return whether what a seat holds in memory is still what this node has.
