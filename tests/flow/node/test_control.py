@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
@@ -209,6 +210,50 @@ def test_others_see_of_a_job_what_is_committed(database: Database) -> None:
         assert seen is not None
         assert view(seen).state == "waiting"
         assert control.peek(pair.JOB_ID) is moved
+    finally:
+        go.set()
+        control.close()
+
+
+def test_who_read_a_jobs_event_finds_the_job_after_it(database: Database) -> None:
+    """Else who is told that a job waits for an approval may not approve it yet."""
+    node = pair.Node("bank")
+    node.submit(pair.make_job())
+    armed, visible, go = threading.Event(), threading.Event(), threading.Event()
+    states: list[str] = []
+
+    def hold() -> None:
+        visible.set()
+        assert go.wait(10.0)
+
+    def write(function: Write) -> None:
+        def both(connection: Connection) -> None:
+            if armed.is_set():
+                after_commit(connection, hold)
+            function(connection)
+
+        database.write(both)
+
+    held = SimpleNamespace(write=write, published=database.published)
+    control = Control(cast(Any, held), node.rules, OneJob(node.record))
+
+    def look() -> None:
+        found = control.peek(pair.JOB_ID)
+        assert found is not None
+        states.append(view(found).state)
+
+    control.start({pair.JOB_ID: node.record})
+    try:
+        control.see(lambda _: None)
+        armed.set()
+        control.event(pair.JOB_ID, lambda now: StopAsked("cancel", "bank", now))
+        assert visible.wait(10.0)
+        reader = threading.Thread(target=look)
+        reader.start()
+        reader.join(0.1)
+        go.set()
+        reader.join(10.0)
+        assert states == ["cancelled"]
     finally:
         go.set()
         control.close()

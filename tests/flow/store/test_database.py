@@ -129,6 +129,36 @@ def test_a_failing_hook_harms_nobody(database: Database, caplog: pytest.LogCaptu
     assert "IndexError" in caplog.text
 
 
+def test_who_read_what_was_committed_finds_what_its_hooks_did(database: Database) -> None:
+    """Else a follower of a job's events finds the job as it was before the event."""
+    meta, visible, go = Meta(database), threading.Event(), threading.Event()
+    done: list[str] = []
+
+    def hook() -> None:
+        visible.set()
+        assert go.wait(10.0)
+        done.append("hook")
+
+    def write(connection: Connection) -> None:
+        meta.set("a", "1", connection=connection)
+        after_commit(connection, hook)
+
+    def look() -> None:
+        with database.published():
+            done.append("look")
+
+    written = database.submit(write)
+    assert visible.wait(10.0)
+    assert meta.get("a") == "1"
+    reader = threading.Thread(target=look)
+    reader.start()
+    reader.join(0.1)
+    go.set()
+    written.result(10.0)
+    reader.join(10.0)
+    assert done == ["hook", "look"]
+
+
 def test_a_write_in_a_write_is_refused(database: Database) -> None:
     with pytest.raises(InternalError, match="ATL-STO-017"):
         database.write(lambda c: database.write(lambda d: None))

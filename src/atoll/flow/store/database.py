@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future
+from contextlib import contextmanager, nullcontext
 from typing import TypeVar
 
 from sqlalchemy import Connection, Engine
@@ -123,6 +124,12 @@ class Database:
         if self._writer is None:
             raise InternalError("ATL-STO-017", "this database is open for reading only, or closed")
         return self._writer.submit(function, patient=patient)
+
+    @contextmanager
+    def published(self) -> Iterator[None]:
+        """Enter once the hooks of all that a reader may have seen are done."""
+        with self._writer.publishing if self._writer else nullcontext():
+            yield
 
     @property
     def waiting(self) -> int:

@@ -16,6 +16,7 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -48,7 +49,11 @@ class _Wish:
 
 
 def after_commit(connection: Connection, hook: Callable[[], None]) -> None:
-    """Have ``hook`` called when this transaction is committed; it must be quick."""
+    """Have ``hook`` called when this transaction is committed; it must be quick.
+
+    A reader may find what was committed a moment before; one that enters ``Database.published``
+    next finds what the hook did, too.
+    """
     hooks = connection.info.get(_HOOKS)
     if hooks is None:
         raise InternalError("ATL-STO-017", "a hook for a commit was given outside of a write")
@@ -67,6 +72,8 @@ class Writer:
         self._guard = threading.Lock()
         self._closed = False
         self.commits = 0
+        # Held from before a commit until its hooks are done.
+        self.publishing = threading.RLock()
         self._thread = threading.Thread(target=self._run, name="atoll-writer", daemon=True)
         self._thread.start()
 
@@ -175,34 +182,44 @@ class Writer:
             pause = min(2 * pause, _LONGEST_PAUSE)
 
     def _transaction(self, batch: list[_Wish], marks: set[str], *, savepoints: bool) -> None:
-        with self._engine.begin() as connection:
-            if marks and _last_mark(connection) in marks:
-                # The connection was lost after the server had committed: it is done already.
-                return
+        with ExitStack() as published:
+            with self._engine.begin() as connection:
+                # If it is there, the connection was lost after the server had committed.
+                if not marks or _last_mark(connection) not in marks:
+                    self._run_all(connection, batch, savepoints=savepoints)
+                    if self._marks:
+                        mark = secrets.token_hex(8)
+                        _set_mark(connection, mark)
+                        marks.add(mark)
+                published.enter_context(self.publishing)
             for wish in batch:
-                wish.hooks, wish.error = [], None
-                connection.info[_HOOKS] = wish.hooks
-                try:
-                    _run(connection, wish, savepoint=savepoints)
-                finally:
-                    connection.info.pop(_HOOKS, None)
-            if self._marks:
-                mark = secrets.token_hex(8)
-                _set_mark(connection, mark)
-                marks.add(mark)
+                _call_hooks(wish)
+
+    @staticmethod
+    def _run_all(connection: Connection, batch: list[_Wish], *, savepoints: bool) -> None:
+        for wish in batch:
+            wish.hooks, wish.error = [], None
+            connection.info[_HOOKS] = wish.hooks
+            try:
+                _run(connection, wish, savepoint=savepoints)
+            finally:
+                connection.info.pop(_HOOKS, None)
 
     @staticmethod
     def _answer(wish: _Wish) -> None:
         if wish.error is not None:
             wish.future.set_exception(wish.error)
-            return
-        for hook in wish.hooks:
-            try:
-                hook()
-            except Exception:
-                # The transaction stands; and this thread serves all callers.
-                _LOG.exception("what was to follow a commit failed")
-        wish.future.set_result(wish.result)
+        else:
+            wish.future.set_result(wish.result)
+
+
+def _call_hooks(wish: _Wish) -> None:
+    for hook in () if wish.error is not None else wish.hooks:
+        try:
+            hook()
+        except Exception:
+            # The transaction stands; and this thread serves all callers.
+            _LOG.exception("what was to follow a commit failed")
 
 
 class _Apart(Exception):

@@ -199,8 +199,10 @@ class Control:
             raise self._trouble or _stopping() from None
 
     def peek(self, job: str) -> JobRecord | None:
-        """Return a job as it was committed last; records never change."""
-        return self._committed.get(job) or self._effects.load(job)
+        """Return a job as it was committed last, never older than rows that were read before."""
+        with self._database.published():
+            found = self._committed.get(job)
+        return found or self._effects.load(job)
 
     def close(self) -> None:
         """Finish what is in the queue and end."""
