@@ -6,6 +6,7 @@ what a node mounts beside its own API is named here.
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 import signal
@@ -61,10 +62,12 @@ def main(arguments: list[str]) -> int:
             _LOG.warning("no setting any more, and without effect: %s", line)
         with folder.locked():
             # Heavy imports only once it is clear that this process is to be the node.
+            gc.disable()
             from atoll.flow.node.node import Node
 
             with Node(folder, configuration, extensions()) as node:
                 node.start()
+                _keep_what_stays()
                 stopping.wait()
                 _LOG.info("stopping")
         return 0
@@ -73,6 +76,13 @@ def main(arguments: list[str]) -> int:
             traceback.print_exc()
         sys.stderr.write(f"{error}\n")
         return error.exit_code
+
+
+def _keep_what_stays() -> None:
+    """Have no later collection go through what was imported: it lives as long as the node."""
+    gc.collect()
+    gc.freeze()
+    gc.enable()
 
 
 def _flag(text: str) -> tuple[str, str]:

@@ -73,6 +73,7 @@ class Sessions:
         self._asking: dict[str, Session] = {}
         self._all: dict[tuple[str, int], Session] = {}
         self._making = 0
+        self._held = threading.Event()
         self._closing = threading.Event()
         self._work = ThreadPoolExecutor(_THREADS, "sessions")
         self._thread = threading.Thread(target=self._watch, name="idle sessions", daemon=True)
@@ -205,6 +206,7 @@ class Sessions:
         session = Session(agreement, number, seat, self._now)
         with self._lock:
             self._all[agreement.id, number] = session
+            self._held.set()
         self._seats.begin(seat, partial(self._on_event, session))
         _LOG.info("session %d of agreement %s opened", number, agreement.id)
         return session
@@ -328,10 +330,13 @@ class Sessions:
     # -- time -----------------------------------------------------------------------------------
 
     def _watch(self) -> None:
-        while not self._closing.wait(min(_POLL_SECONDS, self._settings.idle_seconds / 4)):
+        period = min(_POLL_SECONDS, self._settings.idle_seconds / 4)
+        while self._held.wait() and not self._closing.wait(period):
             idle = self._now() - self._settings.idle_seconds
             with self._lock:
                 held = list(self._all.values())
+                if not held:
+                    self._held.clear()
                 mine = set(map(id, self._asking.values()))
             for session in held:
                 if id(session) in mine:
@@ -351,6 +356,7 @@ class Sessions:
     def close(self) -> None:
         """End all sessions, in order as far as the time allows; may be called again."""
         self._closing.set()
+        self._held.set()
         with self._lock:
             held, mine = list(self._all.values()), list(self._asking.values())
         for session in mine:
