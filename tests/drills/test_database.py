@@ -82,7 +82,7 @@ def test_a_database_server_starts_anew_while_a_job_runs(
     try:
         two.start()
         fill(made, tmp_path)
-        job = two.submit(training_job("bank", "shop", trees=30))
+        job = two.submit(training_job("bank", "shop", trees=400))
         with made["bank"].client() as bank:
             until(lambda: bank.jobs.get(job).view.steps["boost"].state == "running")
         server.stop(how)

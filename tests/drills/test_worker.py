@@ -20,7 +20,7 @@ STEPS = (COIN_STEP, "read", "match", "boost", "score", "judge")
 # The scores lie at the bank alone, so nobody else judges them.
 PLACES = [(step, victim) for step in STEPS for victim in ("bank", "shop")]
 PLACES.remove(("judge", "shop"))
-TRIES = 10
+TRIES = 40
 LOOKS = 20
 
 

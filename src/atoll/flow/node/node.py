@@ -342,6 +342,7 @@ class Node:
             self.declarer,
             self.decider,
             self.rows,
+            self.effects.endings,
             self.gateway,
             self.identity,
             self.settings.jobs,
@@ -431,10 +432,7 @@ class Node:
         self.recorder.mark_lost()
 
     def _finish_ended(self) -> None:
-        """Do for jobs that ended what the process before this one was killed before it had done.
-
-        Their models are registered when the registry is opened.
-        """
+        """Do for ended jobs what the former process did not come to; the registry does its part."""
         jobs = Jobs(self.database)
 
         def over(job: str) -> bool:

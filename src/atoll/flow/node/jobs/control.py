@@ -496,6 +496,3 @@ def unexpected(error: Exception) -> AtollError:
     if isinstance(error, AtollError):
         return error
     return InternalError("ATL-INT-001", f"an unexpected {type(error).__name__}")
-
-
-__all__ = ["Batch", "Control", "Effects", "Item", "Write", "unexpected"]

@@ -40,6 +40,7 @@ from atoll.flow.node.jobs.admission import Slots
 from atoll.flow.node.jobs.control import Control, unexpected
 from atoll.flow.node.jobs.deciding import Decider
 from atoll.flow.node.jobs.declaring import Declarer
+from atoll.flow.node.jobs.endings import Endings
 from atoll.flow.node.jobs.rows import JobRows
 from atoll.flow.node.jobs.tasks import Recorder, TaskRunner, failure_of
 from atoll.flow.store import Artifacts, Database, Events, Reuse, TrafficRow
@@ -89,6 +90,7 @@ class NodeEffects:
         self._ended = ended
         self._complained = complained
         self._wall = wall
+        self.endings = Endings()
         self._events = Events(database)
         self._pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="effect")
         # One thread, so that what a task reports is written in the order in which it came.
@@ -119,6 +121,7 @@ class NodeEffects:
         """End the threads; what has not begun is dropped, a restart asks for it again."""
         self._closing.set()
         self._pool.shutdown(wait=True, cancel_futures=True)
+        self.endings.close()
         self._writing.shutdown(wait=True, cancel_futures=False)
 
     # -- for the control thread -----------------------------------------------------------------
@@ -148,6 +151,7 @@ class NodeEffects:
             sync_traffic = counted.rows(record.id)
             # The control thread, to which the counts belong, waits for this commit.
             after_commit(connection, lambda: counted.forget(record.id))
+            after_commit(connection, lambda: self.endings.begin(record.id))
         self._rows.save(connection, record, sync_traffic)
         for command in commands:
             if isinstance(command, StartTask):
@@ -232,6 +236,7 @@ class NodeEffects:
         except Exception as error:
             _LOG.error("the end of job %s: %s", record.id, unexpected(error))
         finally:
+            self.endings.done(record.id)
             shutil.rmtree(self.tasks.outputs(record.id), ignore_errors=True)
 
     # -- answers --------------------------------------------------------------------------------

@@ -33,6 +33,7 @@ from atoll.flow.node.jobs.declaring import (
     decode_declaration,
     encode_declaration,
 )
+from atoll.flow.node.jobs.endings import Endings
 from atoll.flow.node.jobs.reading import JobReading
 from atoll.flow.node.jobs.rows import JobRows, Submission
 from atoll.flow.node.settings import JobsSection
@@ -56,6 +57,7 @@ class JobService(JobReading):
         declarer: Declarer,
         decider: Decider,
         rows: JobRows,
+        endings: Endings,
         gateway: Gateway,
         identity: Callable[[], Identity],
         settings: JobsSection,
@@ -69,6 +71,7 @@ class JobService(JobReading):
         self._declarer = declarer
         self._decider = decider
         self._rows = rows
+        self._endings = endings
         self._gateway = gateway
         self._identity = identity
         self._settings = settings
@@ -219,8 +222,9 @@ class JobService(JobReading):
 
     def get(self, job: str) -> Mapping[str, Any]:
         """Return a job with its steps as they are now."""
-        # The state first: who sees a job's end sees all that came with it.
+        # The state first: who sees a job's end sees all that came with it, and what followed it.
         record = self._control.peek(job)
+        self._endings.wait(job)
         row = self.jobs.get(job)
         whole = self.row_view(row) | {
             "notes": row.notes or "",

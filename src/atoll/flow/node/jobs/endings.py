@@ -1,0 +1,41 @@
+"""The jobs whose end stands in the database, and what follows it does not yet."""
+
+from __future__ import annotations
+
+import threading
+
+# What follows a job's end is a matter of milliseconds; a database that cannot be written is not.
+_SECONDS = 10.0
+
+
+class Endings:
+    """What follows an end: models and agreements are registered, accounts closed.
+
+    Whoever is shown a job's end looks for these next.
+    """
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._jobs: set[str] = set()
+
+    def begin(self, job: str) -> None:
+        """Take note of a job that has just ended."""
+        with self._changed:
+            self._jobs.add(job)
+
+    def done(self, job: str) -> None:
+        """Let go of a job once all that follows its end is done, or cannot be."""
+        with self._changed:
+            self._jobs.discard(job)
+            self._changed.notify_all()
+
+    def wait(self, job: str, seconds: float = _SECONDS) -> None:
+        """Wait until what follows a job's end is done, if it has ended; no longer than that."""
+        with self._changed:
+            self._changed.wait_for(lambda: job not in self._jobs, seconds)
+
+    def close(self) -> None:
+        """Let go of all."""
+        with self._changed:
+            self._jobs.clear()
+            self._changed.notify_all()
