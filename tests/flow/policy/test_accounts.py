@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -93,3 +94,24 @@ def test_settling_never_takes_away_what_was_charged(
     after = accounts.used("t", None, "bank")
     assert after.psi_runs >= charged
     assert all(getattr(after, name) <= getattr(before, name) for name in NAMES)
+
+
+def test_what_is_settled_leaves_nothing_of_what_was_reserved() -> None:
+    """Also of ε, which no float adds and takes away without a rest."""
+    accounts = Accounts()
+    amounts = {f"job{at}": Counts(epsilon=0.1 * at, rows=at) for at in range(1, 8)}
+    for job, counts in amounts.items():
+        accounts.take(RESERVE, body(job, "train", counts))
+    open_now = accounts.used("t", "d", "bank")
+    assert open_now.rows == 28
+    assert open_now.epsilon == pytest.approx(2.8)
+    assert accounts.used("t", None, "bank") == accounts.used("other", "d", "bank") == open_now
+    for job in amounts:
+        accounts.take(CHARGE, body(job, "train", Counts(epsilon=0.05), attempt=1))
+    assert accounts.used("t", "d", "bank") == open_now
+    for job in amounts:
+        accounts.take(SETTLE, {"run": job})
+    left = accounts.used("t", "d", "bank")
+    assert (left.runs, left.rows) == (7, 0)
+    assert left.epsilon == pytest.approx(0.35)
+    assert accounts.used("t", "d", "shop") == accounts.used("x", "y", "bank") == Counts()

@@ -8,8 +8,9 @@ standing agreement (``spend``) counts from then on, whatever becomes of a job's 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from fractions import Fraction
 from typing import Any, NamedTuple
 
 from atoll.flow.policy.counts import Counts, total
@@ -39,16 +40,16 @@ class StepAccount:
     charged: Counts = field(default_factory=Counts)
     attempts: set[int] = field(default_factory=set)
 
+    def open_counts(self) -> Counts:
+        """Return what counts as long as the job has not ended."""
+        return self.reserved.most(self.charged)
+
 
 @dataclass
 class JobAccount:
-    """A job's open account: its steps by key, and the grants that it runs under."""
+    """A job's open account: its steps by key."""
 
     steps: dict[Key, dict[str, StepAccount]] = field(default_factory=dict)
-
-    def open_counts(self, key: Key) -> Counts:
-        """Return what counts for a key as long as the job has not ended."""
-        return total(s.reserved.most(s.charged) for s in self.steps.get(key, {}).values())
 
     def final_counts(self, key: Key) -> Counts:
         """Return what remains when the job has ended: what was revealed, and the run if any was."""
@@ -86,6 +87,40 @@ class History:
         return self.starts.get(step, 0) > len(self.attempts.get(step, ()))
 
 
+class OpenSums:
+    """What all open jobs count for, by key, brought up to date with each change of a step.
+
+    Each plan asks for it, and a thousand jobs may wait.
+    """
+
+    def __init__(self) -> None:
+        self._whole: dict[Key, Counts] = {}
+        # Exact, so that what was added and taken away again leaves nothing.
+        self._epsilon: dict[Key, Fraction] = {}
+
+    def change(self, key: Key, before: Counts, after: Counts) -> None:
+        """Count ``after`` of a step in place of ``before``."""
+        sums = self._whole.get(key, Counts()) + replace(after, epsilon=0.0)
+        sums = sums - replace(before, epsilon=0.0)
+        epsilon = self._epsilon.get(key, Fraction()) + Fraction(after.epsilon)
+        epsilon -= Fraction(before.epsilon)
+        if sums or epsilon:
+            self._whole[key], self._epsilon[key] = sums, epsilon
+        else:
+            self._whole.pop(key, None)
+            self._epsilon.pop(key, None)
+
+    def items(self) -> Iterator[tuple[Key, Counts]]:
+        """Give the sum of each key that has one."""
+        for key, sums in self._whole.items():
+            yield key, replace(sums, epsilon=float(self._epsilon[key]))
+
+    def clear(self) -> None:
+        """Forget everything."""
+        self._whole.clear()
+        self._epsilon.clear()
+
+
 class Accounts:
     """The accounts up to one line of the ledger. Not for several threads at once."""
 
@@ -96,6 +131,7 @@ class Accounts:
         self.jobs: dict[str, History] = {}
         self.nonces: dict[str, str] = {}
         self._closed: dict[Key, Counts] = {}
+        self._sums = OpenSums()
 
     def clear(self) -> None:
         """Forget everything, to begin at the first line again."""
@@ -104,6 +140,7 @@ class Accounts:
         self.jobs.clear()
         self.nonces.clear()
         self._closed.clear()
+        self._sums.clear()
 
     def take(self, kind: str, body: Mapping[str, Any]) -> None:
         """Take in one line."""
@@ -131,14 +168,8 @@ class Accounts:
         def same(key: Key) -> bool:
             return key.partner == partner and (key.table == table or key.digest == digest)
 
-        closed = [counts for key, counts in self._closed.items() if same(key)]
-        running = [
-            account.open_counts(key)
-            for account in self.open.values()
-            for key in account.steps
-            if same(key)
-        ]
-        return total(closed) + total(running)
+        kept = (*self._closed.items(), *self._sums.items())
+        return total(counts for key, counts in kept if same(key))
 
     def reserved(self, job: str, exposure: TableExposure, partner: str, step: str) -> Counts:
         """Return what a job has reserved of a table for one step."""
@@ -155,8 +186,10 @@ class Accounts:
         history.plans.add(str(body["plan"]))
         history.grants |= frozenset(body.get("grants", ()))
         entry = account.step(key, step)
+        before = entry.open_counts()
         entry.covered += 1
         entry.reserved = entry.reserved + Counts.of(body["counts"])
+        self._sums.change(key, before, entry.open_counts())
 
     def _charge(self, body: Mapping[str, Any]) -> None:
         job, key, step = str(body["run"]), _key(body), str(body["step"])
@@ -167,13 +200,17 @@ class Accounts:
             self._close(key, counts)
             return
         entry = account.step(key, step)
+        before = entry.open_counts()
         entry.attempts.add(attempt)
         entry.charged = entry.charged + counts
+        self._sums.change(key, before, entry.open_counts())
 
     def _settle(self, job: str) -> None:
         account = self.open.pop(job, JobAccount())
         finals = {key: account.final_counts(key) for key in account.steps}
         for key, final in finals.items():
+            for entry in account.steps[key].values():
+                self._sums.change(key, entry.open_counts(), Counts())
             if final:
                 self._close(key, final)
         if any(final.runs for final in finals.values()):

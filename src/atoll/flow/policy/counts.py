@@ -30,6 +30,10 @@ class Counts:
         """Add unit by unit."""
         return Counts(*(getattr(self, n) + getattr(other, n) for n in NAMES))
 
+    def __sub__(self, other: Counts) -> Counts:
+        """Take away unit by unit."""
+        return Counts(*(getattr(self, n) - getattr(other, n) for n in NAMES))
+
     def most(self, other: Counts) -> Counts:
         """Return the larger of the two, unit by unit."""
         return Counts(*(max(getattr(self, n), getattr(other, n)) for n in NAMES))
