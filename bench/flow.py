@@ -247,6 +247,7 @@ def _list(node: BenchNode) -> dict[str, Any]:
     with closing(Database.open(f"sqlite:///{node.folder.database}")) as database:
         _write_history(database)
     node.start()
+    _settled({GUEST: node})
     taken = []
     with node.client() as client:
         for _ in range(LISTS):

@@ -79,8 +79,7 @@ def main(arguments: list[str]) -> int:
 
 
 def _keep_what_stays() -> None:
-    """Have no later collection go through what was imported: it lives as long as the node."""
-    gc.collect()
+    """Have no collection go through what was imported: it lives as long as the node."""
     gc.freeze()
     gc.enable()
 
