@@ -6,7 +6,7 @@ import hashlib
 import itertools
 import socket
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
 from sqlalchemy import select
@@ -38,14 +38,19 @@ def _ended(client: Client, job: str) -> Any:
     return view if view.state in ENDED else None
 
 
-def same_end(made: dict[str, TestNode], job: str, seconds: float = JOB_SECONDS) -> tuple[str, str]:
+def same_end(
+    made: dict[str, TestNode],
+    job: str,
+    seconds: float = JOB_SECONDS,
+    lost: Collection[str] = (PEER_LOST,),
+) -> tuple[str, str]:
     """Wait for the end at all parties; all tell the same, or one lost its partner."""
     ends = {}
     for party, node in made.items():
         view = wait_ended(node, job, seconds)
         ends[party] = (view.state, view.code or "")
     if len(set(ends.values())) > 1:
-        assert any(code == PEER_LOST for _, code in ends.values()), ends
+        assert any(code in lost for _, code in ends.values()), ends
     state, code = next(iter(ends.values()))
     assert (state == "success") == (code == ""), ends
     return state, code

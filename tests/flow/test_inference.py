@@ -332,6 +332,20 @@ def test_a_registered_model_needs_a_registry() -> None:
         declare("shop", {"psi": PSI, "model": model})
 
 
+def test_who_is_not_named_for_what_was_fitted_is_given_nothing_of_it() -> None:
+    """Also where the step is wired to one of this job, that gives it to all."""
+    scale = step("scale", table="reader.table")
+    known = {"model": "m", "step": "scale", "kind": "scale.transform"}
+    taken = {**step("fitted", part="scale.transform"), "parameters": {**known, "parties": ["shop"]}}
+    made = plan({"scale": scale, "taken": taken})
+    assert made.owners["scale.transform"] == ("bank", "shop")
+    assert made.owners["taken.fitted"] == ("shop",)
+    assert made.parties_of("taken") == {"shop"}
+    taken["parameters"]["parties"] = ["shop", "../x"]
+    with refused("ATL-MOD-002", "taken"):
+        plan({"scale": scale, "taken": taken})
+
+
 @pytest.mark.parametrize(
     "name", ["agreement", "coin-toss", "coin_toss", "hello", "finish", "start"]
 )

@@ -77,17 +77,21 @@ def run(task: Task, parameters: FittedParameters) -> Result:
 
 def describe(facts: Facts, parameters: FittedParameters) -> Terms:
     """Nothing is sent. Errors: ATL-MOD-002 a party that is not in the job, ATL-MOD-005 its kind."""
-    held = facts.inputs.get(PART)
-    if held is None:
+    for party in parameters.parties:
+        if party not in facts.roles:
+            raise UserError(
+                "ATL-MOD-002",
+                "it was fitted by a party that is not in this job",
+                place="parameters.parties",
+            )
+    named = parameters.parties or sorted(facts.roles)
+    wired = facts.inputs.get(PART)
+    if wired is None:
         kind = stated_kind(parameters.kind, "transform", facts.kinds)
-        for party in parameters.parties:
-            if party not in facts.roles:
-                raise UserError(
-                    "ATL-MOD-002",
-                    "it was fitted by a party that is not in this job",
-                    place="parameters.parties",
-                )
-        held = {party: ArtifactFacts(kind) for party in parameters.parties or sorted(facts.roles)}
+        held = {party: ArtifactFacts(kind) for party in named}
+    else:
+        # Who is not named takes no part, even if it is given something here.
+        held = {party: found for party, found in wired.items() if party in named}
     return Terms(outputs={"fitted": held})
 
 
