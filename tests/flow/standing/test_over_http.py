@@ -98,9 +98,11 @@ def test_the_ledger_of_the_host_says_who_used_how_much(two: Site) -> None:
     before = usage(two.nodes[SHOP].policies.ledger, "people", BANK)
     ended = shop.agreements.end(id, "enough")
     assert (ended.state, ended.reason, ended.used) == ("ended", "enough", 4)
-    with pytest.raises(AtollError) as caught:
-        bank.agreements.score(id, IDS, columns_of(IDS))
-    assert caught.value.code == "ATL-AGR-002"
+    # The first may still meet the session as it ends.
+    for codes in (("ATL-AGR-002", "ATL-AGR-009"), ("ATL-AGR-002",)):
+        with pytest.raises(AtollError) as caught:
+            bank.agreements.score(id, IDS, columns_of(IDS))
+        assert caught.value.code in codes
     lines = until(lambda: closed_lines(shop, id.partition(".")[0]))
     spent = [line.body for line in lines if line.kind == "spend"]
     assert [(one["table"], one["partner"], one["counts"]) for one in spent] == [
