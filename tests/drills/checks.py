@@ -56,10 +56,15 @@ def same_end(
     return state, code
 
 
-def check(made: dict[str, TestNode], *jobs: str, success: bool = True) -> None:
+def check(
+    made: dict[str, TestNode],
+    *jobs: str,
+    success: bool = True,
+    lost: Collection[str] = (PEER_LOST,),
+) -> None:
     """Check these ended jobs, and all else that must hold, at every node."""
     for job in jobs:
-        state, code = same_end(made, job)
+        state, code = same_end(made, job, lost=lost)
         if success:
             assert state == "success", f"{job} ended as {state} {code}"
     for node in made.values():

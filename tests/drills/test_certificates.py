@@ -70,7 +70,7 @@ def test_trust_withdrawn_while_a_job_runs_ends_it_at_both(apart: Pair, who: str)
             assert (view.code, view.party) in ((REVOKED, who), (REVOKED, other))
         with apart[other].client() as client:
             assert client.jobs.get(job).view.code in (REVOKED, *LOST)
-        check(apart.made, job, success=False)
+        check(apart.made, job, success=False, lost=LOST)
     finally:
         with apart[who].client() as client:
             authority = export_ca(apart[other].folder.root).decode()
