@@ -93,7 +93,7 @@ class VerticalBoostingClassifier:
     left out, missing ones are named in the error. An array has only positions: a model that was
     fitted on arrays takes arrays of the same width and nothing else, any other model takes none.
 
-    After ``fit``: ``classes_``, ``plan_`` (what was agreed), ``reveals_`` (what each party told),
+    After ``fit``: ``classes_``, ``plan_`` (what was agreed), ``reveals_`` (what each party sent),
     ``reports_``, ``parts_`` (each party's part of the model, with its ``columns``),
     ``n_features_in_`` and, of one table whose columns are named by text, ``feature_names_in_``.
     """

@@ -151,7 +151,7 @@ class Declaration(Section):
     certificate: Annotated[StrictBytes, Field(min_length=1, max_length=CERTIFICATE_BYTES)]
 
     def to(self, party: str, audience: Audience) -> Declaration:
-        """Return what a party is told of this, by who is told of the tables of each step."""
+        """Return what a party is sent of this, by who is sent the tables of each step."""
         kept = shown(self.tables, audience, party)
         return self if len(kept) == len(self.tables) else replace(self, tables=kept)
 
@@ -188,7 +188,7 @@ class SignedApproval(Section):
 class Slot(Section):
     """Offers are numbered. The initiator's ``offer`` is open until ``withdrawn`` or ``started``.
 
-    A party tells the last offer that it ``admitted``, and the last one whose slot it ``released``
+    A party reports the last offer that it ``admitted``, and the last one whose slot it ``released``
     by itself since the initiator was silent.
     """
 

@@ -31,12 +31,12 @@ def malformed(reason: str, party: str | None = None) -> PeerError:
 
 
 def peer_code(code: str | None) -> str | None:
-    """Return an own code as peers may be told it: one of another form is our fault."""
+    """Return an own code as peers may be sent it: one of another form is our fault."""
     return code if code is None or CODE_FORM.fullmatch(code) else "ATL-INT-001"
 
 
 def peer_phase(phase: str | None) -> str | None:
-    """Return an own phase as peers may be told it: not empty, and not too long."""
+    """Return an own phase as peers may be sent it: not empty, and not too long."""
     return phase[:PHASE_LETTERS] if phase else None
 
 

@@ -64,7 +64,7 @@ class JobRecord:
     the attempts of own tasks that are alive, ``killing`` those of them that are being ended;
     ``fences`` the highest attempt ever commanded, ``earlier`` the own attempts of earlier runs;
     ``asked`` what was already asked of the node, ``gone`` the parties that are not waited for any
-    more in this run (known to the initiator); ``audience`` who is told of the tables of a step,
+    more in this run (known to the initiator); ``audience`` who is sent the tables' facts of a step,
     where that is not every party (from the own declaration on).
     ``marks`` are monotonic moments; they are worth nothing after a restart and are not saved.
     """

@@ -72,7 +72,7 @@ class SyncMessage(WireValue):
 
 
 def update_for(record: JobRecord, base: int, peer: str) -> Update:
-    """Return what a peer is told of what changed in the own facts after ``base``."""
+    """Return what a peer is sent of what changed in the own facts after ``base``."""
     sections: dict[str, bytes] = {}
     for name in SECTIONS:
         if record.since.get(name, 0) > base:
@@ -120,7 +120,7 @@ class PeerSync:
         return self.known(record.id) >= record.version
 
     def pending(self, records: Iterable[JobRecord]) -> bool:
-        """Return whether there is anything to tell the peer."""
+        """Return whether there is anything to send the peer."""
         return bool(self._owed) or any(
             not self.settled(record) for record in records if self.peer in record.job.parties
         )
@@ -128,7 +128,7 @@ class PeerSync:
     def message(
         self, records: Mapping[str, JobRecord], among: Iterable[JobRecord] | None = None
     ) -> SyncMessage:
-        """Return what to tell the peer now, at most a few MiB; the rest is left for the next.
+        """Return what to send the peer now, at most a few MiB; the rest is left for the next.
 
         ``among`` are those records of which the peer may not hold all own facts (None: any).
         """
@@ -160,14 +160,14 @@ class PeerSync:
             record = records.get(job)
             if record is None or self.peer not in record.job.parties:
                 continue
-            # What the peer holds beyond the own record cannot be told anew, only built upon.
+            # What the peer holds beyond the own record cannot be sent again, only built upon.
             self._known[job] = version
             if version > record.version:
                 ahead.append(job)
         return ahead
 
     def owe(self, job: str) -> None:
-        """Note that what is held of a job is to be told, as after its facts were taken in."""
+        """Note that what is held of a job is to be sent, as after its facts were taken in."""
         self._owed.add(job)
 
     def forget(self, job: str) -> None:

@@ -1,4 +1,4 @@
-"""What this node tells of itself for a job: its tables, its components' code, its certificate."""
+"""What this node declares for a job: its tables, its components' code, its certificate."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _SALTS = "salts of table facts"
 class OwnDeclaration:
     """A declaration: table facts by step, code by component, the certificate (PEM).
 
-    ``audience`` says who is told of the tables of a step, where that is not every party.
+    ``audience`` says who is sent the tables' facts of a step, where that is not every party.
     """
 
     tables: Mapping[str, TableFacts]
@@ -39,7 +39,7 @@ class OwnDeclaration:
     audience: Audience = field(default_factory=dict)
 
     def to(self, party: str) -> OwnDeclaration:
-        """Return what a party is told of this."""
+        """Return what a party is sent of this."""
         return replace(self, tables=shown(self.tables, self.audience, party))
 
 
@@ -56,7 +56,7 @@ class Declarer:
     ) -> None:
         """``tables`` returns the own ones; what it is given is asked before one is looked for.
 
-        ``guard`` raises if a partner may not even be told of these tables (by name).
+        ``guard`` raises if a partner may not even be sent facts of these tables (by name).
         ``part`` returns the own part of a registered model.
         """
         self._guard = guard
@@ -81,7 +81,7 @@ class Declarer:
                 identity.peer(party)
 
     def declare(self, job: Job, partner: str | None = None) -> OwnDeclaration:
-        """Return what the parties are told, and who; ``partner`` is who asks, if it is not we.
+        """Return what is sent to the parties, and to whom; ``partner`` asks, if not we.
 
         Errors: those of ``check``, of the tables, and of the guard; for an own job those of
         ``verify``, too.
