@@ -335,7 +335,8 @@ class Sessions:
             idle = self._now() - self._settings.idle_seconds
             with self._lock:
                 held = list(self._all.values())
-                if not held:
+                # Not once it closes: whoever does so has it set for good.
+                if not held and not self._closing.is_set():
                     self._held.clear()
                 mine = set(map(id, self._asking.values()))
             for session in held:
@@ -356,8 +357,8 @@ class Sessions:
     def close(self) -> None:
         """End all sessions, in order as far as the time allows; may be called again."""
         self._closing.set()
-        self._held.set()
         with self._lock:
+            self._held.set()
             held, mine = list(self._all.values()), list(self._asking.values())
         for session in mine:
             session.close()
