@@ -22,7 +22,7 @@ from atoll.core.errors import AtollError, PeerError
 from atoll.flow import planning
 from atoll.flow.planning import AGREEMENT_STEP, COIN_STEP
 from atoll.flow.work.artifacts import load
-from atoll.flow.work.execute import TaskContext, execute
+from atoll.flow.work.execute import Execution, TaskContext
 from atoll.flow.work.specification import InputArtifact, OwnTable, TaskSpec
 from atoll.jobs.definition import Job
 from atoll.jobs.plan import Plan
@@ -45,11 +45,14 @@ class Outcome:
 
 @dataclass
 class Whole:
-    """What became of each party; ``messages`` counts those of parties with a fault."""
+    """What became of each party; ``messages`` counts those of parties with a fault, ``told`` holds
+    what each revealed, also in a step that failed.
+    """
 
     results: dict[str, Outcome] = field(default_factory=dict)
     errors: dict[str, BaseException] = field(default_factory=dict)
     messages: dict[str, int] = field(default_factory=dict)
+    told: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
 
     def check(self) -> Whole:
         """Raise the first cause, if a party failed."""
@@ -124,8 +127,16 @@ class Planned:
 class Run:
     """The tasks of a planned job, below a folder."""
 
-    def __init__(self, planned: Planned, plan: Plan, folder: Path, faults: Faults) -> None:
+    def __init__(
+        self,
+        planned: Planned,
+        plan: Plan,
+        folder: Path,
+        faults: Faults,
+        liars: Mapping[str, Catalogue] | None = None,
+    ) -> None:
         self.job, self.catalogue, self.plan = planned.job, planned.catalogue, plan
+        self.liars = liars or {}
         self.kinds: Kinds = declared(planned.catalogue)
         self.folder, self.faults = folder, faults
         self.reported: dict[str, dict[str, dict[str, Any]]] = {p: {} for p in self.job.parties}
@@ -158,11 +169,17 @@ class Run:
         def live(party: Party) -> dict[str, Any]:
             around = TaskContext(
                 transport=party.channel.transport,
-                catalogue=self.catalogue,
+                catalogue=self.liars.get(party.name, self.catalogue),
                 limits=party.limits,
                 clock=party.clock,
             )
-            return execute(specs[party.name], around)
+            execution = Execution(specs[party.name], around)
+            try:
+                return execution.run()
+            finally:
+                told = self.whole.told.setdefault(party.name, [])
+                sent = execution.used()["reveals"]
+                told += [{"step": specs[party.name].step, **line} for line in sent]
 
         roles = {party: self.job.first_roles[party] for party in specs}
         passed, faults = self.whole.messages, {}
@@ -259,10 +276,14 @@ def play(
     catalogue: Catalogue,
     *,
     faults: Faults | None = None,
+    liars: Mapping[str, Catalogue] | None = None,
 ) -> Whole:
-    """Plan a job and run it; what parties raise is kept, each party's own."""
+    """Plan a job and run it; what parties raise is kept, each party's own.
+
+    ``liars`` run the components of another catalogue than the one that was planned with.
+    """
     planned = Planned(job, tables, catalogue)
     if planned.plan is None:
         return _ended(Whole(errors=planned.errors), job)
     with tempfile.TemporaryDirectory(prefix="whole-") as folder:
-        return _ended(Run(planned, planned.plan, Path(folder), faults or {}).play(), job)
+        return _ended(Run(planned, planned.plan, Path(folder), faults or {}, liars).play(), job)
