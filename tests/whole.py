@@ -36,7 +36,7 @@ Faults = Mapping[str, Fault]
 
 @dataclass
 class Outcome:
-    """What one party has after a job: its plan, each step's result, what it told others."""
+    """What one party has after a job: its plan, each step's result, what it sent others."""
 
     plan: Plan
     results: dict[str, Result] = field(default_factory=dict)
@@ -45,14 +45,15 @@ class Outcome:
 
 @dataclass
 class Whole:
-    """What became of each party; ``messages`` counts those of parties with a fault, ``told`` holds
+    """What became of each party; ``messages`` counts those of parties with a fault, ``sent`` holds
     what each revealed, also in a step that failed.
     """
 
     results: dict[str, Outcome] = field(default_factory=dict)
     errors: dict[str, BaseException] = field(default_factory=dict)
     messages: dict[str, int] = field(default_factory=dict)
-    told: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+    sent: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+    plan: Plan | None = None
 
     def check(self) -> Whole:
         """Raise the first cause, if a party failed."""
@@ -141,7 +142,7 @@ class Run:
         self.folder, self.faults = folder, faults
         self.reported: dict[str, dict[str, dict[str, Any]]] = {p: {} for p in self.job.parties}
         self.tables: dict[str, dict[str, Path]] = {p: {} for p in self.job.parties}
-        self.whole = Whole({p: Outcome(plan) for p in self.job.parties})
+        self.whole = Whole({p: Outcome(plan) for p in self.job.parties}, plan=plan)
         for party in self.job.parties:
             (folder / party).mkdir(parents=True)
         for party, opened in planned.opened.items():
@@ -177,9 +178,9 @@ class Run:
             try:
                 return execution.run()
             finally:
-                told = self.whole.told.setdefault(party.name, [])
-                sent = execution.used()["reveals"]
-                told += [{"step": specs[party.name].step, **line} for line in sent]
+                lines = execution.used()["reveals"]
+                kept = self.whole.sent.setdefault(party.name, [])
+                kept += [{"step": specs[party.name].step, **line} for line in lines]
 
         roles = {party: self.job.first_roles[party] for party in specs}
         passed, faults = self.whole.messages, {}
@@ -211,7 +212,7 @@ class Run:
         )
 
     def spec(self, party: str, step: str) -> TaskSpec:
-        """Return what a party's worker is told of a step."""
+        """Return what a party's worker is given of a step."""
         plan, place = self.plan, self.folder / party
         whole: dict[str, Any] = {
             "job_id": JOB_ID,
@@ -225,6 +226,7 @@ class Run:
             "seats": plan.seats.get(step, ()),
             "edges": plan.edges.get(step),
             "quorum": plan.quorum.get(step, {}),
+            "rows": plan.rows.get(step, {}),
         }
         if step == COIN_STEP:
             return TaskSpec.model_validate(whole)

@@ -31,7 +31,10 @@ class DhScalar:
         threads: int = 0,
     ) -> npt.NDArray[np.uint8]: ...
     def mask(
-        self, points: npt.NDArray[np.uint8], threads: int = 0, truncate: int = 32
+        self, points: npt.NDArray[np.uint8], threads: int = 0
+    ) -> npt.NDArray[np.uint8]: ...
+    def mask_and_hash(
+        self, points: npt.NDArray[np.uint8], label: bytes, threads: int = 0
     ) -> npt.NDArray[np.uint8]: ...
 
 @final

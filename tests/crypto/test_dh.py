@@ -1,6 +1,7 @@
 """Diffie-Hellman masking: algebra, vectors, refusals, and secrets that stay inside."""
 
 import copy
+import hashlib
 import os
 import pickle
 import subprocess
@@ -43,10 +44,17 @@ def test_maskings_commute(ids: list[bytes], threads: int) -> None:
     a, b = scalar(), scalar()
     values, offsets = packed(ids)
     ab = b.mask(a.hash_and_mask(values, offsets, TAG, threads), threads)
-    ba = a.mask(b.hash_and_mask(values, offsets, TAG), truncate=9)
+    ba = a.mask(b.hash_and_mask(values, offsets, TAG))
     assert ab.shape == (len(ids), 32)
-    np.testing.assert_array_equal(ab[:, :9], ba)
+    np.testing.assert_array_equal(ab, ba)
     assert len({row.tobytes() for row in ab}) == len(set(ids))
+
+
+def test_products_are_hashed_behind_a_label() -> None:
+    a, label = scalar(), bytes(range(64))
+    points = hash_to_curve(*packed([b"a", b"bc"]), TAG)
+    expected = [hashlib.sha256(label + bytes(product)).digest() for product in a.mask(points)]
+    assert [bytes(row) for row in a.mask_and_hash(points, label)] == expected
 
 
 def test_masking_is_hashing_then_multiplying() -> None:
@@ -93,8 +101,8 @@ def test_wrong_shapes_are_our_fault() -> None:
     calls: list[Callable[[], object]] = [
         lambda: a.mask(np.zeros((3, 31), dtype=np.uint8)),
         lambda: a.mask(np.tile(rows(9), (4, 1))[::2]),
-        lambda: a.mask(rows(9), truncate=33),
-        lambda: a.mask(rows(9), truncate=0),
+        lambda: a.mask_and_hash(rows(9), bytes(63)),
+        lambda: a.mask_and_hash(rows(9), bytes(65)),
         lambda: a.hash_and_mask(values, offsets, b""),
         lambda: a.hash_and_mask(values, offsets, bytes(256)),
         lambda: a.hash_and_mask(values, offsets[::-1].copy(), TAG),

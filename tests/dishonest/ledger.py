@@ -13,20 +13,20 @@ from atoll.flow.policy.grants import Grant, GrantLimits
 from atoll.jobs.plan import Plan
 
 
-def charge(plan: Plan, party: str, partner: str, told: Iterable[Mapping[str, Any]]) -> Counts:
+def charge(plan: Plan, party: str, partner: str, sent: Iterable[Mapping[str, Any]]) -> Counts:
     """Return what the ledger of ``party`` charges ``partner`` after one attempt of each step.
 
-    ``told`` are the honest party's disclosures, each with its step (``Whole.told``).
+    ``sent`` are the honest party's disclosures, each with its step (``Whole.sent``).
     """
-    lines = list(told)
+    lines = list(sent)
     steps = {str(line["step"]) for line in lines}
     parts = []
     for exposure in table_exposures(plan, party).values():
         share = exposure.partners[partner]
         for step in sorted(steps & share.covered().keys()):
             most = share.steps.get(step, Counts())
-            sent = [line for line in lines if line["step"] == step]
-            parts.append(charged(plan, step, most, sent, partner))
+            of_step = [line for line in lines if line["step"] == step]
+            parts.append(charged(plan, step, most, of_step, partner))
     return total(parts)
 
 

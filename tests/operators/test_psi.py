@@ -157,7 +157,7 @@ def test_points_are_hashes_to_the_curve_under_the_session(monkeypatch: pytest.Mo
     monkeypatch.setattr(DhScalar, "hash_and_mask", spy)
     own = OwnIds(pa.array([b"x", b"y"]), Limits())
     session = bytes(range(32))
-    core = Core(own, PsiParameters(), session, SecretRandom(), Limits())
+    core = Core(Role.GUEST, own, PsiParameters(), session, SecretRandom(), Limits())
     points = core.points(0).points
     assert len(seen) == 1
     assert session in seen[0]
@@ -182,3 +182,47 @@ def test_matching_is_exact_where_many_tags_begin_alike(seed: int, n: int, m: int
     returned = np.ascontiguousarray(pool[rng.permutation(64)[:m], :10])
     known = {bytes(tag) for tag in returned}
     assert matching.common(held, returned).tolist() == [bytes(tag[:10]) in known for tag in held]
+
+
+@given(st.integers(5, 16), st.lists(st.binary(min_size=16, max_size=16), unique=True, max_size=40))
+def test_what_comes_back_is_found_at_any_width(width: int, rows: list[bytes]) -> None:
+    # All begin alike, so that the first bytes say nothing.
+    sent = np.frombuffer(b"".join(b"\0" * 4 + row[:12] for row in rows), np.uint8).reshape(-1, 16)
+    cut = np.ascontiguousarray(sent[:, :width])
+    half = len(cut) // 2
+    one, other = cut[:half], cut[half:]
+    if {bytes(row) for row in one} & {bytes(row) for row in other}:
+        with refused("ATL-PSI-011"):
+            matching.refuse_reflected(one, other)
+    else:
+        matching.refuse_reflected(one, other)
+    if len(one):
+        with refused("ATL-PSI-011"):
+            matching.refuse_reflected(one, np.concatenate([other, one[-1:]]))
+
+
+def test_both_sides_of_a_value_are_two_tags_and_each_is_the_others() -> None:
+    own = OwnIds(pa.array([b"x", b"y"]), Limits())
+    session = bytes(range(32))
+    made = {
+        role: Core(
+            role, own, PsiParameters(minimum_intersection=0), session, SecretRandom(), Limits()
+        )
+        for role in (Role.GUEST, Role.HOST)
+    }
+    guest, host = made[Role.GUEST], made[Role.HOST]
+    greeting = {core: core.hello() for core in made.values()}
+    points = {core: core.points(0) for core in made.values()}
+    for core, other in ((guest, host), (host, guest)):
+        core.agree(greeting[other])
+        core.take_points(0, points[other])
+        core.check_points()
+    returned = {core: core.tags(0) for core in made.values()}
+    tags = {core: {bytes(row) for row in message.tags} for core, message in returned.items()}
+    assert not tags[guest] & tags[host]
+    for core, other in ((guest, host), (host, guest)):
+        core.take_tags(0, returned[other])
+        core.verdict()
+        assert core.count == 2
+    by_guest = {bytes(row) for row in guest.found_tags()}
+    assert by_guest == {bytes(row) for row in host.found_tags()} == tags[guest]

@@ -3,44 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from itertools import permutations
 from typing import Any
 
 import pytest
 
-from atoll.channel.api import Channel
 from atoll.channel.party import Party
 from atoll.channel.world import World
 from atoll.core.message import Message
 from atoll.core.names import Role
 from atoll.core.reveal import Reveal, Values
 from atoll.operators.cost import HEADER_BYTES, Cost
-
-Lie = Callable[[str, Message], Iterable[Message]]
-
-
-def _honest(tag: str, message: Message) -> Iterable[Message]:
-    return [message]
-
-
-@dataclass
-class LyingChannel(Channel):
-    """Sends what ``lie`` makes of each message: another one, several or none."""
-
-    lie: Lie = field(default=_honest)
-
-    def send(self, receiver: str, tag: str, message: Message) -> None:
-        for reported in self.lie(tag, message):
-            super().send(receiver, tag, reported)
-
-    def fork(self, name: str) -> Channel:
-        inner = super().fork(name)
-        return LyingChannel(**{**vars(inner), "lie": self.lie})
-
-
-def _lying(party: Party, lie: Lie) -> Party:
-    return replace(party, channel=LyingChannel(**{**vars(party.channel), "lie": lie}))
+from tests.dishonest.lying import Lie, speaking
 
 
 @dataclass(frozen=True)
@@ -51,7 +26,7 @@ class Conformance:
 
     def lying(self, party: Party, lie: Lie) -> Party:
         """Return the party with a channel that lies."""
-        return _lying(party, lie)
+        return speaking(party, lie)
 
     def instead(self, kind: type[Message], change: Callable[[Any], Iterable[Message]]) -> Lie:
         """Return the lie that changes every message of one class."""

@@ -39,17 +39,10 @@ pub fn flat<T: numpy::Element + Copy>(
         .to_vec())
 }
 
-/// Rows as an n x `width` array; the rest of each row is left out.
+/// Rows as an n x 32 array.
 pub fn array_of_rows<'py>(
     py: Python<'py>,
     rows: &[[u8; 32]],
-    width: usize,
 ) -> PyResult<Bound<'py, PyArray2<u8>>> {
-    let flat = if width == 32 {
-        PyArray1::from_slice(py, rows.as_flattened())
-    } else {
-        let cut: Vec<u8> = rows.iter().flat_map(|row| &row[..width]).copied().collect();
-        PyArray1::from_vec(py, cut)
-    };
-    flat.reshape([rows.len(), width])
+    PyArray1::from_slice(py, rows.as_flattened()).reshape([rows.len(), 32])
 }

@@ -103,25 +103,40 @@ impl DhScalar {
                     .hash_and_multiply(target, &pool, messages, &hashed.domain)
             })
         });
-        array_of_rows(py, &masked, 32)
+        array_of_rows(py, &masked)
     }
 
-    /// The scalar times each point, cut to `truncate` bytes; bad points refuse the batch.
-    #[pyo3(signature = (points, threads=0, truncate=32))]
+    /// The scalar times each point; bad points refuse the batch.
+    #[pyo3(signature = (points, threads=0))]
     fn mask<'py>(
         &self,
         py: Python<'py>,
         points: PyReadonlyArray2<'py, u8>,
         threads: usize,
-        truncate: usize,
     ) -> PyResult<Rows<'py>> {
-        if !(1..=32).contains(&truncate) {
-            return Err(refuse(py, SHAPE, "points are cut to 1 to 32 bytes", None));
-        }
         let points = rows32(py, &points)?;
         let (target, pool) = workers(py, threads)?;
         match py.detach(|| self.0.multiply(target, &pool, &points)) {
-            Ok(masked) => array_of_rows(py, &masked, truncate),
+            Ok(masked) => array_of_rows(py, &masked),
+            Err(refused) => Err(refusal(py, refused)),
+        }
+    }
+
+    /// SHA-256 of a label of 64 bytes and the scalar times each point; bad points refuse the batch.
+    #[pyo3(signature = (points, label, threads=0))]
+    fn mask_and_hash<'py>(
+        &self,
+        py: Python<'py>,
+        points: PyReadonlyArray2<'py, u8>,
+        label: &[u8],
+        threads: usize,
+    ) -> PyResult<Rows<'py>> {
+        let label = <[u8; 64]>::try_from(label)
+            .map_err(|_| refuse(py, SHAPE, "expected a label of 64 bytes", None))?;
+        let points = rows32(py, &points)?;
+        let (target, pool) = workers(py, threads)?;
+        match py.detach(|| self.0.multiply_and_hash(target, &pool, &points, &label)) {
+            Ok(hashed) => array_of_rows(py, &hashed),
             Err(refused) => Err(refusal(py, refused)),
         }
     }
@@ -148,7 +163,7 @@ fn hash_points<'py>(
             hash_to_curve(target, &pool, m, &hashed.domain)
         })
     });
-    array_of_rows(py, &points, 32)
+    array_of_rows(py, &points)
 }
 
 /// RFC 7748's X25519 without any check, on the calling thread: for vectors and measurements.
@@ -164,7 +179,7 @@ fn plain<'py>(
     let points = rows32(py, &points)?;
     let (target, _) = workers(py, 1)?;
     let products = py.detach(|| x25519(target, &scalar, &points));
-    array_of_rows(py, &products, 32)
+    array_of_rows(py, &products)
 }
 
 /// The level that kernels run on.

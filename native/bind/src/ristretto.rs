@@ -35,7 +35,7 @@ impl RistrettoScalar {
         let elements = rows32(py, &elements)?;
         let (target, pool) = workers(py, threads)?;
         match py.detach(|| self.0.multiply(target, &pool, &elements)) {
-            Ok(products) => array_of_rows(py, &products, 32),
+            Ok(products) => array_of_rows(py, &products),
             Err(position) => {
                 let message = "an element is not a canonical encoding, or neutral";
                 Err(refuse(py, "ATL-CRY-008", message, Some(position)))
@@ -65,7 +65,7 @@ fn ristretto_from_uniform<'py>(
     };
     let (target, pool) = workers(py, threads)?;
     let elements = py.detach(|| from_uniform(target, &pool, &rows));
-    array_of_rows(py, &elements, 32)
+    array_of_rows(py, &elements)
 }
 
 /// Adds this file's classes and functions to the module.

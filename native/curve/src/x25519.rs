@@ -1,6 +1,7 @@
 //! X25519 for one secret scalar and many points.
 
 use atoll_simd::{Pool, Target};
+use sha2::{Digest, Sha256};
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
 use crate::field::{Field, FieldKernel, LaneMask, dispatch};
@@ -56,6 +57,35 @@ impl Scalar {
         pool: &Pool,
         points: &[[u8; 32]],
     ) -> Result<Vec<[u8; 32]>, Refused> {
+        self.multiply_then(target, pool, points, |_| ())
+    }
+
+    /// SHA-256 of a label and the scalar times each point; refuses what `multiply` refuses.
+    ///
+    /// The label fills a block, so that each point costs one compression.
+    pub fn multiply_and_hash(
+        &self,
+        target: Target,
+        pool: &Pool,
+        points: &[[u8; 32]],
+        label: &[u8; 64],
+    ) -> Result<Vec<[u8; 32]>, Refused> {
+        let start = Sha256::new().chain_update(label);
+        self.multiply_then(target, pool, points, |products| {
+            for product in products {
+                let hash = start.clone().chain_update(*product).finalize();
+                product.copy_from_slice(&hash);
+            }
+        })
+    }
+
+    fn multiply_then(
+        &self,
+        target: Target,
+        pool: &Pool,
+        points: &[[u8; 32]],
+        then: impl Fn(&mut [[u8; 32]]) + Sync,
+    ) -> Result<Vec<[u8; 32]>, Refused> {
         let mut products = vec![[0u8; 32]; points.len()];
         let tasks = points.chunks(TASK).zip(products.chunks_mut(TASK)).collect();
         let refused = pool.map(
@@ -71,6 +101,7 @@ impl Scalar {
                         verdict: Some(&mut verdict),
                     },
                 );
+                then(products);
                 verdict
             },
         );

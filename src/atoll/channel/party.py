@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from atoll.channel.api import Channel, M, Metric, Progress, no_metric, no_progress
@@ -44,7 +44,8 @@ class Party:
 
     ``roles`` maps every seat of the step, this one included, to its role; ``name`` is this seat's
     address: the party, or ``party:role`` for a further seat of a party. ``reachable`` are the seats
-    that it may communicate with (None: all others). ``session`` is the 32-byte session id that all
+    that it may communicate with (None: all others), ``rows`` the most rows that seats bring by the
+    plan, where that is known. ``session`` is the 32-byte session id that all
     seats derived from the job hash, step, attempt and fresh nonces; it enters every hash, key and
     tag. ``step_id`` names the step of this plan under the job's seed in 32 bytes, alike at all
     seats and in every attempt: names may follow from it, never keys. ``public_rng`` comes from the
@@ -67,6 +68,7 @@ class Party:
     reachable: tuple[str, ...] | None = None
     step_id: bytes = b""
     checkpoints: Checkpoints = field(default_factory=NoCheckpoints)
+    rows: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def peers(self) -> tuple[str, ...]:

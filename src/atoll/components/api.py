@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 from pydantic import BaseModel
 
 from atoll.channel.party import Party
+from atoll.components.dishonest import Cheat
 from atoll.components.lineage import Lineage
 from atoll.components.predict import Apply, Drop, Predict, Repeat
 from atoll.components.references import Lookup
@@ -35,6 +36,7 @@ __all__ = [
     "Apply",
     "ArtifactFacts",
     "Catalogue",
+    "Cheat",
     "Component",
     "Drop",
     "Exposure",
@@ -351,7 +353,8 @@ class Component:
     ``pairs``), ``quorum`` how many seats of a role must stay to the end (else all must); both may
     be functions of the parameters. Where no messages are exchanged, a seat takes no part without
     each input that is neither optional nor asked for everywhere. ``apart`` are roles that must not
-    be one party's for the secrets to hold: a plan that joins them warns.
+    be one party's for the secrets to hold: a plan that joins them warns. ``dishonest`` states what
+    a party gains that lies.
     """
 
     name: str
@@ -375,6 +378,7 @@ class Component:
     model_kinds: tuple[ModelKind, ...] = ()
     origin: Origin | None = None
     standing: Standing | None = None
+    dishonest: tuple[Cheat, ...] = ()
 
     def edges_of(self, parameters: Any) -> Edges:
         """Return which roles communicate under these parameters."""

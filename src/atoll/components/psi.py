@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from atoll.components.api import Component, Facts, OwnFacts, Result, Task, Terms
+from atoll.components.api import Cheat, Component, Facts, OwnFacts, Result, Task, Terms
 from atoll.components.predict import Repeat
 from atoll.core.report import KeyValuePanel, Report
 from atoll.core.settings import require_insecure
@@ -50,6 +50,13 @@ def _estimate(facts: Facts, parameters: PsiParameters) -> int:
     return declared(parameters).size(facts.roles, sizes)
 
 
+def _guesses(facts: Facts) -> str:
+    known = {party: facts.rows(party) for party in sorted(facts.roles)}
+    rows = ", ".join(f"{party} {count:,}" for party, count in known.items() if count)
+    most = f", for as many guesses as its table has rows here ({rows})" if rows else ""
+    return f"semi-honest: a party that makes up ids learns whether the other holds them{most}"
+
+
 def describe(facts: Facts, parameters: PsiParameters) -> Terms:
     """Return what the intersection reveals and about how much it sends.
 
@@ -68,7 +75,7 @@ def describe(facts: Facts, parameters: PsiParameters) -> Terms:
         for name, role in facts.roles.items()
         if parameters.entitles(role)
     }
-    warnings = ["semi-honest: a party that makes up ids learns whether the other holds them"]
+    warnings = [_guesses(facts)]
     if parameters.protocol == "ideal":
         warnings.append("the ideal protocol sends every id in the clear: tests only")
     if many:
@@ -104,4 +111,50 @@ PSI = Component(
     outputs={"table": "table"},
     rows={"table": ("table", "common")},
     predict=Repeat(),
+    dishonest=(
+        Cheat(
+            "any",
+            "learn",
+            "which of the ids that it made up the other holds, without holding them itself",
+            "it does not; a count near the minimum, or a table that grows from job to job, may",
+            "as many guesses as its table has rows in the plan (ATL-PSI-006), once for each of "
+            "`psi_runs`, which are charged also where the step fails",
+            "nothing in this protocol; a cap of `psi_runs`, and partners by contract",
+        ),
+        Cheat(
+            "any",
+            "learn",
+            "how many ids are in common, and leave before the other may go on",
+            "the step fails at the other side, and its ledger holds a run",
+            "one count for each of `psi_runs`; the plan declares it also for runs that are refused",
+            "nothing: whoever counts first can leave",
+        ),
+        Cheat(
+            "any",
+            "learn",
+            "an id in common although fewer are than the minimum, by filling its table up with "
+            "ids that it knows the other to hold",
+            "it does not",
+            "it must know as many ids of the other as it lacks to the minimum",
+            "a minimum above what any partner knows of your ids",
+        ),
+        Cheat(
+            "any",
+            "change",
+            "which rows count as in common, keeping their number: the other goes on with rows "
+            "that only it holds",
+            "it does not; models of such rows are poor",
+            "as many rows as were counted (ATL-PSI-009)",
+            "nothing: each side's answer about its own ids cannot be checked",
+        ),
+        Cheat(
+            "any",
+            "stop",
+            "the step, by what is malformed, repeated, off the curve or sent back "
+            "(ATL-PSI-007 to 011, ATL-CRV-001 to 003)",
+            "by code, with the partner's name",
+            "the attempts that the plan signs",
+            "not needed: nothing but what the plan declares has left by then",
+        ),
+    ),
 )

@@ -15,7 +15,16 @@ import numpy.typing as npt
 from pydantic import Field, model_validator
 
 from atoll.channel.party import Party
-from atoll.components.api import ArtifactFacts, Component, Facts, OwnFacts, Result, Task, Terms
+from atoll.components.api import (
+    ArtifactFacts,
+    Cheat,
+    Component,
+    Facts,
+    OwnFacts,
+    Result,
+    Task,
+    Terms,
+)
 from atoll.components.predict import Drop
 from atoll.core.errors import DataError, PeerError, UserError
 from atoll.core.exposure import ROWS, Exposure
@@ -237,4 +246,22 @@ SAMPLE = Component(
     outputs={"table": "table"},
     rows={"table": ("table", "some")},
     predict=Drop(),
+    dishonest=(
+        Cheat(
+            "guest",
+            "change",
+            "which rows are kept: stratified, it draws alone and may choose them",
+            "it does not; the number that is kept shows",
+            "the rows of the step; it learns nothing by it, as nothing comes back",
+            "`method` random: all draw alike from the joint coin toss",
+        ),
+        Cheat(
+            "guest",
+            "stop",
+            "the step, by bits that do not fit the table (ATL-CMP-043)",
+            "by code, with the guest's name",
+            "the attempts that the plan signs",
+            "not needed: hosts send nothing here",
+        ),
+    ),
 )

@@ -59,8 +59,8 @@ class DhScalar:
         except atoll_native.NativeError as error:
             raise _translate(error) from None
 
-    def mask(self, points: Bytes2D, threads: int = 0, truncate: int = POINT_BYTES) -> Bytes2D:
-        """Multiply a partner's points, uint8[n, 32]; gives the first ``truncate`` bytes of each.
+    def mask(self, points: Bytes2D, threads: int = 0) -> Bytes2D:
+        """Multiply a partner's points, uint8[n, 32].
 
         Refuses the whole batch when a point is not canonical, on the twist or of small order.
         Reveals: to whoever gets the result, which of the points are equal.
@@ -68,7 +68,18 @@ class DhScalar:
         ATL-CRV-004, ATL-CRV-005, ATL-CRV-006. Source: RFC 7748, section 5.
         """
         try:
-            return self._handle.mask(points, threads, truncate)
+            return self._handle.mask(points, threads)
+        except atoll_native.NativeError as error:
+            raise _translate(error) from None
+
+    def mask_and_hash(self, points: Bytes2D, label: bytes, threads: int = 0) -> Bytes2D:
+        """Multiply a partner's points and hash each product: SHA-256 of label and product.
+
+        ``label`` (64 bytes) binds protocol and session. Gives uint8[n, 32]. Reveals and errors: as
+        ``mask``. Source: RFC 7748, section 5; FIPS 180-4.
+        """
+        try:
+            return self._handle.mask_and_hash(points, label, threads)
         except atoll_native.NativeError as error:
             raise _translate(error) from None
 

@@ -142,6 +142,7 @@ def build(
         standing={name: term.standing for name, term in terms.items() if term.standing},
         audience=shown_to,
         hidden=dict.fromkeys(sorted(hidden)),
+        rows=_rows(job, catalogue, made, parameters),
     )
 
 
@@ -201,6 +202,20 @@ def _exposure(
             exposure = at_least(exposure, term.reveals, sends=sends)
         if exposure:
             found[name] = exposure
+    return found
+
+
+def _rows(
+    job: Job, catalogue: Catalogue, made: Inference, parameters: Mapping[str, BaseModel]
+) -> dict[str, dict[str, int]]:
+    """Return the most rows that each seat brings into steps in which seats communicate."""
+    found = {}
+    for name, facts in made.facts.items():
+        silent = catalogue[job.steps[name].component].edges_of(parameters[name]).silent
+        known = {address: facts.rows(address) for address in facts.roles}
+        known = {address: rows for address, rows in known.items() if rows}
+        if known and not silent:
+            found[name] = known
     return found
 
 

@@ -24,7 +24,17 @@ from atoll.jobs.audience import hidden_steps
 from atoll.jobs.definition import Frozen, Job
 from atoll.jobs.participation import Edges
 
-_LATER = ("seats", "edges", "quorum", "exposure", "costs", "standing", "hidden", "audience")
+_LATER = (
+    "seats",
+    "edges",
+    "quorum",
+    "exposure",
+    "costs",
+    "standing",
+    "hidden",
+    "audience",
+    "rows",
+)
 # What depends on the facts of tables, by step; the rest is the same whatever a party is sent.
 _BY_STEP = (
     "implementations",
@@ -35,6 +45,7 @@ _BY_STEP = (
     "exposure",
     "costs",
     "standing",
+    "rows",
 )
 STEP_PART = "steps."
 DIGEST = r"[0-9a-f]{64}"
@@ -104,8 +115,9 @@ class Plan(Frozen):
     ``seats`` states who takes part in each step (``party:role``), ``edges`` which roles
     communicate with each other there (a step that is not named: all), ``quorum`` how many seats of
     a role must stay where not all must. ``exposure`` states what an attempt of each step exposes
-    at most, ``costs`` what work it is; ``standing`` holds the terms of steps that agree to
-    requests after the job.
+    at most, ``costs`` what work it is; ``rows`` is the most that each seat may bring into a step
+    in which seats communicate (one that is not named: not known); ``standing`` holds the terms of
+    steps that agree to requests after the job.
 
     A plan in which not all parties are sent the facts of all tables is of version 2: ``audience``
     states to whom the facts of a step's tables are sent, and ``hidden`` holds the digests of those
@@ -135,6 +147,7 @@ class Plan(Frozen):
     standing: dict[str, StandingTerms] = Field(default_factory=dict)
     audience: dict[str, tuple[str, ...]] = Field(default_factory=dict)
     hidden: dict[str, str | None] = Field(default_factory=dict)
+    rows: dict[str, dict[str, int]] = Field(default_factory=dict)
 
     def seats_of(self, step: str) -> tuple[Seat, ...]:
         """Return the seats of a step; what every job does besides its steps has none."""
@@ -200,6 +213,8 @@ class Plan(Frozen):
         }
         common = {name: value for name, value in whole.items() if name not in ("tables", "hidden")}
         for name in (*_BY_STEP, "owners"):
+            if name == "rows" and name not in whole:
+                continue  # Plans from before it was in them keep their digests.
             kept = common.get(name, {}).items()
             common[name] = {at: v for at, v in kept if at.partition(".")[0] not in self.job.steps}
         common["warnings"] = [text for text in self.warnings if self._about(text) is None]

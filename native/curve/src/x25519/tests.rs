@@ -186,3 +186,26 @@ fn refuses_bad_points_wherever_they_stand() {
         assert_eq!(scalar.multiply(target, &pool(), &[]), Ok(vec![]));
     }
 }
+
+/// FIPS 180-4 of the label and RFC 7748's product, point by point.
+#[test]
+fn products_are_hashed_behind_the_label() {
+    let scalar = Scalar::new([7; 32]);
+    let points: Vec<[u8; 32]> = (1..=9u8)
+        .map(|k| MontgomeryPoint::mul_base_clamped([k; 32]).0)
+        .collect();
+    let label: [u8; 64] = std::array::from_fn(|i| i as u8);
+    let pool = Pool::new(2).expect("threads");
+    for target in targets() {
+        let products = scalar.multiply(target, &pool, &points).expect("good points");
+        let hashed = scalar
+            .multiply_and_hash(target, &pool, &points, &label)
+            .expect("good points");
+        for (product, hash) in products.iter().zip(&hashed) {
+            let whole = [&label[..], product].concat();
+            assert_eq!(Sha256::digest(whole)[..], hash[..], "{target:?}");
+        }
+        let bad = scalar.multiply_and_hash(target, &pool, &[[0; 32]], &label);
+        assert_eq!(bad.map_err(|r| r.kind), Err(Refusal::Zero), "{target:?}");
+    }
+}

@@ -299,6 +299,7 @@ class Execution:
             cancel=around.cancel,
             reachable=peers,
             step_id=step_id(self.spec.plan_digest, self.spec.step, public),
+            rows=self.spec.rows,
         )
 
     def _progress(self, phase: str, done: int, total: int) -> None:

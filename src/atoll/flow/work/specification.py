@@ -80,7 +80,8 @@ class TaskSpec(Frozen):
     ``parameters`` are filled; ``component`` is empty for the coin toss. ``inputs`` holds an entry
     for each input that this party has. ``seats`` are those of the step (``party:role``; none: each
     party of the job has one), ``edges`` which roles communicate with each other (None: all), and
-    ``quorum`` how many of a role must stay where not all must. ``seed_path`` is the job's seed
+    ``quorum`` how many of a role must stay where not all must; ``rows`` is the most that each seat
+    brings, where it is known. ``seed_path`` is the job's seed
     (None for the coin toss and nothing else); ``gateway`` is None where this party communicates
     with no other. ``approved`` names the installed components of others that this node approved,
     by digest. ``checkpoints`` is the folder of this step's checkpoints in this run (None: none are
@@ -108,6 +109,7 @@ class TaskSpec(Frozen):
     seats: tuple[str, ...] = ()
     edges: tuple[str, ...] | None = None
     quorum: dict[Role, int] = Field(default_factory=dict)
+    rows: dict[str, int] = Field(default_factory=dict)
     standing: bool = False
 
     @property

@@ -31,13 +31,37 @@ def common(held: Tags, returned: Tags) -> npt.NDArray[np.bool_]:
 
 def refuse_repeated(held: Tags) -> None:
     """Refuse two equal rows of uint8[n, 16]. Errors: ATL-PSI-008."""
-    first = np.ascontiguousarray(held[:, :8]).view(np.uint64).ravel()
-    ordered = np.sort(first)
-    twice = np.unique(ordered[1:][ordered[1:] == ordered[:-1]])
+    twice = _twice(held)
     # Half a tag may agree by accident; the whole of it does not.
-    alike = held[np.isin(first, twice)] if len(twice) else held[:0]
+    alike = held[np.isin(_first(held), twice)] if len(twice) else held[:0]
     if len(np.unique(alike, axis=0)) != len(alike):
         raise PeerError("ATL-PSI-008", "a masked id was sent twice")
+
+
+def refuse_reflected(sent: Tags, received: Tags) -> None:
+    """Refuse a row of uint8[m, w] that is one of those that were sent, uint8[n, w].
+
+    Errors: ATL-PSI-011.
+    """
+    twice = _twice(sent, received)
+    if not len(twice):
+        return
+    own = {row.tobytes() for row in sent[np.isin(_first(sent), twice)]}
+    if any(row.tobytes() in own for row in received[np.isin(_first(received), twice)]):
+        raise PeerError("ATL-PSI-011", "the peer sends back what it was sent")
+
+
+def _first(tags: Tags) -> npt.NDArray[np.uint64]:
+    """Return the first 8 bytes of each row, of all that there are."""
+    if tags.shape[1] >= 8:
+        return np.ascontiguousarray(tags[:, :8]).view(np.uint64).ravel()
+    return _keys(tags, tags.shape[1])[:, 0]
+
+
+def _twice(*lists: Tags) -> npt.NDArray[np.uint64]:
+    """Return the first 8 bytes that rows of all lists have in common."""
+    ordered = np.sort(np.concatenate([_first(tags) for tags in lists]))
+    return np.unique(ordered[1:][ordered[1:] == ordered[:-1]])
 
 
 def _part(tags: Tags, part: int, parts: int) -> npt.NDArray[np.int64] | slice:

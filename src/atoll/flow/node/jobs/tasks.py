@@ -220,6 +220,7 @@ class TaskRunner:
             seats=plan.seats.get(step, ()),
             edges=plan.edges.get(step),
             quorum={Role(name): least for name, least in plan.quorum.get(step, {}).items()},
+            rows=plan.rows.get(step, {}),
             limits=place.limits,
             outputs_folder=self._made(record.id),
             checkpoints=None if coin else self._checkpoints(record, step),

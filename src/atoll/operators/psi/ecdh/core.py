@@ -1,12 +1,15 @@
 """The steps of an ECDH intersection: no channel, no clock, randomness handed in.
 
 Ids become points of curve25519 by RFC 9380 under a tag with the session id; a party's points are
-multiplied by its fresh scalar and travel as u-coordinates. Source: Meadows 1986 (commutative
+multiplied by its fresh scalar and travel as u-coordinates. Doubly masked they are hashed under the
+session id: one half of the hash is the tag that a guest sends, the other the one that a host sends,
+so that what a party sent is worth nothing when it is sent back. Source: Meadows 1986 (commutative
 masking), RFC 7748, RFC 9380; the order of steps is that of PROTOCOLS 4.
 """
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator
 
 import numpy as np
@@ -14,21 +17,24 @@ import numpy.typing as npt
 
 from atoll.core.errors import PeerError
 from atoll.core.limits import Limits
+from atoll.core.names import Role
 from atoll.core.random import SecretRandom
 from atoll.crypto.dh import DhScalar
 from atoll.operators.psi.api import BITMAP_CHUNK, PsiParameters, tag_bytes
 from atoll.operators.psi.ecdh.messages import Bitmap, Hello, Points, Tags, Verdict
 from atoll.operators.psi.ids import OwnIds
-from atoll.operators.psi.matching import common, refuse_repeated
+from atoll.operators.psi.matching import common, refuse_reflected, refuse_repeated
 from atoll.operators.psi.pair import agreement, check_count, check_sets
 
 _SUITE = b"/curve25519_XMD:SHA-512_ELL2_RO_"
+_POINT_LABEL, _TAG_LABEL = b"atoll/psi-ecdh/v2/", b"atoll/psi-ecdh-tag/v2/"
 # Kept longer than sent, so that accidents among one party's own many ids do not look like repeats.
 _HELD_BYTES = 16
+_HALVES = {Role.GUEST: slice(0, 16), Role.HOST: slice(16, 32)}
 
 
 class Core:
-    """One party's state over one run. Semi-honest.
+    """The state of a guest or host over one run. Semi-honest.
 
     Holds: the own ids, a fresh scalar and two secret orders. Errors: ATL-PSI-003 to 009, those of
     ``crypto`` for points that are not canonical, on the twist or of small order.
@@ -36,6 +42,7 @@ class Core:
 
     def __init__(
         self,
+        role: Role,
         ids: OwnIds,
         parameters: PsiParameters,
         session: bytes,
@@ -48,27 +55,36 @@ class Core:
         self._secret = secret
         self._limits = limits
         self._scalar = DhScalar(secret)
-        self._domain = b"atoll/psi-ecdh/v1/" + session + _SUITE
+        self._domain = _POINT_LABEL + session + _SUITE
+        self._tag_label = hashlib.sha256(_TAG_LABEL).digest() + hashlib.sha256(session).digest()
+        self._role, self._peer_role = role, Role.HOST if role == Role.GUEST else Role.GUEST
         self.order: npt.NDArray[np.uint32] = secret.permutation(len(ids)).astype(np.uint32)
         self.rows = len(ids)
+        self._sent = np.zeros((self.rows, _HELD_BYTES), np.uint8)
         self.chunks = _chunks(self.rows, parameters.chunk_rows)
 
     def hello(self) -> Hello:
         """Announce the own size. Reveals: it."""
         return Hello(agreement(self._session, self._parameters), self.rows)
 
-    def agree(self, message: Hello) -> None:
-        """Hold the peer's size and parameters against ours. Errors: ATL-PSI-003, 005, 006."""
+    def agree(self, message: Hello, most: int | None = None) -> None:
+        """Hold the peer's size and parameters against ours, and ``most`` rows, where it is known.
+
+        Errors: ATL-PSI-003, 005, 006.
+        """
         if message.agreement != agreement(self._session, self._parameters):
             raise PeerError("ATL-PSI-005", "the peer begins with other parameters or session")
         if message.rows > self._limits.rows:
             raise PeerError("ATL-PSI-006", "the peer's set is larger than the limits allow")
+        if most is not None and message.rows > most:
+            raise PeerError("ATL-PSI-006", "the peer's set is larger than its table in the plan")
         check_sets(self._parameters, self.rows, message.rows)
         self.peer_rows = message.rows
         self.peer_chunks = _chunks(self.peer_rows, self._parameters.chunk_rows)
         self._width = tag_bytes(self.rows, self.peer_rows)
+        self._received = np.zeros((self.peer_rows, _HELD_BYTES), np.uint8)
         self._held = np.zeros((self.peer_rows, _HELD_BYTES), np.uint8)
-        self._returned = np.zeros((self.rows, self._width), np.uint8)
+        self._own = np.zeros((self.peer_rows, self._width), np.uint8)
 
     def points(self, chunk: int) -> Points:
         """Mask a chunk of the own ids. Reveals: nothing."""
@@ -77,29 +93,38 @@ class Core:
             return Points(start, np.zeros((0, 32), np.uint8))
         values, offsets = self._ids.take(self.order[start:stop])
         masked = self._scalar.hash_and_mask(values, offsets, self._domain, self._limits.threads)
+        self._sent[start:stop] = masked[:, :_HELD_BYTES]
         return Points(start, masked)
 
     def take_points(self, chunk: int, message: Points) -> None:
         """Mask a chunk of the peer's points again; after the last, look for repeated ones.
 
-        Errors: ATL-PSI-007, ATL-PSI-008, those of ``crypto``.
+        Errors: ATL-PSI-007, ATL-PSI-008, those of ``crypto``; ATL-PSI-011 own points.
         """
         start, stop = self._span(chunk, self.peer_rows)
         _due(message.first == start and len(message.points) == stop - start)
         if start < stop:
             threads = self._limits.threads
-            self._held[start:stop] = self._scalar.mask(message.points, threads, _HELD_BYTES)
-        if chunk == self.peer_chunks - 1:
-            refuse_repeated(self._held)
-            self._back = self._secret.permutation(self.peer_rows).astype(np.uint32)
+            hashed = self._scalar.mask_and_hash(message.points, self._tag_label, threads)
+            self._received[start:stop] = message.points[:, :_HELD_BYTES]
+            self._held[start:stop] = hashed[:, _HALVES[self._peer_role]]
+            self._own[start:stop] = hashed[:, _HALVES[self._role]][:, : self._width]
+
+    def check_points(self) -> None:
+        """Look through all points of both. Errors: ATL-PSI-008 repeated, ATL-PSI-011 own ones."""
+        refuse_repeated(self._held)
+        refuse_reflected(self._sent, self._received)
+        del self._sent, self._received
+        self._back = self._secret.permutation(self.peer_rows).astype(np.uint32)
+        self._returned = np.zeros((self.rows, self._width), np.uint8)
 
     def tags(self, chunk: int) -> Tags:
-        """Return a chunk of the peer's ids, doubly masked, shuffled and cut.
+        """Return a chunk of the peer's ids, doubly masked, hashed, shuffled and cut.
 
         Reveals: with all chunks, how many ids are in common.
         """
         start, stop = self._span(chunk, self.peer_rows)
-        return Tags(start, self._held[self._back[start:stop], : self._width])
+        return Tags(start, self._own[self._back[start:stop]])
 
     def take_tags(self, chunk: int, message: Tags) -> None:
         """Keep a chunk of the own ids, doubly masked. Errors: ATL-PSI-007."""
@@ -108,7 +133,11 @@ class Core:
         self._returned[start:stop] = message.tags
 
     def verdict(self) -> Verdict:
-        """Count, and send whether it is enough. Reveals: that. Errors: ATL-PSI-008."""
+        """Count, and send whether it is enough.
+
+        Reveals: that. Errors: ATL-PSI-008, ATL-PSI-011 own tags came back.
+        """
+        refuse_reflected(self._own, self._returned)
         self.found = common(self._held, self._returned)
         self.count = int(np.count_nonzero(self.found))
         del self._returned, self._back
@@ -120,8 +149,9 @@ class Core:
         check_count(self._accepted and message.accepted)
 
     def found_tags(self) -> npt.NDArray[np.uint8]:
-        """Return the cut tags of the ids in common, in the order of the peer's list."""
-        return self._held[self.found, : self._width]
+        """Return the guest's tags of the ids in common, in the order of the peer's list."""
+        tags = self._own if self._role == Role.GUEST else self._held
+        return tags[self.found, : self._width]
 
     def own_rows(self, positions: npt.NDArray[np.int64]) -> npt.NDArray[np.uint32]:
         """Turn positions in the own masked list into own rows, one by one."""

@@ -23,7 +23,7 @@ def run(party: Party, ids: pa.Array | pa.ChunkedArray, parameters: PsiParameters
     """Intersect binary ids with one peer: count for both, indices for those entitled.
 
     Reveals: sizes and count to both; to the entitled, which of its ids are in common.
-    Errors: ATL-PSI-001 to 009, ATL-CRV-001 to 003. Source: Meadows 1986, PROTOCOLS 4.
+    Errors: ATL-PSI-001 to 009, ATL-PSI-011, ATL-CRV-001 to 003. Source: Meadows 1986, PROTOCOLS 4.
     """
     peer = peer_of(party)
     core = meet(party, peer, OwnIds(ids, party.limits), parameters)
@@ -39,13 +39,15 @@ def run(party: Party, ids: pa.Array | pa.ChunkedArray, parameters: PsiParameters
 def meet(party: Party, peer: str, own: OwnIds, parameters: PsiParameters) -> Core:
     """Run everything up to the verdict: both learn the count and accept it, or both end.
 
-    Reveals: sizes, count and verdict, to both. Errors: ATL-PSI-003 to 008, ATL-CRV-001 to 003.
+    Reveals: sizes, count and verdict, to both.
+    Errors: ATL-PSI-003 to 008, ATL-PSI-011, ATL-CRV-001 to 003.
     """
-    core = Core(own, parameters, party.session, party.secret_rng, party.limits)
+    core = Core(party.role, own, parameters, party.session, party.secret_rng, party.limits)
     party.channel.send(peer, "psi/hello", core.hello())
-    core.agree(party.channel.receive(peer, "psi/hello", Hello))
+    core.agree(party.channel.receive(peer, "psi/hello", Hello), party.rows.get(peer))
     sent, due = core.chunks, core.peer_chunks
     _both_ways(party, peer, "points", sent, core.points, due, Points, core.take_points)
+    core.check_points()
     _both_ways(party, peer, "tags", due, core.tags, sent, Tags, core.take_tags)
     party.channel.send(peer, "psi/verdict", core.verdict())
     core.decide(party.channel.receive(peer, "psi/verdict", Verdict))
