@@ -9,9 +9,11 @@ import pytest
 import yaml
 
 from atoll.components.catalogue import CATALOGUE
+from atoll.components.dishonest import sections
 from atoll.components.page import page, section
 from atoll.flow.planning import schemas
 from atoll.jobs.definition import read_job
+from atoll.jobs.participation import Edges
 from atoll.jobs.validation import validate
 
 REFERENCE = Path(__file__).resolve().parents[2] / "docs" / "reference"
@@ -19,6 +21,18 @@ REFERENCE = Path(__file__).resolve().parents[2] / "docs" / "reference"
 
 def test_the_page_is_that_of_the_catalogue() -> None:
     assert (REFERENCE / "components.md").read_text() == page(CATALOGUE)
+
+
+def test_the_page_of_dishonest_partners_has_what_the_catalogue_declares() -> None:
+    text = (REFERENCE.parent / "security" / "dishonest-partner.md").read_text()
+    declared = text.partition("<!-- declared -->\n")[2].partition("<!-- /declared -->")[0]
+    assert declared == "\n".join(sections(CATALOGUE))
+
+
+def test_whoever_exchanges_messages_declares_what_lying_buys() -> None:
+    for component in CATALOGUE.values():
+        silent = isinstance(component.edges, Edges) and component.edges.silent
+        assert bool(component.dishonest) != silent, component.name
 
 
 @pytest.mark.parametrize("name", sorted(CATALOGUE))
