@@ -45,6 +45,7 @@ def plan_lines(plan: Plan) -> list[str]:
             for bound in exposed
         ),
         *_standing(plan),
+        *_attempts(plan),
         "",
         *(f"warning: {text}" for text in plan.warnings),
     ]
@@ -139,6 +140,27 @@ def _reveals(plan: Plan) -> list[str]:
             way = f"{entry.get('sender', '')} → {entry['receiver']}".lstrip()
             lines.append(f"  {step}: {way}: {entry['what']} ({entry['size']})")
     return lines
+
+
+def _attempts(plan: Plan) -> list[str]:
+    """Return how often steps may be tried, and when a run is given up."""
+    by_most: dict[int, list[str]] = {}
+    for step, most in plan.attempts.items():
+        by_most.setdefault(most, []).append(step)
+    lines = [
+        f"  at most {most} attempts in a run of {'each step' if len(by_most) == 1 else _named(who)}"
+        for most, who in by_most.items()
+    ]
+    if lines:
+        lines.append(
+            "  an attempt after one in which something left a party, or that ended well there, "
+            "takes one of the runs that this party approves"
+        )
+    words = {"progress_seconds": "without progress", "peer_seconds": "without a word of a party"}
+    return lines + [
+        f"  given up after {seconds:g} s {words.get(name, name)}"
+        for name, seconds in plan.time_limits.items()
+    ]
 
 
 def _standing(plan: Plan) -> list[str]:

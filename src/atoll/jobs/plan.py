@@ -34,6 +34,8 @@ _LATER = (
     "hidden",
     "audience",
     "rows",
+    "attempts",
+    "time_limits",
 )
 # What depends on the facts of tables, by step; the rest is the same whatever a party is sent.
 _BY_STEP = (
@@ -117,7 +119,9 @@ class Plan(Frozen):
     a role must stay where not all must. ``exposure`` states what an attempt of each step exposes
     at most, ``costs`` what work it is; ``rows`` is the most that each seat may bring into a step
     in which seats communicate (one that is not named: not known); ``standing`` holds the terms of
-    steps that agree to requests after the job.
+    steps that agree to requests after the job. ``attempts`` states how many attempts each step may
+    have in a run, ``time_limits`` after how many seconds without progress of a task
+    (``progress_seconds``) or without a word of a party (``peer_seconds``) a run is given up.
 
     A plan in which not all parties are sent the facts of all tables is of version 2: ``audience``
     states to whom the facts of a step's tables are sent, and ``hidden`` holds the digests of those
@@ -148,6 +152,16 @@ class Plan(Frozen):
     audience: dict[str, tuple[str, ...]] = Field(default_factory=dict)
     hidden: dict[str, str | None] = Field(default_factory=dict)
     rows: dict[str, dict[str, int]] = Field(default_factory=dict)
+    attempts: dict[str, int] = Field(default_factory=dict)
+    time_limits: dict[str, float] = Field(default_factory=dict)
+
+    def limited(self, attempts: Mapping[str, int], seconds: Mapping[str, float]) -> Plan:
+        """Return the plan with the attempts and time limits that its job was proposed with."""
+        update = {"attempts": dict(attempts), "time_limits": dict(seconds)}
+        made = self.model_copy(update=update)
+        for name in ("_parts", "_digest"):
+            made.__dict__.pop(name, None)  # A copy takes over what was worked out before.
+        return made
 
     def seats_of(self, step: str) -> tuple[Seat, ...]:
         """Return the seats of a step; what every job does besides its steps has none."""

@@ -55,7 +55,7 @@ from atoll.flow.control.queue import (
 )
 from atoll.flow.control.reading import read_options
 from atoll.flow.control.record import JobRecord
-from atoll.flow.control.rules import Rules, Times, may_retry
+from atoll.flow.control.rules import Rules, Times, limited, may_retry
 from atoll.flow.control.sync import PeerSync, SyncMessage, Update, encode_sync, parse_sync
 from atoll.flow.control.view import JobView, StepView, view
 
@@ -108,6 +108,7 @@ __all__ = [
     "check_open",
     "encode_sync",
     "enqueue",
+    "limited",
     "may_retry",
     "open_decision",
     "parse_sync",

@@ -18,6 +18,7 @@ from atoll.flow.control.facts import (
 from atoll.flow.control.hiding import differing, fill
 from atoll.flow.control.parsing import peer_code
 from atoll.flow.control.record import ApprovedRuns, JobRecord
+from atoll.flow.control.rules import limited
 from atoll.flow.control.transition import Transition, halt
 from atoll.jobs import approval as approvals
 from atoll.jobs.plan import Plan
@@ -116,7 +117,8 @@ def _plan(transition: Transition) -> Plan:
         tables[party] = dict(declaration.tables)
         key = transition.rules.check(party, declaration.certificate)
         prints[party] = approvals.key_fingerprint(key)
-    return transition.rules.build(record.job, tables, prints)
+    plan = transition.rules.build(record.job, tables, prints)
+    return limited(plan, record.options)
 
 
 def _compare_plans(transition: Transition) -> None:

@@ -7,7 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from atoll.flow.control.codes import NODE_RESTARTED, NOT_REUSABLE
-from atoll.flow.control.facts import StepRule
+from atoll.flow.control.facts import Options, StepRule
+from atoll.flow.planning import COIN_STEP
 from atoll.jobs.approval import PublicKey
 from atoll.jobs.definition import Job
 from atoll.jobs.plan import Plan, TableFacts
@@ -49,6 +50,19 @@ class Rules:
     check: Check
     build: Build
     times: Times = Times()
+
+
+def limited(plan: Plan, options: Options) -> Plan:
+    """Return a plan with what its job was proposed with: attempts of each step, time limits.
+
+    All parties know the options, so they sign the same.
+    """
+    most = 1 + options.retries + LOST_LIMIT
+    seconds = {
+        "progress_seconds": options.progress_seconds,
+        "peer_seconds": options.peer_seconds,
+    }
+    return plan.limited(dict.fromkeys((COIN_STEP, *plan.job.steps), most), seconds)
 
 
 # Network trouble that another attempt may not meet. Certificates, versions and broken frames stay.

@@ -21,6 +21,7 @@ from atoll.flow.control import (
     RetryAsked,
     StopAsked,
     Submitted,
+    limited,
     read_options,
     view,
 )
@@ -88,12 +89,12 @@ class JobService(JobReading):
 
         Errors: those of validation and of the tables, at any party; those of ``Gateway.call``.
         """
-        self._options(options)
+        chosen = self._options(options)
         identity = self._identity()
         declared = {identity.party: self._declarer.declare(job)}
         for party in sorted(job.parties.keys() - {identity.party}):
             declared[party] = self._asked(party, job)
-        plan = self._built(job, declared)
+        plan = limited(self._built(job, declared), chosen)
         return _plan_view(plan, agreed=False)
 
     def _asked(self, party: str, job: Job) -> OwnDeclaration:
