@@ -116,6 +116,8 @@ class Node:
         self.inbox: list[tuple[str, control.Event]] = []
         self.runs = 1
         self.checked = False
+        # Whether something has left in an attempt that is killed.
+        self.reveals = False
         self.policy: Policy | None = None
         self.watch: Watch | None = None
         self.table_digest = "1" * 64
@@ -171,16 +173,21 @@ class Node:
             case control.ReuseTask():
                 answer = control.TaskReported(command.step, command.attempt, "reused", self.now)
             case control.KillTask():
-                answer = control.TaskReported(command.step, command.attempt, "cancelled", self.now)
+                answer = control.TaskReported(
+                    command.step, command.attempt, "cancelled", self.now, revealed=self.reveals
+                )
             case _:
                 pass
         if answer is not None:
             self.inbox.append((job, answer))
 
-    def report(self, step: str, state: TaskState, code: str | None = None) -> None:
+    def report(
+        self, step: str, state: TaskState, code: str | None = None, *, revealed: bool = False
+    ) -> None:
         """Let a task that was left running end."""
         attempt = self.record.running[step]
-        self.happen(JOB_ID, control.TaskReported(step, attempt, state, self.now, code))
+        event = control.TaskReported(step, attempt, state, self.now, code, revealed=revealed)
+        self.happen(JOB_ID, event)
 
     def started(self) -> list[tuple[str, int]]:
         """Return the tasks that were started here, in order."""
@@ -263,6 +270,12 @@ class World:
     def __init__(self, parties: int = 2, limits: control.QueueLimits | None = None) -> None:
         self.nodes = {name: Node(name, limits) for name in PARTIES[:parties]}
         self.cut: set[frozenset[str]] = set()
+
+    def approving(self, runs: int) -> World:
+        """Let every node approve so many runs."""
+        for node in self.nodes.values():
+            node.runs = runs
+        return self
 
     def __getitem__(self, party: str) -> Node:
         return self.nodes[party]

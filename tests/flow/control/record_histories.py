@@ -40,7 +40,7 @@ def plain() -> Recorder:
 
 def lost_worker() -> Recorder:
     """A worker is lost in the second step and the network breaks once; both are tried again."""
-    world = World()
+    world = World().approving(3)
     recorder = Recorder(world)
     outcomes = {("match", 1): ("lost", None), ("count", 1): ("failed", "ATL-NET-001")}
     scripted(world["shop"], outcomes)  # type: ignore[arg-type]
@@ -97,7 +97,7 @@ def hidden_steps() -> Recorder:
 
 def restarted() -> Recorder:
     """A node is killed while a task runs, and comes up again with what it saved."""
-    world = World()
+    world = World().approving(3)
     recorder = Recorder(world)
     shop = world["shop"]
     shop.task = lambda command: None if command.step == "match" else shop.succeed(command)

@@ -173,7 +173,7 @@ def test_the_limits_bind_at_every_moment() -> None:
 
 @pytest.mark.parametrize("party", ["bank", "shop"])
 def test_a_restarted_node_counts_the_slots_that_it_gave(party: str) -> None:
-    world = World(2, ONE)
+    world = World(2, ONE).approving(2)
     start_running(world)
     world[party].restart()
     assert JOB_ID in world[party].queue.holding

@@ -203,7 +203,7 @@ def test_a_kill_that_is_not_confirmed_is_repeated() -> None:
 
 @pytest.mark.parametrize("party", ["bank", "shop"])
 def test_a_restarted_node_loses_its_tasks_and_the_job_goes_on(party: str) -> None:
-    world = World()
+    world = World().approving(2)
     start_running(world, retries=0)
     finish(world, "coin toss")
     world[party].restart()

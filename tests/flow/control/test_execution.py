@@ -31,7 +31,9 @@ def scripted(node: Node, outcomes: dict[tuple[str, int], Outcome]) -> None:
 
     def task(command: control.StartTask) -> control.TaskReported:
         state, code = outcomes.get((command.step, command.attempt), ("success", None))
-        return control.TaskReported(command.step, command.attempt, state, node.now, code, "phase")
+        return control.TaskReported(
+            command.step, command.attempt, state, node.now, code, "phase", revealed=False
+        )
 
     node.task = task
 
@@ -87,7 +89,7 @@ def test_the_costly_step_goes_first_and_only_a_few_run_at_once() -> None:
 
 @pytest.mark.parametrize("failing", ["bank", "shop"])
 def test_network_trouble_is_tried_again_as_often_as_allowed(failing: str) -> None:
-    world = World()
+    world = World().approving(9)
     bad: Outcome = ("failed", NETWORK)
     scripted(world[failing], {("match", 1): bad, ("match", 2): bad})
     world["bank"].submit(make_job(), retries=2)
@@ -100,7 +102,7 @@ def test_network_trouble_is_tried_again_as_often_as_allowed(failing: str) -> Non
 
 
 def test_the_last_retry_ends_the_job_with_the_code() -> None:
-    world = World()
+    world = World().approving(9)
     scripted(world["shop"], {("match", at): ("failed", NETWORK) for at in range(9)})
     world["bank"].submit(make_job(), retries=1)
     world.rounds(20)
@@ -139,13 +141,13 @@ def test_the_tasks_of_a_broken_attempt_are_ended_before_the_next_one() -> None:
 
 
 def test_lost_tasks_cost_no_retry_but_have_a_limit() -> None:
-    world = World()
+    world = World().approving(9)
     lost: Outcome = ("lost", None)
     scripted(world["shop"], {("match", at): lost for at in range(1, LOST_LIMIT + 1)})
     world["bank"].submit(make_job(), retries=0)
     world.rounds(30)
     assert world.ends() == {("success", None)}
-    world = World()
+    world = World().approving(9)
     scripted(world["shop"], {("match", at): lost for at in range(1, 99)})
     world["bank"].submit(make_job(), retries=0)
     world.rounds(30)
@@ -154,7 +156,7 @@ def test_lost_tasks_cost_no_retry_but_have_a_limit() -> None:
 
 
 def test_success_needs_the_same_attempt_at_all_parties() -> None:
-    world = World()
+    world = World().approving(9)
     start_running(world, {"read": []}, retries=3)
     finish(world, "coin toss")
     world["bank"].report("read", "success")

@@ -17,6 +17,7 @@ from atoll.flow import control
 from atoll.flow.control.facts import LIMITS, SECTIONS, End, JobDocument, Slot, Stop, plain
 from atoll.flow.control.parsing import ELEMENTS, decoded, elements
 from atoll.flow.control.reading import read_section
+from atoll.flow.control.record import _LATER
 from atoll.flow.control.sync import SYNC_BYTES, SyncMessage, Update
 from atoll.jobs.definition import parse_job
 from tests.flow.control.pair import JOB_ID, Node, World, make_job
@@ -316,7 +317,7 @@ def test_repeated_old_and_unfounded_updates_change_nothing() -> None:
 def test_a_saved_record_that_was_changed_is_refused() -> None:
     good = finished()["bank"].record.to_plain()
     # Records from before these were known do without.
-    for name in good.keys() - {"gone", "audience"}:
+    for name in good.keys() - set(_LATER):
         hostile = {key: value for key, value in good.items() if key != name}
         with pytest.raises(InternalError, match="ATL-FLW-015"):
             control.JobRecord.from_plain(hostile)

@@ -17,7 +17,7 @@ FILES = {path.stem: path for path in files.names("histories")}
 
 def test_there_is_a_history_of_every_scenario_and_they_are_small() -> None:
     assert FILES.keys() == SCENARIOS.keys() == ENDS.keys()
-    assert sum(path.stat().st_size for path in FILES.values()) < 200_000
+    assert sum(path.stat().st_size for path in FILES.values()) < 250_000
 
 
 @pytest.mark.parametrize("path", FILES.values(), ids=FILES)

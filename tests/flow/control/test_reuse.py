@@ -114,9 +114,8 @@ def test_a_reuse_that_fails_becomes_a_run() -> None:
 
     def gone(job: str, command: control.Command) -> None:
         if isinstance(command, control.ReuseTask):
-            event = control.TaskReported(
-                command.step, command.attempt, "failed", shop.now, "ATL-FLW-017"
-            )
+            about = (command.step, command.attempt, "failed", shop.now, "ATL-FLW-017")
+            event = control.TaskReported(*about, revealed=False)
             shop.inbox.append((job, event))
         else:
             honest(job, command)

@@ -32,6 +32,7 @@ class Profile:
     task_fails: float = 0.1
     task_fails_for_good: float = 0.02
     task_lost: float = 0.05
+    reveals: float = 0.5
     task_hangs: float = 0.01
     task_seconds: float = 20.0
     kill_seconds: float = 0.0
@@ -54,6 +55,11 @@ class Truth:
     )
     admitted: dict[tuple[str, str], set[int]] = field(default_factory=lambda: defaultdict(set))
     held: dict[str, list[tuple[str, str]]] = field(default_factory=lambda: defaultdict(list))
+    # Run in which the last attempt of a task's step began, and whether it was in vain.
+    last: dict[tuple[str, str, str], tuple[int, bool]] = field(default_factory=dict)
+    runs: dict[tuple[str, str], set[int]] = field(default_factory=lambda: defaultdict(set))
+    spent: dict[tuple[str, str], int] = field(default_factory=lambda: defaultdict(int))
+    drawn: set[tuple[str, str, str, int]] = field(default_factory=set)
 
     def start(self, record: JobRecord, step: str, attempt: int) -> None:
         """Check everything that must hold when a task starts anywhere."""
@@ -81,9 +87,29 @@ class Truth:
         self.starts.add(task)
         self.alive[party, job, step] = attempt
 
-    def finish(self, party: str, job: str, step: str, attempt: int, state: str) -> None:
+    def pay(self, record: JobRecord, step: str) -> None:
+        """Check that an attempt after one that was not in vain is among the approved runs."""
+        job, party, run = record.id, record.party, record.run
+        before, in_vain = self.last.get((party, job, step), (0, True))
+        self.runs[job, party].add(run)
+        if before == run and not in_vain:
+            assert (party, job, step, run) not in self.drawn, f"{job} draws other coins"
+            self.spent[job, party] += 1
+        allowed = sum(runs for _, _, runs in self.approvals[job, party])
+        used = self.spent[job, party] + len(self.runs[job, party])
+        assert used <= allowed, f"{step} of {job} at {party} is beyond the approved runs"
+        self.last[party, job, step] = (run, True)
+
+    def finish(
+        self, party: str, job: str, step: str, attempt: int, state: str, *, revealed: bool = True
+    ) -> None:
         """Note that a task is gone."""
         assert self.alive.pop((party, job, step)) == attempt
+        if state != "reused":
+            run, _ = self.last[party, job, step]
+            self.last[party, job, step] = (run, not revealed and state not in DONE)
+            if step == "coin toss" and state in DONE:
+                self.drawn.add((party, job, step, run))
         if state in DONE:
             self.succeeded.add((party, job, step, attempt))
 
@@ -99,6 +125,7 @@ class Worker:
     state: TaskState
     code: str | None = None
     key: str = ""
+    revealed: bool = True
 
 
 class SimNode:
@@ -193,6 +220,7 @@ class SimNode:
             case control.StartTask():
                 self._check_slot(record)
                 self.truth.start(record, command.step, command.attempt)
+                self.truth.pay(record, command.step)
                 self.workers.append(self._worker(job, command))
             case control.ReuseTask():
                 self.truth.start(record, command.step, command.attempt)
@@ -256,6 +284,7 @@ class SimNode:
         seconds = self.draw.expovariate(1.0 / profile.task_seconds)
         worker = Worker(job, command.step, command.attempt, self.monotonic + seconds, "success")
         worker.key = command.key
+        worker.revealed = self.draw.random() < profile.reveals
         chance = self.draw.random()
         outcomes: tuple[tuple[float, TaskState, str | None], ...] = (
             (profile.task_fails, "failed", NETWORK),
@@ -304,7 +333,8 @@ class SimNode:
         for worker in [w for w in self.workers if w.ends <= self.monotonic]:
             self.workers.remove(worker)
             task = (worker.job, worker.step, worker.attempt)
-            self.truth.finish(self.party, *task, worker.state)
+            revealed = worker.revealed
+            self.truth.finish(self.party, *task, worker.state, revealed=revealed)
             if worker.state == "success" and worker.key:
                 origin = f"{worker.job}/{worker.step}/{worker.attempt}"
                 self.kept.setdefault(worker.key, []).insert(0, origin)
@@ -314,6 +344,7 @@ class SimNode:
                 worker.state,
                 self.now,
                 worker.code,
+                revealed=revealed,
             )
             self.reports.append((worker.job, event))
             self.happen(worker.job, event)

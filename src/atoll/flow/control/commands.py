@@ -78,11 +78,15 @@ class Release:
 
 @dataclass(frozen=True)
 class StartTask:
-    """Run the own task of a step. ``key`` is what to store as the reuse key when it succeeds."""
+    """Run the own task of a step. ``key`` is what to store as the reuse key when it succeeds.
+
+    ``spends``: it takes one of the approved runs, since one before it in the run was not in vain.
+    """
 
     step: str
     attempt: int
     key: str
+    spends: bool = False
 
 
 @dataclass(frozen=True)

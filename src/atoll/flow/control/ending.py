@@ -30,6 +30,7 @@ def follow_run(transition: Transition) -> None:
     transition.set_facts(run=record.lead.run, refusal=None, stop=None, end=None)
     transition.set(earlier=attempts(record))
     transition.set(closed=False, queued=False, retried={}, lost={}, marks={}, place=None)
+    transition.set(tried={}, exposed=frozenset())
 
 
 def attempts(record: JobRecord) -> dict[str, int]:
@@ -194,7 +195,7 @@ def ask_again(transition: Transition, rerun: frozenset[str], now: Moment) -> Non
         run=record.run + 1, commands=keep, slot=slot, refusal=None, stop=None, end=None
     )
     transition.set(closed=False, retried={}, lost={}, marks={}, place=None, fresh=frozenset(again))
-    transition.set(gone=frozenset())
+    transition.set(gone=frozenset(), tried={}, exposed=frozenset())
     transition.set(earlier=attempts(record))
 
 

@@ -116,7 +116,10 @@ class ReusableFound:
 
 @dataclass(frozen=True)
 class TaskReported:
-    """A task ended: ``success``, ``reused``, ``failed``, ``cancelled``, or its worker ``lost``."""
+    """A task ended: ``success``, ``reused``, ``failed``, ``cancelled``, or its worker ``lost``.
+
+    ``revealed``: whether anything left this party that the plan calls revealed, or no one knows.
+    """
 
     step: str
     attempt: int
@@ -124,6 +127,7 @@ class TaskReported:
     now: Moment
     code: str | None = None
     phase: str | None = None
+    revealed: bool = True
 
 
 @dataclass(frozen=True)

@@ -63,6 +63,8 @@ def _declared(record: JobRecord, party: str) -> bool:
 
 
 def _covered(record: JobRecord, party: str) -> bool:
+    if party == record.party:
+        return record.covered
     found = record.approved.get(party)
     return found is not None and found.covers(record.run)
 
@@ -205,5 +207,5 @@ def on_decided(transition: Transition, event: Decided) -> None:
     elif event.kind == "approve":
         signed = SignedApproval(event.document, event.signature, record.run)
         approved = check(transition, record.party, signed)
-        transition.set(approved={**record.approved, record.party: approved})
+        transition.set(approved={**record.approved, record.party: approved}, spent=0)
         transition.set_facts(approval=signed)

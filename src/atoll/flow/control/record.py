@@ -22,7 +22,7 @@ FORMAT = 1
 
 
 # Records from before these were known do without.
-_LATER = ("gone", "audience")
+_LATER = ("gone", "audience", "tried", "exposed", "spent", "aborted")
 
 
 def _document(facts: JobDocument) -> dict[str, Any]:
@@ -35,15 +35,17 @@ Names = Annotated[frozenset[str], PlainSerializer(sorted)]
 
 @dataclass(frozen=True)
 class ApprovedRuns:
-    """What a checked approval allows: runs ``first`` to ``first + runs - 1``, until ``expires``."""
+    """What a checked approval allows: so many ``runs``, the first of them ``first``, until
+    ``expires``.
+    """
 
     first: int
     runs: int
     expires: int
 
-    def covers(self, run: int) -> bool:
-        """Return whether a run is among those approved."""
-        return self.first <= run < self.first + self.runs
+    def covers(self, run: int, spent: int = 0) -> bool:
+        """Return whether a run is among those approved, less those spent on further attempts."""
+        return self.first <= run and run + spent < self.first + self.runs
 
 
 @dataclass(frozen=True)
@@ -65,7 +67,10 @@ class JobRecord:
     ``fences`` the highest attempt ever commanded, ``earlier`` the own attempts of earlier runs;
     ``asked`` what was already asked of the node, ``gone`` the parties that are not waited for any
     more in this run (known to the initiator); ``audience`` who is sent the tables' facts of a step,
-    where that is not every party (from the own declaration on).
+    where that is not every party (from the own declaration on). ``tried`` counts the own attempts
+    of each step in this run; ``exposed`` are the steps whose last one revealed something or ended
+    well, so that another spends an approved run; ``spent`` counts those since the own approval,
+    ``aborted`` the coin tosses that broke off after this party had opened its value.
     ``marks`` are monotonic moments; they are worth nothing after a restart and are not saved.
     """
 
@@ -94,6 +99,10 @@ class JobRecord:
     closed: bool = False
     gone: Names = frozenset()
     audience: Audience = field(default_factory=dict)
+    tried: Mapping[str, int] = field(default_factory=dict)
+    exposed: Names = frozenset()
+    spent: int = 0
+    aborted: int = 0
     marks: Mapping[str, float] = field(default_factory=dict, compare=False)
 
     @property
@@ -132,6 +141,18 @@ class JobRecord:
     def run(self) -> int:
         """The number of the present run."""
         return self.own.run
+
+    @property
+    def covered(self) -> bool:
+        """Whether the own approval is there and covers the present run."""
+        mine = self.approved.get(self.party)
+        return mine is not None and mine.covers(self.run, self.spent)
+
+    @property
+    def may_spend(self) -> bool:
+        """Whether the own approval has a run left for an attempt that spends one."""
+        mine = self.approved.get(self.party)
+        return mine is not None and mine.covers(self.run, self.spent + 1)
 
     @property
     def version(self) -> int:

@@ -65,6 +65,11 @@ def limited(plan: Plan, options: Options) -> Plan:
     return plan.limited(dict.fromkeys((COIN_STEP, *plan.job.steps), most), seconds)
 
 
+def drawn(job: Job) -> bool:
+    """Return whether the coins of a job are tossed: nothing else could come of another toss."""
+    return job.seed is None
+
+
 # Network trouble that another attempt may not meet. Certificates, versions and broken frames stay.
 _PASSING = frozenset(
     {

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from atoll.flow.control.admission import going
-from atoll.flow.control.codes import DROPPED_OUT, LOST_TOO_OFTEN, PEER_FAILED
+from atoll.flow.control.codes import DROPPED_OUT, LOST_TOO_OFTEN, PEER_FAILED, TOSS_ENDED
 from atoll.flow.control.facts import BROKEN, DONE, End, StepCommand, TaskFact
 from atoll.flow.control.parsing import peer_phase
 from atoll.flow.control.quorum import broken as broken_of
 from atoll.flow.control.quorum import is_done, parties_of, satisfied_without, tasks_of
 from atoll.flow.control.record import JobRecord
 from atoll.flow.control.reuse import candidate, choose
-from atoll.flow.control.rules import LOST_LIMIT, STEP_RULES, may_retry, ready_steps
+from atoll.flow.control.rules import LOST_LIMIT, STEP_RULES, drawn, may_retry, ready_steps
 from atoll.flow.control.transition import Transition
+from atoll.flow.planning import COIN_STEP
 
 # What follows from another's fault, or from an earlier step: it is named where nothing else is.
 _CONSEQUENCES = frozenset({PEER_FAILED, DROPPED_OUT})
@@ -83,6 +84,9 @@ def _retry_broken(transition: Transition, step: str) -> None:
     final = {party: task for party, task in failed.items() if not may_retry(task.code)}
     if final:
         _give_up(transition, step, final)
+    elif step == COIN_STEP and len(broken) < len(tasks) and drawn(record.job):
+        # Who knows the coins already would not draw others in this run.
+        verdict(transition, End("failed", TOSS_ENDED, min(broken), step))
     elif len(failed) < len(broken) and any(t.state != "failed" for t in broken.values()):
         _again_lost(transition, step, failed, broken)
     else:

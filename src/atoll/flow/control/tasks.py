@@ -3,8 +3,14 @@
 from __future__ import annotations
 
 from atoll.flow.control.admission import going, open_offer
-from atoll.flow.control.codes import DROPPED_OUT, EXPIRED, NO_PROGRESS, NODE_RESTARTED
-from atoll.flow.control.commands import KillTask, ReuseTask, StartTask
+from atoll.flow.control.codes import (
+    DROPPED_OUT,
+    EXPIRED,
+    NO_PROGRESS,
+    NODE_RESTARTED,
+    RUNS_USED,
+)
+from atoll.flow.control.commands import Explain, KillTask, ReuseTask, StartTask
 from atoll.flow.control.events import TaskReported
 from atoll.flow.control.facts import BROKEN, DONE, StepCommand, TaskFact
 from atoll.flow.control.parsing import peer_code, peer_phase
@@ -18,8 +24,9 @@ from atoll.flow.control.quorum import (
 )
 from atoll.flow.control.record import JobRecord
 from atoll.flow.control.reuse import blinded_key, reuse_key
-from atoll.flow.control.rules import LOST_LIMIT
+from atoll.flow.control.rules import LOST_LIMIT, drawn
 from atoll.flow.control.transition import Transition
+from atoll.flow.planning import COIN_STEP
 
 WRONG_COMMAND = "ATL-FLW-005"
 
@@ -76,20 +83,40 @@ def _consider(transition: Transition, step: str, command: StepCommand) -> None:
         return
     if not _still_approved(transition):
         return
+    if _spends(record, step, command) and not record.may_spend:
+        _refuse(transition, step, command)
+        return
     _start(transition, step, command)
+
+
+def _spends(record: JobRecord, step: str, command: StepCommand) -> bool:
+    """Return whether an attempt takes an approved run: one before it was not in vain."""
+    return command.action == "start" and step in record.exposed
+
+
+def _refuse(transition: Transition, step: str, command: StepCommand) -> None:
+    """Let an attempt fail for which no approved run is left."""
+    text = f"another attempt of {step} takes an approved run, and none is left"
+    hint = "submit the job again; policy.runs states how many runs an approval here is for"
+    transition.emit(Explain(RUNS_USED, text, place=step, hint=hint))
+    _state(transition, step, TaskFact(command.attempt, "failed", RUNS_USED))
+
+
+def _allowed(record: JobRecord, step: str) -> int:
+    """Return how many attempts a step may have in a run, by the plan that was signed."""
+    signed = {} if record.plan is None else record.plan.attempts
+    # Plans from before attempts were in them.
+    return signed.get(step, 1 + record.options.retries + LOST_LIMIT)
 
 
 def _wrong(record: JobRecord, step: str, command: StepCommand) -> str | None:
     """Return why an honest initiator cannot give a command, judged by own facts."""
     if step not in record.proposal.upstream:
         return f"commands.{step}: no such step"
-    budget = record.run * (1 + record.options.retries + LOST_LIMIT)
-    if command.attempt > budget:
-        return f"commands.{step}: an attempt beyond the allowed ones"
-    if _was_done(record, step):
-        return f"commands.{step}: done in this run"
-    mine = record.approved.get(record.party)
-    if mine is None or not mine.covers(record.run):
+    again = _repeated(record, step, command)
+    if again is not None:
+        return f"commands.{step}: {again}"
+    if not record.covered:
         return f"commands.{step}: before this party's approval"
     offer = open_offer(record.lead.slot)
     if not record.drives and (not offer or record.own.slot.admitted != offer):
@@ -111,13 +138,25 @@ def _wrong(record: JobRecord, step: str, command: StepCommand) -> str | None:
     return None
 
 
+def _repeated(record: JobRecord, step: str, command: StepCommand) -> str | None:
+    """Return why a step may not be attempted once more, whatever became of the last time."""
+    most = _allowed(record, step)
+    if command.attempt > record.run * most or record.tried.get(step, 0) >= most:
+        return "an attempt beyond the allowed ones"
+    if _was_done(record, step):
+        return "done in this run"
+    if step == COIN_STEP and drawn(record.job) and _ended_well(record, step):
+        return "it ended in this run, and is not drawn again"
+    return None
+
+
 def _was_done(record: JobRecord, step: str) -> bool:
     """Return whether the last attempt of a step succeeded everywhere, in the present run.
 
     Each attempt reveals something, so an initiator may not have one more than it needs.
     """
     own = record.own.tasks.get(step)
-    if own is None or own.attempt <= record.earlier.get(step, 0):
+    if own is None or not _ended_well(record, step):
         return False
     taking = parties_of(record, step)
     published = {party: facts.tasks.get(step) for party, facts in record.facts.items()}
@@ -127,6 +166,12 @@ def _was_done(record: JobRecord, step: str) -> bool:
         if task is not None and task.attempt == own.attempt and task.state in DONE
     }
     return record.party in done and satisfied_without(record, step, taking - done)
+
+
+def _ended_well(record: JobRecord, step: str) -> bool:
+    """Return whether the own task of a step has ended well in the present run."""
+    own = record.own.tasks.get(step)
+    return own is not None and own.state in DONE and own.attempt > record.earlier.get(step, 0)
 
 
 def _still_approved(transition: Transition) -> bool:
@@ -147,10 +192,27 @@ def _start(transition: Transition, step: str, command: StepCommand) -> None:
     transition.set(running={**transition.record.running, step: command.attempt})
     _state(transition, step, TaskFact(command.attempt, "running"))
     transition.mark("progress", again=True)
+    record = transition.record
+    transition.set(tried={**record.tried, step: record.tried.get(step, 0) + 1})
     if command.action == "reuse" and command.origin is not None:
         transition.emit(ReuseTask(step, command.attempt, command.origin, key))
-    else:
-        transition.emit(StartTask(step, command.attempt, key))
+        return
+    spends = _spends(record, step, command)
+    transition.set(exposed=record.exposed - {step}, spent=record.spent + spends)
+    transition.emit(StartTask(step, command.attempt, key, spends))
+
+
+def _expose(transition: Transition, step: str, state: str, *, revealed: bool) -> None:
+    """Note what became of an own attempt that is over, for whoever commands another one."""
+    record, plan = transition.record, transition.record.plan
+    sends = plan is not None and bool(plan.peers_of(step, record.party))
+    if step == COIN_STEP:
+        sends = sends and drawn(record.job)
+    left = sends and revealed and state != "reused"
+    if left or state == "success":
+        transition.set(exposed=record.exposed | {step})
+    if left and step == COIN_STEP and state not in DONE:
+        transition.set(aborted=record.aborted + 1)
 
 
 def _state(transition: Transition, step: str, task: TaskFact) -> None:
@@ -165,6 +227,7 @@ def on_reported(transition: Transition, event: TaskReported) -> None:
     if event.state not in DONE and event.state not in BROKEN:
         return
     killed = event.step in record.killing
+    _expose(transition, event.step, event.state, revealed=event.revealed)
     transition.set(
         running={s: a for s, a in record.running.items() if s != event.step},
         killing=record.killing - {event.step},
@@ -186,6 +249,7 @@ def on_restarted(transition: Transition) -> None:
     record = transition.record
     tasks = dict(record.own.tasks)
     for step, attempt in record.running.items():
+        _expose(transition, step, "lost", revealed=True)
         own = tasks.get(step)
         if own is not None and own.attempt == attempt and own.state == "running":
             tasks[step] = TaskFact(attempt, "lost", NODE_RESTARTED)

@@ -30,7 +30,9 @@ class StepView:
 class JobView:
     """A job at this node. ``state`` and ``reason`` are words of the plan's page.
 
-    ``code``, ``phase`` and ``party`` describe the end; ``progress`` is the share of steps done.
+    ``code``, ``phase`` and ``party`` describe the end; ``progress`` is the share of steps done;
+    ``spent`` counts approved runs that further attempts took, ``aborted`` coin tosses that broke
+    off after this party had opened its value.
     """
 
     state: str
@@ -41,6 +43,8 @@ class JobView:
     steps: Mapping[str, StepView]
     progress: float
     run: int = 1
+    spent: int = 0
+    aborted: int = 0
 
 
 def view(record: JobRecord) -> JobView:
@@ -49,7 +53,8 @@ def view(record: JobRecord) -> JobView:
     end = halt(record) or End("success")
     steps = {step: _step(record, step) for step in record.proposal.steps}
     progress = len(done_steps(record)) / len(record.proposal.steps)
-    return JobView(state, reason, end.code, end.phase, end.party, steps, progress, record.run)
+    where = (end.code, end.phase, end.party)
+    return JobView(state, reason, *where, steps, progress, record.run, record.spent, record.aborted)
 
 
 def _state(record: JobRecord) -> tuple[str, str | None]:

@@ -72,15 +72,20 @@ class JobAccount:
 class History:
     """What stays of a job after it was settled: how many runs it was given, and used.
 
-    A run that revealed nothing was none.
+    A run that revealed nothing was none; ``spent`` counts further attempts that took one.
     """
 
     allowed: int = 1
     used: int = 0
+    spent: int = 0
     grants: frozenset[str] = frozenset()
     plans: set[str] = field(default_factory=set)
     starts: dict[str, int] = field(default_factory=dict)
     attempts: dict[str, set[int]] = field(default_factory=dict)
+
+    def used_up(self, *, open_run: bool) -> bool:
+        """Return whether no run is left, with one that is open now or without."""
+        return self.used + self.spent + open_run >= self.allowed
 
     def running(self, step: str) -> bool:
         """Return whether an attempt of a step was started and has not been reported as ended."""
@@ -152,6 +157,7 @@ class Accounts:
             # The file's ledger has lines of this kind too, perhaps without a run.
             history, step = self.jobs.setdefault(str(body.get("run")), History()), str(body["step"])
             history.starts[step] = history.starts.get(step, 0) + 1
+            history.spent += int(body.get("spends", 0))
         elif kind == TASK:
             history = self.jobs.setdefault(str(body["run"]), History())
             history.attempts.setdefault(str(body["step"]), set()).add(int(body["attempt"]))

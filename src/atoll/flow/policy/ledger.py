@@ -139,14 +139,18 @@ class DatabaseLedger:
         step: str,
         attempt: int,
         reveals: Iterable[Mapping[str, Any]] | None,
+        *,
+        aborted: bool = False,
     ) -> None:
         """Write what one attempt of a step revealed, and charge it. A second time does nothing.
 
         ``reveals`` are the task's disclosures (``Disclosures.to_list``); None where no one knows,
-        as with a lost worker: then the step is charged in full, if it was begun at all.
+        as with a lost worker: then the step is charged in full, if it was begun at all. ``aborted``
+        is noted of a coin toss that broke off after this party had opened its value.
         """
         sent = None if reveals is None else [dict(line) for line in reveals]
-        self._database.write(lambda c: self._charge(c, job, plan, step, attempt, sent))
+        noted = {"aborted": True} if aborted else {}
+        self._database.write(lambda c: self._charge(c, job, plan, step, attempt, sent, noted))
 
     def _charge(
         self,
@@ -156,16 +160,18 @@ class DatabaseLedger:
         step: str,
         attempt: int,
         sent: list[dict[str, Any]] | None,
+        noted: Mapping[str, Any],
     ) -> None:
         accounts = self._follow(connection, self._writing)
         history = accounts.jobs.get(job)
         if history is not None and attempt in history.attempts.get(step, ()):
             return
-        if sent is None and not (history is not None and history.running(step)):
+        begun = bool(noted) or (history is not None and history.running(step))
+        if sent is None and not begun:
             return
         common = {**_common(job, plan), "step": step, "attempt": attempt}
         lines: list[Entry] = [("reveal", {**common, **line}) for line in sent or ()]
-        lines.append((TASK, {**common, "known": sent is not None}))
+        lines.append((TASK, {**common, "known": sent is not None, **noted}))
         if sent is None and step in plan.standing:
             sent = []  # What it exposes, it does not in its job.
         for exposure in table_exposures(plan, self.party).values():
@@ -253,9 +259,12 @@ class DatabaseLedger:
 
         self._database.write(work)
 
-    def start(self, connection: Connection, job: str, plan: Plan, step: str) -> None:
-        """Write inside a write that an attempt of a step begins."""
-        self.write(connection, [(START, {**_common(job, plan), "step": step})])
+    def start(
+        self, connection: Connection, job: str, plan: Plan, step: str, *, spends: bool = False
+    ) -> None:
+        """Write inside a write that an attempt of a step begins, and if it takes a run."""
+        line = {**_common(job, plan), "step": step, **({"spends": 1} if spends else {})}
+        self.write(connection, [(START, line)])
 
     def settle(self, job: str) -> None:
         """Close a job's account: what was reserved and not revealed is free again. Repeatable."""

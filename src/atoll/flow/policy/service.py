@@ -140,12 +140,12 @@ class Policies:
         self._write(actor, "job.refuse", job, work)
         self.ledger.settle(job)
 
-    def begin(self, job: str, plan: Plan, step: str) -> None:
+    def begin(self, job: str, plan: Plan, step: str, *, spends: bool = False) -> None:
         """Make sure that one more attempt of a step is covered; call it before each attempt.
 
         The first attempt is covered by the approval's reservation, and so is a retry of an attempt
         that revealed nothing. Any other takes from the caps again; after the job has ended it is a
-        re-run and takes one of the approved runs.
+        re-run and takes one of the approved runs, and so does an attempt that ``spends`` one.
         Errors: ATL-PLN-006 another plan, ATL-POL-005 a cap, ATL-POL-001 its grant is gone,
         ATL-POL-014 no run left.
         """
@@ -161,14 +161,17 @@ class Policies:
             if steps and not plan.exposure:
                 text = "this plan is from before steps declared what they expose: submit it again"
                 raise DeniedError("ATL-PLN-006", text, place=job)
-            if WHOLE in steps and history.used >= history.allowed:
-                raise DeniedError(RUNS, "the approved number of runs is used up", place=job)
+            if WHOLE in steps and history.used_up(open_run=False):
+                raise _used_up(job)
             if steps:
                 held, runs = history.grants, history.allowed
                 asked = [(d, partner, _more(d, steps)) for d, partner in self.ledger.pairs(plan)]
                 self._check_caps(connection, accounts, asked, held)
                 self.ledger.reserve(connection, job, plan, runs=runs, grants=held, steps=steps)
-            self.ledger.start(connection, job, plan, step)
+            again = spends and WHOLE not in steps
+            if again and history.used_up(open_run=True):
+                raise _used_up(job)
+            self.ledger.start(connection, job, plan, step, spends=again)
 
         try:
             self._database.write(work)
@@ -287,6 +290,15 @@ def _more(exposure: TableExposure, steps: set[str]) -> Counts:
         if name in steps:
             found = found + counts
     return found
+
+
+def _used_up(job: str) -> DeniedError:
+    return DeniedError(
+        RUNS,
+        "the approved number of runs is used up",
+        place=job,
+        hint="submit the job again; it is then decided again",
+    )
 
 
 def _text(decision: Decision) -> str:

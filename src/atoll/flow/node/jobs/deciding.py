@@ -168,10 +168,11 @@ class Decider:
                 hint="grant it: atoll data grant",
             )
 
-    def begin(self, record: JobRecord, step: str) -> None:
+    def begin(self, record: JobRecord, step: str, *, spends: bool = False) -> None:
         """Cover one more attempt of a step, and write down what all agreed to before the first.
 
-        Errors: those of ``Policies.begin`` and of ``DatabaseLedger.accept``.
+        ``spends``: it takes one of the approved runs. Errors: those of ``Policies.begin`` and of
+        ``DatabaseLedger.accept``.
         """
         if step == COIN_STEP:
             signed = [f.approval for f in record.facts.values() if f.approval is not None]
@@ -180,15 +181,31 @@ class Decider:
         elif record.plan is not None and not (
             self._synthetic and uses_only_synthetic_data(record.plan, record.party)
         ):
-            self._policies.begin(record.id, record.plan, step)
+            self._policies.begin(record.id, record.plan, step, spends=spends)
+
+    def revealed(self, data: Mapping[str, Any]) -> bool:
+        """Return whether an attempt sent another party what the plan calls revealed, or may have.
+
+        No one knows of a worker that was lost.
+        """
+        lines, own = data.get("reveals"), self._identity().party
+        return lines is None or any(line["elements"] and line["receiver"] != own for line in lines)
 
     def charge(
-        self, record: JobRecord | None, step: str, attempt: int, data: Mapping[str, Any]
+        self,
+        record: JobRecord | None,
+        step: str,
+        attempt: int,
+        data: Mapping[str, Any],
+        state: str = "lost",
     ) -> None:
         """Write what an attempt revealed; unknown of a worker that was lost."""
         if record is not None and record.plan is not None:
-            reveals = data.get("reveals")
-            self._policies.ledger.charge(record.id, record.plan, step, attempt, reveals)
+            toss = step == COIN_STEP and record.job.seed is None
+            aborted = toss and state != "success" and self.revealed(data)
+            self._policies.ledger.charge(
+                record.id, record.plan, step, attempt, data.get("reveals"), aborted=aborted
+            )
 
     def settle(self, job: str) -> None:
         """Close the account of a job that has ended."""

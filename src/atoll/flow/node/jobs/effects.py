@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from typing import Any, TypeVar
 
 from sqlalchemy import Connection
@@ -199,7 +200,8 @@ class NodeEffects:
         key = (record.id, command.step, command.attempt)
         failure: AtollError | None = None
         try:
-            self._patiently(lambda: self._decider.begin(record, command.step))
+            begin = partial(self._decider.begin, record, command.step, spends=command.spends)
+            self._patiently(begin)
             own_key = self._patiently(lambda: self.tasks.own_key(record, command.step, command.key))
             with self._lock:
                 self._keys[key] = own_key
@@ -223,7 +225,8 @@ class NodeEffects:
                 self._unwanted.add(key)
                 return
         if not self.tasks.kill(*key):
-            self._report(key, "cancelled", _CANCELLED, None)
+            # Perhaps it has ended meanwhile, and what it says is on its way.
+            self._report(key, "cancelled", _CANCELLED, revealed=True)
 
     def _end(self, record: JobRecord, command: Ended) -> None:
         self._pool.submit(self._end_now, record, command)
@@ -323,16 +326,16 @@ class NodeEffects:
             self._patiently(lambda: self._database.write(work))
         except AtollError as error:
             _LOG.warning("job %s: outputs cannot be used again: %s", record.id, error)
-            self._report(key, "failed", "ATL-FLW-017", None)
+            self._report(key, "failed", "ATL-FLW-017", revealed=False)
             return
-        self._report(key, "reused", None, None)
+        self._report(key, "reused", None, revealed=False)
 
     def _report(
-        self, key: tuple[str, str, int], state: Any, code: str | None, phase: str | None
+        self, key: tuple[str, str, int], state: Any, code: str | None, *, revealed: bool
     ) -> None:
         job, step, attempt = key
         self._control.event(
-            job, lambda now: TaskReported(step, attempt, state, now, code=code, phase=phase)
+            job, lambda now: TaskReported(step, attempt, state, now, code=code, revealed=revealed)
         )
 
     # -- what tasks report ------------------------------------------------------------------------
@@ -396,6 +399,7 @@ class NodeEffects:
             reuse = self._keys.pop(key, None)
         event = self._charged(event)
         problem = event.data.get("error") or {}
+        revealed = self._decider.revealed(event.data)
 
         def write(connection: Connection) -> None:
             self._recorder.ended(connection, event, reuse)
@@ -410,6 +414,7 @@ class NodeEffects:
                 now,
                 code=problem.get("code"),
                 phase=problem.get("phase"),
+                revealed=revealed,
             ),
             write,
         )
@@ -426,7 +431,9 @@ class NodeEffects:
         try:
             record = self._patiently(lambda: self._control.peek(event.job))
             self._patiently(
-                lambda: self._decider.charge(record, event.step, event.attempt, event.data)
+                lambda: self._decider.charge(
+                    record, event.step, event.attempt, event.data, event.state
+                )
             )
         except Exception as error:
             _trace(error)
