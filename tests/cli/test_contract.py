@@ -89,6 +89,8 @@ def test_tables(node: Site, check: Check, tmp_path: Path) -> None:
     terms = ["--partner", "shop", "--component", "psi", "--runs", "3", "--until", "2030-01-01"]
     grant = check("data grant", "people", *terms)
     check("data grants", "people")
+    check("data limit", "people", "--partner", "shop", "--psi-runs", "3")
+    check("data limits", "people")
     check("data revoke", grant["id"], "--yes")
     check("data delete", "people", "--yes")
 

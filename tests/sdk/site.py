@@ -226,6 +226,7 @@ class Data:
     def __init__(self) -> None:
         self.tables: dict[str, dict[str, Any]] = {}
         self.given: dict[str, dict[str, Any]] = {}
+        self.caps: dict[tuple[str, str], dict[str, Any]] = {}
         self.contents: dict[str, bytes] = {}
 
     def _add(self, name: str, **fields: Any) -> Any:
@@ -304,6 +305,15 @@ class Data:
         self.given[id] = {"id": id, "data": name, "created_by": actor.user, "created": 1.0}
         self.given[id] |= terms.model_dump()
         return self.given[id]
+
+    def limits(self, name: str, *_: Any) -> Any:
+        return [caps for (table, _), caps in self.caps.items() if table == name]
+
+    def limit(self, name: str, partner: str, caps: Any, actor: Any) -> Any:
+        self._table(name)
+        made = {"data": name, "partner": partner, "caps": caps.model_dump()}
+        self.caps[name, partner] = made
+        return made
 
     def revoke(self, grant: str, actor: Any) -> None:
         if grant not in self.given:

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from atoll.cli import completing, lines
 from atoll.cli.options import Session, confirm, connected, keyed, paged, sure
 from atoll.core.errors import DataError, UserError
+
+if TYPE_CHECKING:
+    from atoll.flow.policy.grants import TableCaps
 
 _name = click.argument("name", shell_complete=completing.tables)
 
@@ -207,6 +211,49 @@ def grants(session: Session, name: str) -> None:
     ]
     head = ("grant", "partners", "components", "columns", "automatic", "until", "")
     session.show(found, lines.rows(head, body, "no grants"))
+
+
+@command.command()
+@_name
+@click.option("--partner", default="*", help="for whom; * for every partner, each by itself (*)")
+@click.option("--runs", type=click.IntRange(0), help="how many runs")
+@click.option("--psi-runs", type=click.IntRange(0), help="how many intersections")
+@click.option("--tree-nodes", type=click.IntRange(0), help="how many tree nodes")
+@click.option("--opened-sums", type=click.IntRange(0), help="how many opened sums")
+@click.option("--epsilon", type=click.FloatRange(0), help="how much differential privacy's ε")
+@click.option("--rows", type=click.IntRange(0), help="how many rows are scored or sampled")
+@click.option("--none", is_flag=True, help="no caps of this kind any more")
+@connected
+def limit(
+    session: Session, name: str, partner: str, none: bool, **caps: int | float | None
+) -> None:
+    """Cap what partners learn of the table NAME over all jobs, granted, approved by hand or own.
+
+    What is not named here is not capped any more.
+    """
+    chosen = {unit: value for unit, value in caps.items() if value is not None}
+    if bool(chosen) == none:
+        raise click.UsageError("name a cap, or --none")
+    made = session.client.data.limit(name, chosen, partner=partner)
+    session.show(made, _caps(made))
+
+
+@command.command()
+@_name
+@connected
+def limits(session: Session, name: str) -> None:
+    """List the caps of the table NAME that bind with and without a grant."""
+    found = session.client.data.limits(name)
+    body = [
+        (one.partner, _caps(one), one.changed_by, lines.moment(one.changed)) for one in found.items
+    ]
+    head = ("partner", "caps", "by", "changed (UTC)")
+    session.show(found, lines.rows(head, body, "no caps"))
+
+
+def _caps(one: TableCaps) -> str:
+    held = one.caps.model_dump(exclude_none=True)
+    return ", ".join(f"{unit} {value}" for unit, value in held.items()) or "no caps"
 
 
 @command.command()

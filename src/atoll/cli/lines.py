@@ -68,12 +68,19 @@ def job(view: views.JobView) -> str:
         ("started", moment(view.started) if view.started else None),
         ("ended", moment(view.ended) if view.ended else None),
         ("moved", _moved(view)),
+        ("runs", f"{view.spent_runs} spent on further attempts" if view.spent_runs else None),
+        ("coins", _aborted(view)),
         ("tags", names(view.tags)),
         ("notes", view.notes),
         ("place", view.place),
         ("hint", view.hint),
     )
     return f"{head}\n\n{steps(view)}" if view.steps else head
+
+
+def _aborted(view: views.JobView) -> str | None:
+    count = view.aborted_tosses
+    return f"{count} tosses broke off after the own value was opened" if count else None
 
 
 def _moved(view: views.JobView) -> str | None:

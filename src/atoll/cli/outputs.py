@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict
 
 from atoll.core.report import Report
 from atoll.flow.api import views
-from atoll.flow.policy.grants import Grant
+from atoll.flow.policy.grants import Grant, TableCaps
 from atoll.jobs.definition import Job
 from atoll.jobs.errors import NotFoundError
 from atoll.jobs.plan import Plan
@@ -196,6 +196,8 @@ COMMANDS: Mapping[str, Any] = {
     "data delete": Done,
     "data grant": Grant,
     "data grants": views.GrantList,
+    "data limit": TableCaps,
+    "data limits": views.LimitList,
     "data list": views.DataPage,
     "data preview": views.Preview,
     "data register": views.DataView,

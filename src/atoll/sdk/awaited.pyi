@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from atoll.flow.api import views
-from atoll.flow.policy.grants import Grant
+from atoll.flow.policy.grants import Grant, TableCaps
 from atoll.jobs import definition
 from atoll.sdk.calls.jobs import Definition
 from atoll.sdk.results import JobPage, JobState, Report, Scored
@@ -124,6 +124,10 @@ class Data:
         expires: float | None = ...,
         key: str | None = ...,
     ) -> Coroutine[Any, Any, Grant]: ...
+    def limits(self, name: str) -> Coroutine[Any, Any, views.LimitList]: ...
+    def limit(
+        self, name: str, caps: Mapping[str, Any], *, partner: str = ...
+    ) -> Coroutine[Any, Any, TableCaps]: ...
     def revoke(self, grant: str) -> Coroutine[Any, Any, None]: ...
 
 class Models:

@@ -63,6 +63,8 @@ class Data(Resource):
     delete = method(data.remove)
     grants = method(data.grants)
     grant = method(data.grant)
+    limits = method(data.limits)
+    limit = method(data.limit)
     revoke = method(data.revoke)
 
 

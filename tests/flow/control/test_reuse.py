@@ -114,8 +114,9 @@ def test_a_reuse_that_fails_becomes_a_run() -> None:
 
     def gone(job: str, command: control.Command) -> None:
         if isinstance(command, control.ReuseTask):
-            about = (command.step, command.attempt, "failed", shop.now, "ATL-FLW-017")
-            event = control.TaskReported(*about, revealed=False)
+            event = control.TaskReported(
+                command.step, command.attempt, "failed", shop.now, "ATL-FLW-017", revealed=False
+            )
             shop.inbox.append((job, event))
         else:
             honest(job, command)

@@ -34,6 +34,7 @@ _SCHEMAS: Mapping[str, type[BaseModel]] = {
     "check": views.CheckView,
     "grant": Grant,
     "grant-list": views.GrantList,
+    "limit-list": views.LimitList,
     "model-view": views.ModelView,
     "model-page": views.ModelPage,
     "service-page": views.ServicePage,

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from atoll.flow.access import Access, Actor
-from atoll.flow.policy.grants import GrantTerms
+from atoll.flow.policy.grants import Caps, GrantTerms
 from atoll.jobs.definition import Job
 
 Plain = Mapping[str, Any]
@@ -210,6 +210,14 @@ class DataService(Protocol):
 
     def revoke(self, grant: str, actor: Actor) -> None:
         """Withdraw a grant."""
+        ...
+
+    def limits(self, name: str, actor: Actor) -> Sequence[View]:
+        """Return the own caps of a table as ``policy.TableCaps``."""
+        ...
+
+    def limit(self, name: str, partner: str, caps: Caps, actor: Actor) -> View:
+        """Set the own caps of a table for a partner or for each: ``policy.TableCaps``."""
         ...
 
 

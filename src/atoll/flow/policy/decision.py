@@ -9,7 +9,9 @@ The rules, in order:
    Grants are not added up: half a cover and half a cover are none. Of a table whose facts
    are sent to no party, the initiator alone is asked for one. No grant covers a step that the plan
    does not show this party and that may reveal its table: a person is asked, whatever was granted.
-2. **Caps.** Where grants cover it but what was used and reserved so far, plus this run, passes the
+2. **Caps.** What a partner used and what is reserved so far, plus this run, stays within the
+   table's own caps for it, with a grant and without, in own jobs too; else it is refused. Where
+   grants cover it but what was used and reserved so far, plus this run, passes the
    caps of each of them, it is refused: a person cannot wave a cap away, only the table's owner can
    grant more.
 3. **Automatic.** Where a covering grant within its caps is automatic, the job is approved; where
@@ -22,14 +24,14 @@ The rules, in order:
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
 from atoll.core.names import Roles
 from atoll.flow.policy.counts import NAMES, Counts, Usage
 from atoll.flow.policy.exposure import TableExposure, table_exposures
-from atoll.flow.policy.grants import ANY, Grant, GrantLimits, matches
+from atoll.flow.policy.grants import ANY, Caps, Grant, TableCaps, matches
 from atoll.jobs.plan import Plan
 
 Kind = Literal["approve", "queue", "refuse"]
@@ -81,25 +83,57 @@ def decide(
     usage: Usage,
     now: float,
     settings: PolicySettings,
+    caps: Iterable[TableCaps] = (),
 ) -> Decision:
     """Decide on a plan by the rules above. ``now`` is in seconds since 1970.
 
-    ``usage`` holds what was used and reserved so far, without this job.
+    ``usage`` holds what was used and reserved so far, without this job; ``caps`` are the tables'.
     """
     asked = table_exposures(plan, party)
+    over = _over_caps(asked, {party, initiator} - {party}, usage, list(caps))
     if initiator == party:
-        return _own(settings)
+        return over or _own(settings)
     roles = plan.job.parties[party]
     live = [grant for grant in grants if grant.live(now)]
     if not asked:
         return _missing(settings, UNCOVERED, "the job uses none of our tables", "tables")
     answers = [_floor(exposure, settings) for exposure in asked.values()]
+    answers += [over] if over is not None else []
     for exposure in asked.values():
         # Sent to no one, it still works here for the initiator, who learns whether steps succeed.
         for partner, share in sorted((exposure.partners or {initiator: exposure}).items()):
             used = usage.get((exposure.table, partner), Counts())
             answers.append(_for_one(share, partner, roles, live, used, settings))
     return _strictest(answers)
+
+
+def _over_caps(
+    asked: Mapping[str, TableExposure], alone: set[str], usage: Usage, caps: list[TableCaps]
+) -> Decision | None:
+    """Return the refusal of what passes a table's own caps; None if nothing does.
+
+    ``alone`` is the partner that is asked about where no one is sent anything, if there is one.
+    """
+    found = []
+    for exposure in asked.values():
+        shares = exposure.partners or dict.fromkeys(alone, exposure)
+        for partner, share in sorted(shares.items()):
+            used = usage.get((exposure.table, partner), Counts())
+            over = exceeded_table_caps(caps, exposure.table, partner, used, share.counts)
+            if over:
+                reason = f"the table's cap of {', '.join(over)} is used up"
+                found.append(
+                    Decision("refuse", CAP, (reason,), (f"{exposure.table} for {partner}",))
+                )
+    return _strictest(found) if found else None
+
+
+def exceeded_table_caps(
+    caps: Iterable[TableCaps], table: str, partner: str, used: Counts, more: Counts
+) -> list[str]:
+    """Return the names of the table's caps for a partner that ``more`` would pass."""
+    held = [entry for entry in caps if entry.data == table and entry.partner in (ANY, partner)]
+    return sorted({name for entry in held for name in exceeded_caps(entry.caps, used, more)})
 
 
 def _own(settings: PolicySettings) -> Decision:
@@ -202,7 +236,7 @@ def _allowed(patterns: tuple[str, ...], message: str) -> bool:
     )
 
 
-def exceeded_caps(limits: GrantLimits, used: Counts, more: Counts) -> list[str]:
+def exceeded_caps(limits: Caps, used: Counts, more: Counts) -> list[str]:
     """Return the names of the caps that ``more``, on top of what was used, would pass."""
     whole = used + more
     return [

@@ -17,13 +17,8 @@ _Names = Annotated[tuple[Annotated[str, Field(min_length=1, max_length=256)], ..
 _Cap = Annotated[Annotated[int, Field(strict=True, ge=0, le=1 << 53)] | None, Field()]
 
 
-class GrantLimits(Frozen):
-    """Caps for each partner, over all its jobs on the table; None does not cap.
-
-    ``minimum_group`` is k, the least rows that a sum may stand for. ``reveals`` names the messages
-    that may be revealed (``psi.ecdh.tags``, or all of a family: ``psi.*``); None allows what the
-    granted components declare.
-    """
+class Caps(Frozen):
+    """Caps for each partner, over all its jobs on a table; None does not cap."""
 
     runs: _Cap = None
     psi_runs: _Cap = None
@@ -31,6 +26,29 @@ class GrantLimits(Frozen):
     opened_sums: _Cap = None
     epsilon: Annotated[float | None, Field(ge=0, le=1e6, allow_inf_nan=False)] = None
     rows: _Cap = None
+
+
+class TableCaps(Frozen):
+    """The caps of a table, whatever is granted or approved by hand: for a partner, or for each.
+
+    ``partner`` is ``*`` for every partner, each by itself.
+    """
+
+    data: str
+    partner: str = ANY
+    caps: Caps = Caps()
+    changed_by: str = ""
+    changed: float = 0.0
+
+
+class GrantLimits(Caps):
+    """The caps of a grant and what else bounds it.
+
+    ``minimum_group`` is k, the least rows that a sum may stand for. ``reveals`` names the messages
+    that may be revealed (``psi.ecdh.tags``, or all of a family: ``psi.*``); None allows what the
+    granted components declare.
+    """
+
     minimum_group: Annotated[int, Field(ge=0, le=1 << 53)] = 0
     reveals: Annotated[_Names | None, Field(max_length=256)] = None
 

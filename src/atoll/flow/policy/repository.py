@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,10 +14,10 @@ from sqlalchemy import Connection, Select, insert, select, update
 from atoll.core.errors import UserError
 from atoll.core.random import SecretRandom
 from atoll.flow.access import Access, Actor
-from atoll.flow.policy.grants import ANY, Grant, GrantTerms, parse_terms
+from atoll.flow.policy.grants import ANY, Caps, Grant, GrantTerms, TableCaps, parse_terms
 from atoll.flow.store.database import Database
 from atoll.flow.store.paging import MOST, Page, page
-from atoll.flow.store.schema import approvals, data, grants
+from atoll.flow.store.schema import approvals, caps, data, grants
 from atoll.flow.store.statements import upsert
 from atoll.jobs.errors import NotFoundError
 
@@ -105,6 +105,48 @@ class Grants:
         return self._database.read(
             lambda c: page(c, query, keys, _grant, limit=limit, after=after, newest_first=True)
         )
+
+    def cap(self, actor: Actor, table: str, partner: str, chosen: Caps) -> TableCaps:
+        """Set a table's own caps for a partner, or for each (``*``), in place of those before.
+
+        Without any cap there is none any more. They bind with and without a grant, and what is
+        used already counts. Needs ``data.grant``.
+        """
+        self._access.require(actor, "data.grant", table)
+        made = TableCaps(
+            data=table, partner=partner, caps=chosen, changed_by=actor.user, changed=self._wall()
+        )
+        told = chosen.model_dump(mode="json", exclude_none=True)
+
+        def work(connection: Connection) -> None:
+            if told:
+                upsert(connection, caps, {**made.model_dump(), "caps": json.dumps(told)})
+            else:
+                same = (caps.c.data == table, caps.c.partner == partner)
+                connection.execute(caps.delete().where(*same))
+            self._access.audit.record(
+                connection, actor.user, "data.limit", table, partner=partner, caps=told
+            )
+
+        self._database.write(work)
+        return made
+
+    def caps(self, actor: Actor, table: str) -> Sequence[TableCaps]:
+        """Return a table's own caps. Needs ``data.read``."""
+        self._access.require(actor, "data.read", table)
+        return self._database.read(lambda c: caps_of(c, [table]))
+
+
+def caps_of(connection: Connection, tables: Iterable[str]) -> Sequence[TableCaps]:
+    """Return the own caps of some tables, by partner."""
+    query = select(caps).where(caps.c.data.in_(sorted(tables)))
+    rows = connection.execute(query.order_by(caps.c.data, caps.c.partner))
+    return [
+        TableCaps.model_validate(
+            {**row._mapping, "caps": json.loads(row.caps), "changed_by": row.changed_by or ""}
+        )
+        for row in rows
+    ]
 
 
 def on_tables(connection: Connection, tables: Iterable[str], now: float) -> list[Grant]:

@@ -30,6 +30,7 @@ from atoll.flow.policy.decision import (
     PolicySettings,
     decide,
     exceeded_caps,
+    exceeded_table_caps,
 )
 from atoll.flow.policy.exposure import RUN, TableExposure, table_exposures
 from atoll.flow.policy.grants import Grant, matches
@@ -227,6 +228,7 @@ class Policies:
             self.ledger.usages_in(connection, plan),
             self._wall(),
             self.settings,
+            repository.caps_of(connection, table_exposures(plan, self.party)),
         )
 
     def _uncovered_steps(self, accounts: Accounts, job: str, plan: Plan, step: str) -> set[str]:
@@ -246,18 +248,21 @@ class Policies:
         asked: Sequence[tuple[TableExposure, str, Counts]],
         held: frozenset[str],
     ) -> None:
-        """Check that the grants that a job runs under still hold and have room for more."""
+        """Check that the grants that a job runs under still hold, and that all caps have room."""
+        caps = repository.caps_of(connection, {exposure.table for exposure, _, _ in asked})
         grants, now = [repository.get(connection, name) for name in sorted(held)], self._wall()
         for exposure, partner, more in asked:
+            used = accounts.used(exposure.table, exposure.digest, partner)
+            if exceeded_table_caps(caps, exposure.table, partner, used, more):
+                raise _capped("the table's cap is used up", exposure.table, partner)
             given = [g for g in grants if g.data == exposure.table and matches(g.partners, partner)]
             if not given:
                 continue  # A person approved it without a grant, or it is our own.
             fitting = [grant for grant in given if grant.live(now)]
-            used = accounts.used(exposure.table, exposure.digest, partner)
             if not fitting:
                 raise DeniedError("ATL-POL-001", "the grant that it ran under is gone")
             if all(exceeded_caps(grant.limits, used, more) for grant in fitting):
-                raise DeniedError(CAP, "a cap is used up", place=f"{exposure.table} for {partner}")
+                raise _capped("a cap is used up", exposure.table, partner)
 
     def _record(
         self, connection: Connection, actor: str, job: str, plan: Plan, decision: Decision
@@ -290,6 +295,11 @@ def _more(exposure: TableExposure, steps: set[str]) -> Counts:
         if name in steps:
             found = found + counts
     return found
+
+
+def _capped(reason: str, table: str, partner: str) -> DeniedError:
+    hint = "see `atoll ledger show`, and raise it: atoll data limit, atoll data grant"
+    return DeniedError(CAP, reason, place=f"{table} for {partner}", hint=hint)
 
 
 def _used_up(job: str) -> DeniedError:

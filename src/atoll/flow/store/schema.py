@@ -265,6 +265,15 @@ grants = _table(
     Index(None, "data", "created"),
 )
 
+caps = _table(
+    "caps",
+    _word("data", primary_key=True),
+    _word("partner", primary_key=True),
+    _word("changed_by", nullable=True),
+    _time("changed", nullable=False),
+    _text("caps", nullable=False),
+)
+
 approvals = _table(
     "approvals",
     _word("job", JOB, primary_key=True),
@@ -423,6 +432,7 @@ __all__ = [
     "approvals",
     "artifacts",
     "audit",
+    "caps",
     "components",
     "data",
     "events",

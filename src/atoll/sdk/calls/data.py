@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from atoll.flow.api import views
-from atoll.flow.policy.grants import Grant
+from atoll.flow.policy.grants import Grant, TableCaps
 from atoll.sdk.wire import Call, Request, delete, get, given, path, post
 
 
@@ -100,6 +100,20 @@ def grant(
         expires=expires,
     )
     return post(Grant, "data", name, "grants", body=body, key=key)
+
+
+def limits(name: str) -> Call[views.LimitList]:
+    """List the caps of a table that bind with and without a grant."""
+    return get(views.LimitList, "data", name, "limits")
+
+
+def limit(name: str, caps: Mapping[str, Any], *, partner: str = "*") -> Call[TableCaps]:
+    """Set the caps of a table for a partner, or for each (``"*"``), in place of those before.
+
+    Without any cap there is none any more.
+    """
+    body = {"partner": partner, "caps": dict(caps)}
+    return Call(Request("PUT", path("data", name, "limits"), body=body), TableCaps)
 
 
 def revoke(grant: str) -> Call[None]:

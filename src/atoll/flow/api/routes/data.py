@@ -11,7 +11,7 @@ from atoll.flow.api.common import PAGE, After, DataName, Limit
 from atoll.flow.api.guard import At, By
 from atoll.flow.api.routing import Routes, bytes_body
 from atoll.flow.api.shaping import items, paged, shape
-from atoll.flow.policy.grants import Grant, GrantTerms
+from atoll.flow.policy.grants import Grant, GrantTerms, TableCaps
 
 ROUTES = Routes("data")
 Column = Query(min_length=1, max_length=256, pattern=r"^[^\x00-\x1f\x7f]*$")
@@ -95,6 +95,18 @@ def grants(services: At, by: By, name: DataName) -> views.GrantList:
 def grant(services: At, by: By, name: DataName, asked: GrantTerms) -> Grant:
     """Allow partners' jobs to use a table, on terms."""
     return shape(Grant, services.data.grant(name, asked, by))
+
+
+@ROUTES.get("/data/{name}/limits", may="data.read")
+def limits(services: At, by: By, name: DataName) -> views.LimitList:
+    """Return the caps of a table that bind with and without a grant."""
+    return items(views.LimitList, services.data.limits(name, by))
+
+
+@ROUTES.put("/data/{name}/limits", may="data.grant", recorded=True)
+def limit(services: At, by: By, name: DataName, asked: views.LimitRequest) -> TableCaps:
+    """Set the caps of a table for a partner, or for each, in place of those before."""
+    return shape(TableCaps, services.data.limit(name, asked.partner, asked.caps, by))
 
 
 @ROUTES.delete("/grants/{id}", may="data.grant", recorded=True, status_code=204)

@@ -7,7 +7,7 @@ from typing import Annotated
 from pydantic import Field
 
 from atoll.flow.api.views.base import LINE, Asked, ColumnName, DataName, Given, Lines
-from atoll.flow.policy.grants import Grant
+from atoll.flow.policy.grants import ANY, Caps, Grant, TableCaps
 
 
 class RegisterRequest(Asked):
@@ -89,6 +89,19 @@ class CheckView(Given):
     problems: tuple[ProblemView, ...]
     complete: bool
     notes: tuple[str, ...] = ()
+
+
+class LimitRequest(Asked):
+    """Caps for a partner, or for each (``*``), in place of those before; without any: no more."""
+
+    partner: Annotated[str, Field(pattern=r"^(\*|[a-z0-9][a-z0-9-]{0,62})$")] = ANY
+    caps: Caps = Caps()
+
+
+class LimitList(Given):
+    """The caps of a table."""
+
+    items: tuple[TableCaps, ...]
 
 
 class GrantList(Given):

@@ -110,6 +110,8 @@ class JobView(JobRow):
     bytes_received: int = 0
     job: dict[str, JsonValue] | None = None
     approvals: dict[str, JsonValue] = Field(default_factory=dict)
+    spent_runs: int = 0
+    aborted_tosses: int = 0
 
 
 class JobPage(Given):

@@ -22,7 +22,7 @@ from atoll.flow.node.data.inspection import InspectLimits
 from atoll.flow.node.data.paths import AllowedFolders, Stamp, table_name
 from atoll.flow.node.data.staging import FOLDER, receive, sweep
 from atoll.flow.node.data.tables import RegisteredTables, TableSource
-from atoll.flow.policy.grants import Grant, GrantTerms
+from atoll.flow.policy.grants import Caps, Grant, GrantTerms, TableCaps
 from atoll.flow.policy.repository import Grants, on_tables
 from atoll.flow.store import Agreements, Database, DataRow, DataSets, Meta
 from atoll.flow.store.schema import jobs
@@ -359,6 +359,16 @@ class DataService:
     def revoke(self, grant: str, actor: Actor) -> None:
         """Withdraw a grant for good. Errors: ATL-POL-012."""
         self._grants.revoke(actor, grant)
+
+    def limits(self, name: str, actor: Actor) -> Sequence[TableCaps]:
+        """Return the own caps of a table. Errors: ATL-STO-020."""
+        self._rows.get(name)
+        return self._grants.caps(actor, name)
+
+    def limit(self, name: str, partner: str, caps: Caps, actor: Actor) -> TableCaps:
+        """Set the own caps of a table for a partner, or for each (``*``). Errors: ATL-STO-020."""
+        self._rows.get(name)
+        return self._grants.cap(actor, name, partner, caps)
 
     def delete(self, name: str, actor: Actor, *, force: bool) -> None:
         """Forget a table; an uploaded file goes too. ``force`` also ends its grants.

@@ -251,6 +251,8 @@ class JobService(JobReading):
             "order": list(record.proposal.steps),
             "steps": self._steps(record, seen),
             "approvals": _approvals(record),
+            "spent_runs": seen.spent,
+            "aborted_tosses": seen.aborted,
             "bytes_sent": sent,
             "bytes_received": received,
             **self.why(job, seen.code),
