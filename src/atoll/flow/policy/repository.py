@@ -125,7 +125,12 @@ class Grants:
                 same = (caps.c.data == table, caps.c.partner == partner)
                 connection.execute(caps.delete().where(*same))
             self._access.audit.record(
-                connection, actor.user, "data.limit", table, partner=partner, caps=told
+                connection,
+                actor.user,
+                "data.limit",
+                table,
+                partner=partner,
+                caps=[f"{unit} {value}" for unit, value in told.items()],
             )
 
         self._database.write(work)
