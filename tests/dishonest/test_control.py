@@ -7,7 +7,7 @@ from dataclasses import replace
 from atoll.flow import control
 from atoll.flow.control.facts import StepCommand
 from atoll.flow.control.rules import LOST_LIMIT
-from tests.dishonest.initiating import FAILED, HONEST, LIAR, blamed, mute
+from tests.dishonest.initiating import FAILED, HONEST, LIAR, at_work, blamed, mute
 from tests.flow.control.pair import JOB_ID, World, make_job
 
 STEP = "match"
@@ -18,8 +18,8 @@ def idle(retries: int, most: int, runs: int = 3) -> World:
     world = World().approving(99)
     world[HONEST].runs = runs
     for node in world.nodes.values():
-        usual = node.task
-        node.task = lambda c, usual=usual: None if c.step == STEP else usual(c)
+        at_work(node, STEP)
+        node.reveals = False
     world[LIAR].submit(make_job(), retries=retries)
     for _ in range(4 * most):
         world.round()
@@ -67,8 +67,7 @@ def test_a_step_that_ended_well_everywhere() -> None:
     """Lie: a step that all hold as done is commanded once more: ignored, ATL-FLW-005."""
     world = World().approving(9)
     for node in world.nodes.values():
-        usual = node.task
-        node.task = lambda c, usual=usual: None if c.step == "count" else usual(c)
+        at_work(node, "count")
     world[LIAR].submit(make_job(), retries=9)
     world.rounds(14)
     liar, honest = world[LIAR], world[HONEST]

@@ -161,6 +161,22 @@ def test_runs_that_a_policy_approves_anew_count_in_the_ledger(house: House) -> N
     assert used(policies) == Counts(runs=1, psi_runs=RUNS)
 
 
+def test_runs_that_begin_before_the_last_one_has_ended_count_too(house: House) -> None:
+    """Lie: the next run is begun by hand while the last one goes on, so that no end settles it.
+
+    The ledger counts runs by their numbers: ATL-POL-014.
+    """
+    house.grant()
+    policies = house.policies
+    policies.consider("job-1", PSI, GUEST, runs=RUNS)
+    for run in range(1, RUNS + 1):
+        policies.begin("job-1", PSI, "match", turn=run)
+        policies.ledger.charge("job-1", PSI, "match", run, MATCHED)
+    with pytest.raises(AtollError, match="ATL-POL-014"):
+        policies.begin("job-1", PSI, "match", turn=RUNS + 1)
+    assert used(policies) == Counts(runs=1, psi_runs=RUNS)
+
+
 def by_hand(house: House, job: str, runs: int = 9) -> None:
     """Let a person approve the job of a partner that no grant names."""
     name = f"pia-{job}"

@@ -27,9 +27,10 @@ from tests.dishonest.initiating import (
     LOST,
     RETRIES,
     against,
-    ask_again,
+    at_work,
     attempts,
     blamed,
+    lie,
     mute,
 )
 from tests.flow.access.support import Wall, open_database
@@ -208,15 +209,18 @@ def test_drawing_again_what_ended_here() -> None:
     assert blamed(honest) == [f"commands.{COIN_STEP}: it ended in this run, and is not drawn again"]
 
 
-def test_an_honest_initiator_does_not_draw_again_either() -> None:
-    """No lie: the toss ended at one party alone. The run ends with ATL-FLW-023, and may be tried
-    again as another run.
-    """
-    world = against(COIN_STEP, lambda attempt: FAILED, runs=RUNS, state="success")
-    assert attempts(world[HONEST], COIN_STEP) == [1]
-    assert world[HONEST].end == ("failed", "ATL-FLW-023", LIAR)
-    ask_again(world, control.RetryAsked, COIN_STEP, lambda attempt: ("success", None))
-    assert attempts(world[HONEST], COIN_STEP) == [1, 2]
+def test_an_honest_initiator_draws_other_coins_in_the_next_run() -> None:
+    """No lie: the toss ended at one party alone. The next run tosses anew, while it is approved."""
+    world = against(COIN_STEP, lambda attempt: FAILED, runs=99, state="success")
+    assert control.view(world[HONEST].record).run > RUNS
+    world = World().approving(RUNS)
+    liar, honest = world[LIAR], world[HONEST]
+    at_work(liar, COIN_STEP)
+    liar.submit(make_job(), retries=RETRIES)
+    lie(world, COIN_STEP, lambda attempt: FAILED)
+    assert attempts(honest, COIN_STEP) == [1, 2, 3]
+    assert control.view(honest.record).run == RUNS
+    assert honest.end == ("failed", "ATL-FLW-023", LIAR)
 
 
 def test_drawing_other_coins_in_each_run() -> None:

@@ -69,7 +69,7 @@ def test_a_worker_is_killed_at_each_step(two: Pair, victim: str, step: str) -> N
 
 @pytest.mark.drill
 def test_a_worker_that_always_dies_ends_the_job_at_both(two: Pair) -> None:
-    """Not for ever: after five lost attempts the job fails with its code on both sides."""
+    """Not for ever: no one knows what lost attempts revealed, so each further one takes a run."""
     job = two.submit(training_job("bank", "shop", trees=400))
 
     def kill_again() -> bool:
@@ -83,4 +83,4 @@ def test_a_worker_that_always_dies_ends_the_job_at_both(two: Pair) -> None:
     until(kill_again)
     two.well(job, success=False)
     with two["bank"].client() as bank:
-        assert bank.jobs.get(job).view.code == "ATL-FLW-010"
+        assert bank.jobs.get(job).view.code == "ATL-POL-014"

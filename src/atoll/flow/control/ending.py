@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 
 from atoll.core.errors import UserError
 from atoll.flow.control.admission import is_started, release
@@ -14,28 +13,12 @@ from atoll.flow.control.facts import DONE, End, Stop
 from atoll.flow.control.parsing import peer_code
 from atoll.flow.control.quorum import expendable, parties_of, satisfied_without, tasks_of
 from atoll.flow.control.record import JobRecord
+from atoll.flow.control.runs import begin_next
 from atoll.flow.control.scheduling import done_steps, verdict
 from atoll.flow.control.transition import Transition, halt, stopped
 from atoll.jobs.errors import ConflictError
 
 FALSE_VERDICT = "ATL-FLW-006"
-
-
-def follow_run(transition: Transition) -> None:
-    """Begin the initiator's next run."""
-    record = transition.record
-    if record.lead.run <= record.run:
-        return
-    release(transition)
-    transition.set_facts(run=record.lead.run, refusal=None, stop=None, end=None)
-    transition.set(earlier=attempts(record))
-    transition.set(closed=False, queued=False, retried={}, lost={}, marks={}, place=None)
-    transition.set(tried={}, exposed=frozenset())
-
-
-def attempts(record: JobRecord) -> dict[str, int]:
-    """Return the latest own attempt of each step."""
-    return {step: task.attempt for step, task in record.own.tasks.items()}
 
 
 def conclude(transition: Transition) -> None:
@@ -190,13 +173,8 @@ def ask_again(transition: Transition, rerun: frozenset[str], now: Moment) -> Non
     keep = {s: record.own.commands[s] for s in done_steps(record) if s not in again}
     if len(keep) == len(record.proposal.steps):
         raise not_now("every step is done")
-    slot = replace(record.own.slot, withdrawn=record.own.slot.offer)
-    transition.set_facts(
-        run=record.run + 1, commands=keep, slot=slot, refusal=None, stop=None, end=None
-    )
-    transition.set(closed=False, retried={}, lost={}, marks={}, place=None, fresh=frozenset(again))
-    transition.set(gone=frozenset(), tried={}, exposed=frozenset())
-    transition.set(earlier=attempts(record))
+    begin_next(transition, keep)
+    transition.set(fresh=frozenset(again))
 
 
 def not_now(reason: str, hint: str | None = None) -> UserError:

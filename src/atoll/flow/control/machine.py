@@ -10,7 +10,15 @@ from collections.abc import Callable
 from typing import Any
 
 from atoll.core.errors import InternalError, PeerError
-from atoll.flow.control import admission, ending, plan_approval, reuse, scheduling, tasks
+from atoll.flow.control import (
+    admission,
+    ending,
+    plan_approval,
+    reuse,
+    runs,
+    scheduling,
+    tasks,
+)
 from atoll.flow.control.codes import STALE_RECORD
 from atoll.flow.control.commands import Command
 from atoll.flow.control.events import (
@@ -73,7 +81,7 @@ def step(
 def _settle(transition: Transition) -> None:
     for _ in range(ROUNDS):
         before = transition.record
-        ending.follow_run(transition)
+        runs.follow_run(transition)
         if not transition.record.closed:
             plan_approval.agree(transition)
             if transition.record.plan is not None and transition.halted() is None:

@@ -11,6 +11,7 @@ from atoll.flow.control.quorum import is_done, parties_of, satisfied_without, ta
 from atoll.flow.control.record import JobRecord
 from atoll.flow.control.reuse import candidate, choose
 from atoll.flow.control.rules import LOST_LIMIT, STEP_RULES, drawn, may_retry, ready_steps
+from atoll.flow.control.runs import begin_next
 from atoll.flow.control.transition import Transition
 from atoll.flow.planning import COIN_STEP
 
@@ -37,7 +38,7 @@ def schedule(transition: Transition) -> None:
     done = done_steps(record)
     for step in sorted(record.own.commands.keys() - done):
         _retry_broken(transition, step)
-        if transition.halted() is not None:
+        if transition.halted() is not None or transition.record.run != record.run:
             return
     record = transition.record
     steps = record.proposal.steps
@@ -85,12 +86,21 @@ def _retry_broken(transition: Transition, step: str) -> None:
     if final:
         _give_up(transition, step, final)
     elif step == COIN_STEP and len(broken) < len(tasks) and drawn(record.job):
-        # Who knows the coins already would not draw others in this run.
-        verdict(transition, End("failed", TOSS_ENDED, min(broken), step))
+        _draw_anew(transition, min(broken))
     elif len(failed) < len(broken) and any(t.state != "failed" for t in broken.values()):
         _again_lost(transition, step, failed, broken)
     else:
         _again_failed(transition, step, failed)
+
+
+def _draw_anew(transition: Transition, broken: str) -> None:
+    """Toss other coins in the next run, if that is approved: who knows them draws none in this."""
+    record = transition.record
+    mine = record.approved.get(record.party)
+    if mine is not None and mine.covers(record.run + 1, record.spent):
+        begin_next(transition, {})
+    else:
+        verdict(transition, End("failed", TOSS_ENDED, broken, COIN_STEP))
 
 
 def _again_lost(

@@ -72,12 +72,15 @@ class JobAccount:
 class History:
     """What stays of a job after it was settled: how many runs it was given, and used.
 
-    A run that revealed nothing was none; ``spent`` counts further attempts that took one.
+    A run that revealed nothing was none; ``spent`` counts those that were taken beside:
+    by further attempts, and by runs that began before the last one was settled. ``turn`` is the
+    number of the run in which an attempt began last.
     """
 
     allowed: int = 1
     used: int = 0
     spent: int = 0
+    turn: int = 0
     grants: frozenset[str] = frozenset()
     plans: set[str] = field(default_factory=set)
     starts: dict[str, int] = field(default_factory=dict)
@@ -158,6 +161,7 @@ class Accounts:
             history, step = self.jobs.setdefault(str(body.get("run")), History()), str(body["step"])
             history.starts[step] = history.starts.get(step, 0) + 1
             history.spent += int(body.get("spends", 0))
+            history.turn = int(body.get("turn", 0))
         elif kind == TASK:
             history = self.jobs.setdefault(str(body["run"]), History())
             history.attempts.setdefault(str(body["step"]), set()).add(int(body["attempt"]))

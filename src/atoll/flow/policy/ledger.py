@@ -260,10 +260,18 @@ class DatabaseLedger:
         self._database.write(work)
 
     def start(
-        self, connection: Connection, job: str, plan: Plan, step: str, *, spends: bool = False
+        self,
+        connection: Connection,
+        job: str,
+        plan: Plan,
+        step: str,
+        *,
+        turn: int = 0,
+        spends: bool = False,
     ) -> None:
-        """Write inside a write that an attempt of a step begins, and if it takes a run."""
-        line = {**_common(job, plan), "step": step, **({"spends": 1} if spends else {})}
+        """Write inside a write that an attempt begins: in which run, and if it takes another."""
+        line = {**_common(job, plan), "step": step, **({"turn": turn} if turn else {})}
+        line |= {"spends": 1} if spends else {}
         self.write(connection, [(START, line)])
 
     def settle(self, job: str) -> None:

@@ -141,12 +141,15 @@ class Policies:
         self._write(actor, "job.refuse", job, work)
         self.ledger.settle(job)
 
-    def begin(self, job: str, plan: Plan, step: str, *, spends: bool = False) -> None:
+    def begin(
+        self, job: str, plan: Plan, step: str, *, turn: int = 0, spends: bool = False
+    ) -> None:
         """Make sure that one more attempt of a step is covered; call it before each attempt.
 
         The first attempt is covered by the approval's reservation, and so is a retry of an attempt
         that revealed nothing. Any other takes from the caps again; after the job has ended it is a
         re-run and takes one of the approved runs, and so does an attempt that ``spends`` one.
+        ``turn`` is the number of the job's run.
         Errors: ATL-PLN-006 another plan, ATL-POL-005 a cap, ATL-POL-001 its grant is gone,
         ATL-POL-014 no run left.
         """
@@ -169,10 +172,11 @@ class Policies:
                 asked = [(d, partner, _more(d, steps)) for d, partner in self.ledger.pairs(plan)]
                 self._check_caps(connection, accounts, asked, held)
                 self.ledger.reserve(connection, job, plan, runs=runs, grants=held, steps=steps)
-            again = spends and WHOLE not in steps
+            # A run that begins before the last one was settled is no part of that.
+            again = WHOLE not in steps and (spends or turn > history.turn > 0)
             if again and history.used_up(open_run=True):
                 raise _used_up(job)
-            self.ledger.start(connection, job, plan, step, spends=again)
+            self.ledger.start(connection, job, plan, step, turn=turn, spends=again)
 
         try:
             self._database.write(work)

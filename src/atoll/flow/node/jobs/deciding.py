@@ -181,7 +181,7 @@ class Decider:
         elif record.plan is not None and not (
             self._synthetic and uses_only_synthetic_data(record.plan, record.party)
         ):
-            self._policies.begin(record.id, record.plan, step, spends=spends)
+            self._policies.begin(record.id, record.plan, step, turn=record.run, spends=spends)
 
     def revealed(self, data: Mapping[str, Any]) -> bool:
         """Return whether an attempt sent another party what the plan calls revealed, or may have.
