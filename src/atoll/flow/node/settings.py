@@ -131,7 +131,7 @@ class JobsSection(Section):
         1,
         "further tries of a step, in each run, after network trouble or where no worker is free, "
         "for jobs submitted here; lost workers and restarted nodes cost none of them: those have "
-        "five further tries in any case",
+        "five further tries in any case, within the approved runs",
         ge=0,
         le=20,
     )
@@ -165,7 +165,8 @@ class PolicySection(Section):
     )
     runs: int = _key(
         3,
-        "how often an approved job may run: the first time, then retries and reruns",
+        "how often an approved job may run: the first time, then retries, reruns, and attempts of "
+        "a step after one that revealed something, ended well or was lost",
         ge=1,
         le=100,
     )
