@@ -3,35 +3,51 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Annotated
 
 import numpy as np
+from pydantic import Field
 
 from atoll.components.api import Component, Facts, Result, Task, Terms
 from atoll.components.columns import expect_columns
 from atoll.components.scores import Scores, scores_of
 from atoll.components.unused import unused_report
 from atoll.core.errors import InternalError, UserError
-from atoll.core.exposure import ROWS, Exposure, at_least
+from atoll.core.exposure import UNCOUNTED, Exposure, at_least
 from atoll.core.names import Role
 from atoll.jobs.definition import Frozen
 from atoll.jobs.schema import Port, Purpose
 from atoll.models.columns import match_columns
 from atoll.models.kinds import ModelKind, Scorer, kind_of
 
+# How rows are scored, by a name of ``ModelKind.scorers``.
+Implementation = Annotated[
+    str,
+    Field(
+        pattern="^([a-z][a-z0-9_-]{0,62})?$",
+        max_length=63,
+        description="how rows are scored, of the ways that the kind of model has (boosting.model: "
+        "`bits`, one round with all comparison bits; `path`, level by level those on a row's path "
+        "alone, which shows each host which of its splits a row reaches); empty: its first",
+    ),
+]
+
 
 class PredictionParameters(Frozen):
-    """Nothing to choose: the model determines all."""
+    """The model determines all but how it is scored."""
+
+    implementation: Implementation = ""
 
 
 def run(task: Task, parameters: PredictionParameters) -> Result:
     """Score an aligned table together; its columns are found by name.
 
-    Errors: ATL-MOD-003 columns of the model are missing, ATL-MOD-005 no scorer, those of the kind
-    of model.
+    Errors: ATL-MOD-003 columns of the model are missing, ATL-MOD-005 no scorer, ATL-MOD-006 none
+    of this name, those of the kind of model.
     """
     party, table, part = task.party, task.inputs["table"], task.inputs["model"]
     kind = kind_of(part, task.kinds)
-    scorer = scorer_of(kind, type(part).__name__)
+    scorer = scorer_of(kind, type(part).__name__, parameters.implementation)
     columns = kind.columns(part) if kind else ()
     unused = match_columns(columns, table.columns).unused
     report = unused_report("Prediction", unused)
@@ -47,9 +63,16 @@ def run(task: Task, parameters: PredictionParameters) -> Result:
     return Result({"scores": scores}, {"scores.csv": scores.to_csv()}, report)
 
 
-def scorer_of(kind: ModelKind | None, name: str, roles: Mapping[str, Role] | None = None) -> Scorer:
-    """Return how a kind of model scores rows. Errors: ATL-MOD-005 not at all, ATL-MOD-002 it has
-    no part for one of these roles.
+def scorer_of(
+    kind: ModelKind | None,
+    name: str,
+    chosen: str = "",
+    roles: Mapping[str, Role] | None = None,
+) -> Scorer:
+    """Return how a kind of model scores rows, as chosen.
+
+    Errors: ATL-MOD-005 not at all, ATL-MOD-006 not in this way, ATL-MOD-002 it has no part for one
+    of these roles.
     """
     if kind is None or kind.scorer is None:
         raise UserError(
@@ -58,37 +81,52 @@ def scorer_of(kind: ModelKind | None, name: str, roles: Mapping[str, Role] | Non
             place="model",
             hint="take a model that is trained, or approve the component that brings its kind",
         )
-    missing = sorted({role.value for role in (roles or {}).values()} - {*kind.scorer.roles})
+    scorer = kind.scorers.get(chosen) if chosen else kind.scorer
+    if scorer is None:
+        raise UserError(
+            "ATL-MOD-006",
+            f"a model of kind {name!r} is not scored by {chosen!r}",
+            place="implementation",
+            hint=f"it is scored by: {', '.join(kind.scorers) or 'its only way, left empty'}",
+        )
+    missing = sorted({role.value for role in (roles or {}).values()} - {*scorer.roles})
     if missing:
         raise UserError(
             "ATL-MOD-002",
             f"a model of kind {name!r} has no part for the role {missing[0]}",
             place="model",
         )
-    return kind.scorer
+    return scorer
 
 
-def _kind(facts: Facts) -> tuple[ModelKind, Scorer]:
-    """Return the kind of the model, the same at all parties. Errors: ATL-MOD-002, ATL-MOD-005."""
+def _kind(facts: Facts, chosen: str) -> tuple[ModelKind, Scorer]:
+    """Return the kind of the model, the same at all parties.
+
+    Errors: ATL-MOD-002, those of ``scorer_of``.
+    """
     names = sorted({model.kind for model in facts.inputs["model"].values()})
     if len(names) != 1:
         raise UserError("ATL-MOD-002", "the parties hold models of different kinds", place="model")
     kind = facts.kinds.get(names[0])
-    scorer = scorer_of(kind, names[0], facts.roles)
+    scorer = scorer_of(kind, names[0], chosen, facts.roles)
     return facts.kinds[names[0]], scorer
 
 
 def describe(facts: Facts, parameters: PredictionParameters) -> Terms:
     """Return what joint scoring reveals, as the kind of model declares it.
 
-    Errors: ATL-MOD-003 a party's table lacks columns of its model, ATL-MOD-005 a model of a kind
-    that nothing scores.
+    Each row that is scored counts once per attempt, whatever a run is. Errors: ATL-MOD-003 a
+    party's table lacks columns of its model, ATL-MOD-005 a model of a kind that nothing scores,
+    ATL-MOD-006 that is not scored so.
     """
-    kind, scorer = _kind(facts)
+    kind, scorer = _kind(facts, parameters.implementation)
     for party, model in facts.inputs["model"].items():
         expect_columns(model, facts.inputs["table"][party], party, f"steps.{facts.step}")
     scores = scores_of(facts.inputs["table"][facts.guest])
-    exposure: tuple[Exposure, ...] = (Exposure(ROWS, facts.least_rows()),)
+    exposure = scorer.exposure(facts.least_rows())
+    if not facts.least_rows():
+        # No cap can bind what is not known before.
+        exposure = (*exposure, Exposure(UNCOUNTED, 1))
     if kind.origin:
         exposure = at_least(exposure, scorer.reveals)
     # The package that a kind comes with is pinned, as its code runs here.

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from atoll.core.exposure import OPENED_SUMS, Exposure
+from atoll.core.exposure import EVERYONE, OPENED_SUMS, Exposure
 from atoll.flow.policy.counts import NAMES, Counts
+from atoll.flow.policy.exposure import seats_in
 from atoll.jobs.plan import Plan
 
 
@@ -31,7 +32,10 @@ def charged(
     for line in revealed:
         key = (str(line["message"]), str(line["field"]))
         sent[key] = sent.get(key, 0) + int(line["elements"])
-    declared = plan.exposure.get(step, ())
+    roles = {seat.role.value for seat in seats_in(plan, step) if seat.party == partner}
+    declared = tuple(
+        entry for entry in plan.exposure.get(step, ()) if entry.receiver in {*roles, EVERYONE}
+    )
     used = {unit: _used(unit, getattr(most, unit), declared, sent) for unit in NAMES}
     return Counts.rounded(used)
 
@@ -41,10 +45,11 @@ def _used(
 ) -> float:
     """Return how much of a unit an attempt used: by what was sent for each, else all."""
     entries = [entry for entry in declared if entry.unit == unit]
-    if not most:
-        return most
     # Who is not sent each of them (a host, of each tree) counts all that the plan allows.
     if entries and all((entry.message, entry.field) in sent for entry in entries):
         found = sum(sent[entry.message, entry.field] * entry.each for entry in entries)
-        return min(most, found)
+        # Rows whose number was not known before are counted as they went.
+        return min(most, found) if most else found
+    if not most:
+        return most
     return sum(sent.values()) if unit == OPENED_SUMS else most
