@@ -6,53 +6,29 @@ host holds it to one path through each tree, whichever the guest chooses where o
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 import pytest
 
 from atoll.channel import world
 from atoll.channel.party import Party
-from atoll.components.api import Result, Task
-from atoll.components.catalogue import CATALOGUE
-from atoll.components.prediction import PREDICTION
-from atoll.components.psi import PSI
 from atoll.core.message import Message
-from atoll.core.names import Role
-from atoll.flow.policy.counts import Counts
-from atoll.jobs.definition import parse_job
 from atoll.models.boosting import GuestPart, HostPart, path_score, score
 from atoll.models.boosting.messages import (
     PathQuestion,
     PathSides,
-    PathStart,
     ScoreBits,
     ScoreStart,
 )
 from atoll.models.boosting.paths import GuestPaths, HostPaths, level_of
 from atoll.models.boosting.scoring import goes_left, pack_rows, read_rows
-from atoll.table import Table
-from tests import whole
-from tests.dishonest.ledger import charge, refused_below
-from tests.dishonest.lying import lying
-from tests.held import HeldTables
-from tests.models.grown import COLUMNS, features, grown, parties
+from tests.dishonest.scorers import DEPTH, ROLES, ROWS, TREES, models, rows, started
+from tests.models.grown import COLUMNS, parties
 from tests.protocols.conftest import Conformance
 
 CONFORMANCE = Conformance()
-ROLES = {"bank": Role.GUEST, "shop": Role.HOST}
-ROWS, TREES, DEPTH = 40, 6, 4
-
-
-def models(seed: int = 3, guest: float = 0.4) -> tuple[GuestPart, HostPart]:
-    part, hosts = grown(np.random.default_rng(seed), ("shop",), TREES, DEPTH, guest=guest, leaf=0.1)
-    return part, hosts["shop"]
-
-
-def rows(seed: int = 3) -> dict[str, Any]:
-    return features(np.random.default_rng(seed + 1), ("bank", "shop"), ROWS)
 
 
 def against_host(
@@ -77,10 +53,6 @@ def against_guest(lie: Callable[[str, Message], Iterable[Message]], run: Any) ->
         return run(who, parts[party.name], held[party.name], parts[party.name].columns)
 
     return world.run(ROLES, entry)
-
-
-def started(party: Party, part: GuestPart, count: int = ROWS, trees: int = TREES) -> None:
-    party.channel.send("shop", "score", PathStart(part.model, count, part.host_splits[0], trees))
 
 
 def ask(party: Party, level: int, entries: Any, count: int = 0, batch: int = 0) -> PathSides:
@@ -391,139 +363,3 @@ def test_a_host_that_answers_another_question_is_named(
     """
     made = against_guest(CONFORMANCE.instead(kind, change), run)
     CONFORMANCE.check_refused(made, "ATL-MOD-004")
-
-
-# -- whole jobs: charged by row --------------------------------------------------------
-
-
-def job(implementation: str = "", hosts: tuple[str, ...] = ("shop",)) -> Any:
-    """Return a job that trains on some rows and scores others."""
-    names = ("bank", *hosts)
-    steps: dict[str, Any] = {}
-    for at, name in (("people", "first"), ("fresh", "second")):
-        known = {"tables": dict.fromkeys(names, at), "label": "y"}
-        steps[at] = {"component": "reader", "parameters": known}
-        steps[name] = {
-            "component": "psi",
-            "inputs": {"table": f"{at}.table"},
-            "parameters": {"protocol": "ideal" if len(hosts) == 1 else "ecdh"},
-        }
-    steps["boost"] = {
-        "component": "boosting",
-        "inputs": {"train": "first.table"},
-        "parameters": {"trees": 3, "minimum_rows": 0, "implementation": "ideal"},
-    }
-    steps["score"] = {
-        "component": "prediction",
-        "inputs": {"model": "boost.model", "table": "second.table"},
-        "parameters": {"implementation": implementation} if implementation else {},
-    }
-    roles = {name: "guest" if name == "bank" else "host" for name in names}
-    return parse_job({"name": "scoring", "parties": roles, "seed": 7, "steps": steps})
-
-
-COMMON = 120
-
-
-def tables(hosts: tuple[str, ...] = ("shop",), declared: int = COMMON) -> dict[str, HeldTables]:
-    """Return two tables of each party; of the fresh rows the guest declares only some."""
-    found = {}
-    for at, name in enumerate(("bank", *hosts)):
-        rng = np.random.default_rng(at)
-        held = {}
-        for table, count in (("people", 80), ("fresh", declared if name == "bank" else COMMON)):
-            values = rng.normal(size=(COMMON, 3))[:count]
-            columns = {f"{name}{c}": pa.array(values[:, c]) for c in range(3)}
-            if name == "bank":
-                columns["y"] = pa.array((values[:, 0] + rng.normal(size=count) > 0).astype(float))
-            ids = pa.array([f"{table}{row:03d}" for row in range(count)])
-            held[table] = Table.from_columns(ids, columns, label="y" if name == "bank" else None)
-        found[name] = HeldTables(held)
-    return found
-
-
-@pytest.mark.parametrize(
-    ("implementation", "ways"),
-    [
-        ("", {("shop", "bank"): COMMON, ("bank", "shop"): 0}),
-        ("path", {("shop", "bank"): COMMON, ("bank", "shop"): COMMON}),
-    ],
-)
-def test_one_prediction_over_all_common_rows_is_as_many_rows(
-    implementation: str, ways: Mapping[tuple[str, str], int]
-) -> None:
-    """Lie: all rows in one prediction, which is one run. Rule: it counts as so many rows, each way
-    that it shows something, and a cap below refuses the plan (ATL-POL-005).
-    """
-    made = whole.play(job(implementation), tables(), CATALOGUE).check()
-    plan = made.results["bank"].plan
-    for (party, partner), count in ways.items():
-        told = [line for line in made.told[party] if line["step"] == "score"]
-        # Both tables of a party lead to the scores: that of the training as well.
-        assert charge(plan, party, partner, told).rows == 2 * count
-    refused_below(plan, "shop", "bank", "rows", COMMON)
-    if implementation:
-        refused_below(plan, "bank", "shop", "rows", COMMON)
-
-
-def breaks_off(task: Task, parameters: Any) -> Result:
-    """Take all comparison bits and leave, so that the step fails and may be tried again."""
-    party, part = task.party, task.inputs["model"]
-    splits = part.host_splits[0]
-    party.channel.send("shop", "score", ScoreStart(part.model, COMMON, splits))
-    party.channel.receive("shop", "score", ScoreBits)
-    raise OSError("the disk is full")
-
-
-def leaves_after_a_level(task: Task, parameters: Any) -> Result:
-    party, part = task.party, task.inputs["model"]
-    paths = GuestPaths(part)
-    size, trees = paths.begin(COMMON), len(part.trees)
-    party.channel.send("shop", "score", PathStart(part.model, COMMON, part.host_splits[0], trees))
-    level = next(at for at in range(paths.depth) if paths.sizes(1, at)[1])
-    entries = pack_rows(paths.question(1, level, size))
-    party.channel.send("shop", "score", PathQuestion(0, level, COMMON, entries))
-    party.channel.receive("shop", "score", PathSides)
-    raise OSError("the disk is full")
-
-
-@pytest.mark.parametrize(
-    ("implementation", "lie"), [("", breaks_off), ("path", leaves_after_a_level)]
-)
-def test_a_guest_that_breaks_off_with_the_answers_is_charged(implementation: str, lie: Any) -> None:
-    """Lie: the guest keeps the sides and fails, to have the attempt for nothing. Gain: the sides
-    of all rows; the ledger charges each row of the failed attempt.
-    """
-    liars = {"bank": lying({PREDICTION.name: lie}, CATALOGUE)}
-    made = whole.play(job(implementation), tables(), CATALOGUE, liars=liars)
-    assert made.errors
-    plan = whole.Planned(job(implementation), tables(), CATALOGUE).plan
-    assert plan is not None
-    told = [line for line in made.told["shop"] if line["step"] == "score"]
-    assert charge(plan, "shop", "bank", told) == Counts(rows=2 * COMMON)
-
-
-@pytest.mark.parametrize("implementation", ["", "path"])
-def test_a_guest_that_declares_a_smaller_table_does_not_have_more_scored(
-    implementation: str,
-) -> None:
-    """Lie: the guest declares 40 rows and intersects 120. Before, all 120 were scored, and 40
-    charged. Rule: the host sends of no more rows than the plan states (ATL-REV-002).
-    """
-    large = tables()["bank"]
-
-    def more(task: Task, parameters: Any) -> Result:
-        if task.step != "second":
-            return PSI.run(task, parameters)
-        full = large.open("fresh", id_column="id", label="y")
-        return PSI.run(Task(task.step, task.party, {"table": full}, task.tables), parameters)
-
-    def unbound(task: Task, parameters: Any) -> Result:
-        task.party.channel.disclosures._most.clear()
-        return PREDICTION.run(task, parameters)
-
-    liars = {"bank": lying({PSI.name: more, PREDICTION.name: unbound}, CATALOGUE)}
-    made = whole.play(job(implementation), tables(declared=40), CATALOGUE, liars=liars)
-    assert getattr(made.errors["shop"], "code", "") == "ATL-REV-002", made.errors
-    sides = {ScoreBits.kind, PathSides.kind}
-    assert not [line for line in made.told["shop"] if line["message"] in sides]

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from typing import Any
 
 from atoll.core.exposure import EVERYONE, OPENED_SUMS, Exposure
+from atoll.core.names import party_of
 from atoll.flow.policy.counts import NAMES, Counts
 from atoll.flow.policy.exposure import seats_in
 from atoll.jobs.plan import Plan
@@ -25,19 +26,39 @@ def charged(
     """
     if reveals is None:
         return most
-    revealed = [line for line in reveals if line["receiver"] == partner and line["elements"]]
+    every = [line for line in reveals if line["elements"]]
+    revealed = [line for line in every if line["receiver"] == partner]
     if not revealed:
-        return Counts()
+        return _passed_on(plan, step, most, every, partner)
     sent: dict[tuple[str, str], int] = {}
     for line in revealed:
         key = (str(line["message"]), str(line["field"]))
         sent[key] = sent.get(key, 0) + int(line["elements"])
-    roles = {seat.role.value for seat in seats_in(plan, step) if seat.party == partner}
-    declared = tuple(
-        entry for entry in plan.exposure.get(step, ()) if entry.receiver in {*roles, EVERYONE}
-    )
+    to = {*_roles(plan, step, {partner}), EVERYONE}
+    declared = tuple(entry for entry in plan.exposure.get(step, ()) if entry.receiver in to)
     used = {unit: _used(unit, getattr(most, unit), declared, sent) for unit in NAMES}
     return Counts.rounded(used)
+
+
+def _roles(plan: Plan, step: str, parties: Container[str]) -> set[str]:
+    return {seat.role.value for seat in seats_in(plan, step) if seat.party in parties}
+
+
+def _passed_on(
+    plan: Plan, step: str, most: Counts, sent: list[Mapping[str, Any]], partner: str
+) -> Counts:
+    """Return what a partner that was sent nothing gets of it by way of a third role.
+
+    Where that is declared: a host, of other hosts' columns, from the guest's questions.
+    """
+    own = _roles(plan, step, {party_of(str(line["sender"])) for line in sent if "sender" in line})
+    theirs = _roles(plan, step, {partner})
+    units = {
+        entry.unit
+        for entry in plan.exposure.get(step, ())
+        if own and entry.receiver in theirs and entry.sender not in {*own, EVERYONE}
+    }
+    return Counts.rounded({unit: getattr(most, unit) if unit in units else 0 for unit in NAMES})
 
 
 def _used(
