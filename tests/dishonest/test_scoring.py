@@ -296,7 +296,8 @@ def test_a_guest_that_leaves_the_paths_is_refused(
 @pytest.mark.parametrize("run", [score, path_score])
 def test_a_host_that_turns_its_answers_moves_scores_unseen(run: Any) -> None:
     """Lie: the host answers as if all rows had other values. Gain: it changes scores, and no one
-    can tell, as a host alone knows its columns. It learns no more by it than it would.
+    can tell, as a host alone knows its columns. By ``bits`` it learns nothing; by ``path`` it sees
+    where rows go along the path that it chose for them, in as many bytes.
     """
     model, held = models(guest=0.0), rows()
     parts = parties(model[0], {"shop": model[1]})

@@ -107,9 +107,9 @@ def test_one_prediction_over_all_common_rows_is_as_many_rows(
     made = whole.play(job(implementation), tables(), CATALOGUE).check()
     plan = made.results["bank"].plan
     for (party, partner), count in ways.items():
-        told = [line for line in made.told[party] if line["step"] == "score"]
+        lines = [line for line in made.sent[party] if line["step"] == "score"]
         # Both tables of a party lead to the scores: that of the training as well.
-        assert charge(plan, party, partner, told).rows == 2 * count
+        assert charge(plan, party, partner, lines).rows == 2 * count
     refused_below(plan, "shop", "bank", "rows", COMMON)
     if implementation:
         refused_below(plan, "bank", "shop", "rows", COMMON)
@@ -148,8 +148,8 @@ def test_a_guest_that_breaks_off_with_the_answers_is_charged(implementation: str
     assert made.errors
     plan = whole.Planned(job(implementation), tables(), CATALOGUE).plan
     assert plan is not None
-    told = [line for line in made.told["shop"] if line["step"] == "score"]
-    assert charge(plan, "shop", "bank", told) == Counts(rows=2 * COMMON)
+    lines = [line for line in made.sent["shop"] if line["step"] == "score"]
+    assert charge(plan, "shop", "bank", lines) == Counts(rows=2 * COMMON)
 
 
 @pytest.mark.parametrize("implementation", ["", "path"])
@@ -175,7 +175,7 @@ def test_a_guest_that_declares_a_smaller_table_does_not_have_more_scored(
     made = whole.play(job(implementation), tables(declared=40), CATALOGUE, liars=liars)
     assert getattr(made.errors["shop"], "code", "") == "ATL-REV-002", made.errors
     sides = {ScoreBits.kind, PathSides.kind}
-    assert not [line for line in made.told["shop"] if line["message"] in sides]
+    assert not [line for line in made.sent["shop"] if line["message"] in sides]
 
 
 # -- sessions of a standing agreement --------------------------------------------------
@@ -334,7 +334,7 @@ def test_a_host_learns_of_another_host_from_the_questions() -> None:
                 seen.extend([found] if kind is PathQuestion else [])
                 return found
 
-            party.channel.receive = keeps  # type: ignore[method-assign, assignment]
+            party.channel.receive = keeps  # type: ignore[method-assign]
         return path_score(party, parts[party.name], held[party.name], columns)
 
     roles = {name: Role.GUEST if name == "bank" else Role.HOST for name in parts}
@@ -354,7 +354,7 @@ def test_what_a_host_learns_of_another_is_charged_to_it() -> None:
     for implementation in ("bits", "path"):
         made = whole.play(job(implementation, hosts), tables(hosts), CATALOGUE).check()
         plan = made.results["bank"].plan
-        told = [line for line in made.told["shop"] if line["step"] == "score"]
-        found[implementation] = charge(plan, "shop", "mill", told).rows if told else 0
+        lines = [line for line in made.sent["shop"] if line["step"] == "score"]
+        found[implementation] = charge(plan, "shop", "mill", lines).rows if lines else 0
     assert found == {"bits": 0, "path": 2 * COMMON}
     refused_below(plan, "shop", "mill", "rows", COMMON)

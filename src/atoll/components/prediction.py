@@ -10,6 +10,7 @@ from pydantic import Field
 
 from atoll.components.api import Component, Facts, Result, Task, Terms
 from atoll.components.columns import expect_columns
+from atoll.components.dishonest import Cheat
 from atoll.components.scores import Scores, scores_of
 from atoll.components.unused import unused_report
 from atoll.core.errors import InternalError, UserError
@@ -142,6 +143,58 @@ def describe(facts: Facts, parameters: PredictionParameters) -> Terms:
     )
 
 
+_NOT_SEEN = "it does not"
+# Of joint scoring of boosted trees, in jobs and under standing agreements.
+SCORING_CHEATS: tuple[Cheat, ...] = (
+    Cheat(
+        "guest",
+        "learn",
+        "by `bits` the side of each row at every split of the host, also where its path does not "
+        "pass",
+        "it does not; an honest guest is sent the same",
+        "the splits of the host for each of the cap's `rows` (counted, 100 trees of depth 5, half "
+        "of the splits the host's: 1,569 a row)",
+        "`path`: one path in each tree",
+    ),
+    Cheat(
+        "guest",
+        "learn",
+        "by `path` the sides on another path through the host's splits than the row takes: it may "
+        "go where it likes at splits of others",
+        _NOT_SEEN,
+        "in each tree the longest chain of the host's splits, at most trees × depth a row and host "
+        "for each of the cap's `rows` (counted as above: 377 a row, an honest one gets 252)",
+        "nothing in this protocol; oblivious transfer would. Questions beside one path are refused "
+        "(ATL-MOD-007)",
+    ),
+    Cheat(
+        "host",
+        "learn",
+        "by `path`, where it lies about sides, which of its splits rows reach on other paths than "
+        "theirs: so which are alike in the guest's and other hosts' columns there, too",
+        _NOT_SEEN,
+        "its splits of each tree, for each of the cap's `rows`, charged on the tables of the guest "
+        "and of other hosts",
+        "`bits`: hosts are sent nothing",
+    ),
+    Cheat(
+        "host",
+        "change",
+        "the scores, by answers that are not true",
+        "it does not; scores that no longer fit known labels may",
+        "the leaves that rows reach at this host's splits; no code stops it",
+        "nothing: only the host knows its columns",
+    ),
+    Cheat(
+        "any",
+        "stop",
+        "the step, by what is malformed, out of turn or of other rows (ATL-MOD-002, 003, 004, 007)",
+        "by code, with the partner's name",
+        "the attempts that the plan signs; the rows whose bits were sent are charged for each",
+        "not needed: no more is sent than in a step that goes well",
+    ),
+)
+
 PREDICTION = Component(
     name="prediction",
     version="1",
@@ -154,4 +207,15 @@ PREDICTION = Component(
         "table": Port("table", purpose=Purpose.TEST, everywhere=True, aligned=True),
     },
     outputs={"scores": "scores"},
+    dishonest=(
+        *SCORING_CHEATS,
+        Cheat(
+            "any",
+            "learn",
+            "sides of more rows than its table has in the plan",
+            "by code",
+            "no row: a party sends of no more than the plan states (ATL-REV-002)",
+            "not needed; each row is charged as it goes, also in an attempt that was broken off",
+        ),
+    ),
 )

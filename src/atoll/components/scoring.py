@@ -27,7 +27,8 @@ from atoll.components.api import (
     Terms,
 )
 from atoll.components.columns import expect_columns
-from atoll.components.prediction import Implementation, scorer_of
+from atoll.components.dishonest import Cheat
+from atoll.components.prediction import SCORING_CHEATS, Implementation, scorer_of
 from atoll.components.references import PART
 from atoll.components.registered import (
     RegisteredModelParameters,
@@ -308,4 +309,24 @@ SCORING = Component(
         "atoll.table",
     ),
     inputs={PART: Port("model", optional=True, purpose=Purpose.MODEL, everywhere=True)},
+    dishonest=(
+        Cheat(
+            "guest",
+            "learn",
+            "which of the ids that it made up the host has",
+            "it does not; many ids that are not there show in the ledger's reveals",
+            "a row of the agreement's bounds (a day, in all) and of the cap `rows` for each id, "
+            "counted by the host before it answers",
+            "nothing in this protocol; smaller bounds",
+        ),
+        Cheat(
+            "guest",
+            "learn",
+            "by `path` further paths of a row, by asking for it again",
+            "the same id is asked again",
+            "a row of the bounds for each time",
+            "smaller bounds",
+        ),
+        *SCORING_CHEATS,
+    ),
 )

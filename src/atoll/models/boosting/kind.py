@@ -31,12 +31,12 @@ _PATH_COST = (
     "a round for each level and batch of rows (65,536, or 2^23 / trees) and at most trees × levels "
     "× (levels + 3) / 2 × rows / 8 bytes with each host"
 )
-_BITS_TOLD = (
+_BITS_NOTE = (
     f"scored by `bits`, {_BITS_COST}: the guest gets the side of each row at all of a host's "
     f"splits, also where its path does not pass; `path` takes {_PATH_COST}, and shows the guest "
     "the sides on the path alone, but each host which of its splits a row reaches"
 )
-_PATH_TOLD = (
+_PATH_NOTE = (
     f"scored by `path`, {_PATH_COST}: each host learns which of its splits every row reaches in "
     "each tree, so which rows are alike in other parties' columns as well; `bits` takes "
     f"{_BITS_COST}, and shows hosts nothing, but the guest the sides at all splits"
@@ -91,7 +91,7 @@ BITS = Scorer(
     trust_model="federated",
     reveals=SCORE_REVEALS,
     estimate=lambda rows, roles: rows * _ROW_BYTES * (len(roles) - 1),
-    warnings=(_BITS_TOLD,),
+    warnings=(_BITS_NOTE,),
     exposure=score_exposure,
 )
 PATH = Scorer(
@@ -100,7 +100,7 @@ PATH = Scorer(
     trust_model="federated",
     reveals=PATH_REVEALS,
     estimate=lambda rows, roles: rows * _PATH_ROW_BYTES * (len(roles) - 1),
-    warnings=(_PATH_TOLD,),
+    warnings=(_PATH_NOTE,),
     exposure=path_exposure,
     check=check_places,
 )

@@ -2,8 +2,8 @@
 
 For each batch of rows and each level of the trees at which a host has splits, the guest asks and
 the host answers: all rows, all trees and all hosts of a level together. The sizes follow from the
-model and the number of rows; there are no decoys, since a decoy that a host could not tell from a
-question would get the guest a side that it has no use for.
+model and the number of rows; there are no decoys, since one that a host could not distinguish from
+a question would get the guest a side that it has no use for.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from atoll.models.columns import ColumnMatch
 Floats = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
 # Batch, level, and the rows that come up for the first time.
-Turn = tuple[int, int, int]
+Question = tuple[int, int, int]
 
 
 def _reveal(sender: Role, receiver: Role, kind: type[Message], name: str, size: str) -> Reveal:
@@ -113,7 +113,7 @@ def _walk(party: Party, paths: GuestPaths, features: Floats, batch: int) -> Floa
     return paths.margins(at)
 
 
-def _sides(party: Party, host: str, turn: Turn, shape: tuple[int, int]) -> Bools:
+def _sides(party: Party, host: str, turn: Question, shape: tuple[int, int]) -> Bools:
     message = party.channel.receive(host, "score", PathSides)
     if (message.batch, message.level, message.rows) != turn:
         raise PeerError("ATL-MOD-004", "a level of comparison bits is out of turn", party=host)
