@@ -21,6 +21,7 @@ from atoll.components.kinds import declared
 from atoll.core.errors import AtollError, PeerError
 from atoll.flow import planning
 from atoll.flow.planning import AGREEMENT_STEP, COIN_STEP
+from atoll.flow.policy.exposure import most_sent
 from atoll.flow.work.artifacts import load
 from atoll.flow.work.execute import Execution, TaskContext
 from atoll.flow.work.specification import InputArtifact, OwnTable, TaskSpec
@@ -227,6 +228,7 @@ class Run:
             "edges": plan.edges.get(step),
             "quorum": plan.quorum.get(step, {}),
             "rows": plan.rows.get(step, {}),
+            "most": most_sent(plan, step),
         }
         if step == COIN_STEP:
             return TaskSpec.model_validate(whole)

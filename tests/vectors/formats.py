@@ -194,7 +194,7 @@ def _read_part(given: Input, left: dict[str, Any]) -> None:
     part = part_from_bytes(data)
     if part_to_bytes(part) != data:
         raise Other
-    left["output"] = part.model_dump(mode="json")
+    left["output"] = part.model_dump(mode="json", exclude_none=True)
 
 
 # -- tables ---------------------------------------------------------------------------------------

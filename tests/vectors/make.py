@@ -281,7 +281,7 @@ def part_cases() -> tuple[Cases, Cases]:
     good = {"guest": part_to_bytes(guest), "host": part_to_bytes(host)}
 
     def changed(**fields: Any) -> bytes:
-        whole = host.model_dump(mode="json") | fields
+        whole = host.model_dump(mode="json", exclude_none=True) | fields
         return json.dumps(whole, sort_keys=True, separators=(",", ":")).encode()
 
     bad = {

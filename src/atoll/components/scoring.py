@@ -27,7 +27,8 @@ from atoll.components.api import (
     Terms,
 )
 from atoll.components.columns import expect_columns
-from atoll.components.prediction import scorer_of
+from atoll.components.dishonest import Cheat
+from atoll.components.prediction import SCORING_CHEATS, Implementation, scorer_of
 from atoll.components.references import PART
 from atoll.components.registered import (
     RegisteredModelParameters,
@@ -99,6 +100,7 @@ class ScoringParameters(RegisteredModelParameters):
         max_length=10,
         description="the last day on which rows are scored (YYYY-MM-DD, UTC)",
     )
+    implementation: Implementation = ""
 
     @model_validator(mode="after")
     def _sane(self) -> Self:
@@ -174,7 +176,7 @@ def serve(task: Task, parameters: ScoringParameters, requests: Requests) -> None
     from atoll.components import scoring_session
 
     part, kind = own_part(task, parameters)
-    scorer = scorer_of(kind, kind.name)
+    scorer = scorer_of(kind, kind.name, parameters.implementation)
     table = None
     if task.party.name in parameters.tables:
         table = open_table(task.party.name, task.party.role, parameters, task.tables)
@@ -217,7 +219,7 @@ def describe(facts: Facts, parameters: ScoringParameters) -> Terms:
     """Return what a session reveals: which ids are asked for and found, and the scorer's reveals.
 
     Errors: ATL-JOB-006 a table of no party, or none of a host; ATL-MOD-002, ATL-MOD-005 no kind of
-    model that scores with these roles.
+    model that scores with these roles, ATL-MOD-006 not in this way.
     """
     if PART in facts.inputs:
         raise UserError(
@@ -228,7 +230,7 @@ def describe(facts: Facts, parameters: ScoringParameters) -> Terms:
         )
     _check_tables(facts, parameters)
     kind = facts.kinds[stated_kind(parameters.kind, "model", facts.kinds)]
-    scorer = scorer_of(kind, kind.name, facts.roles)
+    scorer = scorer_of(kind, kind.name, parameters.implementation, facts.roles)
     reveals = (*REVEALS, *scorer.reveals)
     exposure: tuple[Exposure, ...] = (Exposure(ROWS, parameters.most),)
     if kind.origin:
@@ -267,7 +269,8 @@ def check(own: OwnFacts, parameters: ScoringParameters) -> None:
     """Hold this party's part of the model against its table and the other parties.
 
     Errors: ATL-REG-… no such model here, ATL-REG-009 its rows were transformed before the training,
-    ATL-MOD-003 a column of the training is missing, those of ``check_registered``.
+    ATL-MOD-003 a column of the training is missing, ATL-MOD-006 the part is not scored so, those of
+    ``check_registered``.
     """
     found = own.part(parameters.reference(own.party))
     if found.fitted:
@@ -280,6 +283,7 @@ def check(own: OwnFacts, parameters: ScoringParameters) -> None:
             hint="use a model whose training takes the rows as they are, or a predict job",
         )
     kind = check_registered(own, found, parameters.kind, parameters.model)
+    scorer_of(kind, kind.name, parameters.implementation).check(found.value)
     columns = own.declared.facts.columns if own.declared else parameters.columns.get(own.party)
     model = ArtifactFacts(kind.name, columns=kind.columns(found.value))
     table = ArtifactFacts("table", columns=columns)
@@ -305,4 +309,24 @@ SCORING = Component(
         "atoll.table",
     ),
     inputs={PART: Port("model", optional=True, purpose=Purpose.MODEL, everywhere=True)},
+    dishonest=(
+        Cheat(
+            "guest",
+            "learn",
+            "which of the ids that it made up the host has",
+            "it does not; many ids that are not there show in the ledger's reveals",
+            "a row of the agreement's bounds (a day, in all) and of the cap `rows` for each id, "
+            "counted by the host before it answers",
+            "nothing in this protocol; smaller bounds",
+        ),
+        Cheat(
+            "guest",
+            "learn",
+            "by `path` further paths of a row, by asking for it again",
+            "the same id is asked again",
+            "a row of the bounds for each time",
+            "smaller bounds",
+        ),
+        *SCORING_CHEATS,
+    ),
 )

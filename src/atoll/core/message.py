@@ -55,7 +55,7 @@ class Spec:
         if value is None and self.optional:
             return None
         match self.form:
-            case "integer":
+            case "integer" | "count":
                 return self._integer(value)
             case "boolean" if type(value) is bool:
                 return value
@@ -99,6 +99,8 @@ class Spec:
             return int(np.size(value))
         if self.form == "items" and self.item is not None:
             return sum(self.item.elements(entry) for entry in value)
+        if self.form == "count":
+            return int(value)
         return len(value) if self.form == "blob" else 1
 
 
@@ -118,6 +120,11 @@ def integer(
 ) -> Any:
     """Declare an integer field within ``low``…``high`` inclusive."""
     return _field(Spec("integer", reveals, opaque, low, high, optional=optional))
+
+
+def count(high: int, *, reveals: str) -> Any:
+    """Declare an integer field of 0…``high`` that stands for so many revealed elements: rows."""
+    return _field(Spec("count", reveals, None, 0, high))
 
 
 def number(*, reveals: str | None = None, opaque: str | None = None, optional: bool = False) -> Any:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from atoll.core.errors import InternalError
+from atoll.core.errors import DataError, InternalError
 from atoll.core.message import message_class
 
 _BINARY: dict[type[ast.operator], Callable[[Any, Any], Any]] = {
@@ -95,15 +95,27 @@ def _walk(node: ast.expr, values: Values) -> Any:
 
 
 class Disclosures:
-    """Counts what was really sent: elements per (sender, receiver, message, field)."""
+    """Counts what was really sent: elements per (sender, receiver, message, field).
 
-    def __init__(self) -> None:
+    ``most`` bounds, by message and field, what one party may send one other in all.
+    """
+
+    def __init__(self, most: Mapping[tuple[str, str], float] | None = None) -> None:
         self.counts: Counter[tuple[str, str, str, str]] = Counter()
+        self._most = dict(most or {})
 
     def add(self, sender: str, receiver: str, kind: str, fields: Iterable[tuple[str, int]]) -> None:
-        """Count the revealing fields of one message."""
-        for field, elements in fields:
-            self.counts[sender, receiver, kind, field] += elements
+        """Count the revealing fields of one message. Errors: ATL-REV-002 more than the bound."""
+        counted = {(sender, receiver, kind, field): elements for field, elements in fields}
+        for key, elements in counted.items():
+            if self.counts[key] + elements > self._most.get(key[2:], math.inf):
+                raise DataError(
+                    "ATL-REV-002",
+                    "more rows would leave than the plan states",
+                    place=f"{kind}.{key[3]}",
+                    hint="a table had fewer rows when the plan was made: make a new plan",
+                )
+        self.counts.update(counted)
 
     def to_list(self) -> list[dict[str, Any]]:
         """Give the ledger's lines, sorted, each with the sentence of its field."""

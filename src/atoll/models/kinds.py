@@ -8,7 +8,7 @@ workers and downloads read these declarations and know nothing else of a kind.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from atoll.channel.party import Party
 from atoll.core.errors import UserError
+from atoll.core.exposure import ROWS, Exposure
 from atoll.core.names import Role
 from atoll.core.report import Panel
 from atoll.core.reveal import Reveal
@@ -32,7 +33,9 @@ class Scorer:
 
     ``run(party, part, features, names)`` takes float64[rows, names], NaN for missing, with the
     columns found by name; the guest gets float64[rows], all others None. ``estimate(rows,
-    roles)`` is about how many bytes all parties send. ``roles`` are those that take part.
+    roles)`` is about how many bytes all parties send, ``exposure(rows)`` what scoring so many rows
+    exposes, by row. ``roles`` are those that take part. ``check(part)`` raises a ``UserError`` for
+    a part that cannot be scored so.
     """
 
     run: Callable[[Party, Any, Floats, Sequence[str]], Floats | None]
@@ -42,6 +45,8 @@ class Scorer:
     estimate: Callable[[int, Roles], int]
     roles: frozenset[Role] = frozenset({Role.GUEST, Role.HOST})
     warnings: tuple[str, ...] = ()
+    exposure: Callable[[int], tuple[Exposure, ...]] = lambda rows: (Exposure(ROWS, rows),)
+    check: Callable[[Any], None] = lambda part: None
 
 
 def _no_card(part: Any) -> tuple[Panel, ...]:
@@ -58,8 +63,9 @@ class ModelKind:
     ``fits(part, roles)`` returns whether these are the parties and roles of its training, as far
     as the part knows them. ``rename(part, names)`` gives parties other ids; None: that cannot be.
     ``media`` is the media type of the encoded form as its owner may download it, empty: never.
-    ``card`` is what a person is shown of it. ``origin`` is the digest of the package of others
-    that brings the kind.
+    ``card`` is what a person is shown of it. ``scorer`` is how rows are scored, ``scorers`` are all
+    ways by the names that a job chooses by (none: ``scorer`` alone). ``origin`` is the digest of
+    the package of others that brings the kind.
     """
 
     name: str
@@ -74,6 +80,7 @@ class ModelKind:
     media: str = "application/json"
     card: Callable[[Any], tuple[Panel, ...]] = _no_card
     scorer: Scorer | None = None
+    scorers: Mapping[str, Scorer] = field(default_factory=dict)
     origin: str = ""
 
     def holds(self, value: Any) -> bool:

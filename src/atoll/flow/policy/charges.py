@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from typing import Any
 
-from atoll.core.exposure import OPENED_SUMS, Exposure
+from atoll.core.exposure import EVERYONE, OPENED_SUMS, Exposure
+from atoll.core.names import party_of
 from atoll.flow.policy.counts import NAMES, Counts
+from atoll.flow.policy.exposure import seats_in
 from atoll.jobs.plan import Plan
 
 
@@ -24,16 +26,39 @@ def charged(
     """
     if reveals is None:
         return most
-    revealed = [line for line in reveals if line["receiver"] == partner and line["elements"]]
+    every = [line for line in reveals if line["elements"]]
+    revealed = [line for line in every if line["receiver"] == partner]
     if not revealed:
-        return Counts()
+        return _passed_on(plan, step, most, every, partner)
     sent: dict[tuple[str, str], int] = {}
     for line in revealed:
         key = (str(line["message"]), str(line["field"]))
         sent[key] = sent.get(key, 0) + int(line["elements"])
-    declared = plan.exposure.get(step, ())
+    to = {*_roles(plan, step, {partner}), EVERYONE}
+    declared = tuple(entry for entry in plan.exposure.get(step, ()) if entry.receiver in to)
     used = {unit: _used(unit, getattr(most, unit), declared, sent) for unit in NAMES}
     return Counts.rounded(used)
+
+
+def _roles(plan: Plan, step: str, parties: Container[str]) -> set[str]:
+    return {seat.role.value for seat in seats_in(plan, step) if seat.party in parties}
+
+
+def _passed_on(
+    plan: Plan, step: str, most: Counts, sent: list[Mapping[str, Any]], partner: str
+) -> Counts:
+    """Return what a partner that was sent nothing gets of it by way of a third role.
+
+    Where that is declared: a host, of other hosts' columns, from the guest's questions.
+    """
+    own = _roles(plan, step, {party_of(str(line["sender"])) for line in sent if "sender" in line})
+    theirs = _roles(plan, step, {partner})
+    units = {
+        entry.unit
+        for entry in plan.exposure.get(step, ())
+        if own and entry.receiver in theirs and entry.sender not in {*own, EVERYONE}
+    }
+    return Counts.rounded({unit: getattr(most, unit) if unit in units else 0 for unit in NAMES})
 
 
 def _used(
@@ -41,10 +66,11 @@ def _used(
 ) -> float:
     """Return how much of a unit an attempt used: by what was sent for each, else all."""
     entries = [entry for entry in declared if entry.unit == unit]
-    if not most:
-        return most
     # Who is not sent each of them (a host, of each tree) counts all that the plan allows.
     if entries and all((entry.message, entry.field) in sent for entry in entries):
         found = sum(sent[entry.message, entry.field] * entry.each for entry in entries)
-        return min(most, found)
+        # Rows whose number was not known before are counted as they went.
+        return min(most, found) if most else found
+    if not most:
+        return most
     return sum(sent.values()) if unit == OPENED_SUMS else most

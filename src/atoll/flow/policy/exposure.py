@@ -226,6 +226,20 @@ def planned(plan: Plan, step: str, ends: Ends | None = None) -> tuple[Counts, bo
     return Counts.rounded(found), any(entry.unit not in UNITS for entry in going)
 
 
+def most_sent(plan: Plan, step: str) -> dict[str, dict[str, float]]:
+    """Return how many elements of which message and field an attempt may send one partner.
+
+    Of rows, which are counted as they go; the number of trees that begin is the guest's to end, one
+    message later. Rows of unknown number have no bound, and requests that of their agreement.
+    """
+    found: dict[str, dict[str, float]] = {}
+    for entry in plan.exposure.get(step, ()):
+        if entry.unit == ROWS and entry.message and entry.each and entry.amount:
+            fields = found.setdefault(entry.message, {})
+            fields[entry.field] = fields.get(entry.field, 0) + entry.amount / entry.each
+    return {} if step in plan.standing else found
+
+
 def _most(plan: Plan, step: str, name: str) -> float:
     """Return the largest value that a parameter has at any party, 0 where it is no number."""
     sets = [plan.parameters.get(step, {}), *plan.party_parameters.get(step, {}).values()]

@@ -177,9 +177,13 @@ class DatabaseLedger:
         for exposure in table_exposures(plan, self.party).values():
             for partner in sorted(plan.job.parties.keys() - {self.party}):
                 share = _share(exposure, partner, step, sent)
-                if share is None:
+                direct = share is not None
+                share = share or exposure.partners.get(partner)
+                if share is None or step not in share.covered():
                     continue
                 counts = charged(plan, step, share.steps.get(step, Counts()), sent, partner)
+                if not direct and not counts:
+                    continue
                 if not plan.exposure:
                     # From before units were declared: as much as was reserved then.
                     counts = counts.most(accounts.reserved(job, share, partner, step))

@@ -87,7 +87,8 @@ class Execution:
         self._around = around
         self._kinds = declared(around.catalogue)
         self._counters = Counters()
-        self._disclosures = Disclosures()
+        most = {(m, f): n for m, fields in spec.most.items() for f, n in fields.items()}
+        self._disclosures = Disclosures(most)
         self._use = Use()
         self._reported = time.monotonic()
         self._points = 0

@@ -85,7 +85,8 @@ class TaskSpec(Frozen):
     (None for the coin toss and nothing else); ``gateway`` is None where this party communicates
     with no other. ``approved`` names the installed components of others that this node approved,
     by digest. ``checkpoints`` is the folder of this step's checkpoints in this run (None: none are
-    kept). With ``standing`` the task is a session: it serves requests under the agreement of the
+    kept). ``most`` bounds, by message and field, the elements that this party sends one other.
+    With ``standing`` the task is a session: it serves requests under the agreement of the
     step.
     """
 
@@ -110,6 +111,7 @@ class TaskSpec(Frozen):
     edges: tuple[str, ...] | None = None
     quorum: dict[Role, int] = Field(default_factory=dict)
     rows: dict[str, int] = Field(default_factory=dict)
+    most: dict[str, dict[str, float]] = Field(default_factory=dict)
     standing: bool = False
 
     @property

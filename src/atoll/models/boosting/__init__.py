@@ -11,9 +11,13 @@ from atoll.models.boosting.part import (
     part_from_bytes,
     part_to_bytes,
 )
-from atoll.models.boosting.scoring import SCORE_REVEALS, score
+from atoll.models.boosting.path_scoring import PATH_COST, PATH_REVEALS, path_score
+from atoll.models.boosting.scoring import SCORE_COST, SCORE_REVEALS, score
 
 __all__ = [
+    "PATH_COST",
+    "PATH_REVEALS",
+    "SCORE_COST",
     "SCORE_REVEALS",
     "GuestPart",
     "HostPart",
@@ -24,5 +28,6 @@ __all__ = [
     "importance",
     "part_from_bytes",
     "part_to_bytes",
+    "path_score",
     "score",
 ]

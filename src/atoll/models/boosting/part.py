@@ -34,12 +34,16 @@ class _Data(BaseModel):
 class Split(_Data):
     """A test of one column: a row goes left if its value is below the threshold.
 
-    A missing value goes left if ``missing_left``, else right.
+    A missing value goes left if ``missing_left``, else right. A host's split states its place:
+    ``tree``, and ``node`` in it, which is 0 for the root and 2i + 1, 2i + 2 for the children of i
+    (None: a model from before hosts kept it).
     """
 
     column: int = Field(ge=0, description="index into the part's columns")
     threshold: FiniteFloat
     missing_left: bool = False
+    tree: int | None = Field(default=None, ge=0, lt=1 << 16)
+    node: int | None = Field(default=None, ge=0, lt=1 << 62)
 
 
 class Tree(_Data):
@@ -135,7 +139,8 @@ _ANY: TypeAdapter[Part] = TypeAdapter(Annotated[Part, Field(discriminator="kind"
 
 def part_to_bytes(part: Part) -> bytes:
     """Return the part as JSON with sorted keys: equal parts have equal bytes."""
-    return json.dumps(part.model_dump(mode="json"), sort_keys=True, separators=(",", ":")).encode()
+    plain = part.model_dump(mode="json", exclude_none=True)
+    return json.dumps(plain, sort_keys=True, separators=(",", ":")).encode()
 
 
 def part_from_bytes(data: bytes) -> Part:

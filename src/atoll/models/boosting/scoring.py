@@ -11,10 +11,12 @@ import numpy as np
 import numpy.typing as npt
 
 from atoll.channel.party import Party
+from atoll.core.cost import Cost, Edge
 from atoll.core.errors import PeerError, UserError
+from atoll.core.exposure import ROWS, Exposure
 from atoll.core.names import Role
 from atoll.core.reveal import Reveal
-from atoll.models.boosting.messages import BATCH_ROWS, ScoreBits, ScoreStart
+from atoll.models.boosting.messages import BATCH_ROWS, PathStart, ScoreBits, ScoreStart
 from atoll.models.boosting.part import GUEST, LEAF, GuestPart, HostPart, Part, Split, Tree
 from atoll.models.columns import ColumnMatch, match_columns
 
@@ -26,13 +28,41 @@ SCORE_REVEALS = (
         Role.HOST,
         Role.GUEST,
         ScoreBits.kind,
+        "rows",
+        "rows * min(host_splits, 1)",
+        "for how many rows comparison bits are sent (each row once)",
+    ),
+    Reveal(
+        Role.HOST,
+        Role.GUEST,
+        ScoreBits.kind,
         "bits",
-        "host_splits * (rows // 65536) * 8192 + host_splits * ceil_div(rows - "
-        "(rows // 65536) * 65536, 8)",
+        "host_splits * ceil_div(rows, 8)",
         "on which side of each of the host's splits each scored row falls (bytes)",
     ),
 )
 _BUDGET = 32 << 20
+# Of one host; so many splits as fit 32 MiB go in one message.
+SCORE_COST = Cost(
+    "min(rows * host_splits, 1)",
+    (
+        Edge("guest", "host", "0", "1"),
+        Edge(
+            "host",
+            "guest",
+            "host_splits * ceil_div(rows, 8)",
+            "(rows // 65536) * ceil_div(host_splits, 4096) + min(rows - (rows // 65536) * 65536, 1)"
+            " * ceil_div(host_splits, 33554432 // max(ceil_div(rows - (rows // 65536) * 65536, 8),"
+            " 1))",
+        ),
+    ),
+)
+
+
+def score_exposure(rows: int) -> tuple[Exposure, ...]:
+    """Return what scoring so many rows exposes, by row: all of a host's bits to the guest."""
+    bits = ScoreBits.kind
+    return (Exposure(ROWS, rows, Role.HOST, Role.GUEST, message=bits, field="rows"),)
 
 
 def goes_left(splits: tuple[Split, ...], features: Floats) -> Bools:
@@ -83,14 +113,21 @@ def pack_rows(bits: Bools) -> bytes:
 
 def unpack_rows(data: bytes, splits: int, rows: int) -> Bools:
     """Read what ``pack_rows`` wrote. Errors: ATL-MOD-004 unless size and padding are exact."""
+    found = read_rows(data, splits, rows)
+    if found is None:
+        text = "the comparison bits have another size than agreed, or other padding than zeros"
+        raise PeerError("ATL-MOD-004", text)
+    return found
+
+
+def read_rows(data: bytes, splits: int, rows: int) -> Bools | None:
+    """Read what ``pack_rows`` wrote; None unless size and padding are exact."""
     width = -(-rows // 8)
     if len(data) != splits * width:
-        raise PeerError("ATL-MOD-004", "the comparison bits have another size than agreed")
+        return None
     raw = np.frombuffer(data, dtype=np.uint8).reshape(splits, width)
     bits = np.unpackbits(raw, axis=1, bitorder="little")
-    if bits[:, rows:].any():
-        raise PeerError("ATL-MOD-004", "the comparison bits are padded with other than zeros")
-    return bits[:, :rows].view(np.bool_)
+    return None if bits[:, rows:].any() else bits[:, :rows].view(np.bool_)
 
 
 def score(party: Party, part: Part, features: Floats, names: Sequence[str]) -> Floats | None:
@@ -101,20 +138,33 @@ def score(party: Party, part: Part, features: Floats, names: Sequence[str]) -> F
     Reveals: ``SCORE_REVEALS``, to the guest only; a host learns the number of rows.
     Errors: ATL-MOD-002 parts of different models, ATL-MOD-003 columns missing, ATL-MOD-004.
     """
-    if part.party != party.name:
-        raise UserError("ATL-MOD-002", "this part belongs to another party")
-    if features.ndim != 2 or features.shape[1] != len(names):
-        raise UserError("ATL-MOD-003", "each column of the features needs a name")
-    match = match_columns(part.columns, names)
+    match = matched(party, part, features, names)
     if isinstance(part, GuestPart):
         return _guest(party, part, features, match)
     _host(party, part, features, match)
     return None
 
 
-def _guest(party: Party, part: GuestPart, features: Floats, match: ColumnMatch) -> Floats:
-    if set(part.hosts) != set(party.hosts):
+def matched(party: Party, part: Part, features: Floats, names: Sequence[str]) -> ColumnMatch:
+    """Return where a part's columns are. Errors: ATL-MOD-002 and ATL-MOD-003, as ``score``."""
+    if part.party != party.name:
+        raise UserError("ATL-MOD-002", "this part belongs to another party")
+    if features.ndim != 2 or features.shape[1] != len(names):
+        raise UserError("ATL-MOD-003", "each column of the features needs a name")
+    if isinstance(part, GuestPart) and set(part.hosts) != set(party.hosts):
         raise UserError("ATL-MOD-002", "the model was trained with other hosts")
+    return match_columns(part.columns, names)
+
+
+def check_start(part: HostPart, features: Floats, start: ScoreStart | PathStart) -> None:
+    """Hold what the guest begins with against a host's own. Errors: ATL-MOD-002, ATL-MOD-003."""
+    if start.model != part.model or start.splits != len(part.splits):
+        raise PeerError("ATL-MOD-002", "the guest scores with a part of another model")
+    if start.rows != features.shape[0]:
+        raise PeerError("ATL-MOD-003", "the parties hold different numbers of rows to score")
+
+
+def _guest(party: Party, part: GuestPart, features: Floats, match: ColumnMatch) -> Floats:
     rows = features.shape[0]
     for host, splits in zip(part.hosts, part.host_splits, strict=True):
         party.channel.send(host, "score", ScoreStart(part.model, rows, splits))
@@ -131,11 +181,13 @@ def _guest(party: Party, part: GuestPart, features: Floats, match: ColumnMatch) 
 
 def _receive(party: Party, host: str, batch: int, splits: int, rows: int) -> Bools:
     parts: list[Bools] = []
+    count = rows
     for size in _pieces(splits, rows):
         message = party.channel.receive(host, "score", ScoreBits)
-        if message.batch != batch:
+        if (message.batch, message.rows) != (batch, count):
             raise PeerError("ATL-MOD-004", "a batch of comparison bits is out of turn", party=host)
         parts.append(unpack_rows(message.bits, size, rows))
+        count = 0
     return np.concatenate([np.empty((0, rows), dtype=np.bool_), *parts])
 
 
@@ -146,18 +198,15 @@ def _pieces(splits: int, rows: int) -> list[int]:
 
 def _host(party: Party, part: HostPart, features: Floats, match: ColumnMatch) -> None:
     start = party.channel.receive(part.guest, "score", ScoreStart)
-    if start.model != part.model or start.splits != len(part.splits):
-        raise PeerError("ATL-MOD-002", "the guest scores with a part of another model")
-    if start.rows != features.shape[0]:
-        raise PeerError("ATL-MOD-003", "the parties hold different numbers of rows to score")
+    check_start(part, features, start)
     for batch, begin in enumerate(range(0, start.rows, BATCH_ROWS)):
         party.cancel.check()
         block = match.take(features[begin : begin + BATCH_ROWS])
-        first = 0
-        for size in _pieces(start.splits, block.shape[0]):
-            bits = goes_left(part.splits[first : first + size], block)
-            party.channel.send(part.guest, "score", ScoreBits(batch, pack_rows(bits)))
-            first += size
+        first, count = 0, len(block)
+        for size in _pieces(start.splits, len(block)):
+            bits = pack_rows(goes_left(part.splits[first : first + size], block))
+            party.channel.send(part.guest, "score", ScoreBits(batch, count, bits))
+            first, count = first + size, 0
 
 
 def probability(margin: Floats) -> Floats:

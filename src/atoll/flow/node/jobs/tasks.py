@@ -25,6 +25,7 @@ from atoll.flow.control.codes import NODE_RESTARTED
 from atoll.flow.control.record import JobRecord
 from atoll.flow.node.folder import NodeFolder
 from atoll.flow.planning import COIN_STEP
+from atoll.flow.policy.exposure import most_sent
 from atoll.flow.store import (
     ArtifactRow,
     Artifacts,
@@ -221,6 +222,7 @@ class TaskRunner:
             edges=plan.edges.get(step),
             quorum={Role(name): least for name, least in plan.quorum.get(step, {}).items()},
             rows=plan.rows.get(step, {}),
+            most=most_sent(plan, step),
             limits=place.limits,
             outputs_folder=self._made(record.id),
             checkpoints=None if coin else self._checkpoints(record, step),

@@ -86,6 +86,7 @@ class _Node:
     children: tuple[_Node, _Node] | None = None
     owner: int = -1
     split: int = 0
+    number: int = 0
     weight: float = 0.0
     gain: float = 0.0
 
@@ -120,6 +121,7 @@ class _Run:
             n: defaultdict(list) for n in world.names[1:]
         }
         self.refused = 0
+        self.number = 0
         self.g: Ints = np.zeros(self.rows, dtype=np.int64)
         self.h: Ints = np.zeros(self.rows, dtype=np.int64)
         self.inside: Bools = np.ones(self.rows, dtype=np.bool_)
@@ -147,7 +149,7 @@ class _Run:
         return found
 
     def tree(self, number: int, margin: Floats) -> _Node:
-        world = self.world
+        world, self.number = self.world, number
         sample = sample_rows(
             world.public, world.step, number, self.rows, world.parameters.row_sample
         )
@@ -295,9 +297,16 @@ class _Run:
         splits = self.splits[owner.name]
         node.owner, node.split, node.gain = choice.owner, len(splits), choice.gain
         splits.append(
-            Split(column=choice.column, threshold=value, missing_left=choice.missing_left)
+            Split(
+                column=choice.column,
+                threshold=value,
+                missing_left=choice.missing_left,
+                tree=self.number if choice.owner else None,
+                node=node.number if choice.owner else None,
+            )
         )
         left, right = self.node(node.rows[choice.left]), self.node(node.rows[~choice.left])
+        left.number, right.number = 2 * node.number + 1, 2 * node.number + 2
         node.children = (left, right)
         return left, right
 

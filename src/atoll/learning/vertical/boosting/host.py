@@ -375,11 +375,19 @@ class HostTrainer:
         mine = {number: side for number, _, side in taken}
         if len(mine) != len(taken):
             raise PeerError("ATL-BST-005", "the guest adopts two cuts of one node")
-        for _, candidate, _ in taken:
+        for number, candidate, _ in taken:
             column, cut, missing_left = tree.table.meaning(candidate)
             real = int(self._columns[column])
             value = threshold(self._binning.thresholds[real], cut)
-            tree.splits.append(Split(column=real, threshold=value, missing_left=missing_left))
+            tree.splits.append(
+                Split(
+                    column=real,
+                    threshold=value,
+                    missing_left=missing_left,
+                    tree=tree.number,
+                    node=number,
+                )
+            )
         return mine
 
     def _send_validation(self, tree: _Tree) -> None:
