@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -245,8 +246,10 @@ def test_a_prediction_without_a_commitment_to_a_part_is_no_plan() -> None:
     plan, _ = agreed(House(visits(), "2" * 64), predicting())
     bare = plan.with_model_parts({})
     mine = {"model": "1" * 64}
-    for shop in ({}, {"score": "1" * 64}, {**mine, "ghost": "1" * 64}):
-        refused("ATL-PLN-005", lambda s=shop: planning.with_parts(bare, {"bank": mine, "shop": s}))
+    wrong: list[dict[str, str]] = [{}, {"score": "1" * 64}, {**mine, "ghost": "1" * 64}]
+    for shop in wrong:
+        parts = {"bank": mine, "shop": shop}
+        refused("ATL-PLN-005", partial(planning.with_parts, bare, parts))
     assert planning.with_parts(bare, {"bank": mine, "shop": mine}).model_parts["shop"] == mine
 
 

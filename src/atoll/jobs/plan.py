@@ -125,9 +125,10 @@ class Plan(Frozen):
     in which seats communicate (one that is not named: not known); ``standing`` holds the terms of
     steps that agree to requests after the job. ``attempts`` states how many attempts each step may
     have in a run, ``time_limits`` after how many seconds without progress of a task
-    (``progress_seconds``) or without a word of a party (``peer_seconds``) a run is given up. ``platform``
-    is the digest of all that computes besides the components (``components.code.platform_digest``),
-    ``model_parts`` holds by party and step the commitments to parts of registered models.
+    (``progress_seconds``) or without a word of a party (``peer_seconds``) a run is given up.
+    ``platform`` is the digest of all that computes besides the components
+    (``components.code.platform_digest``), ``model_parts`` holds by party and step the commitments
+    to parts of registered models.
 
     A plan in which not all parties are sent the facts of all tables is of version 2: ``audience``
     states to whom the facts of a step's tables are sent, and ``hidden`` holds the digests of those
