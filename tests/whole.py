@@ -229,6 +229,7 @@ class Run:
             "quorum": plan.quorum.get(step, {}),
             "rows": plan.rows.get(step, {}),
             "most": most_sent(plan, step),
+            "platform": plan.platform,
         }
         if step == COIN_STEP:
             return TaskSpec.model_validate(whole)
@@ -236,6 +237,7 @@ class Run:
         toss = self.reported[party][COIN_STEP]["outputs"]["seed"]["digest"]
         whole |= {
             "component": self.job.steps[step].component,
+            "code": plan.components[self.job.steps[step].component].code,
             "parameters": dict(own),
             "inputs": self._inputs(party, step),
             "tables": self._tables(party, step, own),

@@ -11,10 +11,17 @@ mod wire;
 
 use pyo3::prelude::*;
 
+/// The SHA-256 over the sources that this library was built of.
+#[pyfunction]
+fn source_digest() -> &'static str {
+    env!("ATOLL_SOURCE_DIGEST")
+}
+
 /// The native core of Atoll.
 #[pymodule(gil_used = false)]
 fn atoll_native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("__version__", env!("CARGO_PKG_VERSION"))?;
+    module.add_function(wrap_pyfunction!(source_digest, module)?)?;
     errors::register(module)?;
     dh::register(module)?;
     elgamal::register(module)?;

@@ -15,22 +15,25 @@ from atoll.flow.estimating import estimated_seconds, estimated_total
 from atoll.jobs.plan import Plan
 
 _SHOWN = 12
-_UNKNOWN = "(its digest is known once the parties have sent each other their parts)"
+_UNKNOWN = "(its digest is known once the parties have committed to their tables for the job)"
 _HIDDEN = "not shown to this party (it takes no part in it and in nothing that follows from it)"
 
 
 def plan_text(view: views.PlanView) -> str:
     """Return a plan for people, if it is a whole one."""
     try:
-        return "\n".join(plan_lines(Plan.model_validate(view.plan)))
+        return "\n".join(plan_lines(Plan.model_validate(view.plan), known=view.digest is not None))
     except ValidationError:
         return in_lines(("plan", view.digest), ("agreed", view.agreed))
 
 
-def plan_lines(plan: Plan) -> list[str]:
-    """Return a plan as lines of text; what partners wrote cannot move the cursor."""
+def plan_lines(plan: Plan, *, known: bool = True) -> list[str]:
+    """Return a plan as lines of text; what partners wrote cannot move the cursor.
+
+    ``known`` states whether it holds the commitments that are going to be signed.
+    """
     lines = [
-        f"job {plan.job.name}, plan {plan.digest() if plan.complete else _UNKNOWN}",
+        f"job {plan.job.name}, plan {plan.digest() if known and plan.complete else _UNKNOWN}",
         "",
         *_tables(plan),
         *(f"tables of {at}: sent to {_named(who)} alone" for at, who in plan.audience.items()),
@@ -61,7 +64,7 @@ def _tables(plan: Plan) -> list[str]:
             more = ", …" if len(facts.columns) > _SHOWN else ""
             label = f", label {facts.label}" if facts.label else ""
             lines.append(f"  table {facts.name}: {facts.rows} rows, columns {shown}{more}{label}")
-            lines.append(f"  digest {facts.digest}, {facts.id_rule}")
+            lines.append(f"  commitment {facts.digest}, {facts.id_rule}")
     return lines
 
 

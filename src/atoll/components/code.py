@@ -11,8 +11,28 @@ import atoll
 from atoll.components.api import Component
 from atoll.core import codec
 from atoll.core.errors import InternalError
+from atoll.crypto.levels import source_digest
 
 _SUFFIXES = {".py", ".json"}
+# The floors that compute, and what runs a task; what a node does around it may differ.
+_COMPUTING = (
+    "core",
+    "report",
+    "channel",
+    "crypto",
+    "jobs",
+    "table",
+    "models",
+    "tee",
+    "correlations",
+    "mpc",
+    "operators",
+    "privacy",
+    "learning",
+    "incentives",
+    "components",
+    "flow/work",
+)
 
 
 @functools.cache
@@ -26,6 +46,23 @@ def code_digest(packages: tuple[str, ...]) -> str:
     for package in sorted(packages):
         for path in _files(package):
             whole.update(f"{path.relative_to(root)}\0".encode())
+            whole.update(hashlib.sha256(path.read_bytes()).digest())
+    return whole.hexdigest()
+
+
+@functools.cache
+def platform_digest() -> str:
+    """Return the SHA-256 over all of ours that computes: Python on these floors, and the sources
+    of the native library.
+
+    Equal sources give equal digests on every machine. It is the word of who states it: a party
+    that lies about its code states the digest of honest code.
+    """
+    whole = hashlib.sha256(b"atoll/platform/v1\0" + bytes.fromhex(source_digest()))
+    root = Path(atoll.__file__).parent
+    for package in _COMPUTING:
+        for path in _below(root / package):
+            whole.update(f"{path.relative_to(root).as_posix()}\0".encode())
             whole.update(hashlib.sha256(path.read_bytes()).digest())
     return whole.hexdigest()
 
@@ -56,4 +93,8 @@ def _files(package: str) -> list[Path]:
     origin = Path(spec.origin)
     if origin.name != "__init__.py":
         return [origin]
-    return sorted(path for path in origin.parent.rglob("*") if path.suffix in _SUFFIXES)
+    return _below(origin.parent)
+
+
+def _below(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.rglob("*") if path.suffix in _SUFFIXES)

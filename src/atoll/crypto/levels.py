@@ -1,4 +1,4 @@
-"""Which instructions the kernels run on."""
+"""What the native library is made of, and which instructions its kernels run on."""
 
 from __future__ import annotations
 
@@ -11,3 +11,11 @@ def simd_level() -> str:
     Source: https://www.felixcloutier.com/x86/cpuid (what the processor states about itself).
     """
     return atoll_native.simd_level()
+
+
+def source_digest() -> str:
+    """Return the SHA-256 over the sources of the native library, stated when it was built.
+
+    Source: docs/decisions/0031-commitments-and-code.md.
+    """
+    return atoll_native.source_digest()

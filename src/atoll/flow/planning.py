@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import replace
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from pydantic import BaseModel, JsonValue
 
@@ -16,9 +16,10 @@ from atoll.components.api import (
     Tables,
     Terms,
 )
-from atoll.components.code import component_code
+from atoll.components.code import component_code, platform_digest
+from atoll.components.fitted import reference_of
 from atoll.components.references import Lookup, ModelRef
-from atoll.core.errors import InternalError, UserError
+from atoll.core.errors import InternalError, PeerError, UserError
 from atoll.core.exposure import Exposure, at_least
 from atoll.core.names import Role, Seat, addresses, party_of, roles_text
 from atoll.core.reveal import Reveal
@@ -32,6 +33,7 @@ from atoll.jobs.validation import fill, order, plain, schema_of, validate
 from atoll.operators import coin_toss
 from atoll.operators.setting import Setting
 
+PlainParameters = Mapping[str, Mapping[str, Any]]
 AGREEMENT_STEP = "agreement"
 COIN_STEP = "coin toss"
 DECLARED = Reveal(
@@ -40,7 +42,7 @@ DECLARED = Reveal(
     "flow.declaration",
     "tables",
     "bytes",
-    "the name, digest, row count, column names and id rule of each table (in bytes)",
+    "the name, commitment, row count, column names and id rule of each table (in bytes)",
 )
 DECLARED_APART = replace(
     DECLARED, what=f"{DECLARED.what}, to who takes part in its step or in one that follows from it"
@@ -101,6 +103,7 @@ def build(
     each party. With ``party`` it is the plan as this party may see it, where not all are sent
     the facts of all tables; None sees everything. Errors: those of ``infer``, for what cannot run.
     """
+    check_declared(job, catalogue, declared)
     parameters = filled(job, catalogue)
     made, shown_to = _inferred(job, catalogue, parameters, declared, party)
     hidden = job.steps.keys() - made.terms.keys()
@@ -143,7 +146,67 @@ def build(
         audience=shown_to,
         hidden=dict.fromkeys(sorted(hidden)),
         rows=_rows(job, catalogue, made, parameters),
+        platform=platform_digest(),
     )
+
+
+def references(job: Job, parameters: PlainParameters, party: str) -> dict[str, ModelRef]:
+    """Return what each step takes out of a party's own registry, by step.
+
+    ``parameters`` are those of the party. It follows from the job alone.
+    """
+    found = {
+        name: reference_of(step, parameters.get(name, {}), party)
+        for name, step in job.steps.items()
+    }
+    return {name: reference for name, reference in found.items() if reference is not None}
+
+
+def own_references(job: Job, catalogue: Catalogue, party: str) -> dict[str, ModelRef]:
+    """Return what each step of a checked job takes out of a party's own registry, by step."""
+    own = {name: plain(value) for name, value in filled(job, catalogue, party).items()}
+    return references(job, own, party)
+
+
+def parameters_of(plan: Plan, party: str) -> PlainParameters:
+    """Return the filled parameters of each step as they are for a party."""
+    own = plan.party_parameters
+    return {name: own.get(name, {}).get(party, held) for name, held in plan.parameters.items()}
+
+
+def with_parts(plan: Plan, parts: Mapping[str, Mapping[str, str]]) -> Plan:
+    """Return a plan with what each party committed to of its parts of registered models, by step.
+
+    Errors: ATL-PLN-005 a party committed to none that a step takes, or to one that no step does.
+    """
+    for party in sorted(plan.job.parties):
+        due = references(plan.job, parameters_of(plan, party), party).keys()
+        wrong = due ^ parts.get(party, {}).keys()
+        if wrong:
+            raise PeerError(
+                "ATL-PLN-005",
+                "a party committed to other parts of models than the job takes from it",
+                party=party,
+                phase=min(wrong),
+            )
+    return plan.with_model_parts(parts)
+
+
+def check_declared(job: Job, catalogue: Catalogue, declared: Declared) -> None:
+    """Refuse facts that no step asks for: they would be in a plan, and in the digest of none.
+
+    Errors: ATL-PLN-005 facts of a table for a step that is none, or that brings none in.
+    """
+    for party, steps in sorted(declared.items()):
+        for name in sorted(steps):
+            step = job.steps.get(name)
+            if step is None or catalogue[step.component].declare is None:
+                raise PeerError(
+                    "ATL-PLN-005",
+                    "a party declared a table for a step that takes none",
+                    party=party,
+                    phase="declaration",
+                )
 
 
 def _inferred(

@@ -36,6 +36,8 @@ _LATER = (
     "rows",
     "attempts",
     "time_limits",
+    "platform",
+    "model_parts",
 )
 # What depends on the facts of tables, by step; the rest is the same whatever a party is sent.
 _BY_STEP = (
@@ -56,8 +58,10 @@ DAY = "^[0-9]{4}-[0-9]{2}-[0-9]{2}$"
 
 
 class TableFacts(Frozen):
-    """What a party sends of a table: its digest, size and columns, but no value.
+    """What a party sends of a table: a commitment to it, size and columns, but no value.
 
+    ``digest`` is its commitment for this job (``jobs.commitment``), not the content's digest; that
+    only its owner knows. In what is declared at home alone it is the content's.
     ``salt`` (32 bytes in hexadecimal) goes with facts that not all parties are sent: without it
     no one can try values against the digest of what follows from them.
     """
@@ -122,6 +126,9 @@ class Plan(Frozen):
     steps that agree to requests after the job. ``attempts`` states how many attempts each step may
     have in a run, ``time_limits`` after how many seconds without progress of a task
     (``progress_seconds``) or without a word of a party (``peer_seconds``) a run is given up.
+    ``platform`` is the digest of all that computes besides the components
+    (``components.code.platform_digest``), ``model_parts`` holds by party and step the commitments
+    to parts of registered models.
 
     A plan in which not all parties are sent the facts of all tables is of version 2: ``audience``
     states to whom the facts of a step's tables are sent, and ``hidden`` holds the digests of those
@@ -154,11 +161,20 @@ class Plan(Frozen):
     rows: dict[str, dict[str, int]] = Field(default_factory=dict)
     attempts: dict[str, int] = Field(default_factory=dict)
     time_limits: dict[str, float] = Field(default_factory=dict)
+    platform: str = ""
+    model_parts: dict[str, dict[str, str]] = Field(default_factory=dict)
 
     def limited(self, attempts: Mapping[str, int], seconds: Mapping[str, float]) -> Plan:
         """Return the plan with the attempts and time limits that its job was proposed with."""
-        update = {"attempts": dict(attempts), "time_limits": dict(seconds)}
-        made = self.model_copy(update=update)
+        return self._with(attempts=dict(attempts), time_limits=dict(seconds))
+
+    def with_model_parts(self, parts: Mapping[str, Mapping[str, str]]) -> Plan:
+        """Return the plan with the commitments to parts of models, by party and step."""
+        held = {party: dict(steps) for party, steps in sorted(parts.items()) if steps}
+        return self._with(model_parts=held)
+
+    def _with(self, **fields: Any) -> Plan:
+        made = self.model_copy(update=fields)
         for name in ("_parts", "_digest"):
             made.__dict__.pop(name, None)  # A copy takes over what was worked out before.
         return made
@@ -227,8 +243,10 @@ class Plan(Frozen):
         }
         common = {name: value for name, value in whole.items() if name not in ("tables", "hidden")}
         for name in (*_BY_STEP, "owners"):
-            if name == "rows" and name not in whole:
-                continue  # Plans from before it was in them keep their digests.
+            if name == "rows":
+                # All of it is in the steps' parts, and earlier plans had none of it.
+                common.pop(name, None)
+                continue
             kept = common.get(name, {}).items()
             common[name] = {at: v for at, v in kept if at.partition(".")[0] not in self.job.steps}
         common["warnings"] = [text for text in self.warnings if self._about(text) is None]

@@ -158,7 +158,8 @@ class Node:
             case control.Decide():
                 answer = self.decide(command)
             case control.FindReusable():
-                found = {s: tuple(self.store.get(k, [])) for s, k in command.keys.items()}
+                keys = {s: self.own_key(job, s, key) for s, key in command.keys.items()}
+                found = {s: tuple(self.store.get(key, [])) for s, key in keys.items()}
                 answer = control.ReusableFound(found, self.now)
             case control.Enqueue():
                 entry = control.Entry(job, command.offer, command.role, command.initiator)
@@ -169,7 +170,8 @@ class Node:
                 answer = self.task(command)
                 if answer is not None and answer.state == "success" and command.key:
                     origin = f"{job}/{command.step}/{command.attempt}"
-                    self.store.setdefault(command.key, []).insert(0, origin)
+                    key = self.own_key(job, command.step, command.key)
+                    self.store.setdefault(key, []).insert(0, origin)
             case control.ReuseTask():
                 answer = control.TaskReported(command.step, command.attempt, "reused", self.now)
             case control.KillTask():
@@ -180,6 +182,11 @@ class Node:
                 pass
         if answer is not None:
             self.inbox.append((job, answer))
+
+    def own_key(self, job: str, step: str, key: str) -> str:
+        """Return a key with what this node alone knows: the content of its table."""
+        brought = step in self.records[job].plan.tables.get(self.party, {})  # type: ignore[union-attr]
+        return f"{key} {self.table_digest}" if brought else key
 
     def report(
         self, step: str, state: TaskState, code: str | None = None, *, revealed: bool = False

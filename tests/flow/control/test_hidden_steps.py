@@ -215,7 +215,7 @@ def test_what_is_told_where_nothing_is_hidden_keeps_its_bytes() -> None:
     world["bank"].submit(pair.make_job(component="toy"))
     world.rounds(2)
     found = reuse_key(world["bank"].record, "read")
-    assert found == "64b8b0372597d04da69c08d68d021a0fbed8af1df2cd8af201f35a03eee2db5a"
+    assert found == "540d0d2e13a24bd444cc4b1869a76e260f8d6dc99ccb0c15b2e38ab08ac0502b"
     assert blinded_key(world["bank"].record, "read") == found
 
 

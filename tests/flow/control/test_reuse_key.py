@@ -21,6 +21,7 @@ from atoll.jobs.plan import Plan
 from tests.flow.control.pair import JOB_ID, NONCE
 
 STEP = "train"
+COMMITTED = "c" * 64
 values = st.one_of(
     st.booleans(),
     st.integers(0, 9),
@@ -39,7 +40,6 @@ def plans(draw: st.DrawFn) -> dict[str, Any]:
     tables = {
         party: {
             "name": draw(st.sampled_from(["people", "loans"])),
-            "digest": draw(digest),
             "rows": draw(st.integers(1, 3)),
             "columns": draw(st.sampled_from([["a"], ["a", "b"]])),
             "label": draw(st.sampled_from([None, "y"])),
@@ -52,6 +52,7 @@ def plans(draw: st.DrawFn) -> dict[str, Any]:
         "component": draw(st.sampled_from(["synthetic", "other"])),
         "version": draw(st.sampled_from(["1", "2"])),
         "code": draw(digest),
+        "platform": draw(digest),
         "parameters": draw(parameters),
         "party_parameters": {party: draw(parameters) for party in parties},
         "implementation": draw(st.sampled_from(["local", "elgamal"])),
@@ -85,7 +86,11 @@ def record_of(chosen: dict[str, Any]) -> JobRecord:
             "job": job,
             "parameters": {step: chosen["parameters"], "read": {}},
             "party_parameters": {step: chosen["party_parameters"]},
-            "tables": {party: {step: table} for party, table in chosen["tables"].items()},
+            "tables": {
+                party: {step: {"digest": COMMITTED, **table}}
+                for party, table in chosen["tables"].items()
+            },
+            "platform": chosen.get("platform", ""),
             "components": {component: facts, "source": {"version": "1", "code": "0"}},
             "implementations": {step: chosen["implementation"], "read": "local"},
             "trust_models": {},
@@ -157,13 +162,14 @@ def test_a_single_other_field_is_another_key(
 
 # Every field that a task is given: part of the key, or why it cannot change an output.
 KEYED = {"job", "step", "party", "implementation", "component", "parameters", "inputs", "tables"}
-KEYED |= {"seats", "edges", "quorum"}
+KEYED |= {"seats", "edges", "quorum", "code", "platform"}
 OF_THE_RUN = {
     "job_id": "names the job on the wire",
     "attempt": "a running number",
     "plan_digest": "compared with the peers; what it stands for is keyed piece by piece",
     "seed_path": "choices that another draw may make otherwise; a fixed seed is keyed with the job",
     "gateway": "how peers are reached",
+    "rows": "bounds what a peer may bring; what passes is the same",
     "limits": "how long to wait and what to keep in memory",
     "outputs_folder": "where outputs are put",
     "checkpoints": "where an attempt may go on; what comes out is the same",

@@ -8,7 +8,7 @@ import pytest
 
 from atoll.components.catalogue import CATALOGUE
 from atoll.flow import planning
-from atoll.flow.node.jobs.deciding import uses_only_synthetic_data
+from atoll.flow.policy.made_up import uses_only_synthetic_data
 from atoll.jobs.definition import Job
 from atoll.jobs.plan import Plan, TableFacts
 

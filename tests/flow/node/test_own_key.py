@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -11,6 +12,7 @@ import pytest
 from atoll.components.references import ModelRef
 from atoll.flow.node.jobs.tasks import TaskResources, TaskRunner
 from atoll.flow.work.specification import InputArtifact
+from atoll.jobs.commitment import Opening
 from atoll.jobs.errors import NotFoundError
 from tests.flow.control.test_reuse_key import BASE, STEP, record_of
 
@@ -50,3 +52,14 @@ def test_a_part_that_is_gone_is_an_error_and_other_steps_need_none() -> None:
     assert held.own_key(record_of(BASE), STEP, "k") == "k"
     with pytest.raises(NotFoundError):
         held.own_key(record_of(MODEL), STEP, "k")
+
+
+def test_another_content_of_the_own_table_is_another_key() -> None:
+    table = {"name": "people", "rows": 3, "columns": ["a"], "label": None, "id_rule": "bytes"}
+    record = record_of({**BASE, "tables": {"bank": table, "shop": table}})
+    contents = [Opening("5" * 64, {STEP: digit * 64}) for digit in "12"]
+    first, second = (runner({}).own_key(replace(record, opening=o), STEP, "k") for o in contents)
+    assert first != second
+    # Under another secret, as in another job, it is the same.
+    again = replace(record, opening=Opening("6" * 64, {STEP: "1" * 64}))
+    assert runner({}).own_key(again, STEP, "k") == first

@@ -13,6 +13,7 @@ from typing import Literal
 from atoll.flow.control.facts import Options, StopKind, TaskState
 from atoll.flow.control.sync import Update
 from atoll.jobs.audience import Audience
+from atoll.jobs.commitment import Opening
 from atoll.jobs.definition import Job
 from atoll.jobs.plan import ComponentFacts, TableFacts
 
@@ -62,7 +63,8 @@ class Declared:
     """Answer to ``Declare``: the own tables by step, the components used, the certificate.
 
     ``audience`` states who is sent the facts of the tables of a step, where that is not every
-    party.
+    party. ``parts`` are commitments to own parts of registered models by step; ``opening`` opens
+    these and those to the tables, and stays at home.
     """
 
     tables: Mapping[str, TableFacts]
@@ -70,6 +72,8 @@ class Declared:
     certificate: bytes
     now: Moment
     audience: Audience = field(default_factory=dict)
+    parts: Mapping[str, str] = field(default_factory=dict)
+    opening: Opening | None = None
 
 
 @dataclass(frozen=True)

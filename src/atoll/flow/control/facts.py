@@ -144,11 +144,14 @@ class Proposal(Section):
 
 @dataclass(frozen=True)
 class Declaration(Section):
-    """What a party brings: its table facts by step, the code of its components, its certificate."""
+    """What a party brings: its table facts by step, the code of its components, its certificate,
+    and by step its commitments to own parts of registered models.
+    """
 
     tables: Annotated[Mapping[StepName, _Table], at_most(STEPS + 1)]
     components: Annotated[Mapping[StrictStr, _Code], at_most(STEPS)]
     certificate: Annotated[StrictBytes, Field(min_length=1, max_length=CERTIFICATE_BYTES)]
+    parts: Annotated[Mapping[StepName, Digest], at_most(STEPS)] | None = None
 
     def to(self, party: str, audience: Audience) -> Declaration:
         """Return what a party is sent of this, by who is sent the tables of each step."""

@@ -177,6 +177,7 @@ def _on_tick(transition: Transition, event: Tick) -> None:
     silent = ending.silence(transition, record.initiator, event.last_contact, "held")
     admission.tick(transition, silent)
     tasks.tick(transition)
+    plan_approval.tick(transition, event.last_contact)
     ending.tick(transition, event.last_contact)
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from atoll.core.errors import AtollError, InternalError, PeerError
-from atoll.flow.control.codes import NO_PLAN, REFUSED
+from atoll.flow.control.codes import NO_ANSWER, NO_PLAN, REFUSED
 from atoll.flow.control.commands import Decide, Declare
 from atoll.flow.control.comparing import compare_code, different
 from atoll.flow.control.events import Decided, Declared, DeclareFailed
@@ -20,10 +22,12 @@ from atoll.flow.control.parsing import peer_code
 from atoll.flow.control.record import ApprovedRuns, JobRecord
 from atoll.flow.control.rules import limited
 from atoll.flow.control.transition import Transition, halt
+from atoll.flow.planning import with_parts
 from atoll.jobs import approval as approvals
 from atoll.jobs.plan import Plan
 
 DECLARE = "declare"
+WAITING = "plans"
 PHASE = "agreement"
 
 
@@ -39,6 +43,7 @@ def agree(transition: Transition) -> None:
         if all(_declared(record, party) for party in record.job.parties):
             _make_plan(transition)
         return
+    _await_plans(transition)
     _compare_plans(transition)
     if transition.halted() is None:
         _complete(transition)
@@ -47,6 +52,34 @@ def agree(transition: Transition) -> None:
     question = _question(transition.record)
     if question is not None:
         transition.ask(f"decide {record.run}", question)
+
+
+def _await_plans(transition: Transition) -> None:
+    """Note since when plans of others are missing that could be there."""
+    record = transition.record
+    if all(party in record.facts and record.facts[party].plan for party in record.job.parties):
+        transition.unmark(WAITING)
+    else:
+        transition.mark(WAITING)
+
+
+def tick(transition: Transition, last_contact: Mapping[str, float]) -> None:
+    """End a job of which a party that communicates does not send the digests of its plan.
+
+    A party that is not there is waited for, as before every start.
+    """
+    record = transition.record
+    limit = record.options.progress_seconds
+    if WAITING not in record.marks or transition.halted() is not None:
+        return
+    if transition.since(WAITING) < limit:
+        return
+    for party in record.peers:
+        facts = record.facts.get(party)
+        recent = transition.now.monotonic - last_contact.get(party, float("-inf"))
+        if (facts is None or facts.plan is None) and recent < record.options.peer_seconds:
+            transition.stop(NO_ANSWER, party=party, phase=PHASE)
+            return
 
 
 def agreed(record: JobRecord) -> bool:
@@ -108,7 +141,7 @@ def _make_plan(transition: Transition) -> None:
 
 def _plan(transition: Transition) -> Plan:
     record = transition.record
-    tables, prints = {}, {}
+    tables, prints, parts = {}, {}, {}
     mine = record.own.declaration
     for party in sorted(record.job.parties):
         declaration = record.facts[party].declaration
@@ -117,10 +150,11 @@ def _plan(transition: Transition) -> Plan:
         if party != record.party:
             compare_code(mine.components, plain(declaration.components), party)
         tables[party] = dict(declaration.tables)
+        parts[party] = dict(declaration.parts or {})
         key = transition.rules.check(party, declaration.certificate)
         prints[party] = approvals.key_fingerprint(key)
     plan = transition.rules.build(record.job, tables, prints)
-    return limited(plan, record.options)
+    return limited(with_parts(plan, parts), record.options)
 
 
 def _compare_plans(transition: Transition) -> None:
@@ -182,9 +216,10 @@ def on_declared(transition: Transition, event: Declared) -> None:
     """Take the own declaration in, once."""
     transition.unask(DECLARE)
     if transition.record.own.declaration is None and transition.halted() is None:
-        transition.set(audience=event.audience)
+        transition.set(audience=event.audience, opening=event.opening)
+        parts = dict(event.parts) or None
         transition.set_facts(
-            declaration=Declaration(event.tables, event.components, event.certificate)
+            declaration=Declaration(event.tables, event.components, event.certificate, parts)
         )
 
 

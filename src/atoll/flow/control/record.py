@@ -15,6 +15,7 @@ from atoll.core.errors import AtollError, InternalError
 from atoll.flow.control.facts import End, JobDocument, Options, Proposal
 from atoll.flow.control.reading import read_facts
 from atoll.jobs.audience import Audience
+from atoll.jobs.commitment import Opening
 from atoll.jobs.definition import Job
 from atoll.jobs.plan import Plan
 
@@ -22,7 +23,7 @@ FORMAT = 1
 
 
 # Records from before these were known do without.
-_LATER = ("gone", "audience", "tried", "exposed", "spent", "aborted")
+_LATER = ("gone", "audience", "tried", "exposed", "spent", "aborted", "opening")
 
 
 def _document(facts: JobDocument) -> dict[str, Any]:
@@ -71,6 +72,7 @@ class JobRecord:
     of each step in this run; ``exposed`` are the steps whose last one revealed something or ended
     well, so that another spends an approved run; ``spent`` counts those since the own approval,
     ``aborted`` the coin tosses that broke off after this party had opened its value.
+    ``opening`` is what opens the own commitments; it is never sent.
     ``marks`` are monotonic moments; they are worth nothing after a restart and are not saved.
     """
 
@@ -103,6 +105,7 @@ class JobRecord:
     exposed: Names = frozenset()
     spent: int = 0
     aborted: int = 0
+    opening: Opening | None = None
     marks: Mapping[str, float] = field(default_factory=dict, compare=False)
 
     @property

@@ -1,10 +1,12 @@
 """When the outputs of an earlier job serve again: equal keys, and the same origin everywhere.
 
 A step's outputs are named by where they were made: ``job/step/attempt``. Its key is a digest of
-all that its tasks read: name, component and code, implementation, the parameters of each party,
-who takes part as what, the tables that it brings in, the origins of its inputs, and the job's seed.
-So equal keys mean equal inputs at all parties. What a node alone adds (its part of a registered
-model) it enters into the key of its own look-up.
+all that its tasks read: name, component and all code, implementation, the parameters of each party,
+who takes part as what, the tables that it brings in (but not what is in them), the origins of its
+inputs, and the job's seed. What a node alone knows (the content of its table, its part of a
+registered model) it enters into the key of its own look-up. So outputs of one origin that all hold
+under their own keys mean equal inputs at all parties; where a party claims that of a table which
+has changed, all go on with what they had of that earlier job.
 """
 
 from __future__ import annotations
@@ -48,10 +50,10 @@ def reuse_key(record: JobRecord, step: str) -> str | None:
         inputs[port] = [made, output]
     return codec.digest(
         [
-            "atoll/reuse/v3",
+            "atoll/reuse/v4",
             step,
             definition.component,
-            plain(plan.components[definition.component]),
+            [plain(plan.components[definition.component]), plan.platform],
             plan.parameters.get(step, {}),
             plan.party_parameters.get(step, {}),
             plan.implementations.get(step, ""),
@@ -65,8 +67,8 @@ def reuse_key(record: JobRecord, step: str) -> str | None:
 
 
 def _lasting(facts: TableFacts) -> Any:
-    """Return what the same table has in every job."""
-    return plain(facts.model_copy(update={"salt": None}))
+    """Return what the same table has in every job: its commitment is another in each."""
+    return plain(facts.model_copy(update={"salt": None, "digest": ""}))
 
 
 def blinded_key(record: JobRecord, step: str) -> str | None:

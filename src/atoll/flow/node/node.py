@@ -36,7 +36,7 @@ from atoll.flow.node.folder import NodeFolder
 from atoll.flow.node.housekeeping import Housekeeping
 from atoll.flow.node.jobs.admission import Slots
 from atoll.flow.node.jobs.control import KEEP_SECONDS, Control, end_jobs_of
-from atoll.flow.node.jobs.deciding import Decider
+from atoll.flow.node.jobs.deciding import Decider, made_up_limits
 from atoll.flow.node.jobs.declaring import Declarer
 from atoll.flow.node.jobs.effects import NodeEffects
 from atoll.flow.node.jobs.reading import JobReading
@@ -211,11 +211,13 @@ class Node:
         chosen = self.settings.policy
         policy = PolicySettings(chosen.default, chosen.minimum_intersection, chosen.own_jobs)
         self.policies = Policies(self.database, self._identity.party, self.access, policy)
+        limits = made_up_limits(chosen)
         self.decider = Decider(
-            self.policies, self.identity, time.time, synthetic=chosen.synthetic, runs=chosen.runs
+            self.policies, self.identity, time.time, synthetic=limits, runs=chosen.runs
         )
+        tables, guard = self.data.tables, self.decider.guard
         self.declarer = Declarer(
-            self.identity, self.catalogue, self.data.tables, self.decider.guard, self._part
+            self.identity, self.catalogue, tables, guard, self._part, self.models.part
         )
 
     def _make_machines(self) -> None:

@@ -171,8 +171,22 @@ class PolicySection(Section):
         le=100,
     )
     synthetic: bool = _key(
-        True, "partners' jobs over made-up tables alone (`atoll selftest`) need no approval"
+        True, "partners' small jobs over made-up tables alone (`atoll selftest`) need no approval"
     )
+    synthetic_seconds: float = _key(
+        60.0,
+        "such a job is small if its plan takes no longer here by estimate, all runs and attempts "
+        "together; a person is asked about a larger one",
+        gt=0,
+        le=86400,
+    )
+    synthetic_at_once: int = _key(
+        2, "so many of them of one partner may be unfinished; about more a person is asked", ge=1
+    )
+    synthetic_per_day: int = _key(
+        20, "so many of them each partner may have in 24 hours; about more a person is asked", ge=1
+    )
+
     minimum_intersection: int = _key(
         0, "jobs of partners with a smaller minimum are refused", ge=0, le=1 << 40
     )

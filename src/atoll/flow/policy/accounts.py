@@ -4,6 +4,9 @@ A job opens an account with ``reserve`` lines, is charged by ``charge`` lines wh
 has ended (``task``), and closes it with ``settle``. While it is open each step counts as the larger
 of what is reserved and what was charged; closed, what was charged counts. What is asked under a
 standing agreement (``spend``) counts from then on, whatever becomes of a job's account.
+
+A plan holds a table's commitment, another in each job; a ``commitment`` line states what content it
+is to. Accounts are kept by content.
 """
 
 from __future__ import annotations
@@ -18,8 +21,9 @@ from atoll.flow.policy.exposure import TableExposure
 
 APPROVAL, RESERVE, START = "approval", "reserve", "start"
 TASK, CHARGE, SETTLE = "task", "charge", "settle"
+COMMITMENT = "commitment"
 SPEND = "spend"
-KINDS = (APPROVAL, RESERVE, START, TASK, CHARGE, SETTLE, SPEND)
+KINDS = (APPROVAL, COMMITMENT, RESERVE, START, TASK, CHARGE, SETTLE, SPEND)
 WHOLE = ""  # the "step" under which a run itself is reserved
 
 
@@ -57,9 +61,8 @@ class JobAccount:
         ran = any(step.attempts for step in self.steps[key].values())
         return charged + Counts(runs=1) if ran else charged
 
-    def covers(self, exposure: TableExposure, partner: str, step: str) -> bool:
+    def covers(self, key: Key, step: str) -> bool:
         """Return whether one more attempt of a step is covered by what is reserved."""
-        key = Key(exposure.table, exposure.digest, partner)
         entry = self.steps.get(key, {}).get(step, StepAccount())
         return len(entry.attempts) < entry.covered
 
@@ -138,6 +141,7 @@ class Accounts:
         self.open: dict[str, JobAccount] = {}
         self.jobs: dict[str, History] = {}
         self.nonces: dict[str, str] = {}
+        self._contents: dict[str, str] = {}
         self._closed: dict[Key, Counts] = {}
         self._sums = OpenSums()
 
@@ -147,6 +151,7 @@ class Accounts:
         self.open.clear()
         self.jobs.clear()
         self.nonces.clear()
+        self._contents.clear()
         self._closed.clear()
         self._sums.clear()
 
@@ -154,6 +159,8 @@ class Accounts:
         """Take in one line."""
         if kind == RESERVE:
             self._reserve(body)
+        elif kind == COMMITMENT:
+            self._contents[str(body["commitment"])] = str(body["digest"])
         elif kind == APPROVAL:
             self.nonces[str(body["nonce"])] = str(body.get("run", ""))
         elif kind == START:
@@ -173,7 +180,11 @@ class Accounts:
             self._close(_key(body), Counts.of(body["counts"]))
 
     def used(self, table: str, digest: str | None, partner: str) -> Counts:
-        """Return what a partner used of a table, by its name or its content."""
+        """Return what a partner used of a table, by its name or its content.
+
+        ``digest`` is that of the content, or a commitment to it.
+        """
+        digest = None if digest is None else self.content(digest)
 
         def same(key: Key) -> bool:
             return key.partner == partner and (key.table == table or key.digest == digest)
@@ -181,9 +192,17 @@ class Accounts:
         kept = (*self._closed.items(), *self._sums.items())
         return total(counts for key, counts in kept if same(key))
 
+    def content(self, digest: str) -> str:
+        """Return the digest of the content that a commitment is to; any other as it is."""
+        return self._contents.get(digest, digest)
+
+    def key(self, exposure: TableExposure, partner: str) -> Key:
+        """Return whose account a use of a table goes to."""
+        return Key(exposure.table, self.content(exposure.digest), partner)
+
     def reserved(self, job: str, exposure: TableExposure, partner: str, step: str) -> Counts:
         """Return what a job has reserved of a table for one step."""
-        key = Key(exposure.table, exposure.digest, partner)
+        key = self.key(exposure, partner)
         steps = self.open.get(job, JobAccount()).steps.get(key, {})
         return steps.get(step, StepAccount()).reserved
 

@@ -20,6 +20,7 @@ from atoll.flow.planning import AGREEMENT_STEP, DECLARED
 from atoll.flow.policy.accounts import (
     APPROVAL,
     CHARGE,
+    COMMITMENT,
     KINDS,
     RESERVE,
     SETTLE,
@@ -28,6 +29,7 @@ from atoll.flow.policy.accounts import (
     TASK,
     WHOLE,
     Accounts,
+    Key,
 )
 from atoll.flow.policy.charges import charged
 from atoll.flow.policy.counts import Counts, Usage
@@ -126,10 +128,12 @@ class DatabaseLedger:
         chosen = None if steps is None else set(steps)
         common = {**_common(job, plan), "runs": runs, "grants": sorted(grants)}
         lines: list[Entry] = []
+        accounts = self._follow(connection, self._writing)
         for exposure, partner in self.pairs(plan):
             wanted = {WHOLE: RUN, **exposure.covered()}
+            key = accounts.key(exposure, partner)
             for step in sorted(wanted if chosen is None else wanted.keys() & chosen):
-                lines.append((RESERVE, {**common, **_whose(exposure, partner, step, wanted[step])}))
+                lines.append((RESERVE, {**common, **_whose(key, step, wanted[step])}))
         self.write(connection, lines)
 
     def charge(
@@ -187,7 +191,8 @@ class DatabaseLedger:
                 if not plan.exposure:
                     # From before units were declared: as much as was reserved then.
                     counts = counts.most(accounts.reserved(job, share, partner, step))
-                lines.append((CHARGE, {**common, **_whose(share, partner, step, counts)}))
+                key = accounts.key(share, partner)
+                lines.append((CHARGE, {**common, **_whose(key, step, counts)}))
         self.write(connection, lines)
 
     def spend(
@@ -205,7 +210,9 @@ class DatabaseLedger:
         ``shares`` are those of ``pairs`` that the step covers; caps are checked before.
         """
         common = {**_common(job, plan), "attempt": session}
-        whose = [_whose(share, partner, step, counts) for share, partner in shares]
+        accounts = self._follow(connection, self._writing)
+        keys = [accounts.key(share, partner) for share, partner in shares]
+        whose = [_whose(key, step, counts) for key in keys]
         self.write(connection, [(SPEND, {**common, **one}) for one in whose])
 
     def session(
@@ -227,18 +234,38 @@ class DatabaseLedger:
         lines.append((SESSION, {**common, "units": units, "known": reveals is not None}))
         self.write(connection, lines)
 
-    def declared(self, run: str, job: Job, sizes: Mapping[str, int]) -> None:
-        """Write which partners were sent facts of own tables, in bytes. Repeatable for a run."""
+    def declared(
+        self,
+        run: str,
+        job: Job,
+        sizes: Mapping[str, int],
+        committed: Mapping[str, str | None] | None = None,
+    ) -> None:
+        """Write which partners were sent facts of own tables, in bytes. Repeatable for a run.
+
+        ``committed`` holds by commitment the digest of the content that the run's plan names by it.
+        """
         common = {"run": run, "job": job.digest(), "plan": "", "step": AGREEMENT_STEP, "attempt": 0}
         sent = {name: DECLARED.to_dict()[name] for name in ("message", "field", "what")}
         lines: list[Entry] = [
             ("reveal", {**common, "receiver": partner, **sent, "elements": size})
             for partner, size in sorted(sizes.items())
         ]
-        if not lines:
+        contents: list[Entry] = [
+            (COMMITMENT, {"run": run, "commitment": name, "digest": digest})
+            for name, digest in sorted((committed or {}).items())
+            if digest is not None
+        ]
+        if not lines and not contents:
             return
 
         def work(connection: Connection) -> None:
+            known = self._follow(connection, self._writing).content
+            self.write(
+                connection, [e for e in contents if known(e[1]["commitment"]) != e[1]["digest"]]
+            )
+            if not lines:
+                return
             history = self._follow(connection, self._writing).jobs.get(run)
             if history is None or AGREEMENT_STEP not in history.attempts:
                 self.write(connection, [*lines, (TASK, {**common, "known": True})])
@@ -336,14 +363,8 @@ def _share(
     return exposure if sent is not None and step in exposure.covered() else None
 
 
-def _whose(exposure: TableExposure, partner: str, step: str, counts: Counts) -> dict[str, Any]:
-    return {
-        "step": step,
-        "table": exposure.table,
-        "digest": exposure.digest,
-        "partner": partner,
-        "counts": counts.plain(),
-    }
+def _whose(key: Key, step: str, counts: Counts) -> dict[str, Any]:
+    return {"step": step, **key._asdict(), "counts": counts.plain()}
 
 
 def _usages(accounts: Accounts, plan: Plan, party: str) -> dict[tuple[str, str], Counts]:

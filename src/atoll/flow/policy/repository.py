@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Select, insert, select, update
+from sqlalchemy import Connection, Select, insert, or_, select, update
 
 from atoll.core.errors import UserError
 from atoll.core.random import SecretRandom
@@ -17,12 +17,15 @@ from atoll.flow.access import Access, Actor
 from atoll.flow.policy.grants import ANY, Caps, Grant, GrantTerms, TableCaps, parse_terms
 from atoll.flow.store.database import Database
 from atoll.flow.store.paging import MOST, Page, page
-from atoll.flow.store.schema import approvals, caps, data, grants
+from atoll.flow.store.schema import approvals, caps, data, grants, jobs
 from atoll.flow.store.statements import upsert
 from atoll.jobs.errors import NotFoundError
+from atoll.jobs.states import ENDED
 
 _IDENTIFIER = re.compile(r"[0-9a-f]{16}")
 _REASON = 4096
+# Why a partner's job over made-up tables was approved: by this they are counted.
+MADE_UP = "made-up tables alone"
 
 
 class Grants:
@@ -232,6 +235,25 @@ def _approval(row: Any) -> ApprovalRow:
     return ApprovalRow(
         row.job, row.plan_digest, row.decision, row.by or "", row.reason or "", row.time
     )
+
+
+def made_up(connection: Connection, initiator: str, job: str, since: float) -> tuple[int, int]:
+    """Return how many of a partner's other jobs over made-up tables were approved by themselves:
+    those that have not ended, and those since a moment.
+    """
+    mine = (
+        select(jobs.c.state, approvals.c.time)
+        .join(jobs, jobs.c.id == approvals.c.job)
+        .where(
+            approvals.c.decision == "approve",
+            approvals.c.reason == MADE_UP,
+            jobs.c.initiator == initiator,
+            jobs.c.id != job,
+            or_(approvals.c.time >= since, jobs.c.state.not_in(ENDED)),
+        )
+    )
+    found = connection.execute(mine).all()
+    return sum(row.state not in ENDED for row in found), sum(row.time >= since for row in found)
 
 
 def keep(connection: Connection, row: ApprovalRow) -> None:

@@ -35,6 +35,7 @@ from atoll.flow.policy.decision import (
 from atoll.flow.policy.exposure import RUN, TableExposure, table_exposures
 from atoll.flow.policy.grants import Grant, matches
 from atoll.flow.policy.ledger import DatabaseLedger
+from atoll.flow.policy.made_up import DAY_SECONDS, OVER, MadeUpLimits, over
 from atoll.flow.policy.repository import ApprovalRow, Grants
 from atoll.flow.store.database import Database
 from atoll.jobs.errors import ConflictError, DeniedError
@@ -81,6 +82,35 @@ class Policies:
                 self.ledger.reserve(connection, job, plan, runs=runs, grants=decision.grants)
             row = ApprovalRow(job, digest, decision.kind, POLICY, _text(decision), self._wall())
             repository.keep(connection, row)
+            if before is None or decision.kind != "queue":
+                self._record(connection, "system", job, plan, decision)
+            return decision
+
+        return self._database.write(work)
+
+    def consider_made_up(
+        self, job: str, plan: Plan, initiator: str, limits: MadeUpLimits, attempts: int
+    ) -> Decision:
+        """Decide on a partner's job over made-up tables alone: approve a little, else ask.
+
+        Nothing is reserved, as nothing of anybody's is revealed. Repeatable.
+        """
+        digest = plan.digest()
+
+        def work(connection: Connection) -> Decision:
+            before = repository.decided(connection, job, digest)
+            if before is not None and before.decision != "queue":
+                return _recorded(before)
+            now = self._wall()
+            counted = repository.made_up(connection, initiator, job, now - DAY_SECONDS)
+            reason = over(plan, limits, attempts, *counted)
+            if reason is None:
+                decision, text = Decision("approve"), repository.MADE_UP
+            else:
+                kind: Kind = "queue" if self.settings.default == "ask" else "refuse"
+                decision = Decision(kind, OVER, (reason,), ("policy.synthetic",))
+                text = _text(decision)
+            repository.keep(connection, ApprovalRow(job, digest, decision.kind, POLICY, text, now))
             if before is None or decision.kind != "queue":
                 self._record(connection, "system", job, plan, decision)
             return decision
@@ -241,7 +271,9 @@ class Policies:
         if account is None:
             return {WHOLE, step}
         for exposure, partner in self.ledger.pairs(plan):
-            if step in exposure.covered() and not account.covers(exposure, partner, step):
+            if step in exposure.covered() and not account.covers(
+                accounts.key(exposure, partner), step
+            ):
                 return {step}
         return set()
 
@@ -324,7 +356,8 @@ def _text(decision: Decision) -> str:
 
 
 def _recorded(row: ApprovalRow) -> Decision:
-    code = row.reason.partition(":")[0] if row.by == POLICY and row.reason else None
+    ours = row.by == POLICY and row.reason and row.decision != "approve"
+    code = row.reason.partition(":")[0] if ours else None
     if row.decision == "refuse" and code is None:
         code = "ATL-POL-016"
     reasons = (row.reason,) if row.reason else ()

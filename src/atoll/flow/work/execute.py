@@ -17,7 +17,7 @@ from atoll.channel.api import Channel, Counters, Transport
 from atoll.channel.party import Cancel, Party
 from atoll.components.alignment import check_inputs, takes
 from atoll.components.api import Catalogue, Component, Requests, Result, Task
-from atoll.components.code import code_digest, component_code
+from atoll.components.code import code_digest, component_code, platform_digest
 from atoll.components.kinds import declared
 from atoll.core.clock import Clock, SystemClock
 from atoll.core.errors import AtollError, CancelledError, InternalError
@@ -48,6 +48,7 @@ from atoll.flow.work.steps import (
     located,
     traffic,
 )
+from atoll.jobs.errors import ConflictError
 from atoll.jobs.participation import Edges
 from atoll.models.kinds import concrete
 from atoll.operators import coin_toss
@@ -236,10 +237,14 @@ class Execution:
         self._around.events("phase", phase=phase)
 
     def _component(self) -> Component | None:
-        """Return what the step runs, None for the coin toss. Errors: ATL-WRK-003."""
+        """Return what the step runs, None for the coin toss.
+
+        Errors: ATL-WRK-003, ATL-WRK-013 the code here is another than was signed.
+        """
         spec = self.spec
         if spec.party not in spec.job.parties or not spec.mine:
             raise _not_mine("party")
+        _check_platform(spec)
         if spec.step == COIN_STEP:
             return None
         step = spec.job.steps.get(spec.step)
@@ -248,6 +253,8 @@ class Execution:
         found = self._around.catalogue.get(spec.component)
         if found is None:
             raise _not_mine("component")
+        if spec.code and spec.code != component_code(found):
+            raise _other_code(f"components.{spec.component}")
         return found
 
     def _channel(self, end: Transport, task: str) -> Channel:
@@ -430,6 +437,20 @@ def _log_end(written: Mapping[str, Any], used: Mapping[str, Any]) -> None:
 
 def _not_mine(place: str) -> InternalError:
     return InternalError("ATL-WRK-003", "this is no task for a worker", place=place)
+
+
+def _check_platform(spec: TaskSpec) -> None:
+    if spec.platform and spec.platform != platform_digest():
+        raise _other_code("platform")
+
+
+def _other_code(place: str) -> ConflictError:
+    return ConflictError(
+        "ATL-WRK-013",
+        "the code here is another than the parties signed",
+        place=place,
+        hint="submit the job again: what was approved is what runs",
+    )
 
 
 def execute(spec: TaskSpec, around: TaskContext) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from atoll.channel.grpc import GatewayTransport, WireSettings
 from atoll.channel.party import Cancel
 from atoll.components.api import Component
 from atoll.components.catalogue import CATALOGUE
-from atoll.components.code import component_code
+from atoll.components.code import component_code, platform_digest
 from atoll.core.errors import AtollError, CancelledError, InternalError, UserError
 from atoll.core.settings import require_insecure
 from atoll.flow.work.execute import Execution, TaskContext
@@ -48,6 +48,7 @@ def prepare() -> None:
         import_module(module)
     for component in CATALOGUE.values():
         component_code(component)
+    platform_digest()
 
 
 class EventWriter:

@@ -77,17 +77,18 @@ class TaskLimits(Frozen):
 class TaskSpec(Frozen):
     """One party's share of a step, complete: nothing else is looked up anywhere.
 
-    ``parameters`` are filled; ``component`` is empty for the coin toss. ``inputs`` holds an entry
-    for each input that this party has. ``seats`` are those of the step (``party:role``; none: each
-    party of the job has one), ``edges`` which roles communicate with each other (None: all), and
-    ``quorum`` how many of a role must stay where not all must; ``rows`` is the most that each seat
-    brings, where it is known. ``seed_path`` is the job's seed
-    (None for the coin toss and nothing else); ``gateway`` is None where this party communicates
-    with no other. ``approved`` names the installed components of others that this node approved,
-    by digest. ``checkpoints`` is the folder of this step's checkpoints in this run (None: none are
-    kept). ``most`` bounds, by message and field, the elements that this party sends one other.
-    With ``standing`` the task is a session: it serves requests under the agreement of the
-    step.
+    ``parameters`` are filled; ``component`` is empty for the coin toss. ``code`` and ``platform``
+    are the digests of code in the signed plan (empty: it is from before they were in it).
+    ``inputs`` holds an entry for each input that this party has. ``seats`` are those of the step
+    (``party:role``; none: each party of the job has one), ``edges`` which roles communicate with
+    each other (None: all), and ``quorum`` how many of a role must stay where not all must;
+    ``rows`` is the most that each seat brings, where it is known.
+    ``seed_path`` is the job's seed (None for the coin toss and nothing else); ``gateway`` is None
+    where this party communicates with no other. ``approved`` names the installed components of
+    others that this node approved, by digest. ``checkpoints`` is the folder of this step's
+    checkpoints in this run (None: none are kept). ``most`` bounds, by message and field, the
+    elements that this party sends one other. With ``standing`` the task is a session: it serves
+    requests under the agreement of the step.
     """
 
     job_id: JobId
@@ -98,6 +99,8 @@ class TaskSpec(Frozen):
     plan_digest: Digest
     implementation: str = ""
     component: str = ""
+    code: str = ""
+    platform: str = ""
     parameters: dict[str, JsonValue] = Field(default_factory=dict)
     inputs: dict[str, InputArtifact] = Field(default_factory=dict)
     tables: dict[str, OwnTable] = Field(default_factory=dict)

@@ -8,17 +8,19 @@ from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 from atoll.channel.identity import Identity
-from atoll.components.fitted import reference_of
-from atoll.components.synthetic import NAME as SYNTHETIC
 from atoll.core import codec
 from atoll.core.errors import AtollError, UserError
 from atoll.flow.access import Actor
 from atoll.flow.control import Decide, Decided, Event, JobRecord, Moment, open_decision
 from atoll.flow.node.jobs.declaring import OwnDeclaration
+from atoll.flow.node.settings import PolicySection
 from atoll.flow.planning import COIN_STEP
+from atoll.flow.policy.decision import Decision
+from atoll.flow.policy.made_up import MadeUpLimits, uses_only_synthetic_data
 from atoll.flow.policy.service import Policies
 from atoll.jobs import approval as approvals
 from atoll.jobs.approval import Approval
+from atoll.jobs.commitment import Opening
 from atoll.jobs.definition import Job
 from atoll.jobs.errors import ConflictError, DeniedError
 from atoll.jobs.plan import Plan
@@ -27,6 +29,15 @@ _LOG = logging.getLogger(__name__)
 _VALIDITY_SECONDS = 7 * 86400.0
 
 Make = Callable[[Moment], Event]
+Verify = Callable[[Plan, Opening | None], None]
+
+
+def made_up_limits(chosen: PolicySection) -> MadeUpLimits | None:
+    """Return what partners may have over made-up tables without approval; None: nothing."""
+    if not chosen.synthetic:
+        return None
+    seconds, at_once = chosen.synthetic_seconds, chosen.synthetic_at_once
+    return MadeUpLimits(seconds, at_once, chosen.synthetic_per_day)
 
 
 class Decider:
@@ -38,10 +49,10 @@ class Decider:
         identity: Callable[[], Identity],
         wall: Callable[[], float],
         *,
-        synthetic: bool = True,
+        synthetic: MadeUpLimits | None = MadeUpLimits(),
         runs: int = 1,
     ) -> None:
-        self._verify: Callable[[Plan], None] = lambda plan: None
+        self._verify: Verify = lambda plan, opening: None
         self._explain: Callable[[str, AtollError], None] = lambda job, error: None
         self._synthetic = synthetic
         self._runs = runs
@@ -49,17 +60,13 @@ class Decider:
         self._identity = identity
         self._wall = wall
 
-    def attach(
-        self, verify: Callable[[Plan], None], explain: Callable[[str, AtollError], None]
-    ) -> None:
+    def attach(self, verify: Verify, explain: Callable[[str, AtollError], None]) -> None:
         """Set what checks a plan against private facts, and who keeps the reason for own people."""
         self._verify, self._explain = verify, explain
 
     def decide(self, record: JobRecord, command: Decide) -> Make:
         """Decide by the policies and return the resulting event."""
-        if self._synthetic and uses_only_synthetic_data(command.plan, record.party):
-            return self._approved(record, command)
-        decision = self._policies.consider(
+        decision = self._made_up(record, command.plan) or self._policies.consider(
             record.id, command.plan, record.initiator, runs=self._runs
         )
         if decision.kind == "approve":
@@ -70,10 +77,22 @@ class Decider:
             return lambda now: Decided(kind="refuse", now=now, code=code, run=run)
         return lambda now: Decided(kind="queue", now=now, run=command.run)
 
+    def _made_up(self, record: JobRecord, plan: Plan) -> Decision | None:
+        """Decide on a job over made-up tables alone; None: it is one like any other."""
+        if self._synthetic is None or not uses_only_synthetic_data(plan, record.party):
+            return None
+        if record.drives:
+            return Decision("approve")
+        # Each run may have all attempts of each step.
+        attempts = self._runs * (1 + record.options.retries)
+        return self._policies.consider_made_up(
+            record.id, plan, record.initiator, self._synthetic, attempts
+        )
+
     def _approved(self, record: JobRecord, command: Decide) -> Make:
         """Sign a plan that the policies allow, unless this party can see that it cannot run."""
         try:
-            self._verify(command.plan)
+            self._verify(command.plan, record.opening)
         except UserError as error:
             _LOG.info("job %s cannot run here: %s", record.id, error)
             self._explain(record.id, error)
@@ -103,7 +122,7 @@ class Decider:
         Errors: those of ``Policies.approve``, ATL-NOD-023, ATL-PLN-011 it cannot run here.
         """
         command = self._asked(record)
-        self._verify(command.plan)
+        self._verify(command.plan, record.opening)
         self._policies.approve(
             actor,
             record.id,
@@ -139,7 +158,10 @@ class Decider:
         peers = job.parties.keys() - {self._identity().party}
         shown = {peer: declared.to(peer) for peer in peers}
         sizes = {peer: len(_tables(entry)) for peer, entry in shown.items() if entry.tables}
-        self._policies.ledger.declared(run, job, sizes)
+        opening = declared.opening
+        contents = {} if opening is None else opening.tables
+        committed = {f.digest: contents.get(step) for step, f in declared.tables.items()}
+        self._policies.ledger.declared(run, job, sizes, committed)
 
     def preview_declared(self, job: Job, declared: OwnDeclaration, partner: str) -> None:
         """Write down that a partner that asks for a plan is sent the facts of own tables.
@@ -179,7 +201,7 @@ class Decider:
             agreed = [Approval.decode(entry.document) for entry in signed]
             self._policies.ledger.accept(record.id, agreed)
         elif record.plan is not None and not (
-            self._synthetic and uses_only_synthetic_data(record.plan, record.party)
+            self._synthetic is not None and uses_only_synthetic_data(record.plan, record.party)
         ):
             self._policies.begin(record.id, record.plan, step, turn=record.run, spends=spends)
 
@@ -213,20 +235,12 @@ class Decider:
 
 
 def _tables(declared: OwnDeclaration) -> bytes:
-    # Without salts: these differ in each job, and reveal nothing about a table.
-    bare = (table.model_copy(update={"salt": None}) for table in declared.tables.values())
+    # Without salts and commitments: these differ in each job, and reveal nothing about a table.
+    opening = declared.opening
+    known = {} if opening is None else opening.tables
+    bare = (
+        table.model_copy(update={"salt": None, "digest": known.get(step, "")})
+        for step, table in declared.tables.items()
+    )
     facts = (table.model_dump(mode="json") for table in bare)
     return codec.encode(sorted(facts, key=codec.digest))
-
-
-def uses_only_synthetic_data(plan: Plan, party: str) -> bool:
-    """Return whether a plan uses no party's data: synthetic tables alone, and no party's model."""
-    job = plan.job
-    used = {step for steps in plan.tables.values() for step in steps} | plan.audience.keys()
-    return (
-        bool(used)
-        and all(job.steps[step].component == SYNTHETIC for step in used)
-        and not any(
-            reference_of(step, plan.parameters[name], party) for name, step in job.steps.items()
-        )
-    )

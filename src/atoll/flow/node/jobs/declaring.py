@@ -10,33 +10,40 @@ from pydantic import ValidationError
 
 from atoll.channel.identity import Identity
 from atoll.components.api import Catalogue, Tables
-from atoll.components.references import Lookup
+from atoll.components.references import Lookup, ModelRef
 from atoll.components.synthetic import NAME as SYNTHETIC
 from atoll.core import codec
-from atoll.core.errors import PeerError, UserError
+from atoll.core.errors import AtollError, DataError, PeerError, UserError
+from atoll.core.random import SecretRandom
 from atoll.core.strict import read
 from atoll.flow import planning
 from atoll.flow.control.facts import Declaration
-from atoll.flow.planning import component_facts, no_registry
+from atoll.flow.planning import component_facts, no_registry, own_references
 from atoll.jobs.audience import Audience, shown
+from atoll.jobs.commitment import SECRET_BYTES, Opening
 from atoll.jobs.definition import Job
 from atoll.jobs.plan import ComponentFacts, Plan, TableFacts
 
 DECLARATION_BYTES = 8 << 20
 _SALTS = "salts of table facts"
+_COMMITMENTS = "commitments of jobs with a seed"
 
 
 @dataclass(frozen=True)
 class OwnDeclaration:
-    """A declaration: table facts by step, code by component, the certificate (PEM).
+    """A declaration: table facts by step, code by component, the certificate (PEM), and the
+    commitments to own parts of registered models by step.
 
     ``audience`` says who is sent the tables' facts of a step, where that is not every party.
+    ``opening`` is what opens the commitments; it stays at home.
     """
 
     tables: Mapping[str, TableFacts]
     components: Mapping[str, ComponentFacts]
     certificate: bytes
+    parts: Mapping[str, str] = field(default_factory=dict)
     audience: Audience = field(default_factory=dict)
+    opening: Opening | None = None
 
     def to(self, party: str) -> OwnDeclaration:
         """Return what a party is sent of this."""
@@ -53,12 +60,15 @@ class Declarer:
         tables: Callable[[Callable[[str], None]], Tables],
         guard: Callable[[str, Collection[str]], None] = lambda partner, tables: None,
         part: Lookup = no_registry,
+        registered: Callable[[ModelRef], tuple[str, str, int]] = no_registry,
     ) -> None:
         """``tables`` returns the own ones; what it is given is asked before one is looked for.
 
         ``guard`` raises if a partner may not even be sent facts of these tables (by name).
-        ``part`` returns the own part of a registered model.
+        ``part`` returns the own part of a registered model, ``registered`` its kind, digest and
+        bytes.
         """
+        self._registered = registered
         self._guard = guard
         self._part = part
         self._identity = identity
@@ -91,35 +101,82 @@ class Declarer:
         tables = self._tables(lambda name: self._look(partner, name))
         made = planning.declare(job, catalogue, identity.party, tables)
         found = {step: declared.facts for step, declared in made.items()}
+        opening = self._opening(job, found)
         if partner is None:
             planning.verify(job, catalogue, identity.party, made, self._part)
         if partner is not None:
             own = {f.name for step, f in found.items() if job.steps[step].component != SYNTHETIC}
             self._guard(partner, own)
-        declaration = planning.audience_of(job, catalogue)
-        salted = {
-            step: _salted(identity, job, step, f)
-            for step, f in found.items()
-            if step in declaration
+        audience = planning.audience_of(job, catalogue)
+        commitments, parts = opening.commitments(identity.party)
+        found = {
+            step: facts.model_copy(update={"digest": commitments[step]})
+            for step, facts in found.items()
         }
-        return OwnDeclaration(
-            {**found, **salted}, component_facts(job, catalogue), identity.certificate, declaration
+        salted = {s: _salted(identity, job, s, f) for s, f in found.items() if s in audience}
+        facts, code = {**found, **salted}, component_facts(job, catalogue)
+        return OwnDeclaration(facts, code, identity.certificate, parts, audience, opening)
+
+    def _opening(self, job: Job, found: Mapping[str, TableFacts]) -> Opening:
+        """Return what opens the commitments: with a fresh secret, but for a job with a seed.
+
+        Such a job repeats, commitments and all, so its secret follows from the node's own key.
+        """
+        identity, catalogue = self._identity(), self._catalogue()
+        if job.seed is None:
+            secret = SecretRandom().bytes(SECRET_BYTES)
+        else:
+            key, about = identity.secret(_COMMITMENTS), bytes.fromhex(job.digest())
+            secret = hmac.digest(key, about, "sha256")
+        held = own_references(job, catalogue, identity.party)
+        return Opening(
+            secret.hex(),
+            {step: facts.digest for step, facts in found.items()},
+            {step: self._held(reference) for step, reference in held.items()},
         )
+
+    def _held(self, reference: ModelRef) -> str:
+        """Return the digest of an own part; empty if there is none, which no partner can tell."""
+        try:
+            return self._registered(reference)[1]
+        except AtollError:
+            return ""
 
     def _look(self, partner: str | None, name: str) -> None:
         """Refuse a partner before its error can say whether there is such a table or column."""
         if partner is not None:
             self._guard(partner, {name})
 
-    def verify(self, plan: Plan) -> None:
+    def verify(self, plan: Plan, opening: Opening | None = None) -> None:
         """Check a plan against what this party alone can see, before it is agreed to.
 
-        Errors: those of the tables and of ``planning.verify``.
+        ``opening`` is what was committed to when this party declared. Errors: those of the tables
+        and of ``planning.verify``; ATL-PLN-011 what was committed to is not there any more.
         """
         party, catalogue = self._identity().party, self._catalogue()
         tables = self._tables(lambda name: None)
         made = planning.declare(plan.job, catalogue, party, tables)
         planning.verify(plan.job, catalogue, party, made, self._part, plan.tables, plan.hidden)
+        if opening is None:
+            return
+        held = own_references(plan.job, catalogue, party)
+        for step, digest in opening.tables.items():
+            if step not in made or made[step].facts.digest != digest:
+                raise _another("table", "ATL-WRK-008", party, step)
+        for step, digest in opening.parts.items():
+            if step not in held or self._held(held[step]) != digest:
+                raise _another("part of the model", "ATL-REG-011", party, step)
+
+
+def _another(what: str, code: str, party: str, step: str) -> DataError:
+    """Return the refusal of what is not what this party declared; partners learn one code."""
+    return DataError(
+        "ATL-PLN-011",
+        f"the {what} here is another than this party declared for the job ({code})",
+        party=party,
+        place=f"steps.{step}",
+        hint="refuse this job, and let it be submitted again",
+    )
 
 
 def _salted(identity: Identity, job: Job, step: str, facts: TableFacts) -> TableFacts:
@@ -131,7 +188,12 @@ def _salted(identity: Identity, job: Job, step: str, facts: TableFacts) -> Table
 
 def encode_declaration(declaration: OwnDeclaration) -> bytes:
     """Return a declaration as bytes, for a plan that is only looked at."""
-    received = Declaration(declaration.tables, declaration.components, declaration.certificate)
+    received = Declaration(
+        declaration.tables,
+        declaration.components,
+        declaration.certificate,
+        declaration.parts or None,
+    )
     return received.encoded
 
 
@@ -142,4 +204,6 @@ def decode_declaration(data: bytes, party: str) -> OwnDeclaration:
         received = read(Declaration, value)
     except ValidationError as error:
         raise PeerError("ATL-PLN-005", "the declaration has another form", party=party) from error
-    return OwnDeclaration(received.tables, received.components, received.certificate)
+    return OwnDeclaration(
+        received.tables, received.components, received.certificate, received.parts or {}
+    )

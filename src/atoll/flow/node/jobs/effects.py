@@ -298,6 +298,8 @@ class NodeEffects:
                 made.certificate,
                 now,
                 made.audience,
+                made.parts,
+                made.opening,
             ),
         )
 

@@ -38,7 +38,7 @@ from atoll.flow.node.jobs.endings import Endings
 from atoll.flow.node.jobs.reading import JobReading
 from atoll.flow.node.jobs.rows import JobRows, Submission
 from atoll.flow.node.settings import JobsSection
-from atoll.flow.planning import build
+from atoll.flow.planning import build, with_parts
 from atoll.flow.store import JobRow
 from atoll.jobs import approval as approvals
 from atoll.jobs.definition import Job, parse_job
@@ -83,9 +83,10 @@ class JobService(JobReading):
     # -- planning and submitting ----------------------------------------------------------------
 
     def plan(self, job: Job, options: Mapping[str, Any], actor: Actor) -> Mapping[str, Any]:
-        """Return the very plan that the parties would be asked to sign; nothing is kept.
+        """Return the plan that the parties would be asked to sign; nothing is kept.
 
-        It has no digest where not all of its steps are shown to this party.
+        Commitments to tables are fresh in each job without a seed, so it has no digest; nor where
+        not all of its steps are shown to this party.
 
         Errors: those of validation and of the tables, at any party; those of ``Gateway.call``.
         """
@@ -95,7 +96,11 @@ class JobService(JobReading):
         for party in sorted(job.parties.keys() - {identity.party}):
             declared[party] = self._asked(party, job)
         plan = limited(self._built(job, declared), chosen)
-        return _plan_view(plan, agreed=False)
+        found = dict(_plan_view(plan, agreed=False))
+        if job.seed is None:
+            # Each party commits to its tables afresh when the job is submitted.
+            found["digest"] = None
+        return found
 
     def _asked(self, party: str, job: Job) -> OwnDeclaration:
         body = codec.encode(job.canonical())
@@ -113,7 +118,9 @@ class JobService(JobReading):
             for party, declaration in declared.items()
         }
         tables = {party: declaration.tables for party, declaration in declared.items()}
-        return build(job, self._catalogue(), tables, prints, identity.party)
+        parts = {party: declaration.parts for party, declaration in declared.items()}
+        plan = build(job, self._catalogue(), tables, prints, identity.party)
+        return with_parts(plan, parts)
 
     def answer_declare(self, body: bytes, party: str) -> bytes:
         """Return what a partner would be sent in the agreement of a job of both."""

@@ -51,7 +51,7 @@ from atoll.flow.work.specification import (
     TaskSpec,
 )
 from atoll.flow.work.task_events import TaskEvent
-from atoll.jobs.errors import NotFoundError
+from atoll.jobs.errors import ConflictError, NotFoundError
 
 REPORT = "report"
 FILE = "file."
@@ -115,7 +115,10 @@ class TaskRunner:
         Errors: those of the registry if the part of a model is gone.
         """
         part = self._registered_part(record, step)
-        return key if part is None else codec.digest(["atoll/reuse-own/v1", key, part.digest])
+        table = _content(record, step)
+        if part is None and table is None:
+            return key
+        return codec.digest(["atoll/reuse-own/v2", key, part and part.digest, table])
 
     def _registered_part(self, record: JobRecord, step: str) -> InputArtifact | None:
         """Return the part that the node hands to a step which names one of its registry."""
@@ -123,7 +126,18 @@ class TaskRunner:
         if definition is None:
             return None
         found = reference_of(definition, self._parameters(record, step), record.party)
-        return None if found is None else self._place.registered(found)
+        if found is None:
+            return None
+        part = self._place.registered(found)
+        signed = record.opening and record.opening.parts.get(step)
+        if signed is not None and signed != part.digest:
+            raise ConflictError(
+                "ATL-REG-011",
+                "the own part of the model is another than the one that the plan was signed with",
+                place=found.model,
+                hint="submit the job again: what was approved is what runs",
+            )
+        return part
 
     def kill(self, job: str, step: str, attempt: int) -> bool:
         """Ask a task to end; its end is reported as an event. False if there is none."""
@@ -194,6 +208,7 @@ class TaskRunner:
         known = place.identity().peers
         peers = sorted(plan.peers_of(step, record.party))
         coin = step == COIN_STEP
+        component = "" if coin else record.job.steps[step].component
         return TaskSpec(
             job_id=record.id,
             job=record.job,
@@ -202,7 +217,9 @@ class TaskRunner:
             party=record.party,
             plan_digest=plan.digest(),
             implementation=plan.implementations.get(step, ""),
-            component="" if coin else record.job.steps[step].component,
+            component=component,
+            code=plan.components[component].code if component else "",
+            platform=plan.platform,
             parameters=dict(self._parameters(record, step)),
             inputs={} if coin else self._inputs(record, step),
             tables={} if coin else self._tables(record, step),
@@ -263,7 +280,7 @@ class TaskRunner:
             path=Path(row.path),
             id=named if isinstance(named, str) else row.id_column or "id",
             label=facts.label,
-            digest=facts.digest,
+            digest=_content(record, step),
         )
         return {facts.name: table}
 
@@ -279,6 +296,15 @@ class TaskRunner:
         if row is None:
             raise NotFoundError("ATL-NOD-020", "the job's seed is gone", place=record.id)
         return self._place.files.path(row.digest)
+
+
+def _content(record: JobRecord, step: str) -> str | None:
+    """Return the digest of the content of the own table of a step; None where it brings none."""
+    facts = record.plan and record.plan.tables.get(record.party, {}).get(step)
+    if not facts:
+        return None
+    # Plans from before tables were committed to have the digest itself.
+    return facts.digest if record.opening is None else record.opening.tables.get(step)
 
 
 class Recorder:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from atoll.channel.grpc.gateway import new_token
 from atoll.components.api import Catalogue
-from atoll.components.code import component_code
+from atoll.components.code import component_code, platform_digest
 from atoll.core.errors import AtollError
 from atoll.flow.control.record import JobRecord
 from atoll.flow.node.jobs.tasks import TaskResources, TaskRunner
@@ -83,7 +83,10 @@ class Seats:
     def _check_code(self, agreement: Agreement) -> None:
         name = agreement.plan.job.steps[agreement.step].component
         component = self._catalogue().get(name)
-        if component is None or component_code(component) != agreement.plan.components[name].code:
+        same = component is not None and (
+            component_code(component) == agreement.plan.components[name].code
+        )
+        if not same or agreement.plan.platform not in ("", platform_digest()):
             raise ConflictError(
                 "ATL-AGR-010",
                 f"the code of {name} here is another than the parties signed",
