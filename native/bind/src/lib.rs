@@ -2,6 +2,7 @@
 
 mod borrowed;
 mod buffers;
+mod codec;
 mod dh;
 mod elgamal;
 mod errors;
@@ -16,6 +17,7 @@ use pyo3::prelude::*;
 fn atoll_native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("__version__", env!("CARGO_PKG_VERSION"))?;
     errors::register(module)?;
+    codec::register(module)?;
     dh::register(module)?;
     elgamal::register(module)?;
     ristretto::register(module)?;

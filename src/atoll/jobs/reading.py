@@ -7,12 +7,16 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
-from atoll.core.errors import UserError
+from atoll.core import codec
+from atoll.core.errors import AtollError, UserError
 from atoll.jobs.errors import NotFoundError
-from atoll.jobs.plain_yaml import read_yaml
+from atoll.jobs.plain_yaml import DEPTH, read_yaml
 
 JOB_FILE_BYTES = 1 << 20
 _YAML = {".yaml", ".yml"}
+# What a TOML value, table or key can begin with, and what one may take.
+_STRUCTURE = "[{,=."
+_MOST = 256
 
 
 def read_plain(path: Path) -> Any:
@@ -34,11 +38,21 @@ def read_plain(path: Path) -> Any:
 
 
 def parse_plain(text: str, suffix: str) -> Any:
-    """Return the plain values of a text. Errors: ValueError, RecursionError."""
+    """Return the plain values of a text, which take at most a few MiB.
+
+    Errors: ValueError, RecursionError.
+    """
+    memory = codec.document_memory(JOB_FILE_BYTES)
     if suffix == ".toml":
+        if sum(map(text.count, _STRUCTURE)) * _MOST > memory:
+            raise ValueError("it has more structure than its size allows")
         return tomllib.loads(text)
     if suffix in _YAML:
-        return read_yaml(text)
+        return read_yaml(text, memory)
+    try:
+        codec.judge_json(text.encode(), depth=DEPTH, memory=memory)
+    except AtollError as error:
+        raise ValueError(error.message) from error
     return json.loads(text, object_pairs_hook=_once, parse_constant=_no_constant)
 
 
