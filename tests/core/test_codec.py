@@ -1,4 +1,4 @@
-"""The scan before the value: it accepts what would be written again, and counts what Python takes."""
+"""The scan before the value: it takes what would be written again, and counts what Python takes."""
 
 from __future__ import annotations
 

@@ -103,7 +103,7 @@ def file(suffix: str) -> Reader:
 
     def read(data: bytes) -> None:
         with contextlib.suppress(ValueError, RecursionError):
-            parse_job(parse_plain(data.decode("utf-8"), suffix))
+            parse_job(parse_plain(data, suffix))
 
     return read
 

@@ -17,6 +17,7 @@ _YAML = {".yaml", ".yml"}
 # What a TOML value, table or key can begin with, and what one may take.
 _STRUCTURE = "[{,=."
 _MOST = 256
+_WIDE, _WIDE_BYTES = 0xF0, JOB_FILE_BYTES >> 2
 
 
 def read_plain(path: Path) -> Any:
@@ -26,7 +27,7 @@ def read_plain(path: Path) -> Any:
     if path.stat().st_size > JOB_FILE_BYTES:
         raise UserError("ATL-JOB-003", "a job file has at most 1 MiB", place=str(path))
     try:
-        return parse_plain(path.read_text(encoding="utf-8"), path.suffix)
+        return parse_plain(path.read_bytes(), path.suffix)
     except (ValueError, RecursionError) as error:
         reason = "not UTF-8" if isinstance(error, UnicodeDecodeError) else str(error)
         raise UserError(
@@ -37,12 +38,16 @@ def read_plain(path: Path) -> Any:
         ) from error
 
 
-def parse_plain(text: str, suffix: str) -> Any:
-    """Return the plain values of a text, which take at most a few MiB.
+def parse_plain(data: bytes, suffix: str) -> Any:
+    """Return the plain values of a UTF-8 text, which take at most a few MiB.
 
     Errors: ValueError, RecursionError.
     """
     memory = codec.document_memory(JOB_FILE_BYTES)
+    # One such character makes Python hold four bytes for every letter.
+    if len(data) > _WIDE_BYTES and max(data) >= _WIDE:
+        raise ValueError("it is too long for characters beyond U+FFFF")
+    text = str(data, "utf-8")
     if suffix == ".toml":
         if sum(map(text.count, _STRUCTURE)) * _MOST > memory:
             raise ValueError("it has more structure than its size allows")
@@ -50,7 +55,7 @@ def parse_plain(text: str, suffix: str) -> Any:
     if suffix in _YAML:
         return read_yaml(text, memory)
     try:
-        codec.judge_json(text.encode(), depth=DEPTH, memory=memory)
+        codec.judge_json(data, depth=DEPTH, memory=memory)
     except AtollError as error:
         raise ValueError(error.message) from error
     return json.loads(text, object_pairs_hook=_once, parse_constant=_no_constant)
