@@ -21,7 +21,7 @@ CRATE = ROOT / "tests" / "fuzz" / "native"
 FOUND = ROOT / "build" / "fuzz"
 TARGETS = ("codec", "frames", "handshakes", "certificates")
 # Of each target of the native core, and of each of the many readers.
-NATIVE_SECONDS, READER_SECONDS = 60, 20
+NATIVE_SECONDS, READER_SECONDS = 60, 15
 # What cargo-fuzz says to a compiler, less what only nightly ones understand.
 COVERAGE = [
     "-Cpasses=sancov-module",
