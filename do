@@ -87,7 +87,11 @@ prepare() {
     else
         note "building .venv from uv.lock and native/ (minutes at the first time)"
     fi
-    "$uv" sync --locked --compile-bytecode --project "$root" --quiet ||
+    # Fuzzers weigh more than all else together, and only drills use them.
+    groups=
+    [ "$command" != drill ] || groups="--group fuzz"
+    # shellcheck disable=SC2086
+    "$uv" sync --locked $groups --compile-bytecode --project "$root" --quiet ||
         fail "the environment could not be built; the lines above say why."
 }
 

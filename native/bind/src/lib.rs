@@ -2,6 +2,7 @@
 
 mod borrowed;
 mod buffers;
+mod codec;
 mod dh;
 mod elgamal;
 mod errors;
@@ -23,6 +24,7 @@ fn atoll_native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("__version__", env!("CARGO_PKG_VERSION"))?;
     module.add_function(wrap_pyfunction!(source_digest, module)?)?;
     errors::register(module)?;
+    codec::register(module)?;
     dh::register(module)?;
     elgamal::register(module)?;
     ristretto::register(module)?;

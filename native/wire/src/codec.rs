@@ -1,5 +1,6 @@
 //! Envelopes as bytes: protobuf in its one canonical form, nothing unknown, nothing twice.
 
+use bytes::Buf;
 use prost::Message;
 use std::marker::PhantomData;
 use tonic::Status;
@@ -57,18 +58,23 @@ impl<T, U: Message + Default> Decoder for EnvelopeCodec<T, U> {
     type Error = Status;
 
     fn decode(&mut self, buffer: &mut DecodeBuf<'_>) -> Result<Option<U>, Status> {
-        let length = bytes::Buf::remaining(buffer);
-        let item = U::decode(buffer).map_err(|_| Status::internal("malformed envelope"))?;
-        // Unknown or repeated fields, defaults spelled out and long integers change the length.
-        if item.encoded_len() != length {
-            return Err(Status::internal("the envelope is not canonical"));
-        }
-        Ok(Some(item))
+        read(buffer).map(Some).map_err(Status::internal)
     }
 
     fn buffer_settings(&self) -> BufferSettings {
         BufferSettings::new(16 << 10, FRAME_BYTES)
     }
+}
+
+/// Reads a message in its canonical form.
+pub fn read<U: Message + Default>(buffer: impl Buf) -> Result<U, &'static str> {
+    let length = buffer.remaining();
+    let item = U::decode(buffer).map_err(|_| "malformed envelope")?;
+    // Unknown or repeated fields, defaults spelled out and long integers change the length.
+    if item.encoded_len() != length {
+        return Err("the envelope is not canonical");
+    }
+    Ok(item)
 }
 
 #[cfg(test)]

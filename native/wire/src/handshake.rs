@@ -4,6 +4,7 @@ use prost::Message;
 use std::io;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
+use crate::codec;
 use crate::error::Kind;
 use crate::limits::HANDSHAKE_BYTES;
 use crate::proto::Routed;
@@ -43,11 +44,7 @@ where
     }
     let mut body = vec![0; length];
     stream.read_exact(&mut body).await?;
-    let message = M::decode(body.as_slice()).map_err(|_| io::ErrorKind::InvalidData)?;
-    if message.encoded_len() != length {
-        return Err(io::ErrorKind::InvalidData.into());
-    }
-    Ok(message)
+    codec::read(body.as_slice()).map_err(|_| io::ErrorKind::InvalidData.into())
 }
 
 /// Answers a attach or a route.

@@ -32,18 +32,42 @@ impl Address {
     }
 }
 
-/// The body of a message, in the pieces in which it came.
+/// The body of a message, as it came. Small pieces are joined at once: kept one by one, a message
+/// in pieces of a byte would take many times its length.
 #[derive(Debug, Default)]
 pub struct Body {
-    /// The pieces, in order.
-    pub pieces: Vec<Bytes>,
-    /// Their lengths together.
+    pieces: Vec<Bytes>,
+    tail: Vec<u8>,
+    frames: usize,
+    /// The length of all pieces together.
     pub length: usize,
 }
 
 impl Body {
+    fn add(&mut self, piece: Bytes) -> Result<(), Kind> {
+        self.frames += 1;
+        self.length += piece.len();
+        if self.length > MESSAGE_BYTES {
+            return Err(Kind::TooLarge);
+        }
+        if piece.len() < COPY_BELOW {
+            self.tail.extend_from_slice(&piece);
+        } else {
+            self.end_tail();
+            self.pieces.push(piece);
+        }
+        Ok(())
+    }
+
+    fn end_tail(&mut self) {
+        if !self.tail.is_empty() {
+            self.pieces.push(std::mem::take(&mut self.tail).into());
+        }
+    }
+
     /// The whole body, without a copy if it came in one piece.
     pub fn join(mut self) -> Bytes {
+        self.end_tail();
         match self.pieces.len() {
             0 => Bytes::new(),
             1 => self.pieces.swap_remove(0),
@@ -167,29 +191,16 @@ impl Inbox {
         if partial.address != address {
             return Err(Kind::Violation);
         }
-        extend(&mut partial.body, frame.body)?;
+        partial.body.add(frame.body)?;
         if !last {
             self.partial.insert(frame.message, partial);
             return Ok(Accepted::Piece);
         }
-        if partial.body.pieces.len() != frame.total as usize {
+        if partial.body.frames != frame.total as usize {
             return Err(Kind::Violation);
         }
         Ok(Accepted::Message(partial.address, partial.body))
     }
-}
-
-fn extend(body: &mut Body, piece: Bytes) -> Result<(), Kind> {
-    body.length += piece.len();
-    if body.length > MESSAGE_BYTES {
-        return Err(Kind::TooLarge);
-    }
-    body.pieces.push(if piece.len() < COPY_BELOW {
-        Bytes::copy_from_slice(&piece)
-    } else {
-        piece
-    });
-    Ok(())
 }
 
 /// The CRC-32C of a body.
@@ -235,6 +246,19 @@ mod tests {
         assert_eq!(message(inbox.accept(frame(4, 1, 2, b"c")).unwrap()), "abc");
         assert_eq!(message(inbox.accept(frame(5, 3, 1, b"")).unwrap()), "");
         assert_eq!(inbox.receipt().received, 5);
+    }
+
+    #[test]
+    fn small_pieces_take_no_more_than_their_bytes() {
+        let mut inbox = Inbox::new(1 << 20);
+        let pieces = 10_000;
+        for number in 1..pieces {
+            inbox.accept(frame(number, 1, 0, b"a")).unwrap();
+        }
+        let held = &inbox.partial[&1].body;
+        assert!(held.pieces.is_empty() && held.tail.capacity() < 3 * held.length);
+        let last = frame(pieces, 1, pieces as u32, b"a");
+        assert_eq!(message(inbox.accept(last).unwrap()).len(), 10_000);
     }
 
     #[test]

@@ -10,6 +10,8 @@ mod connector;
 mod dial;
 mod endpoint;
 mod error;
+#[cfg(any(test, feature = "fuzzing"))]
+pub mod fuzzing;
 mod gateway;
 mod handshake;
 mod inbox;

@@ -3,6 +3,9 @@
 Maps have text keys in sorted order, integers their shortest form; floats are IEEE doubles and
 never keys; no extension types. Decoding refuses every other form, so a signature or hash over the
 bytes is one over the value.
+
+The native core judges the bytes first, in one pass that builds nothing: their form, their depth,
+and what their objects would take (docs/decisions/0032).
 """
 
 from __future__ import annotations
@@ -11,10 +14,14 @@ import hashlib
 from typing import Any
 
 import msgpack
+from atoll_native import NativeError, check_json, check_msgpack
 
 from atoll.core.errors import PeerError
 from atoll.core.limits import MESSAGE_BYTES
 
+# With the bytes themselves, a value never takes more than four times what was sent.
+FACTOR = 3
+ALLOWANCE = 64 << 10
 _DEPTH = 32
 
 
@@ -58,21 +65,43 @@ def encode(value: Any) -> bytes:
     return packed
 
 
-def decode(data: bytes | memoryview, *, limit: int = MESSAGE_BYTES) -> Any:
+def decode(
+    data: bytes | memoryview, *, limit: int = MESSAGE_BYTES, memory: int | None = None
+) -> Any:
     """Return the value of canonical bytes.
 
-    Errors: ATL-COD-001 if longer than ``limit``, malformed or not canonical.
+    ``memory`` is how many bytes its objects may take: three times the data and 64 KiB where nothing
+    is said. A document of many small fields needs ``document_memory`` of its limit.
+
+    Errors: ATL-COD-001 longer than ``limit``, malformed, not canonical, or more structure than
+    ``memory`` allows; nothing was built by then.
     """
     if len(data) > limit:
         raise PeerError("ATL-COD-001", "the message is longer than its limit")
     try:
-        value = msgpack.unpackb(data, raw=False, strict_map_key=True, max_ext_len=0)
-        again = encode(value)
-    except (ValueError, TypeError, OverflowError, msgpack.UnpackException, RecursionError) as error:
-        raise PeerError("ATL-COD-001", "the message is not canonical msgpack") from error
-    if again != bytes(data):
-        raise PeerError("ATL-COD-001", "the message is not in canonical form")
-    return value
+        check_msgpack(data, FACTOR * len(data) + ALLOWANCE if memory is None else memory)
+    except NativeError as error:
+        raise PeerError("ATL-COD-001", f"the message is refused: {error}") from error
+    return msgpack.unpackb(data, raw=False, strict_map_key=True, max_ext_len=0)
+
+
+def judge_json(data: bytes, *, depth: int, memory: int) -> None:
+    """Refuse JSON that is not UTF-8, nests deeper, or whose reading would take more memory.
+
+    Whether it is JSON at all is for the reader to say. Errors: ATL-COD-001.
+    """
+    try:
+        check_json(data, depth, memory)
+    except NativeError as error:
+        raise PeerError("ATL-COD-001", f"the JSON is refused: {error}") from error
+
+
+def document_memory(limit: int) -> int:
+    """Return what the objects of a document may take whose entrance takes ``limit`` bytes.
+
+    Bounded by the limit and not by the document's own length: small fields cost tenfold.
+    """
+    return FACTOR * limit + ALLOWANCE
 
 
 def digest(value: Any) -> str:

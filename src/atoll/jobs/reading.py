@@ -7,12 +7,17 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
-from atoll.core.errors import UserError
+from atoll.core import codec
+from atoll.core.errors import AtollError, UserError
 from atoll.jobs.errors import NotFoundError
-from atoll.jobs.plain_yaml import read_yaml
+from atoll.jobs.plain_yaml import DEPTH, read_yaml
 
 JOB_FILE_BYTES = 1 << 20
 _YAML = {".yaml", ".yml"}
+# What a TOML value, table or key can begin with, and what one may take.
+_STRUCTURE = "[{,=."
+_MOST = 256
+_WIDE, _WIDE_BYTES = 0xF0, JOB_FILE_BYTES >> 2
 
 
 def read_plain(path: Path) -> Any:
@@ -22,7 +27,7 @@ def read_plain(path: Path) -> Any:
     if path.stat().st_size > JOB_FILE_BYTES:
         raise UserError("ATL-JOB-003", "a job file has at most 1 MiB", place=str(path))
     try:
-        return parse_plain(path.read_text(encoding="utf-8"), path.suffix)
+        return parse_plain(path.read_bytes(), path.suffix)
     except (ValueError, RecursionError) as error:
         reason = "not UTF-8" if isinstance(error, UnicodeDecodeError) else str(error)
         raise UserError(
@@ -33,12 +38,26 @@ def read_plain(path: Path) -> Any:
         ) from error
 
 
-def parse_plain(text: str, suffix: str) -> Any:
-    """Return the plain values of a text. Errors: ValueError, RecursionError."""
+def parse_plain(data: bytes, suffix: str) -> Any:
+    """Return the plain values of a UTF-8 text, which take at most a few MiB.
+
+    Errors: ValueError, RecursionError.
+    """
+    memory = codec.document_memory(JOB_FILE_BYTES)
+    # One such character makes Python hold four bytes for every letter.
+    if len(data) > _WIDE_BYTES and max(data) >= _WIDE:
+        raise ValueError("it is too long for characters beyond U+FFFF")
+    text = str(data, "utf-8")
     if suffix == ".toml":
+        if sum(map(text.count, _STRUCTURE)) * _MOST > memory:
+            raise ValueError("it has more structure than its size allows")
         return tomllib.loads(text)
     if suffix in _YAML:
-        return read_yaml(text)
+        return read_yaml(text, memory)
+    try:
+        codec.judge_json(data, depth=DEPTH, memory=memory)
+    except AtollError as error:
+        raise ValueError(error.message) from error
     return json.loads(text, object_pairs_hook=_once, parse_constant=_no_constant)
 
 

@@ -35,7 +35,7 @@ def loads(data: bytes | str, form: str) -> Any:
     if len(raw) > JOB_FILE_BYTES:
         raise _unreadable("it is larger than 1 MiB")
     try:
-        return parse_plain(raw.decode("utf-8"), f".{form}")
+        return parse_plain(raw, f".{form}")
     except UnicodeDecodeError as error:
         raise _unreadable("it is not UTF-8") from error
     except (ValueError, RecursionError) as error:

@@ -13,25 +13,33 @@ from typing import Any, NoReturn
 from fastapi import Request
 from fastapi.concurrency import run_in_threadpool
 
+from atoll.core import codec
+from atoll.core.errors import AtollError
 from atoll.flow.api.errors import malformed
+from atoll.flow.api.settings import BODY_BYTES
 
 _LOW, _HIGH = -(1 << 63), (1 << 63) - 1
 DEPTH = 64
 _LONG = 64 << 10
 
 
-def parse(data: bytes) -> Any:
-    """Return the value of a JSON body. Errors: ATL-API-005."""
+def parse(data: bytes, limit: int = BODY_BYTES) -> Any:
+    """Return the value of a JSON body of an address that takes ``limit`` bytes.
+
+    Errors: ATL-API-005 not such JSON, or its values would take more than four times the limit.
+    """
+    try:
+        codec.judge_json(data, depth=DEPTH, memory=codec.document_memory(limit))
+    except AtollError as error:
+        raise malformed(error.message) from error
     try:
         value = json.loads(
-            data,
+            str(data, "utf-8"),
             parse_constant=_no_constant,
             parse_int=_integer,
             parse_float=_number,
             object_pairs_hook=_object,
         )
-    except UnicodeDecodeError as error:
-        raise malformed("the body is not UTF-8") from error
     except ValueError as error:
         reason = "the body is not JSON"
         if isinstance(error, json.JSONDecodeError):
@@ -106,7 +114,9 @@ class StrictRequest(Request):
         if data and kind != "application/json":
             raise malformed("the body's type is not application/json")
         if len(data) > _LONG:
-            self._value = await run_in_threadpool(parse, data)
+            # Whoever raises the limit of bodies raises what they may take.
+            limit = max(BODY_BYTES, len(data))
+            self._value = await run_in_threadpool(parse, data, limit)
         else:
             self._value = parse(data) if data else None
 

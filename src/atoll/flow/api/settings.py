@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 PREFIX = "/api/v1"
+BODY_BYTES = 8 << 20
 
 
 @dataclass(frozen=True)
@@ -25,7 +26,7 @@ class ApiSettings:
     port: int = 8090
     certificate: Path | None = None
     key: Path | None = None
-    body_bytes: int = 8 << 20
+    body_bytes: int = BODY_BYTES
     upload_bytes: int = 16 << 30
     archive_bytes: int = 512 << 20
     body_seconds: float = 30.0

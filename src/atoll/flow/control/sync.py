@@ -92,7 +92,7 @@ def encode_sync(message: SyncMessage) -> bytes:
     return codec.encode({"type": message.type, "updates": updates, "held": dict(message.held)})
 
 
-def parse_sync(data: bytes) -> SyncMessage:
+def parse_sync(data: bytes | memoryview) -> SyncMessage:
     """Read a message; the sections stay bytes until they are merged. Errors: ATL-FLW-001."""
     try:
         return read(SyncMessage, decoded(data, SYNC_BYTES))

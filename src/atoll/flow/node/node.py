@@ -368,7 +368,7 @@ class Node:
         )
 
     def _answer_declare(self, call: Call) -> bytes:
-        return self.jobs.answer_declare(bytes(call.body), call.party)
+        return self.jobs.answer_declare(call.body, call.party)
 
     def _selftest(self, parties: Sequence[str], actor: Actor) -> Sequence[Mapping[str, Any]]:
         return SelfTest(self.jobs, self.parties, self.pool, self.database).run(parties, actor)

@@ -159,7 +159,8 @@ class FileCheckpoints:
             head, body = data[:_DIGEST_BYTES], data[_DIGEST_BYTES:]
             if hashlib.sha256(body).digest() != head:
                 return None
-            version, context, kept, mark, state = codec.decode(body, limit=STATE_BYTES)
+            whole = codec.decode(body, limit=STATE_BYTES, memory=STATE_BYTES)
+            version, context, kept, mark, state = whole
         except (OSError, AtollError, ValueError, TypeError):
             return None
         right = (version, context, kept) == (_VERSION, self._context, round_)

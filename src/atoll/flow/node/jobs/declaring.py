@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 
 from pydantic import ValidationError
 
+from atoll.channel.api import Buffer
 from atoll.channel.identity import Identity
 from atoll.components.api import Catalogue, Tables
 from atoll.components.references import Lookup, ModelRef
@@ -197,9 +198,10 @@ def encode_declaration(declaration: OwnDeclaration) -> bytes:
     return received.encoded
 
 
-def decode_declaration(data: bytes, party: str) -> OwnDeclaration:
+def decode_declaration(data: Buffer, party: str) -> OwnDeclaration:
     """Read a partner's declaration. Errors: ATL-PLN-005."""
-    value = codec.decode(data, limit=DECLARATION_BYTES)
+    memory = codec.document_memory(DECLARATION_BYTES)
+    value = codec.decode(data, limit=DECLARATION_BYTES, memory=memory)
     try:
         received = read(Declaration, value)
     except ValidationError as error:

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from atoll.channel.api import Buffer
 from atoll.channel.grpc.gateway import Gateway
 from atoll.channel.identity import Identity
 from atoll.core import codec
@@ -41,7 +42,7 @@ from atoll.flow.node.settings import JobsSection
 from atoll.flow.planning import build, with_parts
 from atoll.flow.store import JobRow
 from atoll.jobs import approval as approvals
-from atoll.jobs.definition import Job, parse_job
+from atoll.jobs.definition import JOB_FILE_BYTES, Job, parse_job
 from atoll.jobs.errors import ConflictError, NotFoundError
 from atoll.jobs.plan import Plan
 
@@ -105,9 +106,8 @@ class JobService(JobReading):
     def _asked(self, party: str, job: Job) -> OwnDeclaration:
         body = codec.encode(job.canonical())
         try:
-            return decode_declaration(
-                bytes(self._gateway.call(party, "declare", body, self._seconds)), party
-            )
+            answer = self._gateway.call(party, "declare", body, self._seconds)
+            return decode_declaration(answer, party)
         except AtollError as error:
             raise error.located(party=party, phase="plan") from None
 
@@ -122,9 +122,10 @@ class JobService(JobReading):
         plan = build(job, self._catalogue(), tables, prints, identity.party)
         return with_parts(plan, parts)
 
-    def answer_declare(self, body: bytes, party: str) -> bytes:
+    def answer_declare(self, body: Buffer, party: str) -> bytes:
         """Return what a partner would be sent in the agreement of a job of both."""
-        job = parse_job(codec.decode(body, limit=1 << 20))
+        memory = codec.document_memory(JOB_FILE_BYTES)
+        job = parse_job(codec.decode(body, limit=JOB_FILE_BYTES, memory=memory))
         if party not in job.parties:
             raise UserError("ATL-JOB-009", "the asking party does not take part", party=party)
         declared = self._declarer.declare(job, party).to(party)

@@ -155,7 +155,7 @@ class Syncing:
                 # It does not take these in (a job that it pruned, perhaps): later once more.
                 return spoke
             body = encode_sync(message)
-            answer = parse_sync(bytes(self._gateway.call(peer, "sync", body, self._call_seconds)))
+            answer = parse_sync(self._gateway.call(peer, "sync", body, self._call_seconds))
             self._control.ask(partial(_take, peer=peer, received=answer))
             spoke = True
         return spoke
@@ -192,7 +192,7 @@ class Syncing:
                 _LOG.warning("the refusal was not sent: %s", gone)
 
     def _synced(self, call: Call) -> bytes:
-        received = parse_sync(bytes(call.body))
+        received = parse_sync(call.body)
 
         # Acknowledged is only what the database holds, so the answer is made afterwards.
         self._control.ask(partial(_take, peer=call.party, received=received), self._call_seconds)

@@ -19,12 +19,14 @@ from typing import BinaryIO, Literal, NoReturn
 from pydantic import Field, JsonValue, ValidationError
 
 from atoll.channel.identity import Identity
-from atoll.core.errors import UserError
+from atoll.core import codec
+from atoll.core.errors import AtollError, UserError
 from atoll.flow.node.models.fitted import FittedByStep
 from atoll.jobs.approval import check_signature
 from atoll.jobs.definition import Frozen
 
 BLOCK = 512
+_DEPTH = 64
 _COPY = 1 << 18
 _CONTEXT = b"atoll/model-archive/v1\0"
 _SIZES: Mapping[str, int] = {
@@ -165,10 +167,12 @@ def _copy(file: BinaryIO, facts: PartFacts, out: BinaryIO) -> None:
 
 
 def _manifest(body: bytes) -> Manifest:
+    memory = codec.document_memory(_SIZES["manifest.json"])
     try:
+        codec.judge_json(body, depth=_DEPTH, memory=memory)
         manifest = Manifest.model_validate_json(body)
         canonical = manifest.encode() == body
-    except (ValidationError, ValueError, RecursionError) as error:
+    except (AtollError, ValidationError, ValueError, RecursionError) as error:
         raise _bad("its manifest has another form") from error
     if not canonical:
         _refuse("its manifest is not in canonical form")

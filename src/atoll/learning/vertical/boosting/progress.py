@@ -14,6 +14,8 @@ from atoll.learning.vertical.boosting.api import TreeRecord
 from atoll.learning.vertical.boosting.grow import model_id
 from atoll.models.boosting import Split, Tree
 
+# Of own bytes: a tree of the greatest depth has many short lists.
+_TREE_MEMORY = 256 << 20
 _TREE = tuple(Tree.model_fields)
 _RECORD = tuple(field.name for field in fields(TreeRecord))
 _SPLIT = tuple(Split.model_fields)
@@ -42,7 +44,7 @@ class TreeLog:
 
 
 def _read(blob: bytes) -> tuple[TreeRecord, list[Split], Tree | None]:
-    record, splits, tree = codec.decode(blob, limit=len(blob))
+    record, splits, tree = codec.decode(blob, limit=len(blob), memory=_TREE_MEMORY)
     return (
         TreeRecord(**dict(zip(_RECORD, record, strict=True))),
         [Split(**dict(zip(_SPLIT, split, strict=True))) for split in splits],
