@@ -1,7 +1,7 @@
 //! Workers' streams: from the own worker to a partner's gateway, and the other way.
 
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 use tokio::net::{TcpStream, UnixStream};
 use tokio::time::Instant;
 use tokio_rustls::server::TlsStream;
@@ -14,6 +14,7 @@ use crate::limits::HANDSHAKE_BYTES;
 use crate::local;
 use crate::proto::{Attach, Route};
 use crate::splice::{ByteCounter, End, Splice};
+use crate::tls::Shown;
 
 /// How long a partner's stream waits for its worker, which may be about to start.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -53,16 +54,16 @@ type Reached = (
 
 async fn reach_out(gateway: &Arc<GatewayState>, attach: &Attach) -> Result<Reached, Kind> {
     let target = gateway.partner(&attach.label, &attach.token, &attach.peer)?;
-    let (mut stream, expires) = connect(
+    let (mut stream, shown) = connect(
         gateway,
         &attach.peer,
         &target.address,
         target.config,
-        target.own_expires,
+        target.own,
     )
     .await?;
     let used = Use::Labelled(attach.label.clone());
-    let hold = gateway.admit(&attach.peer, target.epoch, used, expires)?;
+    let hold = gateway.admit(&attach.peer, target.epoch, used, shown)?;
     // The label may have gone while this was dialled; from here on its end cuts the stream.
     gateway.partner(&attach.label, &attach.token, &attach.peer)?;
     let route = Route {
@@ -87,7 +88,7 @@ pub async fn arrive(
     gateway: Arc<GatewayState>,
     party: String,
     epoch: u64,
-    expires: SystemTime,
+    shown: Shown,
     mut far: TlsStream<TcpStream>,
 ) {
     let limit = gateway.limits.handshake;
@@ -98,7 +99,7 @@ pub async fn arrive(
     let Ok(Ok(route)) = route.await else {
         return gateway.note(Kind::Violation);
     };
-    let (near, hold, way) = match find(&gateway, &party, epoch, expires, &route).await {
+    let (near, hold, way) = match find(&gateway, &party, epoch, shown, &route).await {
         Ok(found) => found,
         Err(kind) => {
             gateway.note(kind);
@@ -117,13 +118,13 @@ async fn find(
     gateway: &Arc<GatewayState>,
     party: &str,
     epoch: u64,
-    expires: SystemTime,
+    shown: Shown,
     route: &Route,
 ) -> Result<(UnixStream, Hold, Way), Kind> {
     if route.from != party || route.to != gateway.party {
         return Err(Kind::WrongParty);
     }
-    let mut hold = gateway.admit(party, epoch, Use::Relay, expires)?;
+    let mut hold = gateway.admit(party, epoch, Use::Relay, shown)?;
     let deadline = Instant::now() + PATIENCE;
     let search = async {
         loop {
