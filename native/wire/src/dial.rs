@@ -150,11 +150,9 @@ fn missed(connector: &Connector, index: usize, kind: Option<Kind>) {
     let peer = &mut state.peers[index];
     peer.cause = Some(kind);
     let refused = match kind {
-        Kind::WrongIssuer
-        | Kind::WrongName
-        | Kind::Expired
-        | Kind::NotYetValid
-        | Kind::Rotated => true,
+        Kind::WrongIssuer | Kind::WrongName | Kind::Expired | Kind::NotYetValid | Kind::Rotated => {
+            true
+        }
         Kind::CertificateRefused => !direct,
         _ => false,
     };

@@ -18,8 +18,8 @@ use zeroize::Zeroizing;
 use crate::error::{Kind, Result};
 use crate::name::{self, KeyHash};
 use crate::trust::{
-    ClientVerifier, InvitationVerifier, Newest, OTHER_AUTHORITY, Pin, ServerVerifier,
-    certificates, settings,
+    ClientVerifier, InvitationVerifier, Newest, OTHER_AUTHORITY, Pin, ServerVerifier, certificates,
+    settings,
 };
 
 /// The application protocol of gRPC.

@@ -21,7 +21,7 @@ use tonic::{Code, Request, Response, Status};
 use tower_service::Service;
 
 use super::arriving::Arriving;
-use super::caller::Kept;
+use super::caller::{Cut, Kept};
 use super::calls;
 use super::state::{GatewayState, Use};
 use crate::connector::{HEADERS, HTTP_FRAME};
@@ -167,16 +167,19 @@ async fn connection(gateway: &Arc<GatewayState>, peer: &str) -> std::result::Res
         .handshake(TokioIo::new(stream))
         .await
         .map_err(|_| Kind::Unreachable)?;
+    let cut = Cut::new(cutter);
+    let held = Arc::downgrade(&cut);
     tokio::spawn(async move {
         tokio::select! {
             _ = connection => {}
-            () = hold.over() => {}
+            // HTTP/2 alone would let calls that are under way come to their end.
+            () = hold.over() => Cut::now(&held),
         }
     });
     let fresh = Kept {
         sender,
         meter,
-        _cutter: Arc::new(cutter),
+        _cutter: cut,
     };
     *kept = Some(fresh.clone());
     Ok(fresh)

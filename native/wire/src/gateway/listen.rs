@@ -96,9 +96,7 @@ async fn accept(
                 farewell(stream).await;
             }
         }
-        Ok(Ok((stream, own))) => {
-            serve(gateway, enrolments, stream, own, epoch).await
-        }
+        Ok(Ok((stream, own))) => serve(gateway, enrolments, stream, own, epoch).await,
     }
 }
 

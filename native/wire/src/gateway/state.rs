@@ -363,7 +363,9 @@ impl GatewayState {
         let expires = shown.expires.min(partner.pin.ends());
         if partner.pin.note(shown.leaf)? {
             let key = shown.leaf.key;
-            state.live.retain(|_, live| live.party != party || live.key == key);
+            state
+                .live
+                .retain(|_, live| live.party != party || live.key == key);
             state.calls.notice(Notice {
                 party: party.to_owned(),
                 newest: shown.leaf,

@@ -160,7 +160,8 @@ def make_node(
     It begins later than the one that began at ``after``, so that partners see which is newer; but
     for one that begins in the future, which no partner took.
     """
-    begins = now - SKEW
+    # Certificates count in whole seconds.
+    begins = (now - SKEW).replace(microsecond=0)
     if after is not None and begins <= after <= now:
         begins = after + timedelta(seconds=1)
     uses = x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH])
