@@ -25,7 +25,8 @@ from atoll.flow.node.standing.agreement import FIRST_SESSION
 from tests.channel.grpc.nodes import until
 from tests.channel.grpc.world import LONG, refused
 from tests.flow.access.support import PASSWORD, Wall, boss, open_access, open_database, person
-from tests.flow.node.test_standing_book import GUEST, Desk, desk, standing
+from tests.flow.node.test_standing_book import Desk, desk, standing
+from tests.flow.policy.plans import GUEST
 
 __all__ = ["desk"]
 
@@ -148,11 +149,11 @@ def test_a_code_is_used_by_another_and_twice(tmp_path: Path) -> None:
     with parties(tmp_path, "bank", "shop", "mill") as (bank, shop, mill):
         code = bank.invite("shop")
         bank.invite("other")
-        said = {"authority": mill.identity.ca, "address": ""}
+        stated = {"authority": mill.identity.ca, "address": ""}
         with denied("ATL-NOD-011"):
-            bring(bank, code, party="mill", **said)
+            bring(bank, code, party="mill", **stated)
         with denied("ATL-NOD-011"):
-            bring(bank, code, secret=bytes(16), **said)
+            bring(bank, code, secret=bytes(16), **stated)
         bring(bank, code, authority=shop.identity.ca, address="")
         for authority in (shop.identity.ca, mill.identity.ca):
             with denied("ATL-NOD-011"):
@@ -287,7 +288,8 @@ def test_a_stolen_token_survives_the_password(tmp_path: Path) -> None:
         line = [one for one in lines if (one["action"], one["actor"]) == ("user.password", "eve")][
             -1
         ]
-        assert (line["detail"]["ended"], line["detail"]["kept"]) == (2, ["nightly"])
+        # The session of her first login, the stolen one, and the laptop's token.
+        assert (line["detail"]["ended"], line["detail"]["kept"]) == (3, ["nightly"])
         access.reset_password(admin, "eve", "a third horse battery")
         with refused("ATL-ACC-002"):
             access.authenticate(secrets["nightly"])

@@ -59,7 +59,7 @@ pub struct Newest {
 }
 
 impl Newest {
-    /// What a certificate says of itself.
+    /// What a certificate states.
     pub fn of(facts: &Facts) -> Self {
         Newest {
             issued: facts.not_before,

@@ -9,6 +9,7 @@ use zeroize::Zeroizing;
 
 use super::caller::Caller;
 use super::queue::{Calls, Notice};
+use super::relay::Target;
 use crate::error::{Kind, Result, WireError};
 use crate::local;
 use crate::name::KeyHash;
@@ -459,20 +460,6 @@ pub struct Way {
     pub socket: String,
     /// The registration's token.
     pub token: Zeroizing<Vec<u8>>,
-}
-
-/// How a partner's gateway is reached for a worker.
-pub struct Target {
-    /// Bytes of the worker, and of all workers, with this partner.
-    pub tallies: [Arc<ByteCounter>; 2],
-    /// Where.
-    pub address: String,
-    /// How.
-    pub config: Arc<ClientConfig>,
-    /// The own key, and when its certificates expire.
-    pub own: (KeyHash, SystemTime),
-    /// The state of trust.
-    pub epoch: u64,
 }
 
 impl State {

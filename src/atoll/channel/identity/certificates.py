@@ -58,7 +58,7 @@ class Newest:
 
     @classmethod
     def of(cls, leaf: x509.Certificate) -> Newest:
-        """Return what a certificate says of itself."""
+        """Return what a certificate states."""
         key = hashlib.sha256(_public_bytes(leaf)).hexdigest()
         return cls(int(leaf.not_valid_before_utc.timestamp()), key)
 

@@ -349,7 +349,7 @@ def _peer(path: Path, name: str | None = None) -> Peer:
 
 
 def _newest(value: object) -> tuple[Newest | None, bool]:
-    """Return what a pin says of the newest certificate, and whether it is damaged."""
+    """Return what a pin holds of the newest certificate, and whether it is damaged."""
     if value is None:
         return None, False
     match value:
