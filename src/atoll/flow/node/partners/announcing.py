@@ -15,6 +15,8 @@ from atoll.core.errors import AtollError
 
 _LOG = logging.getLogger(__name__)
 _AT_ONCE = 8
+# No partner any more, or none that is dialled.
+_GONE = ("ATL-NET-006", "ATL-NET-042")
 AGAIN_SECONDS = 60.0
 
 
@@ -50,15 +52,17 @@ class Announcer:
         self._owe(missed)
         return missed
 
-    def forget(self, party: str) -> None:
-        """Call a partner no more."""
+    @property
+    def owed(self) -> set[str]:
+        """Who is to be called yet."""
         with self._lock:
-            self._owed.discard(party)
+            return set(self._owed)
 
     def _owe(self, parties: Collection[str]) -> None:
         with self._lock:
             self._owed.update(parties)
-        self._news.set()
+        if parties:
+            self._news.set()
 
     def _call(self, parties: Sequence[str]) -> Sequence[str]:
         if not parties:
@@ -71,6 +75,8 @@ class Announcer:
         try:
             self._show(party)
         except AtollError as error:
+            if error.code in _GONE:
+                return True
             _LOG.info("%s was not shown the node's certificate: %s", party, error)
             return False
         return True
@@ -82,9 +88,7 @@ class Announcer:
             while not self._closing.is_set():
                 with self._lock:
                     owed = sorted(self._owed)
-                missed = self._call(owed)
-                with self._lock:
-                    self._owed -= set(owed) - set(missed)
-                    left = bool(self._owed)
-                if not left or self._closing.wait(self._again):
+                    self._owed.clear()
+                self._owe(self._call(owed))
+                if not self.owed or self._closing.wait(self._again):
                     break

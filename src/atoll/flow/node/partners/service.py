@@ -100,7 +100,6 @@ class PartyService:
             if party not in self.identity.peers:
                 raise _unknown(party)
             self._gateway.remove_peer(party)
-            self._announcer.forget(party)
             distrust(self._folder, party)
             table = schema.peers
             now = self._wall()
