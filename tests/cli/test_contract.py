@@ -125,7 +125,8 @@ def test_models_partners_and_components(node: Site, check: Check, tmp_path: Path
     check("party invite", "mill")
     code = tmp_path / "code"
     code.write_text("secret\n")
-    check("party accept", "--code-file", str(code))
+    check("party accept", "--code-file", str(code), "--address", "bank.example:9370")
+    check("party confirm", "shop", "--address", "shop.example:9370")
     check("party ping", "shop")
     check("party rotate", "--yes")
     check("party revoke", "shop", "--yes")

@@ -84,11 +84,15 @@ def test_a_partner_whose_certificate_has_ended_is_refused(apart: Pair) -> None:
     shop.stop()
     ends = present() + timedelta(seconds=LAST_SECONDS)
     renew(shop.folder.root, now=ends - NODE_LIFE)
+    # Without its authority's key the node cannot renew it by itself.
+    key = shop.folder.root / "ca.key.pem"
+    away = key.rename(key.with_name("away.pem"))
     apart.start("shop")
     until(lambda: present() > ends + timedelta(seconds=1))
     job = apart.submit()
     view = wait_ended(apart["bank"], job)
     assert (view.state, view.code, view.party) == ("failed", "ATL-NET-013", "shop")
+    away.rename(key)
     with shop.client() as client:
         client.parties.rotate()
     apart.still_works()

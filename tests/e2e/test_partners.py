@@ -34,17 +34,25 @@ def test_two_strangers_become_partners_by_a_code_and_part_again(tmp_path: Path) 
             code = bank.parties.invite("shop").code
             with refused("ATL-NOD-013"):
                 bank.parties.accept(code)
-            assert shop.parties.accept(code).party == "bank"
-            assert [p.party for p in bank.parties.list().items] == ["shop"]
+            bank_address = f"127.0.0.1:{made['bank'].port}"
+            with refused("ATL-NOD-033"):
+                shop.parties.accept(code)
+            assert shop.parties.accept(code, bank_address).party == "bank"
+            (seen,) = bank.parties.list().items
+            offered = f"127.0.0.1:{made['shop'].port}"
+            assert (seen.party, seen.address, seen.unconfirmed) == ("shop", None, offered)
             # With no code left open the bank serves no stranger, whatever the code.
             with pytest.raises(AtollError):
-                shop.parties.accept(code)
+                shop.parties.accept(code, bank_address)
+            with refused("ATL-NET-042"):
+                bank.parties.ping("shop")
+            assert bank.parties.confirm("shop", offered).unconfirmed is None
             assert bank.parties.ping("shop").reachable
             tried = bank.node.selftest(["shop"])
             assert all(line.passed for line in tried.steps), tried
             fill(made, tmp_path)
             before = shop.parties.list().items[0].fingerprint
-            bank.parties.rotate()
+            assert bank.parties.rotate().notified == ("shop",)
             assert shop.parties.list().items[0].fingerprint == before
             job = bank.jobs.submit(small_job("bank", "shop"))
             assert job.wait(LIMIT).state == "success"

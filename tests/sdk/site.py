@@ -406,8 +406,11 @@ class Parties:
     def invite(self, party: str, actor: Any) -> Any:
         return {"party": party, "code": "one-time-code", "expires": 2.0}
 
-    def accept(self, code: str, actor: Any) -> Any:
-        return self.add("inviter", "", None, actor)
+    def accept(self, code: str, address: str | None, actor: Any) -> Any:
+        return self.add("inviter", "", address, actor)
+
+    def confirm(self, party: str, address: str, actor: Any) -> Any:
+        return self.add(party, "", address, actor)
 
     def ping(self, party: str) -> Any:
         return {"party": party, "reachable": True, "seconds": 0.001}

@@ -1,10 +1,11 @@
 //! Python bindings of the gateway.
 
-use atoll_wire::{Gateway, GatewayLimits, Identity, Named};
+use atoll_wire::{Called, Gateway, GatewayLimits, Identity, Named, Newest, Next, Notice};
 use bytes::Bytes;
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyMemoryView};
+use std::time::{Duration, SystemTime};
 use zeroize::Zeroizing;
 
 use crate::borrowed::{Lent, blocking, failure, seconds, view};
@@ -14,6 +15,19 @@ use crate::borrowed::{Lent, blocking, failure, seconds, view};
 struct WireGateway(Gateway);
 
 type Call<'py> = (u64, String, String, Bound<'py, PyMemoryView>);
+
+/// A notice in the form of a call.
+fn plain(notice: Notice) -> Called {
+    let issued = notice.newest.issued.duration_since(SystemTime::UNIX_EPOCH);
+    let seconds = issued.map_or(0, |since| since.as_secs());
+    let body = [seconds.to_be_bytes().as_slice(), &notice.newest.key].concat();
+    Called {
+        number: 0,
+        party: notice.party,
+        kind: "certificate".to_owned(),
+        body: body.into(),
+    }
+}
 
 fn copied(body: &Bound<'_, PyAny>) -> PyResult<Bytes> {
     Ok(Bytes::copy_from_slice(Lent::new(body)?.bytes()))
@@ -57,16 +71,22 @@ impl WireGateway {
         self.0.address().map(|address| address.to_string())
     }
 
-    /// Pins a partner's CA, or changes its address.
-    #[pyo3(signature = (party, authority_pem, address=None))]
+    /// Pins a partner's CA, or changes its address; `newest` is when the certificate of it that was
+    /// seen last begins (seconds since 1970), and the SHA-256 of its key.
+    #[pyo3(signature = (party, authority_pem, address=None, newest=None))]
     fn set_peer(
         &self,
         py: Python<'_>,
         party: &str,
         authority_pem: &str,
         address: Option<String>,
+        newest: Option<(u64, [u8; 32])>,
     ) -> PyResult<()> {
-        py.detach(|| self.0.set_peer(party, authority_pem, address))
+        let newest = newest.map(|(seconds, key)| Newest {
+            issued: SystemTime::UNIX_EPOCH + Duration::from_secs(seconds),
+            key,
+        });
+        py.detach(|| self.0.set_peer(party, authority_pem, address, newest))
             .map_err(|error| failure(py, &error))
     }
 
@@ -75,7 +95,7 @@ impl WireGateway {
         py.detach(|| self.0.remove_peer(party));
     }
 
-    /// Uses another certificate and key for new connections.
+    /// Uses another certificate and key; with another key the connections that are open end.
     fn renew(&self, py: Python<'_>, certificate_pem: String, key_pem: String) -> PyResult<()> {
         let key = Zeroizing::new(key_pem);
         py.detach(|| self.0.renew(certificate_pem, key))
@@ -125,17 +145,21 @@ impl WireGateway {
         view(py, answer.map_err(|error| failure(py, &error))?)
     }
 
-    /// Waits for the next call: its number, party, kind and body.
+    /// Waits for the next call: its number, party, kind and body. A notice has the number 0 and no
+    /// answer: the party's newest certificate, as in `set_peer` (8 bytes, big-endian, and 32).
     fn next_call<'py>(&self, py: Python<'py>, timeout: f64) -> PyResult<Option<Call<'py>>> {
         let timeout = seconds(timeout)?;
         let called = blocking(py, |interrupt| self.0.next_call(timeout, interrupt))?;
-        let called = called.map_err(|error| failure(py, &error))?;
-        called
-            .map(|called| {
-                let body = view(py, called.body)?;
-                Ok((called.number, called.party, called.kind, body))
-            })
-            .transpose()
+        let next = called.map_err(|error| failure(py, &error))?;
+        next.map(|next| {
+            let called = match next {
+                Next::Call(called) => called,
+                Next::Notice(notice) => plain(notice),
+            };
+            let body = view(py, called.body)?;
+            Ok((called.number, called.party, called.kind, body))
+        })
+        .transpose()
     }
 
     /// Answers a call; returns whether its caller still waits.

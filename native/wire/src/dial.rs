@@ -150,7 +150,9 @@ fn missed(connector: &Connector, index: usize, kind: Option<Kind>) {
     let peer = &mut state.peers[index];
     peer.cause = Some(kind);
     let refused = match kind {
-        Kind::WrongIssuer | Kind::WrongName | Kind::Expired | Kind::NotYetValid => true,
+        Kind::WrongIssuer | Kind::WrongName | Kind::Expired | Kind::NotYetValid | Kind::Rotated => {
+            true
+        }
         Kind::CertificateRefused => !direct,
         _ => false,
     };
@@ -212,13 +214,9 @@ async fn direct(
         .connect(name, stream)
         .await
         .map_err(|error| tls::io_kind(&error))?;
-    let leaf = stream
-        .get_ref()
-        .1
-        .peer_certificates()
-        .and_then(<[_]>::first);
-    let expires = tls::expiry(leaf.ok_or(Some(Kind::Handshake))?, tls.expires);
-    Ok((stream, expires))
+    let shown = tls.shown(peer, stream.get_ref().1.peer_certificates());
+    let shown = shown.ok_or(Some(Kind::Handshake))?;
+    Ok((stream, shown.expires))
 }
 
 /// Asks the own gateway for a peer.

@@ -25,6 +25,8 @@ pub enum Kind {
     Expired,
     /// The certificate is not valid yet.
     NotYetValid,
+    /// The certificate's key is older than another that the party's CA has certified since.
+    Rotated,
     /// The TLS handshake failed for another reason.
     Handshake,
     /// The peer refused our certificate.
@@ -87,6 +89,7 @@ impl Kind {
             Kind::WrongName => "ATL-NET-012",
             Kind::Expired => "ATL-NET-013",
             Kind::NotYetValid => "ATL-NET-014",
+            Kind::Rotated => "ATL-NET-049",
             Kind::Handshake => "ATL-NET-015",
             Kind::CertificateRefused => "ATL-NET-016",
             Kind::WrongParty => "ATL-NET-017",
@@ -115,7 +118,7 @@ impl Kind {
 
     /// The kind that a gateway's code stands for, where a worker makes a difference.
     pub fn of_code(code: &str) -> Option<Self> {
-        const ROUTING: [Kind; 12] = [
+        const ROUTING: [Kind; 13] = [
             Kind::NotHere,
             Kind::UnknownWorker,
             Kind::NoAddress,
@@ -125,6 +128,7 @@ impl Kind {
             Kind::WrongName,
             Kind::Expired,
             Kind::NotYetValid,
+            Kind::Rotated,
             Kind::Handshake,
             Kind::CertificateRefused,
             Kind::Crowded,
@@ -144,6 +148,7 @@ impl Kind {
             Kind::WrongName => "the certificate does not carry exactly the party's name",
             Kind::Expired => "the certificate has expired",
             Kind::NotYetValid => "the certificate is not valid yet",
+            Kind::Rotated => "the party has rotated the key of this certificate away",
             Kind::Handshake => "the TLS handshake failed",
             Kind::CertificateRefused => "the peer refused this party's certificate",
             Kind::WrongParty => "a frame names another party than its certificate",

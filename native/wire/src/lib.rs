@@ -36,10 +36,11 @@ mod proto {
 
 pub use endpoint::{Counters, Endpoint, Interrupt, Peer};
 pub use error::{Kind, Result, WireError};
-pub use gateway::{Called, Gateway, GatewayCounters, GatewayLimits, Named, enrol};
+pub use gateway::{Called, Gateway, GatewayCounters, GatewayLimits, Named, Next, Notice, enrol};
 pub use inbox::Address;
 pub use limits::{FRAME_BYTES, MESSAGE_BYTES, MESSAGE_COST, NAME_BYTES};
 pub use peer::Counts;
 pub use shared::Limits;
 pub use start::Worker;
 pub use tls::Identity;
+pub use trust::Newest;

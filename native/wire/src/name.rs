@@ -1,5 +1,6 @@
 //! Party names: one DNS label, and the one dNSName that a certificate carries for it.
 
+use ring::digest;
 use rustls::pki_types::CertificateDer;
 use std::time::{Duration, SystemTime};
 use x509_parser::certificate::X509Certificate;
@@ -21,6 +22,9 @@ pub fn is_party(text: &str) -> bool {
         && inner(bytes[bytes.len() - 1])
 }
 
+/// SHA-256 of a public key.
+pub type KeyHash = [u8; 32];
+
 /// The dNSName of a party.
 pub fn dns_name(party: &str) -> String {
     format!("{party}{SUFFIX}")
@@ -36,6 +40,8 @@ pub struct Facts {
     pub not_before: SystemTime,
     /// Until when it is valid.
     pub not_after: SystemTime,
+    /// SHA-256 of its public key (SubjectPublicKeyInfo in DER).
+    pub key: KeyHash,
 }
 
 /// Reads a certificate. The subject's common name is never looked at.
@@ -47,7 +53,10 @@ pub fn facts(certificate: &CertificateDer<'_>) -> Result<Facts, Kind> {
     let moment = |seconds: i64| {
         SystemTime::UNIX_EPOCH + Duration::from_secs(u64::try_from(seconds).unwrap_or(0))
     };
+    let mut key = KeyHash::default();
+    key.copy_from_slice(digest::digest(&digest::SHA256, parsed.public_key().raw).as_ref());
     Ok(Facts {
+        key,
         party: only_party(&parsed),
         is_ca: parsed.is_ca(),
         not_before: moment(parsed.validity().not_before.timestamp()),

@@ -130,16 +130,17 @@ pub async fn farewell(mut stream: TcpStream) {
 
 async fn welcome(connector: &Arc<Connector>, tls: &Tls, stream: TlsStream<TcpStream>) {
     let chain = stream.get_ref().1.peer_certificates();
-    let leaf = chain.and_then(<[_]>::first);
-    let expires = leaf.map(|leaf| tls::expiry(leaf, tls.expires));
-    let (Some(party), Some(expires)) = (tls::party_of(chain), expires) else {
+    let Some(party) = tls::party_of(chain) else {
+        return;
+    };
+    let Some(shown) = tls.shown(&party, chain) else {
         return;
     };
     let Ok(index) = connector.shared.find(&party) else {
         connector.shared.lock().note_refused(Kind::UnknownPeer);
         return;
     };
-    converse(connector, index, stream, expires).await;
+    converse(connector, index, stream, shown.expires).await;
 }
 
 async fn converse<S>(connector: &Arc<Connector>, index: usize, stream: S, expires: SystemTime)

@@ -16,9 +16,9 @@ use std::time::SystemTime;
 use zeroize::Zeroizing;
 
 use crate::error::{Kind, Result};
-use crate::name;
+use crate::name::{self, KeyHash};
 use crate::trust::{
-    ClientVerifier, InvitationVerifier, OTHER_AUTHORITY, Pin, ServerVerifier, certificates,
+    ClientVerifier, InvitationVerifier, Newest, OTHER_AUTHORITY, Pin, ServerVerifier, certificates,
     settings,
 };
 
@@ -45,8 +45,10 @@ pub struct Tls {
     pub server: Arc<ServerConfig>,
     /// For dialled connections, by peer.
     pub clients: HashMap<String, Arc<ClientConfig>>,
-    /// When the own certificate expires.
-    pub expires: SystemTime,
+    /// When the pinned CAs expire, by peer.
+    pub ends: HashMap<String, SystemTime>,
+    /// The own key, and when its certificates expire.
+    pub own: (KeyHash, SystemTime),
 }
 
 /// What is spoken: TLS 1.3 with its three suites.
@@ -65,8 +67,10 @@ pub fn provider() -> CryptoProvider {
 pub struct Own {
     /// What is spoken.
     pub provider: Arc<CryptoProvider>,
-    /// When the certificate expires.
+    /// When the certificate expires, or one of those that it hangs on.
     pub expires: SystemTime,
+    /// SHA-256 of its key.
+    pub key: KeyHash,
     chain: Vec<CertificateDer<'static>>,
     certified: Arc<CertifiedKey>,
 }
@@ -89,10 +93,25 @@ impl Own {
             .map_err(|_| settings("the key and the certificate do not belong together"))?;
         Ok(Own {
             provider,
-            expires: facts.not_after,
+            expires: ends_of(&chain).unwrap_or(facts.not_after),
+            key: facts.key,
             chain,
             certified: Arc::new(certified),
         })
+    }
+
+    /// The key, and when its certificates expire.
+    pub fn shown(&self) -> (KeyHash, SystemTime) {
+        (self.key, self.expires)
+    }
+
+    /// The same, which ends with the own CA as well: partners pin it.
+    pub fn under(mut self, authority: Option<&str>) -> Result<Self> {
+        let authority = authority.map(certificates).transpose()?.unwrap_or_default();
+        if let Some(end) = ends_of(&authority) {
+            self.expires = self.expires.min(end);
+        }
+        Ok(self)
     }
 
     /// The same, showing the CA too: who has only its fingerprint needs to see it.
@@ -196,16 +215,25 @@ impl Tls {
         let own = Own::read(identity)?;
         let accepted = Arc::new(ClientVerifier::new(&own.provider));
         let mut clients = HashMap::new();
+        let mut ends = HashMap::new();
         for (party, pem) in peers {
             let pin = Arc::new(Pin::read(party, pem, &own.provider)?);
             clients.insert(party.clone(), Arc::new(own.client(pin.clone(), HTTP2)?));
+            ends.insert(party.clone(), pin.ends());
             accepted.add(pin);
         }
         Ok(Tls {
             server: Arc::new(own.server(accepted, &[HTTP2])?),
             clients,
-            expires: own.expires,
+            ends,
+            own: own.shown(),
         })
+    }
+
+    /// Reads what a pinned peer has shown.
+    pub fn shown(&self, peer: &str, chain: Option<&[CertificateDer<'_>]>) -> Option<Shown> {
+        let (key, expires) = self.own;
+        Shown::read(chain, (key, expires.min(*self.ends.get(peer)?)))
     }
 }
 
@@ -216,6 +244,7 @@ pub fn kind_of(error: &Error) -> Kind {
         Error::InvalidCertificate(reason) => match reason {
             C::Expired | C::ExpiredContext { .. } => Kind::Expired,
             C::NotValidYet | C::NotValidYetContext { .. } => Kind::NotYetValid,
+            C::Revoked => Kind::Rotated,
             C::NotValidForName | C::NotValidForNameContext { .. } => Kind::WrongName,
             C::UnknownIssuer | C::BadSignature => Kind::WrongIssuer,
             other if *other == OTHER_AUTHORITY => Kind::OtherAuthority,
@@ -264,9 +293,36 @@ pub fn server_name(party: &str) -> Result<ServerName<'static>> {
     ServerName::try_from(name::dns_name(party)).map_err(|_| settings("not a party").of(party))
 }
 
-/// When a connection to the holder of `leaf` must end; `own` is the own certificate's end.
-pub fn expiry(leaf: &CertificateDer<'_>, own: SystemTime) -> SystemTime {
-    name::facts(leaf).map_or(own, |facts| facts.not_after.min(own))
+/// When the first certificate of a chain expires.
+fn ends_of(chain: &[CertificateDer<'_>]) -> Option<SystemTime> {
+    let ends = chain.iter().map(|one| name::facts(one).ok());
+    // What cannot be read vouches for nothing.
+    ends.map(|facts| facts.map_or(SystemTime::UNIX_EPOCH, |facts| facts.not_after))
+        .min()
+}
+
+/// What the other end of a connection has shown.
+#[derive(Clone, Copy, Debug)]
+pub struct Shown {
+    /// Its certificate.
+    pub leaf: Newest,
+    /// The own key that it was shown.
+    pub own: KeyHash,
+    /// When the connection must end: when any certificate expires that it hangs on.
+    pub expires: SystemTime,
+}
+
+impl Shown {
+    /// Reads a verified chain; `own` is the own key and when its certificates expire.
+    pub fn read(chain: Option<&[CertificateDer<'_>]>, own: (KeyHash, SystemTime)) -> Option<Self> {
+        let chain = chain?;
+        let facts = name::facts(chain.first()?).ok()?;
+        Some(Shown {
+            leaf: Newest::of(&facts),
+            own: own.0,
+            expires: ends_of(chain)?.min(own.1),
+        })
+    }
 }
 
 /// The party of a verified chain.

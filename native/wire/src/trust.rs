@@ -13,11 +13,11 @@ use rustls::{
     SignatureScheme,
 };
 use std::collections::HashMap;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::{Duration, SystemTime};
 
 use crate::error::{Kind, Result, WireError};
-use crate::name::{self, Facts};
+use crate::name::{self, Facts, KeyHash};
 
 /// The failure of something that was configured.
 pub fn settings(detail: &str) -> WireError {
@@ -48,12 +48,33 @@ fn old_signature() -> Checked<HandshakeSignatureValid> {
     Err(Error::General("TLS 1.2 is not spoken here".to_owned()))
 }
 
+/// The certificate of a party that its CA issued last, as far as this party has seen. A key that
+/// only older ones are for was rotated away.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Newest {
+    /// From when it is valid.
+    pub issued: SystemTime,
+    /// Its key.
+    pub key: KeyHash,
+}
+
+impl Newest {
+    /// What a certificate states.
+    pub fn of(facts: &Facts) -> Self {
+        Newest {
+            issued: facts.not_before,
+            key: facts.key,
+        }
+    }
+}
+
 /// The pinned CA of one party.
 #[derive(Debug)]
 pub struct Pin {
     party: String,
     not_before: SystemTime,
     not_after: SystemTime,
+    newest: Mutex<Option<Newest>>,
     clients: Arc<dyn ClientCertVerifier>,
     servers: Arc<WebPkiServerVerifier>,
 }
@@ -96,9 +117,41 @@ impl Pin {
             party: party.to_owned(),
             not_before: facts.not_before,
             not_after: facts.not_after,
+            newest: Mutex::default(),
             clients,
             servers,
         })
+    }
+
+    /// When the CA expires, and with it every connection that it vouches for.
+    pub fn ends(&self) -> SystemTime {
+        self.not_after
+    }
+
+    /// Takes note of a certificate whose holder has proved that it has the key. Returns whether
+    /// it is newer than what was known, or that its key was rotated away.
+    pub fn note(&self, shown: Newest) -> std::result::Result<bool, Kind> {
+        let mut newest = self.newest.lock().unwrap_or_else(PoisonError::into_inner);
+        match *newest {
+            Some(known) if shown.issued < known.issued && shown.key != known.key => {
+                Err(Kind::Rotated)
+            }
+            Some(known) if shown.issued <= known.issued => Ok(false),
+            _ => {
+                *newest = Some(shown);
+                Ok(true)
+            }
+        }
+    }
+
+    fn in_use(&self, shown: &Facts) -> Checked<()> {
+        let newest = *self.newest.lock().unwrap_or_else(PoisonError::into_inner);
+        match newest {
+            Some(known) if shown.not_before < known.issued && shown.key != known.key => {
+                Err(CertificateError::Revoked.into())
+            }
+            _ => Ok(()),
+        }
     }
 
     fn valid_at(&self, now: SystemTime) -> Checked<()> {
@@ -118,12 +171,16 @@ impl Pin {
         server_name: &ServerName<'_>,
         now: UnixTime,
     ) -> Checked<ServerCertVerified> {
-        if leaf_facts(leaf)?.party.as_deref() != Some(self.party.as_str()) {
+        let facts = leaf_facts(leaf)?;
+        if facts.party.as_deref() != Some(self.party.as_str()) {
             return Err(CertificateError::NotValidForName.into());
         }
         self.valid_at(system_time(now))?;
-        self.servers
-            .verify_server_cert(leaf, intermediates, server_name, &[], now)
+        let verified =
+            self.servers
+                .verify_server_cert(leaf, intermediates, server_name, &[], now)?;
+        self.in_use(&facts)?;
+        Ok(verified)
     }
 }
 
@@ -174,12 +231,14 @@ impl ClientCertVerifier for ClientVerifier {
         intermediates: &[CertificateDer<'_>],
         now: UnixTime,
     ) -> Checked<ClientCertVerified> {
-        let party = leaf_facts(leaf)?.party;
-        let Some(pin) = party.and_then(|party| self.pin(&party)) else {
+        let facts = leaf_facts(leaf)?;
+        let Some(pin) = facts.party.as_deref().and_then(|party| self.pin(party)) else {
             return Err(CertificateError::NotValidForName.into());
         };
         pin.valid_at(system_time(now))?;
-        pin.clients.verify_client_cert(leaf, intermediates, now)
+        let verified = pin.clients.verify_client_cert(leaf, intermediates, now)?;
+        pin.in_use(&facts)?;
+        Ok(verified)
     }
 
     fn verify_tls12_signature(

@@ -241,6 +241,7 @@ COMMANDS: Mapping[str, Any] = {
     "model show": views.ModelView,
     "model stage": views.ModelView,
     "party accept": views.PartyView,
+    "party confirm": views.PartyView,
     "party invite": views.Invitation,
     "party list": views.PartyPage,
     "party ping": views.Ping,

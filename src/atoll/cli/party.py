@@ -21,6 +21,7 @@ from atoll.cli.options import (
     secret_file,
     sure,
 )
+from atoll.flow.api import views
 from atoll.jobs.errors import NotFoundError
 
 _FOLDER = click.option(
@@ -128,14 +129,65 @@ def invite(session: Session, party: str, key: str | None) -> None:
 
 @command.command()
 @secret_file("--code-file", "the partner's one-time code; else it is asked for")
+@click.option("--address", help="where you know the partner to listen; else it is shown and asked")
+@sure
 @keyed
 @connected
-def accept(session: Session, secret_at: Path | None, key: str | None) -> None:
-    """Use a partner's one-time code: both nodes know and trust each other then."""
-    view = session.client.parties.accept(secret(secret_at, "Code"), key=key)
+def accept(
+    session: Session, secret_at: Path | None, address: str | None, yes: bool, key: str | None
+) -> None:
+    """Use a partner's one-time code: both nodes know and trust each other then.
+
+    The code names the address of the partner's node, which is dialled once you confirm it.
+    """
+    from atoll.flow.node.partners.invitations import read_code
+
+    code = secret(secret_at, "Code")
+    if address is None:
+        invitation = read_code(code)
+        address = invitation.address
+        confirm(f"The code is of {invitation.inviter}, whose node is at {address}. Dial it?", yes)
+    view = session.client.parties.accept(code, address, key=key)
     session.show(view, f"{view.party} at {view.address or '(it calls us)'}")
     if view.fingerprint:
         session.info(f"compare its fingerprint by telephone: {view.fingerprint}")
+
+
+@command.command(name="confirm")
+@_party
+@click.option("--address", help="where you know it to listen, host:port; else what it offers")
+@sure
+@connected
+def confirm_(session: Session, party: str, address: str | None, yes: bool) -> None:
+    """Have PARTY's node dialled at the address that it offers, or at another."""
+    if address is None:
+        address = _offered(session, party)
+        confirm(f"{party} offers {address}. Is that where its node listens?", yes)
+    view = session.client.parties.confirm(party, address)
+    session.show(view, f"{view.party} at {view.address}")
+
+
+def _offered(session: Session, party: str) -> str:
+    after = None
+    while True:
+        page = session.client.parties.list(limit=200, after=after)
+        for row in page.items:
+            if row.party == party and row.unconfirmed:
+                return row.unconfirmed
+        if page.next is None:
+            break
+        after = page.next
+    raise NotFoundError(
+        "ATL-CLI-028",
+        "this party offers no address that waits for your word",
+        party=party,
+        hint="state one with --address; see atoll party list",
+    )
+
+
+def _place(row: views.PartyView) -> str:
+    offered = f"{row.unconfirmed} (not confirmed)" if row.unconfirmed else ""
+    return ", ".join(part for part in (row.address, offered) if part) or "(it calls us)"
 
 
 @command.command(name="list")
@@ -147,7 +199,7 @@ def list_(session: Session, limit: int, after: str | None) -> None:
     body = [
         (
             row.party,
-            row.address or "(it calls us)",
+            _place(row),
             lines.moment(row.seen),
         )
         for row in page.items
@@ -174,11 +226,17 @@ def revoke(session: Session, party: str, yes: bool) -> None:
 @keyed
 @connected
 def rotate(session: Session, yes: bool, key: str | None) -> None:
-    """Give the node a new key and certificate; partners need do nothing."""
+    """Give the node a new key and certificate; partners refuse the old one once they see it."""
     confirm("Make a new key and certificate for the node?", yes)
     made = session.client.parties.rotate(key=key)
     until = f"until {lines.moment(made.expires)} UTC" if made.expires else ""
     session.show(made, lines.names(part for part in (made.fingerprint, until) if part))
+    for names, text in (
+        (made.notified, "refuse the old key from now on"),
+        (made.waiting, "will once they have spoken with this node"),
+    ):
+        if names and not session.as_json:
+            session.info(f"{lines.names(names)}: {text}")
 
 
 @command.command()

@@ -8,6 +8,7 @@ import click
 
 from atoll.cli import completing, lines
 from atoll.cli.options import Session, confirm, connected, keyed, paged, secret, secret_file, sure
+from atoll.core.errors import UserError
 from atoll.flow.api import views
 
 _ROLES = ("viewer", "modeller", "data owner", "approver", "auditor", "administrator")
@@ -107,15 +108,27 @@ _file = click.Path(path_type=Path)
 @click.argument("name", required=False, shell_complete=completing.users)
 @click.option("--password-file", type=_file, help="the new password (- for standard input)")
 @click.option("--current-file", type=_file, help="your present one, to change your own")
+@click.option("--keep", multiple=True, metavar="TOKEN", help="a token's name that stays (own only)")
 @connected
 def password(
-    session: Session, name: str | None, password_file: Path | None, current_file: Path | None
+    session: Session,
+    name: str | None,
+    password_file: Path | None,
+    current_file: Path | None,
+    keep: tuple[str, ...],
 ) -> None:
-    """Change your own password; with NAME, set another user's, who must change it then."""
+    """Change your own password; with NAME, set another user's, who must change it then.
+
+    Other sessions end, and all API tokens but those named with --keep.
+    """
+    if name is not None and keep:
+        raise UserError(
+            "ATL-CLI-029", "a password that you set for another ends all of the user's tokens"
+        )
     if name is None:
         current = secret(current_file, "Present password")
         new = secret(password_file, "New password", twice=True)
-        session.client.me.password(current, new)
+        session.client.me.password(current, new, keep=keep)
         session.show({"done": True, "what": "password changed"}, "password changed")
         return
     new = secret(password_file, f"New password of {name}", twice=True)

@@ -116,6 +116,7 @@ class Parties(Resource):
     revoke = method(parties.revoke)
     invite = method(parties.invite)
     accept = method(parties.accept)
+    confirm = method(parties.confirm)
     ping = method(parties.ping)
     rotate = method(parties.rotate)
 

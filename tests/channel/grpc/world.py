@@ -61,9 +61,10 @@ class Authority:
         common_name: str = "node",
         begins: timedelta = timedelta(hours=-1),
         ends: timedelta = timedelta(days=30),
-    ) -> tuple[bytes, ec.EllipticCurvePrivateKey]:
-        """Return a certificate (PEM) with these names, and its key."""
-        key = ec.generate_private_key(ec.SECP256R1())
+        key: certificates.PrivateKey | None = None,
+    ) -> tuple[bytes, certificates.PrivateKey]:
+        """Return a certificate (PEM) with these names, and its key, a fresh one unless given."""
+        key = key or ec.generate_private_key(ec.SECP256R1())
         now = datetime.now(UTC)
         wanted = names
         if wanted is None:

@@ -13,11 +13,14 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from atoll.channel.identity import (
+    Identity,
+    Newest,
     certificates,
     export_ca,
     fingerprint,
     init_party,
     install_certificate,
+    keep_current,
     load_party,
     renew,
     request_certificate,
@@ -199,6 +202,47 @@ def test_a_company_authority_may_issue(tmp_path: Path) -> None:
     assert identity.ca == authority
     with refused("ATL-PTY-002"):
         renew(tmp_path)
+    # What the company issues is the company's to renew.
+    later = datetime.now(UTC) + timedelta(days=29)
+    assert keep_current(tmp_path, now=later).certificate == identity.certificate
+
+
+def test_a_certificate_is_renewed_in_time_for_the_same_key(tmp_path: Path) -> None:
+    first = init_party(tmp_path, "shop", now=NOW)
+    assert first.renews
+    assert keep_current(tmp_path, now=NOW + timedelta(days=19)).certificate == first.certificate
+    for later in (NOW + timedelta(days=21), NOW + timedelta(days=90)):
+        before = load_party(tmp_path)
+        after = keep_current(tmp_path, now=later)
+        assert after.certificate != before.certificate
+        assert after.key_pem() == first.key_pem()
+        assert newest(before).issued < newest(after).issued
+        assert not newest(after).ended(newest(before))
+        after.check_current(now=later)
+
+
+def test_nothing_is_renewed_beyond_the_authority(tmp_path: Path) -> None:
+    init_party(tmp_path, "shop", now=NOW)
+    late = NOW + certificates.CA_LIFE - timedelta(days=5)
+    last = keep_current(tmp_path, now=late)
+    assert keep_current(tmp_path, now=late + timedelta(days=1)).certificate == last.certificate
+    over = keep_current(tmp_path, now=NOW + certificates.CA_LIFE + timedelta(days=1))
+    assert over.certificate == last.certificate
+
+
+def test_each_rotation_begins_after_the_one_before(tmp_path: Path) -> None:
+    made = [init_party(tmp_path, "shop", now=NOW)]
+    made += [renew(tmp_path, now=NOW) for _ in range(3)]
+    begins = [newest(identity).issued for identity in made]
+    assert begins == sorted(set(begins))
+    assert all(newest(made[-1]).ended(newest(former)) for former in made[:-1])
+    # A clock that was ahead: no partner took that certificate, so the next one begins now.
+    renew(tmp_path, now=NOW + timedelta(days=300))
+    assert newest(renew(tmp_path, now=NOW)).issued == begins[0]
+
+
+def newest(identity: Identity) -> Newest:
+    return Newest.of(certificates.read_chain(identity.certificate)[0])
 
 
 def test_fingerprints_are_those_of_openssl(tmp_path: Path) -> None:
@@ -223,14 +267,14 @@ def test_expiries_are_listed_next_first(tmp_path: Path) -> None:
         ("peer", "bank"),
     }
     assert found[0].what == "node"
-    assert 396 < found[0].days_left < 397
+    assert 29 < found[0].days_left < 30
 
 
 def test_an_old_certificate_is_noticed_before_it_is_used(tmp_path: Path) -> None:
     identity = init_party(tmp_path, "shop", now=NOW - timedelta(days=400))
     with refused("ATL-PTY-009"):
         identity.check_current(now=NOW)
-    identity.check_current(now=NOW - timedelta(days=100))
+    identity.check_current(now=NOW - timedelta(days=390))
 
 
 @pytest.mark.parametrize("damage", ["", "{}", '{"version": 2, "party": "shop"}', "\x00"])

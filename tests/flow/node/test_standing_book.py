@@ -90,6 +90,12 @@ class Desk:
         )
         Jobs(self.database).create(row)
 
+    def small(self, sessions: int) -> Book:
+        """Return the book of a node that allows so many sessions a day."""
+        return Book(
+            self.database, self.policies, self.access, sessions_per_day=sessions, wall=self.wall
+        )
+
     def rows(self) -> int:
         return usage(self.policies.ledger, "baskets", GUEST).rows
 

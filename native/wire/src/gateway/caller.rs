@@ -2,7 +2,7 @@
 
 use hyper::client::conn::http2::SendRequest;
 use rustls::ClientConfig;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex as StdMutex, PoisonError, Weak};
 use tokio::sync::Mutex;
 use tonic::body::Body;
 
@@ -24,7 +24,24 @@ pub struct Kept {
     /// Bytes and faults.
     pub meter: Arc<Meter>,
     /// Cuts it when the last holder is gone.
-    pub _cutter: Arc<Cutter>,
+    pub _cutter: Arc<Cut>,
+}
+
+/// What cuts a connection that calls are under way on.
+pub struct Cut(StdMutex<Option<Cutter>>);
+
+impl Cut {
+    /// Cuts when it is dropped, or before.
+    pub fn new(cutter: Cutter) -> Arc<Self> {
+        Arc::new(Cut(StdMutex::new(Some(cutter))))
+    }
+
+    /// Cuts now, if the connection is still held: its calls get no answer.
+    pub fn now(held: &Weak<Self>) {
+        if let Some(cut) = held.upgrade() {
+            drop(cut.0.lock().unwrap_or_else(PoisonError::into_inner).take());
+        }
+    }
 }
 
 impl Caller {

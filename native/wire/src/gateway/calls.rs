@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 
-use super::queue::{Called, Reply};
+use super::queue::{Next, Reply};
 use super::state::GatewayState;
 use crate::endpoint::Interrupt;
 use crate::error::{Kind, Result, WireError};
@@ -59,19 +59,19 @@ pub async fn ask(
     }
 }
 
-/// Waits for the next call.
+/// Waits for the next call or notice.
 pub fn next(
     gateway: &GatewayState,
     deadline: Instant,
     interrupt: Interrupt<'_>,
-) -> Result<Option<Called>> {
+) -> Result<Option<Next>> {
     let mut state = gateway.lock();
     loop {
         if state.closed {
             return Err(WireError::new(Kind::Closed));
         }
-        if let Some(called) = state.calls.take() {
-            return Ok(Some(called));
+        if let Some(next) = state.calls.take() {
+            return Ok(Some(next));
         }
         let now = Instant::now();
         if now >= deadline {

@@ -21,7 +21,7 @@ use tonic::{Code, Request, Response, Status};
 use tower_service::Service;
 
 use super::arriving::Arriving;
-use super::caller::Kept;
+use super::caller::{Cut, Kept};
 use super::calls;
 use super::state::{GatewayState, Use};
 use crate::connector::{HEADERS, HTTP_FRAME};
@@ -30,11 +30,11 @@ use crate::error::{Kind, Result, WireError};
 use crate::handshake::is_code;
 use crate::limits::{CALL_BYTES, CALL_REQUEST_BYTES, KIND_BYTES};
 use crate::metered::MeteredStream;
-use crate::name;
+use crate::name::{self, KeyHash};
 use crate::proto::node_client::NodeClient;
 use crate::proto::node_server::{Node, NodeServer};
 use crate::proto::{CallRequest, CallResponse};
-use crate::tls;
+use crate::tls::{self, Shown};
 
 /// Calls that one connection carries at a time: more than may wait, so that who asks for more is
 /// notified. Their bodies are counted as they arrive.
@@ -52,8 +52,8 @@ pub async fn connect(
     peer: &str,
     address: &str,
     config: Arc<ClientConfig>,
-    own_expires: SystemTime,
-) -> std::result::Result<(tls_client::TlsStream<TcpStream>, SystemTime), Kind> {
+    own: (KeyHash, SystemTime),
+) -> std::result::Result<(tls_client::TlsStream<TcpStream>, Shown), Kind> {
     let name = tls::server_name(peer).map_err(|error| error.kind)?;
     let dialled = tokio::time::timeout(gateway.limits.handshake, async {
         let stream = TcpStream::connect(address).await?;
@@ -65,10 +65,8 @@ pub async fn connect(
         Ok(Err(error)) => return Err(tls::io_kind(&error).unwrap_or(Kind::Unreachable)),
         Ok(Ok(stream)) => stream,
     };
-    let leaf = stream.get_ref().1.peer_certificates();
-    let leaf = leaf.and_then(<[_]>::first).ok_or(Kind::Handshake)?;
-    let expires = tls::expiry(leaf, own_expires);
-    Ok((stream, expires))
+    let shown = Shown::read(stream.get_ref().1.peer_certificates(), own);
+    Ok((stream, shown.ok_or(Kind::Handshake)?))
 }
 
 /// Calls a partner and waits for the answer.
@@ -141,20 +139,20 @@ fn broken(kept: &Kept, status: &Status) -> Option<WireError> {
 
 /// The kept connection, or a new one.
 async fn connection(gateway: &Arc<GatewayState>, peer: &str) -> std::result::Result<Kept, Kind> {
-    let (caller, address, own_expires, epoch) = {
+    let (caller, address, own, epoch) = {
         let state = gateway.lock();
         let partner = state.partners.get(peer).ok_or(Kind::UnknownPeer)?;
         let address = partner.address.clone().ok_or(Kind::NoAddress)?;
-        let expires = state.own.expires;
-        (partner.caller.clone(), address, expires, state.epoch)
+        let own = state.own.shown();
+        (partner.caller.clone(), address, own, state.epoch)
     };
     let mut kept = caller.kept.lock().await;
     if let Some(kept) = kept.as_ref().filter(|kept| !kept.sender.is_closed()) {
         return Ok(kept.clone());
     }
     let config = caller.config.clone();
-    let (stream, expires) = connect(gateway, peer, &address, config, own_expires).await?;
-    let mut hold = gateway.admit(peer, epoch, Use::Calling, expires)?;
+    let (stream, shown) = connect(gateway, peer, &address, config, own).await?;
+    let mut hold = gateway.admit(peer, epoch, Use::Calling, shown)?;
     let (stream, cutter, meter) = MeteredStream::new(stream);
     let (sender, connection) = client::Builder::new(TokioExecutor::new())
         .timer(TokioTimer::new())
@@ -169,16 +167,19 @@ async fn connection(gateway: &Arc<GatewayState>, peer: &str) -> std::result::Res
         .handshake(TokioIo::new(stream))
         .await
         .map_err(|_| Kind::Unreachable)?;
+    let cut = Cut::new(cutter);
+    let held = Arc::downgrade(&cut);
     tokio::spawn(async move {
         tokio::select! {
             _ = connection => {}
-            () = hold.over() => {}
+            // HTTP/2 alone would let calls that are under way come to their end.
+            () = hold.over() => Cut::now(&held),
         }
     });
     let fresh = Kept {
         sender,
         meter,
-        _cutter: Arc::new(cutter),
+        _cutter: cut,
     };
     *kept = Some(fresh.clone());
     Ok(fresh)
@@ -189,10 +190,10 @@ pub async fn serve(
     gateway: Arc<GatewayState>,
     party: String,
     epoch: u64,
-    expires: SystemTime,
+    shown: Shown,
     stream: tls_server::TlsStream<TcpStream>,
 ) {
-    let mut hold = match gateway.admit(&party, epoch, Use::Control, expires) {
+    let mut hold = match gateway.admit(&party, epoch, Use::Control, shown) {
         Ok(hold) => hold,
         Err(kind) => return gateway.note(kind),
     };

@@ -14,8 +14,9 @@ use super::state::GatewayState;
 use super::{control, enrol, relay};
 use crate::error::Kind;
 use crate::local;
+use crate::name::KeyHash;
 use crate::serve::farewell;
-use crate::tls::{self, ENROL, HTTP2, RELAY};
+use crate::tls::{self, ENROL, HTTP2, RELAY, Shown};
 
 /// Connections in the handshake at one time.
 const HANDSHAKES: usize = 256;
@@ -95,9 +96,7 @@ async fn accept(
                 farewell(stream).await;
             }
         }
-        Ok(Ok((stream, own_expires))) => {
-            serve(gateway, enrolments, stream, own_expires, epoch).await
-        }
+        Ok(Ok((stream, own))) => serve(gateway, enrolments, stream, own, epoch).await,
     }
 }
 
@@ -105,26 +104,25 @@ async fn serve(
     gateway: Arc<GatewayState>,
     enrolments: Arc<Semaphore>,
     stream: TlsStream<TcpStream>,
-    own_expires: SystemTime,
+    own: (KeyHash, SystemTime),
     epoch: u64,
 ) {
     let protocol = stream.get_ref().1.alpn_protocol().map(<[u8]>::to_vec);
     let chain = stream.get_ref().1.peer_certificates();
-    let leaf = chain.and_then(<[_]>::first);
-    let expires = leaf.map(|leaf| tls::expiry(leaf, own_expires));
-    match (protocol.as_deref(), tls::party_of(chain), expires) {
+    let shown = Shown::read(chain, own);
+    match (protocol.as_deref(), tls::party_of(chain), shown) {
         (Some(ENROL), None, None) => enrol::serve(gateway, enrolments, stream).await,
-        (Some(RELAY), Some(party), Some(expires)) => {
-            relay::arrive(gateway, party, epoch, expires, stream).await;
+        (Some(RELAY), Some(party), Some(shown)) => {
+            relay::arrive(gateway, party, epoch, shown, stream).await;
         }
-        (Some(HTTP2), Some(party), Some(expires)) => {
-            control::serve(gateway, party, epoch, expires, stream).await;
+        (Some(HTTP2), Some(party), Some(shown)) => {
+            control::serve(gateway, party, epoch, shown, stream).await;
         }
         _ => gateway.note(Kind::Handshake),
     }
 }
 
-type Shaken = Result<(TlsStream<TcpStream>, SystemTime), (io::Error, Option<TcpStream>)>;
+type Shaken = Result<(TlsStream<TcpStream>, (KeyHash, SystemTime)), (io::Error, Option<TcpStream>)>;
 
 /// Shakes hands with a partner, or with a stranger if it declares itself one and strangers may come.
 async fn shake(gateway: &GatewayState, stream: TcpStream) -> Shaken {
@@ -134,16 +132,16 @@ async fn shake(gateway: &GatewayState, stream: TcpStream) -> Shaken {
         .client_hello()
         .alpn()
         .is_some_and(|mut protocols| protocols.next() == Some(ENROL));
-    let (config, expires) = {
+    let (config, own) = {
         let state = gateway.lock();
         let config = match &state.enrolment {
             Some(enrolment) if stranger => enrolment.clone(),
             _ => state.server.clone(),
         };
-        (config, state.own.expires)
+        (config, state.own.shown())
     };
     match start.into_stream(config).into_fallible().await {
-        Ok(stream) => Ok((stream, expires)),
+        Ok(stream) => Ok((stream, own)),
         Err((error, stream)) => Err((error, Some(stream))),
     }
 }

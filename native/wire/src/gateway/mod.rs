@@ -19,7 +19,7 @@ use std::time::{Duration, Instant};
 use tokio::runtime::{Builder, Handle, Runtime};
 use zeroize::Zeroizing;
 
-pub use self::queue::Called;
+pub use self::queue::{Called, Next, Notice};
 pub use self::state::GatewayLimits;
 use self::state::{GatewayState, State, Use};
 use crate::endpoint::Interrupt;
@@ -32,7 +32,7 @@ use crate::shared::SLICE;
 use crate::splice::ByteCounter;
 use crate::start::{bind, check_registration};
 use crate::tls::{Identity, Own};
-use crate::trust::FINGERPRINT;
+use crate::trust::{FINGERPRINT, Newest};
 
 /// How long the last answers may take when the gateway closes.
 const FAREWELL: Duration = Duration::from_secs(1);
@@ -103,12 +103,19 @@ impl Gateway {
         self.address
     }
 
-    /// Pins a partner's CA (PEM), or changes its address (`host:port`).
-    pub fn set_peer(&self, party: &str, pem: &str, address: Option<String>) -> Result<()> {
+    /// Pins a partner's CA (PEM), or changes its address (`host:port`). `newest` is the certificate
+    /// of it that was seen last.
+    pub fn set_peer(
+        &self,
+        party: &str,
+        pem: &str,
+        address: Option<String>,
+        newest: Option<Newest>,
+    ) -> Result<()> {
         if !is_party(party) || party == self.gateway.party {
             return Err(settings("not the name of another party").of(party));
         }
-        self.gateway.set_peer(party, pem, address)
+        self.gateway.set_peer(party, pem, address, newest)
     }
 
     /// Withdraws the trust in a partner; its connections end at once.
@@ -116,7 +123,7 @@ impl Gateway {
         self.gateway.remove_peer(party);
     }
 
-    /// Uses another certificate chain and key for new connections.
+    /// Uses another certificate chain and key; with another key the connections that are open end.
     pub fn renew(&self, chain: String, key: Zeroizing<String>) -> Result<()> {
         let party = self.gateway.party.clone();
         self.gateway
@@ -182,8 +189,8 @@ impl Gateway {
         })
     }
 
-    /// Waits for the next call of a partner.
-    pub fn next_call(&self, timeout: Duration, interrupt: Interrupt<'_>) -> Result<Option<Called>> {
+    /// Waits for the next call of a partner, or a notice about one.
+    pub fn next_call(&self, timeout: Duration, interrupt: Interrupt<'_>) -> Result<Option<Next>> {
         calls::next(&self.gateway, Instant::now() + timeout, interrupt)
     }
 

@@ -4,6 +4,8 @@ use bytes::Bytes;
 use std::collections::{HashMap, VecDeque};
 use tokio::sync::oneshot;
 
+use crate::trust::Newest;
+
 /// How many calls of one party may wait or be worked on.
 const WAITING: usize = 64;
 /// Bytes of them, together.
@@ -22,6 +24,24 @@ pub struct Called {
     pub body: Bytes,
 }
 
+/// What the program is notified of: a partner shows a newer certificate than was known.
+#[derive(Debug)]
+pub struct Notice {
+    /// The partner.
+    pub party: String,
+    /// The certificate.
+    pub newest: Newest,
+}
+
+/// What the program gets next.
+#[derive(Debug)]
+pub enum Next {
+    /// A call, which waits for its answer.
+    Call(Called),
+    /// A notice, which does not.
+    Notice(Notice),
+}
+
 /// A body, or the code of why there is none.
 pub type Reply = std::result::Result<Bytes, String>;
 
@@ -38,6 +58,7 @@ pub struct Open {
 #[derive(Default)]
 pub struct Calls {
     queue: VecDeque<Called>,
+    notices: VecDeque<Notice>,
     open: HashMap<u64, Open>,
     numbers: u64,
 }
@@ -77,9 +98,16 @@ impl Calls {
         self.numbers
     }
 
-    /// Takes the call that has waited longest.
-    pub fn take(&mut self) -> Option<Called> {
-        self.queue.pop_front()
+    /// Has the program notified; of one partner only the last word counts.
+    pub fn notice(&mut self, notice: Notice) {
+        self.notices.retain(|other| other.party != notice.party);
+        self.notices.push_back(notice);
+    }
+
+    /// Takes a notice, or else the call that has waited longest.
+    pub fn take(&mut self) -> Option<Next> {
+        let notice = self.notices.pop_front().map(Next::Notice);
+        notice.or_else(|| self.queue.pop_front().map(Next::Call))
     }
 
     /// A call whose caller waits.

@@ -1,5 +1,6 @@
 //! Workers' streams: from the own worker to a partner's gateway, and the other way.
 
+use rustls::ClientConfig;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 use tokio::net::{TcpStream, UnixStream};
@@ -12,13 +13,29 @@ use crate::error::Kind;
 use crate::handshake;
 use crate::limits::HANDSHAKE_BYTES;
 use crate::local;
+use crate::name::KeyHash;
 use crate::proto::{Attach, Route};
 use crate::splice::{ByteCounter, End, Splice};
+use crate::tls::Shown;
 
 /// How long a partner's stream waits for its worker, which may be about to start.
 const PATIENCE: Duration = Duration::from_secs(1);
 /// How often it is looked whether the worker listens already.
 const LOOK: Duration = Duration::from_millis(25);
+
+/// How a partner's gateway is reached for a worker.
+pub struct Target {
+    /// Bytes of the worker, and of all workers, with this partner.
+    pub tallies: [Arc<ByteCounter>; 2],
+    /// Where.
+    pub address: String,
+    /// How.
+    pub config: Arc<ClientConfig>,
+    /// The own key, and when its certificates expire.
+    pub own: (KeyHash, SystemTime),
+    /// The state of trust.
+    pub epoch: u64,
+}
 
 /// Takes what a worker of this node wants.
 pub async fn leave(gateway: Arc<GatewayState>, mut near: UnixStream) {
@@ -53,16 +70,16 @@ type Reached = (
 
 async fn reach_out(gateway: &Arc<GatewayState>, attach: &Attach) -> Result<Reached, Kind> {
     let target = gateway.partner(&attach.label, &attach.token, &attach.peer)?;
-    let (mut stream, expires) = connect(
+    let (mut stream, shown) = connect(
         gateway,
         &attach.peer,
         &target.address,
         target.config,
-        target.own_expires,
+        target.own,
     )
     .await?;
     let used = Use::Labelled(attach.label.clone());
-    let hold = gateway.admit(&attach.peer, target.epoch, used, expires)?;
+    let hold = gateway.admit(&attach.peer, target.epoch, used, shown)?;
     // The label may have gone while this was dialled; from here on its end cuts the stream.
     gateway.partner(&attach.label, &attach.token, &attach.peer)?;
     let route = Route {
@@ -87,7 +104,7 @@ pub async fn arrive(
     gateway: Arc<GatewayState>,
     party: String,
     epoch: u64,
-    expires: SystemTime,
+    shown: Shown,
     mut far: TlsStream<TcpStream>,
 ) {
     let limit = gateway.limits.handshake;
@@ -98,7 +115,7 @@ pub async fn arrive(
     let Ok(Ok(route)) = route.await else {
         return gateway.note(Kind::Violation);
     };
-    let (near, hold, way) = match find(&gateway, &party, epoch, expires, &route).await {
+    let (near, hold, way) = match find(&gateway, &party, epoch, shown, &route).await {
         Ok(found) => found,
         Err(kind) => {
             gateway.note(kind);
@@ -117,13 +134,13 @@ async fn find(
     gateway: &Arc<GatewayState>,
     party: &str,
     epoch: u64,
-    expires: SystemTime,
+    shown: Shown,
     route: &Route,
 ) -> Result<(UnixStream, Hold, Way), Kind> {
     if route.from != party || route.to != gateway.party {
         return Err(Kind::WrongParty);
     }
-    let mut hold = gateway.admit(party, epoch, Use::Relay, expires)?;
+    let mut hold = gateway.admit(party, epoch, Use::Relay, shown)?;
     let deadline = Instant::now() + PATIENCE;
     let search = async {
         loop {

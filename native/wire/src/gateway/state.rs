@@ -8,12 +8,14 @@ use tokio::sync::{Notify, oneshot, watch};
 use zeroize::Zeroizing;
 
 use super::caller::Caller;
-use super::queue::Calls;
+use super::queue::{Calls, Notice};
+use super::relay::Target;
 use crate::error::{Kind, Result, WireError};
 use crate::local;
+use crate::name::KeyHash;
 use crate::splice::ByteCounter;
-use crate::tls::{HTTP2, Own, RELAY};
-use crate::trust::{ClientVerifier, Pin};
+use crate::tls::{HTTP2, Own, RELAY, Shown};
+use crate::trust::{ClientVerifier, Newest, Pin};
 
 /// How many streams of workers one partner may have open, those under way included.
 const RELAYS: usize = 256;
@@ -66,6 +68,7 @@ pub enum Use {
 
 struct Live {
     party: String,
+    key: KeyHash,
     used: Use,
     _cut: oneshot::Sender<()>,
 }
@@ -177,6 +180,7 @@ impl GatewayState {
         authority: Option<String>,
         limits: GatewayLimits,
     ) -> Result<Self> {
+        let own = own.under(authority.as_deref())?;
         let clients = Arc::new(ClientVerifier::new(&own.provider));
         let server = own.server(clients.clone(), &[HTTP2, RELAY])?;
         Ok(GatewayState {
@@ -215,8 +219,15 @@ impl GatewayState {
         *self.lock().refused.entry(kind.code()).or_default() += 1;
     }
 
-    /// Pins a partner's CA, or changes its address.
-    pub fn set_peer(&self, party: &str, pem: &str, address: Option<String>) -> Result<()> {
+    /// Pins a partner's CA, or changes its address; `newest` is the certificate of it that was
+    /// seen last, in a former life of this process perhaps.
+    pub fn set_peer(
+        &self,
+        party: &str,
+        pem: &str,
+        address: Option<String>,
+        newest: Option<Newest>,
+    ) -> Result<()> {
         let own = self.lock().own.clone();
         let pin = Arc::new(Pin::read(party, pem, &own.provider)?);
         let mut state = self.lock();
@@ -229,6 +240,10 @@ impl GatewayState {
                 (pin, state.epoch)
             }
         };
+        if let Some(newest) = newest {
+            // What is older than what this process has seen changes nothing.
+            let _ = pin.note(newest);
+        }
         self.clients.add(pin.clone());
         let partner = Partner {
             pem: pem.to_owned(),
@@ -255,10 +270,11 @@ impl GatewayState {
         state.live.retain(|_, live| live.party != party);
     }
 
-    /// Uses another certificate and key for new connections.
+    /// Uses another certificate and key from now on; connections that began with another key end.
     pub fn renew(&self, own: Own) -> Result<()> {
-        let own = Arc::new(own);
+        let own = Arc::new(own.under(self.authority.as_deref())?);
         let mut state = self.lock();
+        let rotated = own.key != state.own.key;
         state.server = Arc::new(own.server(self.clients.clone(), &[HTTP2, RELAY])?);
         if let (Some(_), Some(authority)) = (&state.enrolment, &self.authority) {
             state.enrolment = Some(Arc::new(own.enrolment(authority)?));
@@ -269,6 +285,10 @@ impl GatewayState {
             partner.caller = Arc::new(Caller::new(Arc::new(control)));
         }
         state.own = own;
+        if rotated {
+            // A partner that dials this node learns of the new key when it does so again.
+            state.live.clear();
+        }
         Ok(())
     }
 
@@ -329,12 +349,29 @@ impl GatewayState {
         party: &str,
         epoch: u64,
         used: Use,
-        expires: SystemTime,
+        shown: Shown,
     ) -> std::result::Result<Hold, Kind> {
-        let mut state = self.lock();
-        let trusted = state.partners.get(party).is_some_and(|p| p.since <= epoch);
-        if !trusted || state.closed {
+        let mut guard = self.lock();
+        let state = &mut *guard;
+        let partner = state.partners.get(party).filter(|p| p.since <= epoch);
+        let Some(partner) = partner.filter(|_| !state.closed) else {
             return Err(Kind::UnknownPeer);
+        };
+        if shown.own != state.own.key {
+            // It was rotated during the handshake.
+            return Err(Kind::Unreachable);
+        }
+        let expires = shown.expires.min(partner.pin.ends());
+        if partner.pin.note(shown.leaf)? {
+            let key = shown.leaf.key;
+            state
+                .live
+                .retain(|_, live| live.party != party || live.key == key);
+            state.calls.notice(Notice {
+                party: party.to_owned(),
+                newest: shown.leaf,
+            });
+            self.called.notify_one();
         }
         let like = |live: &&Live| {
             let relay = |used: &Use| matches!(used, Use::Relay | Use::Labelled(_));
@@ -354,6 +391,7 @@ impl GatewayState {
         let (sender, cut) = oneshot::channel();
         let live = Live {
             party: party.to_owned(),
+            key: shown.leaf.key,
             used,
             _cut: sender,
         };
@@ -399,7 +437,7 @@ impl GatewayState {
             tallies: [tally.clone(), counts.tally.clone()],
             address: partner.address.clone().ok_or(Kind::NoAddress)?,
             config: partner.relay.clone(),
-            own_expires: state.own.expires,
+            own: state.own.shown(),
             epoch: state.epoch,
         })
     }
@@ -422,20 +460,6 @@ pub struct Way {
     pub socket: String,
     /// The registration's token.
     pub token: Zeroizing<Vec<u8>>,
-}
-
-/// How a partner's gateway is reached for a worker.
-pub struct Target {
-    /// Bytes of the worker, and of all workers, with this partner.
-    pub tallies: [Arc<ByteCounter>; 2],
-    /// Where.
-    pub address: String,
-    /// How.
-    pub config: Arc<ClientConfig>,
-    /// When the own certificate expires.
-    pub own_expires: SystemTime,
-    /// The state of trust.
-    pub epoch: u64,
 }
 
 impl State {

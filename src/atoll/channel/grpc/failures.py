@@ -38,6 +38,7 @@ _HINTS = {
     "ATL-NET-010": "look whether the peer is started and the address is right",
     "ATL-NET-011": "exchange authority certificates again and compare fingerprints",
     "ATL-NET-013": "the peer renews its certificate",
+    "ATL-NET-049": "the peer's node has a newer key; restart what still uses the old one",
     "ATL-NET-014": "compare the clocks of both machines",
     "ATL-NET-016": "the peer's log has the reason; was this party's authority pinned there?",
     "ATL-NET-024": "choose another address, port or socket",

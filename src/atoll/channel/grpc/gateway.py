@@ -7,7 +7,8 @@ The gateway forwards the streams of registered workers as they are: the workers 
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +20,7 @@ from atoll_native import NativeError
 
 from atoll.channel.api import Buffer
 from atoll.channel.grpc.failures import translated
-from atoll.channel.identity import Identity
+from atoll.channel.identity import Identity, Newest
 
 TOKEN_BYTES = 32
 
@@ -76,6 +77,8 @@ class Gateway:
         identity.check_current()
         wanted = settings or GatewaySettings()
         self.party = identity.party
+        # Called with a partner and its certificate when that is newer than those known before.
+        self.noticed: Callable[[str, Newest], None] = lambda party, newest: None
         with _translation():
             self._native = atoll_native.WireGateway(
                 identity.party,
@@ -89,7 +92,7 @@ class Gateway:
             )
         try:
             for peer in identity.peers.values():
-                self.set_peer(peer.party, peer.ca, peer.address)
+                self.set_peer(peer.party, peer.ca, peer.address, peer.newest)
         except BaseException:
             self._native.close()
             raise
@@ -99,14 +102,18 @@ class Gateway:
         """Where partners reach this node (``host:port``), if it listens."""
         return self._native.address()
 
-    def set_peer(self, party: str, ca: bytes, address: str | None = None) -> None:
+    def set_peer(
+        self, party: str, ca: bytes, address: str | None = None, newest: Newest | None = None
+    ) -> None:
         """Pin a partner's authority (PEM), or change its address.
 
-        Another authority than before ends the connections that the former one vouched for.
+        Another authority than before ends the connections that the former one vouched for. A key
+        that is older than ``newest``, or than what the partner shows, is refused from then on.
         Errors: ATL-NET-026 what cannot be pinned.
         """
         with _translation():
-            self._native.set_peer(party, ca.decode(), address)
+            seen = None if newest is None else (newest.issued, bytes.fromhex(newest.key))
+            self._native.set_peer(party, ca.decode(), address, seen)
 
     def remove_peer(self, party: str) -> None:
         """Withdraw the trust in a partner: its connections end at once."""
@@ -116,7 +123,7 @@ class Gateway:
     def renew(self, certificate: bytes, key: bytes) -> None:
         """Take another certificate chain and key (PEM, both) for new connections.
 
-        Those that are open go on until the certificate with which they began expires.
+        Those that began with another key end at once; with the same key, with their certificate.
         Errors: ATL-NET-026 what does not fit together or to this party.
         """
         with _translation():
@@ -159,9 +166,17 @@ class Gateway:
 
     def next_call(self, timeout: float) -> Call | None:
         """Wait for the next call of a partner; None if there is none within ``timeout`` seconds."""
-        with _translation():
-            found = self._native.next_call(timeout)
-        return None if found is None else Call(*found)
+        deadline = time.monotonic() + timeout
+        while True:
+            with _translation():
+                found = self._native.next_call(max(deadline - time.monotonic(), 0.0))
+            if found is None:
+                return None
+            number, party, _, body = found
+            if number:
+                return Call(*found)
+            issued = int.from_bytes(body[:8], "big")
+            self.noticed(party, Newest(issued, bytes(body[8:]).hex()))
 
     def answer(self, call: Call, body: Buffer) -> bool:
         """Answer a call; False if its caller waits no more. Errors: ATL-NET-005 too large."""

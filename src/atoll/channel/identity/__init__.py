@@ -5,12 +5,17 @@ certificate authority, its node's key and certificate, and under ``peers/`` one 
 for each partner. Private keys are readable by their owner alone.
 """
 
-from atoll.channel.identity.certificates import fingerprint
+from atoll.channel.identity.certificates import Newest, fingerprint
 from atoll.channel.identity.folder import (
+    check_address,
+    confirm,
+    distrust,
     export_ca,
     init_party,
     install_certificate,
+    keep_current,
     load_party,
+    note_newest,
     renew,
     request_certificate,
     trust,
@@ -20,12 +25,18 @@ from atoll.channel.identity.party import Expiry, Identity, Peer
 __all__ = [
     "Expiry",
     "Identity",
+    "Newest",
     "Peer",
+    "check_address",
+    "confirm",
+    "distrust",
     "export_ca",
     "fingerprint",
     "init_party",
     "install_certificate",
+    "keep_current",
     "load_party",
+    "note_newest",
     "renew",
     "request_certificate",
     "trust",

@@ -6,8 +6,10 @@ never looked at. A party's own authority may, by its name constraint, vouch for 
 
 from __future__ import annotations
 
+import hashlib
 import itertools
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Literal
 
@@ -32,12 +34,37 @@ PublicKey = ec.EllipticCurvePublicKey | ed25519.Ed25519PublicKey
 
 SUFFIX = ".atoll.internal"
 CA_LIFE = timedelta(days=3650)
-NODE_LIFE = timedelta(days=397)
+# Whoever stole a key holds it for so long at most where the partner is kept from hearing.
+NODE_LIFE = timedelta(days=30)
+# From then on the node issues itself a further certificate for the same key.
+RENEW_LEFT = timedelta(days=10)
 # Clocks of two organisations differ a little.
 SKEW = timedelta(hours=1)
 CHAIN_LENGTH = 4
 CHAIN_BYTES = 64 << 10
 RSA_BITS = 2048
+
+
+@dataclass(frozen=True)
+class Newest:
+    """The certificate of a party that was issued last, as far as one has seen.
+
+    ``issued`` is when it begins (whole seconds since 1970), ``key`` the SHA-256 of its public key
+    (DER) in hex. Another key that only older certificates are for was rotated away.
+    """
+
+    issued: int
+    key: str
+
+    @classmethod
+    def of(cls, leaf: x509.Certificate) -> Newest:
+        """Return what a certificate states."""
+        key = hashlib.sha256(_public_bytes(leaf)).hexdigest()
+        return cls(int(leaf.not_valid_before_utc.timestamp()), key)
+
+    def ended(self, other: Newest) -> bool:
+        """Return whether this one ends another's key."""
+        return other.issued < self.issued and other.key != self.key
 
 
 def dns_name(party: str) -> str:
@@ -121,9 +148,22 @@ def make_ca(party: str, key: PrivateKey, now: datetime) -> x509.Certificate:
 
 
 def make_node(
-    party: str, public: PublicKey, ca: x509.Certificate, ca_key: PrivateKey, now: datetime
+    party: str,
+    public: PublicKey,
+    ca: x509.Certificate,
+    ca_key: PrivateKey,
+    now: datetime,
+    after: datetime | None = None,
 ) -> x509.Certificate:
-    """Issue a node's certificate: one dNSName, for both ends of TLS."""
+    """Issue a node's certificate: one dNSName, for both ends of TLS.
+
+    It begins later than the one that began at ``after``, so that partners see which is newer; but
+    for one that begins in the future, which no partner took.
+    """
+    # Certificates count in whole seconds.
+    begins = (now - SKEW).replace(microsecond=0)
+    if after is not None and begins <= after <= now:
+        begins = after + timedelta(seconds=1)
     uses = x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH])
     issuer = x509.AuthorityKeyIdentifier.from_issuer_public_key(ca_key.public_key())
     return (
@@ -132,7 +172,7 @@ def make_node(
         .issuer_name(ca.subject)
         .public_key(public)
         .serial_number(x509.random_serial_number())
-        .not_valid_before(now - SKEW)
+        .not_valid_before(begins)
         .not_valid_after(min(now + NODE_LIFE, ca.not_valid_after_utc))
         .add_extension(x509.SubjectAlternativeName([x509.DNSName(dns_name(party))]), critical=False)
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
@@ -235,9 +275,16 @@ def only_name(certificate: x509.Certificate) -> str | None:
 
 
 def check_chain(
-    party: str, chain: Sequence[x509.Certificate], ca: x509.Certificate, now: datetime
+    party: str,
+    chain: Sequence[x509.Certificate],
+    ca: x509.Certificate,
+    now: datetime,
+    *,
+    kept: bool = False,
 ) -> PublicKey:
     """Judge a party's chain by the authority pinned for it; return the leaf's key.
+
+    That of a ``kept`` document may have expired since it was signed; the authority may not.
 
     Errors: ATL-PTY-007 another authority, ATL-PTY-008 another name, ATL-PTY-009 expired,
     ATL-PTY-010 not valid yet.
@@ -253,7 +300,7 @@ def check_chain(
             raise PeerError(
                 "ATL-PTY-007", "the certificate is not by the pinned authority", party=party
             )
-    for certificate in path:
+    for certificate in [ca] if kept else path:
         check_period(certificate, now, party)
     key = leaf.public_key()
     if isinstance(key, ed25519.Ed25519PublicKey) or (

@@ -1,17 +1,19 @@
-"""The party folder: made once, read often, changed only by ``trust`` and ``renew``."""
+"""The party folder: made once, read often, changed by ``trust``, ``renew`` and what peers show."""
 
 from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace as with_fields
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from atoll.channel.identity import certificates
-from atoll.channel.identity.certificates import Kind, PrivateKey
+from atoll.channel.identity.certificates import Kind, Newest, PrivateKey
 from atoll.channel.identity.files import SECRET, read_secret, write_atomic
 from atoll.channel.identity.party import Identity, Peer
 from atoll.core.errors import UserError
@@ -19,8 +21,11 @@ from atoll.core.names import party_id
 
 MARK = "party.json"
 NODE = "node.pem"
+AUTHORITY_KEY = "ca.key.pem"
 WAITING = "waiting.key.pem"
+FORMER = ".former"
 VERSION = 1
+_KEY = re.compile(r"[0-9a-f]{64}")
 _ADDRESS = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9.-]+):([0-9]{1,5})")
 
 
@@ -38,7 +43,7 @@ def init_party(
     ca = certificates.make_ca(name, ca_key, moment)
     node = certificates.make_node(name, key.public_key(), ca, ca_key, moment)
     _claim(folder)
-    write_atomic(folder / "ca.key.pem", certificates.key_pem(ca_key), SECRET)
+    write_atomic(folder / AUTHORITY_KEY, certificates.key_pem(ca_key), SECRET)
     write_atomic(folder / "ca.cert.pem", certificates.pem(ca))
     _write_node(folder, key, certificates.pem(node))
     _mark(folder, name)
@@ -97,19 +102,39 @@ def install_certificate(
     return load_party(folder)
 
 
-def renew(folder: Path, *, now: datetime | None = None) -> Identity:
+def renew(folder: Path, *, rotate: bool = True, now: datetime | None = None) -> Identity:
     """Issue a new node key and certificate by the party's own authority; partners need do nothing.
 
-    Errors: ATL-PTY-002 no party here, or its authority is the company's.
+    Where the key is not to ``rotate`` it stays, with a further certificate. Errors: ATL-PTY-002 no
+    party here, or its authority is the company's.
     """
     identity = load_party(folder)
-    ca_key = _key(folder, "ca.key.pem")
-    key = certificates.new_key(certificates.key_kind(identity.key))
+    ca_key = _key(folder, AUTHORITY_KEY)
+    key = identity.key
+    if rotate:
+        key = certificates.new_key(certificates.key_kind(key))
     ca = certificates.read_ca(identity.ca)
+    before = certificates.read_chain(identity.certificate)[0].not_valid_before_utc
     moment = now or certificates.present()
-    node = certificates.make_node(identity.party, key.public_key(), ca, ca_key, moment)
+    node = certificates.make_node(identity.party, key.public_key(), ca, ca_key, moment, before)
     _write_node(folder, key, certificates.pem(node))
     return load_party(folder)
+
+
+def keep_current(folder: Path, *, now: datetime | None = None) -> Identity:
+    """Load a party whose node issues itself a further certificate, for the same key, in time.
+
+    One by a company's authority stays as it is. Errors: those of ``load_party``.
+    """
+    identity = load_party(folder)
+    moment = now or certificates.present()
+    leaf = certificates.read_chain(identity.certificate)[0]
+    if not identity.renews or leaf.not_valid_after_utc - moment > certificates.RENEW_LEFT:
+        return identity
+    end = certificates.read_ca(identity.ca).not_valid_after_utc
+    if leaf.not_valid_after_utc >= end or moment >= end:
+        return identity
+    return renew(folder, rotate=False, now=moment)
 
 
 def load_party(folder: Path) -> Identity:
@@ -126,7 +151,8 @@ def load_party(folder: Path) -> Identity:
     for path in sorted(pins.glob("*.json")) if pins.is_dir() else []:
         peer = _peer(path)
         peers[peer.party] = peer
-    return Identity(party, chain, _read(folder / "ca.cert.pem"), key, peers)
+    renews = (folder / AUTHORITY_KEY).exists()
+    return Identity(party, chain, _read(folder / "ca.cert.pem"), key, peers, renews)
 
 
 def export_ca(folder: Path) -> bytes:
@@ -135,19 +161,28 @@ def export_ca(folder: Path) -> bytes:
 
 
 def trust(
-    folder: Path, party: str, ca: bytes, address: str | None = None, *, replace: bool = False
+    folder: Path,
+    party: str,
+    ca: bytes,
+    address: str | None = None,
+    *,
+    offered: str | None = None,
+    replace: bool = False,
 ) -> Peer:
     """Pin an authority (PEM) for a partner, and remember where the partner listens.
 
-    Compare the fingerprint by telephone first. Errors: ATL-PTY-003 the authority is pinned for
-    another party or is this party's own, ATL-PTY-004 another one is pinned and ``replace`` is not
-    stated, ATL-PTY-005 not an authority, ATL-PTY-014 not an address.
+    ``offered`` is what the partner says itself: kept, and not dialled. Which key the same authority
+    certified last stays known. Compare the fingerprint by telephone first.
+
+    Errors: ATL-PTY-003 the authority is pinned for another party or is this party's own,
+    ATL-PTY-004 another one is pinned and ``replace`` is not stated, ATL-PTY-005 not an authority,
+    ATL-PTY-014 not an address.
     """
     identity = load_party(folder)
     name = party_id(party)
     authority = certificates.read_ca(ca)
-    if address is not None and not _is_address(address):
-        raise UserError("ATL-PTY-014", "an address is host:port", party=name)
+    for stated in (address, offered):
+        check_address(stated, name)
     taken = {peer.party: peer.ca for peer in identity.peers.values() if peer.party != name}
     for other, pinned in (taken | {identity.party: identity.ca}).items():
         if certificates.same_authority(authority, certificates.read_ca(pinned)):
@@ -163,12 +198,64 @@ def trust(
     if known is not None and not replace:
         _refuse_change(known, ca)
         address = address or known.address
-    peer = Peer(name, certificates.pem(authority), address)
+    newest = _newest_seen(folder, name, authority)
+    offered = None if offered == address else offered
+    return _pin(folder, Peer(name, certificates.pem(authority), address, offered, newest))
+
+
+def confirm(folder: Path, party: str, address: str) -> Peer:
+    """Have a partner dialled at an address that a person has stated; what it offered is forgotten.
+
+    Errors: ATL-PTY-012 not trusted, ATL-PTY-014 not an address.
+    """
+    peer = load_party(folder).peer(party)
+    check_address(address, party)
+    return _pin(folder, with_fields(peer, address=address, offered=None))
+
+
+def note_newest(folder: Path, party: str, shown: Newest) -> Peer:
+    """Keep which certificate of a partner is the newest; an older one changes nothing.
+
+    Errors: ATL-PTY-012 not trusted (any more).
+    """
+    peer = load_party(folder).peer(party)
+    if peer.newest is not None and shown.issued <= peer.newest.issued:
+        return peer
+    return _pin(folder, with_fields(peer, newest=shown))
+
+
+def _pin(folder: Path, peer: Peer) -> Peer:
     pins = folder / "peers"
     pins.mkdir(mode=0o700, exist_ok=True)
-    record = {"version": VERSION, "party": name, "ca": peer.ca.decode(), "address": address}
-    write_atomic(pins / f"{name}.json", json.dumps(record, indent=1).encode() + b"\n")
+    seen = peer.newest
+    record = {
+        "version": VERSION,
+        "party": peer.party,
+        "ca": peer.ca.decode(),
+        "address": peer.address,
+        "offered": peer.offered,
+        "newest": None if seen is None else {"issued": seen.issued, "key": seen.key},
+    }
+    write_atomic(pins / f"{peer.party}.json", json.dumps(record, indent=1).encode() + b"\n")
     return peer
+
+
+def _newest_seen(folder: Path, party: str, authority: x509.Certificate) -> Newest | None:
+    """Return what was known of a party's keys under this authority, also of a former partner."""
+    for name in (f"{party}.json", f"{party}.json{FORMER}"):
+        path = folder / "peers" / name
+        if path.exists():
+            former = _peer(path, party)
+            if certificates.same_authority(certificates.read_ca(former.ca), authority):
+                return former.newest
+    return None
+
+
+def distrust(folder: Path, party: str) -> None:
+    """Forget a partner but for which of its keys is the newest, should it become one again."""
+    path = folder / "peers" / f"{party}.json"
+    if path.exists():
+        path.replace(path.with_name(path.name + FORMER))
 
 
 def _refuse_change(known: Peer, ca: bytes) -> None:
@@ -181,9 +268,11 @@ def _refuse_change(known: Peer, ca: bytes) -> None:
         )
 
 
-def _is_address(text: str) -> bool:
-    match = _ADDRESS.fullmatch(text)
-    return match is not None and 0 < int(match[2]) < 1 << 16
+def check_address(text: str | None, party: str) -> None:
+    """Check the form of an address, if there is one. Errors: ATL-PTY-014."""
+    match = None if text is None else _ADDRESS.fullmatch(text)
+    if text is not None and not (match and 0 < int(match[2]) < 1 << 16):
+        raise UserError("ATL-PTY-014", "an address is host:port", party=party)
 
 
 def _read(path: Path) -> bytes:
@@ -246,10 +335,24 @@ def _match(folder: Path, key: PrivateKey, chain: bytes) -> None:
         )
 
 
-def _peer(path: Path) -> Peer:
+def _peer(path: Path, name: str | None = None) -> Peer:
     record = _json(path)
-    party, ca, address = record.get("party"), record.get("ca"), record.get("address")
-    if party != path.stem or not isinstance(ca, str) or not isinstance(address, str | None):
+    party, ca = record.get("party"), record.get("ca")
+    address, offered = record.get("address"), record.get("offered")
+    newest, damaged = _newest(record.get("newest"))
+    if party != (name or path.stem) or not isinstance(ca, str) or damaged:
+        raise UserError("ATL-PTY-002", "a pinned peer is damaged", place=str(path))
+    if not isinstance(address, str | None) or not isinstance(offered, str | None):
         raise UserError("ATL-PTY-002", "a pinned peer is damaged", place=str(path))
     certificates.read_ca(ca.encode())
-    return Peer(party_id(party), ca.encode(), address)
+    return Peer(party_id(party), ca.encode(), address, offered, newest)
+
+
+def _newest(value: object) -> tuple[Newest | None, bool]:
+    """Return what a pin holds of the newest certificate, and whether it is damaged."""
+    if value is None:
+        return None, False
+    match value:
+        case {"issued": int(issued), "key": str(key)} if _KEY.fullmatch(key):
+            return Newest(issued, key), False
+    return None, True

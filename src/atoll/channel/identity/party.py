@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from atoll.channel.identity import certificates
-from atoll.channel.identity.certificates import PrivateKey, PublicKey
+from atoll.channel.identity.certificates import Newest, PrivateKey, PublicKey
 from atoll.core.errors import PeerError, UserError
 
 
@@ -20,12 +20,16 @@ from atoll.core.errors import PeerError, UserError
 class Peer:
     """A partner: its party id, the authority (PEM) pinned for it, and where it listens, if known.
 
-    ``address`` is ``host:port``.
+    ``address`` is ``host:port``, stated by this party's people; ``offered`` is one that the partner
+    has sent, which is not dialled until they confirm it. ``newest`` is the certificate of it that
+    was issued last, of those that it has shown.
     """
 
     party: str
     ca: bytes
     address: str | None = None
+    offered: str | None = None
+    newest: Newest | None = None
 
 
 @dataclass(frozen=True)
@@ -43,7 +47,8 @@ class Identity:
     """This party as it was loaded from its folder.
 
     ``certificate`` is the node's chain (PEM, leaf first), ``ca`` the authority (PEM) that partners
-    pin, ``peers`` maps each trusted party to its pin. The private key is not shown.
+    pin, ``peers`` maps each trusted party to its pin. ``renews``: the authority's key is here, so
+    that the node issues itself further certificates. The private key is not shown.
     """
 
     party: str
@@ -51,6 +56,7 @@ class Identity:
     ca: bytes
     key: PrivateKey = field(repr=False)
     peers: Mapping[str, Peer] = field(default_factory=dict)
+    renews: bool = False
 
     def key_pem(self) -> bytes:
         """Return the node's private key (PEM), for the transport."""
@@ -83,14 +89,16 @@ class Identity:
         return found
 
     def public_key(
-        self, party: str, certificate: bytes, *, now: datetime | None = None
+        self, party: str, certificate: bytes, *, kept: bool = False, now: datetime | None = None
     ) -> PublicKey:
         """Return the key of a chain (PEM) that the pinned authority gave this very party.
 
+        That of a ``kept`` document may have expired since; none may have been rotated away.
+
         Errors: ATL-PTY-007 another authority, ATL-PTY-008 another name, ATL-PTY-009 expired,
-        ATL-PTY-010 not valid yet, ATL-PTY-012 not trusted at all.
+        ATL-PTY-010 not valid yet, ATL-PTY-012 not trusted at all, ATL-PTY-015 rotated away.
         """
-        pinned = self.ca if party == self.party else self.peer(party).ca
+        peer = Peer(party, self.ca) if party == self.party else self.peer(party)
         try:
             chain = certificates.read_chain(certificate)
         except ValueError as error:
@@ -98,7 +106,16 @@ class Identity:
                 "ATL-PTY-007", "what was sent is not a certificate", party=party
             ) from error
         moment = now or certificates.present()
-        return certificates.check_chain(party, chain, certificates.read_ca(pinned), moment)
+        pinned = certificates.read_ca(peer.ca)
+        key = certificates.check_chain(party, chain, pinned, moment, kept=kept)
+        if peer.newest is not None and peer.newest.ended(Newest.of(chain[0])):
+            raise PeerError(
+                "ATL-PTY-015",
+                "the party has rotated this key away",
+                party=party,
+                hint="ask the partner to sign it again with its present key",
+            )
+        return key
 
     def expiries(self, *, now: datetime | None = None) -> list[Expiry]:
         """Return when each certificate ends, the next one first."""

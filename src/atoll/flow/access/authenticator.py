@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from sqlalchemy import Connection
 
+from atoll.core.errors import UserError
 from atoll.core.random import SecretRandom
 from atoll.flow.access import tokens, users
 from atoll.flow.access.actors import Actor
@@ -219,10 +220,20 @@ class Authenticator:
             code, f"this needs the permission {permission}", hint=self._who_may(permission)
         )
 
-    def change_password(self, actor: Actor, old: str, new: str, *, client: str = "") -> None:
-        """Change the own password, and end the user's other sessions.
+    def change_password(
+        self,
+        actor: Actor,
+        old: str,
+        new: str,
+        *,
+        keep: Collection[str] = (),
+        client: str = "",
+    ) -> None:
+        """Change the own password; end the user's other sessions, and all API tokens but those
+        with a name in ``keep``.
 
-        Errors: ATL-ACC-001 the old one is wrong, ATL-ACC-004, ATL-ACC-005.
+        Errors: ATL-ACC-001 the old one is wrong, ATL-ACC-004, ATL-ACC-005, ATL-ACC-016 no token
+        has such a name (nothing is changed then).
         """
         check_rules(new, actor.user)
         self._admit(actor.user, client)
@@ -231,6 +242,14 @@ class Authenticator:
         hashed = self._passwords.hash(new)
 
         def work(connection: Connection) -> None:
+            kept = tokens.named(connection, actor.user, keep)
+            if set(keep) - set(kept.values()):
+                raise UserError(
+                    "ATL-ACC-016",
+                    "no token of yours has a name that is to be kept",
+                    place="keep",
+                    hint="see their names: atoll token list",
+                )
             users.change(
                 connection,
                 actor.user,
@@ -239,8 +258,12 @@ class Authenticator:
                 failures=0,
                 locked_until=None,
             )
-            tokens.drop_of(connection, actor.user, sessions_only=True, but=actor.token)
-            self.audit.record(connection, actor.user, "user.password", actor.user)
+            own = {actor.token} if actor.session else set()
+            ended = tokens.drop_of(connection, actor.user, but=own | kept.keys())
+            names = sorted(set(kept.values()))
+            self.audit.record(
+                connection, actor.user, "user.password", actor.user, ended=ended, kept=names
+            )
 
         self._database.write(work)
 

@@ -148,8 +148,8 @@ class Access(Authenticator):
                 failures=0,
                 locked_until=None,
             )
-            tokens.drop_of(connection, name)
-            self.audit.record(connection, actor.user, "user.reset", name)
+            ended = tokens.drop_of(connection, name)
+            self.audit.record(connection, actor.user, "user.reset", name, ended=ended)
 
         self._change(actor, "user.reset", name, work)
         self._by_name.succeeded(name)

@@ -10,6 +10,7 @@ import base64
 import hashlib
 import json
 import re
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
@@ -146,14 +147,20 @@ def drop(connection: Connection, identifier: str) -> None:
     connection.execute(delete(tokens).where(tokens.c.id == identifier))
 
 
-def drop_of(
-    connection: Connection, user: str, *, sessions_only: bool = False, but: str = ""
-) -> None:
-    """Delete a user's tokens, or its sessions alone, but for one."""
-    query = delete(tokens).where(tokens.c.user == user, tokens.c.id != but)
-    if sessions_only:
-        query = query.where(tokens.c.scopes == json.dumps(_WHOLE))
-    connection.execute(query)
+def drop_of(connection: Connection, user: str, *, but: Collection[str] = ()) -> int:
+    """Delete a user's tokens and sessions but for those with these ids; return how many."""
+    query = delete(tokens).where(tokens.c.user == user, tokens.c.id.not_in(but))
+    return connection.execute(query).rowcount
+
+
+def named(connection: Connection, user: str, names: Collection[str]) -> dict[str, str]:
+    """Return the ids, with their names, of a user's API tokens that have one of these names."""
+    query = select(tokens.c.id, tokens.c.name).where(
+        tokens.c.user == user,
+        tokens.c.name.in_(names),
+        tokens.c.scopes != json.dumps(_WHOLE),
+    )
+    return {row.id: row.name for row in connection.execute(query)}
 
 
 def drop_expired(connection: Connection, user: str, now: float) -> None:

@@ -314,8 +314,12 @@ class PartyService(Protocol):
         """Make a one-time code for a partner: ``views.Invitation``."""
         ...
 
-    def accept(self, code: str, actor: Actor) -> View:
-        """Use a partner's code: ``views.PartyView``."""
+    def accept(self, code: str, address: str | None, actor: Actor) -> View:
+        """Use a partner's code, whose address is stated: ``views.PartyView``."""
+        ...
+
+    def confirm(self, party: str, address: str, actor: Actor) -> View:
+        """Have a partner dialled at an address: ``views.PartyView``."""
         ...
 
     def ping(self, party: str) -> View:

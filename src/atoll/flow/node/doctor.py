@@ -105,10 +105,11 @@ def certificates(identity: Identity) -> Iterator[Finding]:
         days = entry.days_left
         text = f"{entry.what} of {entry.party} ends on {entry.ends:%Y-%m-%d} ({days:.0f} days)"
         hint = {
-            "node": "renew it: atoll party rotate",
+            "node": "the running node renews it" if identity.renews else "have it signed again",
             "authority": "make a new authority and give it to the partners",
         }.get(entry.what, f"ask {entry.party} for its new authority")
-        near = [limit for limit in _WARN_DAYS if days <= limit]
+        renewed = entry.what == "node" and identity.renews
+        near = [limit for limit in _WARN_DAYS[1 if renewed else 0 :] if days <= limit]
         if days <= 0:
             yield Finding("certificate", "failed", text.replace(" ends ", " ended "), hint)
         elif near:
@@ -191,7 +192,13 @@ def _partners(identity: Identity) -> Iterator[Finding]:
         yield Finding("partners", "warning", "no partner yet", hint)
     for peer in identity.peers.values():
         if peer.address is None:
-            yield Finding("partner", "ok", f"{peer.party} has no address: it calls this node")
+            if peer.offered is None:
+                text = f"{peer.party} has no address: it calls this node"
+                yield Finding("partner", "ok", text)
+            else:
+                text = f"{peer.party} offers {peer.offered}, which no one has confirmed"
+                hint = f"atoll party confirm {peer.party}"
+                yield Finding("partner", "warning", text, hint)
             continue
         host, _, port = peer.address.rpartition(":")
         try:

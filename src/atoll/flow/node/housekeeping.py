@@ -1,4 +1,6 @@
-"""Removes what the retention settings do not keep: soon after the start, then once a day."""
+"""Removes what the retention settings do not keep, and renews the node's certificate in time:
+soon after the start, then once a day.
+"""
 
 from __future__ import annotations
 
@@ -27,6 +29,7 @@ class Housekeeping:
         files: ArtifactFiles,
         jobs: Path,
         retention: Retention,
+        renew: Callable[[], None] = lambda: None,
         *,
         wall: Callable[[], float] = time.time,
     ) -> None:
@@ -34,6 +37,7 @@ class Housekeeping:
         self._files = files
         self._jobs = jobs
         self._retention = retention
+        self._renew = renew
         self._wall = wall
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._run, name="housekeeping", daemon=True)
@@ -65,7 +69,8 @@ class Housekeeping:
         pause = _FIRST_SECONDS
         while not self._closing.wait(pause):
             pause = _DAY_SECONDS
-            try:
-                self.tidy()
-            except Exception as error:
-                _LOG.error("pruning failed: %s", unexpected(error))
+            for what, work in (("pruning", self.tidy), ("renewing the certificate", self._renew)):
+                try:
+                    work()
+                except Exception as error:
+                    _LOG.error("%s failed: %s", what, unexpected(error))

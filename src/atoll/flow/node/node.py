@@ -15,8 +15,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from atoll.channel.grpc.gateway import Call, Gateway, GatewaySettings
-from atoll.channel.identity import Identity, load_party
+from atoll.channel.grpc.gateway import Gateway, GatewaySettings
+from atoll.channel.identity import Identity, keep_current
 from atoll.components.api import Catalogue
 from atoll.components.kinds import declared
 from atoll.components.references import ModelRef, Registered
@@ -125,7 +125,7 @@ class Node:
         self.extensions = extensions
         self.configuration = configuration
         self._stack = ExitStack()
-        self._identity = load_party(folder.root)
+        self._identity = keep_current(folder.root)
         try:
             self._open()
         except BaseException:
@@ -241,7 +241,7 @@ class Node:
         self._stack.callback(self.effects.close)
         rules = Rules(
             party,
-            self._public_key,
+            lambda party, chain: self._identity.public_key(party, chain),
             lambda job, tables, keys: build(job, self.catalogue(), tables, keys, party),
         )
         self.control = Control(self.database, rules, self.effects)
@@ -254,6 +254,7 @@ class Node:
             self.policies,
             self.access,
             ended=lambda agreement: self.sessions.ended(agreement),
+            sessions_per_day=self.settings.standing.sessions_per_day,
         )
         settings = SessionSettings(
             self.settings.standing.idle_seconds,
@@ -291,9 +292,6 @@ class Node:
         value = load(found.kind, found.path, found.digest, declared(self.catalogue()))
         return Registered(found.kind, value, tuple(fitted_of(lineage)))
 
-    def _public_key(self, party: str, certificate: bytes) -> Any:
-        return self._identity.public_key(party, certificate)
-
     def _task_limits(self) -> TaskLimits:
         gateway, workers = self.settings.gateway, self.settings.workers
         return TaskLimits(
@@ -320,10 +318,11 @@ class Node:
             call_seconds=chosen.call_seconds,
             changed=self._partners_changed,
         )
+        self._stack.callback(self.parties.close)
         answers = {
             "ping": lambda call: self.parties.answer_ping(),
             "enrol": self.parties.answer_enrolment,
-            "declare": self._answer_declare,
+            "declare": lambda call: self.jobs.answer_declare(call.body, call.party),
             SESSION: self.sessions.answer_call,
         }
         self.syncing = Syncing(
@@ -367,9 +366,6 @@ class Node:
             self.policies.ledger,
         )
 
-    def _answer_declare(self, call: Call) -> bytes:
-        return self.jobs.answer_declare(call.body, call.party)
-
     def _selftest(self, parties: Sequence[str], actor: Actor) -> Sequence[Mapping[str, Any]]:
         return SelfTest(self.jobs, self.parties, self.pool, self.database).run(parties, actor)
 
@@ -402,7 +398,14 @@ class Node:
         self._stack.callback(self.control.close)
         self.syncing.start()
         self._stack.callback(self.syncing.close)
-        housekeeping = Housekeeping(self.database, self.files, self.folder.jobs, self._retention())
+        self.parties.start()
+        housekeeping = Housekeeping(
+            self.database,
+            self.files,
+            self.folder.jobs,
+            self._retention(),
+            self.parties.keep_current,
+        )
         housekeeping.start()
         self._stack.callback(housekeeping.close)
         settings = self._api_settings()
@@ -422,9 +425,7 @@ class Node:
     def _retention(self) -> Retention:
         chosen = self.settings.retention
         return Retention(
-            job_days=chosen.job_days,
-            artifact_days=chosen.artifact_days,
-            log_days=chosen.log_days,
+            job_days=chosen.job_days, artifact_days=chosen.artifact_days, log_days=chosen.log_days
         )
 
     def _mark_lost(self) -> None:

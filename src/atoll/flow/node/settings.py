@@ -201,6 +201,12 @@ class StandingSection(Section):
         gt=0,
         le=86400,
     )
+    sessions_per_day: int = _key(
+        2000,
+        "so many sessions an agreement may have in 24 hours: each is a row, also of a partner's",
+        ge=1,
+        le=1_000_000,
+    )
 
 
 class RetentionSection(Section):

@@ -130,6 +130,14 @@ class Agreements(Repository):
         row = self._read(lambda c: c.execute(query).one_or_none(), connection)
         return None if row is None else build(SessionRow)(row)
 
+    def opened(self, id: str, back: int, *, connection: Connection) -> float | None:
+        """Return when the session was opened that is the last but ``back`` - 1; None if none is."""
+        query = select(_S.c.opened).where(_S.c.agreement == id).order_by(_S.c.number.desc())
+        found: float | None = connection.execute(
+            query.offset(back - 1).limit(1)
+        ).scalar_one_or_none()
+        return found
+
     def open_sessions(self, *, connection: Connection | None = None) -> Sequence[SessionRow]:
         """Return the sessions that no one has closed."""
         query = select(*selected(_S, SessionRow)).where(_S.c.closed.is_(None))

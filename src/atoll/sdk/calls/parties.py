@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from atoll.flow.api import views
-from atoll.sdk.wire import Call, delete, get, given, post, secret
+from atoll.sdk.wire import Call, Request, delete, get, given, path, post, secret
 
 
 def listing(*, limit: int | None = None, after: str | None = None) -> Call[views.PartyPage]:
@@ -29,9 +29,20 @@ def invite(party: str, *, key: str | None = None) -> Call[views.Invitation]:
     return secret(views.Invitation, "parties", "invitations", body={"party": party}, key=key)
 
 
-def accept(code: str, *, key: str | None = None) -> Call[views.PartyView]:
-    """Use a partner's one-time code."""
-    return post(views.PartyView, "parties", "accept", body={"code": code}, key=key)
+def accept(
+    code: str, address: str | None = None, *, key: str | None = None
+) -> Call[views.PartyView]:
+    """Use a partner's one-time code; ``address`` is where you know its node to listen."""
+    body = given(code=code, address=address)
+    return post(views.PartyView, "parties", "accept", body=body, key=key)
+
+
+def confirm(party: str, address: str) -> Call[views.PartyView]:
+    """Have a partner dialled at this address."""
+    return Call(
+        Request("PUT", path("parties", party, "address"), body={"address": address}),
+        views.PartyView,
+    )
 
 
 def ping(party: str) -> Call[views.Ping]:

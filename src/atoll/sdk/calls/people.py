@@ -24,9 +24,10 @@ def me() -> Call[views.Me]:
     return get(views.Me, "me")
 
 
-def password(current: str, new: str) -> Call[None]:
-    """Change the own password."""
-    return Call(Request("PUT", path("me", "password"), body={"current": current, "new": new}))
+def password(current: str, new: str, *, keep: Sequence[str] = ()) -> Call[None]:
+    """Change the own password; other sessions end, and tokens but those with these names."""
+    body = given(current=current, new=new, keep=list(keep) or None)
+    return Call(Request("PUT", path("me", "password"), body=body))
 
 
 def users(*, limit: int | None = None, after: str | None = None) -> Call[views.UserPage]:

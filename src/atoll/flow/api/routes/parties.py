@@ -38,13 +38,19 @@ def invite(services: At, by: By, asked: views.InvitationRequest) -> views.Invita
 
 @ROUTES.post("/parties/accept", may="party.write", status_code=201)
 def accept(services: At, by: By, asked: views.AcceptRequest) -> views.PartyView:
-    """Use a partner's one-time code."""
-    return shape(views.PartyView, services.parties.accept(asked.code, by))
+    """Use a partner's one-time code; its node is dialled at the address that you state alone."""
+    return shape(views.PartyView, services.parties.accept(asked.code, asked.address, by))
+
+
+@ROUTES.put("/parties/{party}/address", may="party.write")
+def confirm(services: At, by: By, party: PartyName, asked: views.AddressRequest) -> views.PartyView:
+    """State where a partner is dialled: what it offers itself counts for nothing until then."""
+    return shape(views.PartyView, services.parties.confirm(party, asked.address, by))
 
 
 @ROUTES.post("/parties/rotate", may="party.write")
 def rotate(services: At, by: By) -> views.Rotation:
-    """Give this node a new key and certificate."""
+    """Give this node a new key and certificate, and show them to the partners."""
     return shape(views.Rotation, services.parties.rotate(by))
 
 

@@ -59,6 +59,6 @@ def me(by: By, request: Request) -> views.Me:
 
 @ROUTES.put("/me/password", may=OWN, recorded=True, status_code=204)
 def password(services: At, by: By, request: Request, asked: views.PasswordRequest) -> None:
-    """Change the own password; other sessions of the user end."""
+    """Change the own password; the user's other sessions end, and all tokens but those kept."""
     client = client_of(request)
-    services.access.change_password(by, asked.current, asked.new, client=client)
+    services.access.change_password(by, asked.current, asked.new, keep=asked.keep, client=client)

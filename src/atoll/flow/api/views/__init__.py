@@ -107,6 +107,7 @@ from atoll.flow.api.views.node import (
 )
 from atoll.flow.api.views.parties import (
     AcceptRequest,
+    AddressRequest,
     Invitation,
     InvitationRequest,
     PartyPage,
@@ -143,6 +144,7 @@ __all__ = [
     "STEP_NAME",
     "USER_NAME",
     "AcceptRequest",
+    "AddressRequest",
     "AgreementJobRequest",
     "AgreementPage",
     "AgreementView",

@@ -41,10 +41,11 @@ class Me(Given):
 
 
 class PasswordRequest(Asked):
-    """The present and the new password."""
+    """The present and the new password; ``keep`` names the API tokens that stay."""
 
     current: str = Field(max_length=1024)
     new: str = Field(max_length=1024)
+    keep: Annotated[tuple[Annotated[str, Field(max_length=256)], ...], Field(max_length=100)] = ()
 
 
 class Health(Given):

@@ -18,10 +18,14 @@ class PartyRequest(Asked):
 
 
 class PartyView(Given):
-    """A partner; ``fingerprint`` is for reading aloud, ``seen`` when it last answered a ping."""
+    """A partner; ``fingerprint`` is for reading aloud, ``seen`` when it last answered a ping.
+
+    ``unconfirmed`` is the address that it offers: it is not dialled until you state it.
+    """
 
     party: str
     address: str | None = None
+    unconfirmed: str | None = None
     fingerprint: str = ""
     added: float | None = None
     seen: float | None = None
@@ -49,9 +53,16 @@ class Invitation(Given):
 
 
 class AcceptRequest(Asked):
-    """A partner's one-time code."""
+    """A partner's one-time code, and the address in it: what is not stated is not dialled."""
 
     code: Annotated[str, Field(min_length=1, max_length=16384, pattern=LINES)]
+    address: Line | None = None
+
+
+class AddressRequest(Asked):
+    """Where a partner's node is dialled, host:port."""
+
+    address: Line
 
 
 class Ping(Given):
@@ -64,7 +75,13 @@ class Ping(Given):
 
 
 class Rotation(Given):
-    """The node's new certificate."""
+    """The node's new certificate.
+
+    Partners that were ``notified`` refuse the key before; those ``waiting`` do so once they have
+    spoken with this node.
+    """
 
     fingerprint: str = ""
     expires: float | None = None
+    notified: tuple[str, ...] = ()
+    waiting: tuple[str, ...] = ()

@@ -25,8 +25,8 @@ _ANSWERING = 2
 _LISTEN_SECONDS = 0.25
 _PAUSES = (0.1, 0.3, 1.0, 2.0, 5.0)
 
-# Another authority, another name, expired, not valid yet, refused by the peer.
-_CERTIFICATE = frozenset(f"ATL-NET-{number:03}" for number in (11, 12, 13, 14, 16))
+# Another authority, another name, expired, not valid yet, refused by the peer, rotated away.
+_CERTIFICATE = frozenset(f"ATL-NET-{number:03}" for number in (11, 12, 13, 14, 16, 49))
 
 Answer = Callable[[Call], bytes]
 

@@ -124,13 +124,13 @@ def _padding(size: int) -> bytes:
 def open_archive(file: BinaryIO, size: int, identity: Identity) -> Opened:
     """Read an archive of ``size`` bytes up to its parts, and check who signed it.
 
-    Errors: ATL-REG-006 not such an archive, or its parts are others; ATL-PTY-007 to 012 and
+    Errors: ATL-REG-006 not such an archive, or its parts are others; ATL-PTY-007 to 015 and
     ATL-PLN-002 not signed by this party or a pinned partner.
     """
     heads = {name: _member(file, name, limit) for name, limit in _SIZES.items()}
     body = heads["manifest.json"]
     manifest = _manifest(body)
-    key = identity.public_key(manifest.party, heads["certificate.pem"])
+    key = identity.public_key(manifest.party, heads["certificate.pem"], kept=True)
     check_signature(_CONTEXT + body, heads["signature"], key, manifest.party)
     start = file.tell()
     sizes = [facts.bytes for facts in manifest.members().values()]

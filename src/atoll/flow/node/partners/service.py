@@ -1,8 +1,9 @@
-"""Partners of a node: trusted, invited, pinged; and the node's own certificate."""
+"""Partners of a node: trusted, invited, confirmed, pinged; and the node's own certificate."""
 
 from __future__ import annotations
 
 import hashlib
+import logging
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -14,18 +15,34 @@ from sqlalchemy import Connection, delete, insert, select, update
 
 from atoll import __version__
 from atoll.channel.grpc.gateway import Call, Gateway, enrol
-from atoll.channel.identity import Identity, Peer, fingerprint, load_party, renew, trust
+from atoll.channel.identity import (
+    Identity,
+    Newest,
+    Peer,
+    check_address,
+    confirm,
+    distrust,
+    fingerprint,
+    keep_current,
+    load_party,
+    note_newest,
+    renew,
+    trust,
+)
 from atoll.channel.identity.certificates import read_ca
 from atoll.core import codec
 from atoll.core.errors import AtollError, NetworkError, PeerError, UserError
 from atoll.flow.access.actors import Actor
 from atoll.flow.api.services import Page
+from atoll.flow.node.partners.announcing import Announcer
 from atoll.flow.node.partners.invitations import BODY_BYTES, Invitations, read_code
 from atoll.flow.store import schema
 from atoll.flow.store.database import Database
 from atoll.jobs.errors import NotFoundError
 
+_LOG = logging.getLogger(__name__)
 _ENROL_SECONDS = 30.0
+_SHOW_SECONDS = 5.0
 
 
 class PartyService:
@@ -51,8 +68,18 @@ class PartyService:
         self._changed = changed
         self._lock = threading.Lock()
         self._invitations = Invitations(wall)
+        self._announcer = Announcer(self._show)
         self.identity = load_party(folder)
+        gateway.noticed = self.noticed
         self._open_enrolment()
+
+    def start(self) -> None:
+        """Show the partners this node's certificate, in the background."""
+        self._announcer.start(self._dialled())
+
+    def close(self) -> None:
+        """End the background thread."""
+        self._announcer.close()
 
     def list(self, *, limit: int, after: str | None) -> Page:
         """Return partners by name."""
@@ -73,7 +100,7 @@ class PartyService:
             if party not in self.identity.peers:
                 raise _unknown(party)
             self._gateway.remove_peer(party)
-            (self._folder / "peers" / f"{party}.json").unlink(missing_ok=True)
+            distrust(self._folder, party)
             table = schema.peers
             now = self._wall()
             self._database.write(
@@ -100,16 +127,25 @@ class PartyService:
         self._gateway.set_enrolment(True)
         return {"party": party, "code": made.code(), "expires": expires}
 
-    def accept(self, code: str, actor: Actor) -> Mapping[str, Any]:
+    def accept(self, code: str, address: str | None, actor: Actor) -> Mapping[str, Any]:
         """Use a partner's code: both nodes then trust each other.
 
-        Errors: ATL-NOD-010 no code, ATL-NOD-011 refused, ATL-NOD-013 for another party, those of
-        ``channel.grpc.gateway.enrol`` and of ``trust``.
+        Nothing is dialled but the ``address`` that a person states, which must be the code's.
+        Errors: ATL-NOD-010 no code, ATL-NOD-011 refused, ATL-NOD-013 for another party, ATL-NOD-033
+        its address was not stated, those of ``channel.grpc.gateway.enrol`` and of ``trust``.
         """
         invitation = read_code(code)
+        check_address(invitation.address, invitation.inviter)
         if invitation.invited != self.identity.party:
             raise UserError(
                 "ATL-NOD-013", "the invitation is for another party", party=invitation.invited
+            )
+        if address != invitation.address:
+            raise UserError(
+                "ATL-NOD-033",
+                f"the code of {invitation.inviter} leads to {invitation.address}",
+                place="address",
+                hint="if that is where its node listens, state this address with the code",
             )
         asked = {
             "id": invitation.id,
@@ -136,18 +172,53 @@ class PartyService:
         return self._view(invitation.inviter)
 
     def answer_enrolment(self, call: Call) -> bytes:
-        """Answer someone who brings a code. Errors: ATL-NOD-011, 014, those of ``trust``."""
+        """Answer someone who brings a code; the address that it offers is not dialled yet.
+
+        Errors: ATL-NOD-011, 014, those of ``trust``.
+        """
         wanted: dict[str, type] = {
             "id": str, "secret": bytes, "party": str, "authority": bytes, "address": str,
         }  # fmt: skip
         fields = _fields(bytes(call.body), wanted)
         read_ca(fields["authority"])
+        offered = fields["address"] or None
+        check_address(offered, fields["party"])
         self._database.write(
             lambda c: self._invitations.use(c, fields["id"], fields["party"], fields["secret"])
         )
-        self._trust(fields["party"], fields["authority"], fields["address"] or None)
+        self._trust(fields["party"], fields["authority"], None, offered)
         self._open_enrolment()
         return codec.encode({"authority": self.identity.ca})
+
+    def confirm(self, party: str, address: str, actor: Actor) -> Mapping[str, Any]:
+        """Have a partner dialled at this address, which a person states.
+
+        Errors: ATL-NOD-015 no such partner, ATL-PTY-014 not an address.
+        """
+        with self._lock:
+            if party not in self.identity.peers:
+                raise _unknown(party)
+            peer = confirm(self._folder, party, address)
+            self._gateway.set_peer(peer.party, peer.ca, peer.address, peer.newest)
+            table = schema.peers
+            self._database.write(
+                lambda c: c.execute(
+                    update(table).where(table.c.party == party).values(address=address)
+                )
+            )
+            self._reload()
+        return self._view(party)
+
+    def noticed(self, party: str, newest: Newest) -> None:
+        """Keep that a partner has shown a newer certificate: its keys before are refused."""
+        with self._lock:
+            if party not in self.identity.peers:
+                return
+            former = self.identity.peers[party].newest
+            note_newest(self._folder, party, newest)
+            self._reload()
+        if former is not None and newest.ended(former):
+            _LOG.warning("%s has rotated its key; the one before is refused from now on", party)
 
     def ping(self, party: str) -> Mapping[str, Any]:
         """Ask a partner's node for a sign of life. Errors: those of ``Gateway.call``."""
@@ -173,16 +244,40 @@ class PartyService:
         return codec.encode({"version": __version__})
 
     def rotate(self, actor: Actor) -> Mapping[str, Any]:
-        """Give the node a new key and certificate; partners need do nothing.
+        """Give the node a new key and certificate, and show them to the partners.
 
-        Errors: ATL-PTY-002 the authority is the company's.
+        A partner that has seen them refuses the key before. Those that were not reached are called
+        until they are. Errors: ATL-PTY-002 the authority is the company's.
         """
         with self._lock:
             identity = renew(self._folder)
             self._gateway.renew(identity.certificate, identity.key_pem())
             self._reload()
+        dialled = self._dialled()
+        missed = self._announcer.announce(dialled)
         ends = min(e.ends for e in identity.expiries() if e.what == "node")
-        return {"fingerprint": fingerprint(identity.ca), "expires": ends.timestamp()}
+        return {
+            "fingerprint": fingerprint(identity.ca),
+            "expires": ends.timestamp(),
+            "notified": sorted(dialled - set(missed)),
+            "waiting": sorted(identity.peers.keys() - dialled | set(missed)),
+        }
+
+    def keep_current(self) -> None:
+        """Issue a further certificate for the node's key once the present one ends soon."""
+        with self._lock:
+            identity = keep_current(self._folder)
+            if identity.certificate == self.identity.certificate:
+                return
+            self._gateway.renew(identity.certificate, identity.key_pem())
+            self._reload()
+        _LOG.info("the node's certificate was renewed")
+
+    def _dialled(self) -> set[str]:
+        return {name for name, peer in self.identity.peers.items() if peer.address is not None}
+
+    def _show(self, party: str) -> None:
+        self._gateway.call(party, "ping", b"", min(self._seconds, _SHOW_SECONDS))
 
     def seen(self, party: str) -> None:
         """Note that a partner's node gave a sign of life."""
@@ -191,10 +286,12 @@ class PartyService:
             lambda c: c.execute(update(table).where(table.c.party == party).values(seen=now))
         )
 
-    def _trust(self, party: str, authority: bytes, address: str | None) -> Peer:
+    def _trust(
+        self, party: str, authority: bytes, address: str | None, offered: str | None = None
+    ) -> Peer:
         with self._lock:
-            peer = trust(self._folder, party, authority, address)
-            self._gateway.set_peer(peer.party, peer.ca, peer.address)
+            peer = trust(self._folder, party, authority, address, offered=offered)
+            self._gateway.set_peer(peer.party, peer.ca, peer.address, peer.newest)
             row = {
                 "party": party,
                 "address": peer.address,
@@ -234,6 +331,7 @@ class PartyService:
         return {
             "party": party,
             "address": peer.address,
+            "unconfirmed": peer.offered,
             "fingerprint": fingerprint(peer.ca),
             **kept,
         }

@@ -40,6 +40,10 @@ _LOG = logging.getLogger(__name__)
 _CHECKED = "agreements.checked"
 _DAY_SECONDS = 86400.0
 _PLANS = 64
+SESSIONS_PER_DAY = 2000
+# A number that a partner asks for may be so far ahead of the own ones: more than a day's sessions
+# for a year, and far from the end of the numbers.
+_AHEAD = 1 << 20
 
 
 class Book:
@@ -55,12 +59,14 @@ class Book:
         access: Access,
         *,
         ended: Callable[[str], None] = lambda agreement: None,
+        sessions_per_day: int = SESSIONS_PER_DAY,
         wall: Callable[[], float] = time.time,
     ) -> None:
         self._database = database
         self._policies = policies
         self._access = access
         self._ended = ended
+        self._sessions_per_day = sessions_per_day
         self._wall = wall
         self._rows = Agreements(database)
         self._jobs = Jobs(database)
@@ -233,18 +239,35 @@ class Book:
     def open_session(self, agreement: str, least: int = FIRST_SESSION) -> int:
         """Return a number for a new session, durably taken: the next one, ``least`` at least.
 
-        Errors: those of ``live``.
+        Errors: those of ``live``, ATL-AGR-007 a number too far ahead, ATL-AGR-011 as many in 24
+        hours as may be.
         """
 
         def work(connection: Connection) -> int:
             row = self._find(agreement, connection)
             self._check_live(row)
             number = max(row.session + 1, least, FIRST_SESSION)
+            self._check_session(row, number, connection)
             made = SessionRow(agreement=row.id, number=number, opened=self._wall())
             self._rows.open_session(made, connection=connection)
             return number
 
         return self._database.write(work)
+
+    def _check_session(self, row: AgreementRow, number: int, connection: Connection) -> None:
+        if number > row.session + _AHEAD:
+            raise DeniedError(
+                "ATL-AGR-007", "the session's number is too far ahead of those here", place=row.id
+            )
+        since = self._wall() - _DAY_SECONDS
+        opened = self._rows.opened(row.id, self._sessions_per_day, connection=connection)
+        if opened is not None and opened > since:
+            raise DeniedError(
+                "ATL-AGR-011",
+                f"{self._sessions_per_day} sessions were opened within 24 hours",
+                place=row.id,
+                hint="ask more in each session; standing.sessions_per_day is the bound",
+            )
 
     def spend(self, agreement: str, session: int, units: int) -> None:
         """Count units durably, or refuse them all.
