@@ -201,7 +201,7 @@ def test_another_table_than_was_committed_to_is_neither_signed_nor_read(tmp_path
     held = {"rows": OwnTable(path=path, id="id", label="y", digest=opening.tables["read"])}
     task = ApprovedTables(held)
     refused("ATL-WRK-008", lambda: task.open("rows", id_column="id", label="y"))
-    told, secret = plan.tables["bank"]["read"].digest, bytes.fromhex(opening.secret)
+    shown, secret = plan.tables["bank"]["read"].digest, bytes.fromhex(opening.secret)
     assert not opens(shown, "bank", TABLE, secret, bank.table.digest())
 
 
