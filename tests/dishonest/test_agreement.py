@@ -129,13 +129,13 @@ def test_twelve_labels_are_not_found_by_trying_them_all() -> None:
     """
     bank = House(visits((1, 0, 0, 1, 1, 1, 0, 1, 0, 0, 0, 1)))
     declared = sent(bank, reading())
-    told = declared.tables["read"].digest
+    shown = declared.tables["read"].digest
     digests = [guess.digest() for guess in guesses()]
     assert digests.count(bank.table.digest()) == 1  # The attack itself works.
     known = [b"", bytes(32), bytes.fromhex(reading().digest()), b"certificate"]
     tried = {commit("bank", TABLE, secret, digest) for secret in known for digest in digests}
     tried |= set(digests) | {codec.digest(digest) for digest in digests}
-    assert told not in tried
+    assert shown not in tried
     # Nothing else that leaves depends on the labels.
     others = [replace(sent(House(guess), reading()), opening=None) for guess in (visits(),)]
     for other in others:
@@ -201,8 +201,8 @@ def test_another_table_than_was_committed_to_is_neither_signed_nor_read(tmp_path
     held = {"rows": OwnTable(path=path, id="id", label="y", digest=opening.tables["read"])}
     task = ApprovedTables(held)
     refused("ATL-WRK-008", lambda: task.open("rows", id_column="id", label="y"))
-    told, secret = plan.tables["bank"]["read"].digest, bytes.fromhex(opening.secret)
-    assert not opens(told, "bank", TABLE, secret, bank.table.digest())
+    shown, secret = plan.tables["bank"]["read"].digest, bytes.fromhex(opening.secret)
+    assert not opens(shown, "bank", TABLE, secret, bank.table.digest())
 
 
 # -- parts of models ---------------------------------------------------------------------------

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 
 from atoll.components.catalogue import CATALOGUE
-from atoll.flow import planning
+from atoll.flow import control, planning
+from atoll.flow.node.jobs.deciding import Decider
 from atoll.flow.policy.decision import PolicySettings
 from atoll.flow.policy.made_up import MadeUpLimits, most_seconds, uses_only_synthetic_data
 from atoll.flow.policy.service import Policies
@@ -165,3 +167,15 @@ def test_made_up_rows_are_not_scored_with_a_model_of_ours() -> None:
     }
     del fitted["model"], fitted["score"]
     assert not uses_only_synthetic_data(plan_of(job_of(fitted)), "shop")
+
+
+def test_a_node_asks_a_person_about_much_work_over_made_up_tables(host: Host) -> None:
+    """The lie as a node meets it: the attempts that the plan signs count, in every run."""
+    decider = Decider(host.policies, lambda: cast(Any, None), host.wall, runs=3)
+    much = made_up(rows=2_000, trees=10).limited({"train-0": 21}, {})
+    assert most_seconds(much, 1) < MadeUpLimits().seconds
+    record = SimpleNamespace(id="20300102030405-0000000f", party="shop", initiator="bank")
+    record.drives, record.opening = False, None
+    command = SimpleNamespace(plan=much, nonce=bytes(32), run=1)
+    made = decider.decide(cast(Any, record), cast(Any, command))(control.Moment(0.0, 0.0))
+    assert cast(control.Decided, made).kind == "queue"

@@ -83,8 +83,8 @@ class Decider:
             return None
         if record.drives:
             return Decision("approve")
-        # Each run may have all attempts of each step.
-        attempts = self._runs * (1 + record.options.retries)
+        # Each run may have all attempts of each step that the plan signs.
+        attempts = self._runs * max(plan.attempts.values(), default=1)
         return self._policies.consider_made_up(
             record.id, plan, record.initiator, self._synthetic, attempts
         )

@@ -137,7 +137,7 @@ class Declarer:
         )
 
     def _held(self, reference: ModelRef) -> str:
-        """Return the digest of an own part; empty if there is none, which no partner can tell."""
+        """Return the digest of an own part; empty if there is none: commitments look alike."""
         try:
             return self._registered(reference)[1]
         except AtollError:
