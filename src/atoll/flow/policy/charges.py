@@ -61,14 +61,20 @@ def _passed_on(
     return Counts.rounded({unit: getattr(most, unit) if unit in units else 0 for unit in NAMES})
 
 
+def _counted(entry: Exposure, sent: Mapping[tuple[str, str], int]) -> bool:
+    own = bool(entry.message) and entry.sender != EVERYONE
+    return own or (entry.message, entry.field) in sent
+
+
 def _used(
     unit: str, most: float, declared: tuple[Exposure, ...], sent: Mapping[tuple[str, str], int]
 ) -> float:
     """Return how much of a unit an attempt used: by what was sent for each, else all."""
     entries = [entry for entry in declared if entry.unit == unit]
-    # Who is not sent each of them (a host, of each tree) counts all that the plan allows.
-    if entries and all((entry.message, entry.field) in sent for entry in entries):
-        found = sum(sent[entry.message, entry.field] * entry.each for entry in entries)
+    # What is of one role's sending is all in its own count. Who does not send what everyone
+    # exposes (a host, of each tree) counts all that the plan allows.
+    if entries and all(_counted(entry, sent) for entry in entries):
+        found = sum(sent.get((entry.message, entry.field), 0) * entry.each for entry in entries)
         # Rows whose number was not known before are counted as they went.
         return min(most, found) if most else found
     if not most:
