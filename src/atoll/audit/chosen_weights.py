@@ -14,6 +14,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -41,7 +42,7 @@ from atoll.learning.vertical.boosting.messages import (
 )
 from atoll.learning.vertical.boosting.parameters import BoostingParameters
 from atoll.learning.vertical.boosting.sampling import candidate_order
-from atoll.operators.histogram import NodeBound
+from atoll.operators.histogram import NodeBound, Opened
 from atoll.operators.histogram.ideal import IdealGuest, IdealHost
 
 Floats = npt.NDArray[np.float64]
@@ -64,10 +65,33 @@ class WideRows(Message, kind="audit.wide_rows"):
 class WideGuest(IdealGuest):
     """The clear histogram with weights of 64 bits. Reveals: g and h. Errors: ATL-SET-001."""
 
-    def publish_wide(self, g: Ints, h: Ints) -> None:
+    # How many powers of two one sum takes, and the largest sum of them that can be opened.
+    width: ClassVar[int] = ROWS_PER_SUM
+    most: ClassVar[int] = 2**63 - 1
+
+    def publish(self, tree: int, g: npt.NDArray[Any], h: npt.NDArray[Any]) -> None:
         """Send int64[n] g and h."""
         for host in self._party.hosts:
             self._party.channel.send(host, "histogram/rows", WideRows(g, h))
+
+
+class Opener(Protocol):
+    """A guest's side of the histogram, with the powers of two that it can hide and open."""
+
+    width: ClassVar[int]
+    most: ClassVar[int]
+
+    def start(self) -> None:
+        """Send a key."""
+        ...
+
+    def publish(self, tree: int, g: npt.NDArray[Any], h: npt.NDArray[Any]) -> None:
+        """Hide int64[n] g and h and send them."""
+        ...
+
+    def collect(self, host: str, tag: str, bounds: Sequence[NodeBound]) -> list[Opened]:
+        """Open the sums of each node."""
+        ...
 
 
 class WideHost(IdealHost):
@@ -120,7 +144,7 @@ class LyingGuest:
         party: Party,
         rows: int,
         parameters: BoostingParameters,
-        sums: WideGuest,
+        sums: Opener,
         *,
         levels: int,
         refuse: bool = False,
@@ -140,7 +164,7 @@ class LyingGuest:
 
     def windows(self, tree: int) -> list[tuple[Ints, Ints]]:
         """Return, of each group, the rows behind the powers in g and those behind the ones in h."""
-        sizes = [ROWS_PER_SUM - shift for shift in self.shifts]
+        sizes = [self._sums.width - shift for shift in self.shifts]
         each = sum(sizes)
         found = []
         for group in self.groups:
@@ -160,7 +184,7 @@ class LyingGuest:
             for window in self.windows(tree):
                 for part, (values, rows) in enumerate(zip(weights, window, strict=True)):
                     values[rows] = np.int64(1) << (np.arange(len(rows)) + self.shifts[part])
-            self._sums.publish_wide(*weights)
+            self._sums.publish(tree, *weights)
             self._tree(tree)
         channel.send(self._host, "tree", TreeStart(parameters.trees, False, parameters.trees))
 
@@ -191,7 +215,8 @@ class LyingGuest:
             filled += [summed] if len(summed.candidates) else []
             if parent is None and self.roots is None:
                 self.roots = summed.candidates
-        wide = NodeBound(None, -(2**63), 2**63 - 1, -(2**63), 2**63 - 1)
+        most = self._sums.most
+        wide = NodeBound(None, -most - 1, most, -most - 1, most)
         tag = f"{tree}/{depth}"
         replies = self._sums.collect(self._host, tag, [wide] * len(filled)) if filled else []
         for node, opened in zip(filled, replies, strict=True):
@@ -302,7 +327,7 @@ def _count(
 
 
 def _truth(host: Floats, parameters: BoostingParameters) -> tuple[Bools, list[Ints]]:
-    """Return bool[cuts, rows] of all candidate cuts, and which of them each tree's candidates are."""
+    """Return bool[cuts, rows] of all candidate cuts, and the order of them in each tree."""
     binning = fit(host, parameters.bins)
     codes = binning.encode(host)
     nothing = np.zeros(host.shape[1], dtype=np.bool_)

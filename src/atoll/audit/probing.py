@@ -1,14 +1,17 @@
 """What a host learns about the guest's labels that sends sums of its own making.
 
 The guest is as shipped. The host's sums at the first root are constants, or the true ones with
-something added, and the host watches what the guest does. Whether a sum is in range shows in nothing;
-the one thing that shows is for which cut the guest asks, and then its exact test ends the job.
+something added, and the host watches what the guest does. Whether a sum is in range shows in
+nothing; the one thing that shows is for which cut the guest asks, and then its exact test ends the
+job.
 """
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -77,7 +80,7 @@ class _FalseSums(IdealHost):
 class _Watching(HostTrainer):
     seen: Watched
 
-    def _announce(self, tree, depth, order, level, asked):  # type: ignore[no-untyped-def]
+    def _announce(self, tree: Any, depth: int, order: Any, level: Any, asked: Any) -> None:
         if tree.number == depth == 0:
             at = np.flatnonzero(order.ask_nodes == 0)
             cut = int(order.ask_candidates[at[0]])
@@ -124,12 +127,29 @@ def by_range(
     found = set()
     for value in np.linspace(-top, 2 * top, steps).astype(np.int64):
         # Without a gain of its own no cut is asked for, so what is left is whether the job ends.
-        constant = watch(
-            guest, host, label, parameters, lambda g, h, v=value: (np.zeros_like(g), 0 * h + v)
-        )
-        added = watch(guest, host, label, parameters, lambda g, h, v=value: (0 * g, h + v))
-        found |= {(constant.asked, constant.ended), (added.asked, added.ended)}
+        for true in (0, 1):
+            falsify = functools.partial(_shifted, true, int(value))
+            seen = watch(guest, host, label, parameters, falsify)
+            found.add((seen.asked, seen.ended))
     return len(found)
+
+
+def _shifted(true: int, value: int, g: Ints, h: Ints) -> Sums:
+    """Return sums of h that are ``value``, or the true ones with as much added; g is nothing."""
+    return np.zeros_like(g), true * h + value
+
+
+class _Rising:
+    """Constants over a range of h, with a g that makes the largest that is allowed the best."""
+
+    def __init__(self, low: int, high: int) -> None:
+        self._low, self._high = low, high
+        self.sent: Ints = np.empty(0, dtype=np.int64)
+
+    def __call__(self, g: Ints, h: Ints) -> Sums:
+        steps = np.linspace(self._low, self._high, len(h)).astype(np.int64)
+        self.sent = np.maximum(steps, 1)
+        return 4 * self.sent, self.sent
 
 
 @dataclass(frozen=True)
@@ -161,20 +181,13 @@ def by_question(
     codes: list[str] = []
     cuts = 0
     while len(codes) < most and len(np.unique(totals[fits])) > 1:
-        low, high = int(totals[fits].min()), int(totals[fits].max())
-        sent: list[Ints] = []
-
-        def falsify(g: Ints, h: Ints) -> Sums:
-            steps = np.linspace(low - least, high - least, len(h)).astype(np.int64)
-            sent.append(np.maximum(steps, 1))
-            return 4 * sent[0], sent[0]
-
-        seen = watch(guest, host, label, parameters, falsify)
+        rising = _Rising(int(totals[fits].min()) - least, int(totals[fits].max()) - least)
+        seen = watch(guest, host, label, parameters, rising)
         codes.append(seen.ended)
         cuts = seen.cuts
         if seen.asked is None:
             break
-        grid = sent[0]
+        grid = rising.sent
         fits &= totals - least >= grid[seen.asked]
         if seen.asked + 1 < len(grid):
             fits &= totals - least < grid[seen.asked + 1]

@@ -49,8 +49,8 @@ class BoostingInputs:
 class TreeRecord:
     """One tree: its losses (guest only), its splits by owner, how long it took in seconds.
 
-    ``refused`` counts the partitions that were refused; ``left_out`` the sums, sent or derived, that
-    no rows could have (guest only: an honest host sends none, and none learns that it did).
+    ``refused`` counts the partitions that were refused; ``left_out`` the sums, sent or derived,
+    that no rows could have (guest only: an honest host sends none, and none learns that it did).
     """
 
     tree: int

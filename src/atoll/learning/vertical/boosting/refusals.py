@@ -1,8 +1,8 @@
 """When a guest may refuse a partition, as a host can judge it: the complement of ``guest``'s rules.
 
-A guest adopts the cut that it asked for unless a child would break the leaf minimum, lack rows of a
-class, or lose its gain once the noise is out of the sums. The first a host can count itself; without
-the other two nothing else is true.
+A guest adopts the cut that it asked for unless a child would break the leaf minimum, lack rows of
+a class, or lose its gain once the noise is out of the sums. The first a host can count itself;
+without the other two nothing else is true.
 """
 
 from __future__ import annotations

@@ -80,6 +80,7 @@ def _refusals(parameters: BoostingParameters) -> str:
 def _chosen_weights(parameters: BoostingParameters, rows: int, columns: int) -> str:
     """State how much a guest reads that chooses its gradients as powers of two."""
     a_sum, in_tree = rows_per_sum(parameters, rows), readable_rows(parameters, rows or MOST_ROWS)
+    figures = _measured(parameters, rows)
     cuts, bits = opened_cuts(parameters, rows, columns), readable_bits(parameters, rows, columns)
     known = f"{in_tree:,} of {rows:,} rows" if rows else f"{in_tree:,} rows"
     trees = -(-rows // in_tree) if rows else 0
@@ -89,7 +90,7 @@ def _chosen_weights(parameters: BoostingParameters, rows: int, columns: int) -> 
         "row minimums bind an honest guest only. A dishonest one can choose powers of two as its "
         f"gradients: each opened sum then tells it exactly on which side of a cut {each} rows lie, "
         f"in each tree {known} for each cut that leaves{every}. Under this plan that is at most "
-        f"{bits:,} bits of each host ({2 * cuts:,} opened sums, the unit of caps). {_measured(parameters, rows)} "
+        f"{bits:,} bits of each host ({2 * cuts:,} opened sums, the unit of caps). {figures} "
         "Only the shared mode, which is not there yet, withstands this."
     )
 
