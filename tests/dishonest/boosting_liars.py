@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
@@ -23,8 +23,7 @@ from atoll.learning.vertical.boosting import BoostingInputs, BoostingParameters,
 from atoll.operators.histogram.ideal import IdealGuest
 from tests import whole
 from tests.components.test_main_job import tables
-from tests.dishonest.lying import lying
-from tests.protocols.conftest import LyingChannel
+from tests.dishonest.lying import lying, speaking
 
 GUEST, HOST = "bank", "shop"
 SEATS = {GUEST: Role.GUEST, HOST: Role.HOST}
@@ -107,8 +106,7 @@ def honest_but(
         return [change(message) if isinstance(message, kind) else message]
 
     def lie(party: Party) -> Any:
-        channel = LyingChannel(**{**vars(party.channel), "lie": told})
-        return train(replace(party, channel=channel), inputs[party.name], parameters)
+        return train(speaking(party, told), inputs[party.name], parameters)
 
     return lie
 
@@ -155,7 +153,7 @@ def lying_guest(found: list[LyingGuest], **how: Any) -> Callable[[Task, Any], Re
 
 def whole_job(lie: Callable[[Task, Any], Result], **parameters: Any) -> tuple[whole.Whole, Plan]:
     """Play a job in which the guest's training lies and everything else is as shipped."""
-    job, liars = training(**parameters), {GUEST: lying({"boosting": lie})}
-    plan = whole.Planned(job, tables(), CATALOGUE).plan
-    assert plan is not None
-    return whole.play(job, tables(), CATALOGUE, liars=liars), plan
+    liars = {GUEST: lying({"boosting": lie})}
+    ran = whole.play(training(**parameters), tables(), CATALOGUE, liars=liars)
+    assert ran.plan is not None
+    return ran, ran.plan

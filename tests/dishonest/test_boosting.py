@@ -51,7 +51,7 @@ def test_powers_of_two_read_rows_exactly_and_each_sum_is_charged() -> None:
                 read += len(cuts) * sum(map(len, window))
                 assert all((part < 2**31).all() and (part >= 0).all() for part in sums)
     assert read > 0
-    spent = ledger.charge(plan, HOST, GUEST, ran.told[HOST])
+    spent = ledger.charge(plan, HOST, GUEST, ran.sent[HOST])
     assert spent.opened_sums == liar.sums
     assert read <= ROWS_PER_SUM * spent.opened_sums
     ledger.refused_below(plan, HOST, GUEST, "opened_sums", spent.opened_sums)
@@ -79,7 +79,7 @@ def test_a_guest_that_refuses_at_will_is_ended_at_once() -> None:
     ran, plan = whole_job(lying_guest(found, levels=2, refuse=True), trees=2, depth=2)
     assert getattr(ran.errors[HOST], "code", None) == "ATL-BST-011"
     (liar,) = found
-    spent = ledger.charge(plan, HOST, GUEST, ran.told[HOST])
+    spent = ledger.charge(plan, HOST, GUEST, ran.sent[HOST])
     # One cut of the root, as an honest guest sees it.
     assert 0 < liar.told <= spent.rows
     assert liar.told < 300
@@ -93,7 +93,7 @@ def test_refusals_that_no_host_can_judge_are_few_and_charged_by_row() -> None:
     ran, plan = whole_job(lie, trees=2, depth=2, minimum_class_rows=1)
     assert not ran.errors
     (liar,) = found
-    spent = ledger.charge(plan, HOST, GUEST, ran.told[HOST])
+    spent = ledger.charge(plan, HOST, GUEST, ran.sent[HOST])
     assert 4 * 2 * 200 < liar.told <= spent.rows
     ledger.refused_below(plan, HOST, GUEST, "rows", spent.rows)
     assert any("cannot tell each false refusal" in line for line in plan.warnings)

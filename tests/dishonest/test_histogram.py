@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -19,7 +19,7 @@ from atoll.operators import histogram
 from atoll.operators.histogram import NodeBound, NodeCuts
 from atoll.operators.histogram.checks import CellCounts
 from atoll.operators.histogram.elgamal.messages import Cells, Key, Rows
-from tests.protocols.conftest import LyingChannel
+from tests.dishonest.lying import speaking
 
 SEATS = {"bank": Role.GUEST, "shop": Role.HOST}
 ROWS, WIDTH = 24, 5
@@ -36,20 +36,17 @@ CUTS = NodeCuts(
 BOUND = NodeBound(4, -(ROWS << 12), ROWS << 12, 0, ROWS << 10)
 
 
+Told = Callable[[Message], Message]
+
+
 def play(
-    liar: str = "",
-    lie: Callable[[Message], Message] = lambda message: message,
-    *,
-    trees: int = 1,
-    g: npt.NDArray[np.int32] = G,
+    lies: Mapping[str, Told] | None = None, *, trees: int = 1, g: npt.NDArray[np.int32] = G
 ) -> World:
-    """Play the operator as shipped; ``liar`` sends what ``lie`` makes of each of its messages."""
+    """Play the operator as shipped, but for what a liar's lie makes of each of its messages."""
 
     def lying(party: Party) -> Party:
-        if party.name != liar:
-            return party
-        told = vars(party.channel) | {"lie": lambda tag, message: [lie(message)]}
-        return replace(party, channel=LyingChannel(**told))
+        lie = (lies or {}).get(party.name)
+        return party if lie is None else speaking(party, lambda tag, message: [lie(message)])
 
     def bank(party: Party) -> Any:
         side = histogram.guest(lying(party), "elgamal")
@@ -113,7 +110,7 @@ def test_one_ciphertext_for_all_rows_tells_counts_and_no_more() -> None:
     def same(chunk: Rows) -> Rows:
         return replace(chunk, cells=np.repeat(chunk.cells[:1], len(chunk.cells), axis=0))
 
-    found = play("bank", instead(Rows, same)).check().results["bank"][0]
+    found = play({"bank": instead(Rows, same)}).check().results["bank"][0]
     counts = [
         int((BINS[:, column] <= cut).sum())
         for column, cut in zip(CUTS.columns, CUTS.cuts, strict=True)
@@ -123,43 +120,18 @@ def test_one_ciphertext_for_all_rows_tells_counts_and_no_more() -> None:
 
 def test_equal_rows_do_not_make_replies_equal() -> None:
     """The guest sends the same rows twice to compare the replies: each is randomised afresh."""
+    first: list[Rows] = []
     seen: list[Any] = []
-
-    def keep(cells: Cells) -> Cells:
-        seen.append(cells.cells)
-        return cells
 
     def same(chunk: Rows) -> Rows:
         first.append(chunk)
         return replace(first[0], tree=chunk.tree)
 
-    first: list[Rows] = []
+    def keep(cells: Cells) -> Cells:
+        seen.append(cells.cells)
+        return cells
 
-    def lie(message: Message) -> Message:
-        return same(message) if isinstance(message, Rows) else message
-
-    def watched(party: Party) -> Party:
-        told = vars(party.channel) | {
-            "lie": lambda tag, m: [keep(m) if isinstance(m, Cells) else m]
-        }
-        return replace(party, channel=LyingChannel(**told))
-
-    def bank(party: Party) -> Any:
-        told = vars(party.channel) | {"lie": lambda tag, message: [lie(message)]}
-        side = histogram.guest(replace(party, channel=LyingChannel(**told)), "elgamal")
-        side.start()
-        for tree in range(2):
-            side.publish(tree, G, H)
-            side.collect("shop", f"{tree}/0", [BOUND])
-
-    def shop(party: Party) -> None:
-        side = histogram.host(watched(party), "elgamal")
-        side.start()
-        for tree in range(2):
-            side.receive(tree, ROWS)
-            side.reply(f"{tree}/0", BINS, WIDTH, [CUTS])
-
-    run(SEATS, {"bank": bank, "shop": shop}).check()
+    play({"bank": instead(Rows, same), "shop": instead(Cells, keep)}, trees=2).check()
     assert len(seen) == 2
     assert not (seen[0] == seen[1]).all(axis=1).any()
 
@@ -188,7 +160,7 @@ FROM_GUEST: dict[str, tuple[type[Message], Callable[[Any], Any], str]] = {
 def test_hosts_refuse(case: str) -> None:
     """The guest sends what belongs to another session, tree or size."""
     kind, change, expected = FROM_GUEST[case]
-    assert code(play("bank", instead(kind, change)), "shop") == expected
+    assert code(play({"bank": instead(kind, change)}), "shop") == expected
 
 
 # Hosts.
@@ -250,7 +222,7 @@ def test_the_guests_own_rows_sent_back_are_no_sums_of_theirs() -> None:
 def test_counts_that_differ_are_refused(counts: Callable[[Any], Any]) -> None:
     """The host announces another number of cells than its cuts: ATL-HIS-003."""
     lie = instead(CellCounts, lambda message: CellCounts(counts(message.counts)))
-    assert code(play("shop", lie), "bank") == "ATL-HIS-003"
+    assert code(play({"shop": lie}), "bank") == "ATL-HIS-003"
 
 
 def test_cells_of_an_earlier_tree_are_sums_of_other_gradients() -> None:
@@ -261,7 +233,7 @@ def test_cells_of_an_earlier_tree_are_sums_of_other_gradients() -> None:
         kept.append(cells)
         return kept[0]
 
-    found = play("shop", instead(Cells, replay), trees=2).check().results["bank"]
+    found = play({"shop": instead(Cells, replay)}, trees=2).check().results["bank"]
     assert found[0].g.tolist() == found[1].g.tolist()
 
 
@@ -274,4 +246,4 @@ def test_what_is_no_point_ends_the_run_whatever_it_hides() -> None:
         body[0, 0], body[0, 32] = 3, 4
         return Cells(body)
 
-    assert code(play("shop", instead(Cells, spoil)), "bank") == "ATL-HIS-004"
+    assert code(play({"shop": instead(Cells, spoil)}), "bank") == "ATL-HIS-004"
