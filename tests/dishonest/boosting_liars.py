@@ -102,11 +102,11 @@ def honest_but(
     """
     inputs = two_tables()
 
-    def told(tag: str, message: Message) -> list[Message]:
+    def instead(tag: str, message: Message) -> list[Message]:
         return [change(message) if isinstance(message, kind) else message]
 
     def lie(party: Party) -> Any:
-        return train(speaking(party, told), inputs[party.name], parameters)
+        return train(speaking(party, instead), inputs[party.name], parameters)
 
     return lie
 

@@ -81,8 +81,8 @@ def test_a_guest_that_refuses_at_will_is_ended_at_once() -> None:
     (liar,) = found
     spent = ledger.charge(plan, HOST, GUEST, ran.sent[HOST])
     # One cut of the root, as an honest guest sees it.
-    assert 0 < liar.told <= spent.rows
-    assert liar.told < 300
+    assert 0 < liar.partition_bits <= spent.rows
+    assert liar.partition_bits < 300
     ledger.refused_below(plan, HOST, GUEST, "rows", spent.rows)
 
 
@@ -94,7 +94,7 @@ def test_refusals_that_no_host_can_judge_are_few_and_charged_by_row() -> None:
     assert not ran.errors
     (liar,) = found
     spent = ledger.charge(plan, HOST, GUEST, ran.sent[HOST])
-    assert 4 * 2 * 200 < liar.told <= spent.rows
+    assert 4 * 2 * 200 < liar.partition_bits <= spent.rows
     ledger.refused_below(plan, HOST, GUEST, "rows", spent.rows)
     assert any("cannot tell each false refusal" in line for line in plan.warnings)
 

@@ -36,11 +36,11 @@ CUTS = NodeCuts(
 BOUND = NodeBound(4, -(ROWS << 12), ROWS << 12, 0, ROWS << 10)
 
 
-Told = Callable[[Message], Message]
+Change = Callable[[Message], Message]
 
 
 def play(
-    lies: Mapping[str, Told] | None = None, *, trees: int = 1, g: npt.NDArray[np.int32] = G
+    lies: Mapping[str, Change] | None = None, *, trees: int = 1, g: npt.NDArray[np.int32] = G
 ) -> World:
     """Play the operator as shipped, but for what a liar's lie makes of each of its messages."""
 

@@ -108,7 +108,7 @@ class ChosenWeights:
     """What such a guest read: bits (row left of a cut) of all cuts that left the first root.
 
     ``read`` bits were read right, of ``total``; ``wrong`` were read wrong (noise); ``sums`` is the
-    number of values that were opened, ``told`` that of partition bits, ``ended`` the code with
+    number of values that were opened, ``partition_bits`` what it says, ``ended`` the code with
     which the host ended the job, if it did.
     """
 
@@ -116,7 +116,7 @@ class ChosenWeights:
     wrong: int
     total: int
     sums: int
-    told: int
+    partition_bits: int
     ended: str = ""
 
 
@@ -160,7 +160,7 @@ class LyingGuest:
         )
         self.found: list[tuple[int, Ints, Ints, Ints, Ints]] = []
         self.roots: Ints | None = None
-        self.sums = self.told = 0
+        self.sums = self.partition_bits = 0
 
     def windows(self, tree: int) -> list[tuple[Ints, Ints]]:
         """Return, of each group, the rows behind the powers in g and those behind the ones in h."""
@@ -254,7 +254,7 @@ class LyingGuest:
             order = Order(tree, depth, False, numbers, cuts, NONE_U1, NONE_U4, b"")
             self._party.channel.send(self._host, "order", order)
             self._party.channel.receive(self._host, "left", Left)
-            self.told += sum(len(node.rows) for node in wanted)
+            self.partition_bits += sum(len(node.rows) for node in wanted)
             asked += len(wanted)
         return asked
 
@@ -323,7 +323,7 @@ def _count(
     left = np.unique(orders[0][liar.roots]) if liar.roots is not None else slice(0)
     known, truth = known[left], truth[left]
     right, there = int((known == truth).sum()), int((known >= 0).sum())
-    return ChosenWeights(right, there - right, truth.size, liar.sums, liar.told, ended)
+    return ChosenWeights(right, there - right, truth.size, liar.sums, liar.partition_bits, ended)
 
 
 def _truth(host: Floats, parameters: BoostingParameters) -> tuple[Bools, list[Ints]]:

@@ -96,7 +96,7 @@ def refused_point(host: Floats, trees: int, noise: float) -> dict[str, Any]:
         "trees": trees,
         "depth": 3,
         "noise": noise,
-        "bits": found.told,
+        "bits": found.partition_bits,
         "ended": found.ended,
     }
 

@@ -152,7 +152,7 @@ def check(own: OwnFacts, parameters: BoostingParameters) -> None:
         require_insecure("the ideal histogram")
 
 
-BOOSTING = Component(
+BOOSTING: Component = Component(
     name="boosting",
     version="1",
     parameters=BoostingParameters,

@@ -36,13 +36,13 @@ PARAMETERS = st.builds(
 def exposed(
     inputs: dict[str, BoostingInputs], parameters: BoostingParameters, held_out: int
 ) -> dict[str, tuple[float, float]]:
-    """Return, by unit, what hosts told the guest in a run, and what the plan declared at most."""
+    """Return, by unit, what hosts sent the guest in a run, and what the plan declared at most."""
     ran = play.play(inputs, parameters)
     guest = ran.results[GUEST].history
-    told = sum(record.refused for record in guest.trees)
+    refused = sum(record.refused for record in guest.trees)
     hosts = [ran.results[name].history for name in inputs if name != GUEST]
-    assert told == sum(record.refused for history in hosts for record in history.trees)
-    assert told == 0 or most_partitions(parameters) > 1 or not decidable(parameters)
+    assert refused == sum(record.refused for history in hosts for record in history.trees)
+    assert refused == 0 or most_partitions(parameters) > 1 or not decidable(parameters)
     assert not any(record.left_out for record in guest.trees)
     found: dict[str, tuple[float, float]] = {}
     for host in inputs.keys() - {GUEST}:
@@ -127,8 +127,8 @@ def test_the_exposure_of_the_defaults_is_what_the_formula_says() -> None:
         ROWS: 10 * 3 * 569,
     }
     refusing = parameters.model_copy(update={"minimum_class_rows": 5})
-    told = [e.amount for e in exposure(refusing, 569, 20) if e.message == "boosting.left"]
-    assert told == [4 * 10 * 3 * 569]
+    bits = [e.amount for e in exposure(refusing, 569, 20) if e.message == "boosting.left"]
+    assert bits == [4 * 10 * 3 * 569]
 
 
 def test_noise_drowns_only_the_low_bits() -> None:

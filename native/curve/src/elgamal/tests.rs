@@ -183,7 +183,11 @@ fn every_value_of_a_small_range_is_found() {
     let fits: Vec<bool> = values.iter().map(|value| *value >= -699).collect();
     assert_eq!(inside, fits);
     assert!(fits.contains(&false) && fits.contains(&true));
-    let known = g.iter().zip(&fits).filter(|pair| *pair.1).map(|pair| *pair.0);
+    let known = g
+        .iter()
+        .zip(&fits)
+        .filter(|pair| *pair.1)
+        .map(|pair| *pair.0);
     let within = values.iter().filter(|value| **value >= -699);
     assert!(known.eq(within.map(|value| i64::from(*value))));
 }

@@ -56,7 +56,7 @@ class Opened(NamedTuple):
     """One node's sums: int64[m] of g and h, and bool[m], which of them lie within the bounds.
 
     Where they do not, g and h mean nothing. A host must not learn which these are: it may have
-    added something to a sum, and whether that is then in range tells it about the sum.
+    added something to a sum, and whether that is then in range says something of the sum.
     """
 
     g: npt.NDArray[np.int64]

@@ -1,7 +1,7 @@
 """How much a training exposes at most, in the units that caps count, and how it is charged.
 
 One opened sum is one value: a cut that leaves opens two, of g and of h. ``rows`` counts one for
-each row of each partition or comparison that is told: a bit. Derived siblings are not sent, so they
+each row of each partition or comparison that is sent: a bit. Derived siblings are not sent, so they
 open nothing; partitions of refused cuts count like those of adopted ones.
 """
 
@@ -45,7 +45,7 @@ def opened_cuts(parameters: BoostingParameters, rows: int, columns: int) -> int:
 
 
 def rows_per_sum(parameters: BoostingParameters, rows: int) -> tuple[int, int]:
-    """Return of how many rows one sum of g, and one of h, can tell a dishonest guest the side.
+    """Return of how many rows one sum of g, and one of h, can show a dishonest guest the side.
 
     Noise of standard deviation σ drowns the low log2 σ bits and no more.
     """
@@ -60,7 +60,7 @@ def readable_bits(parameters: BoostingParameters, rows: int, columns: int) -> in
 
 
 def readable_rows(parameters: BoostingParameters, rows: int) -> int:
-    """Return of how many rows one tree can tell a dishonest guest the side of each cut.
+    """Return of how many rows one tree can show a dishonest guest the side of each cut.
 
     Each of the 2^(depth - 1) nodes of the last level has sums of its own, whatever their rows.
     """
@@ -78,7 +78,7 @@ def exposure(
     nodes = inner_nodes(parameters.depth)
     start, order = messages.TreeStart.kind, messages.Order.kind
     sides = parameters.trees * (rows or MOST_ROWS)
-    told = sides * parameters.depth * most_partitions(parameters)
+    sent = sides * parameters.depth * most_partitions(parameters)
     compared = parameters.trees * nodes * validation_rows
     host, guest = Role.HOST.value, Role.GUEST.value
     sums, fields = 2 * opened_cuts(parameters, rows, columns), histogram.OPENED
@@ -86,7 +86,7 @@ def exposure(
     found = [
         Exposure(TREE_NODES, parameters.trees * nodes, message=start, field="more", each=nodes),
         *(Exposure(OPENED_SUMS, sums // len(parts), host, guest, *part) for part in parts),
-        Exposure(ROWS, told, host, guest, messages.Left.kind, "partition", 8),
+        Exposure(ROWS, sent, host, guest, messages.Left.kind, "partition", 8),
         Exposure(ROWS, sides * (parameters.depth - 1), guest, host, order, "partition", 8),
     ]
     if validation_rows:

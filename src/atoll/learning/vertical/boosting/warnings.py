@@ -105,7 +105,7 @@ def _measured(parameters: BoostingParameters, rows: int) -> str:
             abs(point["trees"] - parameters.trees),
         )
 
-    def told(point: dict[str, Any]) -> str:
+    def quoted(point: dict[str, Any]) -> str:
         noise = f" and host_noise {point['noise']:g}" if point["noise"] else ""
         return (
             f"{point['trees']} trees of depth {point['depth']} with k = {point['k']}{noise} gave "
@@ -114,7 +114,7 @@ def _measured(parameters: BoostingParameters, rows: int) -> str:
 
     clear = min((p for p in points if not p["noise"] and p["depth"] > 1), key=far)
     noisy = min((p for p in points if p["noise"]), key=far)
-    return f"Measured: {told(clear)}, {told(noisy)}."
+    return f"Measured: {quoted(clear)}, {quoted(noisy)}."
 
 
 def _reconstruction(parameters: BoostingParameters, rows: int) -> str:
