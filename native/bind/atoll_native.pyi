@@ -144,7 +144,7 @@ class PairSecretKey:
         h_low: int,
         h_high: int,
         threads: int = 0,
-    ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]: ...
+    ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.bool_]]: ...
 
 @final
 class PairPublicKey:

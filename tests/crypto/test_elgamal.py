@@ -40,7 +40,8 @@ def totals(key: PairSecretKey, data: npt.NDArray[np.uint8]) -> PairCells:
 
 
 def decrypt(key: PairSecretKey, cells: npt.NDArray[np.uint8]) -> tuple[list[int], list[int]]:
-    g, h = key.decrypt(cells, -WIDE, WIDE - 1, -WIDE, WIDE - 1, threads=1)
+    g, h, inside = key.decrypt(cells, -WIDE, WIDE - 1, -WIDE, WIDE - 1, threads=1)
+    assert inside.all()
     return g.tolist(), h.tolist()
 
 
@@ -209,12 +210,18 @@ def test_public_keys_are_checked(key: PairSecretKey) -> None:
         PairPublicKey.from_bytes(data[:127])
 
 
-def test_values_outside_the_bounds_fail_with_one_code(key: PairSecretKey) -> None:
+def test_values_outside_the_bounds_are_marked_and_leave_the_others_alone(
+    key: PairSecretKey,
+) -> None:
     cells = finish(key, totals(key, encrypt(key, [(100, -100)])))
-    assert [part.tolist() for part in key.decrypt(cells, 100, 100, -100, -100)] == [[100], [-100]]
-    for bounds in [(101, 200, -200, 0), (0, 99, -200, 0), (0, 200, -99, 0), (0, 200, -200, -101)]:
-        with refused("ATL-CRY-007"):
-            key.decrypt(cells, *bounds)
+    found = key.decrypt(cells, 100, 100, -100, -100)
+    assert [part.tolist() for part in found] == [[100], [-100], [True]]
+    other = np.concatenate([cells, finish(key, totals(key, encrypt(key, [(50, -150)])))])
+    for bounds in [(0, 99, -200, 0), (0, 200, -200, -101)]:
+        g, h, inside = key.decrypt(other, *bounds)
+        assert (g[1], h[1], inside.tolist()) == (50, -150, [False, True])
+    for bounds in [(101, 200, -200, 0), (0, 200, -99, 0)]:
+        assert not key.decrypt(other, *bounds)[2].any()
     for bounds in [(1, 0, 0, 1), (0, 2**36, 0, 1), (2**63 - 2, 2**63 - 1, 0, 1)]:
         with refused("ATL-CRY-006", InternalError):
             key.decrypt(cells, *bounds)

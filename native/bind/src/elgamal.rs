@@ -27,7 +27,6 @@ fn refusal(py: Python<'_>, error: PairError) -> PyErr {
             "the public key is not two different points of prime order",
         ),
         PairError::Bounds => ("ATL-CRY-006", "the decryption range is empty or too wide"),
-        PairError::Value => ("ATL-CRY-007", "a decryption failed"),
     };
     refuse(py, code, message, None)
 }
@@ -114,7 +113,7 @@ impl PairSecretKey {
         encrypt(py, self.0.public_key(), &g, &h, entropy, threads)
     }
 
-    /// Decrypts finished cells uint8[m, 192] into int64[m] g and h within inclusive bounds.
+    /// Decrypts finished cells uint8[m, 192] into int64[m] g and h, and bool[m]: both in bounds.
     #[pyo3(signature = (cells, g_low, g_high, h_low, h_high, threads=0))]
     #[allow(clippy::too_many_arguments, reason = "the signature that Python sees")]
     fn decrypt<'py>(
@@ -126,17 +125,20 @@ impl PairSecretKey {
         h_low: i64,
         h_high: i64,
         threads: usize,
-    ) -> PyResult<(Sums<'py>, Sums<'py>)> {
+    ) -> PyResult<(Sums<'py>, Sums<'py>, Bound<'py, PyArray1<bool>>)> {
         let cells = pairs_of(py, &cells)?;
         let (target, pool) = workers(py, threads)?;
         let bounds = [(g_low, g_high), (h_low, h_high)].map(|(low, high)| Bounds { low, high });
         let (mut g, mut h) = (vec![0; cells.len()], vec![0; cells.len()]);
+        let mut inside = vec![false; cells.len()];
         py.detach(|| {
+            let sums = [&mut g[..], &mut h[..]];
             self.0
-                .decrypt(target, &cells, bounds, [&mut g, &mut h], &pool)
+                .decrypt(target, &cells, bounds, sums, &mut inside, &pool)
         })
         .map_err(|error| refusal(py, error))?;
-        Ok((PyArray1::from_vec(py, g), PyArray1::from_vec(py, h)))
+        let [g, h] = [g, h].map(|sums| PyArray1::from_vec(py, sums));
+        Ok((g, h, PyArray1::from_vec(py, inside)))
     }
 
     fn __repr__(&self) -> &'static str {

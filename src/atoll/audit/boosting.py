@@ -1,13 +1,10 @@
 """The reconstruction attack against a simulated run of vertical boosting.
 
-``python -m atoll.audit.boosting`` measures its success on the breast-cancer table for several
-numbers of trees, k and noise, and prints what ``measured.json`` beside the algorithm keeps.
+``audit.figures`` measures its success, and that of parties that lie.
 """
 
 from __future__ import annotations
 
-import json
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -123,32 +120,3 @@ def measure(
     return attack(
         seen.trees, seen.truth, seen.links, linking="known", noise=added, iterations=iterations
     )
-
-
-def main() -> None:
-    """Measure on the breast-cancer table and print one JSON object."""
-    from sklearn.datasets import load_breast_cancer
-
-    table = load_breast_cancer()
-    guest, host = table.data[:, :10], table.data[:, 10:]
-    label = table.target.astype(np.float64)
-    points = []
-    settings = [(trees, 20, 0.0) for trees in (5, 10, 20, 30, 60, 100)]
-    settings += [(20, k, 0.0) for k in (0, 5, 50)]
-    settings += [(trees, 20, noise) for trees in (20, 60) for noise in (1.0, 4.0)]
-    guessing = 0.0
-    for trees, k, noise in settings:
-        found = measure(guest, host, label, trees, k, noise)
-        guessing = found.guessing if (k, noise) == (20, 0.0) else guessing
-        points.append({"trees": trees, "k": k, "noise": noise, "bits": round(found.bits, 4)})
-        sys.stderr.write(f"{points[-1]} guessing {found.guessing:.4f}\n")
-    whole = {
-        "data": f"breast cancer ({len(label)} rows)",
-        "guessing": round(guessing, 4),
-        "points": points,
-    }
-    sys.stdout.write(json.dumps({"reconstruction": whole}, indent=2) + "\n")
-
-
-if __name__ == "__main__":
-    main()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from atoll.components.api import ArtifactFacts, Component, Facts, OwnFacts, Result, Task, Terms
+from atoll.components.boosting_cheats import cheats
 from atoll.components.columns import expect_columns
 from atoll.components.scores import Scores, scores_of
 from atoll.components.unused import unused_panels
@@ -13,6 +14,7 @@ from atoll.core.settings import require_insecure
 from atoll.jobs.schema import Port, Purpose
 from atoll.learning.vertical import boosting
 from atoll.learning.vertical.boosting import BoostingInputs, BoostingParameters, TrainingResult
+from atoll.learning.vertical.boosting.exposure import MOST_ROWS
 from atoll.models.boosting import part_to_bytes
 from atoll.models.boosting.kind import BOOSTING_MODEL
 from atoll.models.boosting.scoring import probability
@@ -77,9 +79,9 @@ def report(trained: TrainingResult, more: tuple[Panel, ...] = ()) -> Report:
     panels.append(
         TablePanel(
             title="Trees",
-            columns=("tree", "splits", "refused", "seconds"),
+            columns=("tree", "splits", "refused", "left out", "seconds"),
             rows=tuple(
-                (r.tree, sum(r.splits.values()), r.refused, round(r.seconds, 3))
+                (r.tree, sum(r.splits.values()), r.refused, r.left_out, round(r.seconds, 3))
                 for r in history.trees
             ),
         )
@@ -106,6 +108,12 @@ def _estimate(facts: Facts, parameters: BoostingParameters) -> int:
     return sum(cost.size(facts.roles, sizes) for cost in costs)
 
 
+def _held_out(facts: Facts) -> int:
+    """Return the most validation rows that the parties can have in common; 0 without any."""
+    held = facts.inputs.get("validation", {}).values()
+    return min((own.rows or MOST_ROWS for own in held), default=0)
+
+
 def describe(facts: Facts, parameters: BoostingParameters) -> Terms:
     """Return what training reveals, about how much it sends, and what that is worth to an attacker.
 
@@ -124,6 +132,7 @@ def describe(facts: Facts, parameters: BoostingParameters) -> Terms:
         raise boosting.one_class().located(party=facts.guest)
     chosen = histogram.choose(facts.setting, parameters.implementation)
     size = _estimate(facts, parameters)
+    columns = max(facts.width(party) for party in facts.roles if party != facts.guest)
     return Terms(
         implementation=f"boosting.federated.{chosen}",
         trust_model="federated",
@@ -131,8 +140,8 @@ def describe(facts: Facts, parameters: BoostingParameters) -> Terms:
         minimums={"group": parameters.minimum_rows, "leaf": parameters.leaf_rows},
         estimated_bytes=size,
         outputs={"model": models, "scores": {facts.guest: scores_of(own)}},
-        warnings=tuple(boosting.plan_warnings(parameters, rows)),
-        exposure=boosting.exposure(parameters),
+        warnings=tuple(boosting.plan_warnings(parameters, rows, columns)),
+        exposure=boosting.exposure(parameters, rows, columns, _held_out(facts)),
         costs=(boosting.RATE.of(size),),
     )
 
@@ -143,7 +152,7 @@ def check(own: OwnFacts, parameters: BoostingParameters) -> None:
         require_insecure("the ideal histogram")
 
 
-BOOSTING = Component(
+BOOSTING: Component = Component(
     name="boosting",
     version="1",
     parameters=BoostingParameters,
@@ -171,4 +180,5 @@ BOOSTING = Component(
         ),
     },
     outputs={"model": BOOSTING_MODEL.name, "scores": "scores"},
+    dishonest=cheats(),
 )

@@ -19,10 +19,11 @@ UNITS = frozenset({PSI_RUNS, TREE_NODES, OPENED_SUMS, EPSILON, ROWS})
 class Exposure:
     """How much one attempt of a step exposes at most, in one unit.
 
-    ``unit`` is one of ``UNITS``; ``rows`` are those that one attempt scores or samples. No cap
-    counts another unit: a grant must then name the component. ``sender`` and
-    ``receiver`` are roles, or everyone. Where ``message`` and ``field`` name what is sent for each
-    (a tree that begins), an attempt that sent n elements of it exposed ``each`` · n.
+    ``unit`` is one of ``UNITS``; ``rows`` are those that one attempt scores or samples, or shows
+    the side of a cut of. No cap counts another unit: a grant must then name the component.
+    ``sender`` and ``receiver`` are roles, or everyone. Where ``message`` and ``field`` name what is
+    sent for each (a tree that begins), an attempt that sent n elements of it exposed ``each`` · n;
+    with a role as ``sender``, one that sent none exposed nothing.
     """
 
     unit: str

@@ -22,7 +22,7 @@ PAIR_BYTES = 192
 
 Pairs = npt.NDArray[np.uint8]
 
-_PEER_CODES = {"ATL-CRY-004", "ATL-CRY-005", "ATL-CRY-007"}
+_PEER_CODES = {"ATL-CRY-004", "ATL-CRY-005"}
 
 
 @contextmanager
@@ -118,12 +118,14 @@ class PairSecretKey:
         h_low: int,
         h_high: int,
         threads: int = 0,
-    ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.bool_]]:
         """Decrypt finished cells, uint8[m, 192], into int64[m] sums g and h.
 
-        The bounds are inclusive and public; the work depends on them and on m alone.
-        Errors: ATL-CRY-004 (a point, the sender's fault), ATL-CRY-006 (bounds), ATL-CRY-007
-        (any value outside its bounds; states no more). Source: Shanks 1971 (baby and giant steps).
+        The third array, bool[m], states of which cells both lie within their bounds; what lies
+        outside is given as 0. Which these are is as secret as the sums: whoever sent the cells may
+        not learn it. The bounds are inclusive and public; the work depends on them and on m alone.
+        Errors: ATL-CRY-004 (a point, the sender's fault), ATL-CRY-006 (bounds).
+        Source: Shanks 1971 (baby and giant steps).
         """
         with _translated():
             return self._handle.decrypt(cells, g_low, g_high, h_low, h_high, threads)

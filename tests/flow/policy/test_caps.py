@@ -9,6 +9,7 @@ import pytest
 
 from atoll.core.errors import AtollError
 from atoll.flow.policy.counts import Counts
+from atoll.flow.policy.exposure import table_exposures
 from atoll.flow.policy.service import Policies
 from tests.flow.access.support import person
 from tests.flow.policy.books import usage
@@ -140,7 +141,10 @@ def test_a_lost_attempt_counts_in_full(house: House) -> None:
     policies.begin("job-1", PLAN, "train")
     policies.ledger.charge("job-1", PLAN, "train", 0, None)
     policies.ledger.settle("job-1")
-    assert used(policies) == Counts(runs=1, tree_nodes=28)
+    most = table_exposures(PLAN, HOST)["baskets"].partners[GUEST].steps["train"]
+    assert (most.tree_nodes, most.rows) == (28, 4 * 3 * 400)
+    assert most.opened_sums > 0
+    assert used(policies) == Counts(runs=1) + most
 
 
 def test_an_attempt_that_was_not_let_begin_costs_nothing(house: House) -> None:

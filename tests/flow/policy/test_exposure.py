@@ -5,6 +5,8 @@ import pytest
 from atoll.flow.policy.counts import Counts
 from atoll.flow.policy.exposure import table_exposures
 from atoll.jobs.definition import Step
+from atoll.learning.vertical.boosting import BoostingParameters
+from atoll.learning.vertical.boosting.exposure import opened_cuts
 from tests.flow.policy.plans import (
     COLUMNS,
     GUEST,
@@ -22,8 +24,12 @@ def test_a_plan_asks_for_columns_components_and_counts() -> None:
     asked = table_exposures(plan_of(), HOST)["baskets"]
     assert asked.columns == COLUMNS
     assert asked.components == {"psi", "boosting", "prediction"}
-    assert asked.counts == Counts(runs=1, psi_runs=1, tree_nodes=4 * 7, rows=100)
-    assert asked.steps["train"] == Counts(tree_nodes=4 * 7)
+    # 400 rows are trained on: two sums a cut; a bit a row and level (the guest: not the last).
+    sums = 2 * opened_cuts(BoostingParameters(trees=4, depth=3), 400, len(COLUMNS))
+    trained = Counts(tree_nodes=4 * 7, opened_sums=sums, rows=4 * (3 + 2) * 400)
+    assert asked.steps["train"] == trained
+    assert asked.counts == Counts(runs=1, psi_runs=1, rows=100) + trained
+    assert asked.partners[GUEST].steps["train"].rows == 4 * 3 * 400
     assert asked.uncounted == frozenset()
     assert ("match", "intersection", 20) in asked.minimums
     assert ("train", "group", 20) in asked.minimums

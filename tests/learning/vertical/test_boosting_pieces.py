@@ -194,16 +194,15 @@ def test_parameters_explain_themselves_and_have_a_digest() -> None:
 
 
 def test_the_plan_warns_of_what_was_measured() -> None:
-    few = plan_warnings(BoostingParameters(trees=30), 569)
+    few = plan_warnings(BoostingParameters(trees=30), 569, 20)
     point = next(p for p in measured()["reconstruction"]["points"] if p["trees"] == 30)
     assert any(f"{100 * point['bits']:.1f} %" in line and "569 rows" in line for line in few)
-    many = plan_warnings(BoostingParameters(), 100_000)
+    many = plan_warnings(BoostingParameters(), 100_000, 20)
     assert not any("binned columns" in line for line in many)
     assert any("honest guest" in line for line in many)
-    assert any(
-        "minimum_rows is 0" in w for w in plan_warnings(BoostingParameters(minimum_rows=0), 10**6)
-    )
-    assert any("as few as 3" in w for w in plan_warnings(BoostingParameters(minimum_rows=3), 10**6))
+    none, three = (plan_warnings(BoostingParameters(minimum_rows=k), 10**6, 20) for k in (0, 3))
+    assert any("minimum_rows is 0" in line for line in none)
+    assert any("as few as 3" in line for line in three)
 
 
 def test_declared_cost_is_what_the_counters_say() -> None:

@@ -216,10 +216,17 @@ def test_the_guest_names_the_host_that_broke_the_rules() -> None:
 
 @pytest.mark.parametrize(
     ("shift_g", "shift_h", "code"),
-    [(0, 10_000, "ATL-BST-006"), (800_000, 0, "ATL-BST-006"), (3, 0, "ATL-BST-007")],
+    [
+        (0, 10_000, "ATL-BST-007"),
+        (800_000, 0, "ATL-BST-007"),
+        (3, 0, "ATL-BST-007"),
+        # Beyond what so many rows could have: left out in silence, as if they were withheld.
+        (2_000_000, 0, None),
+        (0, 400_000, None),
+    ],
 )
-def test_sums_that_are_not_true_end_the_job(
-    monkeypatch: pytest.MonkeyPatch, shift_g: int, shift_h: int, code: str
+def test_sums_that_are_not_true_end_the_job_where_they_win(
+    monkeypatch: pytest.MonkeyPatch, shift_g: int, shift_h: int, code: str | None
 ) -> None:
     honest = HostTrainer._draw
 
@@ -230,7 +237,7 @@ def test_sums_that_are_not_true_end_the_job(
         return [(np.full(n, shift_g, np.int64), np.full(n, shift_h, np.int64)) for n in sizes]
 
     monkeypatch.setattr(HostTrainer, "_draw", lie)
-    assert errors(HOST, lambda party: None)[GUEST] == code
+    assert errors(HOST, lambda party: None).get(GUEST) == code
 
 
 def test_hosts_count_how_often_a_node_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -25,17 +25,21 @@ pub struct Bounds {
 const CHUNK: usize = 512;
 
 impl SecretKey {
-    /// Decrypts finished cells; one value outside its bounds fails the whole call.
+    /// Decrypts finished cells; `inside` states of which both values lie within their bounds.
+    ///
+    /// The work does not depend on it, and values outside are given as 0: whether a value lies in a
+    /// range may be a secret that the sender of the cells is after.
     pub fn decrypt(
         &self,
         target: Target,
         cells: &[[u8; PAIR_BYTES]],
         bounds: [Bounds; 2],
         output: [&mut [i64]; 2],
+        inside: &mut [bool],
         pool: &Pool,
     ) -> Result<(), PairError> {
         let [g, h] = output;
-        if g.len() != cells.len() || h.len() != cells.len() {
+        if [g.len(), h.len(), inside.len()] != [cells.len(); 3] {
             return Err(PairError::Shape);
         }
         let ranges = prepare(target, bounds, pool).ok_or(PairError::Bounds)?;
@@ -43,26 +47,25 @@ impl SecretKey {
             self.scalars
                 .map(|scalar| signed_bits(&odd_representative(&scalar))),
         );
-        let (on_curve, inside) = (AtomicBool::new(true), AtomicBool::new(true));
+        let on_curve = AtomicBool::new(true);
         let outputs = g.chunks_mut(CHUNK).zip(h.chunks_mut(CHUNK));
+        let outputs = outputs.zip(inside.chunks_mut(CHUNK));
         pool.map(
             cells.chunks(CHUNK).zip(outputs).collect(),
-            |(cells, (g, h))| {
+            |(cells, ((g, h), inside))| {
                 let kernel = Decrypt {
                     secrets: &secrets,
                     ranges: &ranges,
                     cells,
                     output: [g, h],
+                    inside,
                 };
-                let outcome = dispatch(target, kernel);
-                on_curve.fetch_and(outcome.on_curve, Ordering::Relaxed);
-                inside.fetch_and(outcome.inside, Ordering::Relaxed);
+                on_curve.fetch_and(dispatch(target, kernel), Ordering::Relaxed);
             },
         );
-        match (on_curve.into_inner(), inside.into_inner()) {
-            (true, true) => Ok(()),
-            (false, _) => Err(PairError::Point),
-            (true, false) => Err(PairError::Value),
+        match on_curve.into_inner() {
+            true => Ok(()),
+            false => Err(PairError::Point),
         }
     }
 }
@@ -80,22 +83,17 @@ struct Decrypt<'a> {
     ranges: &'a [Range; 2],
     cells: &'a [[u8; PAIR_BYTES]],
     output: [&'a mut [i64]; 2],
-}
-
-struct Outcome {
-    on_curve: bool,
-    inside: bool,
+    inside: &'a mut [bool],
 }
 
 impl FieldKernel for Decrypt<'_> {
-    type Output = Outcome;
+    /// Whether all points are canonical and on the curve.
+    type Output = bool;
 
     #[inline(always)]
-    fn run<F: Field>(self) -> Outcome {
-        let mut outcome = Outcome {
-            on_curve: true,
-            inside: true,
-        };
+    fn run<F: Field>(self) -> bool {
+        let mut all_valid = true;
+        self.inside.fill(true);
         let mut scratch = Vec::new();
         let step = GROUPS * F::LANES;
         let mut start = 0;
@@ -107,23 +105,24 @@ impl FieldKernel for Decrypt<'_> {
                 let (first, last) = (start + group * F::LANES, start + count - 1);
                 let parts: [WirePair; MAX_LANES] =
                     std::array::from_fn(|lane| coordinates(&self.cells[(first + lane).min(last)]));
-                outcome.on_curve &= parts.as_flattened().iter().all(is_canonical);
+                all_valid &= parts.as_flattened().iter().all(is_canonical);
                 let (valid, unmasked) = unmask::<F>(self.secrets, &parts);
-                outcome.on_curve &= valid;
+                all_valid &= valid;
                 [*slots.0, *slots.1] = unmasked;
             }
             for (part, points) in plain.iter().enumerate() {
                 let values = search(&self.ranges[part], points, &mut scratch);
+                let inside = &mut self.inside[start..start + count];
                 let output = &mut self.output[part][start..start + count];
-                for (position, slot) in output.iter_mut().enumerate() {
+                for (position, (slot, known)) in output.iter_mut().zip(inside).enumerate() {
                     let value = values[position / F::LANES][position % F::LANES];
-                    outcome.inside &= value.is_some();
+                    *known &= value.is_some();
                     *slot = value.unwrap_or(0);
                 }
             }
             start += count;
         }
-        outcome
+        all_valid
     }
 }
 

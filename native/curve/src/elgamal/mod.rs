@@ -37,8 +37,6 @@ pub enum PairError {
     Key,
     /// A decryption range that is empty or too wide.
     Bounds,
-    /// A value outside the decryption range; nothing more is returned.
-    Value,
 }
 
 #[cfg(test)]

@@ -50,9 +50,24 @@ fn decrypt(
     cells: &[[u8; PAIR_BYTES]],
     bounds: [Bounds; 2],
 ) -> Result<(Vec<i64>, Vec<i64>), PairError> {
-    let (mut g, mut h) = (vec![0; cells.len()], vec![0; cells.len()]);
-    key.decrypt(target, cells, bounds, [&mut g, &mut h], &pool())?;
+    let (g, h, inside) = open(target, key, cells, bounds)?;
+    assert!(inside.into_iter().all(|known| known));
     Ok((g, h))
+}
+
+type Opened = (Vec<i64>, Vec<i64>, Vec<bool>);
+
+fn open(
+    target: Target,
+    key: &SecretKey,
+    cells: &[[u8; PAIR_BYTES]],
+    bounds: [Bounds; 2],
+) -> Result<Opened, PairError> {
+    let (mut g, mut h) = (vec![0; cells.len()], vec![0; cells.len()]);
+    let mut inside = vec![false; cells.len()];
+    let output = [&mut g[..], &mut h[..]];
+    key.decrypt(target, cells, bounds, output, &mut inside, &pool())?;
+    Ok((g, h, inside))
 }
 
 struct Case {
@@ -164,10 +179,17 @@ fn every_value_of_a_small_range_is_found() {
         low: -699,
         high: 700,
     };
-    assert_eq!(
-        decrypt(target, &key, &cells, [narrow, bounds]),
-        Err(PairError::Value)
-    );
+    let (g, _, inside) = open(target, &key, &cells, [narrow, bounds]).expect("points of the curve");
+    let fits: Vec<bool> = values.iter().map(|value| *value >= -699).collect();
+    assert_eq!(inside, fits);
+    assert!(fits.contains(&false) && fits.contains(&true));
+    let known = g
+        .iter()
+        .zip(&fits)
+        .filter(|pair| *pair.1)
+        .map(|pair| *pair.0);
+    let within = values.iter().filter(|value| **value >= -699);
+    assert!(known.eq(within.map(|value| i64::from(*value))));
 }
 
 /// Multiples of the giant stride meet the giant steps themselves; the middle is the neutral point.

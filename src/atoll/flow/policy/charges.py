@@ -36,12 +36,18 @@ def charged(
         sent[key] = sent.get(key, 0) + int(line["elements"])
     to = {*_roles(plan, step, {partner}), EVERYONE}
     declared = tuple(entry for entry in plan.exposure.get(step, ()) if entry.receiver in to)
-    used = {unit: _used(unit, getattr(most, unit), declared, sent) for unit in NAMES}
+    own = _senders(plan, step, revealed)
+    used = {unit: _used(unit, getattr(most, unit), declared, sent, own) for unit in NAMES}
     return Counts.rounded(used)
 
 
 def _roles(plan: Plan, step: str, parties: Container[str]) -> set[str]:
     return {seat.role.value for seat in seats_in(plan, step) if seat.party in parties}
+
+
+def _senders(plan: Plan, step: str, lines: Iterable[Mapping[str, Any]]) -> set[str]:
+    parties = {party_of(str(line["sender"])) for line in lines if "sender" in line}
+    return _roles(plan, step, parties)
 
 
 def _passed_on(
@@ -51,7 +57,7 @@ def _passed_on(
 
     Where that is declared: a host, of other hosts' columns, from the guest's questions.
     """
-    own = _roles(plan, step, {party_of(str(line["sender"])) for line in sent if "sender" in line})
+    own = _senders(plan, step, sent)
     theirs = _roles(plan, step, {partner})
     units = {
         entry.unit
@@ -61,14 +67,24 @@ def _passed_on(
     return Counts.rounded({unit: getattr(most, unit) if unit in units else 0 for unit in NAMES})
 
 
+def _counted(entry: Exposure, sent: Mapping[tuple[str, str], int], own: Container[str]) -> bool:
+    """Whether this party's count of what it sent is the whole of an entry."""
+    return bool(entry.message) and (entry.sender in own or (entry.message, entry.field) in sent)
+
+
 def _used(
-    unit: str, most: float, declared: tuple[Exposure, ...], sent: Mapping[tuple[str, str], int]
+    unit: str,
+    most: float,
+    declared: tuple[Exposure, ...],
+    sent: Mapping[tuple[str, str], int],
+    own: Container[str],
 ) -> float:
     """Return how much of a unit an attempt used: by what was sent for each, else all."""
     entries = [entry for entry in declared if entry.unit == unit]
-    # Who is not sent each of them (a host, of each tree) counts all that the plan allows.
-    if entries and all((entry.message, entry.field) in sent for entry in entries):
-        found = sum(sent[entry.message, entry.field] * entry.each for entry in entries)
+    # What the own role exposes is all in the own count. Who does not send what everyone exposes (a
+    # host, of each tree) counts all that the plan allows.
+    if entries and all(_counted(entry, sent, own) for entry in entries):
+        found = sum(sent.get((entry.message, entry.field), 0) * entry.each for entry in entries)
         # Rows whose number was not known before are counted as they went.
         return min(most, found) if most else found
     if not most:

@@ -16,7 +16,8 @@ class Counts:
 
     ``runs`` counts jobs (a re-run is one more), ``psi_runs`` intersections, ``tree_nodes`` trees
     times nodes, ``opened_sums`` single opened statistics, ``epsilon`` differential privacy's ε,
-    ``rows`` rows that were scored (in jobs, and under standing agreements) or sent in a sample.
+    ``rows`` rows that were scored (in jobs, and under standing agreements), sent in a sample, or
+    of which a side of a cut was shown (one for each row and cut).
     """
 
     runs: int = 0

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal, NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -40,8 +40,8 @@ class NodeBound:
     """What the guest knows of one node's reply before it arrives.
 
     ``cells`` is the exact number of cuts, or None where the host decides (then at most ``most``).
-    Every sum of g lies in ``g_low``…``g_high`` inclusive, of h in ``h_low``…``h_high``; decryption
-    searches these ranges and nothing else.
+    Every true sum of g lies in ``g_low``…``g_high`` inclusive, of h in ``h_low``…``h_high``;
+    decryption searches these ranges and nothing else. They must follow from what the host knows.
     """
 
     cells: int | None
@@ -50,6 +50,21 @@ class NodeBound:
     h_low: int
     h_high: int
     most: int = 1 << 20
+
+
+class Opened(NamedTuple):
+    """One node's sums: int64[m] of g and h, and bool[m], which of them lie within the bounds.
+
+    Where they do not, g and h mean nothing. A host must not learn which these are: it may have
+    added something to a sum, and whether that is then in range says something of the sum.
+    """
+
+    g: npt.NDArray[np.int64]
+    h: npt.NDArray[np.int64]
+    inside: npt.NDArray[np.bool_]
+
+
+NOTHING = Opened(np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0, np.bool_))
 
 
 @dataclass(frozen=True)
@@ -76,10 +91,11 @@ class HistogramGuest(Protocol):
         """
         ...
 
-    def collect(self, host: str, tag: str, bounds: Sequence[NodeBound]) -> list[Sums]:
-        """Wait for a host's reply of this tag; return (int64[m] of g, int64[m] of h) per node.
+    def collect(self, host: str, tag: str, bounds: Sequence[NodeBound]) -> list[Opened]:
+        """Wait for a host's reply of this tag; return the sums of each node.
 
-        Errors: ATL-HIS-003 other counts than agreed, ATL-HIS-004 the sums cannot be opened.
+        Errors: ATL-HIS-003 other counts than agreed, ATL-HIS-004 what was sent is no ciphertext.
+        None of them depends on the value of a sum.
         """
         ...
 
@@ -159,6 +175,12 @@ REVEALS: dict[str, tuple[Reveal, ...]] = {
             "the left sums of g and h of each cut that the host sends (bytes of ciphertext)",
         ),
     ),
+}
+
+# Where opened sums are counted: (message, field, how many sums each element is).
+OPENED: dict[str, tuple[tuple[str, str, int | float], ...]] = {
+    "ideal": (("histogram.ideal.cells", "g", 1), ("histogram.ideal.cells", "h", 1)),
+    "elgamal": (("histogram.elgamal.cells", "cells", 2 / CELL_BYTES),),
 }
 
 # With each host. ``replies`` counts calls; ``row_messages`` are the chunks of 2¹⁴ rows of all

@@ -17,6 +17,7 @@ from atoll.operators.histogram.api import (
     CHUNK_ROWS,
     NodeBound,
     NodeCuts,
+    Opened,
     Sums,
 )
 from atoll.operators.histogram.checks import (
@@ -87,18 +88,17 @@ class IdealGuest:
             for host in self._party.hosts:
                 self._party.channel.send(host, "histogram/rows", message)
 
-    def collect(self, host: str, tag: str, bounds: Sequence[NodeBound]) -> list[Sums]:
-        """Return (g, h) sums, int64[m] each, per node. Errors: ATL-HIS-003, ATL-HIS-004."""
+    def collect(self, host: str, tag: str, bounds: Sequence[NodeBound]) -> list[Opened]:
+        """Return the sums of each node. Errors: ATL-HIS-003."""
         counts = receive_counts(self._party, host, tag, bounds)
         reader = CellReader(sum(counts), np.zeros((0, 2), np.int64), self._chunks(host, tag))
-        whole: list[Sums] = []
+        whole: list[Opened] = []
         for count, bound in zip(counts, bounds, strict=True):
             pair = reader.take(count)
             g, h = pair[:, 0], pair[:, 1]
-            outside = (g < bound.g_low) | (g > bound.g_high)
-            if np.any(outside | (h < bound.h_low) | (h > bound.h_high)):
-                raise PeerError("ATL-HIS-004", "the sums of a reply cannot be opened")
-            whole.append((g.copy(), h.copy()))
+            inside = (bound.g_low <= g) & (g <= bound.g_high)
+            inside &= (bound.h_low <= h) & (h <= bound.h_high)
+            whole.append(Opened(np.where(inside, g, 0), np.where(inside, h, 0), inside))
         return whole
 
     def _chunks(self, host: str, tag: str) -> Iterator[npt.NDArray[np.int64]]:

@@ -8,11 +8,11 @@ from atoll.learning.vertical.boosting.api import (
     TrainingHistory,
     TrainingResult,
     TreeRecord,
-    exposure,
     one_class,
     reveals,
 )
 from atoll.learning.vertical.boosting.checks import check_plan
+from atoll.learning.vertical.boosting.exposure import exposure
 from atoll.learning.vertical.boosting.parameters import BoostingParameters
 from atoll.learning.vertical.boosting.train import predict, train
 from atoll.learning.vertical.boosting.warnings import plan_warnings

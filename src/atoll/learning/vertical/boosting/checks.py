@@ -1,4 +1,9 @@
-"""What the guest checks of the hosts' sums, and how far noise may move them."""
+"""What the guest checks of the hosts' sums, and how far noise may move them.
+
+A host may send anything as a sum, also a true one with something added. So nothing that it sees may
+depend on a sum, but for the one question whether the guest asks for a cut's rows: what lies outside
+public bounds is left out in silence, and the exact test waits for the announced rows.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +18,7 @@ from atoll.learning.vertical.boosting.parameters import BoostingParameters
 from atoll.operators.histogram import NodeBound
 
 Ints = npt.NDArray[np.int64]
+Bools = npt.NDArray[np.bool_]
 # A job checks fewer than 2^51 sums: 2^24 cuts, 2^16 nodes, g and h, 2^10 hosts.
 _CHECKED_BITS = 51
 _FAILURE_BITS = 40
@@ -59,25 +65,23 @@ def node_bound(rows: int, cells: int, bits: int, sigmas: tuple[int, int]) -> Nod
     return NodeBound(cells, -g - slack_g, g + slack_g, -slack_h, h + slack_h)
 
 
-def check_sums(
-    g: Ints, h: Ints, g_range: tuple[int, int], h_total: int, slack: tuple[int, int]
-) -> None:
-    """Refuse sums that no set of the node's rows has, but for noise within ``slack``.
+def possible(g: Ints, h: Ints, rows: int, bits: int, slack: tuple[int, int]) -> Bools:
+    """Return which sums so many rows of any labels could have, but for noise within ``slack``.
 
-    Errors: ATL-BST-006.
+    The bounds are public, so that nothing finer decides which cuts the guest may ask for.
     """
-    if not len(g):
-        return
-    fits_h = -slack[1] <= h.min() and h.max() <= h_total + slack[1]
-    fits_g = g_range[0] - slack[0] <= g.min() and g.max() <= g_range[1] + slack[0]
-    if not (fits_h and fits_g):
-        raise PeerError("ATL-BST-006", "the host sent a sum that its node cannot have")
+    most_g, most_h = (rows << bits) + slack[0], (rows << (bits - 2)) + slack[1]
+    fits: Bools = (np.abs(g) <= most_g) & (-slack[1] <= h) & (h <= most_h)
+    return fits
 
 
 def check_announced(
     host: str, sums: tuple[int, int], announced: tuple[int, int], slack: tuple[int, int]
 ) -> None:
-    """Refuse left rows whose sums are not those of the cut. Errors: ATL-BST-007."""
+    """Refuse left rows whose sums are not those of the cut. Errors: ATL-BST-007.
+
+    This is the only check of a sum that can end a job.
+    """
     if any(abs(a - b) > s for a, b, s in zip(sums, announced, slack, strict=True)):
         raise PeerError(
             "ATL-BST-007", "the announced left rows do not have the sums of their cut", party=host

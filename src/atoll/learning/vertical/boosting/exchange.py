@@ -39,11 +39,15 @@ NONE_U1 = np.empty(0, dtype=np.uint8)
 
 @dataclass(frozen=True)
 class HostSums:
-    """The left sums of one host's cuts in one node: candidates ascending, g and h int64[m]."""
+    """The left sums of one host's cuts in one node: candidates ascending, g and h int64[m].
+
+    ``possible``, bool[m], states which sums lie within public bounds; the others mean nothing.
+    """
 
     candidates: Ints
     g: Ints
     h: Ints
+    possible: Bools
 
 
 @dataclass
@@ -52,7 +56,6 @@ class GuestNode:
 
     place: TreeNode
     totals: Totals
-    g_range: tuple[int, int]
     own: Ints
     sums: dict[str, HostSums] = field(default_factory=dict)
 
@@ -87,6 +90,7 @@ class HostCalls:
         self._parameters = parameters
         self._scale = scale
         self._sigmas = sigmas
+        self.left_out = 0
         self._sums = histogram.guest(party.at("histogram"), parameters.implementation)
 
     def start(self, rows: int, validation_rows: int) -> None:
@@ -173,26 +177,25 @@ class HostCalls:
             for pair, count in zip(filled, cells, strict=True)
         ]
         replies = iter(self._sums.collect(host, tag, bounds) if filled else ())
-        nothing = (np.empty(0, dtype=np.int64), np.empty(0, dtype=np.int64))
         for pair, sent in zip(pairs, candidates, strict=True):
-            with _sent_by(host):
-                self._keep(host, pair, sent, *(next(replies) if len(sent) else nothing))
+            self._keep(host, pair, sent, next(replies) if len(sent) else histogram.NOTHING)
         self.observer.reply(host, cells)
 
-    def _keep(self, host: str, pair: Pair, candidates: Ints, g: Ints, h: Ints) -> None:
-        self._check(pair.summed, g, h)
-        pair.summed.sums[host] = HostSums(candidates, g, h)
+    def _keep(self, host: str, pair: Pair, candidates: Ints, opened: histogram.Opened) -> None:
+        g, h, inside = opened
+        pair.summed.sums[host] = HostSums(candidates, g, h, inside)
+        self.left_out += int((~inside).sum())
         if pair.parent is None or pair.derived is None:
             return
         whole = pair.parent.sums[host]
         at = np.searchsorted(whole.candidates, candidates)
-        rest = HostSums(candidates, whole.g[at] - g, whole.h[at] - h)
-        self._check(pair.derived, rest.g, rest.h)
-        pair.derived.sums[host] = rest
-
-    def _check(self, node: GuestNode, g: Ints, h: Ints) -> None:
-        slack = self.slack(node.place.depth)
-        checks.check_sums(g, h, node.g_range, node.totals.h, slack)
+        rest_g, rest_h = whole.g[at] - g, whole.h[at] - h
+        place = pair.derived.place
+        slack = self.slack(place.depth)
+        fits = checks.possible(rest_g, rest_h, len(place.summed), self._scale, slack)
+        fits &= inside & whole.possible[at]
+        pair.derived.sums[host] = HostSums(candidates, rest_g, rest_h, fits)
+        self.left_out += int((~fits).sum())
 
     def _all(self, make: Message, tag: str) -> None:
         for host in self.hosts:

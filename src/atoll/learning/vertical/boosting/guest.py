@@ -230,7 +230,9 @@ class GuestTrainer:
             {names[owner]: count for owner, count in sorted(tree.new_splits.items())},
             tree.refused,
             seconds,
+            self._exchange.left_out,
         )
+        self._exchange.left_out = 0
         self._history.trees.append(record)
         self._show(record)
 
@@ -279,7 +281,7 @@ class GuestTrainer:
             np.arange(len(tree.sample.rows), dtype=np.uint32),
         )
         totals = tree.values.total(place.summed)
-        root = self._node(tree, place, totals, tree.own.histogram(place.summed, tree.values))
+        root = GuestNode(place, totals, tree.own.histogram(place.summed, tree.values))
         self._leaf(tree, place, totals)
         level, pairs = [root], [Pair(root)]
         for depth in range(self._parameters.depth):
@@ -290,11 +292,6 @@ class GuestTrainer:
             decisions, accepted = self._choose_splits(tree, depth, level)
             level, pairs = self._settle(tree, depth, decisions, accepted)
         return tree
-
-    def _node(self, tree: _Tree, place: TreeNode, totals: Totals, own: Ints) -> GuestNode:
-        g = tree.values.g[place.summed]
-        low, high = int(np.minimum(g, 0).sum()), int(np.maximum(g, 0).sum())
-        return GuestNode(place, totals, (low, high), own)
 
     def _leaf(self, tree: _Tree, place: TreeNode, totals: Totals) -> None:
         weight = self._objective.weight(totals.g, totals.h)
@@ -348,7 +345,8 @@ class GuestTrainer:
         gains = [np.where(fits, self._objective.gains(g, h, total.g, total.h), -np.inf)]
         for host in self._party.hosts:
             sums = node.sums[host]
-            gains.append(self._objective.gains(sums.g, sums.h, total.g, total.h))
+            found = self._objective.gains(sums.g, sums.h, total.g, total.h)
+            gains.append(np.where(sums.possible, found, -np.inf))
         return CandidateSplits(node, gains)
 
     def _own_split(self, tree: _Tree, node: GuestNode, key: int, gain: float) -> ChosenSplit:
@@ -437,8 +435,8 @@ class GuestTrainer:
         totals = {place.number: value for place, value in children}
         small, large = small_first(children[0][0], children[1][0])
         own = tree.own.histogram(small.summed, tree.values)
-        summed = self._node(tree, small, totals[small.number], own)
-        derived = self._node(tree, large, totals[large.number], made.node.own - own)
+        summed = GuestNode(small, totals[small.number], own)
+        derived = GuestNode(large, totals[large.number], made.node.own - own)
         return Pair(summed, made.node, derived)
 
     # The validation rows.

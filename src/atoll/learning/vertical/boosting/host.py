@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
@@ -10,7 +10,7 @@ import numpy.typing as npt
 from atoll.channel.party import Party
 from atoll.core.errors import PeerError
 from atoll.learning.features.binning import fit
-from atoll.learning.vertical.boosting import bits, checks
+from atoll.learning.vertical.boosting import bits, checks, refusals
 from atoll.learning.vertical.boosting.api import (
     BoostingInputs,
     Observer,
@@ -71,7 +71,7 @@ class _Node:
     counts: Ints
     sent: Sent
     candidates: Ints
-    asked: int = 0
+    announced: list[Bools] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -100,6 +100,7 @@ class _Tree:
         self.rows_first = rows_first
         self.table = table
         self.splits: list[Split] = []
+        self.refused = 0
 
 
 class HostTrainer:
@@ -146,11 +147,12 @@ class HostTrainer:
             if order.tree != len(self._splits) or order.tree >= self._parameters.trees:
                 raise PeerError("ATL-BST-008", "the guest starts a tree that is not due")
             begin = self._party.clock.now()
-            splits = self._serve(self._begin(order.tree))
+            tree = self._begin(order.tree)
+            splits = self._serve(tree)
             self._splits.append(splits)
             seconds = self._party.clock.now() - begin
             found = {self._party.name: len(splits)}
-            self._keep(TreeRecord(order.tree, None, None, found, 0, seconds), splits)
+            self._keep(TreeRecord(order.tree, None, None, found, tree.refused, seconds), splits)
             self._party.progress("boosting", order.tree + 1, self._parameters.trees)
 
     def _keep(self, record: TreeRecord, splits: list[Split]) -> None:
@@ -317,16 +319,23 @@ class HostTrainer:
             at = 0 if node is None else int(np.searchsorted(node.candidates, candidate))
             if node is None or at == len(node.candidates) or node.candidates[at] != candidate:
                 raise PeerError("ATL-BST-005", "the guest asks for a cut that was never sent")
-            node.asked += 1
-            if node.asked > 1 + REFUSALS:
+            if node.announced:
+                # To ask again is to refuse what was announced before.
+                self._judge(tree, node, node.announced[-1])
+            if len(node.announced) > REFUSALS:
                 raise PeerError("ATL-BST-008", "the guest asks for too many cuts of one node")
             side = self._side(tree, node.place, candidate)
+            node.announced.append(side)
             sides.append(side)
             asked.append((number, candidate, side))
         partition = bits.pack(sides)
         guest = self._party.guest
         self._party.channel.send(guest, "left", Left(tree.number, depth, partition))
         self._note(asked=len(numbers), left_bytes=len(partition))
+
+    def _judge(self, tree: _Tree, node: _Node, side: Bools) -> None:
+        left = len(tree.sample.positions(node.place.rows[side]))
+        refusals.judge(self._parameters, left, len(node.place.summed) - left)
 
     def _side(self, tree: _Tree, place: TreeNode, candidate: int) -> Bools:
         column, cut, missing_left = tree.table.meaning(candidate)
@@ -336,7 +345,7 @@ class HostTrainer:
     def _settle(
         self, tree: _Tree, depth: int, order: Order, level: dict[int, _Node], asked: Asked
     ) -> list[_Pair]:
-        mine = self._adopt(tree, order, asked)
+        mine = self._adopt(tree, order, level, asked)
         numbers = order.grown.tolist()
         fits = depth + 1 < self._parameters.depth or not numbers
         if not fits or sorted(set(numbers)) != numbers or not set(numbers) <= level.keys():
@@ -355,7 +364,9 @@ class HostTrainer:
             pairs.append(_Pair(*small_first(left, right), level[number]))
         return pairs
 
-    def _adopt(self, tree: _Tree, order: Order, asked: Asked) -> dict[int, Bools]:
+    def _adopt(
+        self, tree: _Tree, order: Order, level: dict[int, _Node], asked: Asked
+    ) -> dict[int, Bools]:
         """Keep the splits that the guest adopted; return their left rows by node number."""
         flags = order.accepted.tolist()
         if len(flags) != len(asked) or any(flag not in (0, 1) for flag in flags):
@@ -364,6 +375,10 @@ class HostTrainer:
             )
         if order.ask_nodes.size or order.ask_candidates.size:
             raise PeerError("ATL-BST-005", "an order either asks or settles")
+        for (number, _, side), flag in zip(asked, flags, strict=True):
+            if not flag:
+                self._judge(tree, level[number], side)
+                tree.refused += 1
         taken = sorted(
             (
                 (number, candidate, side)

@@ -15,6 +15,11 @@ from atoll.core.codec import encode
 from atoll.core.random import PublicRandom
 
 
+def sample_size(count: int, rate: float) -> int:
+    """Return how many of ``count`` are drawn: max(1, round(rate · count)), none of none."""
+    return min(count, max(1, round(rate * count)))
+
+
 def sample_rows(
     public: PublicRandom, step: str, tree: int, rows: int, rate: float
 ) -> npt.NDArray[np.uint32]:
@@ -34,7 +39,7 @@ def _sample(
 ) -> npt.NDArray[np.uint32]:
     if rate >= 1.0 or count == 0:
         return np.arange(count, dtype=np.uint32)
-    size = max(1, round(rate * count))
+    size = sample_size(count, rate)
     rng = public.generator(step, tree, f"boosting/{purpose}")
     return np.sort(rng.choice(count, size, replace=False, shuffle=False)).astype(np.uint32)
 

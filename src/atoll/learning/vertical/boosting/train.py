@@ -21,7 +21,8 @@ def train(party: Party, inputs: BoostingInputs, parameters: BoostingParameters) 
     """Train boosted trees over the parties' columns; return this party's part and the history.
 
     The guest learns the sums of its own g and h over the rows left of the hosts' cuts, hosts learn
-    each tree's shape and partitions (``api.REVEALS``). Errors: ATL-BST-001 to ATL-BST-010.
+    each tree's shape and partitions (``api.REVEALS``). Errors: ATL-BST-001 to 005 and
+    007 to 011.
     """
     if not party.hosts:
         raise UserError("ATL-BST-001", "vertical boosting needs at least one host")

@@ -4,10 +4,20 @@ from __future__ import annotations
 
 import functools
 import json
+import math
 from importlib import resources
 from typing import Any
 
+from atoll.learning.vertical.boosting.exposure import (
+    MOST_ROWS,
+    opened_cuts,
+    readable_bits,
+    readable_rows,
+    rows_per_sum,
+)
+from atoll.learning.vertical.boosting.grow import REFUSALS
 from atoll.learning.vertical.boosting.parameters import BoostingParameters
+from atoll.learning.vertical.boosting.refusals import most_partitions
 
 ROWS_PER_TREE = 50
 SMALL_K = 20
@@ -15,7 +25,7 @@ SMALL_K = 20
 
 @functools.cache
 def measured() -> dict[str, Any]:
-    """Return the figures of the reconstruction attack, as measured and stored beside the code."""
+    """Return the figures of the attacks in ``audit``, as measured and stored beside the code."""
     text = (
         resources.files("atoll.learning.vertical.boosting")
         .joinpath("measured.json")
@@ -25,8 +35,11 @@ def measured() -> dict[str, Any]:
     return whole
 
 
-def plan_warnings(parameters: BoostingParameters, rows: int) -> list[str]:
-    """Return the sentences that a person must read before approving a run on so many rows."""
+def plan_warnings(parameters: BoostingParameters, rows: int, columns: int) -> list[str]:
+    """Return the sentences that a person must read before approving a run on so many rows.
+
+    ``columns`` are those of the host that has most.
+    """
     lines = []
     k = parameters.minimum_rows
     if rows < ROWS_PER_TREE * parameters.trees and parameters.host_noise == 0.0:
@@ -45,11 +58,63 @@ def plan_warnings(parameters: BoostingParameters, rows: int) -> list[str]:
         )
     if parameters.implementation == "ideal":
         lines.append("the ideal implementation shows every gradient to the hosts: tests only.")
-    lines.append(
-        "row minimums bind an honest guest only: a dishonest one can choose its gradients so that "
-        "sums single out rows."
-    )
+    if most_partitions(parameters) > 1:
+        lines.append(_refusals(parameters))
+    lines.append(_chosen_weights(parameters, rows, columns))
     return lines
+
+
+def _refusals(parameters: BoostingParameters) -> str:
+    causes = {
+        "minimum_class_rows": parameters.minimum_class_rows > 0,
+        "host_noise": parameters.host_noise > 0.0,
+        "minimum_leaf_rows": parameters.leaf_rows > max(parameters.minimum_rows, 1),
+    }
+    named = " and ".join(name for name, there in causes.items() if there)
+    return (
+        f"with {named} an honest guest refuses partitions, so that hosts cannot tell each false "
+        f"refusal: a dishonest guest sees up to {REFUSALS} more whole cuts of each node."
+    )
+
+
+def _chosen_weights(parameters: BoostingParameters, rows: int, columns: int) -> str:
+    """State how much a guest reads that chooses its gradients as powers of two."""
+    a_sum, in_tree = rows_per_sum(parameters, rows), readable_rows(parameters, rows or MOST_ROWS)
+    figures = _measured(parameters, rows)
+    cuts, bits = opened_cuts(parameters, rows, columns), readable_bits(parameters, rows, columns)
+    known = f"{in_tree:,} of {rows:,} rows" if rows else f"{in_tree:,} rows"
+    trees = -(-rows // in_tree) if rows else 0
+    every = f", and all of them in {trees:,} trees" if 0 < trees <= parameters.trees else ""
+    each = f"{a_sum[0]}" if a_sum[0] == a_sum[1] else f"{a_sum[0]} (of g) or {a_sum[1]} (of h)"
+    return (
+        "row minimums bind an honest guest only. A dishonest one can choose powers of two as its "
+        f"gradients: each opened sum then tells it exactly on which side of a cut {each} rows lie, "
+        f"in each tree {known} for each cut that leaves{every}. Under this plan that is at most "
+        f"{bits:,} bits of each host ({2 * cuts:,} opened sums, the unit of caps). {figures} "
+        "Only the shared mode, which is not there yet, withstands this."
+    )
+
+
+def _measured(parameters: BoostingParameters, rows: int) -> str:
+    """Quote the nearest point that was measured, and the nearest one with noise."""
+    points = measured()["chosen_weights"]["points"]
+
+    def far(point: dict[str, Any]) -> tuple[float, int]:
+        return (
+            abs(math.log(point["rows"] / max(rows, 1))),
+            abs(point["trees"] - parameters.trees),
+        )
+
+    def quoted(point: dict[str, Any]) -> str:
+        noise = f" and host_noise {point['noise']:g}" if point["noise"] else ""
+        return (
+            f"{point['trees']} trees of depth {point['depth']} with k = {point['k']}{noise} gave "
+            f"{100 * point['bits']:.1f} % of all bits of {point['rows']:,} rows"
+        )
+
+    clear = min((p for p in points if not p["noise"] and p["depth"] > 1), key=far)
+    noisy = min((p for p in points if p["noise"]), key=far)
+    return f"Measured: {quoted(clear)}, {quoted(noisy)}."
 
 
 def _reconstruction(parameters: BoostingParameters, rows: int) -> str:

@@ -20,6 +20,7 @@ from atoll.operators.histogram.api import (
     CHUNK_ROWS,
     NodeBound,
     NodeCuts,
+    Opened,
     Sums,
 )
 from atoll.operators.histogram.checks import spans
@@ -50,15 +51,15 @@ class GuestCore:
         """Encrypt one chunk of int32 pairs. Reveals: nothing. Errors: ATL-HIS-005."""
         return Rows(tree, first, self._held().encrypt(g, h, entropy, self._threads))
 
-    def decrypt(self, cells: npt.NDArray[np.uint8], bound: NodeBound) -> Sums:
+    def decrypt(self, cells: npt.NDArray[np.uint8], bound: NodeBound) -> Opened:
         """Open one node's uint8[m, 192] cells within its public bounds.
 
-        Errors: ATL-HIS-004, one for every cause; the key is gone after it.
+        Errors: ATL-HIS-004 for what is no ciphertext; the key is gone after it.
         """
         key = self._held()
         ranges = (bound.g_low, bound.g_high, bound.h_low, bound.h_high)
         try:
-            return key.decrypt(cells, *ranges, threads=self._threads)
+            return Opened(*key.decrypt(cells, *ranges, threads=self._threads))
         except PeerError:
             self._key = None
             raise PeerError("ATL-HIS-004", "the sums of a reply cannot be opened") from None

@@ -9,7 +9,15 @@ import numpy.typing as npt
 
 from atoll.channel.party import Party
 from atoll.core.errors import UserError
-from atoll.operators.histogram.api import CELL_BYTES, CHUNK_ROWS, NodeBound, NodeCuts, Sums
+from atoll.operators.histogram.api import (
+    CELL_BYTES,
+    CHUNK_ROWS,
+    NOTHING,
+    NodeBound,
+    NodeCuts,
+    Opened,
+    Sums,
+)
 from atoll.operators.histogram.checks import (
     CellReader,
     check_nodes,
@@ -50,17 +58,16 @@ class ElgamalGuest:
                 party.channel.send(host, "histogram/rows", message)
             party.progress("histogram.publish", stop, len(g))
 
-    def collect(self, host: str, tag: str, bounds: Sequence[NodeBound]) -> list[Sums]:
-        """Return (g, h) sums, int64[m] each, per node. Errors: ATL-HIS-003, ATL-HIS-004."""
+    def collect(self, host: str, tag: str, bounds: Sequence[NodeBound]) -> list[Opened]:
+        """Return the sums of each node. Errors: ATL-HIS-003, ATL-HIS-004."""
         counts = receive_counts(self._party, host, tag, bounds)
         empty = np.zeros((0, CELL_BYTES), np.uint8)
         reader = CellReader(sum(counts), empty, self._chunks(host, tag))
-        whole: list[Sums] = []
+        whole: list[Opened] = []
         for count, bound in zip(counts, bounds, strict=True):
             self._party.cancel.check()
             cells = np.ascontiguousarray(reader.take(count))
-            nothing = (np.zeros(0, np.int64), np.zeros(0, np.int64))
-            whole.append(self._core.decrypt(cells, bound) if count else nothing)
+            whole.append(self._core.decrypt(cells, bound) if count else NOTHING)
         return whole
 
     def _chunks(self, host: str, tag: str) -> Iterator[npt.NDArray[np.uint8]]:

@@ -1,0 +1,109 @@
+"""What a party of boosting gains that lies, with the figures that ``audit`` measured."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from atoll.components.dishonest import Cheat
+from atoll.learning.vertical.boosting.exposure import ROWS_PER_SUM
+from atoll.learning.vertical.boosting.grow import REFUSALS
+from atoll.learning.vertical.boosting.warnings import measured
+
+_SHARED = "nothing in this mode; the shared mode will, which is not there yet"
+
+
+def cheats() -> tuple[Cheat, ...]:
+    """Return what a lying guest and a lying host learn, change and stop."""
+    return (*_guest(), *_host())
+
+
+def _guest() -> Iterator[Cheat]:
+    figures = measured()
+    points = figures["chosen_weights"]["points"]
+    clear, noisy = (
+        max((p for p in points if bool(p["noise"]) is noise), key=lambda p: (p["bits"], p["rows"]))
+        for noise in (False, True)
+    )
+    refused = figures["refused_partitions"]["points"]
+    yield Cheat(
+        "guest",
+        "learn",
+        "on which side of each cut that a host sends each row lies, by powers of two in place of "
+        "its gradients; `minimum_rows` does not prevent it",
+        "it does not; its own model is worth nothing",
+        f"{ROWS_PER_SUM} rows for each of `opened_sums`, which are charged as sent; the plan "
+        f"prints the bits. Measured: all bits of {clear['rows']:,} rows after "
+        f"{clear['trees']} trees of "
+        f"depth {clear['depth']}, with `host_noise` {noisy['noise']:g} {100 * noisy['bits']:.0f} % "
+        f"after {noisy['trees']}",
+        f"`host_noise` drowns the low bits alone; a cap of `opened_sums`; {_SHARED}",
+    )
+    yield Cheat(
+        "guest",
+        "learn",
+        "whole cuts that split no node, by asking for them and adopting none",
+        "the host ends the job (ATL-BST-011) where it can judge: no `minimum_class_rows`, no "
+        "`host_noise`; elsewhere its report counts refused partitions",
+        f"one cut of each node of one level, else {REFUSALS} more of each node (ATL-BST-008), "
+        f"charged as `rows`. Measured with noise: {refused[1]['bits']:,} bits in "
+        f"{refused[1]['trees']} trees of {refused[1]['rows']} rows; without: {refused[0]['bits']}",
+        "leave out `minimum_class_rows` and `host_noise`, and keep `minimum_leaf_rows` within k",
+    )
+    yield Cheat(
+        "guest",
+        "change",
+        "the model as it likes: structure, leaves and which rows reach which node",
+        "it does not; a host sees the trees' shape and the guest's partitions alone",
+        "the trees, levels and nodes of the plan (ATL-BST-004, 005, 008)",
+        "nothing: the guest's labels are its own",
+    )
+    yield Cheat(
+        "guest",
+        "stop",
+        "the step, by what is malformed, out of turn or of another session (ATL-BST-002, 004, "
+        "005, 008, ATL-HIS-002, 006, ATL-CRY-004, 005)",
+        "by code, with the guest's name",
+        "the attempts that the plan signs; what left is charged",
+        "not needed: it gains nothing beyond the lines above",
+    )
+
+
+def _host() -> Iterator[Cheat]:
+    found = measured()["false_sums"]
+    yield Cheat(
+        "host",
+        "learn",
+        "something about the labels by false sums: for which of its cuts the guest asks. Whether a "
+        "sum is in range shows in nothing",
+        "the job ends at the first false sum that is asked for (ATL-BST-007), with the host's "
+        "name; the guest's report counts the sums that it left out",
+        "one choice among the sums that it sent for each job that so ended. Measured: "
+        f"{found['outcomes']} outcome for {found['sums_tried']} tries over the range; the number "
+        f"of positives among 569 after {found['jobs_ended']} ended jobs of {found['cuts']} cuts",
+        "attempts and runs, which the plan signs; " + _SHARED,
+    )
+    yield Cheat(
+        "host",
+        "learn",
+        "which of the partitions that it makes up fit the labels best, by columns of its own",
+        "it does not; such columns are poor on new rows",
+        "one choice among its cuts for each node that it splits",
+        "nothing: no one can check a party's columns; fewer trees",
+    )
+    yield Cheat(
+        "host",
+        "change",
+        "the model, by false columns, or by withholding its cuts",
+        "false columns do not; a partition with other sums than its cut ends the job (ATL-BST-007)",
+        "its own splits: sums, derived sums and partitions must agree with its announced rows",
+        "nothing: its columns are its own. Compare the loss with and without the host",
+    )
+    yield Cheat(
+        "host",
+        "stop",
+        "the step, by what is malformed, out of turn or of another size (ATL-BST-009, ATL-HIS-003, "
+        "004, ATL-MOD-004)",
+        "by code, with the host's name; none of these depends on a label",
+        "the attempts that the plan signs",
+        "not needed: it learns nothing by it",
+    )
