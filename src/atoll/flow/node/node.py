@@ -8,7 +8,7 @@ import secrets
 import shutil
 import time
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -303,10 +303,9 @@ class Node:
         )
 
     def _owner_of(self, job: str) -> str | None:
-        try:
+        with suppress(NotFoundError):
             return Jobs(self.database).owner(job)
-        except NotFoundError:
-            return None
+        return None
 
     def _make_partners(self) -> None:
         chosen = self.settings.gateway
