@@ -43,7 +43,7 @@ def lists(size: int) -> bytes:
 
 def keys(size: int) -> bytes:
     """A map of different keys without a value, in canonical form."""
-    count = size // 8
+    count = (size - 5) // 8
     numbered = (b"\xa6" + b"%06x" % number + b"\xc0" for number in range(count))
     return b"\xdf" + count.to_bytes(4, "big") + b"".join(numbered)
 

@@ -31,7 +31,7 @@ def msgpack_maps(size: int) -> bytes:
 
 
 def msgpack_keys(size: int) -> bytes:
-    count = size // 8
+    count = (size - 5) // 8
     numbered = (b"\xa6" + b"%06x" % number + b"\xc0" for number in range(count))
     return b"\xdf" + count.to_bytes(4, "big") + b"".join(numbered)
 
@@ -54,7 +54,7 @@ def json_text(size: int) -> bytes:
 
 
 def json_keys(size: int) -> bytes:
-    return b"{" + b",".join(b'"%06x":0' % number for number in range(size // 11)) + b"}"
+    return b"{" + b",".join(b'"%06x":0' % number for number in range((size - 2) // 11)) + b"}"
 
 
 def yaml_lists(size: int) -> bytes:
