@@ -237,7 +237,7 @@ def test_a_question_about_a_false_sum_ends_the_job() -> None:
     found = probing.by_question(guest, host, label, parameters)
     assert set(found.codes) == {"ATL-BST-007"}
     assert int(label.sum()) in found.candidates
-    # A job tells one of its cuts and no more: so many numbers cannot all be told apart by one.
+    # A job tells one of its cuts and no more: one alone cannot single out each of so many numbers.
     assert len(label) <= len(found.candidates) * 2 * (1 + found.cuts) ** found.jobs
     assert found.jobs == len(found.codes) > 0
 

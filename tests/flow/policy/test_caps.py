@@ -289,8 +289,8 @@ def test_the_guest_charges_the_trees_that_it_began(house: House) -> None:
     bank = Policies(house.database, GUEST, house.access, wall=house.wall)
     assert bank.consider("job-1", PLAN, GUEST).kind == "approve"
     sent = [
-        reported("boosting.tree", "more", 2, HOST),
-        reported("boosting.order", "grown", 9, HOST),
+        {**reported("boosting.tree", "more", 2, HOST), "sender": GUEST},
+        {**reported("boosting.order", "grown", 9, HOST), "sender": GUEST},
     ]
     bank.ledger.charge("job-1", PLAN, "train", 0, sent)
     bank.ledger.settle("job-1")
