@@ -147,8 +147,8 @@ def test_twelve_labels_are_not_found_by_trying_them_all() -> None:
 def test_asking_again_does_not_tell_whether_a_table_changed() -> None:
     """The lie: a partner asks for the same plan day by day, to see when a table changes.
 
-    Commitments are fresh. Only in a job with a seed, which repeats by promise, equal ones show: when
-    it is proposed, which the bank's people see, and not when its plan is only asked for.
+    Commitments are fresh. Only in a job with a seed, which repeats by promise, equal ones show:
+    when it is proposed, which the bank's people see, not when its plan is only asked for.
     """
     bank = House(visits())
     assert len({sent(bank, reading()).tables["read"].digest for _ in range(5)}) == 5
