@@ -91,9 +91,12 @@ class Declarer:
             if party != identity.party:
                 identity.peer(party)
 
-    def declare(self, job: Job, partner: str | None = None) -> OwnDeclaration:
+    def declare(
+        self, job: Job, partner: str | None = None, *, proposed: bool = False
+    ) -> OwnDeclaration:
         """Return what is sent to the parties, and to whom; ``partner`` asks, if not we.
 
+        ``proposed``: for a job, and not only for a look at its plan.
         Errors: those of ``check``, of the tables, and of the guard; for an own job those of
         ``verify``, too.
         """
@@ -102,7 +105,7 @@ class Declarer:
         tables = self._tables(lambda name: self._look(partner, name))
         made = planning.declare(job, catalogue, identity.party, tables)
         found = {step: declared.facts for step, declared in made.items()}
-        opening = self._opening(job, found)
+        opening = self._opening(job, found, repeats=proposed and job.seed is not None)
         if partner is None:
             planning.verify(job, catalogue, identity.party, made, self._part)
         if partner is not None:
@@ -118,17 +121,18 @@ class Declarer:
         facts, code = {**found, **salted}, component_facts(job, catalogue)
         return OwnDeclaration(facts, code, identity.certificate, parts, audience, opening)
 
-    def _opening(self, job: Job, found: Mapping[str, TableFacts]) -> Opening:
+    def _opening(self, job: Job, found: Mapping[str, TableFacts], *, repeats: bool) -> Opening:
         """Return what opens the commitments: with a fresh secret, but for a job with a seed.
 
         Such a job repeats, commitments and all, so its secret follows from the node's own key.
+        Whoever only looks at a plan gets fresh ones in any case: asking again shows nothing.
         """
         identity, catalogue = self._identity(), self._catalogue()
-        if job.seed is None:
-            secret = SecretRandom().bytes(SECRET_BYTES)
-        else:
+        if repeats:
             key, about = identity.secret(_COMMITMENTS), bytes.fromhex(job.digest())
             secret = hmac.digest(key, about, "sha256")
+        else:
+            secret = SecretRandom().bytes(SECRET_BYTES)
         held = own_references(job, catalogue, identity.party)
         return Opening(
             secret.hex(),

@@ -279,7 +279,7 @@ class NodeEffects:
     def _declare(self, record: JobRecord, command: Declare) -> None:
         try:
             partner = None if record.drives else record.initiator
-            made = self._declarer.declare(command.job, partner)
+            made = self._declarer.declare(command.job, partner, proposed=True)
             self._patiently(lambda: self._decider.declared(record.id, command.job, made))
         except Exception as error:
             _trace(error)

@@ -86,8 +86,7 @@ class JobService(JobReading):
     def plan(self, job: Job, options: Mapping[str, Any], actor: Actor) -> Mapping[str, Any]:
         """Return the plan that the parties would be asked to sign; nothing is kept.
 
-        Commitments to tables are fresh in each job without a seed, so it has no digest; nor where
-        not all of its steps are shown to this party.
+        It has no digest: the commitments to tables are made when the job is submitted.
 
         Errors: those of validation and of the tables, at any party; those of ``Gateway.call``.
         """
@@ -97,11 +96,8 @@ class JobService(JobReading):
         for party in sorted(job.parties.keys() - {identity.party}):
             declared[party] = self._asked(party, job)
         plan = limited(self._built(job, declared), chosen)
-        found = dict(_plan_view(plan, agreed=False))
-        if job.seed is None:
-            # Each party commits to its tables afresh when the job is submitted.
-            found["digest"] = None
-        return found
+        # Each party commits to its tables again when the job is submitted.
+        return {**_plan_view(plan, agreed=False), "digest": None}
 
     def _asked(self, party: str, job: Job) -> OwnDeclaration:
         body = codec.encode(job.canonical())
