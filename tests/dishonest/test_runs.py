@@ -177,7 +177,7 @@ def test_runs_that_begin_before_the_last_one_has_ended_count_too(house: House) -
     assert used(policies) == Counts(runs=1, psi_runs=RUNS)
 
 
-def by_hand(house: House, job: str, runs: int = 9) -> None:
+def approved_by_person(house: House, job: str, runs: int = 9) -> None:
     """Let a person approve the job of a partner that no grant names."""
     name = f"pia-{job}"
     approver = person(house.access, house.admin, name, ["approver"])
@@ -189,7 +189,7 @@ def test_attempts_of_what_a_person_approved_stop_at_the_tables_cap(house: House)
     """Lie: nine runs were approved by hand, and each is wanted. Two are capped: ATL-POL-005."""
     policies = house.policies
     policies.grants.cap(house.admin, "baskets", "*", Caps(psi_runs=2))
-    by_hand(house, "job-1")
+    approved_by_person(house, "job-1")
     for attempt in (0, 1):
         policies.begin("job-1", PSI, "match", spends=attempt > 0)
         policies.ledger.charge("job-1", PSI, "match", attempt, MATCHED)
@@ -204,7 +204,7 @@ def test_attempts_of_what_a_person_approved_stop_at_the_tables_cap(house: House)
 def test_job_after_job_approved_by_hand_stops_at_the_tables_cap(house: House) -> None:
     """Lie: each job is harmless by itself. What they reserve adds up: ATL-POL-005."""
     house.policies.grants.cap(house.admin, "baskets", GUEST, Caps(psi_runs=1))
-    by_hand(house, "job-1")
+    approved_by_person(house, "job-1")
     refused = house.policies.consider("job-2", PSI, GUEST)
     assert (refused.kind, refused.code) == ("refuse", "ATL-POL-005")
 

@@ -86,14 +86,14 @@ def _retry_broken(transition: Transition, step: str) -> None:
     if final:
         _give_up(transition, step, final)
     elif step == COIN_STEP and len(broken) < len(tasks) and drawn(record.job):
-        _draw_anew(transition, min(broken))
+        _toss_in_next_run(transition, min(broken))
     elif len(failed) < len(broken) and any(t.state != "failed" for t in broken.values()):
         _again_lost(transition, step, failed, broken)
     else:
         _again_failed(transition, step, failed)
 
 
-def _draw_anew(transition: Transition, broken: str) -> None:
+def _toss_in_next_run(transition: Transition, broken: str) -> None:
     """Toss other coins in the next run, if that is approved: who knows them draws none in this."""
     record = transition.record
     mine = record.approved.get(record.party)

@@ -119,11 +119,11 @@ class Grants:
         made = TableCaps(
             data=table, partner=partner, caps=chosen, changed_by=actor.user, changed=self._wall()
         )
-        told = chosen.model_dump(mode="json", exclude_none=True)
+        kept = chosen.model_dump(mode="json", exclude_none=True)
 
         def work(connection: Connection) -> None:
-            if told:
-                upsert(connection, caps, {**made.model_dump(), "caps": json.dumps(told)})
+            if kept:
+                upsert(connection, caps, {**made.model_dump(), "caps": json.dumps(kept)})
             else:
                 same = (caps.c.data == table, caps.c.partner == partner)
                 connection.execute(caps.delete().where(*same))
@@ -133,7 +133,7 @@ class Grants:
                 "data.limit",
                 table,
                 partner=partner,
-                caps=[f"{unit} {value}" for unit, value in told.items()],
+                caps=[f"{unit} {value}" for unit, value in kept.items()],
             )
 
         self._database.write(work)
