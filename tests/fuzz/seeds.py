@@ -33,7 +33,7 @@ VECTORS = Path("tests/vectors")
 def wire(spec: Spec) -> Any:
     """Return a small value of a field, in its wire form."""
     match spec.form:
-        case "integer":
+        case "integer" | "count":
             return max(spec.low, 0) if spec.high >= 0 else spec.low
         case "boolean":
             return False

@@ -7,6 +7,7 @@ import tracemalloc
 
 import pytest
 
+from atoll.core.errors import AtollError
 from tests.fuzz import readers
 from tests.fuzz.bounds import CORPORA, SECONDS, allowed
 
@@ -40,7 +41,7 @@ def test_real_inputs_are_accepted() -> None:
         for path in (CORPORA / name).iterdir():
             try:
                 reader(path.read_bytes())
-            except readers.AtollError:
+            except AtollError:
                 continue
             accepted += 1
         assert accepted, name

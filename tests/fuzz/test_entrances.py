@@ -14,6 +14,7 @@ from atoll_native import check_msgpack
 
 from atoll.core import codec
 from atoll.core.errors import AtollError
+from atoll.flow.control.facts import SECTIONS
 from tests.fuzz import readers, seeds
 from tests.fuzz.bounds import ENTRANCES, SECONDS
 
@@ -70,11 +71,18 @@ def toml_dots(size: int) -> bytes:
 
 
 Shape = Callable[[int], bytes]
+
+
+def declared(make: Shape) -> Shape:
+    """Return a shape as the reader of sections takes it: what it is in one byte before it."""
+    return lambda size: bytes([SECTIONS.index("declaration")]) + make(size - 1)
+
+
 MSGPACK: tuple[Shape, ...] = (msgpack_lists, msgpack_maps, msgpack_keys, msgpack_text)
 JSON: tuple[Shape, ...] = (json_lists, json_brackets, json_text, json_keys)
 CASES: dict[str, tuple[Shape, ...]] = {
     "message": MSGPACK,
-    "section": tuple(lambda size, make=make: b"\x02" + make(size - 1) for make in MSGPACK),
+    "section": tuple(map(declared, MSGPACK)),
     "sync": MSGPACK,
     "job": MSGPACK,
     "declaration": MSGPACK,
