@@ -288,10 +288,8 @@ def test_a_model_without_places_agrees_to_no_paths() -> None:
 # -- several hosts ------------------------------------------------------------------------------
 
 
-def test_a_host_learns_of_another_host_from_the_questions() -> None:
-    """Lie: none is needed; the host keeps what it is asked. Gain: the side of each row at another
-    host's split, where a split of its own follows on both sides.
-    """
+def crossed() -> tuple[GuestPart, dict[str, HostPart]]:
+    """Return one tree: a split of shop's, and splits of mill's on both of its sides."""
     names = ("mill", "shop")
     tree = Tree(
         owner=(2, 1, 1, -1, -1, -1, -1),
@@ -321,8 +319,16 @@ def test_a_host_learns_of_another_host_from_the_questions() -> None:
         host_splits=(2, 1),
         trees=(tree,),
     )
+    return guest, hosts
+
+
+def test_a_host_learns_of_another_host_from_the_questions() -> None:
+    """Lie: none is needed; the host keeps what it is asked. Gain: the side of each row at another
+    host's split, where a split of its own follows on both sides.
+    """
+    guest, hosts = crossed()
     parts = parties(guest, hosts)
-    held = features(np.random.default_rng(0), ("bank", *names), ROWS)
+    held = features(np.random.default_rng(0), ("bank", *hosts), ROWS)
     seen: list[PathQuestion] = []
 
     def entry(party: Party) -> Any:
@@ -335,14 +341,14 @@ def test_a_host_learns_of_another_host_from_the_questions() -> None:
                 return found
 
             party.channel.receive = keeps  # type: ignore[method-assign]
-        return path_score(party, parts[party.name], held[party.name], columns)
+        return path_score(party, parts[party.name], held[party.name], guest.columns)
 
     roles = {name: Role.GUEST if name == "bank" else Role.HOST for name in parts}
     world.run(roles, entry).check()
     planes = read_rows(seen[0].entries, 2, ROWS)
     assert planes is not None
     # The first split of mill's is asked of the rows that go left at shop's.
-    np.testing.assert_array_equal(planes[0], goes_left(splits["shop"], held["shop"])[0])
+    np.testing.assert_array_equal(planes[0], goes_left(hosts["shop"].splits, held["shop"])[0])
 
 
 def test_what_a_host_learns_of_another_is_charged_to_it() -> None:
