@@ -6,6 +6,7 @@ import io
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pyarrow as pa
@@ -121,6 +122,21 @@ def test_rows_are_scored_before_anybody_knows_their_labels(
         lines = target.read_text().splitlines()
         assert lines[0] == '"id","score"'
         assert len(lines) == 51
+        along_paths(bank, job, target)
+
+
+def along_paths(bank: Client, job: Any, scores: Path) -> None:
+    """Score the same rows by paths, with parts of the registry: the same scores."""
+    steps = dict(job.steps)
+    chosen = {"implementation": "path"}
+    steps["prediction"] = steps["prediction"].model_copy(update={"parameters": chosen})
+    again = bank.jobs.submit(job.model_copy(update={"steps": steps}))
+    assert again.wait(LIMIT).state == "success"
+    plan = bank.jobs.get(again.id).plan().plan
+    assert plan["implementations"]["prediction"] == "boosting.path_score"
+    target = scores.with_name("paths.csv")
+    again.download("prediction", "scores", target)
+    assert target.read_bytes() == scores.read_bytes()
 
 
 def turned(client: Client, name: str, file: Path, **names: str) -> None:
