@@ -132,7 +132,7 @@ def along_paths(bank: Client, job: Any, scores: Path) -> None:
     steps["prediction"] = steps["prediction"].model_copy(update={"parameters": chosen})
     again = bank.jobs.submit(job.model_copy(update={"steps": steps}))
     assert again.wait(LIMIT).state == "success"
-    plan = bank.jobs.get(again.id).plan().plan
+    plan: Any = bank.jobs.get(again.id).plan().plan
     assert plan["implementations"]["prediction"] == "boosting.path_score"
     target = scores.with_name("paths.csv")
     again.download("prediction", "scores", target)
