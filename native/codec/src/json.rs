@@ -1,7 +1,7 @@
 //! JSON as `json.loads` will read it: not whether it is right, but what it would take.
 
-use crate::weights::{self, measure};
 use crate::Refusal;
+use crate::weights::{self, measure};
 
 /// An entry of a list: its place, the list's room to grow, and the checks' own lists.
 const ENTRY: u64 = 48;

@@ -180,7 +180,9 @@ impl<'a> Scan<'a> {
     fn value(&mut self) -> Result<Option<(u64, bool)>, Refusal> {
         match self.byte()? {
             0x00..=0x7F | 0xC0 | 0xC2 | 0xC3 => {}
-            first @ 0xE0..=0xFF => self.integer(u64::from(0u8.wrapping_sub(first)), first >= 0xFB)?,
+            first @ 0xE0..=0xFF => {
+                self.integer(u64::from(0u8.wrapping_sub(first)), first >= 0xFB)?
+            }
             first @ 0xA0..=0xBF => drop(self.text(u64::from(first & 0x1F))?),
             first @ 0x90..=0x9F => return self.list(u64::from(first & 0x0F)),
             first @ 0x80..=0x8F => return self.map(u64::from(first & 0x0F)),

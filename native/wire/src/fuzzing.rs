@@ -66,7 +66,10 @@ mod tests {
             ("certificates", super::certificates),
         ];
         for (name, read) in replays {
-            let folder = format!("{}/../../tests/fuzz/corpora/{name}", env!("CARGO_MANIFEST_DIR"));
+            let folder = format!(
+                "{}/../../tests/fuzz/corpora/{name}",
+                env!("CARGO_MANIFEST_DIR")
+            );
             let mut count = 0;
             for entry in std::fs::read_dir(folder).unwrap() {
                 read(&std::fs::read(entry.unwrap().path()).unwrap());

@@ -8,7 +8,10 @@ fn structure_costs_and_blanks_do_not() {
     let spaced = check(b"[ 1 , 2 ]", 64, u64::MAX).unwrap();
     assert_eq!(spaced - plain, 4);
     let empty = b"[],".repeat(1 << 20);
-    assert_eq!(check(&empty, 64, 4 * empty.len() as u64), Err(Refusal::Memory));
+    assert_eq!(
+        check(&empty, 64, 4 * empty.len() as u64),
+        Err(Refusal::Memory)
+    );
 }
 
 #[test]

@@ -197,7 +197,9 @@ fn products_are_hashed_behind_the_label() {
     let label: [u8; 64] = std::array::from_fn(|i| i as u8);
     let pool = Pool::new(2).expect("threads");
     for target in targets() {
-        let products = scalar.multiply(target, &pool, &points).expect("good points");
+        let products = scalar
+            .multiply(target, &pool, &points)
+            .expect("good points");
         let hashed = scalar
             .multiply_and_hash(target, &pool, &points, &label)
             .expect("good points");
