@@ -16,6 +16,7 @@ from atoll.flow.access import Access, Actor
 from atoll.flow.node.standing.agreement import FIRST_SESSION
 from atoll.flow.node.standing.book import Book, end_of
 from atoll.flow.policy.counts import Counts
+from atoll.flow.policy.exposure import table_exposures
 from atoll.flow.policy.service import Policies
 from atoll.flow.store import (
     Database,
@@ -31,6 +32,8 @@ from tests.flow.policy.books import append, usage
 from tests.flow.policy.plans import COLUMNS, GUEST, HOST, plan_of
 
 JOB = "20260101000000-00000001"
+# The job trains as well: the bits of its partitions count as rows from when it is approved.
+TRAINED = table_exposures(plan_of(), HOST)["baskets"].partners[GUEST].steps["train"].rows
 DAY = 86400.0
 # The clock of the tests stands at 13:46 on 12 January 1970.
 UNTIL = "1970-01-14"
@@ -274,7 +277,7 @@ def test_people_end_it_at_once_and_for_good(desk: Desk) -> None:
 
 
 def test_a_cap_of_rows_binds_across_agreements_and_jobs(desk: Desk) -> None:
-    desk.grant(limits={"rows": 108})
+    desk.grant(limits={"rows": TRAINED + 108})
     desk.run(standing())
     # The terms may ask for 8 in all, and a job that scores 100 rows fits beside.
     session = desk.book.open_session(ID)
@@ -283,28 +286,28 @@ def test_a_cap_of_rows_binds_across_agreements_and_jobs(desk: Desk) -> None:
     assert desk.policies.consider(other, plan, GUEST).kind == "approve"
     desk.wall.now += DAY
     desk.book.spend(ID, session, 3)
-    assert desk.rows() == 108
+    assert desk.rows() == TRAINED + 108
     third = desk.policies.consider("20260101000000-00000003", plan, GUEST)
     assert (third.kind, third.code) == ("refuse", "ATL-POL-005")
 
 
 def test_a_cap_that_others_used_up_refuses_a_request(desk: Desk) -> None:
-    desk.grant(limits={"rows": 108})
+    desk.grant(limits={"rows": TRAINED + 108})
     desk.run(standing())
     session = desk.book.open_session(ID)
-    for number in (2, 3):
+    for number, more in ((2, 0), (3, TRAINED)):
         row = {"run": f"job-{number}", "job": "", "plan": "", "step": "test", "attempt": 0}
-        whose = {"table": "baskets", "digest": "d", "partner": GUEST, "counts": {"rows": 51}}
+        whose = {"table": "baskets", "digest": "d", "partner": GUEST, "counts": {"rows": 51 + more}}
         append(desk.policies.ledger, ("charge", {**row, **whose}))
     desk.book.spend(ID, session, 5)
     desk.wall.now += DAY
     assert code_of(desk.book.spend, ID, session, 2) == "ATL-POL-005"
     desk.book.spend(ID, session, 1)
-    assert (desk.rows(), desk.book.get(ID).used) == (108, 6)
+    assert (desk.rows(), desk.book.get(ID).used) == (TRAINED + 108, 6)
 
 
 def test_more_than_a_cap_has_room_for_is_not_agreed_to(desk: Desk) -> None:
-    desk.grant(limits={"rows": 107})
+    desk.grant(limits={"rows": TRAINED + 107})
     found = desk.policies.consider(JOB, standing(), GUEST)
     assert (found.kind, found.code) == ("approve", None)
     other = desk.policies.consider("20260101000000-00000002", standing(most=108), GUEST)
@@ -357,7 +360,7 @@ def test_what_was_never_approved_here_spends_nothing(desk: Desk) -> None:
 
 
 def test_a_lost_attempt_of_the_jobs_step_costs_no_rows(desk: Desk) -> None:
-    desk.grant(limits={"rows": 100})
+    desk.grant(limits={"rows": TRAINED + 100})
     plan = standing()
     assert desk.policies.consider(JOB, plan, GUEST).kind == "approve"
     desk.policies.begin(JOB, plan, "test")
