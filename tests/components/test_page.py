@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from atoll.components.catalogue import CATALOGUE
-from atoll.components.dishonest import sections
+from atoll.components.dishonest_page import sections
 from atoll.components.page import page, section
 from atoll.flow.planning import schemas
 from atoll.jobs.definition import read_job

@@ -165,16 +165,16 @@ def test_an_approval_has_a_twin_of_other_bytes() -> None:
     approval = Approval("j", "p", bytes(32), 1, 1, "bank", "guest", {"bank": "0", "shop": "1"})
     document = approval.encode()
     assert Approval.decode(document) == approval
-    twins = [
+    copies = [
         document.replace(b"\xa7expires\x01", b"\xa7expires\xcc\x01"),
         document.replace(b"\xa3job\xa1j", b"\xa3job\xd9\x01j"),
         document.replace(b"\xa4bank\xa10\xa4shop\xa11", b"\xa4shop\xa11\xa4bank\xa10"),
         document + b"\xc0",
     ]
-    for twin in twins:
-        assert twin != document
+    for copy in copies:
+        assert copy != document
         with pytest.raises(PeerError) as caught:
-            Approval.decode(twin)
+            Approval.decode(copy)
         assert caught.value.code == "ATL-PLN-002"
 
 

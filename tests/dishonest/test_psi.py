@@ -236,8 +236,8 @@ def test_a_liar_that_stops_after_the_tags_knows_the_count_alone() -> None:
     world = against("bank", ids(0), liar)
     assert world.results["shop"] == 50
     assert "bank" in world.errors
-    told = world.channels["bank"].disclosures.counts
-    assert {kind for (_, _, kind, _), n in told.items() if n} <= {
+    sent = world.channels["bank"].disclosures.counts
+    assert {kind for (_, _, kind, _), n in sent.items() if n} <= {
         Hello.kind,
         Tags.kind,
         Verdict.kind,

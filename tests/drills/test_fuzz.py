@@ -74,9 +74,9 @@ def fuzz(command: list[str], name: str, seconds: int) -> None:
         errors="replace",
         timeout=seconds + 120,
     )
-    said = run.stderr[-4000:]
-    assert run.returncode == 0, f"{name}: the input lies in {faults}\n{said}"
-    assert " DONE " in said or "Done " in said, said
+    output = run.stderr[-4000:]
+    assert run.returncode == 0, f"{name}: the input lies in {faults}\n{output}"
+    assert " DONE " in output or "Done " in output, output
 
 
 @pytest.mark.drill

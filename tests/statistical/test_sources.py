@@ -172,9 +172,9 @@ def test_hashed_masked_and_cut_ids_are_even(secret: SecretRandom) -> None:
     points = DhScalar(secret).hash_and_mask(*numbers(count), domain)
     checks.columns(curve_bits(points))
     width = tag_bytes(count, count)
-    tags = DhScalar(secret).mask(points, 0, width)
+    checks.columns(curve_bits(DhScalar(secret).mask(points)))
+    tags = DhScalar(secret).mask_and_hash(points, secret.bytes(64))[:, :width]
     assert tags.shape == (count, width)
-    checks.columns(curve_bits(tags))
     checks.chi_square(np.bincount(tags.ravel(), minlength=256), np.full(256, 1 / 256))
 
 

@@ -58,9 +58,11 @@ pub fn certificates(data: &[u8]) {
 
 #[cfg(test)]
 mod tests {
+    type Replay = fn(&[u8]);
+
     #[test]
     fn every_corpus_ends_in_an_answer() {
-        let replays: [(&str, fn(&[u8])); 3] = [
+        let replays: [(&str, Replay); 3] = [
             ("frames", super::stream),
             ("handshakes", super::handshakes),
             ("certificates", super::certificates),

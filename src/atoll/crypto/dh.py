@@ -75,8 +75,8 @@ class DhScalar:
     def mask_and_hash(self, points: Bytes2D, label: bytes, threads: int = 0) -> Bytes2D:
         """Multiply a partner's points and hash each product: SHA-256 of label and product.
 
-        ``label`` (64 bytes) binds protocol and session. Gives uint8[n, 32]. Reveals and errors: as
-        ``mask``. Source: RFC 7748, section 5; FIPS 180-4.
+        ``label`` (64 bytes) binds protocol and session. Gives uint8[n, 32]. Reveals: as ``mask``.
+        Errors: those of ``mask``. Source: RFC 7748, section 5; FIPS 180-4.
         """
         try:
             return self._handle.mask_and_hash(points, label, threads)

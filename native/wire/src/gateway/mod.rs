@@ -9,6 +9,7 @@ mod listen;
 mod queue;
 mod relay;
 mod state;
+mod target;
 
 use bytes::Bytes;
 use std::net::{SocketAddr, TcpListener};

@@ -1,8 +1,7 @@
 //! Workers' streams: from the own worker to a partner's gateway, and the other way.
 
-use rustls::ClientConfig;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 use tokio::net::{TcpStream, UnixStream};
 use tokio::time::Instant;
 use tokio_rustls::server::TlsStream;
@@ -13,7 +12,6 @@ use crate::error::Kind;
 use crate::handshake;
 use crate::limits::HANDSHAKE_BYTES;
 use crate::local;
-use crate::name::KeyHash;
 use crate::proto::{Attach, Route};
 use crate::splice::{ByteCounter, End, Splice};
 use crate::tls::Shown;
@@ -22,20 +20,6 @@ use crate::tls::Shown;
 const PATIENCE: Duration = Duration::from_secs(1);
 /// How often it is looked whether the worker listens already.
 const LOOK: Duration = Duration::from_millis(25);
-
-/// How a partner's gateway is reached for a worker.
-pub struct Target {
-    /// Bytes of the worker, and of all workers, with this partner.
-    pub tallies: [Arc<ByteCounter>; 2],
-    /// Where.
-    pub address: String,
-    /// How.
-    pub config: Arc<ClientConfig>,
-    /// The own key, and when its certificates expire.
-    pub own: (KeyHash, SystemTime),
-    /// The state of trust.
-    pub epoch: u64,
-}
 
 /// Takes what a worker of this node wants.
 pub async fn leave(gateway: Arc<GatewayState>, mut near: UnixStream) {

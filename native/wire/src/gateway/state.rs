@@ -9,7 +9,7 @@ use zeroize::Zeroizing;
 
 use super::caller::Caller;
 use super::queue::{Calls, Notice};
-use super::relay::Target;
+use super::target::Target;
 use crate::error::{Kind, Result, WireError};
 use crate::local;
 use crate::name::KeyHash;
