@@ -10,6 +10,8 @@ import pytest
 
 from atoll.components.api import Result, Task
 from atoll.components.catalogue import CATALOGUE
+from atoll.core.errors import PeerError
+from atoll.flow import planning
 from atoll.flow.policy.counts import Counts
 from atoll.jobs.definition import Job, parse_job
 from atoll.operators import psi
@@ -44,12 +46,16 @@ def job() -> Job:
     )
 
 
-def play(liar: str, lie: Run, **options: Any) -> Whole:
-    def table(first: int) -> HeldTables:
-        x = pa.array([float(n) for n in range(ROWS)])
-        return HeldTables({"rows": Table.from_columns(ids(first, ROWS), {"x": x})})
+FIRST = {"bank": 0, "shop": 30}
 
-    tables = {"bank": table(0), "shop": table(30)}
+
+def held(first: int) -> HeldTables:
+    x = pa.array([float(n) for n in range(ROWS)])
+    return HeldTables({"rows": Table.from_columns(ids(first, ROWS), {"x": x})})
+
+
+def play(liar: str, lie: Run) -> Whole:
+    tables = {party: held(first) for party, first in FIRST.items()}
     return whole.play(job(), tables, CATALOGUE, liars={liar: lying({"psi": lie})})
 
 
@@ -78,6 +84,17 @@ def test_more_guesses_than_the_plan_says_are_refused(honest: str, liar: str) -> 
     found = play(liar, guessing)
     assert code(found, honest) == "ATL-PSI-006"
     assert not any(line["message"] in (Tags.kind, Bitmap.kind) for line in found.sent[honest])
+
+
+def test_a_table_that_is_declared_without_rows_makes_no_plan() -> None:
+    """The liar declares no row, which would read as: not known, and bound no guesses. ATL-PLN-005."""
+    made = whole.Planned(job(), {p: held(n) for p, n in FIRST.items()}, CATALOGUE).plan
+    assert made is not None
+    facts = {party: dict(tables) for party, tables in made.tables.items()}
+    (step,) = facts["shop"]
+    facts["shop"][step] = facts["shop"][step].model_copy(update={"rows": 0})
+    with pytest.raises(PeerError, match="ATL-PLN-005"):
+        planning.build(job(), CATALOGUE, facts, made.certificates)
 
 
 @pytest.mark.parametrize(("honest", "liar"), [("bank", "shop"), ("shop", "bank")])

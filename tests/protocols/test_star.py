@@ -135,6 +135,7 @@ def test_links_that_lie_are_refused(conformance: Conformance, change: Any, code:
     ("kind", "change", "code"),
     [
         (Joint, lambda m: [Joint(1 << 30)], "ATL-PSI-010"),
+        (Joint, lambda m: [Joint(2)], "ATL-PSI-004"),
         (Joint, lambda m: [Joint(m.count - 1)], "ATL-PSI-009"),
         (Bitmap, lambda m: [replace(m, bits=m.bits | 255)], "ATL-PSI-009"),
     ],

@@ -16,7 +16,7 @@ from atoll.learning.features.sampling import at_random, stratified
 from atoll.learning.vertical.boosting.sampling import candidate_order, sample_columns, sample_rows
 from atoll.operators.coin_toss.commit.core import Toss
 from atoll.operators.psi.api import tag_bytes
-from atoll.operators.psi.ecdh.messages import Tags
+from atoll.operators.psi.ecdh.messages import Points, Tags
 from atoll.privacy.discrete_gaussian import MOST_SIGMA, DiscreteGaussian
 from tests.protocols.test_psi import bodies, ids, intersect, parameters, points_of
 from tests.statistical import checks
@@ -186,12 +186,24 @@ def test_what_an_intersection_sends_looks_uniform(seed: int | None) -> None:
     checks.columns(curve_bits(np.concatenate([m.tags for m in bodies(world, "bank", Tags)])))
 
 
-def test_tags_come_back_in_another_order(seed: int | None) -> None:
-    """Were the list returned in order, both sides' tags would follow the same secret orders."""
+def test_tags_come_back_in_another_order(seed: int | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Were the list returned in order, its tags would follow the order in which points came."""
+    made: dict[bytes, list[bytes]] = {}
+    real = DhScalar.mask_and_hash
+
+    def kept(self: DhScalar, points: Any, label: bytes, threads: int = 0) -> Any:
+        hashed = real(self, points, label, threads)
+        for point, row in zip(points, hashed, strict=True):
+            made[bytes(point)] = [bytes(row[:16]), bytes(row[16:])]
+        return hashed
+
+    monkeypatch.setattr(DhScalar, "mask_and_hash", kept)
     world = intersect(ids(range(400)), ids(range(400)), parameters(), record=True, seed=seed)
     world.check()
-    sent = [bytes(t) for m in bodies(world, "bank", Tags) for t in m.tags]
-    received = [bytes(t) for m in bodies(world, "bank", Tags, "received") for t in m.tags]
-    assert set(sent) == set(received)
-    at = {tag: position for position, tag in enumerate(received)}
-    checks.unrelated(np.arange(400), [at[tag] for tag in sent])
+    for party, half in (("bank", 0), ("shop", 1)):
+        points = [bytes(p) for m in bodies(world, party, Points, "received") for p in m.points]
+        sent = [bytes(t) for m in bodies(world, party, Tags) for t in m.tags]
+        width = len(sent[0])
+        at = {made[point][half][:width]: position for position, point in enumerate(points)}
+        assert set(sent) == at.keys()
+        checks.unrelated(np.arange(400), [at[tag] for tag in sent])

@@ -157,7 +157,7 @@ def _open_archive(given: Input, left: dict[str, Any]) -> None:
     data = zlib.decompress(base64.b64decode(given["archive"]))
     key: Any = load_der_public_key(bytes.fromhex(given["key"]))
     # Whose certificate it is has tests of its own; here the signer's key is known.
-    identity: Any = SimpleNamespace(public_key=lambda party, certificate: key)
+    identity: Any = SimpleNamespace(public_key=lambda party, certificate, kept: key)
     left["file"] = io.BytesIO(data)
     left["opened"] = open_archive(left["file"], len(data), identity)
 

@@ -67,6 +67,13 @@ def infer(
     Errors: ATL-PLN-005 a table was not declared, ATL-PLN-007 a party would get no input,
     ATL-PLN-008 rows that no parties agreed on, ATL-PLN-009 no label, those of the components.
     """
+    for party, tables in declared.items():
+        for name, facts in tables.items():
+            # No honest node has such a table, and none would mean that its rows are not known.
+            if not facts.rows:
+                raise PeerError(
+                    "ATL-PLN-005", "a party declared a table without rows", party=party, phase=name
+                )
     made = _infer(job, catalogue, parameters, declared, hidden=hidden)
     for name, step in job.steps.items():
         component = catalogue[step.component]

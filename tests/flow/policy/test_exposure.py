@@ -24,12 +24,13 @@ def test_a_plan_asks_for_columns_components_and_counts() -> None:
     asked = table_exposures(plan_of(), HOST)["baskets"]
     assert asked.columns == COLUMNS
     assert asked.components == {"psi", "boosting", "prediction"}
-    # 400 rows are trained on: two sums a cut; a bit a row and level (the guest: not the last).
+    # 400 rows are trained on: two sums a cut; a bit a row and level (the guest: not the last), and
+    # each node's fill whole bytes.
     sums = 2 * opened_cuts(BoostingParameters(trees=4, depth=3), 400, len(COLUMNS))
-    trained = Counts(tree_nodes=4 * 7, opened_sums=sums, rows=4 * (3 + 2) * 400)
+    trained = Counts(tree_nodes=4 * 7, opened_sums=sums, rows=4 * (1256 + 824))
     assert asked.steps["train"] == trained
     assert asked.counts == Counts(runs=1, psi_runs=1, rows=100) + trained
-    assert asked.partners[GUEST].steps["train"].rows == 4 * 3 * 400
+    assert asked.partners[GUEST].steps["train"].rows == 4 * 1256
     assert asked.uncounted == frozenset()
     assert ("match", "intersection", 20) in asked.minimums
     assert ("train", "group", 20) in asked.minimums

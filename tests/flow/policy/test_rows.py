@@ -47,10 +47,16 @@ def test_each_way_counts_what_went_that_way() -> None:
     plan, most = scored(only_psi()), Counts(rows=100)
     assert charged(plan, "match", most, [sent("m", HOST, GUEST)], GUEST) == Counts(rows=40)
     assert charged(plan, "match", most, [sent("q", GUEST, HOST)], HOST) == Counts(rows=40)
-    assert charged(plan, "match", most, [sent("m", HOST, GUEST, 400)], GUEST) == most
+    assert charged(plan, "match", most, [sent("m", HOST, GUEST, 400)], GUEST).rows == 400
     for party, partner in ((HOST, GUEST), (GUEST, HOST)):
         (share,) = (made.partners[partner] for made in table_exposures(plan, party).values())
         assert share.steps["match"] == most
+
+
+def test_what_a_partners_second_seat_is_sent_is_its_partys() -> None:
+    plan, most = scored(only_psi()), Counts(rows=100)
+    line = sent("m", HOST, f"{GUEST}:arbiter")
+    assert charged(plan, "match", most, [line], GUEST) == Counts(rows=40)
 
 
 def test_rows_of_unknown_number_are_counted_all_the_same() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Container, Iterable, Mapping
 from typing import Any
 
-from atoll.core.exposure import EVERYONE, OPENED_SUMS, Exposure
+from atoll.core.exposure import EVERYONE, OPENED_SUMS, ROWS, Exposure
 from atoll.core.names import party_of
 from atoll.flow.policy.counts import NAMES, Counts
 from atoll.flow.policy.exposure import seats_in
@@ -19,15 +19,16 @@ def charged(
     reveals: Iterable[Mapping[str, Any]] | None,
     partner: str,
 ) -> Counts:
-    """Return what one attempt of a step sent ``partner``, at most ``most`` by the plan.
+    """Return what one attempt of a step sent ``partner``, at any of its seats.
 
+    ``most`` is what the plan allows: it counts where nothing shows how much of it was used.
     ``reveals`` are this party's disclosures (sender, receiver, message, field, elements), None
     where no one knows (a lost worker): then all that the plan allows counts.
     """
     if reveals is None:
         return most
     every = [line for line in reveals if line["elements"]]
-    revealed = [line for line in every if line["receiver"] == partner]
+    revealed = [line for line in every if party_of(str(line["receiver"])) == partner]
     if not revealed:
         return _passed_on(plan, step, most, every, partner)
     sent: dict[tuple[str, str], int] = {}
@@ -85,8 +86,8 @@ def _used(
     # host, of each tree) counts all that the plan allows.
     if entries and all(_counted(entry, sent, own) for entry in entries):
         found = sum(sent.get((entry.message, entry.field), 0) * entry.each for entry in entries)
-        # Rows whose number was not known before are counted as they went.
-        return min(most, found) if most else found
+        # What went beyond the plan went all the same; that trees end is sent like one that begins.
+        return found if unit in (OPENED_SUMS, ROWS) or not most else min(most, found)
     if not most:
         return most
     return sum(sent.values()) if unit == OPENED_SUMS else most

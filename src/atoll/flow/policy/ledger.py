@@ -16,6 +16,7 @@ from typing import Any
 
 from sqlalchemy import Connection, bindparam, case, null, select
 
+from atoll.core.names import party_of
 from atoll.flow.planning import AGREEMENT_STEP, DECLARED
 from atoll.flow.policy.accounts import (
     APPROVAL,
@@ -354,7 +355,7 @@ def _share(
     exposure: TableExposure, partner: str, step: str, sent: list[dict[str, Any]] | None
 ) -> TableExposure | None:
     """Return what a step's attempt is charged by for a partner; None if it received nothing."""
-    if sent is not None and not any(line["receiver"] == partner for line in sent):
+    if sent is not None and not any(party_of(line["receiver"]) == partner for line in sent):
         return None
     share = exposure.partners.get(partner)
     if share is not None and step in share.covered():

@@ -165,8 +165,8 @@ def _host(party: Party, own: OwnIds, parameters: PsiParameters) -> PsiResult:
     for message in _links(_by_tag(core)):
         party.channel.send(party.guest, "psi/links", message)
     joint = party.channel.receive(party.guest, "psi/joint", Joint)
-    check_count(joint.count is not None)
     count = joint.count or 0
+    check_count(joint.count is not None and count >= parameters.minimum_intersection)
     if count > core.count:
         raise PeerError("ATL-PSI-010", "more ids in common with all than with the guest")
     if parameters.receivers != "both":

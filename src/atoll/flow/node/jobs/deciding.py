@@ -10,6 +10,7 @@ from typing import Any
 from atoll.channel.identity import Identity
 from atoll.core import codec
 from atoll.core.errors import AtollError, UserError
+from atoll.core.names import party_of
 from atoll.flow.access import Actor
 from atoll.flow.control import Decide, Decided, Event, JobRecord, Moment, open_decision
 from atoll.flow.node.jobs.declaring import OwnDeclaration
@@ -211,7 +212,9 @@ class Decider:
         No one knows of a worker that was lost.
         """
         lines, own = data.get("reveals"), self._identity().party
-        return lines is None or any(line["elements"] and line["receiver"] != own for line in lines)
+        return lines is None or any(
+            line["elements"] and party_of(line["receiver"]) != own for line in lines
+        )
 
     def charge(
         self,

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from atoll.core.exposure import OPENED_SUMS, ROWS, TREE_NODES, Exposure
 from atoll.core.names import Role
-from atoll.learning.vertical.boosting import messages
+from atoll.learning.vertical.boosting import bits, messages
 from atoll.learning.vertical.boosting.checks import noise_sigmas
 from atoll.learning.vertical.boosting.loss import scale_bits
 from atoll.learning.vertical.boosting.parameters import BoostingParameters
@@ -49,8 +49,8 @@ def rows_per_sum(parameters: BoostingParameters, rows: int) -> tuple[int, int]:
 
     Noise of standard deviation σ drowns the low log2 σ bits and no more.
     """
-    bits = parameters.scale_bits or scale_bits(rows or MOST_ROWS)
-    g, h = (ROWS_PER_SUM - max(s.bit_length() - 1, 0) for s in noise_sigmas(parameters, bits))
+    scale = parameters.scale_bits or scale_bits(rows or MOST_ROWS)
+    g, h = (ROWS_PER_SUM - max(s.bit_length() - 1, 0) for s in noise_sigmas(parameters, scale))
     return g, h
 
 
@@ -67,6 +67,12 @@ def readable_rows(parameters: BoostingParameters, rows: int) -> int:
     return min(rows, sum(rows_per_sum(parameters, rows)) << (parameters.depth - 1))
 
 
+def _partition_bits(rows: int, level: int) -> int:
+    """Return the most bits of a partition of each node of a level, padded to whole bytes."""
+    nodes = min(1 << level, rows)
+    return 8 * min(bits.size(rows) + nodes, rows)
+
+
 def exposure(
     parameters: BoostingParameters, rows: int, columns: int, validation_rows: int = 0
 ) -> tuple[Exposure, ...]:
@@ -77,9 +83,9 @@ def exposure(
     """
     nodes = inner_nodes(parameters.depth)
     start, order = messages.TreeStart.kind, messages.Order.kind
-    sides = parameters.trees * (rows or MOST_ROWS)
-    sent = sides * parameters.depth * most_partitions(parameters)
-    compared = parameters.trees * nodes * validation_rows
+    levels = [_partition_bits(rows or MOST_ROWS, level) for level in range(parameters.depth)]
+    sent = parameters.trees * sum(levels) * most_partitions(parameters)
+    compared = parameters.trees * nodes * 8 * bits.size(validation_rows)
     host, guest = Role.HOST.value, Role.GUEST.value
     sums, fields = 2 * opened_cuts(parameters, rows, columns), histogram.OPENED
     parts = fields[parameters.implementation]
@@ -87,7 +93,7 @@ def exposure(
         Exposure(TREE_NODES, parameters.trees * nodes, message=start, field="more", each=nodes),
         *(Exposure(OPENED_SUMS, sums // len(parts), host, guest, *part) for part in parts),
         Exposure(ROWS, sent, host, guest, messages.Left.kind, "partition", 8),
-        Exposure(ROWS, sides * (parameters.depth - 1), guest, host, order, "partition", 8),
+        Exposure(ROWS, parameters.trees * sum(levels[:-1]), guest, host, order, "partition", 8),
     ]
     if validation_rows:
         kind = messages.Validation.kind
