@@ -87,7 +87,7 @@ def test_more_guesses_than_the_plan_says_are_refused(honest: str, liar: str) -> 
 
 
 def test_a_table_that_is_declared_without_rows_makes_no_plan() -> None:
-    """The liar declares no row, which would read as: not known, and bound no guesses. ATL-PLN-005."""
+    """The liar declares no row, which reads as not known and bounds no guesses. ATL-PLN-005."""
     made = whole.Planned(job(), {p: held(n) for p, n in FIRST.items()}, CATALOGUE).plan
     assert made is not None
     facts = {party: dict(tables) for party, tables in made.tables.items()}
