@@ -1,0 +1,95 @@
+"""What an algorithm is: what a client computes, what is summed, what becomes of the sum.
+
+All state is explicit: the aggregator's is a ``State``, a client's own is a mapping of vectors that
+stays with it. Both are plain arrays, so that a checkpoint holds everything and a run resumes to
+the same bits.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict
+
+from atoll.learning.horizontal.layout import Vector
+from atoll.learning.horizontal.local import ClientRows
+from atoll.learning.horizontal.models.api import Model
+from atoll.learning.horizontal.sums import Update
+
+Vectors = Mapping[str, Vector]
+WEIGHTS = "weights"
+
+
+@dataclass(frozen=True)
+class State:
+    """The aggregator's state: the rounds that ended, and vectors by name, ``weights`` among them."""
+
+    round: int
+    vectors: Vectors
+
+    @property
+    def weights(self) -> Vector:
+        """The global model's weights, float[size]."""
+        return self.vectors[WEIGHTS]
+
+    def next(self, **changed: Vector) -> State:
+        """Return the state after one more round, with these vectors in place of the former."""
+        return State(self.round + 1, {**self.vectors, **changed})
+
+
+@dataclass(frozen=True)
+class ClientWork:
+    """One client's share of a round.
+
+    ``sent`` is what the aggregator sent, ``kept`` what this client kept of earlier rounds (empty
+    at its first), ``data`` its rows. ``generator`` draws its batches. ``clients`` is the number of
+    registered clients, which all know.
+    """
+
+    model: Model
+    sent: Vectors
+    kept: Vectors
+    data: ClientRows
+    generator: np.random.Generator
+    clients: int
+
+
+@dataclass(frozen=True)
+class ClientResult:
+    """What a client sends, and what it keeps for its next round."""
+
+    update: Update
+    kept: Vectors = field(default_factory=dict)
+
+
+class Algorithm(BaseModel, ABC):
+    """A way to train; its fields are its parameters. Holds no state.
+
+    ``client`` runs where the rows are; the aggregator sees its ``update`` (or only the sum of all,
+    behind a secure sum) and never ``kept``.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    def start(self, weights: Vector) -> State:
+        """Return the state before the first round."""
+        return State(0, {WEIGHTS: weights})
+
+    def message(self, state: State) -> Vectors:
+        """Return what every client of a round is sent."""
+        return {WEIGHTS: state.weights}
+
+    @abstractmethod
+    def client(self, work: ClientWork) -> ClientResult:
+        """Return a client's update for this round. A client without rows has weight 0."""
+
+    @abstractmethod
+    def aggregate(self, state: State, total: Update) -> State:
+        """Return the state after a round whose updates add up to ``total``."""
+
+    def personal(self, sent: Vectors, kept: Vectors) -> Vector:
+        """Return the weights that a client uses for itself: the global ones, unless it keeps own."""
+        return sent[WEIGHTS]

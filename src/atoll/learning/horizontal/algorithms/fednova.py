@@ -1,0 +1,44 @@
+"""FedNova: clients that take more steps do not pull the model to their own optimum.
+
+Source: Wang et al., "Tackling the Objective Inconsistency Problem" (NeurIPS 2020), section 4.
+"""
+
+from __future__ import annotations
+
+from atoll.learning.horizontal.algorithm import WEIGHTS, ClientResult, ClientWork, State
+from atoll.learning.horizontal.algorithms.fedavg import CHANGE, WEIGHT, FedAvg
+from atoll.learning.horizontal.local import train
+from atoll.learning.horizontal.sums import Update
+
+STEPS = "steps"
+
+
+class FedNova(FedAvg):
+    """As FedAvg, but each change is divided by its steps and the mean is scaled back by theirs.
+
+    Summed: changes by weight and effective steps, the weights, and weight times effective steps. A
+    client that did only part of its work counts with what it did.
+    """
+
+    def client(self, work: ClientWork) -> ClientResult:
+        start = work.sent[WEIGHTS]
+        weights = start.copy()
+        pull = self._pull(start)
+        taken = train(work.model, weights, work.data, self.local, work.generator, pull)
+        steps = self._effective(taken)
+        weight = self.weight(len(work.data)) if steps else 0.0
+        weights -= start
+        weights *= weights.dtype.type(weight / steps if steps else 0.0)
+        return ClientResult(Update({CHANGE: weights}, {WEIGHT: weight, STEPS: weight * steps}))
+
+    def aggregate(self, state: State, total: Update) -> State:
+        weight = total.numbers[WEIGHT]
+        if weight <= 0:
+            return state.next()
+        scale = total.numbers[STEPS] / weight / weight
+        return self.server.apply(state, total.vectors[CHANGE] * scale)
+
+    def _effective(self, steps: int) -> float:
+        """Return the accumulated weight of a client's gradients (momentum counts them again)."""
+        m = self.local.momentum
+        return (steps - m * (1 - m**steps) / (1 - m)) / (1 - m)

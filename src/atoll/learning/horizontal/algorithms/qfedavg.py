@@ -1,0 +1,47 @@
+"""q-FedAvg: clients with high losses weigh more, so that the model serves all more evenly.
+
+Source: Li et al., "Fair Resource Allocation in Federated Learning" (ICLR 2020), algorithm 2.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from pydantic import Field
+
+from atoll.learning.horizontal.algorithm import WEIGHTS, Algorithm, ClientResult, ClientWork, State
+from atoll.learning.horizontal.local import LocalTraining, train
+from atoll.learning.horizontal.sums import Update
+
+CHANGE, SCALE = "change", "scale"
+
+
+class QFedAvg(Algorithm):
+    """``q`` 0 is the plain mean of equal clients; the larger q, the more even the losses.
+
+    Summed: changes by loss^q, and the normaliser of algorithm 2. A client's loss shows in both.
+    """
+
+    local: LocalTraining = LocalTraining()
+    q: float = Field(default=1.0, ge=0, le=20, description="how much high losses weigh")
+
+    def client(self, work: ClientWork) -> ClientResult:
+        start = work.sent[WEIGHTS]
+        if not len(work.data):
+            return ClientResult(Update({CHANGE: np.zeros_like(start)}, {SCALE: 0.0}))
+        loss = work.model.gradient_of(start).loss(work.data.rows, work.data.targets)
+        loss = max(loss, 1e-10)
+        weights = start.copy()
+        train(work.model, weights, work.data, self.local, work.generator)
+        weights -= start
+        slope = 1 / self.local.learning_rate
+        square = slope**2 * float(np.dot(weights, weights))
+        scale = self.q * loss ** (self.q - 1) * square + slope * loss**self.q
+        weights *= weights.dtype.type(slope * loss**self.q)
+        return ClientResult(Update({CHANGE: weights}, {SCALE: scale}))
+
+    def aggregate(self, state: State, total: Update) -> State:
+        scale = total.numbers[SCALE]
+        if scale <= 0:
+            return state.next()
+        step = (total.vectors[CHANGE] / scale).astype(state.weights.dtype, copy=False)
+        return state.next(**{WEIGHTS: state.weights + step})

@@ -1,0 +1,70 @@
+"""Generalised linear models: linear, logistic, softmax and Poisson regression."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from atoll.learning.horizontal.layout import Layout, Vector
+from atoll.learning.horizontal.models.api import Rows, Targets
+from atoll.learning.horizontal.models.outputs import Output
+
+
+@dataclass(frozen=True)
+class Linear:
+    """rows · weight + bias, then ``output``; ``l2`` adds l2/2 · |weight|² to the loss.
+
+    The bias is not penalised. Weights start at 0.
+    """
+
+    columns: int
+    output: Output
+    l2: float = 0.0
+
+    @cached_property
+    def layout(self) -> Layout:
+        width = self.output.width
+        return Layout((("weight", (self.columns, width)), ("bias", (width,))))
+
+    def initial(self, generator: np.random.Generator) -> Vector:
+        return np.zeros(self.layout.size, dtype=np.float32)
+
+    def gradient_of(self, weights: Vector) -> LinearGradient:
+        return LinearGradient(self, weights)
+
+    def predict(self, weights: Vector, rows: Rows) -> Rows:
+        return self.output.predict(self.gradient_of(weights).linear(rows))
+
+
+class LinearGradient:
+    """Losses and gradients of a linear model at weights that change in place."""
+
+    def __init__(self, model: Linear, weights: Vector) -> None:
+        self._model = model
+        views = model.layout.views(weights)
+        self._weight, self._bias = views["weight"], views["bias"]
+        self._into: Vector | None = None
+
+    def linear(self, rows: Rows) -> Rows:
+        """Return rows · weight + bias, float[n, width]."""
+        values = rows @ self._weight
+        values += self._bias
+        return values
+
+    def __call__(self, rows: Rows, targets: Targets, into: Vector) -> None:
+        model = self._model
+        if into is not self._into:
+            views = model.layout.views(into)
+            self._into, self._slopes = into, (views["weight"], views["bias"])
+        weight, bias = self._slopes
+        error = model.output.derivative(self.linear(rows), targets)
+        np.dot(rows.T, error, out=weight)
+        error.sum(axis=0, out=bias)
+        if model.l2:
+            weight += model.l2 * self._weight
+
+    def loss(self, rows: Rows, targets: Targets) -> float:
+        penalty = self._model.l2 / 2 * float(np.square(self._weight).sum()) if self._model.l2 else 0
+        return self._model.output.loss(self.linear(rows), targets) + penalty

@@ -1,0 +1,94 @@
+"""Fully connected networks with ReLU between their layers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from atoll.learning.horizontal.layout import Layout, Vector
+from atoll.learning.horizontal.models.api import Rows, Targets
+from atoll.learning.horizontal.models.outputs import Output
+
+
+@dataclass(frozen=True)
+class MLP:
+    """``columns`` inputs, hidden layers of these widths with ReLU, then ``output``.
+
+    Weights start as He et al. 2015 have it (normal, variance 2 / inputs), biases at 0. Arrays are
+    ``weight0``, ``bias0``, ``weight1``, …, from the rows' side on.
+    """
+
+    columns: int
+    hidden: tuple[int, ...]
+    output: Output
+
+    @cached_property
+    def widths(self) -> tuple[int, ...]:
+        """The number of values before each layer and after the last."""
+        return (self.columns, *self.hidden, self.output.width)
+
+    @cached_property
+    def layout(self) -> Layout:
+        arrays: list[tuple[str, tuple[int, ...]]] = []
+        for i, (n, m) in enumerate(zip(self.widths, self.widths[1:], strict=False)):
+            arrays += [(f"weight{i}", (n, m)), (f"bias{i}", (m,))]
+        return Layout(tuple(arrays))
+
+    def initial(self, generator: np.random.Generator) -> Vector:
+        vector = np.zeros(self.layout.size, dtype=np.float32)
+        views = self.layout.views(vector)
+        for i, inputs in enumerate(self.widths[:-1]):
+            weight = views[f"weight{i}"]
+            weight[:] = generator.normal(0, (2 / inputs) ** 0.5, weight.shape)
+        return vector
+
+    def gradient_of(self, weights: Vector) -> MLPGradient:
+        return MLPGradient(self, weights)
+
+    def predict(self, weights: Vector, rows: Rows) -> Rows:
+        return self.output.predict(self.gradient_of(weights).forward(rows)[-1])
+
+
+class MLPGradient:
+    """Losses and gradients of a network at weights that change in place."""
+
+    def __init__(self, model: MLP, weights: Vector) -> None:
+        self._model = model
+        self._layers = _layers(model, weights)
+        self._into: Vector | None = None
+
+    def forward(self, rows: Rows) -> list[Rows]:
+        """Return what enters each layer, ending with the linear values of the output."""
+        values = [rows]
+        last = len(self._layers) - 1
+        for i, (weight, bias) in enumerate(self._layers):
+            value = values[-1] @ weight
+            value += bias
+            if i < last:
+                np.maximum(value, 0, out=value)
+            values.append(value)
+        return values
+
+    def __call__(self, rows: Rows, targets: Targets, into: Vector) -> None:
+        if into is not self._into:
+            self._into, self._slopes = into, _layers(self._model, into)
+        values = self.forward(rows)
+        error = self._model.output.derivative(values.pop(), targets)
+        for i in range(len(self._layers) - 1, -1, -1):
+            entered = values.pop()
+            weight, bias = self._slopes[i]
+            np.dot(entered.T, error, out=weight)
+            error.sum(axis=0, out=bias)
+            if i:
+                error = error @ self._layers[i][0].T
+                error *= entered > 0
+
+    def loss(self, rows: Rows, targets: Targets) -> float:
+        return self._model.output.loss(self.forward(rows)[-1], targets)
+
+
+def _layers(model: MLP, vector: Vector) -> list[tuple[Vector, Vector]]:
+    views = model.layout.views(vector)
+    return [(views[f"weight{i}"], views[f"bias{i}"]) for i in range(len(model.widths) - 1)]

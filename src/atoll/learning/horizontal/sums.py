@@ -1,0 +1,89 @@
+"""What clients send and what is added up: named vectors and named numbers.
+
+``a + b`` adds like to like. Names, lengths and number formats must be equal before anything is
+added; a client that did nothing has weight 0 and adds nothing.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from atoll.core.errors import DataError
+from atoll.learning.horizontal.layout import Vector
+
+BLOCK = 1 << 15
+
+
+@dataclass(frozen=True)
+class Update:
+    """One client's contribution to a round, or the sum of several.
+
+    ``vectors`` are float[size] each; ``numbers`` are scalars (weights, losses, counts). Both are
+    sums: a mean is the quotient of two entries of the total. Revealed to the aggregator as it is
+    unless a postprocessor masks it.
+    """
+
+    vectors: Mapping[str, Vector]
+    numbers: Mapping[str, float]
+
+    def __add__(self, other: Update) -> Update:
+        require_alike(self, other)
+        vectors = {name: vector + other.vectors[name] for name, vector in self.vectors.items()}
+        numbers = {name: value + other.numbers[name] for name, value in self.numbers.items()}
+        return Update(vectors, numbers)
+
+    def check(self) -> Update:
+        """Return this update if every value is finite. Errors: ATL-HOR-011."""
+        for name, vector in self.vectors.items():
+            # The sum of squares is finite only if all values are (one pass, nothing allocated).
+            if not math.isfinite(float(np.dot(vector, vector))) and not np.isfinite(vector).all():
+                raise DataError("ATL-HOR-011", f"{name!r} of an update holds a value not finite")
+        for name, value in self.numbers.items():
+            if not math.isfinite(value):
+                raise DataError("ATL-HOR-011", f"{name!r} of an update is not finite")
+        return self
+
+
+def require_alike(one: Update, other: Update) -> None:
+    """Refuse to add updates that differ in names, lengths or formats. Errors: ATL-HOR-010."""
+    if _shape(one) != _shape(other):
+        raise DataError(
+            "ATL-HOR-010",
+            "two updates of a round differ in their arrays and cannot be added",
+            hint="all clients of a round must train the model that the aggregator sent",
+        )
+
+
+def _shape(update: Update) -> tuple[object, ...]:
+    vectors = {name: (v.shape, v.dtype.str) for name, v in update.vectors.items()}
+    return vectors, sorted(update.numbers)
+
+
+def total(updates: Iterable[Update]) -> Update | None:
+    """Return the sum of ``updates`` in their order, or None for none.
+
+    The vectors are added block by block, all clients' blocks before the next, so that the running
+    sum stays in the processor's cache. Errors: ATL-HOR-010.
+    """
+    parts = list(updates)
+    if not parts:
+        return None
+    first = parts[0]
+    for part in parts[1:]:
+        require_alike(first, part)
+    vectors = {name: _added([p.vectors[name] for p in parts]) for name in first.vectors}
+    numbers = {name: math.fsum(p.numbers[name] for p in parts) for name in first.numbers}
+    return Update(vectors, numbers)
+
+
+def _added(vectors: list[Vector]) -> Vector:
+    result = np.array(vectors[0])
+    for start in range(0, len(result), BLOCK):
+        block = result[start : start + BLOCK]
+        for vector in vectors[1:]:
+            block += vector[start : start + BLOCK]
+    return result
