@@ -1,0 +1,1 @@
+"""The secure sum by pairwise masks (Bonawitz et al. 2017, active variant)."""
