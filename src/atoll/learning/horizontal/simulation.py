@@ -12,12 +12,16 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
+import numpy as np
+
 from atoll.core.errors import AtollError
 from atoll.core.random import PublicRandom
-from atoll.learning.horizontal.algorithm import Algorithm, ClientResult, ClientWork, Vectors
+from atoll.learning.horizontal.algorithm import Algorithm, ClientWork, Vectors
 from atoll.learning.horizontal.local import ClientRows
 from atoll.learning.horizontal.models.api import Model
 from atoll.learning.horizontal.participation import Clients as Numbers
+from atoll.learning.horizontal.postprocess.api import Passage
+from atoll.learning.horizontal.postprocess.chain import Chain, RoundRandom
 from atoll.learning.horizontal.sums import Update, total
 from atoll.learning.horizontal.training import Answers
 
@@ -39,6 +43,7 @@ class SimulatedClients:
     data: Callable[[int], ClientRows]
     public: PublicRandom
     threads: int = 1
+    chain: Chain = field(default_factory=Chain)
     kept: dict[int, Vectors] = field(default_factory=dict)
     tracebacks: dict[int, str] = field(default_factory=dict)
 
@@ -51,40 +56,55 @@ class SimulatedClients:
             return self._block(round_, message, block)
 
         if self.threads == 1:
-            return _joined([run(block) for block in blocks])
-        with ThreadPoolExecutor(self.threads) as pool:
-            return _joined(list(pool.map(run, blocks)))
+            answers = _joined([run(block) for block in blocks])
+        else:
+            with ThreadPoolExecutor(self.threads) as pool:
+                answers = _joined(list(pool.map(run, blocks)))
+        if answers.total is None:
+            return answers
+        passage = Passage(RoundRandom(self.public, round_), _generator(self.public, -1, round_))
+        whole = self.chain.aggregate(answers.total, self.model.layout.size, passage)
+        return Answers(whole, answers.answered, answers.failures)
 
     def _block(self, round_: int, message: Vectors, block: list[int]) -> Answers:
         updates: list[Update] = []
         failures: dict[int, str] = {}
         for number in block:
             try:
-                result = self._train(round_, message, number)
+                update, kept = self._train(round_, message, number)
             except Exception as error:
                 failures[number] = error.code if isinstance(error, AtollError) else "ATL-HOR-031"
                 self.tracebacks[number] = traceback.format_exc()
                 continue
-            updates.append(result.update)
-            if result.kept:
-                self.kept[number] = result.kept
+            updates.append(update)
+            if kept:
+                self.kept[number] = kept
         return Answers(total(updates), len(updates), failures)
 
-    def _train(self, round_: int, message: Vectors, number: int) -> ClientResult:
+    def _train(self, round_: int, message: Vectors, number: int) -> tuple[Update, Vectors]:
+        generator = _generator(self.public, number, round_)
+        kept = self.kept.get(number, {})
         work = ClientWork(
             model=self.model,
             sent=message,
-            kept=self.kept.get(number, {}),
+            kept=kept,
             data=self.data(number),
-            generator=self.public.generator(f"client {number}", round_, "training"),
+            generator=generator,
             clients=self.registered,
         )
         result = self.algorithm.client(work)
         result.update.check()
-        return result
+        carried = {name: v for name, v in kept.items() if name not in result.kept}
+        passage = Passage(RoundRandom(self.public, round_), generator, carried)
+        update = self.chain.client(result.update, passage)
+        return update, {**passage.kept, **result.kept}
 
 
 def _joined(parts: list[Answers]) -> Answers:
     failures = {number: code for part in parts for number, code in part.failures.items()}
     sums = total(part.total for part in parts if part.total is not None)
     return Answers(sums, sum(part.answered for part in parts), failures)
+
+
+def _generator(public: PublicRandom, number: int, round_: int) -> np.random.Generator:
+    return public.generator(f"client {number}", round_, "training")

@@ -1,0 +1,1 @@
+"""What an update passes between a client's training and the aggregator's step."""

@@ -1,0 +1,42 @@
+"""Bounds what one client's update can weigh, which noise and secure sums are measured by."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import numpy as np
+from pydantic import Field
+
+from atoll.learning.horizontal.layout import Vector
+from atoll.learning.horizontal.postprocess.api import Passage, Postprocessor, Stage
+from atoll.learning.horizontal.sums import Update
+
+CLIPPED = "clipped"
+
+
+class Clip(Postprocessor):
+    """Scales an update down to an L2 norm of at most ``norm``, over all its vectors together.
+
+    The number of clipped updates is summed beside them. Numbers of the update are not clipped.
+    """
+
+    stage: ClassVar[Stage] = Stage.CLIP
+    norm: float = Field(gt=0, le=1e9, description="greatest L2 norm of an update")
+
+    def client(self, update: Update, passage: Passage) -> Update:
+        length = norm(update)
+        clipped = length > self.norm
+        vectors = dict(update.vectors)
+        if clipped:
+            vectors = {name: shrunk(v, self.norm / length) for name, v in vectors.items()}
+        return Update(vectors, {**update.numbers, CLIPPED: float(clipped)})
+
+
+def norm(update: Update) -> float:
+    """Return the L2 norm of all vectors of an update together."""
+    return float(np.sqrt(sum(float(np.dot(v, v)) for v in update.vectors.values())))
+
+
+def shrunk(vector: Vector, factor: float) -> Vector:
+    """Return vector · factor, rounded towards zero where it must be, so that no norm grows."""
+    return vector * np.nextafter(vector.dtype.type(factor), vector.dtype.type(0))
