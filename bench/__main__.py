@@ -25,6 +25,7 @@ AREAS = {
     "curve": ("bench.curve", True),
     "flow": ("bench.flow", False),
     "histogram": ("bench.histogram", True),
+    "horizontal": ("bench.horizontal", False),
     "psi": ("bench.psi", True),
 }
 

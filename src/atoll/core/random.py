@@ -74,11 +74,21 @@ class PublicRandom:
 
     def generator(self, step: str, round_: int, purpose: str) -> np.random.Generator:
         """Return the generator that every party derives alike for this step, round and purpose."""
-        context = f"atoll/public-random/v1\0{step}\0{round_}\0{purpose}".encode()
-        digest = hashlib.sha256(context + b"\0" + self._seed).digest()
-        return np.random.Generator(np.random.Philox(key=int.from_bytes(digest[:16], "big")))
+        key = int.from_bytes(self._key(step, round_, purpose), "big")
+        return np.random.Generator(np.random.Philox(key=key))
 
-    def derive(self, step: str, purpose: str) -> bytes:
-        """Return 32 public bytes that every party derives alike for this step and purpose."""
-        context = f"atoll/public-bytes/v1\0{step}\0{purpose}".encode()
-        return hashlib.sha256(context + b"\0" + self._seed).digest()
+    def renew(self, used: np.random.Generator, step: str, round_: int, purpose: str) -> None:
+        """Make ``used``, of this class, what ``generator`` returns: for loops that need many."""
+        # As ``Philox(key=integer)`` reads it: the lower half of the integer first.
+        words = np.frombuffer(self._key(step, round_, purpose), dtype=">u8")[::-1]
+        state = dict(_FRESH)
+        state["state"] = {"counter": np.zeros(4, np.uint64), "key": words.astype(np.uint64)}
+        used.bit_generator.state = state
+
+    def _key(self, step: str, round_: int, purpose: str) -> bytes:
+        context = f"atoll/public-random/v1\0{step}\0{round_}\0{purpose}".encode()
+        return hashlib.sha256(context + b"\0" + self._seed).digest()[:16]
+
+
+# The state of a Philox that has drawn nothing, without its key.
+_FRESH = np.random.Philox(key=0).state

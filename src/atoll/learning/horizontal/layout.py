@@ -8,7 +8,6 @@ otherwise, since arrays of other shapes would be broadcast or misread without a 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -44,12 +43,12 @@ class Layout:
     @cached_property
     def spans(self) -> dict[str, slice]:
         """Where the values of each array lie in the vector."""
-        return {name: span for name, span, _ in self._walk()}
+        return {name: span for name, span, _ in self._places}
 
     def views(self, vector: Vector) -> dict[str, Vector]:
         """Return each array as a view of ``vector`` (shape ``[size]``): writing writes through."""
         self.check(vector)
-        return {name: vector[span].reshape(shape) for name, span, shape in self._walk()}
+        return {name: vector[span].reshape(shape) for name, span, shape in self._places}
 
     def select(self, names: frozenset[str]) -> npt.NDArray[np.bool_]:
         """Return bool[size], true where a value belongs to an array of ``names``."""
@@ -73,9 +72,11 @@ class Layout:
                 f"a vector of shape {vector.shape} is no model of {self.size} values",
             )
 
-    def _walk(self) -> Iterator[tuple[str, slice, tuple[int, ...]]]:
-        start = 0
+    @cached_property
+    def _places(self) -> list[tuple[str, slice, tuple[int, ...]]]:
+        places, start = [], 0
         for name, shape in self.arrays:
             stop = start + math.prod(shape)
-            yield name, slice(start, stop), shape
+            places.append((name, slice(start, stop), shape))
             start = stop
+        return places

@@ -7,12 +7,14 @@ clients keep by their algorithm.
 
 from __future__ import annotations
 
+import functools
 import traceback
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 import numpy as np
+from threadpoolctl import ThreadpoolController
 
 from atoll.core.errors import AtollError
 from atoll.core.random import PublicRandom
@@ -55,23 +57,24 @@ class SimulatedClients:
         def run(block: list[int]) -> Answers:
             return self._block(round_, message, block)
 
-        if self.threads == 1:
-            answers = _joined([run(block) for block in blocks])
-        else:
-            with ThreadPoolExecutor(self.threads) as pool:
-                answers = _joined(list(pool.map(run, blocks)))
+        # Threads of the BLAS beside ours would wait for each other: a step's products are small.
+        with _blas().limit(limits=1), ThreadPoolExecutor(self.threads) as pool:
+            work = pool.map(run, blocks) if self.threads > 1 else map(run, blocks)
+            answers = _joined(list(work))
         if answers.total is None:
             return answers
-        passage = Passage(RoundRandom(self.public, round_), _generator(self.public, -1, round_))
+        passage = Passage(RoundRandom(self.public, round_), _generator())
         whole = self.chain.aggregate(answers.total, self.model.layout.size, passage)
         return Answers(whole, answers.answered, answers.failures)
 
     def _block(self, round_: int, message: Vectors, block: list[int]) -> Answers:
         updates: list[Update] = []
         failures: dict[int, str] = {}
+        generator = _generator()
         for number in block:
+            self.public.renew(generator, f"client {number}", round_, "training")
             try:
-                update, kept = self._train(round_, message, number)
+                update, kept = self._train(round_, message, number, generator)
             except Exception as error:
                 failures[number] = error.code if isinstance(error, AtollError) else "ATL-HOR-031"
                 self.tracebacks[number] = traceback.format_exc()
@@ -81,8 +84,9 @@ class SimulatedClients:
                 self.kept[number] = kept
         return Answers(total(updates), len(updates), failures)
 
-    def _train(self, round_: int, message: Vectors, number: int) -> tuple[Update, Vectors]:
-        generator = _generator(self.public, number, round_)
+    def _train(
+        self, round_: int, message: Vectors, number: int, generator: np.random.Generator
+    ) -> tuple[Update, Vectors]:
         kept = self.kept.get(number, {})
         work = ClientWork(
             model=self.model,
@@ -100,11 +104,17 @@ class SimulatedClients:
         return update, {**passage.kept, **result.kept}
 
 
+@functools.cache
+def _blas() -> ThreadpoolController:
+    """Return what bounds the threads of NumPy's BLAS; looking for the libraries takes time."""
+    return ThreadpoolController().select(user_api="blas")
+
+
 def _joined(parts: list[Answers]) -> Answers:
     failures = {number: code for part in parts for number, code in part.failures.items()}
     sums = total(part.total for part in parts if part.total is not None)
     return Answers(sums, sum(part.answered for part in parts), failures)
 
 
-def _generator(public: PublicRandom, number: int, round_: int) -> np.random.Generator:
-    return public.generator(f"client {number}", round_, "training")
+def _generator() -> np.random.Generator:
+    return np.random.Generator(np.random.Philox(key=0))

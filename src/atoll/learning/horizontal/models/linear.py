@@ -61,7 +61,7 @@ class LinearGradient:
         weight, bias = self._slopes
         error = model.output.derivative(self.linear(rows), targets)
         np.dot(rows.T, error, out=weight)
-        error.sum(axis=0, out=bias)
+        np.add.reduce(error, axis=0, out=bias)
         if model.l2:
             weight += model.l2 * self._weight
 

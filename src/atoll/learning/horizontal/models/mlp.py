@@ -80,7 +80,7 @@ class MLPGradient:
             entered = values.pop()
             weight, bias = self._slopes[i]
             np.dot(entered.T, error, out=weight)
-            error.sum(axis=0, out=bias)
+            np.add.reduce(error, axis=0, out=bias)
             if i:
                 error = error @ self._layers[i][0].T
                 error *= entered > 0
