@@ -194,10 +194,8 @@ class Node:
         )
 
     def _make_tables(self) -> None:
-        settings = self.settings
-        chosen = DataSettings(
-            settings.data.folders, settings.http.upload_bytes, settings.data.preview_rows
-        )
+        data, most = self.settings.data, self.settings.http.upload_bytes
+        chosen = DataSettings(data.folders, most, data.preview_rows)
         self.data = DataService(self.database, self.access, self.folder.data, chosen)
         self.models = ModelService(
             self.database,
@@ -313,6 +311,7 @@ class Node:
             self.folder.root,
             self.database,
             self.gateway,
+            self.access.audit,
             advertise=chosen.advertise,
             call_seconds=chosen.call_seconds,
             changed=self._partners_changed,
