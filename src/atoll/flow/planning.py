@@ -436,6 +436,8 @@ def verify(
     part: Lookup,
     others: Declared | None = None,
     hidden: Collection[str] = (),
+    *,
+    values: bool = True,
 ) -> None:
     """Check what a party alone can see of a job that it is about to agree to.
 
@@ -443,10 +445,10 @@ def verify(
     steps that this party does not see.
 
     Whether this fails reveals something of private facts, so a partner learns of it only where it
-    was let so far. Errors: those of ``check_own``.
+    was let so far, and never of ``values``. Errors: those of ``check_own``.
     """
     parameters = (filled(job, catalogue), filled(job, catalogue, party))
-    check_own(job, catalogue, party, parameters, declared, part, others, hidden)
+    check_own(job, catalogue, party, parameters, declared, part, others, hidden, values=values)
 
 
 def no_registry(reference: ModelRef) -> NoReturn:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections.abc import Callable, Collection, Mapping
-from typing import Any
+from typing import Any, Protocol
 
 from atoll.channel.identity import Identity
 from atoll.core import codec
@@ -30,7 +30,13 @@ _LOG = logging.getLogger(__name__)
 _VALIDITY_SECONDS = 7 * 86400.0
 
 Make = Callable[[Moment], Event]
-Verify = Callable[[Plan, Opening | None], None]
+
+
+class Verify(Protocol):
+    """Checks a plan against what this party alone can see, its tables' values among it or not."""
+
+    def __call__(self, plan: Plan, opening: Opening | None, *, values: bool = True) -> None:
+        """Return if it fits. Errors: ATL-PLN-011, those of the tables."""
 
 
 def made_up_limits(chosen: PolicySection) -> MadeUpLimits | None:
@@ -53,7 +59,7 @@ class Decider:
         synthetic: MadeUpLimits | None = MadeUpLimits(),
         runs: int = 1,
     ) -> None:
-        self._verify: Verify = lambda plan, opening: None
+        self._verify: Verify = lambda plan, opening, *, values=True: None
         self._explain: Callable[[str, AtollError], None] = lambda job, error: None
         self._synthetic = synthetic
         self._runs = runs
@@ -91,9 +97,13 @@ class Decider:
         )
 
     def _approved(self, record: JobRecord, command: Decide) -> Make:
-        """Sign a plan that the policies allow, unless this party can see that it cannot run."""
+        """Sign a plan that the policies allow, unless this party can see that it cannot run.
+
+        A partner sees the answer, and asking costs it nothing: so in its jobs no value of a table
+        decides it. What values prevent fails when it runs, which is charged.
+        """
         try:
-            self._verify(command.plan, record.opening)
+            self._verify(command.plan, record.opening, values=record.drives)
         except UserError as error:
             _LOG.info("job %s cannot run here: %s", record.id, error)
             self._explain(record.id, error)

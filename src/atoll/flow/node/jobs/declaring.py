@@ -152,16 +152,20 @@ class Declarer:
         if partner is not None:
             self._guard(partner, {name})
 
-    def verify(self, plan: Plan, opening: Opening | None = None) -> None:
+    def verify(self, plan: Plan, opening: Opening | None = None, *, values: bool = True) -> None:
         """Check a plan against what this party alone can see, before it is agreed to.
 
-        ``opening`` is what was committed to when this party declared. Errors: those of the tables
+        ``opening`` is what was committed to when this party declared. Where a partner learns how it
+        ends, ``values`` of tables must not decide it. Errors: those of the tables
         and of ``planning.verify``; ATL-PLN-011 what was committed to is not there any more.
         """
         party, catalogue = self._identity().party, self._catalogue()
         tables = self._tables(lambda name: None)
         made = planning.declare(plan.job, catalogue, party, tables)
-        planning.verify(plan.job, catalogue, party, made, self._part, plan.tables, plan.hidden)
+        hidden = plan.hidden
+        planning.verify(
+            plan.job, catalogue, party, made, self._part, plan.tables, hidden, values=values
+        )
         if opening is None:
             return
         held = own_references(plan.job, catalogue, party)
