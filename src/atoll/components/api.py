@@ -245,8 +245,8 @@ class OwnFacts:
 
     ``inputs`` are by port what the party has there, ``labels`` by port the labels of the tables
     that those rows come from, ``tables`` those tables; ``declared`` is one that the step itself
-    brings in. ``part`` returns the party's own part of a
-    registered model.
+    brings in. ``part`` returns the party's own part of a registered model. For a partner's job that
+    a grant covers labels are empty and tables cannot be opened: values must not decide the answer.
     """
 
     step: str
