@@ -123,6 +123,22 @@ def test_a_job_over_made_up_tables_is_only_unasked_if_it_is_small(
     assert host.asked(3, made_up()) == ("approve", None)
 
 
+def test_a_union_of_many_is_as_much_work_as_its_inputs(host: Host) -> None:
+    """The lie: one small table is united with itself, 64 times and once more: ATL-POL-017."""
+    graph: dict[str, Any] = {
+        "toys": {"component": "synthetic", "parameters": {"rows": 20_000, "columns": 20}}
+    }
+    source = "toys.table"
+    for step in ("once", "twice"):
+        inputs = {f"tables.{at}": source for at in range(64)}
+        parameters = {"duplicates": "keep-first"}
+        graph[step] = {"component": "union", "inputs": inputs, "parameters": parameters}
+        source = f"{step}.table"
+    plan = plan_of(job_of(graph))
+    assert uses_only_synthetic_data(plan, "shop")
+    assert host.asked(1, plan) == ("queue", "ATL-POL-017")
+
+
 def test_many_small_jobs_over_made_up_tables_are_counted(host: Host) -> None:
     """The lie: the work is cut into many small jobs, all at once or all day."""
     plan, limits = made_up(), MadeUpLimits()

@@ -75,10 +75,7 @@ class Effects(Protocol):
         ...
 
     def check_open(self, partner: str, job: str, unfinished: int) -> None:
-        """Refuse a partner's new job if it has too many unfinished ones, or its id was used.
-
-        Errors: ATL-FLW-016, ATL-POL-018.
-        """
+        """Refuse one new job too many, or of an id that was used: ATL-FLW-016, ATL-POL-018."""
         ...
 
     def wake(self, peers: tuple[str, ...]) -> None:
