@@ -177,6 +177,9 @@ def test_a_run_beyond_those_approved_is_decided_on_again(house: House) -> None:
         policies.begin("job-1", PSI, COIN_STEP, turn=2, spends=True)
     assert used(policies).runs == RUNS + 1
     assert policies.consider("job-1", PSI, GUEST, run=5, runs=RUNS).code == "ATL-POL-005"
+    # Its owner gives it more: the next run is decided on again.
+    policies.grants.cap(house.admin, "baskets", GUEST, Caps(runs=RUNS + 2))
+    assert policies.consider("job-1", PSI, GUEST, run=6, runs=RUNS).kind == "approve"
 
 
 def test_a_person_is_asked_again_for_runs_beyond_those_approved(house: House) -> None:
@@ -191,9 +194,8 @@ def test_a_person_is_asked_again_for_runs_beyond_those_approved(house: House) ->
     assert policies.consider("job-1", PSI, GUEST, run=RUNS + 1, runs=RUNS).kind == "queue"
     with pytest.raises(AtollError, match="ATL-POL-014"):
         policies.begin("job-1", PSI, "match", turn=RUNS + 1)
-    again = {"run": RUNS + 1, "runs": RUNS}
-    policies.approve(approver, "job-1", PSI, PSI.digest(), GUEST, **again)
-    assert policies.consider("job-1", PSI, GUEST, **again).kind == "approve"
+    policies.approve(approver, "job-1", PSI, PSI.digest(), GUEST, run=RUNS + 1, runs=RUNS)
+    assert policies.consider("job-1", PSI, GUEST, run=RUNS + 1, runs=RUNS).kind == "approve"
     for run in range(RUNS + 1, 2 * RUNS + 1):
         policies.begin("job-1", PSI, "match", turn=run)
     with pytest.raises(AtollError, match="ATL-POL-014"):

@@ -391,13 +391,15 @@ def _whose(key: Key, step: str, counts: Counts) -> dict[str, Any]:
 
 def _usages(accounts: Accounts, plan: Plan, party: str) -> dict[tuple[str, str], Counts]:
     """Return what was used of each table, with what the plan asks of others of its content."""
-    exposures = table_exposures(plan, party).values()
+    alike: dict[str, list[TableExposure]] = {}
+    for exposure in table_exposures(plan, party).values():
+        alike.setdefault(accounts.content(exposure.digest), []).append(exposure)
     found: dict[tuple[str, str], Counts] = {}
-    for exposure in exposures:
-        content = accounts.content(exposure.digest)
-        same = [e for e in exposures if accounts.content(e.digest) == content and e != exposure]
-        for partner in plan.job.parties.keys() - {party}:
-            used = accounts.used(exposure.table, exposure.digest, partner)
-            beside = (e.partners[partner].counts for e in same if partner in e.partners)
-            found[exposure.table, partner] = used + total(beside)
+    for same in alike.values():
+        for exposure in same:
+            for partner in plan.job.parties.keys() - {party}:
+                others = (other.partners.get(partner) for other in same if other is not exposure)
+                used = accounts.used(exposure.table, exposure.digest, partner)
+                beside = total(share.counts for share in others if share is not None)
+                found[exposure.table, partner] = used + beside
     return found

@@ -26,6 +26,8 @@ _IDENTIFIER = re.compile(r"[0-9a-f]{16}")
 _REASON = 4096
 # Why a partner's job over made-up tables was approved: by this they are counted.
 MADE_UP = "made-up tables alone"
+# Who decided, where it was no person.
+POLICY = "policy"
 
 
 class Grants:
@@ -230,11 +232,11 @@ class ApprovalRow:
 def decided(connection: Connection, job: str, digest: str, run: int = 1) -> ApprovalRow | None:
     """Return what was decided on this plan of a job when it was asked from ``run`` on, or None.
 
-    What was refused stays so in later runs; what was approved is asked again.
+    What a person refused stays so in later runs; all else is decided again.
     """
     query = select(approvals).where(approvals.c.job == job, approvals.c.plan_digest == digest)
     row = connection.execute(query).first()
-    if row is None or (row.run < run and row.decision != "refuse"):
+    if row is None or (row.run < run and (row.decision != "refuse" or row.by == POLICY)):
         return None
     return _approval(row)
 

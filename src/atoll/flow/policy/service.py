@@ -22,7 +22,7 @@ from atoll.flow.access import Access, Actor
 from atoll.flow.planning import COIN_STEP
 from atoll.flow.policy import repository
 from atoll.flow.policy.accounts import WHOLE, Accounts, JobAccount
-from atoll.flow.policy.counts import Counts, total
+from atoll.flow.policy.counts import Counts
 from atoll.flow.policy.decision import (
     CAP,
     OWN,
@@ -37,12 +37,11 @@ from atoll.flow.policy.exposure import RUN, TableExposure, table_exposures
 from atoll.flow.policy.grants import Grant, matches
 from atoll.flow.policy.ledger import DatabaseLedger
 from atoll.flow.policy.made_up import DAY_SECONDS, OVER, MadeUpLimits, over
-from atoll.flow.policy.repository import ApprovalRow, Grants
+from atoll.flow.policy.repository import POLICY, ApprovalRow, Grants
 from atoll.flow.store.database import Database
 from atoll.jobs.errors import ConflictError, DeniedError
 from atoll.jobs.plan import Plan
 
-POLICY = "policy"
 RUNS = "ATL-POL-014"
 Share = tuple[TableExposure, str]
 Shares = tuple[Share, ...]
@@ -75,8 +74,8 @@ class Policies:
         """Decide on ``runs`` runs of a plan from ``run`` on and, if they are approved, reserve the
         first. Repeatable.
 
-        What was approved before, by whomever, stays so for the same plan and first run; what was
-        refused stays so for each.
+        What was approved before, by whomever, stays so for the same plan and first run; what a
+        person refused stays so for each.
         """
         digest = plan.digest()
 
@@ -311,9 +310,10 @@ class Policies:
         """Check that the grants that a job runs under still hold, and that all caps have room."""
         caps = repository.caps_of(connection, {exposure.table for exposure, _, _ in asked})
         grants, now = [repository.get(connection, name) for name in sorted(held)], self._wall()
-        for exposure, partner, more in asked:
+        sums = _by_content(accounts, asked)
+        for exposure, partner, _ in asked:
             used = accounts.used(exposure.table, exposure.digest, partner)
-            used = used + _beside(accounts, asked, exposure, partner)
+            more = sums[accounts.content(exposure.digest), partner]
             if exceeded_table_caps(caps, exposure.table, partner, used, more):
                 raise _capped("the table's cap is used up", exposure.table, partner)
             given = [g for g in grants if g.data == exposure.table and matches(g.partners, partner)]
@@ -364,18 +364,13 @@ def _uncovered(
     }
 
 
-def _beside(
-    accounts: Accounts, asked: Sequence[Asked], exposure: TableExposure, partner: str
-) -> Counts:
-    """Return what is asked for a partner of other tables with the same content."""
-    content = accounts.content(exposure.digest)
-    return total(
-        more
-        for other, to, more in asked
-        if to == partner
-        and other.table != exposure.table
-        and accounts.content(other.digest) == content
-    )
+def _by_content(accounts: Accounts, asked: Sequence[Asked]) -> dict[tuple[str, str], Counts]:
+    """Return what is asked of each content for each partner: tables may share one."""
+    found: dict[tuple[str, str], Counts] = {}
+    for exposure, partner, more in asked:
+        at = accounts.content(exposure.digest), partner
+        found[at] = found.get(at, Counts()) + more
+    return found
 
 
 def _more(exposure: TableExposure, steps: set[str]) -> Counts:
