@@ -74,8 +74,8 @@ class Effects(Protocol):
         """Return a job that is not at hand, from the database."""
         ...
 
-    def check_open(self, partner: str, unfinished: int) -> None:
-        """Refuse a partner's new job if it has too many unfinished ones. Errors: ATL-FLW-016."""
+    def check_open(self, partner: str, job: str, unfinished: int) -> None:
+        """Refuse one new job too many, or of an id that was used: ATL-FLW-016, ATL-POL-018."""
         ...
 
     def wake(self, peers: tuple[str, ...]) -> None:
@@ -268,7 +268,7 @@ class Control:
         try:
             if self.record(update.job) is None:
                 mine = [r for r in self.records.values() if r.initiator == peer]
-                self._effects.check_open(peer, sum(r.end is None for r in mine))
+                self._effects.check_open(peer, update.job, sum(r.end is None for r in mine))
             self.move(update.job, FactsReceived(peer, update, self.now), batch)
             self.sync_traffic.count_received(peer, update)
         except AtollError as error:

@@ -73,8 +73,8 @@ class Decider:
 
     def decide(self, record: JobRecord, command: Decide) -> Make:
         """Decide by the policies and return the resulting event."""
-        decision = self._made_up(record, command.plan) or self._policies.consider(
-            record.id, command.plan, record.initiator, runs=self._runs
+        decision = self._made_up(record, command) or self._policies.consider(
+            record.id, command.plan, record.initiator, run=command.run, runs=self._runs
         )
         if decision.kind == "approve":
             return self._approved(record, command)
@@ -84,8 +84,9 @@ class Decider:
             return lambda now: Decided(kind="refuse", now=now, code=code, run=run)
         return lambda now: Decided(kind="queue", now=now, run=command.run)
 
-    def _made_up(self, record: JobRecord, plan: Plan) -> Decision | None:
+    def _made_up(self, record: JobRecord, command: Decide) -> Decision | None:
         """Decide on a job over made-up tables alone; None: it is one like any other."""
+        plan = command.plan
         if self._synthetic is None or not uses_only_synthetic_data(plan, record.party):
             return None
         if record.drives:
@@ -93,7 +94,7 @@ class Decider:
         # Each run may have all attempts of each step that the plan signs.
         attempts = self._runs * max(plan.attempts.values(), default=1)
         return self._policies.consider_made_up(
-            record.id, plan, record.initiator, self._synthetic, attempts
+            record.id, plan, record.initiator, self._synthetic, attempts, run=command.run
         )
 
     def _approved(self, record: JobRecord, command: Decide) -> Make:
@@ -141,6 +142,7 @@ class Decider:
             digest,
             record.initiator,
             submitter=submitter,
+            run=command.run,
             runs=self._runs,
         )
         return self.approval(record.party, command)
@@ -148,8 +150,8 @@ class Decider:
     def refuse(self, record: JobRecord, reason: str, actor: Actor) -> Make:
         """Let a person refuse what waits. Errors: those of ``Policies.refuse``, ATL-NOD-023."""
         command = self._asked(record)
-        self._policies.refuse(actor, record.id, command.plan.digest(), reason)
         run = command.run
+        self._policies.refuse(actor, record.id, command.plan.digest(), reason, run=run)
         return lambda now: Decided(kind="refuse", now=now, code="ATL-POL-016", run=run)
 
     def _asked(self, record: JobRecord) -> Decide:
@@ -201,6 +203,10 @@ class Decider:
                 hint="grant it: atoll data grant",
             )
 
+    def check_new(self, job: str) -> None:
+        """Refuse a proposal with the id of a deleted job. Errors: ATL-POL-018."""
+        self._policies.check_new(job)
+
     def begin(self, record: JobRecord, step: str, *, spends: bool = False) -> None:
         """Cover one more attempt of a step, and write down what all agreed to before the first.
 
@@ -211,7 +217,9 @@ class Decider:
             signed = [f.approval for f in record.facts.values() if f.approval is not None]
             agreed = [Approval.decode(entry.document) for entry in signed]
             self._policies.ledger.accept(record.id, agreed)
-        elif record.plan is not None and not (
+        if step == COIN_STEP and record.job.seed is not None:
+            return  # Nothing is drawn.
+        if record.plan is not None and not (
             self._synthetic is not None and uses_only_synthetic_data(record.plan, record.party)
         ):
             self._policies.begin(record.id, record.plan, step, turn=record.run, spends=spends)
