@@ -181,4 +181,6 @@ BOOSTING: Component = Component(
     },
     outputs={"model": BOOSTING_MODEL.name, "scores": "scores"},
     dishonest=cheats(),
+    # All parties know how many rows they have in common.
+    public_codes=frozenset({"ATL-BST-012"}),
 )

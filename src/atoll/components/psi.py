@@ -111,6 +111,8 @@ PSI = Component(
     outputs={"table": "table"},
     rows={"table": ("table", "common")},
     predict=Repeat(),
+    # Both sides learn sizes and count, and refuse by them alike.
+    public_codes=frozenset({"ATL-PSI-003", "ATL-PSI-004"}),
     dishonest=(
         Cheat(
             "any",
