@@ -17,8 +17,8 @@ from atoll.sdk import local
 from atoll.sim.nodes import LocalNode
 from atoll.table import Table
 from tests import whole
-from tests.e2e.nodes import until
 from tests.dishonest.test_whole_nodes import waiting
+from tests.e2e.nodes import until
 from tests.held import HeldTables
 
 GUEST, HOST = "bank", "shop"
@@ -129,4 +129,5 @@ def test_a_partner_s_node_is_sent_one_code(case: str) -> None:
     assert (seen["code"], seen["party"]) == ("ATL-WRK-014", GUEST)
     assert "ATL-BST-010" not in str(seen)
     assert (own["code"], own["party"]) == ("ATL-BST-010", GUEST)
-    assert own["message"] and own["steps"]["boosting"]["own"]["code"] == "ATL-BST-010"
+    assert own["message"]
+    assert own["steps"]["boosting"]["own"]["code"] == "ATL-BST-010"

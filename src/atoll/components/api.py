@@ -354,8 +354,8 @@ class Component:
     be functions of the parameters. Where no messages are exchanged, a seat takes no part without
     each input that is neither optional nor asked for everywhere. ``apart`` are roles that must not
     be one party's for the secrets to hold: a plan that joins them warns. ``dishonest`` states what
-    a party gains that lies. ``public_codes`` are those of its own refusals that follow from the plan
-    and from messages alone: partners are sent these, and of all others only that this party failed.
+    a party gains that lies. ``public_codes`` are refusals that follow from the plan and messages
+    alone: partners are sent these codes, and of all others only that this party failed.
     """
 
     name: str

@@ -264,7 +264,7 @@ class JobService(JobReading):
         }
 
     def _own_failure(self, record: JobRecord, seen: JobView) -> dict[str, Any]:
-        """Return why a job ended as this node knows it, with the code that partners are not sent."""
+        """Return why a job ended, with an own code that partners are not sent."""
         if seen.code == OWN_FAILURE:
             for task in reversed(self.tasks.list(record.id).rows):
                 own = record.own.tasks.get(task.step)
