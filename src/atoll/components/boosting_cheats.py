@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from atoll.components.dishonest import Cheat
-from atoll.learning.vertical.boosting.exposure import ROWS_PER_SUM
+from atoll.learning.vertical.boosting.exposure import BITS_PER_SUM
 from atoll.learning.vertical.boosting.grow import REFUSALS
 from atoll.learning.vertical.boosting.warnings import measured
 
@@ -25,14 +25,19 @@ def _guest() -> Iterator[Cheat]:
         for noise in (False, True)
     )
     refused = figures["refused_partitions"]["points"]
+    nested = max(figures["nested_cuts"]["points"], key=lambda point: point["rows_per_sum"])
     yield Cheat(
         "guest",
         "learn",
-        "on which side of each cut that a host sends each row lies, by powers of two in place of "
-        "its gradients; `minimum_rows` does not prevent it",
+        "on which side of each cut that a host sends each row lies, by weights of its choice in "
+        "place of its gradients; `minimum_rows` does not prevent it",
         "it does not; its own model is worth nothing",
-        f"{ROWS_PER_SUM} rows for each of `opened_sums`, which are charged as sent; the plan "
-        f"prints the bits. Measured: all bits of {clear['rows']:,} rows after "
+        f"{BITS_PER_SUM} bits for each of `opened_sums` at 2^31 steps of search (252 are all that "
+        "a sum holds), which are charged as sent; the plan prints their sum. By powers of two a "
+        "bit is a row; as cuts of one column contain each other, other weights showed "
+        f"{nested['rows_per_sum']} rows a sum with {nested['bins']} bins, in "
+        f"2^{nested['steps']} steps. Measured by powers of two: the sides of all "
+        f"{clear['rows']:,} rows at all cuts after "
         f"{clear['trees']} trees of "
         f"depth {clear['depth']}, with `host_noise` {noisy['noise']:g} {100 * noisy['bits']:.0f} % "
         f"after {noisy['trees']}",

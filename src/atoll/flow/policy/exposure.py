@@ -237,7 +237,9 @@ def most_sent(plan: Plan, step: str) -> dict[str, dict[str, float]]:
     for entry in plan.exposure.get(step, ()):
         if entry.unit in (ROWS, OPENED_SUMS) and entry.message and entry.each and entry.amount:
             fields = found.setdefault(entry.message, {})
-            fields[entry.field] = fields.get(entry.field, 0) + entry.amount / entry.each
+            # A share such as 1/96 of a sum is no exact number.
+            most = round(entry.amount / entry.each, 6)
+            fields[entry.field] = fields.get(entry.field, 0) + most
     return {} if step in plan.standing else found
 
 
