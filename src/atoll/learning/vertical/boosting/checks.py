@@ -88,6 +88,21 @@ def check_announced(
         )
 
 
+def check_sides(host: str, k: int, sides: tuple[int, int]) -> None:
+    """Refuse a cut that the rule of k withholds, by the summed rows on its sides.
+
+    Its refusal would let a host that sends such cuts see several choices of a node. Errors:
+    ATL-BST-009.
+    """
+    if any(0 < rows < k for rows in sides):
+        raise PeerError(
+            "ATL-BST-009",
+            "a cut was sent that leaves fewer rows than minimum_rows on a side",
+            party=host,
+            hint="an honest host withholds such cuts: compare the versions of both",
+        )
+
+
 def check_rows(parameters: BoostingParameters, rows: int) -> None:
     """Refuse to train on fewer rows than the minimum of a group. Errors: ATL-BST-012.
 
