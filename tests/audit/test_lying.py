@@ -66,6 +66,10 @@ def test_the_figures_of_false_sums_are_measured() -> None:
     assert probing.by_range(*figures.cancer(), flat, steps=4) == kept["outcomes"] == 1
 
 
+def test_the_figures_of_false_sums_within_noise_are_measured() -> None:
+    assert figures.noisy_sums() == measured()["false_sums_within_noise"]
+
+
 def test_what_is_read_is_true_and_noise_can_spoil_it() -> None:
     host = np.random.default_rng(1).normal(size=(120, 3))
     calm = BoostingParameters(trees=1, depth=1, minimum_rows=5, implementation="ideal")

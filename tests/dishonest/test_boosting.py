@@ -259,6 +259,20 @@ def test_a_question_about_a_false_sum_ends_the_job() -> None:
     assert found.jobs == len(found.codes) > 0
 
 
+def test_false_sums_that_noise_could_have_made_end_nothing_and_show_one_choice() -> None:
+    """The host sends the sums of one set of rows for each cut, with other shifts within the noise.
+
+    No rule stops it: by the one cut that is asked for it learns how many labels are positive, up to
+    a few numbers and their mirrors. The gain is one choice for each question, as the page states.
+    """
+    guest, host, label, parameters = one_root(depth=1, host_noise=4.0)
+    found = probing.within_noise(guest, host, label, parameters)
+    assert (found.jobs, found.codes) == (0, ())
+    assert int(label.sum()) in found.candidates
+    assert len(label) <= len(found.candidates) * 2 * (1 + found.cuts)
+    assert any("end no job" in line for line in plan_warnings(parameters, *host.shape))
+
+
 FALSE: dict[str, Any] = {
     "a larger sum within the range": lambda m: replace(m, g=m.g + 50_000),
     "a smaller h within the range": lambda m: replace(m, g=m.g + 9_000, h=m.h // 2),

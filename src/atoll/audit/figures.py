@@ -148,12 +148,26 @@ def nested() -> dict[str, Any]:
     return {"data": "5,000 seeded rows", "points": [nested_point(*given) for given in settings]}
 
 
+def noisy_sums() -> dict[str, Any]:
+    """Measure the host that sends false sums which its noise could have made."""
+    parameters = BoostingParameters(trees=1, depth=1, host_noise=4.0, implementation="ideal")
+    found = probing.within_noise(*cancer(), parameters)
+    return {
+        "data": CANCER,
+        "noise": parameters.host_noise,
+        "jobs_ended": found.jobs,
+        "cuts": found.cuts,
+        "positives": list(found.candidates),
+    }
+
+
 FIGURES: dict[str, Callable[[], dict[str, Any]]] = {
     "reconstruction": reconstruction,
     "chosen_weights": weights,
     "nested_cuts": nested,
     "refused_partitions": refused,
     "false_sums": false_sums,
+    "false_sums_within_noise": noisy_sums,
 }
 
 

@@ -48,7 +48,8 @@ def _guest() -> Iterator[Cheat]:
         "learn",
         "whole cuts that split no node, by asking for them and adopting none",
         "the host ends the job (ATL-BST-011) where it can judge: no `minimum_class_rows`, no "
-        "`host_noise`; elsewhere its report counts refused partitions",
+        "`host_noise`; elsewhere its report counts refused partitions. A cut without a sampled row "
+        "on one side is announced to none (ATL-BST-005)",
         f"one cut of each node of one level, else {REFUSALS} more of each node (ATL-BST-008), "
         f"charged as `rows`. Measured with noise: {refused[1]['bits']:,} bits in "
         f"{refused[1]['trees']} trees of {refused[1]['rows']} rows; without: {refused[0]['bits']}",
@@ -87,12 +88,27 @@ def _host() -> Iterator[Cheat]:
         f"of positives among 569 after {found['jobs_ended']} ended jobs of {found['cuts']} cuts",
         "attempts and runs, which the plan signs; " + _SHARED,
     )
+    noisy = measured()["false_sums_within_noise"]
+    yield Cheat(
+        "host",
+        "learn",
+        "as much, where there is `host_noise`, by false sums that noise could have made: they end "
+        "nothing",
+        "it does not",
+        "one choice among the sums that it sent for each cut that is asked for, up to "
+        f"{1 + REFUSALS} for each node. Measured with `host_noise` {noisy['noise']:g}: the number "
+        f"of positives among 569 up to {len(noisy['positives']) // 2} and their mirrors, by one "
+        f"question among {noisy['cuts']} cuts and {noisy['jobs_ended']} ended jobs",
+        "leave out `host_noise`; " + _SHARED,
+    )
     yield Cheat(
         "host",
         "learn",
         "which of the partitions that it makes up fit the labels best, by columns of its own",
         "it does not; such columns are poor on new rows",
-        "one choice among its cuts for each node that it splits",
+        "one choice among its cuts for each node that it splits, and for each refusal, where "
+        f"`minimum_class_rows`, `host_noise` or a `minimum_leaf_rows` above k allow {REFUSALS} of "
+        "a node. A cut below k ends the job (ATL-BST-009)",
         "nothing: no one can check a party's columns; fewer trees",
     )
     yield Cheat(

@@ -60,6 +60,12 @@ def plan_warnings(parameters: BoostingParameters, rows: int, columns: int) -> li
         lines.append("the ideal implementation shows every gradient to the hosts: tests only.")
     if most_partitions(parameters) > 1:
         lines.append(_refusals(parameters))
+    if parameters.host_noise > 0.0:
+        lines.append(
+            "with host_noise a dishonest host's false sums end no job where noise could have made "
+            f"them: it sees one choice among these for each question, up to {1 + REFUSALS} for "
+            "each node."
+        )
     lines.append(_chosen_weights(parameters, rows, columns))
     return lines
 
