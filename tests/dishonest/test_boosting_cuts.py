@@ -53,7 +53,8 @@ class _Empty(LyingGuest):
         return np.where(np.isin(np.arange(self._rows), self.sampled), low, other)[node.rows]
 
     def _pair(self, node: Any) -> Any:
-        children = sorted(super()._pair(node)[:2], key=lambda child: child.number)
+        both: Any = super()._pair(node)[:2]
+        children = sorted(both, key=lambda child: child.number)
         return (*sorted(children, key=self._count), node)
 
     def _ask(self, tree: int, depth: int, nodes: Sequence[Any]) -> int:

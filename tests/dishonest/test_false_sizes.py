@@ -77,12 +77,12 @@ class Bold(whole.Run):
         return spec if party == HOST else spec.model_copy(update={"most": {}})
 
 
-def play() -> Whole:
-    """Play a job in whose plan the liar's third party has fewer rows than it has."""
+def play(false: str = MILL) -> Whole:
+    """Play a job in whose plan a party, the liar's third one, has fewer rows than it has."""
     planned = whole.Planned(job(), held(), CATALOGUE)
     assert planned.plan is not None
     facts = {party: dict(tables) for party, tables in planned.plan.tables.items()}
-    facts[MILL]["reader"] = facts[MILL]["reader"].model_copy(update={"rows": STATED})
+    facts[false]["reader"] = facts[false]["reader"].model_copy(update={"rows": STATED})
     plan = planning.build(job(), CATALOGUE, facts, planned.plan.certificates)
     lies = lying({name: unbounded(name) for name in ("psi", "boosting")})
     with tempfile.TemporaryDirectory() as folder:
@@ -107,6 +107,13 @@ def test_a_table_that_is_stated_smaller_bounds_what_others_send() -> None:
     assert sums(ran) <= reserved.opened_sums
     assert getattr(ran.errors.get(HOST), "code", None) == "ATL-REV-002"
     assert not [line for line in ran.sent[HOST] if line["step"] == "train"]
+
+
+def test_own_rows_beyond_the_plan_are_not_intersected() -> None:
+    """A host's own table has more rows than its plan states: ATL-REV-002 before it sends any."""
+    ran = play(HOST)
+    assert getattr(ran.errors.get(HOST), "code", None) == "ATL-REV-002"
+    assert not [line for line in ran.sent[HOST] if line["step"] == "psi"]
 
 
 def test_sums_are_bounded_by_the_plan_even_so(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -52,7 +52,7 @@ class _FalseSums(IdealHost):
 
     def __init__(self, party: Party, falsify: Falsify, seen: Watched) -> None:
         super().__init__(party)
-        self._falsify, self._seen = falsify, seen
+        self.falsify, self._seen = falsify, seen
 
     def reply(
         self,
@@ -67,7 +67,7 @@ class _FalseSums(IdealHost):
             noise = [
                 (g - old_g, h - old_h)
                 for (g, h), (old_g, old_h) in zip(
-                    (self._falsify(*pair) for pair in true), true, strict=True
+                    (self.falsify(*pair) for pair in true), true, strict=True
                 )
             ]
             self._seen.cuts = sum(len(node.columns) for node in nodes)
@@ -229,8 +229,8 @@ class _OneSet(_Watching):
             sent = self._choose(tree, pairs[0])[0].candidates
             sizes = [int(super(_OneSet, self)._side(tree, root, int(c)).sum()) for c in sent]
             at = int(np.argmin(np.abs(np.array(sizes) - _SET)))
-            lowered: Any = self._sums._falsify
-            lowered.at, lowered.rows = at, sizes[at]
+            sums: Any = self._sums
+            sums.falsify.at, sums.falsify.rows = at, sizes[at]
             self._candidate = int(sent[at])
         return super()._reply(tree, depth, pairs)
 
