@@ -354,7 +354,8 @@ class Component:
     be functions of the parameters. Where no messages are exchanged, a seat takes no part without
     each input that is neither optional nor asked for everywhere. ``apart`` are roles that must not
     be one party's for the secrets to hold: a plan that joins them warns. ``dishonest`` states what
-    a party gains that lies.
+    a party gains that lies. ``public_codes`` are refusals that follow from the plan and messages
+    alone: partners are sent these codes, and of all others only that this party failed.
     """
 
     name: str
@@ -379,6 +380,7 @@ class Component:
     origin: Origin | None = None
     standing: Standing | None = None
     dishonest: tuple[Cheat, ...] = ()
+    public_codes: frozenset[str] = frozenset()
 
     def edges_of(self, parameters: Any) -> Edges:
         """Return which roles communicate under these parameters."""

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from atoll.core.exposure import OPENED_SUMS, ROWS, TREE_NODES
 from atoll.learning.vertical.boosting import BoostingInputs, BoostingParameters, exposure
-from atoll.learning.vertical.boosting.exposure import opened_cuts, rows_per_sum
+from atoll.learning.vertical.boosting.exposure import bits_per_sum, opened_cuts
 from atoll.learning.vertical.boosting.refusals import decidable, judge, most_partitions
 from tests.learning.vertical import play
 
@@ -134,6 +134,6 @@ def test_the_exposure_of_the_defaults_is_what_the_formula_says() -> None:
 
 def test_noise_drowns_only_the_low_bits() -> None:
     calm, noisy = BoostingParameters(), BoostingParameters(host_noise=4.0)
-    assert rows_per_sum(calm, 569) == (62, 62)
+    assert bits_per_sum(calm, 569) == (62, 62)
     sigma = 4 << 12
-    assert rows_per_sum(noisy, 569) == (62 - int(math.log2(sigma)), 62 - int(math.log2(sigma / 4)))
+    assert bits_per_sum(noisy, 569) == (62 - int(math.log2(sigma)), 62 - int(math.log2(sigma / 4)))

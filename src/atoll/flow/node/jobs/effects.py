@@ -417,7 +417,7 @@ class NodeEffects:
                 attempt,
                 event.state,  # type: ignore[arg-type]
                 now,
-                code=problem.get("code"),
+                code=problem.get("public") or problem.get("code"),
                 phase=problem.get("phase"),
                 revealed=revealed,
             ),
