@@ -29,6 +29,7 @@ from pydantic import (
 
 from atoll.core import codec
 from atoll.core.errors import AtollError
+from atoll.core.limits import RETRIES
 from atoll.core.strict import WireValue, at_most, reason, text
 from atoll.flow.control.parsing import JOB_ID, Code, Count, Phase, malformed
 from atoll.flow.planning import COIN_STEP
@@ -110,7 +111,7 @@ class Options(WireValue):
     ``progress_seconds`` without progress end a task, ``peer_seconds`` of silence make a party lost.
     """
 
-    retries: Annotated[StrictInt, Field(ge=0, le=10)] = 1
+    retries: Annotated[StrictInt, Field(ge=0, le=RETRIES)] = 1
     step_rule: StepRule = "parallel"
     priority: Annotated[StrictInt, Field(ge=-100, le=100)] = 0
     progress_seconds: Annotated[StrictFloat, Field(ge=1, le=7 * 86400)] = 600.0

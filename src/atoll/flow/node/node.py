@@ -33,12 +33,13 @@ from atoll.flow.node.configuration import Configuration
 from atoll.flow.node.data.service import DataService, DataSettings
 from atoll.flow.node.doctor import database_url
 from atoll.flow.node.folder import NodeFolder
-from atoll.flow.node.housekeeping import Housekeeping
+from atoll.flow.node.housekeeping import Housekeeping, retention_of
 from atoll.flow.node.jobs.admission import Slots
 from atoll.flow.node.jobs.control import KEEP_SECONDS, Control, end_jobs_of
 from atoll.flow.node.jobs.deciding import Decider, made_up_limits
 from atoll.flow.node.jobs.declaring import Declarer
 from atoll.flow.node.jobs.effects import NodeEffects
+from atoll.flow.node.jobs.endings import ended_line
 from atoll.flow.node.jobs.reading import JobReading
 from atoll.flow.node.jobs.rows import JobRows
 from atoll.flow.node.jobs.service import JobService
@@ -62,7 +63,6 @@ from atoll.flow.policy.ledger import DatabaseLedger
 from atoll.flow.policy.service import Policies
 from atoll.flow.store import Database, Jobs
 from atoll.flow.store.files import ArtifactFiles
-from atoll.flow.store.retention import Retention
 from atoll.flow.work.pool import Pool, PoolSettings
 from atoll.flow.work.specification import InputArtifact, TaskLimits
 from atoll.jobs.errors import EnvironmentFault, NotFoundError
@@ -376,7 +376,7 @@ class Node:
             self.control.post(partial(end_jobs_of, peer=peer))
 
     def _job_ended(self, record: JobRecord, command: Ended) -> None:
-        _LOG.info("job %s ended: %s %s", record.id, command.state, command.code or "")
+        _LOG.info("%s", ended_line(record, command))
         if command.state == "success":
             self.models.record(record.id)
             self.book.record(record.id)
@@ -402,7 +402,7 @@ class Node:
             self.database,
             self.files,
             self.folder.jobs,
-            self._retention(),
+            retention_of(self.settings.retention),
             self.parties.keep_current,
         )
         housekeeping.start()
@@ -420,12 +420,6 @@ class Node:
             self.gateway.address,
         )
         return server.url
-
-    def _retention(self) -> Retention:
-        chosen = self.settings.retention
-        return Retention(
-            job_days=chosen.job_days, artifact_days=chosen.artifact_days, log_days=chosen.log_days
-        )
 
     def _mark_lost(self) -> None:
         """Write down as lost, and charge, what ran when the process before this one ended."""

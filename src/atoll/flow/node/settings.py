@@ -6,6 +6,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from atoll.core.limits import RETRIES
+
 
 def _key(default: Any, description: str, *, fate: str = "", **bounds: Any) -> Any:
     extra: dict[str, Any] = {"fate": fate} if fate else {}
@@ -133,7 +135,7 @@ class JobsSection(Section):
         "for jobs submitted here; lost workers and restarted nodes cost none of them: those have "
         "five further tries in any case, within the approved runs",
         ge=0,
-        le=20,
+        le=RETRIES,
     )
     progress_seconds: float = _key(
         3600.0, "a job without any progress for so long fails", gt=0, fate="JOB_DEFAULT_TIMEOUT"

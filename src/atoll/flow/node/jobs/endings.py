@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import threading
 
+from atoll.flow.control import Ended, JobRecord, view
+
 # What follows a job's end is a matter of milliseconds; a database that cannot be written is not.
 _SECONDS = 10.0
 
@@ -39,3 +41,10 @@ class Endings:
         with self._changed:
             self._jobs.clear()
             self._changed.notify_all()
+
+
+def ended_line(record: JobRecord, ended: Ended) -> str:
+    """Return what the log states of an end: an end that another party states is its word alone."""
+    by = view(record).stated_by
+    word = f" (as {by} states, naming {ended.party or 'no party'})" if by else ""
+    return f"job {record.id} ended: {ended.state} {ended.code or ''}{word}"

@@ -175,6 +175,7 @@ class JobRows:
             "reason": seen.reason,
             "code": seen.code,
             "party": seen.party,
+            "stated_by": seen.stated_by,
             "phase": seen.phase,
             "progress": seen.progress,
         }
