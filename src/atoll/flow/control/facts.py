@@ -30,7 +30,7 @@ from pydantic import (
 from atoll.core import codec
 from atoll.core.errors import AtollError
 from atoll.core.limits import RETRIES
-from atoll.core.strict import WireValue, at_most, reason, text
+from atoll.core.strict import WireValue, at_most, read, reason, text
 from atoll.flow.control.parsing import JOB_ID, Code, Count, Phase, malformed
 from atoll.flow.planning import COIN_STEP
 from atoll.jobs.approval import DOCUMENT_BYTES, NONCE_BYTES, SIGNATURE_BYTES
@@ -92,7 +92,7 @@ def _graph(value: Any) -> Job:
 def _model(kind: type[BaseModel]) -> PlainValidator:
     def made(value: Any) -> Any:
         try:
-            return kind.model_validate(value)
+            return read(kind, value)
         except ValidationError as error:
             raise ValueError(reason(error)) from None
 
