@@ -120,9 +120,9 @@ def stated(record: JobRecord) -> tuple[str, End] | None:
     Whom it blames is that party's word, too: it may name any other.
     """
     mine, lead = record.own.end, record.lead
-    if not record.drives and lead.run == record.run and lead.end is not None:
-        if mine in (None, lead.end):
-            return record.initiator, lead.end
+    followed = not record.drives and lead.run == record.run and mine in (None, lead.end)
+    if followed and lead.end is not None:
+        return record.initiator, lead.end
     found = _asked_for(record)
     if mine is None or (found is not None and found[1] == mine):
         return found

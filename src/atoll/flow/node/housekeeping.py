@@ -24,7 +24,10 @@ _DAY_SECONDS = 86400.0
 def retention_of(chosen: RetentionSection) -> Retention:
     """Return what is kept, by the settings."""
     return Retention(
-        job_days=chosen.job_days, artifact_days=chosen.artifact_days, log_days=chosen.log_days
+        job_days=chosen.job_days,
+        artifact_days=chosen.artifact_days,
+        log_days=chosen.log_days,
+        partner_bytes=chosen.partner_mebibytes << 20,
     )
 
 

@@ -35,11 +35,12 @@ from atoll.flow.node.doctor import database_url
 from atoll.flow.node.folder import NodeFolder
 from atoll.flow.node.housekeeping import Housekeeping, retention_of
 from atoll.flow.node.jobs.admission import Slots
-from atoll.flow.node.jobs.control import KEEP_SECONDS, Control, end_jobs_of
+from atoll.flow.node.jobs.control import KEEP_SECONDS, Control
 from atoll.flow.node.jobs.deciding import Decider, made_up_limits
 from atoll.flow.node.jobs.declaring import Declarer
 from atoll.flow.node.jobs.effects import NodeEffects
-from atoll.flow.node.jobs.endings import ended_line
+from atoll.flow.node.jobs.endings import end_jobs_of, ended_line
+from atoll.flow.node.jobs.partner_load import Allowance, LoadLimits
 from atoll.flow.node.jobs.reading import JobReading
 from atoll.flow.node.jobs.rows import JobRows
 from atoll.flow.node.jobs.service import JobService
@@ -216,13 +217,14 @@ class Node:
             self.policies, self.identity, time.time, synthetic=limits, runs=chosen.runs
         )
         tables, guard = self.data.tables, self.decider.guard
-        self.declarer = Declarer(
-            self.identity, self.catalogue, tables, guard, self._part, self.models.part
-        )
+        looks = Allowance(self.settings.jobs.partner_looks_per_hour, 3600.0)
+        whole = (self._part, self.models.part, looks.spend)
+        self.declarer = Declarer(self.identity, self.catalogue, tables, guard, *whole)
 
     def _make_machines(self) -> None:
         settings, party = self.settings, self._identity.party
-        limits = QueueLimits(settings.jobs.as_initiator, settings.jobs.as_host)
+        jobs = settings.jobs
+        limits = QueueLimits(jobs.as_initiator, jobs.as_host, jobs.partner_open)
         self.rows = JobRows(self.database, party, time.time)
         self.decider.attach(self.declarer.verify, self.rows.explain)
         self.recorder = Recorder(self.database, self.folder.jobs, time.time)
@@ -244,7 +246,8 @@ class Node:
             lambda party, chain: self._identity.public_key(party, chain),
             lambda job, tables, keys: build(job, self.catalogue(), tables, keys, party),
         )
-        self.control = Control(self.database, rules, self.effects)
+        load = LoadLimits(jobs.partner_mebibytes << 20, jobs.partner_mebibytes_per_day << 20)
+        self.control = Control(self.database, rules, self.effects, limits=load)
         self.place = self._place()
         self.effects.attach(self.control, TaskRunner(self.place, self.effects.on_event))
 

@@ -131,9 +131,10 @@ class NodeEffects:
         """Return a job from the database."""
         return self._rows.load(job)
 
-    def check_open(self, partner: str, unfinished: int) -> None:
-        """Refuse a partner's new job if it has too many unfinished ones. Errors: ATL-FLW-016."""
+    def check_open(self, partner: str, job: str, unfinished: int) -> None:
+        """See ``control.Effects``. Errors: ATL-FLW-004, ATL-FLW-016."""
         self._slots.check_partner(partner, unfinished)
+        self._rows.check_new(job, partner)
 
     def wake(self, peers: tuple[str, ...]) -> None:
         """Have these partners notified soon."""
