@@ -75,7 +75,7 @@ def test_a_job_is_wrong_in_many_places(shape: str) -> None:
     """A partner asks with such a job, or proposes it. Rule: the first ends it, ATL-JOB."""
     body = JOBS[shape]()
     assert len(codec.encode(body)) < JOB_FILE_BYTES
-    with bounded(JOB_FILE_BYTES), pytest.raises(AtollError, match="ATL-JOB-00[356]"):
+    with bounded(JOB_FILE_BYTES), pytest.raises(AtollError, match=r"ATL-JOB-00[356]"):
         planning.check(parse_job(body), CATALOGUE)
 
 
