@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -26,7 +27,7 @@ from atoll.flow.node.data.tables import RegisteredTables, TableSource
 from atoll.flow.node.jobs.declaring import Declarer
 from atoll.flow.node.jobs.partner_load import LEAST_BYTES, Allowance, LoadLimits, PartnerLoad
 from atoll.flow.node.jobs.waiting_calls import AT_ONCE, CALLS, WaitingCalls
-from atoll.flow.store import Jobs
+from atoll.flow.store import Jobs, Retention, prune
 from atoll.jobs.definition import Job, parse_job
 from atoll.sim.nodes import LocalNode, nodes
 from tests.channel.grpc.world import LONG
@@ -46,14 +47,14 @@ def proposal(size: int = SIZE) -> bytes:
     return encode_section(Proposal(heavy(size), bytes(32), Options(peer_seconds=3600.0)))
 
 
-ENDED = {"end": encode_section(End("cancelled", "ATL-FLW-007"))}
+ENDED: Any = {"end": encode_section(End("cancelled", "ATL-FLW-007"))}
 
 
 def job_id(number: int) -> str:
     return f"20300102030405-{number:08x}"
 
 
-def tell(two: dict[str, LocalNode], *updates: Update, **held: int) -> dict[str, int]:
+def report(two: dict[str, LocalNode], *updates: Update, **held: int) -> dict[str, int]:
     """Send the bank facts (and what is held) as the shop's node, and return what the bank holds."""
     known = {job.replace("_", "-").removeprefix("j"): version for job, version in held.items()}
     body = encode_sync(SyncMessage(updates, known))
@@ -64,7 +65,7 @@ def tell(two: dict[str, LocalNode], *updates: Update, **held: int) -> dict[str, 
 def send(two: dict[str, LocalNode], number: int, version: int = 1, **sections: bytes) -> int:
     """Send facts of one job and return how much of it the bank holds afterwards."""
     job = job_id(number)
-    return tell(two, Update(job, version - 1, version, sections))[job]
+    return report(two, Update(job, version - 1, version, sections))[job]
 
 
 @pytest.fixture
@@ -92,7 +93,7 @@ def test_proposals_that_bring_their_own_end(two: dict[str, LocalNode]) -> None:
     job = job_id(0)
     run = {"run": b"\x02", "proposal": proposal()}
     assert send(two, 0, 2, run=b"\x02") == 0
-    assert tell(two, Update(job, 0, 2, run))[job] == 2
+    assert report(two, Update(job, 0, 2, run))[job] == 2
     assert bank.control.peek(job) is not None
 
 
@@ -140,11 +141,11 @@ def test_questions_about_an_ended_job(
     monkeypatch.setattr(bank.effects, "load", load)
     for _ in range(80):
         forget()
-        tell(two, **{f"j{job}": last})
+        report(two, **{f"j{job}": last})
     assert not loads
     for _ in range(80):
         forget()
-        tell(two, **{f"j{job}": 0})
+        report(two, **{f"j{job}": 0})
     assert 0 < len(loads) <= 64 + 4 * 30
 
 
@@ -226,7 +227,7 @@ GUESSES = [("visits", "id"), ("visits", "no"), ("nothing", "id"), ("nothing", "n
 
 
 def test_a_party_that_takes_no_part_asks_what_tables_there_are() -> None:
-    """Codes told tables and columns apart. Rule: what is not sent it is not looked at."""
+    """Codes differed by table and column. Rule: what is not sent it is not looked at."""
     looks = Looks()
     honest = declarer(looks)
     found = [honest.declare(reading({"shop": n}, id=c), "bank").to("bank") for n, c in GUESSES]
@@ -285,3 +286,43 @@ def test_an_allowance_comes_back_evenly() -> None:
     now[0] = 10.0
     assert allowance.spend("liar")
     assert not allowance.has("liar")
+
+
+def test_a_job_of_which_the_list_alone_is_kept_begins_again(two: dict[str, LocalNode]) -> None:
+    """Lie: a job that was ended and shortened is proposed once more. Rule: ATL-FLW-004."""
+    bank = two["bank"]
+    assert send(two, 0, proposal=proposal()) == 1
+    assert send(two, 0, 2, **ENDED) == 2
+    record = bank.control.records[job_id(0)]
+    bank.control.see(lambda control: control._drop(record))
+    assert prune(bank.database, None, Retention(partner_bytes=0), time.time()).jobs == ()
+    assert report(two, Update(job_id(0), 0, 3, {"run": b"\x02", "proposal": proposal()})) == {
+        job_id(0): 0
+    }
+    assert not bank.control.records
+    shown = bank.services.jobs.get(job_id(0))
+    assert (shown["name"], shown["parties"]) == ("heavy", {"shop": "guest", "bank": "host"})
+
+
+def test_questions_that_grow_the_ledger(two: dict[str, LocalNode]) -> None:
+    """300 questions wrote 600 lines. Rule: made-up tables are in no line, real ones once each."""
+    bank, lines = two["bank"], list[str]()
+
+    class Ledger:
+        def declared(self, run: str, job: Job, sizes: dict[str, int]) -> None:
+            lines.append(run)
+
+    honest = declarer(Looks())
+    decider = bank.decider
+    policies = SimpleNamespace(ledger=Ledger())
+    decider._policies, real = cast(Any, policies), decider._policies
+    made_up = {"component": "synthetic"}
+    both = {"component": "reader", "parameters": {"tables": {"shop": "visits", "bank": "loans"}}}
+    for number in range(20):
+        steps = {f"read{at}": both for at in range(number % 4)}
+        steps["made"] = {**made_up, "parameters": {"seed": number}}
+        parties = {"bank": "guest", "shop": "host"}
+        asked = parse_job({"name": "any", "parties": parties, "steps": steps})
+        decider.preview_declared(asked, honest.declare(asked, "bank").to("bank"), "bank")
+    decider._policies = real
+    assert len(set(lines)) == 1

@@ -151,14 +151,14 @@ class JobsSection(Section):
         2000, "so many jobs that one partner proposed may be unfinished here", ge=1, le=1_000_000
     )
     partner_mebibytes: int = _key(
-        64,
+        128,
         "so many MiB may the documents of a partner's jobs have that are at hand: unfinished, or "
         "ended and not acknowledged; in memory they take about three times as much",
         ge=8,
         le=1 << 20,
     )
     partner_mebibytes_per_day: int = _key(
-        1024,
+        2048,
         "so many MiB of jobs a partner may send in 24 hours; each new one counts as 32 KiB or more",
         ge=8,
         le=1 << 20,

@@ -144,7 +144,7 @@ def _lighten_partners(database: Database, policy: Retention, now: float) -> int:
     most = policy.partner_bytes
     if most is None:
         return 0
-    size = sum(func.coalesce(func.length(c), 0) for c in (_J.c.machine, _J.c.plan, _J.c.job))
+    size: Any = sum(func.coalesce(func.length(c), 0) for c in (_J.c.machine, _J.c.plan, _J.c.job))
     whole = and_(_removable(now), _J.c.owner.is_(None), _J.c.machine.is_not(None))
     sums = select(_J.c.initiator).where(whole).group_by(_J.c.initiator)
     sums = sums.having(func.sum(size) > most)

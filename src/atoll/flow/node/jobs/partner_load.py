@@ -56,8 +56,8 @@ class Allowance:
 class LoadLimits:
     """Bytes of a partner's jobs at hand, and of those that it may send in a day."""
 
-    at_hand: int = 64 << 20
-    per_day: int = 1 << 30
+    at_hand: int = 128 << 20
+    per_day: int = 2 << 30
 
 
 class PartnerLoad:
