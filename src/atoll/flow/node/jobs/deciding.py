@@ -5,9 +5,11 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections.abc import Callable, Collection, Mapping
+from dataclasses import replace
 from typing import Any, Protocol
 
 from atoll.channel.identity import Identity
+from atoll.components.synthetic import NAME as SYNTHETIC
 from atoll.core import codec
 from atoll.core.errors import AtollError, UserError
 from atoll.core.names import party_of
@@ -182,8 +184,11 @@ class Decider:
         The same again reveals nothing new, whatever job it is asked for: so the ledger grows by
         what there is to send, not by how often someone asks.
         """
-        if declared.tables:
-            tables = _tables(declared)
+        for step, facts in declared.tables.items():
+            # Each by itself: asked for in another company, a table reveals nothing new either.
+            if job.steps[step].component == SYNTHETIC:
+                continue
+            tables = _tables(replace(declared, tables={step: facts}))
             run = f"plan for {partner} {hashlib.sha256(tables).hexdigest()[:16]}"
             self._policies.ledger.declared(run, job, {partner: len(tables)})
 

@@ -132,8 +132,9 @@ class NodeEffects:
         return self._rows.load(job)
 
     def check_open(self, partner: str, job: str, unfinished: int) -> None:
-        """See ``control.Effects``. Errors: ATL-FLW-016, ATL-POL-018."""
+        """See ``commanded.Effects``. Errors: ATL-FLW-004, ATL-FLW-016, ATL-POL-018."""
         self._slots.check_partner(partner, unfinished)
+        self._rows.check_new(job, partner)
         self._decider.check_new(job)
 
     def wake(self, peers: tuple[str, ...]) -> None:

@@ -252,6 +252,7 @@ class JobService(JobReading):
             "code": seen.code,
             "phase": seen.phase,
             "party": seen.party,
+            "stated_by": seen.stated_by,
             "progress": seen.progress,
             "order": list(record.proposal.steps),
             "steps": self._steps(record, seen),
