@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -9,8 +10,11 @@ import pyarrow as pa
 import pytest
 
 from atoll.channel.identity import Identity
+from atoll.core.errors import AtollError
 from atoll.flow import control
+from atoll.flow.access import Access
 from atoll.flow.control.record import JobRecord
+from atoll.flow.node.data.service import DataService, DataSettings
 from atoll.flow.node.jobs.deciding import Decider
 from atoll.flow.policy.decision import Decision
 from atoll.flow.policy.service import Policies
@@ -26,6 +30,7 @@ from tests.dishonest.test_agreement import (
     refused,
     visits,
 )
+from tests.flow.access.support import open_database
 
 
 def answered(house: House, job: Job) -> str | None:
@@ -136,3 +141,25 @@ def test_a_grant_answers_alike_whatever_the_values_are(
             refused("ATL-PLN-011", lambda: bank.declarer.verify(plan, opening))  # noqa: B023
         else:
             bank.declarer.verify(plan, opening)
+
+
+def test_a_table_without_a_label_answers_what_would_do_as_one(tmp_path: Path) -> None:
+    """The lie: a reader that names a column as the label of a table that was registered without
+    one. Gain: whether it has gaps, by a code; a registered label ends it (ATL-DAT-105).
+    """
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "rows.csv").write_text("id,x,gaps\na,1,\nb,1,3\n")
+    found = {}
+    with open_database(tmp_path) as database:
+        service = DataService(database, Access(database), tmp_path / "data", DataSettings())
+        for name, label in (("bare", None), ("labelled", "x")):
+            service.register(name, "rows.csv", "id", label, "", "ann")
+            for column in ("x", "gaps"):
+                code = ""
+                try:
+                    service.source(name, id_column="id", label=column)
+                except AtollError as error:
+                    code = error.code
+                found[name, column] = code
+    assert found["bare", "x"] != found["bare", "gaps"]
+    assert found["labelled", "gaps"] == "ATL-DAT-105"
