@@ -17,8 +17,8 @@ from atoll.learning.vertical.boosting.refusals import most_partitions
 from atoll.learning.vertical.boosting.sampling import sample_size
 from atoll.operators import histogram
 
-# What one sum tells of its rows, whatever the weights: whoever makes n points can compare n^2 pairs
-# of them, and so tells one of n^2 cases. These are the bits for 2^31; the group has room for 252.
+# What one sum shows of its rows, whatever the weights: whoever makes n points can compare n^2 pairs
+# of them, and so finds one of n^2 cases. These are the bits for 2^31; the group has room for 252.
 BITS_PER_SUM = 62
 MOST_ROWS = 1 << 31
 
@@ -45,7 +45,7 @@ def opened_cuts(parameters: BoostingParameters, rows: int, columns: int) -> int:
 
 
 def bits_per_sum(parameters: BoostingParameters, rows: int) -> tuple[int, int]:
-    """Return how many bits one sum of g, and one of h, can tell a dishonest guest.
+    """Return how many bits one sum of g, and one of h, can show a dishonest guest.
 
     By weights 2^i a bit is the side of one row; over cuts of one column, which contain each other,
     it may show that of more (``audit.nested_cuts``). Noise of standard deviation σ drowns the low
@@ -57,7 +57,7 @@ def bits_per_sum(parameters: BoostingParameters, rows: int) -> tuple[int, int]:
 
 
 def readable_bits(parameters: BoostingParameters, rows: int, columns: int) -> int:
-    """Return how many bits all sums of one host can tell a dishonest guest."""
+    """Return how many bits all sums of one host can show a dishonest guest."""
     return opened_cuts(parameters, rows, columns) * sum(bits_per_sum(parameters, rows))
 
 

@@ -94,7 +94,7 @@ def _chosen_weights(parameters: BoostingParameters, rows: int, columns: int) -> 
     each = f"{a_sum[0]}" if a_sum[0] == a_sum[1] else f"{a_sum[0]} (of g) or {a_sum[1]} (of h)"
     return (
         "row minimums bind an honest guest only. A dishonest one can choose its gradients so that "
-        f"sums tell it which rows lie left of a cut: {each} bits each at 2^31 steps of search. "
+        f"sums show it which rows lie left of a cut: {each} bits each at 2^31 steps of search. "
         f"Under this plan that is at most {bits:,} bits of each host ({2 * cuts:,} opened sums, "
         "the unit of caps). By powers of two a bit is a row: in each tree the sides of "
         f"{known} for each cut that leaves{every}. {_nested(parameters)} {figures} "
