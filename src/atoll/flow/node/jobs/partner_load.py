@@ -14,6 +14,8 @@ from atoll.flow.control import JobRecord, Update
 DAY = 86400.0
 # Smaller updates are states of tasks and slots, by which jobs go on and end.
 SMALL_BYTES = 4 << 10
+# An end is taken in where there is no room: it makes some.
+OVER_BYTES = 64 << 10
 # A new job takes rows besides its document.
 LEAST_BYTES = 32 << 10
 # Ended jobs of which it is remembered that their partners hold all.
@@ -106,7 +108,7 @@ class PartnerLoad:
         size, partner = _size(update), peer if record is None else record.initiator
         if record is not None:
             known = record.drives or update.version <= record.held(peer)
-            if known or size <= SMALL_BYTES or is_over(update):
+            if known or size <= (OVER_BYTES if is_over(update) else SMALL_BYTES):
                 return
         yield from self.let_go(partner, size, ended)
         if not self._day.spend(partner, size if record is not None else max(size, LEAST_BYTES)):
