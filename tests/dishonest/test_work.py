@@ -73,11 +73,16 @@ def send(two: dict[str, LocalNode], number: int, version: int = 1, **sections: b
 
 
 @pytest.fixture
-def two(tmp_path: Path) -> Iterator[dict[str, LocalNode]]:
+def two(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, LocalNode]]:
     with nodes(tmp_path, ("bank", "shop")) as made:
         # The liar speaks for the shop, and the bank answers and sends nothing by itself.
         made["shop"].syncing.close()
-        made["bank"].syncing.follow(cast(Any, SimpleNamespace(peers={})))
+        syncing = made["bank"].syncing
+        lines, follow = list(syncing._lines.values()), syncing.follow
+        monkeypatch.setattr(syncing, "follow", lambda identity: None)
+        follow(cast(Any, SimpleNamespace(peers={})))
+        for line in lines:
+            line.thread.join(LONG)
         yield made
 
 
