@@ -22,18 +22,22 @@ from atoll.flow.control import (
     encode_sync,
     parse_sync,
 )
-from atoll.flow.control.facts import End, Proposal, encode_section
+from atoll.flow.control.facts import Declaration, End, Proposal, encode_section
 from atoll.flow.node.data.tables import RegisteredTables, TableSource
 from atoll.flow.node.jobs.declaring import Declarer
 from atoll.flow.node.jobs.partner_load import LEAST_BYTES, Allowance, LoadLimits, PartnerLoad
 from atoll.flow.node.jobs.waiting_calls import AT_ONCE, CALLS, WaitingCalls
 from atoll.flow.store import Jobs, Retention, prune
 from atoll.jobs.definition import Job, parse_job
+from atoll.jobs.plan import ComponentFacts
 from atoll.sim.nodes import LocalNode, nodes
 from tests.channel.grpc.world import LONG
 
 KIB = 1 << 10
 SIZE = 100 * KIB
+
+
+CODE = ComponentFacts(version="1", code="2" * 64)
 
 
 def heavy(size: int = SIZE) -> Job:
@@ -69,11 +73,16 @@ def send(two: dict[str, LocalNode], number: int, version: int = 1, **sections: b
 
 
 @pytest.fixture
-def two(tmp_path: Path) -> Iterator[dict[str, LocalNode]]:
+def two(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, LocalNode]]:
     with nodes(tmp_path, ("bank", "shop")) as made:
         # The liar speaks for the shop, and the bank answers and sends nothing by itself.
         made["shop"].syncing.close()
-        made["bank"].syncing.follow(cast(Any, SimpleNamespace(peers={})))
+        syncing = made["bank"].syncing
+        lines, follow = list(syncing._lines.values()), syncing.follow
+        monkeypatch.setattr(syncing, "follow", lambda identity: None)
+        follow(cast(Any, SimpleNamespace(peers={})))
+        for line in lines:
+            line.thread.join(LONG)
         yield made
 
 
@@ -104,6 +113,8 @@ def test_proposals_that_are_large(two: dict[str, LocalNode]) -> None:
     held = [send(two, number, proposal=proposal()) for number in range(4)]
     assert held == [1, 1, 0, 0]
     assert set(bank.control.records) == {job_id(0), job_id(1)}
+    grown = encode_section(Declaration({}, {"a" * 150_000: CODE}, b"x"))
+    assert send(two, 0, 2, declaration=grown, **ENDED) == 1
     assert send(two, 0, 2, **ENDED) == 2
     assert bank.services.jobs.get(job_id(0))["state"] in ("cancelled", "refused")
     assert send(two, 2, proposal=proposal()) == 1

@@ -152,7 +152,7 @@ class JobsSection(Section):
     )
     partner_mebibytes: int = _key(
         128,
-        "so many MiB may the documents of a partner's jobs have that are at hand: unfinished, or "
+        "so many MiB a partner may have sent of partners' jobs that are at hand: unfinished, or "
         "ended and not acknowledged; in memory they take about three times as much",
         ge=8,
         le=1 << 20,

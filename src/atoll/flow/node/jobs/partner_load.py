@@ -14,6 +14,8 @@ from atoll.flow.control import JobRecord, Update
 DAY = 86400.0
 # Smaller updates are states of tasks and slots, by which jobs go on and end.
 SMALL_BYTES = 4 << 10
+# An end is taken in where there is no room: it makes some.
+OVER_BYTES = 64 << 10
 # A new job takes rows besides its document.
 LEAST_BYTES = 32 << 10
 # Ended jobs of which it is remembered that their partners hold all.
@@ -54,47 +56,48 @@ class Allowance:
 
 @dataclass(frozen=True)
 class LoadLimits:
-    """Bytes of a partner's jobs at hand, and of those that it may send in a day."""
+    """Bytes that a partner sent of jobs at hand, and that it may send in a day."""
 
     at_hand: int = 128 << 20
     per_day: int = 2 << 30
 
 
 class PartnerLoad:
-    """Bytes of the jobs that partners proposed and that are at hand. Control thread only."""
+    """Bytes that partners sent of jobs at hand that are not own ones. Control thread only."""
 
     def __init__(self, limits: LoadLimits, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._limits = limits
-        self._sizes: dict[str, tuple[str, int]] = {}
+        self._sizes: dict[str, dict[str, int]] = {}
         self._sums: dict[str, int] = {}
         self._day = Allowance(limits.per_day, DAY, monotonic)
         self._reloads = Allowance(_RELOADS, _RELOAD_SECONDS, monotonic)
         self._ended: OrderedDict[str, tuple[int, tuple[str, ...]]] = OrderedDict()
 
     def note(self, record: JobRecord) -> None:
-        """Count a job as it is now."""
-        self._count(record.id, None)
-        if not record.drives:
-            documents = record.facts.values()
-            size = sum(len(data) for facts in documents for data in facts.sections.values())
-            self._count(record.id, (record.initiator, size))
+        """Count a job as it is now: what each partner sent of it, but of own jobs nothing."""
+        self.drop(record.id)
+        if record.drives:
+            return
+        sizes = {
+            party: sum(map(len, facts.sections.values()))
+            for party, facts in record.facts.items()
+            if party != record.party
+        }
+        self._sizes[record.id] = sizes
+        for party, size in sizes.items():
+            self._sums[party] = self._sums.get(party, 0) + size
 
     def forget(self, record: JobRecord) -> None:
         """Count a job no more that is not at hand any longer; remember in few bytes how it was."""
-        self._count(record.id, None)
+        self.drop(record.id)
         self._ended[record.id] = (record.version, record.peers)
         while len(self._ended) > _REMEMBERED:
             self._ended.popitem(last=False)
 
     def drop(self, job: str) -> None:
         """Count a job no more."""
-        self._count(job, None)
-
-    def _count(self, job: str, entry: tuple[str, int] | None) -> None:
-        for (partner, size), sign in ((self._sizes.pop(job, ("", 0)), -1), (entry or ("", 0), 1)):
-            self._sums[partner] = self._sums.get(partner, 0) + sign * size
-        if entry is not None:
-            self._sizes[job] = entry
+        for party, size in self._sizes.pop(job, {}).items():
+            self._sums[party] -= size
 
     def make_room(
         self, peer: str, record: JobRecord | None, update: Update, ended: Iterable[JobRecord]
@@ -103,18 +106,18 @@ class PartnerLoad:
 
         ``record`` is None for a new job. Errors: ATL-FLW-016 there is no room for it.
         """
-        size, partner = _size(update), peer if record is None else record.initiator
+        size = _size(update)
         if record is not None:
             known = record.drives or update.version <= record.held(peer)
-            if known or size <= SMALL_BYTES or is_over(update):
+            if known or size <= (OVER_BYTES if is_over(update) else SMALL_BYTES):
                 return
-        yield from self.let_go(partner, size, ended)
-        if not self._day.spend(partner, size if record is not None else max(size, LEAST_BYTES)):
-            raise full(partner, "sent too many or too large jobs within a day")
+        yield from self.let_go(peer, size, ended)
+        if not self._day.spend(peer, size if record is not None else max(size, LEAST_BYTES)):
+            raise full(peer, "sent too many or too large jobs within a day")
 
     def let_go(self, partner: str, size: int, ended: Iterable[JobRecord]) -> Iterator[JobRecord]:
-        """Yield ended jobs of a partner until there is room. Errors: ATL-FLW-016 there is none."""
-        mine = (one for one in ended if one.initiator == partner)
+        """Yield ended jobs of a partner until there is room. Errors: ATL-FLW-016 none is left."""
+        mine = (one for one in ended if partner in self._sizes.get(one.id, ()))
         while self._sums.get(partner, 0) + size > self._limits.at_hand:
             one = next(mine, None)
             if one is None:
