@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
 import pytest
 
 from atoll.audit import chosen_weights, figures, probing
-from atoll.learning.vertical.boosting.exposure import readable_bits
+from atoll.learning.vertical.boosting.exposure import BITS_PER_SUM, readable_bits
 from atoll.learning.vertical.boosting.parameters import BoostingParameters
 from atoll.learning.vertical.boosting.warnings import measured, plan_warnings
 
@@ -28,6 +29,19 @@ def test_the_figures_of_chosen_weights_are_measured(point: dict[str, Any]) -> No
     )
     most = readable_bits(parameters, *host.shape)
     assert found["bits"] * found["of"] <= most + 1
+
+
+NESTED = [p for p in measured()["nested_cuts"]["points"] if p["budget"] < 20]
+
+
+@pytest.mark.parametrize("point", NESTED, ids=lambda p: f"{p['bins']}-{p['budget']}")
+def test_the_figures_of_nested_cuts_are_measured(point: dict[str, Any]) -> None:
+    found = figures.nested_point(*(point[key] for key in ("bins", "k", "weighted", "budget")))
+    assert found == point
+    # More rows than bits, but no more bits: of each row its place between the cuts.
+    assert found["rows_per_sum"] > BITS_PER_SUM
+    place = math.log2(found["cuts"] + 1) / found["cuts"]
+    assert found["rows_per_sum"] * place < BITS_PER_SUM
 
 
 def test_the_figures_of_refused_partitions_are_measured() -> None:
@@ -50,6 +64,10 @@ def test_the_figures_of_false_sums_are_measured() -> None:
     assert int(label.sum()) in found.candidates
     flat = one.model_copy(update={"depth": 1})
     assert probing.by_range(*figures.cancer(), flat, steps=4) == kept["outcomes"] == 1
+
+
+def test_the_figures_of_false_sums_within_noise_are_measured() -> None:
+    assert figures.noisy_sums() == measured()["false_sums_within_noise"]
 
 
 def test_what_is_read_is_true_and_noise_can_spoil_it() -> None:
@@ -75,6 +93,6 @@ def test_the_plan_states_the_rate_and_what_was_measured() -> None:
     (noisy,) = [
         w for w in plan_warnings(BoostingParameters(host_noise=4.0), 569, 20) if "powers" in w
     ]
-    assert "48 (of g) or 50 (of h) rows" in noisy
+    assert "48 (of g) or 50 (of h) bits each" in noisy
     lines = plan_warnings(BoostingParameters(minimum_class_rows=5), 569, 20)
     assert any("with minimum_class_rows" in w and "3 more whole cuts" in w for w in lines)

@@ -123,6 +123,8 @@ def test_models_partners_and_components(node: Site, check: Check, tmp_path: Path
     check("model predict", "credit:1", "--table", "bank=people")
     check("party list")
     check("party invite", "mill")
+    check("party invitations")
+    check("party withdraw", "0f", "--yes")
     code = tmp_path / "code"
     code.write_text("secret\n")
     check("party accept", "--code-file", str(code), "--address", "bank.example:9370")

@@ -53,6 +53,7 @@ class House:
 
     def __init__(self, table: Table, part: str | None = None) -> None:
         self.table, self.part = table, part
+        self.others: dict[str, Table] = {}
         self.identity = SimpleNamespace(
             party="bank",
             peer=lambda party: None,
@@ -62,7 +63,7 @@ class House:
         self.declarer = Declarer(
             lambda: cast(Identity, self.identity),
             lambda: CATALOGUE,
-            lambda look: HeldTables({"rows": self.table}),
+            lambda look: HeldTables({"rows": self.table, **self.others}),
             registered=self.registered,
         )
 

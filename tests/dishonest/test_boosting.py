@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 
-from atoll.audit import probing
+from atoll.audit import nested_cuts, probing
 from atoll.audit.chosen_weights import LyingGuest, attack
 from atoll.channel.party import Party
 from atoll.learning.vertical.boosting import BoostingParameters, messages
-from atoll.learning.vertical.boosting.exposure import ROWS_PER_SUM, readable_bits
+from atoll.learning.vertical.boosting.exposure import BITS_PER_SUM, readable_bits
 from atoll.learning.vertical.boosting.grow import REFUSALS
 from atoll.learning.vertical.boosting.warnings import plan_warnings
 from atoll.operators.histogram import ideal
@@ -53,9 +54,25 @@ def test_powers_of_two_read_rows_exactly_and_each_sum_is_charged() -> None:
     assert read > 0
     spent = ledger.charge(plan, HOST, GUEST, ran.sent[HOST])
     assert spent.opened_sums == liar.sums
-    assert read <= ROWS_PER_SUM * spent.opened_sums
+    assert read <= BITS_PER_SUM * spent.opened_sums
     ledger.refused_below(plan, HOST, GUEST, "opened_sums", spent.opened_sums)
     assert any("powers of two" in line and "opened sums" in line for line in plan.warnings)
+
+
+def test_weights_over_nested_cuts_show_more_rows_and_no_more_bits() -> None:
+    """The guest weighs rows at random: a search of 2^16 points a sum shows 90 rows, not 62.
+
+    Of each row it learns between which cuts it lies: within the bits that the plan states.
+    """
+    column = np.random.default_rng(3).normal(size=2000)
+    parameters = BoostingParameters(trees=1, depth=1, implementation="ideal")
+    found = nested_cuts.attack(column, parameters, 90, 1 << 18)
+    assert (found.placed, found.wrong) == (found.rows, 0)
+    assert found.steps < 1 << 16
+    assert found.rows_per_sum > BITS_PER_SUM
+    place = math.log2(found.cuts + 1)
+    assert found.placed * place <= BITS_PER_SUM * found.sums
+    assert found.placed * place <= readable_bits(parameters, len(column), 1)
 
 
 @pytest.mark.parametrize("noise", [0.0, 4.0])
@@ -240,6 +257,20 @@ def test_a_question_about_a_false_sum_ends_the_job() -> None:
     # A job tells one of its cuts and no more: one alone cannot single out each of so many numbers.
     assert len(label) <= len(found.candidates) * 2 * (1 + found.cuts) ** found.jobs
     assert found.jobs == len(found.codes) > 0
+
+
+def test_false_sums_that_noise_could_have_made_end_nothing_and_show_one_choice() -> None:
+    """The host sends the sums of one set of rows for each cut, with other shifts within the noise.
+
+    No rule stops it: by the one cut that is asked for it learns how many labels are positive, up to
+    a few numbers and their mirrors. The gain is one choice for each question, as the page states.
+    """
+    guest, host, label, parameters = one_root(depth=1, host_noise=4.0)
+    found = probing.within_noise(guest, host, label, parameters)
+    assert (found.jobs, found.codes) == (0, ())
+    assert int(label.sum()) in found.candidates
+    assert len(label) <= len(found.candidates) * 2 * (1 + found.cuts)
+    assert any("end no job" in line for line in plan_warnings(parameters, *host.shape))
 
 
 FALSE: dict[str, Any] = {

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from atoll.cli.lines import blamed as blamed_words
 from atoll.flow import control
-from atoll.flow.control.facts import StepCommand
+from atoll.flow.control import Ended
+from atoll.flow.control.facts import End, StepCommand, Stop
 from atoll.flow.control.rules import LOST_LIMIT
+from atoll.flow.node.jobs.endings import ended_line
 from tests.dishonest.initiating import FAILED, HONEST, LIAR, at_work, blamed, mute
 from tests.flow.control.pair import JOB_ID, World, make_job
 
@@ -76,3 +79,33 @@ def test_a_step_that_ended_well_everywhere() -> None:
     world.rounds(3)
     assert blamed(honest) == [f"commands.{STEP}: done in this run"]
     assert [attempt for step, attempt in honest.started() if step == STEP] == [1]
+
+
+def test_an_end_that_names_another_party() -> None:
+    """Lie: the verdict blames a third party. It ends the job here, as the initiator's word."""
+    world = World(parties=3).approving(1)
+    at_work(world[HONEST], STEP)
+    world[LIAR].submit(make_job(parties=3))
+    world.rounds(6)
+    mute(world[LIAR])
+    world[LIAR].forge(end=End("failed", "ATL-WRK-008", "post"))
+    world.rounds(4)
+    seen = control.view(world[HONEST].record)
+    assert (seen.state, seen.party, seen.stated_by) == ("failed", "post", LIAR)
+    assert blamed_words(seen.party, seen.stated_by) == f"{LIAR} states: party post"
+    assert "as bank states" in ended_line(world[HONEST].record, Ended("failed", None, "post"))
+
+
+def test_a_stop_that_names_another_party() -> None:
+    """Lie: a host stops the job for a fault that it says is the other host's."""
+    world = World(parties=3).approving(1)
+    at_work(world[LIAR], STEP)
+    world[LIAR].submit(make_job(parties=3))
+    world.rounds(6)
+    mute(world["post"])
+    world["post"].forge(stop=Stop("stop", "ATL-PSI-007", HONEST))
+    world.rounds(4)
+    for node in (world[LIAR], world[HONEST]):
+        seen = control.view(node.record)
+        assert (seen.state, seen.party) == ("failed", HONEST)
+    assert control.view(world[LIAR].record).stated_by == "post"

@@ -15,10 +15,22 @@ from typing import Any
 import pytest
 
 from atoll.channel.grpc import Call, Gateway, enrol
-from atoll.channel.identity import Identity, init_party, load_party
+from atoll.channel.identity import (
+    Identity,
+    Newest,
+    distrust,
+    fingerprint,
+    init_party,
+    load_party,
+    note_newest,
+    renew,
+    trust,
+)
+from atoll.channel.identity.certificates import read_chain
 from atoll.core import codec
 from atoll.core.errors import AtollError
 from atoll.flow.access import Actor
+from atoll.flow.access.audit import AuditLog
 from atoll.flow.node.partners.invitations import Invitation, read_code
 from atoll.flow.node.partners.service import PartyService
 from atoll.flow.node.standing.agreement import FIRST_SESSION
@@ -73,9 +85,15 @@ class Party:
         init_party(self.folder, name)
         identity = load_party(self.folder)
         self.database = open_database(self.folder)
+        self.audit = AuditLog(self.database, Wall())
         self.gateway = Gateway(identity, self.folder / "g.sock", listen="127.0.0.1:0")
         self.parties = PartyService(
-            self.folder, self.database, self.gateway, advertise=advertise, call_seconds=SHORT
+            self.folder,
+            self.database,
+            self.gateway,
+            self.audit,
+            advertise=advertise,
+            call_seconds=SHORT,
         )
         self.parties.start()
         self._closing = threading.Event()
@@ -176,6 +194,58 @@ def test_a_code_for_a_partner_brings_another_key(tmp_path: Path) -> None:
         assert bank.identity.peers["shop"].ca == shop.identity.ca
 
 
+def test_a_second_code_comes_back_after_the_trust_was_withdrawn(tmp_path: Path) -> None:
+    """Lie: of two codes one was used; the other is brought, with another key, after a revocation.
+
+    Rule: withdrawing the trust ends the party's open codes (ATL-NOD-011), and the audit log has
+    each code that was made, used, refused and withdrawn.
+    """
+    with parties(tmp_path, "bank", "shop", "mill") as (bank, shop, mill):
+        first, second, others = bank.invite("shop"), bank.invite("shop"), bank.invite("mill")
+        bring(bank, first, authority=shop.identity.ca, address="")
+        bank.parties.remove("shop", ADMIN)
+        with denied("ATL-NOD-011"):
+            bring(bank, second, authority=mill.identity.ca, address="")
+        assert not bank.identity.peers
+        (left,) = bank.parties.invitations(limit=10, after=None).rows
+        assert (left["id"], left["party"]) == (others.id, "mill")
+        bank.parties.withdraw(others.id, ADMIN)
+        for code in (others.id, second.id, "nothing"):
+            with refused("ATL-NOD-034"):
+                bank.parties.withdraw(code, ADMIN)
+        assert not bank.parties.invitations(limit=10, after=None).rows
+        bank.parties.invite("mill", ADMIN)
+        with denied("ATL-NOD-011"):
+            bring(bank, others, authority=mill.identity.ca, address="")
+        lines = [line for line in bank.audit.page().rows if line["action"] != "invitation.make"]
+        assert [(one["actor"], one["action"], one["target"], one["outcome"]) for one in lines] == [
+            ("party:shop", "invitation.use", first.id, "done"),
+            ("party:shop", "party.add", "shop", "done"),
+            ("admin", "invitation.withdraw", second.id, "done"),
+            ("admin", "party.remove", "shop", "done"),
+            ("anonymous", "invitation.use", second.id, "refused"),
+            ("admin", "invitation.withdraw", others.id, "done"),
+            ("anonymous", "invitation.use", others.id, "refused"),
+        ]
+        assert lines[1]["detail"]["fingerprint"] == fingerprint(shop.identity.ca)
+
+
+def test_a_code_is_brought_that_was_never_made(tmp_path: Path) -> None:
+    """Lie: someone without a code tries many, with control characters and long names in them.
+
+    Rule: each is refused and in the audit log, a few lines a minute and a number for the rest.
+    """
+    with parties(tmp_path, "bank", "mill") as (bank, mill):
+        code = bank.invite("shop")
+        stated = {"authority": mill.identity.ca, "address": ""}
+        for number in range(15):
+            with denied("ATL-NOD-011"):
+                bring(bank, code, id=f"{number}\n" * 100, **stated)
+        lines = [line for line in bank.audit.page().rows if line["action"] == "invitation.use"]
+        assert 0 < len(lines) <= 10
+        assert all("\n" not in line["target"] and len(line["target"]) <= 64 for line in lines)
+
+
 def test_an_enrolment_leads_the_inviter_into_its_own_network(tmp_path: Path, trap: Trap) -> None:
     """Lie: the invited party says that it listens at an address inside the bank's network.
 
@@ -259,6 +329,54 @@ def test_a_rotation_reaches_the_partners_and_is_kept(tmp_path: Path) -> None:
         thief.close()
 
 
+def test_a_node_signs_for_itself_with_a_key_rotated_away(tmp_path: Path) -> None:
+    """Lie: a thief of the shop's former key brings the shop a document signed by the shop itself.
+
+    Rule: a party's own keys end with its rotation, too (ATL-PTY-015); not with a renewal.
+    """
+    init_party(tmp_path, "shop")
+    stolen = load_party(tmp_path)
+    assert stolen.public_key("shop", stolen.certificate)
+    rotated = renew(tmp_path)
+    with refused("ATL-PTY-015"):
+        rotated.public_key("shop", stolen.certificate)
+    with refused("ATL-PTY-015"):
+        rotated.public_key("shop", stolen.certificate, kept=True)
+    renewed = renew(tmp_path, rotate=False)
+    assert renewed.public_key("shop", rotated.certificate)
+
+
+def test_a_rotated_key_comes_back_through_two_authorities(tmp_path: Path) -> None:
+    """Lie: a key that the shop rotated away, after its authority was replaced and put back.
+
+    Rule: what is known of a party's keys is kept by authority, for the last few of them.
+    """
+    folder = tmp_path / "bank"
+    init_party(folder, "bank")
+    first, second = tmp_path / "first", tmp_path / "second"
+    stolen = init_party(first, "shop")
+    shop, other = renew(first), init_party(second, "shop")
+    trust(folder, "shop", shop.ca)
+    for identity in (stolen, shop, renew(first)):
+        note_newest(folder, "shop", Newest.of(read_chain(identity.certificate)[0]))
+    for number in range(3):
+        trust(folder, "shop", other.ca, replace=True)
+        if number == 1:
+            distrust(folder, "shop")
+        trust(folder, "shop", shop.ca, replace=True)
+        if number == 2:
+            distrust(folder, "shop")
+            trust(folder, "shop", other.ca)
+            distrust(folder, "shop")
+            trust(folder, "shop", shop.ca)
+        with refused("ATL-PTY-015"):
+            load_party(folder).public_key("shop", stolen.certificate)
+    for number in range(12):
+        made = init_party(tmp_path / str(number), "shop")
+        trust(folder, "shop", made.ca, replace=True)
+    assert len((folder / "peers" / "shop.json.former").read_bytes()) < 32 << 10
+
+
 def test_a_stolen_token_survives_the_password(tmp_path: Path) -> None:
     """Lie: whoever stole a token, or a session, goes on after its owner changed the password.
 
@@ -288,11 +406,42 @@ def test_a_stolen_token_survives_the_password(tmp_path: Path) -> None:
         line = [one for one in lines if (one["action"], one["actor"]) == ("user.password", "eve")][
             -1
         ]
+        (kept,) = [one.id for one in access.tokens(mine) if one.name == "nightly"]
         # The session of her first login, the stolen one, and the laptop's token.
-        assert (line["detail"]["ended"], line["detail"]["kept"]) == (3, ["nightly"])
+        assert (line["detail"]["ended"], line["detail"]["kept"]) == (3, [kept])
         access.reset_password(admin, "eve", "a third horse battery")
         with refused("ATL-ACC-002"):
             access.authenticate(secrets["nightly"])
+
+
+def test_a_thief_names_its_token_like_the_one_that_stays(tmp_path: Path) -> None:
+    """Lie: whoever stole a session makes a token of the name that is kept, or revokes it first.
+
+    Rule: a user has one token of a name (ATL-ACC-017), and an id says which one is meant.
+    """
+    with open_database(tmp_path) as database:
+        access = open_access(database, Wall())
+        admin = boss(access)
+        person(access, admin, "eve", ["modeller"])
+        stolen = access.authenticate(access.login("eve", PASSWORD).token)
+        mine = access.authenticate(access.login("eve", PASSWORD).token)
+        nightly, shown = access.create_token(mine, "nightly", {"job.read"}, days=9)
+        with refused("ATL-ACC-017"):
+            access.create_token(stolen, "nightly", {"job.read"}, days=9)
+        # A name like an id makes both count for nothing, and ends nothing.
+        named, _ = access.create_token(stolen, shown.id, {"job.read"}, days=9)
+        with refused("ATL-ACC-016"):
+            access.change_password(mine, PASSWORD, "another horse battery", keep=[shown.id])
+        access.change_password(mine, PASSWORD, "another horse battery", keep=["nightly"])
+        assert access.authenticate(nightly).user == "eve"
+        with refused("ATL-ACC-002"):
+            access.authenticate(named)
+        # Under the name of a token that was revoked the thief's stays: the id does not match it.
+        stolen = access.authenticate(access.login("eve", "another horse battery").token)
+        access.revoke_token(stolen, shown.id)
+        access.create_token(stolen, "nightly", {"job.read"}, days=9)
+        with refused("ATL-ACC-016"):
+            access.change_password(mine, "another horse battery", PASSWORD, keep=[shown.id])
 
 
 def test_sessions_are_opened_and_ended_without_end(desk: Desk) -> None:

@@ -100,7 +100,7 @@ def test_powers_of_two_single_out_each_row() -> None:
     sums = run(SEATS, {"bank": bank, "shop": shop}, seed=3).check().results["bank"]
     read = (sums[:, np.newaxis] >> np.arange(rows)) & 1
     left = [BINS[:rows, column] <= cut for column, cut in zip(CUTS.columns, CUTS.cuts, strict=True)]
-    # 62 rows a sum are stated; the units that are charged are the sums.
+    # 62 bits a sum are stated; the units that are charged are the sums.
     assert read.tolist() == np.array(left, dtype=np.int64).tolist()
 
 

@@ -67,7 +67,9 @@ class Host:
         boss(access)
         self.policies = Policies(database, "shop", access, settings, wall=self.wall)
 
-    def asked(self, number: int, plan: Plan, attempts: int = 6) -> tuple[str, str | None]:
+    def asked(
+        self, number: int, plan: Plan, attempts: int = 6, run: int = 1
+    ) -> tuple[str, str | None]:
         """Return what becomes of a job of the bank's."""
         name = f"20300102030405-{number:08x}"
         row = JobRow(
@@ -83,7 +85,7 @@ class Host:
         if self.jobs.find(name) is None:
             self.database.write(lambda c: self.jobs.create(row, ["bank", "shop"], connection=c))
         limits = MadeUpLimits()
-        made = self.policies.consider_made_up(name, plan, "bank", limits, attempts)
+        made = self.policies.consider_made_up(name, plan, "bank", limits, attempts, run=run)
         return made.kind, made.code
 
     def ended(self, number: int) -> None:
@@ -121,6 +123,22 @@ def test_a_job_over_made_up_tables_is_only_unasked_if_it_is_small(
     assert host.asked(3, made_up()) == ("approve", None)
 
 
+def test_a_union_of_many_is_as_much_work_as_its_inputs(host: Host) -> None:
+    """The lie: one small table is united with itself, 64 times and once more: ATL-POL-017."""
+    graph: dict[str, Any] = {
+        "toys": {"component": "synthetic", "parameters": {"rows": 20_000, "columns": 20}}
+    }
+    source = "toys.table"
+    for step in ("once", "twice"):
+        inputs = {f"tables.{at}": source for at in range(64)}
+        parameters = {"duplicates": "keep-first"}
+        graph[step] = {"component": "union", "inputs": inputs, "parameters": parameters}
+        source = f"{step}.table"
+    plan = plan_of(job_of(graph))
+    assert uses_only_synthetic_data(plan, "shop")
+    assert host.asked(1, plan) == ("queue", "ATL-POL-017")
+
+
 def test_many_small_jobs_over_made_up_tables_are_counted(host: Host) -> None:
     """The lie: the work is cut into many small jobs, all at once or all day."""
     plan, limits = made_up(), MadeUpLimits()
@@ -140,6 +158,16 @@ def test_many_small_jobs_over_made_up_tables_are_counted(host: Host) -> None:
     assert host.asked(99, plan) == ("approve", None)
     # So a partner has this much of a day at most, in seconds by estimate.
     assert limits.per_day * limits.seconds <= 1200
+
+
+def test_a_job_over_made_up_tables_is_approved_unasked_once(host: Host) -> None:
+    """The lie: one small job is run again and again. A person is asked, or it is refused."""
+    plan = made_up()
+    assert host.asked(1, plan, run=1) == ("approve", None)
+    assert host.asked(1, plan, run=1) == ("approve", None)
+    assert host.asked(1, plan, run=4) == ("queue", "ATL-POL-017")
+    host.policies.settings = replace(host.policies.settings, default="deny")
+    assert host.asked(1, plan, run=4) == ("refuse", "ATL-POL-017")
 
 
 def test_made_up_rows_are_not_scored_with_a_model_of_ours() -> None:

@@ -30,15 +30,17 @@ def ids(first: int, rows: int) -> pa.Array:
     return pa.array([f"id {n:04}" for n in range(first, first + rows)])
 
 
-def job() -> Job:
+def job(*more: str) -> Job:
+    hosts = ("shop", *more)
+    tables = dict.fromkeys(("bank", *hosts), "rows")
     return parse_job(
         {
             "name": "who",
-            "parties": {"bank": "guest", "shop": "host"},
+            "parties": {"bank": "guest", **dict.fromkeys(hosts, "host")},
             "steps": {
                 "reader": {
                     "component": "reader",
-                    "parameters": {"tables": {"bank": "rows", "shop": "rows"}, "label": ""},
+                    "parameters": {"tables": tables, "label": ""},
                 },
                 "psi": {"component": "psi", "inputs": {"table": "reader.table"}},
             },
@@ -116,6 +118,27 @@ def test_guesses_within_the_plan_cost_a_run(honest: str, liar: str) -> None:
     assert counts.psi_runs == 1
     assert found.plan is not None
     refused_below(found.plan, honest, liar, "psi_runs", 1)
+
+
+def test_what_a_host_learns_of_another_by_way_of_the_guest_costs_a_run() -> None:
+    """The liar is a second host whose rows are made up; the guest is honest and passes it on.
+
+    The gain: which of its guesses all others hold. The first host, which sent it nothing, charges
+    it a run all the same.
+    """
+
+    def guessing(task: Task, parameters: Any) -> Result:
+        found = psi.run(task.party, ids(10, ROWS).cast(pa.binary()), parameters)
+        assert found.count == 30
+        return Result({"table": task.inputs["table"].take(found.indices).with_alignment(None)})
+
+    tables = {"bank": held(0), "shop": held(30), "tele": held(100)}
+    liars = {"tele": lying({"psi": guessing})}
+    found = whole.play(job("tele"), tables, CATALOGUE, liars=liars)
+    sent = [line for line in found.sent["shop"] if line["step"] == "psi"]
+    assert {line["receiver"] for line in sent} == {"bank"}
+    assert others(found, "shop", "tele").psi_runs == 1
+    assert others(found, "shop", "bank").psi_runs == 1
 
 
 @pytest.mark.parametrize(("honest", "liar"), [("bank", "shop"), ("shop", "bank")])

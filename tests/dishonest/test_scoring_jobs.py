@@ -20,8 +20,10 @@ from atoll.components.scoring import ScoringParameters, check, describe, serve
 from atoll.components.scoring_messages import Ask, Found, Score
 from atoll.core.errors import UserError
 from atoll.core.names import Role
+from atoll.flow import planning
 from atoll.flow.policy.counts import Counts
 from atoll.jobs.definition import parse_job
+from atoll.jobs.plan import Plan
 from atoll.models.boosting import GuestPart, HostPart, Split, Tree, path_score
 from atoll.models.boosting.messages import (
     PathQuestion,
@@ -183,11 +185,11 @@ def test_a_guest_that_declares_a_smaller_table_does_not_have_more_scored(
 MOST = 60
 
 
-def agreement(implementation: str) -> ScoringParameters:
+def agreement(implementation: str, hosts: tuple[str, ...] = ("shop",)) -> ScoringParameters:
     whole_of = {
         "model": "m",
         "kind": "boosting.model",
-        "tables": {"bank": "rows", "shop": "rows"},
+        "tables": dict.fromkeys(("bank", *hosts), "rows"),
         "per_day": MOST,
         "most": MOST,
         "until": "2999-12-31",
@@ -271,6 +273,20 @@ def test_a_guest_that_asks_of_rows_that_it_did_not_name_is_refused() -> None:
     CONFORMANCE.check_refused(made, "ATL-MOD-003", by="shop")
     assert counted["shop"].spent == [1]
     assert not made.channels["shop"].disclosures.counts["shop", "bank", PathSides.kind, "bits"]
+
+
+@pytest.mark.parametrize("implementation", ["bits", "path"])
+def test_a_guest_that_has_rows_scored_that_are_not_there_is_refused(implementation: str) -> None:
+    """Lie: the only host is asked for an id that it has not, and to score it. ATL-CMP-080."""
+
+    def lie(party: Party) -> None:
+        party.channel.send("shop", "ask", wanted(["nobody"]))
+        assert party.channel.receive("shop", "found", Found).found == b"\x00"
+        party.channel.send("shop", "ask", Score(1, b"\x01"))
+        party.channel.receive("shop", "found", Found)
+
+    made, _ = session(implementation, lie)
+    CONFORMANCE.check_refused(made, "ATL-CMP-080", by="shop")
 
 
 def test_a_model_without_places_agrees_to_no_paths() -> None:
@@ -364,3 +380,79 @@ def test_what_a_host_learns_of_another_is_charged_to_it() -> None:
         found[implementation] = charge(plan, "shop", "mill", lines).rows if lines else 0
     assert found == {"bits": 0, "path": 2 * COMMON}
     refused_below(plan, "shop", "mill", "rows", COMMON)
+
+
+def asked_of_two(implementation: str) -> tuple[bytes, Asked, dict[str, Counted], world.World]:
+    """Let a session run in which shop has p0 to p9 alone, and mill made rows up for all ids.
+
+    Returns what mill, which keeps what it is sent, is sent of the rows to score.
+    """
+    guest, hosts = crossed()
+    parts = parties(guest, hosts)
+    held = features(np.random.default_rng(0), ("bank", *hosts), ROWS)
+    asked = Asked({"ids": [f"p{at}" for at in range(20)]})
+    counted = {name: Counted([asked] if name == "bank" else (), MOST) for name in parts}
+    seen: list[bytes] = []
+
+    def live(party: Party) -> None:
+        if party.name == "mill":
+            receive = party.channel.receive
+
+            def keeps(sender: str, tag: str, kind: Any, **more: Any) -> Any:
+                found = receive(sender, tag, kind, **more)
+                seen.extend([found.rows] if kind is Score else [])
+                return found
+
+            party.channel.receive = keeps  # type: ignore[method-assign]
+        count = 10 if party.name == "shop" else ROWS
+        values = {f"c{at}": held[party.name][:count, at] for at in range(COLUMNS)}
+        table = Table.from_columns([f"p{at}" for at in range(count)], values)
+        task = Task("scores", party, {PART: parts[party.name]}, HeldTables({"rows": table}))
+        serve(task, agreement(implementation, tuple(hosts)), counted[party.name])
+
+    roles = {name: Role.GUEST if name == "bank" else Role.HOST for name in parts}
+    made = world.run(roles, live)
+    made.check()
+    return seen[0], asked, counted, made
+
+
+def signed(implementation: str) -> Plan:
+    """Return the plan of the agreement of the three."""
+    hosts = ("mill", "shop")
+    chosen = agreement(implementation, hosts).model_dump(mode="json")
+    steps = {"scores": {"component": "scoring", "parameters": chosen}}
+    roles = {"bank": "guest", **dict.fromkeys(hosts, "host")}
+    agreed = parse_job({"name": "scores", "parties": roles, "steps": steps})
+    held = HeldTables({"rows": Table.from_columns(["a"], {"c0": np.ones(1)})})
+    declared = {}
+    for party in roles:
+        found = planning.declare(agreed, CATALOGUE, party, held)
+        declared[party] = {step: one.facts for step, one in found.items()}
+    return planning.build(agreed, CATALOGUE, declared, dict.fromkeys(roles, "k"))
+
+
+def test_a_host_that_claims_every_id_learns_by_paths_which_of_them_others_have() -> None:
+    """Lie: a table of made-up rows for all ids. Gain: which ids the other host has, a bit each,
+    for a row of the bounds each, which the other host counts, too.
+    """
+    seen, asked, counted, _ = asked_of_two("path")
+    assert counted["shop"].spent == [20]
+    refused_below(signed("path"), "shop", "mill", "rows", MOST)
+    flags = np.unpackbits(np.frombuffer(seen, "u1"), bitorder="little")
+    assert flags[:20].tolist() == [1] * 10 + [0] * 10
+    assert asked.found["missing"] == [f"p{at}" for at in range(10, 20)]
+
+
+def test_by_bits_a_host_that_claims_every_id_learns_nothing_of_others() -> None:
+    """The same lie. Rule: where the way of scoring sends hosts nothing, all that is asked is
+    scored, and the guest leaves out what a host has not; the host counts it all the same.
+    """
+    seen, asked, counted, made = asked_of_two("bits")
+    flags = np.unpackbits(np.frombuffer(seen, "u1"), bitorder="little")
+    assert flags[:20].tolist() == [1] * 20
+    by_path = asked_of_two("path")[1]
+    assert asked.found == by_path.found
+    assert [counts.spent for counts in counted.values()] == [[20]] * 3
+    # Of a row that the shop has not it sends what it would of one without any value.
+    lines = made.channels["shop"].disclosures.counts
+    assert lines["shop", "bank", ScoreBits.kind, "rows"] == 20

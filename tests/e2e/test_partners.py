@@ -44,6 +44,14 @@ def test_two_strangers_become_partners_by_a_code_and_part_again(tmp_path: Path) 
             # With no code left open the bank serves no stranger, whatever the code.
             with pytest.raises(AtollError):
                 shop.parties.accept(code, bank_address)
+            # Before it knew who asked: it has a count by code and nothing else.
+            assert bank.node.status()["refused"]["ATL-NET-015"]
+            open_code = bank.parties.invite("mill").id
+            assert [one.id for one in bank.parties.invitations().items] == [open_code]
+            bank.parties.withdraw(open_code)
+            assert not bank.parties.invitations().items
+            done = {(line.actor, line.action) for line in bank.audit.list().items}
+            assert {("party:shop", "invitation.use"), ("party:shop", "party.add")} <= done
             with refused("ATL-NET-042"):
                 bank.parties.ping("shop")
             assert bank.parties.confirm("shop", offered).unconfirmed is None

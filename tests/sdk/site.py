@@ -404,7 +404,14 @@ class Parties:
         del self.known[party]
 
     def invite(self, party: str, actor: Any) -> Any:
-        return {"party": party, "code": "one-time-code", "expires": 2.0}
+        return {"id": "0f", "party": party, "code": "one-time-code", "expires": 2.0}
+
+    def invitations(self, *, limit: int, after: str | None) -> Any:
+        return Page([{"id": "0f", "party": "mill", "expires": 2.0}])
+
+    def withdraw(self, number: str, actor: Any) -> None:
+        if number != "0f":
+            raise NotFoundError("ATL-NOD-034", "no open invitation has this id")
 
     def accept(self, code: str, address: str | None, actor: Any) -> Any:
         return self.add("inviter", "", address, actor)

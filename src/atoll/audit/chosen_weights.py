@@ -12,7 +12,7 @@ Source: the remark of SecureBoost (Cheng et al. 2021, section 7) that sums leak,
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Protocol
 
@@ -29,7 +29,7 @@ from atoll.learning.features.binning import fit
 from atoll.learning.vertical.boosting import bits, checks
 from atoll.learning.vertical.boosting.api import BoostingInputs
 from atoll.learning.vertical.boosting.cuts import CandidateTable, candidates, goes_left
-from atoll.learning.vertical.boosting.exposure import ROWS_PER_SUM
+from atoll.learning.vertical.boosting.exposure import BITS_PER_SUM
 from atoll.learning.vertical.boosting.grow import REFUSALS
 from atoll.learning.vertical.boosting.host import HostTrainer
 from atoll.learning.vertical.boosting.loss import scale_bits
@@ -66,7 +66,7 @@ class WideGuest(IdealGuest):
     """The clear histogram with weights of 64 bits. Reveals: g and h. Errors: ATL-SET-001."""
 
     # How many powers of two one sum takes, and the largest sum of them that can be opened.
-    width: ClassVar[int] = ROWS_PER_SUM
+    width: ClassVar[int] = BITS_PER_SUM
     most: ClassVar[int] = 2**63 - 1
 
     def publish(self, tree: int, g: npt.NDArray[Any], h: npt.NDArray[Any]) -> None:
@@ -146,7 +146,7 @@ class LyingGuest:
         parameters: BoostingParameters,
         sums: Opener,
         *,
-        levels: int,
+        levels: int = 1,
         refuse: bool = False,
     ) -> None:
         self._party, self._rows, self._parameters = party, rows, parameters
@@ -161,6 +161,7 @@ class LyingGuest:
         self.found: list[tuple[int, Ints, Ints, Ints, Ints]] = []
         self.roots: Ints | None = None
         self.sums = self.partition_bits = 0
+        self.ended = ""
 
     def windows(self, tree: int) -> list[tuple[Ints, Ints]]:
         """Return, of each group, the rows behind the powers in g and those behind the ones in h."""
@@ -173,6 +174,14 @@ class LyingGuest:
             found.append((window[: sizes[0]], window[sizes[0] :]))
         return found
 
+    def weights(self, tree: int) -> list[Ints]:
+        """Return int64[n] that stand for g and h: powers of two of some rows, 0 of the others."""
+        weights = [np.zeros(self._rows, dtype=np.int64) for _ in range(2)]
+        for window in self.windows(tree):
+            for part, (values, rows) in enumerate(zip(weights, window, strict=True)):
+                values[rows] = np.int64(1) << (np.arange(len(rows)) + self.shifts[part])
+        return weights
+
     def run(self) -> None:
         """Play all trees."""
         channel, parameters = self._party.channel, self._parameters
@@ -180,11 +189,7 @@ class LyingGuest:
         self._sums.start()
         for tree in range(parameters.trees):
             channel.send(self._host, "tree", TreeStart(tree, True, tree))
-            weights = [np.zeros(self._rows, dtype=np.int64) for _ in range(2)]
-            for window in self.windows(tree):
-                for part, (values, rows) in enumerate(zip(weights, window, strict=True)):
-                    values[rows] = np.int64(1) << (np.arange(len(rows)) + self.shifts[part])
-            self._sums.publish(tree, *weights)
+            self._sums.publish(tree, *self.weights(tree))
             self._tree(tree)
         channel.send(self._host, "tree", TreeStart(parameters.trees, False, parameters.trees))
 
@@ -282,15 +287,20 @@ def attack(
     there. It is given which cut of a tree is which of the first tree: its best case. The columns
     may miss no values. Errors: ATL-SET-001 outside tests and simulation.
     """
+    liar = play(host, parameters, LyingGuest, levels=levels, refuse=refuse)
+    return _count(liar, host, parameters, liar.ended)
+
+
+def play(
+    host: Floats, parameters: BoostingParameters, made: Callable[..., LyingGuest], **how: Any
+) -> LyingGuest:
+    """Play the guest that ``made`` returns against a host as shipped, and return it."""
     liars: list[LyingGuest] = []
 
     def entry(party: Party) -> None:
         inner = party.at("histogram")
         if party.role == Role.GUEST:
-            sums = WideGuest(inner)
-            liars.append(
-                LyingGuest(party, len(host), parameters, sums, levels=levels, refuse=refuse)
-            )
+            liars.append(made(party, len(host), parameters, WideGuest(inner), **how))
             liars[0].run()
             return
         names = tuple(f"h{i}" for i in range(host.shape[1]))
@@ -302,14 +312,14 @@ def attack(
     error = done.errors.get("host")
     if error is not None and not isinstance(error, AtollError):
         raise error
-    ended = "" if error is None else error.code
-    return _count(liars[0], host, parameters, ended)
+    liars[0].ended = "" if error is None else error.code
+    return liars[0]
 
 
 def _count(
     liar: LyingGuest, host: Floats, parameters: BoostingParameters, ended: str
 ) -> ChosenWeights:
-    truth, orders = _truth(host, parameters)
+    truth, orders = candidate_truth(host, parameters)
     known = np.full(truth.shape, -1, dtype=np.int8)
     for tree, rows, cuts, *sums in liar.found:
         names = orders[tree][cuts]
@@ -326,7 +336,7 @@ def _count(
     return ChosenWeights(right, there - right, truth.size, liar.sums, liar.partition_bits, ended)
 
 
-def _truth(host: Floats, parameters: BoostingParameters) -> tuple[Bools, list[Ints]]:
+def candidate_truth(host: Floats, parameters: BoostingParameters) -> tuple[Bools, list[Ints]]:
     """Return bool[cuts, rows] of all candidate cuts, and the order of them in each tree."""
     binning = fit(host, parameters.bins)
     codes = binning.encode(host)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import json
+import math
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -15,7 +16,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from atoll.audit import chosen_weights, probing
+from atoll.audit import chosen_weights, nested_cuts, probing
 from atoll.audit.boosting import measure
 from atoll.learning.vertical.boosting.parameters import BoostingParameters
 
@@ -122,11 +123,51 @@ def false_sums() -> dict[str, Any]:
     }
 
 
+def nested_point(bins: int, k: int, weighted: int, budget: int) -> dict[str, Any]:
+    """Measure the guest that weighs rows at random, over the cuts of one column."""
+    parameters = BoostingParameters(
+        trees=1, depth=1, minimum_rows=k, bins=bins, implementation="ideal"
+    )
+    found = nested_cuts.attack(seeded()[:, 0], parameters, weighted, 1 << budget)
+    return {
+        "rows": len(seeded()),
+        "bins": bins,
+        "k": k,
+        "weighted": weighted,
+        "budget": budget,
+        "cuts": found.cuts,
+        "wrong": found.wrong,
+        "rows_per_sum": int(found.rows_per_sum),
+        "steps": math.ceil(math.log2(found.steps)),
+    }
+
+
+def nested() -> dict[str, Any]:
+    """Measure that guest with few bins and with as many as there may be."""
+    settings = [(32, 20, 100, 18), (32, 20, 160, 20), (254, 10, 500, 18)]
+    return {"data": "5,000 seeded rows", "points": [nested_point(*given) for given in settings]}
+
+
+def noisy_sums() -> dict[str, Any]:
+    """Measure the host that sends false sums which its noise could have made."""
+    parameters = BoostingParameters(trees=1, depth=1, host_noise=4.0, implementation="ideal")
+    found = probing.within_noise(*cancer(), parameters)
+    return {
+        "data": CANCER,
+        "noise": parameters.host_noise,
+        "jobs_ended": found.jobs,
+        "cuts": found.cuts,
+        "positives": list(found.candidates),
+    }
+
+
 FIGURES: dict[str, Callable[[], dict[str, Any]]] = {
     "reconstruction": reconstruction,
     "chosen_weights": weights,
+    "nested_cuts": nested,
     "refused_partitions": refused,
     "false_sums": false_sums,
+    "false_sums_within_noise": noisy_sums,
 }
 
 

@@ -21,6 +21,7 @@ from atoll.channel.world import run
 from atoll.core.errors import AtollError
 from atoll.core.names import Role
 from atoll.learning.vertical.boosting.api import BoostingInputs
+from atoll.learning.vertical.boosting.checks import noise_bound, noise_sigmas
 from atoll.learning.vertical.boosting.guest import GuestTrainer
 from atoll.learning.vertical.boosting.host import HostTrainer
 from atoll.learning.vertical.boosting.loss import scale_bits
@@ -32,6 +33,7 @@ from atoll.operators.histogram.ideal import IdealHost, left_sums
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 STEPS = 19
+_SET = 45
 # From the true sums of the root's cuts to those that are sent.
 Falsify = Callable[[Ints, Ints], Sums]
 
@@ -50,7 +52,7 @@ class _FalseSums(IdealHost):
 
     def __init__(self, party: Party, falsify: Falsify, seen: Watched) -> None:
         super().__init__(party)
-        self._falsify, self._seen = falsify, seen
+        self.falsify, self._seen = falsify, seen
 
     def reply(
         self,
@@ -65,7 +67,7 @@ class _FalseSums(IdealHost):
             noise = [
                 (g - old_g, h - old_h)
                 for (g, h), (old_g, old_h) in zip(
-                    (self._falsify(*pair) for pair in true), true, strict=True
+                    (self.falsify(*pair) for pair in true), true, strict=True
                 )
             ]
             self._seen.cuts = sum(len(node.columns) for node in nodes)
@@ -89,7 +91,12 @@ class _Watching(HostTrainer):
 
 
 def watch(
-    guest: Floats, host: Floats, label: Floats, parameters: BoostingParameters, falsify: Falsify
+    guest: Floats,
+    host: Floats,
+    label: Floats,
+    parameters: BoostingParameters,
+    falsify: Falsify,
+    kind: type[_Watching] = _Watching,
 ) -> Watched:
     """Train with a host whose sums of the first root are ``falsify``'s, and return what it saw.
 
@@ -103,7 +110,7 @@ def watch(
             GuestTrainer(party, BoostingInputs(guest, names, label), parameters).run()
             return
         names = tuple(f"h{i}" for i in range(host.shape[1]))
-        trainer = _Watching(party, BoostingInputs(host, names), parameters)
+        trainer = kind(party, BoostingInputs(host, names), parameters)
         trainer.seen = seen
         trainer._sums = _FalseSums(party.at("histogram"), falsify, seen)
         trainer.run()
@@ -192,3 +199,63 @@ def by_question(
         if seen.asked + 1 < len(grid):
             fits &= totals - least < grid[seen.asked + 1]
     return Questions(len(codes), cuts, tuple(codes), tuple((np.flatnonzero(fits) + 1).tolist()))
+
+
+class _Lowered:
+    """The sums of one set of rows for each cut: more g and ever less h, within what noise does.
+
+    ``at`` is the cut that has the set, of ``rows``.
+    """
+
+    at = rows = 0
+
+    def __init__(self, most_g: int, most_h: int) -> None:
+        self._most_g, self._most_h = most_g, most_h
+        self.steps: Ints = np.empty(0, dtype=np.int64)
+
+    def __call__(self, g: Ints, h: Ints) -> Sums:
+        self.steps = np.linspace(0, self._most_h, len(h)).astype(np.int64)
+        return np.full_like(g, g[self.at] + self._most_g), h[self.at] - self.steps
+
+
+class _OneSet(_Watching):
+    """Announces the same rows, whichever cut of the first root is asked for."""
+
+    _candidate = -1
+
+    def _reply(self, tree: Any, depth: int, pairs: Any) -> Any:
+        if tree.number == depth == 0:
+            root = pairs[0].summed
+            sent = self._choose(tree, pairs[0])[0].candidates
+            sizes = [int(super(_OneSet, self)._side(tree, root, int(c)).sum()) for c in sent]
+            at = int(np.argmin(np.abs(np.array(sizes) - _SET)))
+            sums: Any = self._sums
+            sums.falsify.at, sums.falsify.rows = at, sizes[at]
+            self._candidate = int(sent[at])
+        return super()._reply(tree, depth, pairs)
+
+    def _side(self, tree: Any, place: Any, candidate: int) -> Any:
+        first = tree.number == place.number == 0
+        return super()._side(tree, place, self._candidate if first else candidate)
+
+
+def within_noise(
+    guest: Floats, host: Floats, label: Floats, parameters: BoostingParameters
+) -> Questions:
+    """Let a host find out the number of positives with sums that noise could have made.
+
+    They end no job: of the same rows for each cut, with ever less h, of which the guest asks for
+    the least that it may adopt.
+    """
+    rows, scale = len(label), parameters.scale_bits or scale_bits(len(label))
+    least = int(parameters.minimum_child_weight * (1 << scale))
+    lowered = _Lowered(*(noise_bound(sigma, 0) for sigma in noise_sigmas(parameters, scale)))
+    seen = watch(guest, host, label, parameters, lowered, _OneSet)
+    share = np.arange(1, rows) / rows
+    sums = lowered.rows * np.rint(share * (1.0 - share) * (1 << scale)).astype(np.int64)
+    fits = np.ones(rows - 1, dtype=np.bool_)
+    if seen.asked is not None:
+        steps = np.append(lowered.steps, np.iinfo(np.int64).max // 2)
+        fits &= (sums - steps[seen.asked] >= least) & (sums - steps[seen.asked + 1] < least)
+    ended = (seen.ended,) if seen.ended else ()
+    return Questions(len(ended), seen.cuts, ended, tuple((np.flatnonzero(fits) + 1).tolist()))

@@ -94,9 +94,17 @@ def state(view: views.JobRow) -> str:
     message = getattr(view, "message", None)
     party, phase = getattr(view, "party", None), getattr(view, "phase", None)
     parts = [view.code, message or view.reason]
-    parts += [f"party {party}" if party else None, f"phase {phase}" if phase else None]
+    parts += [blamed(party, getattr(view, "stated_by", None)), f"phase {phase}" if phase else None]
     shown = names(part for part in parts if part)
     return f"{view.state} ({shown})" if shown else view.state
+
+
+def blamed(party: str | None, stated_by: str | None) -> str | None:
+    """Return whom an end names, and whose word that is where it is another party's."""
+    named = f"party {party}" if party else None
+    if stated_by is None or stated_by == party:
+        return named
+    return f"{stated_by} states: {named}" if named else f"by {stated_by}"
 
 
 def steps(view: views.JobView) -> str:

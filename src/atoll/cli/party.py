@@ -128,6 +128,29 @@ def invite(session: Session, party: str, key: str | None) -> None:
 
 
 @command.command()
+@paged
+@connected
+def invitations(session: Session, limit: int, after: str | None) -> None:
+    """List the one-time codes that may still be used; the codes themselves are not kept."""
+    page = session.client.parties.invitations(limit=limit, after=after)
+    body = [(row.id, row.party, lines.moment(row.expires)) for row in page.items]
+    session.show(page, lines.rows(("id", "party", "until (UTC)"), body, "no open invitations"))
+    if page.next and not session.as_json:
+        session.info(f"more: --after {page.next}")
+
+
+@command.command()
+@click.argument("invitation")
+@sure
+@connected
+def withdraw(session: Session, invitation: str, yes: bool) -> None:
+    """Withdraw the one-time code of the id INVITATION, which was not used yet."""
+    confirm(f"Withdraw the invitation {invitation}?", yes)
+    session.client.parties.withdraw(invitation)
+    session.show({"done": True, "what": f"withdrew {invitation}"}, f"withdrew {invitation}")
+
+
+@command.command()
 @secret_file("--code-file", "the partner's one-time code; else it is asked for")
 @click.option("--address", help="where you know the partner to listen; else it is shown and asked")
 @sure
@@ -215,7 +238,7 @@ def list_(session: Session, limit: int, after: str | None) -> None:
 @sure
 @connected
 def revoke(session: Session, party: str, yes: bool) -> None:
-    """Withdraw the trust in PARTY; its connections are closed."""
+    """Withdraw the trust in PARTY; its connections and its open invitations end."""
     confirm(f"Withdraw the trust in {party}?", yes)
     session.client.parties.revoke(party)
     session.show({"done": True, "what": f"revoked {party}"}, f"revoked {party}")

@@ -108,7 +108,9 @@ _file = click.Path(path_type=Path)
 @click.argument("name", required=False, shell_complete=completing.users)
 @click.option("--password-file", type=_file, help="the new password (- for standard input)")
 @click.option("--current-file", type=_file, help="your present one, to change your own")
-@click.option("--keep", multiple=True, metavar="TOKEN", help="a token's name that stays (own only)")
+@click.option(
+    "--keep", multiple=True, metavar="TOKEN", help="the name or id of a token that stays (own only)"
+)
 @connected
 def password(
     session: Session,
@@ -119,7 +121,7 @@ def password(
 ) -> None:
     """Change your own password; with NAME, set another user's, who must change it then.
 
-    Other sessions end, and all API tokens but those named with --keep.
+    Other sessions end, and all API tokens but those of --keep.
     """
     if name is not None and keep:
         raise UserError(

@@ -5,12 +5,15 @@ Where its plan could not be seen through, a step would otherwise train on rows o
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
+from atoll.channel.party import Party
 from atoll.components.api import Component, Task
 from atoll.core.errors import PeerError, UserError
 from atoll.core.message import Message, items, text
 from atoll.core.names import Role
+from atoll.core.reveal import more_than_planned
 from atoll.jobs.definition import INPUTS
 from atoll.jobs.schema import Port
 
@@ -90,6 +93,16 @@ def _compare(task: Task, tokens: dict[str, str], received: tuple[str, ...], peer
                 place=f"steps.{task.step}.inputs.{name}",
                 hint="take the rows of all parties from one intersection and the same steps after",
             )
+
+
+def refuse_more_rows(party: Party, rows: int, seats: Iterable[str]) -> None:
+    """Refuse own rows beyond the most that one of these seats has in the plan.
+
+    What the plan reserves follows from what parties state of their tables: a false one may lower
+    only what is sent. Errors: ATL-REV-002.
+    """
+    if any(rows > party.rows.get(seat, rows) for seat in seats):
+        raise more_than_planned("rows")
 
 
 def absent(

@@ -245,8 +245,8 @@ class OwnFacts:
 
     ``inputs`` are by port what the party has there, ``labels`` by port the labels of the tables
     that those rows come from, ``tables`` those tables; ``declared`` is one that the step itself
-    brings in. ``part`` returns the party's own part of a
-    registered model.
+    brings in. ``part`` returns the party's own part of a registered model. For a partner's job that
+    a grant covers labels are empty and tables cannot be opened: values must not decide the answer.
     """
 
     step: str
@@ -354,7 +354,8 @@ class Component:
     be functions of the parameters. Where no messages are exchanged, a seat takes no part without
     each input that is neither optional nor asked for everywhere. ``apart`` are roles that must not
     be one party's for the secrets to hold: a plan that joins them warns. ``dishonest`` states what
-    a party gains that lies.
+    a party gains that lies. ``public_codes`` are refusals that follow from the plan and messages
+    alone: partners are sent these codes, and of all others only that this party failed.
     """
 
     name: str
@@ -379,6 +380,7 @@ class Component:
     origin: Origin | None = None
     standing: Standing | None = None
     dishonest: tuple[Cheat, ...] = ()
+    public_codes: frozenset[str] = frozenset()
 
     def edges_of(self, parameters: Any) -> Edges:
         """Return which roles communicate under these parameters."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from atoll.components.alignment import refuse_more_rows
 from atoll.components.api import ArtifactFacts, Component, Facts, OwnFacts, Result, Task, Terms
 from atoll.components.boosting_cheats import cheats
 from atoll.components.columns import expect_columns
@@ -35,8 +36,9 @@ def inputs_of(table: Table, guest: bool, validation: Table | None = None) -> Boo
 
 
 def run(task: Task, parameters: BoostingParameters) -> Result:
-    """Train together with the other parties."""
+    """Train together with the other parties. Errors: those of ``train``; ATL-REV-002."""
     party, table = task.party, task.inputs["train"]
+    refuse_more_rows(party, table.num_rows, party.roles)
     guest = party.name == party.guest
     validation = task.inputs.get("validation")
     inputs = inputs_of(table, guest, validation)
@@ -181,4 +183,6 @@ BOOSTING: Component = Component(
     },
     outputs={"model": BOOSTING_MODEL.name, "scores": "scores"},
     dishonest=cheats(),
+    # All parties know how many rows they have in common.
+    public_codes=frozenset({"ATL-BST-012"}),
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from atoll.components.dishonest import Cheat
-from atoll.learning.vertical.boosting.exposure import ROWS_PER_SUM
+from atoll.learning.vertical.boosting.exposure import BITS_PER_SUM
 from atoll.learning.vertical.boosting.grow import REFUSALS
 from atoll.learning.vertical.boosting.warnings import measured
 
@@ -25,14 +25,19 @@ def _guest() -> Iterator[Cheat]:
         for noise in (False, True)
     )
     refused = figures["refused_partitions"]["points"]
+    nested = max(figures["nested_cuts"]["points"], key=lambda point: point["rows_per_sum"])
     yield Cheat(
         "guest",
         "learn",
-        "on which side of each cut that a host sends each row lies, by powers of two in place of "
-        "its gradients; `minimum_rows` does not prevent it",
+        "on which side of each cut that a host sends each row lies, by weights of its choice in "
+        "place of its gradients; `minimum_rows` does not prevent it",
         "it does not; its own model is worth nothing",
-        f"{ROWS_PER_SUM} rows for each of `opened_sums`, which are charged as sent; the plan "
-        f"prints the bits. Measured: all bits of {clear['rows']:,} rows after "
+        f"{BITS_PER_SUM} bits for each of `opened_sums` at 2^31 steps of search (252 are all that "
+        "a sum holds), which are charged as sent; the plan prints their sum. By powers of two a "
+        "bit is a row; as cuts of one column contain each other, other weights showed "
+        f"{nested['rows_per_sum']} rows a sum with {nested['bins']} bins, in "
+        f"2^{nested['steps']} steps. Measured by powers of two: the sides of all "
+        f"{clear['rows']:,} rows at all cuts after "
         f"{clear['trees']} trees of "
         f"depth {clear['depth']}, with `host_noise` {noisy['noise']:g} {100 * noisy['bits']:.0f} % "
         f"after {noisy['trees']}",
@@ -43,7 +48,8 @@ def _guest() -> Iterator[Cheat]:
         "learn",
         "whole cuts that split no node, by asking for them and adopting none",
         "the host ends the job (ATL-BST-011) where it can judge: no `minimum_class_rows`, no "
-        "`host_noise`; elsewhere its report counts refused partitions",
+        "`host_noise`; elsewhere its report counts refused partitions. A cut without a sampled row "
+        "on one side is announced to none (ATL-BST-005)",
         f"one cut of each node of one level, else {REFUSALS} more of each node (ATL-BST-008), "
         f"charged as `rows`. Measured with noise: {refused[1]['bits']:,} bits in "
         f"{refused[1]['trees']} trees of {refused[1]['rows']} rows; without: {refused[0]['bits']}",
@@ -82,12 +88,27 @@ def _host() -> Iterator[Cheat]:
         f"of positives among 569 after {found['jobs_ended']} ended jobs of {found['cuts']} cuts",
         "attempts and runs, which the plan signs; " + _SHARED,
     )
+    noisy = measured()["false_sums_within_noise"]
+    yield Cheat(
+        "host",
+        "learn",
+        "as much, where there is `host_noise`, by false sums that noise could have made: they end "
+        "nothing",
+        "it does not",
+        "one choice among the sums that it sent for each cut that is asked for, up to "
+        f"{1 + REFUSALS} for each node. Measured with `host_noise` {noisy['noise']:g}: the number "
+        f"of positives among 569 up to {len(noisy['positives']) // 2} and their mirrors, by one "
+        f"question among {noisy['cuts']} cuts and {noisy['jobs_ended']} ended jobs",
+        "leave out `host_noise`; " + _SHARED,
+    )
     yield Cheat(
         "host",
         "learn",
         "which of the partitions that it makes up fit the labels best, by columns of its own",
         "it does not; such columns are poor on new rows",
-        "one choice among its cuts for each node that it splits",
+        "one choice among its cuts for each node that it splits, and for each refusal, where "
+        f"`minimum_class_rows`, `host_noise` or a `minimum_leaf_rows` above k allow {REFUSALS} of "
+        "a node. A cut below k ends the job (ATL-BST-009)",
         "nothing: no one can check a party's columns; fewer trees",
     )
     yield Cheat(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from atoll.components.alignment import refuse_more_rows
 from atoll.components.api import Cheat, Component, Facts, OwnFacts, Result, Task, Terms
 from atoll.components.predict import Repeat
 from atoll.core.report import KeyValuePanel, Report
@@ -17,9 +18,10 @@ from atoll.operators.psi.pair import empty, too_small
 def run(task: Task, parameters: PsiParameters) -> Result:
     """Intersect, and align this party's table; a party that is not entitled gets the count.
 
-    Errors: those of ``psi.run``; ATL-PSI-004 also if a table would come out empty.
+    Errors: those of ``psi.run``; ATL-PSI-004 also if a table would come out empty; ATL-REV-002.
     """
     table = task.inputs["table"]
+    refuse_more_rows(task.party, table.num_rows, [task.party.name])
     found = psi.run(task.party, table.ids(), parameters)
     # A count of none is an answer, a table without rows is no table.
     if not found.count and parameters.receivers != "none":
@@ -111,6 +113,8 @@ PSI = Component(
     outputs={"table": "table"},
     rows={"table": ("table", "common")},
     predict=Repeat(),
+    # Both sides learn sizes and count, and refuse by them alike.
+    public_codes=frozenset({"ATL-PSI-003", "ATL-PSI-004"}),
     dishonest=(
         Cheat(
             "any",

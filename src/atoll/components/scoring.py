@@ -327,6 +327,17 @@ SCORING = Component(
             "a row of the bounds for each time",
             "smaller bounds",
         ),
+        Cheat(
+            "host",
+            "learn",
+            "by `path`, with several hosts: which of the ids that are asked for all others have, "
+            "by claiming to have them all",
+            "it does not; scores of rows that it made up are poor",
+            "a row of the bounds and of the cap `rows` for each id, charged on the tables of the "
+            "guest and of other hosts",
+            "`bits`: then all ids that are asked for are scored, and the guest alone knows which "
+            "of the scores count",
+        ),
         *SCORING_CHEATS,
     ),
 )

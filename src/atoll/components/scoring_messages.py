@@ -18,7 +18,10 @@ _ROWS = BATCH_ROWS + MOST_ROWS
 _IDS = "the ids of the rows that are asked for (bytes)"
 _SIZES = "how many rows are asked for, and how long each id is"
 _FOUND = "which of the ids that are asked for the host has (a bit each, in bytes)"
-_SCORED = "which of the ids that are asked for all parties have (a bit each, in bytes)"
+_SCORED = (
+    "which of the ids that are asked for are scored (a bit each, in bytes): those that all parties "
+    "have, or all of them, where several hosts are sent nothing else"
+)
 
 
 @dataclass(frozen=True)
@@ -42,7 +45,10 @@ class Found(Message, kind="scoring.found", version=1):
 
 @dataclass(frozen=True)
 class Score(Message, kind="scoring.score", version=1):
-    """Guest to host: which rows of the batch are scored now, in their order; perhaps none."""
+    """Guest to host: which rows of the batch are scored now, in their order; perhaps none.
+
+    A row that the host has not is scored as one without any value.
+    """
 
     batch: int = integer(0, 1 << 53, opaque="the number of the batch")
     rows: bytes = blob((_ROWS + 7) // 8, low=0, reveals=_SCORED)

@@ -14,7 +14,9 @@ from atoll.channel.party import Party
 from atoll.components.api import Request, Requests
 from atoll.components.scoring_messages import BATCH_ROWS, MOST_ROWS, Ask, Found, Score
 from atoll.core.errors import AtollError, InternalError, PeerError, UserError
+from atoll.core.exposure import EVERYONE
 from atoll.core.limits import ID_BYTES
+from atoll.core.names import Role
 from atoll.jobs.errors import DeniedError
 from atoll.models.columns import match_columns
 from atoll.models.kinds import Scorer
@@ -50,8 +52,11 @@ class Rows:
         return self._index.find(pa.chunked_array([wanted]))
 
     def take(self, positions: Integers) -> Floats:
-        """Return the features of rows, float64[positions, columns]."""
-        return self._features[positions]
+        """Return the features of rows, float64[positions, columns]; NaN where there is none."""
+        there = positions >= 0
+        found = np.full((len(positions), self._features.shape[1]), np.nan)
+        found[there] = self._features[positions[there]]
+        return found
 
 
 @dataclass
@@ -66,6 +71,17 @@ class Bench:
     table: Table | None
     chosen: Mapping[str, Sequence[str]]
     batch: int = 0
+
+    @property
+    def whole(self) -> bool:
+        """Whether all rows of a batch are scored, also those that a host has not.
+
+        Among several hosts each would learn from the choice which ids the others have. Where the
+        scorer sends hosts something about each row, they would learn more from more rows.
+        """
+        to_hosts = (Role.HOST, EVERYONE)
+        shown = any(line.receiver in to_hosts for line in self.scorer.reveals)
+        return len(self.party.hosts) > 1 and not shown
 
     def rows(self) -> Rows | None:
         """Make the table ready for look-ups."""
@@ -159,11 +175,13 @@ def _answer(bench: Bench, asked: list[_Asked]) -> None:
     scores = np.full(len(known), np.nan)
     if known.any():
         there[known] = _common(bench, wanted.filter(pa.array(known)))
-        if there.any():
-            made = bench.scorer.run(bench.party, bench.part, features[there], bench.columns)
+        scored = known if bench.whole else there
+        if scored.any():
+            made = bench.scorer.run(bench.party, bench.part, features[scored], bench.columns)
             if made is None:
                 raise InternalError("ATL-INT-001", "the guest got no scores")
-            scores[there] = made
+            scores[scored] = made
+            scores[~there] = np.nan
     start = 0
     for one in asked:
         end = start + len(one.ids)
@@ -175,7 +193,7 @@ def _answer(bench: Bench, asked: list[_Asked]) -> None:
 
 
 def _common(bench: Bench, wanted: Any) -> Bools:
-    """Ask all hosts for ids, and send them which all have; bool[ids].
+    """Ask all hosts for ids, and send them which are scored; return which all have, bool[ids].
 
     Errors: those of ``_REFUSALS``, if a bound of this party or of a host refuses them.
     """
@@ -198,11 +216,12 @@ def _common(bench: Bench, wanted: Any) -> Bools:
             refused[host] = received.code
         else:
             there &= _unpacked(received.found, count, host)
+    scored = np.ones(count, dtype=np.bool_) if bench.whole else there
     if refused:
-        there[:] = False
+        scored = np.zeros(count, dtype=np.bool_)
     for host in party.hosts:
         if host not in refused:
-            party.channel.send(host, "ask", Score(bench.batch, _packed(there)))
+            party.channel.send(host, "ask", Score(bench.batch, _packed(scored)))
     if refused:
         host, code = next(iter(refused.items()))
         raise DeniedError(
@@ -260,7 +279,7 @@ def _follow(bench: Bench, rows: Rows, received: Ask) -> None:
     if chosen.batch != received.batch:
         raise PeerError("ATL-CMP-080", "another batch is to be scored", party=party.guest)
     scored = _unpacked(chosen.rows, len(wanted), party.guest)
-    if (scored & ~there).any():
+    if (scored & ~there).any() and not bench.whole:
         raise PeerError("ATL-CMP-080", "rows that are not here are to be scored", party=party.guest)
     if scored.any():
         features = rows.take(positions[scored])

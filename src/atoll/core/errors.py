@@ -13,6 +13,9 @@ from __future__ import annotations
 
 from typing import Any
 
+# What partners are sent of a failure whose own code may depend on this party's values.
+OWN_FAILURE = "ATL-WRK-014"
+
 
 class AtollError(Exception):
     """An error with an address: stable code, party, phase, place and hint.
@@ -23,6 +26,8 @@ class AtollError(Exception):
 
     exit_code = 1
     retryable = False
+    # Whether the code stays at this party: a label may decide which one it is.
+    withheld = False
 
     def __init__(
         self,
@@ -53,6 +58,11 @@ class AtollError(Exception):
         text = ", ".join(parts)
         return f"{text} (hint: {self.hint})" if self.hint else text
 
+    @property
+    def public(self) -> str:
+        """The code that partners are sent."""
+        return OWN_FAILURE if self.withheld else self.code
+
     def to_dict(self) -> dict[str, Any]:
         """Give the JSON form; absent parts are left out."""
         whole = {
@@ -63,6 +73,7 @@ class AtollError(Exception):
             "phase": self.phase,
             "place": self.place,
             "hint": self.hint,
+            "public": self.public if self.withheld else None,
         }
         return {key: value for key, value in whole.items() if value is not None}
 

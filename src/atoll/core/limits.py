@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 MESSAGE_BYTES = 64 << 20
 ID_BYTES = 256
+# Further tries of a step that the options of a job may ask for.
+RETRIES = 10
 
 
 @dataclass(frozen=True)

@@ -94,6 +94,16 @@ def _walk(node: ast.expr, values: Values) -> Any:
     raise ValueError("only sums, products and named counts")
 
 
+def more_than_planned(place: str) -> DataError:
+    """Return the refusal to send more than the plan states."""
+    return DataError(
+        "ATL-REV-002",
+        "more would leave than the plan states",
+        place=place,
+        hint="a table had fewer rows when the plan was made: make a new plan",
+    )
+
+
 class Disclosures:
     """Counts what was really sent: elements per (sender, receiver, message, field).
 
@@ -109,12 +119,7 @@ class Disclosures:
         counted = {(sender, receiver, kind, field): elements for field, elements in fields}
         for key, elements in counted.items():
             if self.counts[key] + elements > self._most.get(key[2:], math.inf):
-                raise DataError(
-                    "ATL-REV-002",
-                    "more rows would leave than the plan states",
-                    place=f"{kind}.{key[3]}",
-                    hint="a table had fewer rows when the plan was made: make a new plan",
-                )
+                raise more_than_planned(f"{kind}.{key[3]}")
         self.counts.update(counted)
 
     def to_list(self) -> list[dict[str, Any]]:

@@ -9,13 +9,12 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable
 from dataclasses import fields
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from pydantic import Field, GetCoreSchemaHandler, TypeAdapter, ValidationError
-from pydantic_core import CoreSchema, core_schema
+from pydantic_core import CoreSchema, PydanticKnownError, SchemaValidator, core_schema
 
 T = TypeVar("T")
-_LONGEST = 16
 
 
 class WireValue:
@@ -50,21 +49,79 @@ def at_most(entries: int) -> Any:
     return Field(max_length=entries, fail_fast=True)
 
 
-@functools.cache
-def _adapter(kind: Any) -> TypeAdapter[Any]:
-    return TypeAdapter(kind)
-
-
 def read(kind: Callable[..., T], value: Any) -> T:
-    """Return a plain value as a dataclass. Errors: ValueError (pydantic's) it has another form."""
-    found: T = _adapter(kind).validate_python(value)
+    """Return a plain value as a dataclass or model; the first thing wrong ends the reading.
+
+    Nothing else is kept of what is wrong: its description could be a hundred times as long as
+    what was sent. Errors: ValueError (pydantic's) it has another form.
+    """
+    found: T = validator(kind).validate_python(value)
     return found
+
+
+@functools.cache
+def validator(kind: Any) -> SchemaValidator:
+    """Return what reads values of a kind, as ``read`` does."""
+    # What pydantic has built for a model already would be taken in place of its changed schema.
+    return SchemaValidator(_hasty(TypeAdapter(kind).core_schema), _use_prebuilt=False)
+
+
+_SEVERAL = frozenset({"list", "tuple", "set", "frozenset", "dict"})
+
+
+def _hasty(schema: Any) -> Any:
+    """Return pydantic's schema of a kind so that what has several parts ends at the first wrong
+    one, and maps are counted before they are read.
+    """
+    if isinstance(schema, list):
+        return [_hasty(entry) for entry in schema]
+    if not isinstance(schema, dict):
+        return schema
+    kept = ("metadata", "default", "serialization")
+    made = {name: part if name in kept else _hasty(part) for name, part in schema.items()}
+    kind = schema.get("type")
+    if kind in _SEVERAL:
+        made["fail_fast"] = True
+    if kind == "dict" and "max_length" in schema:
+        return _after(_counted(schema["max_length"]), made)
+    if kind == "model-fields":
+        return _after(_with_one_unknown(frozenset(schema["fields"])), made)
+    return made
+
+
+def _after(check: Callable[[Any], Any], schema: dict[str, Any]) -> CoreSchema:
+    # A definition is found by its name wherever it is: the whole of it goes by that.
+    reference = schema.pop("ref", None)
+    return core_schema.no_info_before_validator_function(
+        check, cast(CoreSchema, schema), ref=reference
+    )
+
+
+def _counted(most: int) -> Callable[[Any], Any]:
+    def check(value: Any) -> Any:
+        if isinstance(value, dict) and len(value) > most:
+            context = {"field_type": "Dictionary", "max_length": most, "actual_length": len(value)}
+            raise PydanticKnownError("too_long", context)
+        return value
+
+    return check
+
+
+def _with_one_unknown(fields: frozenset[str]) -> Callable[[Any], Any]:
+    """Return what leaves one unknown field in a map, to be refused: each would be named."""
+
+    def check(value: Any) -> Any:
+        if not isinstance(value, dict) or len(value) <= len(fields):
+            return value
+        kept = {name: value[name] for name in fields if name in value}
+        unknown = next((name for name in value if name not in fields), None)
+        return kept if unknown is None else {**kept, unknown: value[unknown]}
+
+    return check
 
 
 def reason(error: ValidationError) -> str:
     """Return where the first thing wrong is, and what; nothing of the value but names in it."""
-    if error.error_count() > _LONGEST:
-        return "many things are wrong with it"
     first = error.errors(include_input=False, include_url=False)[0]
     place = ".".join(map(str, first["loc"]))[:80]
     message = first["msg"].removeprefix("Value error, ")

@@ -264,16 +264,21 @@ def check_own(
     part: Lookup,
     others: Declared | None = None,
     hidden: Collection[str] = (),
+    *,
+    values: bool = True,
 ) -> None:
     """Refuse what this party can see to be wrong with its own tables, parameters and models.
 
     ``parameters`` are the common ones and the party's; ``part`` returns its part of a registered
     model; ``others`` is what the other parties declared, if they did; ``hidden`` are the steps that
-    this party does not see. Errors: those of ``infer``;
+    this party does not see. Without ``values`` nothing is looked at that depends on the values of a
+    table: labels, and ids that tables share. Errors: those of ``infer``;
     ATL-PLN-011 what depends on private facts, whatever it is: the code is sent to partners, the
     message is for the own people.
     """
     common, own = parameters
+    if not values:
+        tables = {name: replace(table, label=None, open=None) for name, table in tables.items()}
     own_facts = {name: table.facts for name, table in tables.items()}
     declared = {**(others or {}), party: own_facts}
     labels = {name: {party: t.label} for name, t in tables.items() if t.label is not None}

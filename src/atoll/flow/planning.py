@@ -403,16 +403,33 @@ def check(job: Job, catalogue: Catalogue) -> tuple[str, ...]:
     return steps
 
 
-def declare(
-    job: Job, catalogue: Catalogue, party: str, tables: Tables
-) -> dict[str, TableDeclaration]:
-    """Return what a party declares, by step. Errors: those of its tables."""
-    own, common = filled(job, catalogue, party), filled(job, catalogue)
-    found: dict[str, TableDeclaration] = {}
+def bringing(job: Job, catalogue: Catalogue, party: str) -> dict[str, Role]:
+    """Return the steps of a checked job into which a party brings a table, in order, and its role.
+
+    It follows from the job alone: no table is looked at.
+    """
+    common, found = filled(job, catalogue), {}
     for step in order(job):
         component = catalogue[job.steps[step].component]
         role = _role_in(job, component, party, common[step])
         if component.declare is not None and role is not None:
+            found[step] = role
+    return found
+
+
+def declare(
+    job: Job,
+    catalogue: Catalogue,
+    party: str,
+    tables: Tables,
+    steps: Collection[str] | None = None,
+) -> dict[str, TableDeclaration]:
+    """Return what a party declares, by step (None: of all steps). Errors: those of its tables."""
+    own = filled(job, catalogue, party)
+    found: dict[str, TableDeclaration] = {}
+    for step, role in bringing(job, catalogue, party).items():
+        component = catalogue[job.steps[step].component]
+        if component.declare is not None and (steps is None or step in steps):
             with placed(step, component):
                 made = component.declare(party, role, own[step], tables)
             if made is not None:
@@ -436,6 +453,8 @@ def verify(
     part: Lookup,
     others: Declared | None = None,
     hidden: Collection[str] = (),
+    *,
+    values: bool = True,
 ) -> None:
     """Check what a party alone can see of a job that it is about to agree to.
 
@@ -443,10 +462,10 @@ def verify(
     steps that this party does not see.
 
     Whether this fails reveals something of private facts, so a partner learns of it only where it
-    was let so far. Errors: those of ``check_own``.
+    was let so far, and never of ``values``. Errors: those of ``check_own``.
     """
     parameters = (filled(job, catalogue), filled(job, catalogue, party))
-    check_own(job, catalogue, party, parameters, declared, part, others, hidden)
+    check_own(job, catalogue, party, parameters, declared, part, others, hidden, values=values)
 
 
 def no_registry(reference: ModelRef) -> NoReturn:

@@ -24,6 +24,7 @@ from pydantic_core import PydanticCustomError
 from atoll.core import codec
 from atoll.core.errors import UserError
 from atoll.core.names import Role, Roles, party_id, ranked
+from atoll.core.strict import read
 from atoll.jobs.reading import JOB_FILE_BYTES, read_plain
 
 STEPS = 256
@@ -75,7 +76,7 @@ _LISTED = ", ".join(_KNOWN)
 
 def _roles(value: Any) -> Any:
     several = value if isinstance(value, list | tuple) else [value]
-    if not several or len(set(map(str, several))) != len(several):
+    if not 0 < len(several) <= len(_KNOWN) or len(set(map(str, several))) != len(several):
         raise ValueError("a party has at least one role, and each once")
     if any(role not in _KNOWN for role in several):
         raise PydanticCustomError("enum", "a role is one of {expected}", {"expected": _LISTED})
@@ -122,6 +123,8 @@ class Step(Frozen):
         found: dict[Any, Any] = {}
         for port, source in value.items():
             several = list(source) if isinstance(source, list | tuple) else None
+            if several is not None and len(several) > INPUTS:
+                raise ValueError(f"an input takes at most {INPUTS} sources")
             named = {port: source}
             if several is not None:
                 named = {f"{port}.{at}": entry for at, entry in enumerate(several)}
@@ -213,7 +216,7 @@ def read_job(path: Path) -> Job:
 def parse_job(value: Any, *, place: str | None = None) -> Job:
     """Make a job of its plain form. Errors: ATL-JOB-003 if it has another shape."""
     try:
-        return Job.model_validate(value)
+        return read(Job, value)
     except ValidationError as error:
         first = error.errors(include_input=False, include_url=False)[0]
         field = ".".join(str(part) for part in first["loc"])

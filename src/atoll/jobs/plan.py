@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Mapping
 from datetime import date
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import (
     Field,
@@ -18,6 +18,7 @@ from pydantic import (
 from atoll.core import codec
 from atoll.core.errors import InternalError
 from atoll.core.exposure import Exposure
+from atoll.core.limits import Limits
 from atoll.core.names import Seat, addresses, parse_seat, party_of
 from atoll.core.work import Work
 from atoll.jobs.audience import hidden_steps
@@ -69,7 +70,7 @@ class TableFacts(Frozen):
     name: str
     digest: str
     rows: int = Field(ge=0)
-    columns: tuple[str, ...]
+    columns: Annotated[tuple[str, ...], Field(max_length=Limits.columns)]
     label: str | None = None
     id_rule: str
     salt: str | None = Field(default=None, pattern=f"^{DIGEST}$")

@@ -10,6 +10,7 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from atoll.core.errors import UserError
+from atoll.core.strict import read
 from atoll.jobs.definition import INPUTS, RESERVED, Job, Step
 from atoll.jobs.errors import DeniedError
 from atoll.jobs.participation import check_counts, seats_of
@@ -132,7 +133,7 @@ def fill(name: str, step: Step, schema: Schema, party: str | None = None) -> Bas
         _refuse_unknown(own, schema, place)
         _refuse_common(own, schema, place)
     try:
-        return schema.parameters.model_validate({**step.parameters, **own})
+        return read(schema.parameters, {**step.parameters, **own})
     except ValidationError as error:
         first = error.errors(include_input=False, include_url=False)[0]
         field = ".".join(str(part) for part in first["loc"])

@@ -115,6 +115,8 @@ class Parties(Resource):
     add = method(parties.add)
     revoke = method(parties.revoke)
     invite = method(parties.invite)
+    invitations = method(parties.invitations)
+    withdraw = method(parties.withdraw)
     accept = method(parties.accept)
     confirm = method(parties.confirm)
     ping = method(parties.ping)

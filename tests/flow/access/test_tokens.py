@@ -18,7 +18,7 @@ def test_a_token_is_long_random_and_known_by_its_hash_alone(
     access: Access, admin: Actor, database: Database
 ) -> None:
     secret, token = access.create_token(admin, "ci", ["job.read"], days=30)
-    other, _ = access.create_token(admin, "ci", ["job.read"], days=30)
+    other, _ = access.create_token(admin, "cd", ["job.read"], days=30)
     assert secret.startswith("atoll_")
     assert len(secret) == 49
     assert secret != other
@@ -92,10 +92,10 @@ def test_a_token_has_a_name_that_can_be_shown(access: Access, admin: Actor, name
 def test_there_are_so_many_tokens_and_no_more(database: Database, wall: Wall) -> None:
     access = open_access(database, wall, AccessSettings(most_tokens=3))
     admin = boss(access)
-    for _ in range(2):
-        access.create_token(admin, "ci", ["job.read"], days=1)
+    for name in ("one", "two"):
+        access.create_token(admin, name, ["job.read"], days=1)
     with pytest.raises(AtollError, match="ATL-ACC-011"):
-        access.create_token(admin, "ci", ["job.read"], days=1)
+        access.create_token(admin, "three", ["job.read"], days=1)
 
 
 @pytest.mark.parametrize(

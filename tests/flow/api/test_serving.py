@@ -360,6 +360,7 @@ def test_the_schema_is_sound_and_describes_what_is_sent(client: httpx.Client) ->
         ("/jobs", "JobPage"),
         ("/data", "DataPage"),
         ("/parties", "PartyPage"),
+        ("/parties/invitations", "InvitationPage"),
         ("/components", "ComponentList"),
         ("/settings", "Settings"),
         ("/users", "UserPage"),

@@ -41,7 +41,7 @@ class Nothing:
     def load(self, job: str) -> JobRecord | None:
         return None
 
-    def check_open(self, partner: str, unfinished: int) -> None:
+    def check_open(self, partner: str, job: str, unfinished: int) -> None:
         raise AssertionError
 
     def wake(self, peers: tuple[str, ...]) -> None:
@@ -349,7 +349,7 @@ class Refusing(Nothing):
             refuse(connection)
         self.written.add(record.id)
 
-    def check_open(self, partner: str, unfinished: int) -> None:
+    def check_open(self, partner: str, job: str, unfinished: int) -> None:
         pass
 
 

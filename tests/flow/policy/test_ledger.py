@@ -116,7 +116,7 @@ def test_readers_and_the_writer_agree_while_jobs_run(house: House) -> None:
         watcher.result()
     assert {job for jobs in seen for job in jobs} <= {f"job-{n}" for n in range(12)}
     assert policies.ledger.open_jobs() == []
-    assert usage(policies.ledger, "baskets", GUEST) == Counts(runs=6, psi_runs=6)
+    assert usage(policies.ledger, "baskets", GUEST) == Counts(runs=12, psi_runs=6)
     assert usage(DatabaseLedger(house.database, HOST), "baskets", GUEST).psi_runs == 6
     assert policies.ledger.verify() is None
 

@@ -196,3 +196,24 @@ def test_many_are_removed_and_the_file_shrinks(sqlite: Database) -> None:
     before = pages()
     assert len(prune(sqlite, None, Retention(job_days=1), NOW).jobs) == 230
     assert pages() < before / 2
+
+
+def test_of_a_partners_old_jobs_the_list_stays(database: Database, files: ArtifactFiles) -> None:
+    """Own ones, and those of other partners, are kept in full; a second time changes nothing."""
+    jobs, machine = Jobs(database), {"a": "x" * 1000}
+    whole = {"name": "a", "parties": {"bank": "guest"}, "steps": {"read": "y" * 1000}}
+    for number in range(1, 9):
+        own = {"owner": "ann"} if number == 1 else {"owner": None}
+        partner = "alpha" if number < 7 else "beta"
+        state = "running" if number == 2 else "failed"
+        jobs.create(
+            job(
+                number, **own, initiator=partner, state=state, ended=NOW, machine=machine, job=whole
+            )
+        )
+    for _ in range(2):
+        prune(database, files, Retention(partner_bytes=5000), NOW)
+        found = {int(row.id[-8:], 16): jobs.get(row.id) for row in jobs.list()}
+        assert {number for number, row in found.items() if row.machine is None} == {3, 4}
+        assert found[3].job == {**whole, "steps": {}}
+        assert (found[3].state, found[3].name, found[8].job) == ("failed", "job 3", whole)

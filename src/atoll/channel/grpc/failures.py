@@ -40,7 +40,7 @@ _HINTS = {
     "ATL-NET-013": "the peer renews its certificate",
     "ATL-NET-049": "the peer's node has a newer key; restart what still uses the old one",
     "ATL-NET-014": "compare the clocks of both machines",
-    "ATL-NET-016": "the peer's log has the reason; was this party's authority pinned there?",
+    "ATL-NET-016": "there atoll status counts refusals by code; is this authority pinned?",
     "ATL-NET-024": "choose another address, port or socket",
     "ATL-NET-042": "wait for the peer to ask, or record its address",
     "ATL-NET-046": "ask the peer what became of it before asking again",

@@ -25,6 +25,8 @@ AUTHORITY_KEY = "ca.key.pem"
 WAITING = "waiting.key.pem"
 FORMER = ".former"
 VERSION = 1
+# People replace an authority rarely; which keys ended under older ones than these is forgotten.
+FORMER_MOST = 8
 _KEY = re.compile(r"[0-9a-f]{64}")
 _ADDRESS = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9.-]+):([0-9]{1,5})")
 
@@ -198,6 +200,8 @@ def trust(
     if known is not None and not replace:
         _refuse_change(known, ca)
         address = address or known.address
+    if known is not None:
+        _remember(folder, known)
     newest = _newest_seen(folder, name, authority)
     offered = None if offered == address else offered
     return _pin(folder, Peer(name, certificates.pem(authority), address, offered, newest))
@@ -227,35 +231,81 @@ def note_newest(folder: Path, party: str, shown: Newest) -> Peer:
 def _pin(folder: Path, peer: Peer) -> Peer:
     pins = folder / "peers"
     pins.mkdir(mode=0o700, exist_ok=True)
-    seen = peer.newest
     record = {
         "version": VERSION,
         "party": peer.party,
-        "ca": peer.ca.decode(),
         "address": peer.address,
         "offered": peer.offered,
-        "newest": None if seen is None else {"issued": seen.issued, "key": seen.key},
+        **_authority(peer),
     }
     write_atomic(pins / f"{peer.party}.json", json.dumps(record, indent=1).encode() + b"\n")
     return peer
 
 
 def _newest_seen(folder: Path, party: str, authority: x509.Certificate) -> Newest | None:
-    """Return what was known of a party's keys under this authority, also of a former partner."""
-    for name in (f"{party}.json", f"{party}.json{FORMER}"):
-        path = folder / "peers" / name
-        if path.exists():
-            former = _peer(path, party)
-            if certificates.same_authority(certificates.read_ca(former.ca), authority):
-                return former.newest
+    """Return what was known of a party's keys under this authority."""
+    for peer in _former(folder, party):
+        if certificates.same_authority(certificates.read_ca(peer.ca), authority):
+            return peer.newest
     return None
+
+
+def _former(folder: Path, party: str) -> list[Peer]:
+    """Return what is kept of a party's keys by authority, the one that was pinned last first."""
+    path = _former_file(folder, party)
+    if not path.exists():
+        return []
+    record = _json(path)
+    # A file of before holds the one pin that was withdrawn.
+    entries = record.get("authorities", [record])
+    if record.get("party") != party or not isinstance(entries, list):
+        raise _damaged(path)
+    found = []
+    for entry in entries:
+        match entry:
+            case {"ca": str(ca), "newest": value}:
+                newest, damaged = _newest(value)
+            case _:
+                ca, newest, damaged = "", None, True
+        if damaged:
+            raise _damaged(path)
+        certificates.read_ca(ca.encode())
+        found.append(Peer(party, ca.encode(), newest=newest))
+    return found
+
+
+def _remember(folder: Path, peer: Peer) -> None:
+    """Keep which key of a party is the newest under the authority that is pinned now."""
+    if peer.newest is None:
+        return
+    authority = certificates.read_ca(peer.ca)
+    others = [
+        former
+        for former in _former(folder, peer.party)
+        if not certificates.same_authority(certificates.read_ca(former.ca), authority)
+    ]
+    kept = [_authority(one) for one in [peer, *others][:FORMER_MOST]]
+    record = {"version": VERSION, "party": peer.party, "authorities": kept}
+    path = _former_file(folder, peer.party)
+    write_atomic(path, json.dumps(record, indent=1).encode() + b"\n")
+
+
+def _authority(peer: Peer) -> dict[str, Any]:
+    seen = peer.newest
+    newest = None if seen is None else {"issued": seen.issued, "key": seen.key}
+    return {"ca": peer.ca.decode(), "newest": newest}
+
+
+def _former_file(folder: Path, party: str) -> Path:
+    return folder / "peers" / f"{party}.json{FORMER}"
 
 
 def distrust(folder: Path, party: str) -> None:
     """Forget a partner but for which of its keys is the newest, should it become one again."""
     path = folder / "peers" / f"{party}.json"
     if path.exists():
-        path.replace(path.with_name(path.name + FORMER))
+        _remember(folder, _peer(path))
+        path.unlink()
 
 
 def _refuse_change(known: Peer, ca: bytes) -> None:
@@ -335,17 +385,21 @@ def _match(folder: Path, key: PrivateKey, chain: bytes) -> None:
         )
 
 
-def _peer(path: Path, name: str | None = None) -> Peer:
+def _peer(path: Path) -> Peer:
     record = _json(path)
     party, ca = record.get("party"), record.get("ca")
     address, offered = record.get("address"), record.get("offered")
     newest, damaged = _newest(record.get("newest"))
-    if party != (name or path.stem) or not isinstance(ca, str) or damaged:
-        raise UserError("ATL-PTY-002", "a pinned peer is damaged", place=str(path))
+    if party != path.stem or not isinstance(ca, str) or damaged:
+        raise _damaged(path)
     if not isinstance(address, str | None) or not isinstance(offered, str | None):
-        raise UserError("ATL-PTY-002", "a pinned peer is damaged", place=str(path))
+        raise _damaged(path)
     certificates.read_ca(ca.encode())
     return Peer(party_id(party), ca.encode(), address, offered, newest)
+
+
+def _damaged(path: Path) -> UserError:
+    return UserError("ATL-PTY-002", "a pinned peer is damaged", place=str(path))
 
 
 def _newest(value: object) -> tuple[Newest | None, bool]:

@@ -98,7 +98,7 @@ class Identity:
         Errors: ATL-PTY-007 another authority, ATL-PTY-008 another name, ATL-PTY-009 expired,
         ATL-PTY-010 not valid yet, ATL-PTY-012 not trusted at all, ATL-PTY-015 rotated away.
         """
-        peer = Peer(party, self.ca) if party == self.party else self.peer(party)
+        peer = self._own() if party == self.party else self.peer(party)
         try:
             chain = certificates.read_chain(certificate)
         except ValueError as error:
@@ -116,6 +116,11 @@ class Identity:
                 hint="ask the partner to sign it again with its present key",
             )
         return key
+
+    def _own(self) -> Peer:
+        """Return this party as its partners know it: a key that it rotated away has ended."""
+        shown = Newest.of(certificates.read_chain(self.certificate)[0])
+        return Peer(self.party, self.ca, newest=shown)
 
     def expiries(self, *, now: datetime | None = None) -> list[Expiry]:
         """Return when each certificate ends, the next one first."""

@@ -9,6 +9,7 @@ import click
 
 from atoll.cli.job.common import finish, wait_option
 from atoll.cli.options import Session, connected, keyed
+from atoll.core.limits import RETRIES
 
 
 @click.command()
@@ -18,7 +19,7 @@ from atoll.cli.options import Session, connected, keyed
 @click.option("--priority", type=click.IntRange(-100, 100), help="higher ones go first (0)")
 @click.option(
     "--retries",
-    type=click.IntRange(0, 20),
+    type=click.IntRange(0, RETRIES),
     help="further tries of a step after network trouble (else the node's jobs.retries); lost "
     "workers and restarted nodes have five of their own in any case",
 )

@@ -82,9 +82,9 @@ class Picture:
     def _state(self, moment: float, data: dict[str, Any]) -> str:
         self.state = str(data.get("state", self.state))
         reasons = [data.get(name) for name in ("code", "message", "reason")]
-        reasons += [
-            f"{name} {data[name]}" for name in ("place", "party", "phase") if data.get(name)
-        ]
+        reasons += [f"place {data['place']}" if data.get("place") else None]
+        reasons += [lines.blamed(data.get("party"), data.get("stated_by"))]
+        reasons += [f"phase {data['phase']}" if data.get("phase") else None]
         self.reason = lines.names(part for part in reasons if part)
         return _line(moment, self.name, self.state, self.reason)
 

@@ -56,6 +56,9 @@ def _lines(url: str, found: dict[str, Any]) -> list[str]:
         f"jobs      {jobs}",
         f"workers   {len(found['workers'])}",
     ]
+    refused = [f"{code} ({count})" for code, count in sorted(found.get("refused", {}).items())]
+    if refused:
+        lines.append(f"refused   {', '.join(refused)}, since the start")
     lines += [
         f"{entry['state']:<9} {entry['message']}"
         for entry in found["certificates"]

@@ -230,10 +230,10 @@ class Authenticator:
         client: str = "",
     ) -> None:
         """Change the own password; end the user's other sessions, and all API tokens but those
-        with a name in ``keep``.
+        in ``keep``, by name or id.
 
-        Errors: ATL-ACC-001 the old one is wrong, ATL-ACC-004, ATL-ACC-005, ATL-ACC-016 no token
-        has such a name (nothing is changed then).
+        Errors: ATL-ACC-001 the old one is wrong, ATL-ACC-004, ATL-ACC-005, ATL-ACC-016 no token is
+        called so, or several (nothing is changed then).
         """
         check_rules(new, actor.user)
         self._admit(actor.user, client)
@@ -242,14 +242,7 @@ class Authenticator:
         hashed = self._passwords.hash(new)
 
         def work(connection: Connection) -> None:
-            kept = tokens.named(connection, actor.user, keep)
-            if set(keep) - set(kept.values()):
-                raise UserError(
-                    "ATL-ACC-016",
-                    "no token of yours has a name that is to be kept",
-                    place="keep",
-                    hint="see their names: atoll token list",
-                )
+            kept = [_kept(connection, actor.user, name) for name in sorted(set(keep))]
             users.change(
                 connection,
                 actor.user,
@@ -259,10 +252,9 @@ class Authenticator:
                 locked_until=None,
             )
             own = {actor.token} if actor.session else set()
-            ended = tokens.drop_of(connection, actor.user, but=own | kept.keys())
-            names = sorted(set(kept.values()))
+            ended = tokens.drop_of(connection, actor.user, but=own.union(kept))
             self.audit.record(
-                connection, actor.user, "user.password", actor.user, ended=ended, kept=names
+                connection, actor.user, "user.password", actor.user, ended=ended, kept=kept
             )
 
         self._database.write(work)
@@ -360,3 +352,16 @@ def _leave_room(connection: Connection, user: str, now: float) -> None:
 
 
 __all__ = ["AccessSettings", "Authenticator", "Login"]
+
+
+def _kept(connection: Connection, user: str, name: str) -> str:
+    """Return the id of the one token that a name or an id stands for. Errors: ATL-ACC-016."""
+    found = tokens.named(connection, user, name, or_id=True)
+    if len(found) != 1:
+        raise UserError(
+            "ATL-ACC-016",
+            f"{'several tokens' if found else 'no token'} of yours match what is to be kept",
+            place="keep",
+            hint="state the id: atoll token list",
+        )
+    return found[0]

@@ -175,7 +175,7 @@ class Access(Authenticator):
 
         A token that makes a token cannot give it a longer life than its own.
         Errors: ATL-ACC-010 unknown scope, ATL-ACC-011 its life or number, ATL-ACC-014 more than
-        the actor may.
+        the actor may, ATL-ACC-017 the actor has one of this name.
         """
         self.require(actor, "token.write", name)
         wanted, expires = self._check_token(actor, name, frozenset(scopes), days)
@@ -195,6 +195,13 @@ class Access(Authenticator):
             if tokens.count_of(connection, actor.user) >= self._settings.most_tokens:
                 raise ConflictError(
                     "ATL-ACC-011", "there are too many tokens", hint="delete some that are not used"
+                )
+            if tokens.named(connection, actor.user, name):
+                raise ConflictError(
+                    "ATL-ACC-017",
+                    "you have a token of this name",
+                    place="name",
+                    hint="choose another name, or revoke it first: atoll token list",
                 )
             tokens.add(connection, made, tokens.digest(secret) or "")
             self.audit.record(

@@ -14,7 +14,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, delete, func, insert, select, update
+from sqlalchemy import Connection, delete, func, insert, or_, select, update
 
 from atoll.core.random import SecretRandom
 from atoll.flow.access.permissions import PERMISSIONS
@@ -153,14 +153,15 @@ def drop_of(connection: Connection, user: str, *, but: Collection[str] = ()) -> 
     return connection.execute(query).rowcount
 
 
-def named(connection: Connection, user: str, names: Collection[str]) -> dict[str, str]:
-    """Return the ids, with their names, of a user's API tokens that have one of these names."""
-    query = select(tokens.c.id, tokens.c.name).where(
+def named(connection: Connection, user: str, name: str, *, or_id: bool = False) -> list[str]:
+    """Return the ids of a user's API tokens of this name, or of this id where that counts, too."""
+    called = tokens.c.name == name
+    query = select(tokens.c.id).where(
         tokens.c.user == user,
-        tokens.c.name.in_(names),
+        or_(called, tokens.c.id == name) if or_id else called,
         tokens.c.scopes != json.dumps(_WHOLE),
     )
-    return {row.id: row.name for row in connection.execute(query)}
+    return list(connection.execute(query).scalars())
 
 
 def drop_expired(connection: Connection, user: str, now: float) -> None:

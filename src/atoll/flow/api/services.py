@@ -314,6 +314,14 @@ class PartyService(Protocol):
         """Make a one-time code for a partner: ``views.Invitation``."""
         ...
 
+    def invitations(self, *, limit: int, after: str | None) -> Listing:
+        """Return the codes that may still be used as ``views.OpenInvitation``."""
+        ...
+
+    def withdraw(self, number: str, actor: Actor) -> None:
+        """End a code that was not used yet."""
+        ...
+
     def accept(self, code: str, address: str | None, actor: Actor) -> View:
         """Use a partner's code, whose address is stated: ``views.PartyView``."""
         ...

@@ -29,7 +29,8 @@ from pydantic import (
 
 from atoll.core import codec
 from atoll.core.errors import AtollError
-from atoll.core.strict import WireValue, at_most, reason, text
+from atoll.core.limits import RETRIES
+from atoll.core.strict import WireValue, at_most, read, reason, text
 from atoll.flow.control.parsing import JOB_ID, Code, Count, Phase, malformed
 from atoll.flow.planning import COIN_STEP
 from atoll.jobs.approval import DOCUMENT_BYTES, NONCE_BYTES, SIGNATURE_BYTES
@@ -91,7 +92,7 @@ def _graph(value: Any) -> Job:
 def _model(kind: type[BaseModel]) -> PlainValidator:
     def made(value: Any) -> Any:
         try:
-            return kind.model_validate(value)
+            return read(kind, value)
         except ValidationError as error:
             raise ValueError(reason(error)) from None
 
@@ -110,7 +111,7 @@ class Options(WireValue):
     ``progress_seconds`` without progress end a task, ``peer_seconds`` of silence make a party lost.
     """
 
-    retries: Annotated[StrictInt, Field(ge=0, le=10)] = 1
+    retries: Annotated[StrictInt, Field(ge=0, le=RETRIES)] = 1
     step_rule: StepRule = "parallel"
     priority: Annotated[StrictInt, Field(ge=-100, le=100)] = 0
     progress_seconds: Annotated[StrictFloat, Field(ge=1, le=7 * 86400)] = 600.0

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from types import NoneType
 from typing import Any, cast, get_args, get_type_hints
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import ValidationError
 
 from atoll.core.errors import AtollError, UserError
 from atoll.core.strict import read, reason
@@ -41,11 +41,11 @@ def read_proposal(proposal: Proposal) -> Proposal:
 
 
 @functools.cache
-def _adapter(name: str) -> TypeAdapter[Any]:
+def _kind(name: str) -> Any:
     hint = get_type_hints(JobDocument, include_extras=True)[name]
     kinds = get_args(hint)
     # A section that says nothing is not sent.
-    return TypeAdapter(kinds[0] if NoneType in kinds else hint)
+    return kinds[0] if NoneType in kinds else hint
 
 
 def read_section(name: str, data: bytes) -> Any:
@@ -56,7 +56,7 @@ def read_section(name: str, data: bytes) -> Any:
         return None
     value = decoded(data, LIMITS[name])
     try:
-        return _adapter(name).validate_python(value)
+        return read(_kind(name), value)
     except ValidationError as error:
         raise malformed(f"{name} {reason(error)}") from error
 

@@ -109,7 +109,7 @@ class PeerSync:
     def __init__(self, peer: str) -> None:
         self.peer = peer
         self._known: dict[str, int] = {}
-        self._owed: set[str] = set()
+        self._owed: dict[str, int | None] = {}
 
     def known(self, job: str) -> int:
         """Return the version of the own facts that the peer said to hold."""
@@ -144,9 +144,10 @@ class PeerSync:
             size += sum(len(data) for data in update.sections.values())
             if size > _FULL or len(updates) == UPDATES:
                 break
-        owed = sorted(self._owed)[:UPDATES]
-        self._owed.difference_update(owed)
-        held = {job: records[job].held(self.peer) if job in records else 0 for job in owed}
+        held: dict[str, int] = {}
+        for job in sorted(self._owed)[:UPDATES]:
+            version = self._owed.pop(job) or 0
+            held[job] = records[job].held(self.peer) if job in records else version
         return SyncMessage(tuple(updates), held)
 
     def received(self, message: SyncMessage, records: Mapping[str, JobRecord]) -> list[str]:
@@ -154,7 +155,8 @@ class PeerSync:
 
         Returns the jobs of which it holds more than there is here: each a ``StaleRecord`` event.
         """
-        self._owed.update(update.job for update in message.updates)
+        for update in message.updates:
+            self.owe(update.job)
         ahead: list[str] = []
         for job, version in message.held.items():
             record = records.get(job)
@@ -166,11 +168,14 @@ class PeerSync:
                 ahead.append(job)
         return ahead
 
-    def owe(self, job: str) -> None:
-        """Note that what is held of a job is to be sent, as after its facts were taken in."""
-        self._owed.add(job)
+    def owe(self, job: str, version: int | None = None) -> None:
+        """Note that what is held of a job is to be sent, as after its facts were taken in.
+
+        ``version`` is acknowledged of a job that is not kept, so that it is not sent again.
+        """
+        self._owed[job] = version
 
     def forget(self, job: str) -> None:
         """Drop a job that is not kept any longer."""
         self._known.pop(job, None)
-        self._owed.discard(job)
+        self._owed.pop(job, None)

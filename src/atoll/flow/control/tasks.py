@@ -24,7 +24,7 @@ from atoll.flow.control.quorum import (
 )
 from atoll.flow.control.record import JobRecord
 from atoll.flow.control.reuse import blinded_key, reuse_key
-from atoll.flow.control.rules import LOST_LIMIT, drawn
+from atoll.flow.control.rules import LOST_LIMIT, drawn, may_retry
 from atoll.flow.control.transition import Transition
 from atoll.flow.planning import COIN_STEP
 
@@ -202,14 +202,18 @@ def _start(transition: Transition, step: str, command: StepCommand) -> None:
     transition.emit(StartTask(step, command.attempt, key, spends))
 
 
-def _expose(transition: Transition, step: str, state: str, *, revealed: bool) -> None:
+def _expose(
+    transition: Transition, step: str, state: str, *, revealed: bool, code: str | None = None
+) -> None:
     """Note what became of an own attempt that is over, for whoever commands another one."""
     record, plan = transition.record, transition.record.plan
     sends = plan is not None and bool(plan.peers_of(step, record.party))
     if step == COIN_STEP:
         sends = sends and drawn(record.job)
     left = sends and revealed and state != "reused"
-    if left or state == "success":
+    # An end by another code than one of the network may depend on data, so it is an answer, too.
+    answered = state == "failed" and not may_retry(code)
+    if left or answered or state == "success":
         transition.set(exposed=record.exposed | {step})
     if left and step == COIN_STEP and state not in DONE:
         transition.set(aborted=record.aborted + 1)
@@ -227,7 +231,7 @@ def on_reported(transition: Transition, event: TaskReported) -> None:
     if event.state not in DONE and event.state not in BROKEN:
         return
     killed = event.step in record.killing
-    _expose(transition, event.step, event.state, revealed=event.revealed)
+    _expose(transition, event.step, event.state, revealed=event.revealed, code=event.code)
     transition.set(
         running={s: a for s, a in record.running.items() if s != event.step},
         killing=record.killing - {event.step},

@@ -110,21 +110,36 @@ class Transition:
 
 def halt(record: JobRecord) -> End | None:
     """Return how the present run ends: the own end, the verdict, or a refusal or stop of anyone."""
-    run = record.run
-    if record.own.end is not None:
-        return record.own.end
-    if record.lead.run == run and record.lead.end is not None:
-        return record.lead.end
-    found = [f for f in record.facts.values() if f.run == run and (f.refusal or f.stop)]
-    if not found:
-        return None
+    found = stated(record)
+    return None if found is None else found[1]
+
+
+def stated(record: JobRecord) -> tuple[str, End] | None:
+    """Return whose word the end of the present run is, and that end: see ``halt``.
+
+    Whom it blames is that party's word, too: it may name any other.
+    """
+    mine, lead = record.own.end, record.lead
+    followed = not record.drives and lead.run == record.run and mine in (None, lead.end)
+    if followed and lead.end is not None:
+        return record.initiator, lead.end
+    found = _asked_for(record)
+    if mine is None or (found is not None and found[1] == mine):
+        return found
+    return record.party, mine
+
+
+def _asked_for(record: JobRecord) -> tuple[str, End] | None:
+    """Return who refuses or stops the present run, the initiator first, and how it so ends."""
+    found = [f for f in record.facts.values() if f.run == record.run and (f.refusal or f.stop)]
     found.sort(key=lambda facts: (facts.party != record.initiator, facts.party))
     for facts in found:
         if facts.refusal is not None:
-            return End("refused", facts.refusal.code, facts.party, facts.refusal.phase)
+            refusal = facts.refusal
+            return facts.party, End("refused", refusal.code, facts.party, refusal.phase)
     for facts in found:
         if facts.stop is not None:
-            return stopped(facts.stop, facts.party)
+            return facts.party, stopped(facts.stop, facts.party)
     return None
 
 

@@ -10,7 +10,7 @@ from atoll.flow.control.facts import BROKEN, End
 from atoll.flow.control.quorum import is_done, parties_of, tasks_of
 from atoll.flow.control.record import JobRecord
 from atoll.flow.control.scheduling import done_steps
-from atoll.flow.control.transition import halt
+from atoll.flow.control.transition import halt, stated
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,8 @@ class StepView:
 class JobView:
     """A job at this node. ``state`` and ``reason`` are words of the plan's page.
 
-    ``code``, ``phase`` and ``party`` describe the end; ``progress`` is the share of steps done;
+    ``code``, ``phase`` and ``party`` describe the end as ``stated_by`` states it (None: this
+    party); ``progress`` is the share of steps done;
     ``spent`` counts approved runs that further attempts took, ``aborted`` coin tosses that broke
     off after this party had opened its value.
     """
@@ -45,6 +46,7 @@ class JobView:
     run: int = 1
     spent: int = 0
     aborted: int = 0
+    stated_by: str | None = None
 
 
 def view(record: JobRecord) -> JobView:
@@ -54,7 +56,14 @@ def view(record: JobRecord) -> JobView:
     steps = {step: _step(record, step) for step in record.proposal.steps}
     progress = len(done_steps(record)) / len(record.proposal.steps)
     where = (end.code, end.phase, end.party)
-    return JobView(state, reason, *where, steps, progress, record.run, record.spent, record.aborted)
+    counts = (record.run, record.spent, record.aborted)
+    return JobView(state, reason, *where, steps, progress, *counts, _stated_by(record))
+
+
+def _stated_by(record: JobRecord) -> str | None:
+    """Return the other party whose word the end is: no one here has checked whom it names."""
+    found = stated(record)
+    return None if found is None or found[0] == record.party else found[0]
 
 
 def _state(record: JobRecord) -> tuple[str, str | None]:

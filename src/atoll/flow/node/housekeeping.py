@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from atoll.flow.node.jobs.control import unexpected
+from atoll.flow.node.settings import RetentionSection
 from atoll.flow.store import Database
 from atoll.flow.store.files import ArtifactFiles
 from atoll.flow.store.retention import PruneReport, Retention, prune
@@ -18,6 +19,16 @@ from atoll.flow.store.retention import PruneReport, Retention, prune
 _LOG = logging.getLogger(__name__)
 _FIRST_SECONDS = 600.0
 _DAY_SECONDS = 86400.0
+
+
+def retention_of(chosen: RetentionSection) -> Retention:
+    """Return what is kept, by the settings."""
+    return Retention(
+        job_days=chosen.job_days,
+        artifact_days=chosen.artifact_days,
+        log_days=chosen.log_days,
+        partner_bytes=chosen.partner_mebibytes << 20,
+    )
 
 
 class Housekeeping:

@@ -33,12 +33,14 @@ from atoll.flow.node.configuration import Configuration
 from atoll.flow.node.data.service import DataService, DataSettings
 from atoll.flow.node.doctor import database_url
 from atoll.flow.node.folder import NodeFolder
-from atoll.flow.node.housekeeping import Housekeeping
+from atoll.flow.node.housekeeping import Housekeeping, retention_of
 from atoll.flow.node.jobs.admission import Slots
-from atoll.flow.node.jobs.control import KEEP_SECONDS, Control, end_jobs_of
+from atoll.flow.node.jobs.control import KEEP_SECONDS, Control
 from atoll.flow.node.jobs.deciding import Decider, made_up_limits
 from atoll.flow.node.jobs.declaring import Declarer
 from atoll.flow.node.jobs.effects import NodeEffects
+from atoll.flow.node.jobs.endings import end_jobs_of, ended_line
+from atoll.flow.node.jobs.partner_load import Allowance, LoadLimits
 from atoll.flow.node.jobs.reading import JobReading
 from atoll.flow.node.jobs.rows import JobRows
 from atoll.flow.node.jobs.service import JobService
@@ -62,7 +64,6 @@ from atoll.flow.policy.ledger import DatabaseLedger
 from atoll.flow.policy.service import Policies
 from atoll.flow.store import Database, Jobs
 from atoll.flow.store.files import ArtifactFiles
-from atoll.flow.store.retention import Retention
 from atoll.flow.work.pool import Pool, PoolSettings
 from atoll.flow.work.specification import InputArtifact, TaskLimits
 from atoll.jobs.errors import EnvironmentFault, NotFoundError
@@ -194,10 +195,8 @@ class Node:
         )
 
     def _make_tables(self) -> None:
-        settings = self.settings
-        chosen = DataSettings(
-            settings.data.folders, settings.http.upload_bytes, settings.data.preview_rows
-        )
+        data, most = self.settings.data, self.settings.http.upload_bytes
+        chosen = DataSettings(data.folders, most, data.preview_rows)
         self.data = DataService(self.database, self.access, self.folder.data, chosen)
         self.models = ModelService(
             self.database,
@@ -216,13 +215,14 @@ class Node:
             self.policies, self.identity, time.time, synthetic=limits, runs=chosen.runs
         )
         tables, guard = self.data.tables, self.decider.guard
-        self.declarer = Declarer(
-            self.identity, self.catalogue, tables, guard, self._part, self.models.part
-        )
+        looks = Allowance(self.settings.jobs.partner_looks_per_hour, 3600.0)
+        whole = (self._part, self.models.part, looks.spend)
+        self.declarer = Declarer(self.identity, self.catalogue, tables, guard, *whole)
 
     def _make_machines(self) -> None:
         settings, party = self.settings, self._identity.party
-        limits = QueueLimits(settings.jobs.as_initiator, settings.jobs.as_host)
+        jobs = settings.jobs
+        limits = QueueLimits(jobs.as_initiator, jobs.as_host, jobs.partner_open)
         self.rows = JobRows(self.database, party, time.time)
         self.decider.attach(self.declarer.verify, self.rows.explain)
         self.recorder = Recorder(self.database, self.folder.jobs, time.time)
@@ -244,7 +244,8 @@ class Node:
             lambda party, chain: self._identity.public_key(party, chain),
             lambda job, tables, keys: build(job, self.catalogue(), tables, keys, party),
         )
-        self.control = Control(self.database, rules, self.effects)
+        load = LoadLimits(jobs.partner_mebibytes << 20, jobs.partner_mebibytes_per_day << 20)
+        self.control = Control(self.database, rules, self.effects, limits=load)
         self.place = self._place()
         self.effects.attach(self.control, TaskRunner(self.place, self.effects.on_event))
 
@@ -313,6 +314,7 @@ class Node:
             self.folder.root,
             self.database,
             self.gateway,
+            self.access.audit,
             advertise=chosen.advertise,
             call_seconds=chosen.call_seconds,
             changed=self._partners_changed,
@@ -376,7 +378,7 @@ class Node:
             self.control.post(partial(end_jobs_of, peer=peer))
 
     def _job_ended(self, record: JobRecord, command: Ended) -> None:
-        _LOG.info("job %s ended: %s %s", record.id, command.state, command.code or "")
+        _LOG.info("%s", ended_line(record, command))
         if command.state == "success":
             self.models.record(record.id)
             self.book.record(record.id)
@@ -402,7 +404,7 @@ class Node:
             self.database,
             self.files,
             self.folder.jobs,
-            self._retention(),
+            retention_of(self.settings.retention),
             self.parties.keep_current,
         )
         housekeeping.start()
@@ -420,12 +422,6 @@ class Node:
             self.gateway.address,
         )
         return server.url
-
-    def _retention(self) -> Retention:
-        chosen = self.settings.retention
-        return Retention(
-            job_days=chosen.job_days, artifact_days=chosen.artifact_days, log_days=chosen.log_days
-        )
 
     def _mark_lost(self) -> None:
         """Write down as lost, and charge, what ran when the process before this one ended."""

@@ -73,7 +73,9 @@ class StatusService:
         return self._ready
 
     def view(self) -> Mapping[str, Any]:
-        """Return party, times, counts, workers, partners, certificates."""
+        """Return party, times, counts, workers, partners, certificates; ``refused`` are connections
+        and calls of partners and strangers since the start, by code.
+        """
         identity = self._identity()
         waiting, holding = self._slots.counts()
         return {
@@ -84,6 +86,7 @@ class StatusService:
             "seconds": time.time() - self._started,
             "ready": self._ready,
             "gateway": self._gateway.address,
+            "refused": self._gateway.counters()["refused"],
             "jobs": self._jobs.counts(),
             "queue": {"waiting": waiting, "running": holding},
             "workers": [

@@ -6,6 +6,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from atoll.core.limits import RETRIES
+
 
 def _key(default: Any, description: str, *, fate: str = "", **bounds: Any) -> Any:
     extra: dict[str, Any] = {"fate": fate} if fate else {}
@@ -133,7 +135,7 @@ class JobsSection(Section):
         "for jobs submitted here; lost workers and restarted nodes cost none of them: those have "
         "five further tries in any case, within the approved runs",
         ge=0,
-        le=20,
+        le=RETRIES,
     )
     progress_seconds: float = _key(
         3600.0, "a job without any progress for so long fails", gt=0, fate="JOB_DEFAULT_TIMEOUT"
@@ -142,6 +144,29 @@ class JobsSection(Section):
     waiting: int = _key(
         10_000,
         "no job can be submitted here while so many, own and partners', have not ended",
+        ge=1,
+        le=1_000_000,
+    )
+    partner_open: int = _key(
+        2000, "so many jobs that one partner proposed may be unfinished here", ge=1, le=1_000_000
+    )
+    partner_mebibytes: int = _key(
+        128,
+        "so many MiB a partner may have sent of partners' jobs that are at hand: unfinished, or "
+        "ended and not acknowledged; in memory they take about three times as much",
+        ge=8,
+        le=1 << 20,
+    )
+    partner_mebibytes_per_day: int = _key(
+        2048,
+        "so many MiB of jobs a partner may send in 24 hours; each new one counts as 32 KiB or more",
+        ge=8,
+        le=1 << 20,
+    )
+    partner_looks_per_hour: int = _key(
+        1000,
+        "so many looks at own tables a partner may cause in an hour by asking for plans; of a job "
+        "that it proposes those beyond 16 count",
         ge=1,
         le=1_000_000,
     )
@@ -214,6 +239,13 @@ class RetentionSection(Section):
 
     job_days: int = _key(365, "ended jobs older than this are pruned", ge=1)
     artifact_days: int = _key(30, "outputs older than this are pruned (not published models)", ge=1)
+    partner_mebibytes: int = _key(
+        2048,
+        "of ended jobs that one partner proposed so many MiB are kept in full, the newest; of "
+        "older ones what the list shows; jobs of a model or of an agreement that holds stay whole",
+        ge=8,
+        le=1 << 20,
+    )
     log_days: int = _key(30, "logs of steps older than this are pruned", ge=1)
 
 

@@ -1,9 +1,10 @@
 """The accounts of the ledger: sums over its lines, kept in memory and brought up to date.
 
-A job opens an account with ``reserve`` lines, is charged by ``charge`` lines when a step's attempt
-has ended (``task``), and closes it with ``settle``. While it is open each step counts as the larger
-of what is reserved and what was charged; closed, what was charged counts. What is asked under a
-standing agreement (``spend``) counts from then on, whatever becomes of a job's account.
+A job opens an account with ``reserve`` lines, is charged by ``charge`` lines and closes it with
+``settle``. A run is charged when it begins (``run``), the rest when a step's attempt has ended
+(``task``). While it is open each step counts as the larger of what is reserved and what was
+charged; closed, what was charged counts. What is asked under a standing agreement (``spend``)
+counts from then on, whatever becomes of a job's account.
 
 A plan holds a table's commitment, another in each job; a ``commitment`` line states what content it
 is to. Accounts are kept by content.
@@ -23,7 +24,8 @@ APPROVAL, RESERVE, START = "approval", "reserve", "start"
 TASK, CHARGE, SETTLE = "task", "charge", "settle"
 COMMITMENT = "commitment"
 SPEND = "spend"
-KINDS = (APPROVAL, COMMITMENT, RESERVE, START, TASK, CHARGE, SETTLE, SPEND)
+BEGUN = "run"
+KINDS = (APPROVAL, COMMITMENT, RESERVE, BEGUN, START, TASK, CHARGE, SETTLE, SPEND)
 WHOLE = ""  # the "step" under which a run itself is reserved
 
 
@@ -51,15 +53,21 @@ class StepAccount:
 
 @dataclass
 class JobAccount:
-    """A job's open account: its steps by key."""
+    """A job's open account: its steps by key, and the number of the last run that was counted."""
 
     steps: dict[Key, dict[str, StepAccount]] = field(default_factory=dict)
+    turn: int | None = None
 
     def final_counts(self, key: Key) -> Counts:
-        """Return what remains when the job has ended: what was revealed, and the run if any was."""
+        """Return what remains when the job has ended: what was charged."""
         charged = total(step.charged for step in self.steps[key].values())
         ran = any(step.attempts for step in self.steps[key].values())
-        return charged + Counts(runs=1) if ran else charged
+        # In lines from before runs were charged as they begin, whatever was revealed makes one.
+        return charged + Counts(runs=1) if ran and self.turn is None else charged
+
+    def counted(self, turn: int) -> bool:
+        """Return whether the run of this number was counted."""
+        return self.turn is not None and turn <= self.turn
 
     def covers(self, key: Key, step: str) -> bool:
         """Return whether one more attempt of a step is covered by what is reserved."""
@@ -73,25 +81,21 @@ class JobAccount:
 
 @dataclass
 class History:
-    """What stays of a job after it was settled: how many runs it was given, and used.
+    """What stays of a job after it was settled: how many runs it was given, and took.
 
-    A run that revealed nothing was none; ``spent`` counts those that were taken beside:
-    by further attempts, and by runs that began before the last one was settled. ``turn`` is the
-    number of the run in which an attempt began last.
+    ``taken`` counts runs that began, and attempts that took one more.
     """
 
     allowed: int = 1
-    used: int = 0
-    spent: int = 0
-    turn: int = 0
+    taken: int = 0
     grants: frozenset[str] = frozenset()
     plans: set[str] = field(default_factory=set)
     starts: dict[str, int] = field(default_factory=dict)
     attempts: dict[str, set[int]] = field(default_factory=dict)
 
-    def used_up(self, *, open_run: bool) -> bool:
-        """Return whether no run is left, with one that is open now or without."""
-        return self.used + self.spent + open_run >= self.allowed
+    def used_up(self) -> bool:
+        """Return whether no run is left."""
+        return self.taken >= self.allowed
 
     def running(self, step: str) -> bool:
         """Return whether an attempt of a step was started and has not been reported as ended."""
@@ -167,8 +171,12 @@ class Accounts:
             # The file's ledger has lines of this kind too, perhaps without a run.
             history, step = self.jobs.setdefault(str(body.get("run")), History()), str(body["step"])
             history.starts[step] = history.starts.get(step, 0) + 1
-            history.spent += int(body.get("spends", 0))
-            history.turn = int(body.get("turn", 0))
+            # Lines from before there were those of runs.
+            history.taken += int(body.get("spends", 0))
+        elif kind == BEGUN:
+            job = str(body["run"])
+            self.jobs.setdefault(job, History()).taken += 1
+            self.open.setdefault(job, JobAccount()).turn = int(body["turn"])
         elif kind == TASK:
             history = self.jobs.setdefault(str(body["run"]), History())
             history.attempts.setdefault(str(body["step"]), set()).add(int(body["attempt"]))
@@ -242,8 +250,8 @@ class Accounts:
                 self._sums.change(key, entry.open_counts(), Counts())
             if final:
                 self._close(key, final)
-        if any(final.runs for final in finals.values()):
-            self.jobs[job].used += 1
+        if account.turn is None and any(final.runs for final in finals.values()):
+            self.jobs[job].taken += 1
 
     def _close(self, key: Key, counts: Counts) -> None:
         self._closed[key] = self._closed.get(key, Counts()) + counts

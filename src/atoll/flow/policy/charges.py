@@ -56,14 +56,17 @@ def _passed_on(
 ) -> Counts:
     """Return what a partner that was sent nothing gets of it by way of a third role.
 
-    Where that is declared: a host, of other hosts' columns, from the guest's questions.
+    Where that is declared: a host, of other hosts' columns, from the guest's questions, or from a
+    guest that puts ids of its own choice to one host and what it learned to another.
     """
+    receivers = {party_of(str(line["receiver"])) for line in sent}
+    between = any(partner in plan.peers_of(step, receiver) for receiver in receivers)
     own = _senders(plan, step, sent)
-    theirs = _roles(plan, step, {partner})
+    theirs = {*_roles(plan, step, {partner}), EVERYONE}
     units = {
         entry.unit
         for entry in plan.exposure.get(step, ())
-        if own and entry.receiver in theirs and entry.sender not in {*own, EVERYONE}
+        if between and entry.receiver in theirs and entry.sender not in own
     }
     return Counts.rounded({unit: getattr(most, unit) if unit in units else 0 for unit in NAMES})
 

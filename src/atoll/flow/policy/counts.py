@@ -14,7 +14,8 @@ NAMES = ("runs", "psi_runs", "tree_nodes", "opened_sums", "epsilon", "rows")
 class Counts:
     """How much of a table a partner learned, or may learn at most.
 
-    ``runs`` counts jobs (a re-run is one more), ``psi_runs`` intersections, ``tree_nodes`` trees
+    ``runs`` counts runs of jobs that began (an attempt after one that was not in vain is one
+    more), ``psi_runs`` intersections, ``tree_nodes`` trees
     times nodes, ``opened_sums`` single opened statistics, ``epsilon`` differential privacy's ε,
     ``rows`` rows that were scored (in jobs, and under standing agreements), sent in a sample, or
     of which a side of a cut was shown (one for each row and cut).

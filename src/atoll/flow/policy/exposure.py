@@ -229,14 +229,17 @@ def planned(plan: Plan, step: str, ends: Ends | None = None) -> tuple[Counts, bo
 def most_sent(plan: Plan, step: str) -> dict[str, dict[str, float]]:
     """Return how many elements of which message and field an attempt may send one partner.
 
-    Of rows, which are counted as they go; the number of trees that begin is the guest's to end, one
-    message later. Rows of unknown number have no bound, and requests that of their agreement.
+    Of rows and sums, which are counted as they go; the number of trees that begin is the guest's to
+    end, one message later. Rows of unknown number have no bound, and requests that of their
+    agreement.
     """
     found: dict[str, dict[str, float]] = {}
     for entry in plan.exposure.get(step, ()):
-        if entry.unit == ROWS and entry.message and entry.each and entry.amount:
+        if entry.unit in (ROWS, OPENED_SUMS) and entry.message and entry.each and entry.amount:
             fields = found.setdefault(entry.message, {})
-            fields[entry.field] = fields.get(entry.field, 0) + entry.amount / entry.each
+            # A share such as 1/96 of a sum is no exact number.
+            most = round(entry.amount / entry.each, 6)
+            fields[entry.field] = fields.get(entry.field, 0) + most
     return {} if step in plan.standing else found
 
 

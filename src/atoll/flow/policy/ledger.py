@@ -20,6 +20,7 @@ from atoll.core.names import party_of
 from atoll.flow.planning import AGREEMENT_STEP, DECLARED
 from atoll.flow.policy.accounts import (
     APPROVAL,
+    BEGUN,
     CHARGE,
     COMMITMENT,
     KINDS,
@@ -33,7 +34,7 @@ from atoll.flow.policy.accounts import (
     Key,
 )
 from atoll.flow.policy.charges import charged
-from atoll.flow.policy.counts import Counts, Usage
+from atoll.flow.policy.counts import Counts, Usage, total
 from atoll.flow.policy.exposure import RUN, TableExposure, table_exposures
 from atoll.flow.store.chain_table import ChainTable
 from atoll.flow.store.database import Database
@@ -123,13 +124,16 @@ class DatabaseLedger:
     ) -> None:
         """Reserve one run of a plan, or more of some of its steps, inside a write.
 
-        With ``steps`` None the whole run is reserved. Caps are checked before, by ``decide`` or
-        ``Policies.begin``.
+        With ``steps`` None the whole run is reserved, and ``runs`` more are approved; else ``runs``
+        is how many were. Caps are checked before, by ``decide`` or ``Policies.begin``.
         """
         chosen = None if steps is None else set(steps)
-        common = {**_common(job, plan), "runs": runs, "grants": sorted(grants)}
         lines: list[Entry] = []
         accounts = self._follow(connection, self._writing)
+        if chosen is None and job in accounts.jobs:
+            # Another approval is for as many runs more.
+            runs += accounts.jobs[job].taken
+        common = {**_common(job, plan), "runs": runs, "grants": sorted(grants)}
         for exposure, partner in self.pairs(plan):
             wanted = {WHOLE: RUN, **exposure.covered()}
             key = accounts.key(exposure, partner)
@@ -299,21 +303,38 @@ class DatabaseLedger:
         step: str,
         *,
         turn: int = 0,
-        spends: bool = False,
+        takes: bool = False,
     ) -> None:
-        """Write inside a write that an attempt begins: in which run, and if it takes another."""
-        line = {**_common(job, plan), "step": step, **({"turn": turn} if turn else {})}
-        line |= {"spends": 1} if spends else {}
-        self.write(connection, [(START, line)])
+        """Write inside a write that an attempt begins, and charge a run that it takes.
+
+        ``turn`` is the number of the job's run. The run counts for each table and partner of the
+        plan, whatever becomes of the attempt.
+        """
+        accounts = self._follow(connection, self._writing)
+        line = {**_common(job, plan), "step": step}
+        lines: list[Entry] = [(START, line)]
+        if takes:
+            # So that each is another attempt at a run.
+            number = accounts.jobs[job].taken
+            keys = sorted({accounts.key(share, partner) for share, partner in self.pairs(plan)})
+            lines.append((BEGUN, {**line, "turn": turn}))
+            common = {**_common(job, plan), "attempt": number}
+            lines += [(CHARGE, {**common, **_whose(key, WHOLE, RUN)}) for key in keys]
+        self.write(connection, lines)
 
     def settle(self, job: str) -> None:
         """Close a job's account: what was reserved and not revealed is free again. Repeatable."""
+        self._database.write(lambda c: self.close(c, job))
 
-        def work(connection: Connection) -> None:
-            if job in self._follow(connection, self._writing).open:
-                self.write(connection, [(SETTLE, {"run": job})])
+    def close(self, connection: Connection, job: str) -> None:
+        """Do what ``settle`` does, inside a write."""
+        if job in self._follow(connection, self._writing).open:
+            self.write(connection, [(SETTLE, {"run": job})])
 
-        self._database.write(work)
+    def knows(self, job: str) -> bool:
+        """Return whether a job has any history here, also one whose row is gone."""
+        with self._lock:
+            return self._database.read(lambda c: job in self._follow(c, self._reading).jobs)
 
     def pairs(self, plan: Plan) -> Iterator[tuple[TableExposure, str]]:
         """Give what a plan asks of each table for each partner that may learn of it."""
@@ -369,8 +390,16 @@ def _whose(key: Key, step: str, counts: Counts) -> dict[str, Any]:
 
 
 def _usages(accounts: Accounts, plan: Plan, party: str) -> dict[tuple[str, str], Counts]:
-    return {
-        (exposure.table, partner): accounts.used(exposure.table, exposure.digest, partner)
-        for exposure in table_exposures(plan, party).values()
-        for partner in plan.job.parties.keys() - {party}
-    }
+    """Return what was used of each table, with what the plan asks of others of its content."""
+    alike: dict[str, list[TableExposure]] = {}
+    for exposure in table_exposures(plan, party).values():
+        alike.setdefault(accounts.content(exposure.digest), []).append(exposure)
+    found: dict[tuple[str, str], Counts] = {}
+    for same in alike.values():
+        for exposure in same:
+            for partner in plan.job.parties.keys() - {party}:
+                others = (other.partners.get(partner) for other in same if other is not exposure)
+                used = accounts.used(exposure.table, exposure.digest, partner)
+                beside = total(share.counts for share in others if share is not None)
+                found[exposure.table, partner] = used + beside
+    return found

@@ -6,13 +6,16 @@ once and by day.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from atoll.components.catalogue import CATALOGUE
 from atoll.components.synthetic import NAME as SYNTHETIC
+from atoll.components.union import UNION
 from atoll.flow.estimating import estimated_seconds
 from atoll.flow.planning import parameters_of, references
 from atoll.jobs.plan import Plan
+from atoll.jobs.validation import order
 
 OVER = "ATL-POL-017"
 DAY_SECONDS = 86400.0
@@ -46,17 +49,37 @@ def uses_only_synthetic_data(plan: Plan, party: str) -> bool:
 def most_seconds(plan: Plan, attempts: int) -> float:
     """Return about how long a plan may take here at most, with ``attempts`` of each step.
 
-    Each step counts what its work is estimated at, and no less than a pass over all made-up cells.
+    Each step counts what its work is estimated at, and no less than a pass over all made-up cells,
+    or over those that it is given.
     """
-    cells = sum(
-        facts.rows * (1 + len(facts.columns))
-        for steps in plan.tables.values()
-        for facts in steps.values()
-    )
-    least = cells * CELL_SECONDS
+    made = _made(plan)
+    least, given = sum(made.values()), _given(plan, made)
     estimated = estimated_seconds(plan)
-    whole = sum(max(estimated.get(step, 0.0), least) for step in plan.job.steps)
+    whole = sum(
+        max(estimated.get(step, 0.0), max(least, given[step]) * CELL_SECONDS)
+        for step in plan.job.steps
+    )
     return whole * attempts
+
+
+def _made(plan: Plan) -> dict[str, int]:
+    """Return how many cells each step makes up, of all parties together."""
+    found: dict[str, int] = {}
+    for steps in plan.tables.values():
+        for step, facts in steps.items():
+            found[step] = found.get(step, 0) + facts.rows * (1 + len(facts.columns))
+    return found
+
+
+def _given(plan: Plan, made: Mapping[str, int]) -> dict[str, int]:
+    """Return how many cells each step works on at most: a union, as many as all its inputs have."""
+    found: dict[str, int] = {}
+    for step in order(plan.job):
+        definition = plan.job.steps[step]
+        inputs = [found[source.partition(".")[0]] for source in definition.inputs.values()]
+        many = sum(inputs) if definition.component == UNION.name else max(inputs, default=0)
+        found[step] = max(many, made.get(step, 0))
+    return found
 
 
 def over(

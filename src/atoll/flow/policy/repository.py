@@ -26,6 +26,8 @@ _IDENTIFIER = re.compile(r"[0-9a-f]{16}")
 _REASON = 4096
 # Why a partner's job over made-up tables was approved: by this they are counted.
 MADE_UP = "made-up tables alone"
+# Who decided, where it was no person.
+POLICY = "policy"
 
 
 class Grants:
@@ -214,7 +216,9 @@ def _check_columns(connection: Connection, grant: Grant) -> None:
 
 @dataclass(frozen=True)
 class ApprovalRow:
-    """What was decided here on a job's plan; ``by`` is a user or ``policy``."""
+    """What was decided here on a job's plan; ``by`` is a user or ``policy``, ``run`` the first run
+    that it is for.
+    """
 
     job: str
     plan_digest: str
@@ -222,18 +226,32 @@ class ApprovalRow:
     by: str
     reason: str
     time: float
+    run: int = 1
 
 
-def decided(connection: Connection, job: str, digest: str) -> ApprovalRow | None:
-    """Return what was decided on this plan of a job, or None."""
+def decided(connection: Connection, job: str, digest: str, run: int = 1) -> ApprovalRow | None:
+    """Return what was decided on this plan of a job when it was asked from ``run`` on, or None.
+
+    What a person refused stays so in later runs; all else is decided again.
+    """
     query = select(approvals).where(approvals.c.job == job, approvals.c.plan_digest == digest)
     row = connection.execute(query).first()
-    return None if row is None else _approval(row)
+    if row is None or (row.run < run and (row.decision != "refuse" or row.by == POLICY)):
+        return None
+    return _approval(row)
+
+
+def known(connection: Connection, job: str) -> bool:
+    """Return whether anything was decided on a job, also on one whose row is gone."""
+    return (
+        connection.execute(select(approvals.c.job).where(approvals.c.job == job)).first()
+        is not None
+    )
 
 
 def _approval(row: Any) -> ApprovalRow:
     return ApprovalRow(
-        row.job, row.plan_digest, row.decision, row.by or "", row.reason or "", row.time
+        row.job, row.plan_digest, row.decision, row.by or "", row.reason or "", row.time, row.run
     )
 
 
@@ -265,5 +283,6 @@ def keep(connection: Connection, row: ApprovalRow) -> None:
         "by": row.by,
         "reason": row.reason[:_REASON],
         "time": row.time,
+        "run": row.run,
     }
     upsert(connection, approvals, values)

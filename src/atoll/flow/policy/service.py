@@ -19,8 +19,9 @@ from sqlalchemy import Connection
 
 from atoll.core.errors import UserError
 from atoll.flow.access import Access, Actor
+from atoll.flow.planning import COIN_STEP
 from atoll.flow.policy import repository
-from atoll.flow.policy.accounts import WHOLE, Accounts
+from atoll.flow.policy.accounts import WHOLE, Accounts, JobAccount
 from atoll.flow.policy.counts import Counts
 from atoll.flow.policy.decision import (
     CAP,
@@ -36,14 +37,15 @@ from atoll.flow.policy.exposure import RUN, TableExposure, table_exposures
 from atoll.flow.policy.grants import Grant, matches
 from atoll.flow.policy.ledger import DatabaseLedger
 from atoll.flow.policy.made_up import DAY_SECONDS, OVER, MadeUpLimits, over
-from atoll.flow.policy.repository import ApprovalRow, Grants
+from atoll.flow.policy.repository import POLICY, ApprovalRow, Grants
 from atoll.flow.store.database import Database
 from atoll.jobs.errors import ConflictError, DeniedError
 from atoll.jobs.plan import Plan
 
-POLICY = "policy"
 RUNS = "ATL-POL-014"
-Shares = tuple[tuple[TableExposure, str], ...]
+Share = tuple[TableExposure, str]
+Shares = tuple[Share, ...]
+Asked = tuple[TableExposure, str, Counts]
 
 
 class Policies:
@@ -66,22 +68,28 @@ class Policies:
         self._access = access
         self._wall = wall
 
-    def consider(self, job: str, plan: Plan, initiator: str, *, runs: int = 1) -> Decision:
-        """Decide on a plan and, if it is approved, reserve its first run. Repeatable.
+    def consider(
+        self, job: str, plan: Plan, initiator: str, *, run: int = 1, runs: int = 1
+    ) -> Decision:
+        """Decide on ``runs`` runs of a plan from ``run`` on and, if they are approved, reserve the
+        first. Repeatable.
 
-        What was approved or refused before, by whomever, stays so for the same plan.
+        What was approved before, by whomever, stays so for the same plan and first run; what a
+        person refused stays so for each.
         """
         digest = plan.digest()
 
         def work(connection: Connection) -> Decision:
-            before = repository.decided(connection, job, digest)
+            before = repository.decided(connection, job, digest, run)
             if before is not None and before.decision != "queue":
                 return _recorded(before)
-            decision = self._decide(connection, plan, initiator)
+            decision = self._decide(connection, job, plan, initiator)
             if decision.kind == "approve":
                 self.ledger.reserve(connection, job, plan, runs=runs, grants=decision.grants)
-            row = ApprovalRow(job, digest, decision.kind, POLICY, _text(decision), self._wall())
-            repository.keep(connection, row)
+            text, now = _text(decision), self._wall()
+            repository.keep(
+                connection, ApprovalRow(job, digest, decision.kind, POLICY, text, now, run)
+            )
             if before is None or decision.kind != "queue":
                 self._record(connection, "system", job, plan, decision)
             return decision
@@ -89,28 +97,40 @@ class Policies:
         return self._database.write(work)
 
     def consider_made_up(
-        self, job: str, plan: Plan, initiator: str, limits: MadeUpLimits, attempts: int
+        self,
+        job: str,
+        plan: Plan,
+        initiator: str,
+        limits: MadeUpLimits,
+        attempts: int,
+        *,
+        run: int = 1,
     ) -> Decision:
         """Decide on a partner's job over made-up tables alone: approve a little, else ask.
 
-        Nothing is reserved, as nothing of anybody's is revealed. Repeatable.
+        Nothing is reserved, as nothing of anybody's is revealed. A job is approved so once; for
+        runs beyond those a person is asked. Repeatable.
         """
         digest = plan.digest()
 
         def work(connection: Connection) -> Decision:
-            before = repository.decided(connection, job, digest)
+            before = repository.decided(connection, job, digest, run)
             if before is not None and before.decision != "queue":
                 return _recorded(before)
             now = self._wall()
+            earlier = repository.decided(connection, job, digest, 0)
             counted = repository.made_up(connection, initiator, job, now - DAY_SECONDS)
             reason = over(plan, limits, attempts, *counted)
+            if earlier is not None and run > 1:
+                reason = "the runs that need no approval are used up"
             if reason is None:
                 decision, text = Decision("approve"), repository.MADE_UP
             else:
                 kind: Kind = "queue" if self.settings.default == "ask" else "refuse"
                 decision = Decision(kind, OVER, (reason,), ("policy.synthetic",))
                 text = _text(decision)
-            repository.keep(connection, ApprovalRow(job, digest, decision.kind, POLICY, text, now))
+            row = ApprovalRow(job, digest, decision.kind, POLICY, text, now, run)
+            repository.keep(connection, row)
             if before is None or decision.kind != "queue":
                 self._record(connection, "system", job, plan, decision)
             return decision
@@ -126,9 +146,12 @@ class Policies:
         initiator: str,
         *,
         submitter: str = "",
+        run: int = 1,
         runs: int = 1,
     ) -> None:
-        """Approve a plan that waits for a person, and reserve its first run. Needs ``job.approve``.
+        """Approve a plan that waits for a person from ``run`` on, and reserve that run.
+
+        Needs ``job.approve``.
 
         ``digest`` is what the person saw. Errors: ATL-PLN-006 another plan, ATL-POL-005 and 006
         what a person cannot wave away, ATL-POL-010 the submitter's own job, ATL-POL-013 decided.
@@ -137,23 +160,23 @@ class Policies:
 
         def work(connection: Connection) -> None:
             _check_digest(plan, digest)
-            before = repository.decided(connection, job, digest)
+            before = repository.decided(connection, job, digest, run)
             if before is not None and before.decision == "approve":
                 return
             _check_open(before)
-            decision = self._decide(connection, plan, initiator)
+            decision = self._decide(connection, job, plan, initiator)
             if decision.kind == "refuse":
                 raise _denied(decision)
             if decision.code == OWN and actor.user == submitter:
                 raise DeniedError(OWN, "another person than its submitter must approve an own job")
             self.ledger.reserve(connection, job, plan, runs=runs, grants=decision.grants)
-            row = ApprovalRow(job, digest, "approve", actor.user, "", self._wall())
+            row = ApprovalRow(job, digest, "approve", actor.user, "", self._wall(), run)
             repository.keep(connection, row)
             self._record(connection, actor.user, job, plan, Decision("approve"))
 
         self._write(actor, "job.approve", job, work)
 
-    def refuse(self, actor: Actor, job: str, digest: str, reason: str) -> None:
+    def refuse(self, actor: Actor, job: str, digest: str, reason: str, *, run: int = 1) -> None:
         """Refuse a plan that waits, or that was approved and is not running. Needs ``job.approve``.
 
         The reason stays here; the partner is sent ATL-POL-016. Errors: ATL-POL-013 refused before.
@@ -161,10 +184,8 @@ class Policies:
         self._access.require(actor, "job.approve", job)
 
         def work(connection: Connection) -> None:
-            before = repository.decided(connection, job, digest)
-            if before is not None and before.decision == "refuse":
-                _check_open(before)
-            row = ApprovalRow(job, digest, "refuse", actor.user, reason, self._wall())
+            _check_open(repository.decided(connection, job, digest, run))
+            row = ApprovalRow(job, digest, "refuse", actor.user, reason, self._wall(), run)
             repository.keep(connection, row)
             self._access.audit.record(connection, actor.user, "job.refuse", job, plan=digest)
 
@@ -177,42 +198,44 @@ class Policies:
         """Make sure that one more attempt of a step is covered; call it before each attempt.
 
         The first attempt is covered by the approval's reservation, and so is a retry of an attempt
-        that revealed nothing. Any other takes from the caps again; after the job has ended it is a
-        re-run and takes one of the approved runs, and so does an attempt that ``spends`` one.
-        ``turn`` is the number of the job's run.
+        that revealed nothing. Any other takes from the caps again. A run of the job (``turn`` is
+        its number) takes one of the approved runs when its coins are tossed, or its first step
+        begins that reveals anything; an attempt that ``spends`` one takes another. Each is charged
+        at once, whatever becomes of it.
         Errors: ATL-PLN-006 another plan, ATL-POL-005 a cap, ATL-POL-001 its grant is gone,
         ATL-POL-014 no run left.
         """
-
-        def work(connection: Connection) -> None:
-            accounts = self.ledger.accounts(connection)
-            if not any(step in share.covered() for share, _ in self.ledger.pairs(plan)):
-                return
-            history = accounts.jobs.get(job)
-            if history is None or plan.digest() not in history.plans:
-                raise DeniedError("ATL-PLN-006", "this plan was not approved here", place=job)
-            steps = self._uncovered_steps(accounts, job, plan, step)
-            if steps and not plan.exposure:
-                text = "this plan is from before steps declared what they expose: submit it again"
-                raise DeniedError("ATL-PLN-006", text, place=job)
-            if WHOLE in steps and history.used_up(open_run=False):
-                raise _used_up(job)
-            if steps:
-                held, runs = history.grants, history.allowed
-                asked = [(d, partner, _more(d, steps)) for d, partner in self.ledger.pairs(plan)]
-                self._check_caps(connection, accounts, asked, held)
-                self.ledger.reserve(connection, job, plan, runs=runs, grants=held, steps=steps)
-            # A run that begins before the last one was settled is no part of that.
-            again = WHOLE not in steps and (spends or turn > history.turn > 0)
-            if again and history.used_up(open_run=True):
-                raise _used_up(job)
-            self.ledger.start(connection, job, plan, step, turn=turn, spends=again)
-
         try:
-            self._database.write(work)
+            self._database.write(lambda c: self._begin(c, job, plan, step, turn, spends))
         except DeniedError as error:
             self._access.audit.refused("system", "step.begin", job, code=error.code, step=step)
             raise
+
+    def _begin(
+        self, connection: Connection, job: str, plan: Plan, step: str, turn: int, spends: bool
+    ) -> None:
+        accounts = self.ledger.accounts(connection)
+        pairs = list(self.ledger.pairs(plan))
+        toss = step == COIN_STEP and bool(pairs)
+        if not toss and not any(step in share.covered() for share, _ in pairs):
+            return
+        history = accounts.jobs.get(job)
+        if history is None or plan.digest() not in history.plans:
+            raise DeniedError("ATL-PLN-006", "this plan was not approved here", place=job)
+        account = accounts.open.get(job)
+        takes = spends or account is None or not account.counted(turn)
+        steps = _uncovered(accounts, account, pairs, {step, WHOLE} if takes else {step})
+        if steps and not plan.exposure:
+            text = "this plan is from before steps declared what they expose: submit it again"
+            raise DeniedError("ATL-PLN-006", text, place=job)
+        if takes and history.used_up():
+            raise _used_up(job)
+        if steps:
+            held, runs = history.grants, history.allowed
+            asked = [(share, partner, _more(share, steps)) for share, partner in pairs]
+            self._check_caps(connection, accounts, asked, held)
+            self.ledger.reserve(connection, job, plan, runs=runs, grants=held, steps=steps)
+        self.ledger.start(connection, job, plan, step, turn=turn, takes=takes)
 
     def shares(self, plan: Plan, step: str) -> Shares:
         """Return what a step asks of each table for each partner; it does not change."""
@@ -243,6 +266,16 @@ class Policies:
         self._check_caps(connection, accounts, asked, history.grants)
         self.ledger.spend(connection, job, plan, step, session, shares, counts)
 
+    def check_new(self, job: str) -> None:
+        """Refuse the id of a job that was here before and was deleted. Errors: ATL-POL-018."""
+        if self.ledger.knows(job) or self._database.read(lambda c: repository.known(c, job)):
+            raise ConflictError(
+                "ATL-POL-018",
+                "a job of this id was decided on here before, and was deleted",
+                place=job,
+                hint="submit the job again: it gets an id of its own",
+            )
+
     def granted(self, partner: str, tables: Iterable[str]) -> frozenset[str]:
         """Return those of these tables on which a live grant names a partner."""
         now = self._wall()
@@ -253,7 +286,9 @@ class Policies:
         tables = table_exposures(plan, self.party)
         return repository.on_tables(connection, tables, self._wall()) if tables else []
 
-    def _decide(self, connection: Connection, plan: Plan, initiator: str) -> Decision:
+    def _decide(self, connection: Connection, job: str, plan: Plan, initiator: str) -> Decision:
+        # What earlier runs reserved and did not use is not counted beside what is asked now.
+        self.ledger.close(connection, job)
         return decide(
             plan,
             self.party,
@@ -265,30 +300,20 @@ class Policies:
             repository.caps_of(connection, table_exposures(plan, self.party)),
         )
 
-    def _uncovered_steps(self, accounts: Accounts, job: str, plan: Plan, step: str) -> set[str]:
-        """Return what must be reserved: the step, and a whole run where none is open."""
-        account = accounts.open.get(job)
-        if account is None:
-            return {WHOLE, step}
-        for exposure, partner in self.ledger.pairs(plan):
-            if step in exposure.covered() and not account.covers(
-                accounts.key(exposure, partner), step
-            ):
-                return {step}
-        return set()
-
     def _check_caps(
         self,
         connection: Connection,
         accounts: Accounts,
-        asked: Sequence[tuple[TableExposure, str, Counts]],
+        asked: Sequence[Asked],
         held: frozenset[str],
     ) -> None:
         """Check that the grants that a job runs under still hold, and that all caps have room."""
         caps = repository.caps_of(connection, {exposure.table for exposure, _, _ in asked})
         grants, now = [repository.get(connection, name) for name in sorted(held)], self._wall()
-        for exposure, partner, more in asked:
+        sums = _by_content(accounts, asked)
+        for exposure, partner, _ in asked:
             used = accounts.used(exposure.table, exposure.digest, partner)
+            more = sums[accounts.content(exposure.digest), partner]
             if exceeded_table_caps(caps, exposure.table, partner, used, more):
                 raise _capped("the table's cap is used up", exposure.table, partner)
             given = [g for g in grants if g.data == exposure.table and matches(g.partners, partner)]
@@ -323,6 +348,29 @@ class Policies:
         except UserError as error:
             self._access.audit.refused(actor.user, action, job, code=error.code)
             raise
+
+
+def _uncovered(
+    accounts: Accounts, account: JobAccount | None, pairs: Iterable[Share], wanted: set[str]
+) -> set[str]:
+    """Return those of the wanted steps that must be reserved, ``WHOLE`` for a run."""
+    if account is None:
+        return wanted
+    return {
+        step
+        for share, partner in pairs
+        for step in wanted & {WHOLE, *share.covered()}
+        if not account.covers(accounts.key(share, partner), step)
+    }
+
+
+def _by_content(accounts: Accounts, asked: Sequence[Asked]) -> dict[tuple[str, str], Counts]:
+    """Return what is asked of each content for each partner: tables may share one."""
+    found: dict[tuple[str, str], Counts] = {}
+    for exposure, partner, more in asked:
+        at = accounts.content(exposure.digest), partner
+        found[at] = found.get(at, Counts()) + more
+    return found
 
 
 def _more(exposure: TableExposure, steps: set[str]) -> Counts:

@@ -112,6 +112,11 @@ class Jobs(Repository):
         """Return a whole job, None if there is none."""
         return self._one(_T.c.id == job, connection)
 
+    def exists(self, job: str, *, connection: Connection | None = None) -> bool:
+        """Return whether there is a row of a job."""
+        query = select(_T.c.id).where(_T.c.id == bindparam("of"))
+        return self._read(lambda c: c.execute(query, {"of": job}).first() is not None, connection)
+
     def owner(self, job: str, *, connection: Connection | None = None) -> str | None:
         """Return who submitted a job, None if that was no user of this node. Errors: as ``get``."""
         query = select(_T.c.owner).where(_T.c.id == bindparam("of"))

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Select, and_, exists, or_, select
+from sqlalchemy import ColumnElement, Connection, Select, and_, exists, func, or_, select
 
 from atoll.flow.store import agreements, schema
 from atoll.flow.store.artifacts import Artifacts
 from atoll.flow.store.database import Database
 from atoll.flow.store.files import ArtifactFiles, Pruned
+from atoll.flow.store.statements import to_json
 from atoll.jobs.states import ENDED
 
 _J = schema.jobs
@@ -32,6 +36,8 @@ class Retention:
     ``job_days``: how long an ended job is kept; ``jobs``: how many ended jobs are kept at most,
     the newest; ``artifact_days``: how long the outputs of an ended job are kept; ``log_days``: how
     long the log of a step's attempt is kept after its last line;
+    ``partner_bytes``: so much of the ended jobs that one partner proposed is kept in full, the
+    newest; of older ones what a list shows;
     jobs of which a model comes stay;
     a job of which a standing agreement holds stays whole, whatever the other rules are;
     ``grace_seconds``: files younger than this are kept, since their row may not be written yet.
@@ -41,6 +47,7 @@ class Retention:
     jobs: int | None = None
     artifact_days: float | None = None
     log_days: float | None = None
+    partner_bytes: int | None = None
     grace_seconds: float = 3600.0
 
 
@@ -72,6 +79,7 @@ def prune(
         removed += _remove_jobs(database, condition, now)
     for job in removed:
         _remove_folder(job_folders, job)
+    lightened = _lighten_partners(database, policy, now)
     logs = _remove_logs(job_folders, policy, now)
     artifacts = _remove_artifacts(database, policy, now)
     pruned = Pruned(0, 0)
@@ -79,7 +87,7 @@ def prune(
         # The rows are read after what is young enough to lack one was fixed by ``before``.
         keep = Artifacts(database).reachable()
         pruned = files.prune(keep, now - policy.grace_seconds)
-    if removed or artifacts:
+    if removed or artifacts or lightened:
         _release_pages(database)
     return PruneReport(tuple(removed), artifacts, logs, pruned)
 
@@ -129,6 +137,40 @@ def _remove_jobs(database: Database, condition: ColumnElement[bool], now: float)
     while ids := database.write(some):
         removed += ids
     return removed
+
+
+def _lighten_partners(database: Database, policy: Retention, now: float) -> int:
+    """Take from old jobs of partners that have too many what a list does not show of them."""
+    most = policy.partner_bytes
+    if most is None:
+        return 0
+    size: Any = sum(func.coalesce(func.length(c), 0) for c in (_J.c.machine, _J.c.plan, _J.c.job))
+    whole = and_(_removable(now), _J.c.owner.is_(None), _J.c.machine.is_not(None))
+    sums = select(_J.c.initiator).where(whole).group_by(_J.c.initiator)
+    sums = sums.having(func.sum(size) > most)
+    count = 0
+    for partner in database.read(lambda c: list(c.execute(sums).scalars())):
+        query = select(_J.c.id, size).where(whole, _J.c.initiator == partner)
+        query = query.order_by(_J.c.created.desc(), _J.c.id.desc())
+        rows = database.read(partial(_all, query))
+        totals = accumulate(length for _, length in rows)
+        old = [job for (job, _), total in zip(rows, totals, strict=True) if total > most]
+        for first in range(0, len(old), _BATCH):
+            database.write(partial(_lighten, ids=old[first : first + _BATCH]))
+        count += len(old)
+    return count
+
+
+def _all(query: Select[Any], connection: Connection) -> Sequence[Any]:
+    return connection.execute(query).all()
+
+
+def _lighten(connection: Connection, *, ids: Sequence[str]) -> None:
+    for job in ids:
+        whole = json.loads(connection.execute(select(_J.c.job).where(_J.c.id == job)).scalar_one())
+        light = {**whole, "steps": {}}
+        values = {"machine": None, "plan": None, "job": to_json(light)}
+        connection.execute(_J.update().where(_J.c.id == job).values(values))
 
 
 def _remove_artifacts(database: Database, policy: Retention, now: float) -> int:

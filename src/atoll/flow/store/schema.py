@@ -282,6 +282,7 @@ approvals = _table(
     _word("by", nullable=True),
     _text("reason"),
     _time("time", nullable=False),
+    Column("run", Integer, nullable=False, server_default="1"),
 )
 
 ledger = _chain("ledger", _word("kind", 64), _text("body", nullable=False))

@@ -1,6 +1,7 @@
 """Runs one party's share of one step: hello, component, last word, outputs, result.
 
-On any error the peers are sent code and phase, and nothing is written.
+On any error the peers are sent code and phase, and nothing is written. A failure of a component
+that may depend on this party's values is one code to them, whatever it was.
 """
 
 from __future__ import annotations
@@ -47,6 +48,7 @@ from atoll.flow.work.steps import (
     job_random,
     located,
     traffic,
+    withhold,
 )
 from atoll.jobs.errors import ConflictError
 from atoll.jobs.participation import Edges
@@ -103,7 +105,7 @@ class Execution:
             return self._run()
         except Exception as error:
             known = self._known(error)
-            self._around.transport.abort(known.code, known.phase or self.phase)
+            self._around.transport.abort(known.public, known.phase or self.phase)
             _LOG.error("ended in phase %s: %s", known.phase or self.phase, known)
             raise known from error
 
@@ -342,8 +344,14 @@ class Execution:
         check_inputs(component, task)
         if spec.standing:
             return self._serve(component, task, parameters)
-        result = component.run(task, parameters)
-        check_outputs(component, result)
+        try:
+            result = component.run(task, parameters)
+            check_outputs(component, result)
+        except Exception as error:
+            known = withhold(error, component, spec.party, spec.step)
+            if known is error:
+                raise
+            raise known from error
         return result
 
     def _serve(self, component: Component, task: Task, parameters: BaseModel) -> Result:

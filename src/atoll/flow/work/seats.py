@@ -118,7 +118,7 @@ def each(ends: Mapping[str, Transport], work: Callable[[str], T]) -> dict[str, T
         except Exception as error:
             known = error if isinstance(error, AtollError) else None
             ends[address].abort(
-                known.code if known else "ATL-INT-001", (known and known.phase) or ""
+                known.public if known else "ATL-INT-001", (known and known.phase) or ""
             )
             raise
         finally:

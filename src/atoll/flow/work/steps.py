@@ -9,7 +9,7 @@ from typing import Any
 
 from atoll.channel.api import Counters
 from atoll.components.api import Component, Result
-from atoll.core.errors import AtollError, InternalError
+from atoll.core.errors import AtollError, CancelledError, InternalError, NetworkError, PeerError
 from atoll.core.random import PublicRandom
 
 COIN_TASK = "flow.coin-toss"
@@ -37,6 +37,19 @@ def located(error: Exception, party: str, phase: str) -> AtollError:
         phase=phase,
         hint="run with ATOLL_TRACEBACK=1 to see where, and report it",
     )
+
+
+def withhold(error: Exception, component: Component, party: str, step: str) -> AtollError:
+    """Return an error of a component, withheld from partners where own values may decide it.
+
+    What partners did, the network and a cancelled task stay as they are, and what the component
+    declares as public.
+    """
+    known = located(error, party, step)
+    open_kinds = (PeerError, NetworkError, CancelledError)
+    if not isinstance(known, open_kinds) and known.code not in component.public_codes:
+        known.withheld, known.phase = True, step
+    return known
 
 
 def check_outputs(component: Component, result: Result) -> None:

@@ -20,13 +20,25 @@ def add(
 
 
 def revoke(party: str) -> Call[None]:
-    """Withdraw the trust in a partner."""
+    """Withdraw the trust in a partner; its open codes end, too."""
     return delete("parties", party)
 
 
 def invite(party: str, *, key: str | None = None) -> Call[views.Invitation]:
     """Make a one-time code for a partner; it is shown once, also where the ``key`` is repeated."""
     return secret(views.Invitation, "parties", "invitations", body={"party": party}, key=key)
+
+
+def invitations(
+    *, limit: int | None = None, after: str | None = None
+) -> Call[views.InvitationPage]:
+    """List the codes that may still be used, a page at a time."""
+    return get(views.InvitationPage, "parties", "invitations", limit=limit, after=after)
+
+
+def withdraw(invitation: str) -> Call[None]:
+    """Withdraw the code of this id, which was not used yet."""
+    return delete("parties", "invitations", invitation)
 
 
 def accept(

@@ -6,6 +6,7 @@ from typing import Literal
 
 from pydantic import Field, JsonValue
 
+from atoll.core.limits import RETRIES
 from atoll.flow.api.views.base import Asked, Given, JobState, Line, Lines, StepName, Tags
 from atoll.jobs.definition import Job
 
@@ -13,7 +14,7 @@ from atoll.jobs.definition import Job
 class JobOptions(Asked):
     """How a job is driven; nothing here changes what it computes."""
 
-    retries: int | None = Field(default=None, strict=True, ge=0, le=20)
+    retries: int | None = Field(default=None, strict=True, ge=0, le=RETRIES)
     step_rule: Literal["parallel", "serial", "cost_first"] | None = None
     priority: int | None = Field(default=None, strict=True, ge=-100, le=100)
     progress_seconds: float | None = Field(default=None, strict=True, gt=0, le=86400 * 30)
@@ -96,6 +97,7 @@ class JobView(JobRow):
 
     phase: str | None = None
     party: str | None = None
+    stated_by: str | None = None
     message: str | None = None
     place: str | None = None
     hint: str | None = None

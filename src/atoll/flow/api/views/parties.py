@@ -45,11 +45,27 @@ class InvitationRequest(Asked):
 
 
 class Invitation(Given):
-    """A one-time code: shown once."""
+    """A one-time code: shown once. ``id`` names it in the list of open ones and the audit log."""
 
+    id: str = ""
     party: str = ""
     code: str
     expires: float | None = None
+
+
+class OpenInvitation(Given):
+    """A code that may still be used: for whom, and until when. The code itself is not kept."""
+
+    id: str
+    party: str
+    expires: float
+
+
+class InvitationPage(Given):
+    """A page of codes that may still be used."""
+
+    items: tuple[OpenInvitation, ...]
+    next: str | None = None
 
 
 class AcceptRequest(Asked):

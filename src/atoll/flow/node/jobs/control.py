@@ -12,11 +12,11 @@ import logging
 import queue
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Protocol, TypeVar
+from typing import TypeVar
 
 from sqlalchemy import Connection
 
@@ -38,8 +38,10 @@ from atoll.flow.control import (
     Update,
     step,
 )
+from atoll.flow.node.jobs.commanded import Effects
 from atoll.flow.node.jobs.fault_injection import commit_fault
-from atoll.flow.node.jobs.pending_sync import PendingSync
+from atoll.flow.node.jobs.partner_load import LoadLimits, PartnerLoad, is_over
+from atoll.flow.node.jobs.pending_sync import PROBES, PendingSync
 from atoll.flow.node.jobs.sync_traffic import SyncTraffic
 from atoll.flow.store import Database, after_commit
 from atoll.jobs.errors import EnvironmentFault
@@ -52,35 +54,8 @@ _TICK_SECONDS = 1.0
 _BATCH = 256
 # An ended job stays at hand for a while, so that every partner is sent how it ended.
 KEEP_SECONDS = 600.0
-PROBES = 64
 # Trying again cannot help: a row of ours that does not fit.
 _FINAL = frozenset({"ATL-STO-012"})
-
-
-class Effects(Protocol):
-    """What the control thread has done after a commit; nothing here may block or raise."""
-
-    def carry_out(self, record: JobRecord, command: Command) -> None:
-        """Carry out a machine's command."""
-        ...
-
-    def saved(
-        self, connection: Connection, record: JobRecord, commands: tuple[Command, ...]
-    ) -> None:
-        """Write a job's row (and what goes with it) inside the transaction."""
-        ...
-
-    def load(self, job: str) -> JobRecord | None:
-        """Return a job that is not at hand, from the database."""
-        ...
-
-    def check_open(self, partner: str, unfinished: int) -> None:
-        """Refuse a partner's new job if it has too many unfinished ones. Errors: ATL-FLW-016."""
-        ...
-
-    def wake(self, peers: tuple[str, ...]) -> None:
-        """Have these partners notified soon."""
-        ...
 
 
 @dataclass
@@ -105,6 +80,7 @@ class Control:
         rules: Rules,
         effects: Effects,
         *,
+        limits: LoadLimits = LoadLimits(),
         wall: Callable[[], float] = time.time,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -122,7 +98,7 @@ class Control:
         self._closing = False
         self._trouble: AtollError | None = None
         self._kept: dict[str, float] = {}
-        self._probed: dict[str, tuple[int, float]] = {}
+        self._load = PartnerLoad(limits, monotonic)
         self.pending_sync = PendingSync()
         self._given_up: set[str] = set()
         self.sync_traffic = SyncTraffic()
@@ -138,6 +114,7 @@ class Control:
         self._committed.update(records)
         for record in records.values():
             self.pending_sync.note(record)
+            self._load.note(record)
         # Whoever held a slot gets it back before others ask for it.
         for job in sorted(records, key=lambda name: not records[name].holding):
             self._inbox.put(_event(job, lambda now: Restarted(now=now)))
@@ -222,9 +199,7 @@ class Control:
         """Return a job's record, from the database if it is not at hand."""
         found = self.records.get(job) or self._effects.load(job)
         if found is not None and job not in self.records:
-            self.records[job] = found
-            self._committed.setdefault(job, found)
-            self.pending_sync.note(found)
+            self._take_up(found)
         return found
 
     def move(self, job: str, event: Event, batch: Batch) -> JobRecord:
@@ -240,6 +215,8 @@ class Control:
         self.records[job] = record
         if former is None or record.version != former.version:
             self.pending_sync.note(record)
+        if former is None or record.facts is not former.facts:
+            self._load.note(record)
         if record.end is not None:
             self._kept[job] = self._monotonic()
         else:
@@ -253,7 +230,7 @@ class Control:
     def take(self, peer: str, message: SyncMessage, batch: Batch) -> None:
         """Take in what a partner's node sent; the facts in it follow, before what is asked next."""
         self.last_contact[peer] = self._monotonic()
-        self._fetch(peer, message)
+        self._fetch(peer, message, batch)
         ahead = self.exchange(peer).received(message, self.records)
         self.pending_sync.again(peer, message.held)
         for job in ahead:
@@ -266,39 +243,64 @@ class Control:
     def receive(self, peer: str, update: Update, batch: Batch) -> None:
         """Take in a partner's facts of one job."""
         try:
-            if self.record(update.job) is None:
+            record = self._recalled(peer, update.job, batch)
+            if record is None and not update.base and is_over(update):
+                # It ended before this node heard of it: nothing of it is kept.
+                _LOG.info("job %s of %s had ended before it came here", update.job, peer)
+                self.exchange(peer).owe(update.job, update.version)
+                return
+            if record is None:
                 mine = [r for r in self.records.values() if r.initiator == peer]
-                self._effects.check_open(peer, sum(r.end is None for r in mine))
+                self._effects.check_open(peer, update.job, sum(r.end is None for r in mine))
+            ended = self._ended(batch, update.job)
+            for one in self._load.make_room(peer, record, update, ended):
+                self._drop(one)
             self.move(update.job, FactsReceived(peer, update, self.now), batch)
             self.sync_traffic.count_received(peer, update)
         except AtollError as error:
             _LOG.warning("facts of %s were refused: %s", peer, error)
         self.exchange(peer).owe(update.job)
 
-    def _fetch(self, peer: str, message: SyncMessage) -> None:
+    def _recalled(self, peer: str, job: str, batch: Batch) -> JobRecord | None:
+        """Return a job that a partner sends something of, read again if it is not at hand.
+
+        Errors: ATL-FLW-016 too many were read again for it, or there is no room for this one.
+        """
+        if job in self.records:
+            return self.records[job]
+        self._load.check_reload(peer)
+        found = self._effects.load(job)
+        if found is not None:
+            self._load.reloaded(peer)
+            for one in self._load.let_go(found.initiator, 0, self._ended(batch)):
+                self._drop(one)
+            self._take_up(found)
+        return found
+
+    def _take_up(self, record: JobRecord) -> None:
+        self.records[record.id] = record
+        self._committed.setdefault(record.id, record)
+        self.pending_sync.note(record)
+        self._load.note(record)
+        if record.end is not None:
+            self._kept[record.id] = self._monotonic()
+
+    def _ended(self, batch: Batch, but: str = "") -> Iterator[JobRecord]:
+        """Yield the ended jobs at hand that the database holds as they are, the oldest first."""
+        for job in list(self._kept):
+            if job in self.records and job not in batch.changed and job != but:
+                yield self.records[job]
+
+    def _fetch(self, peer: str, message: SyncMessage, batch: Batch) -> None:
         """Have at hand what a partner asks about: it may have missed how a job ended here."""
         missing = [job for job in message.held if job not in self.records]
         for job in missing[:PROBES]:
-            found = self._effects.load(job)
-            if found is not None and peer in found.peers:
-                self.records[job] = self._committed[job] = found
-                self.pending_sync.note(found)
-                self._kept[job] = self._monotonic()
-
-    def probes(self, peer: str) -> Mapping[str, int]:
-        """Return for some live jobs, others each time, which facts of a partner are held.
-
-        Now and then: these are for what was forgotten, and a busy node syncs many times a second.
-        """
-        first, moment = self._probed.get(peer, (0, -_TICK_SECONDS))
-        now = self._monotonic()
-        if now - moment < _TICK_SECONDS:
-            return {}
-        live = [j for j, r in self.records.items() if r.end is None and peer in r.job.parties]
-        first %= max(len(live), 1)
-        self._probed[peer] = (first + PROBES, now)
-        chosen = (live[first:] + live[:first])[:PROBES]
-        return {job: self.records[job].held(peer) for job in chosen}
+            if not self._load.asks_in_vain(job, peer, message.held[job]):
+                try:
+                    self._recalled(peer, job, batch)
+                except AtollError as error:
+                    _LOG.warning("an ended job is not sent to %s now: %s", peer, error)
+                    return
 
     def _loop(self) -> None:
         while True:
@@ -404,10 +406,11 @@ class Control:
         """Go back to what the database holds: what could not be written did not happen."""
         for job in batch.changed:
             self.records.pop(job, None)
+            self._committed.pop(job, None)
+            self._load.drop(job)
             found = self._loaded(job)
             if found is not None:
-                self.records[job] = self._committed[job] = found
-                self.pending_sync.note(found)
+                self._take_up(found)
 
     def _give_up(self, batch: Batch, error: AtollError) -> None:
         """Notify who waits. A job that lost an event would wait, too: it is stopped; tried once."""
@@ -443,12 +446,17 @@ class Control:
                 continue
             settled = all(self.exchange(peer).settled(record) for peer in record.peers)
             if (settled and now - since > _TICK_SECONDS) or now - since > KEEP_SECONDS:
-                del self.records[job], self._kept[job]
-                self._committed.pop(job, None)
-                self._given_up.discard(job)
-                self.sync_traffic.forget(job)
-                for peer in record.peers:
-                    self.exchange(peer).forget(job)
+                self._drop(record)
+
+    def _drop(self, record: JobRecord) -> None:
+        """Let go of an ended job: the database holds it."""
+        del self.records[record.id], self._kept[record.id]
+        self._committed.pop(record.id, None)
+        self._given_up.discard(record.id)
+        self._load.forget(record)
+        self.sync_traffic.forget(record.id)
+        for peer in record.peers:
+            self.exchange(peer).forget(record.id)
 
 
 def _event(job: str, make: Callable[[Moment], Event], writes: tuple[Write, ...] = ()) -> Item:
@@ -468,23 +476,6 @@ def _tick(control: Control, batch: Batch) -> None:
         if record.end is None:
             control.move(job, Tick(now=control.now, last_contact=dict(control.last_contact)), batch)
     control.drop_settled()
-
-
-def end_jobs_of(control: Control, batch: Batch, *, peer: str) -> None:
-    """End the jobs with a party that is no partner any more."""
-    for job, record in list(control.records.items()):
-        if record.end is None and peer in record.peers:
-            now = control.now
-            control.move(job, StopAsked("stop", record.party, now, code="ATL-NOD-040"), batch)
-
-
-def end_refused(control: Control, batch: Batch, *, peer: str, code: str, since: float) -> None:
-    """End the jobs with a partner whose certificate did not hold for as long as they wait."""
-    now = control.now
-    for job, record in list(control.records.items()):
-        over = now.monotonic - since >= record.options.peer_seconds
-        if record.end is None and peer in record.peers and over:
-            control.move(job, StopAsked("stop", record.party, now, code, peer), batch)
 
 
 def _stopping() -> CancelledError:

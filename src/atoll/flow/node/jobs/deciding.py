@@ -5,9 +5,11 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections.abc import Callable, Collection, Mapping
-from typing import Any
+from dataclasses import replace
+from typing import Any, Protocol
 
 from atoll.channel.identity import Identity
+from atoll.components.synthetic import NAME as SYNTHETIC
 from atoll.core import codec
 from atoll.core.errors import AtollError, UserError
 from atoll.core.names import party_of
@@ -30,7 +32,13 @@ _LOG = logging.getLogger(__name__)
 _VALIDITY_SECONDS = 7 * 86400.0
 
 Make = Callable[[Moment], Event]
-Verify = Callable[[Plan, Opening | None], None]
+
+
+class Verify(Protocol):
+    """Checks a plan against what this party alone can see, its tables' values among it or not."""
+
+    def __call__(self, plan: Plan, opening: Opening | None, *, values: bool = True) -> None:
+        """Return if it fits. Errors: ATL-PLN-011, those of the tables."""
 
 
 def made_up_limits(chosen: PolicySection) -> MadeUpLimits | None:
@@ -53,7 +61,7 @@ class Decider:
         synthetic: MadeUpLimits | None = MadeUpLimits(),
         runs: int = 1,
     ) -> None:
-        self._verify: Verify = lambda plan, opening: None
+        self._verify: Verify = lambda plan, opening, *, values=True: None
         self._explain: Callable[[str, AtollError], None] = lambda job, error: None
         self._synthetic = synthetic
         self._runs = runs
@@ -67,8 +75,8 @@ class Decider:
 
     def decide(self, record: JobRecord, command: Decide) -> Make:
         """Decide by the policies and return the resulting event."""
-        decision = self._made_up(record, command.plan) or self._policies.consider(
-            record.id, command.plan, record.initiator, runs=self._runs
+        decision = self._made_up(record, command) or self._policies.consider(
+            record.id, command.plan, record.initiator, run=command.run, runs=self._runs
         )
         if decision.kind == "approve":
             return self._approved(record, command)
@@ -78,8 +86,9 @@ class Decider:
             return lambda now: Decided(kind="refuse", now=now, code=code, run=run)
         return lambda now: Decided(kind="queue", now=now, run=command.run)
 
-    def _made_up(self, record: JobRecord, plan: Plan) -> Decision | None:
+    def _made_up(self, record: JobRecord, command: Decide) -> Decision | None:
         """Decide on a job over made-up tables alone; None: it is one like any other."""
+        plan = command.plan
         if self._synthetic is None or not uses_only_synthetic_data(plan, record.party):
             return None
         if record.drives:
@@ -87,13 +96,17 @@ class Decider:
         # Each run may have all attempts of each step that the plan signs.
         attempts = self._runs * max(plan.attempts.values(), default=1)
         return self._policies.consider_made_up(
-            record.id, plan, record.initiator, self._synthetic, attempts
+            record.id, plan, record.initiator, self._synthetic, attempts, run=command.run
         )
 
     def _approved(self, record: JobRecord, command: Decide) -> Make:
-        """Sign a plan that the policies allow, unless this party can see that it cannot run."""
+        """Sign a plan that the policies allow, unless this party can see that it cannot run.
+
+        A partner sees the answer, and asking costs it nothing: so in its jobs no value of a table
+        decides it. What values prevent fails when it runs, which is charged.
+        """
         try:
-            self._verify(command.plan, record.opening)
+            self._verify(command.plan, record.opening, values=record.drives)
         except UserError as error:
             _LOG.info("job %s cannot run here: %s", record.id, error)
             self._explain(record.id, error)
@@ -131,6 +144,7 @@ class Decider:
             digest,
             record.initiator,
             submitter=submitter,
+            run=command.run,
             runs=self._runs,
         )
         return self.approval(record.party, command)
@@ -138,8 +152,8 @@ class Decider:
     def refuse(self, record: JobRecord, reason: str, actor: Actor) -> Make:
         """Let a person refuse what waits. Errors: those of ``Policies.refuse``, ATL-NOD-023."""
         command = self._asked(record)
-        self._policies.refuse(actor, record.id, command.plan.digest(), reason)
         run = command.run
+        self._policies.refuse(actor, record.id, command.plan.digest(), reason, run=run)
         return lambda now: Decided(kind="refuse", now=now, code="ATL-POL-016", run=run)
 
     def _asked(self, record: JobRecord) -> Decide:
@@ -170,8 +184,11 @@ class Decider:
         The same again reveals nothing new, whatever job it is asked for: so the ledger grows by
         what there is to send, not by how often someone asks.
         """
-        if declared.tables:
-            tables = _tables(declared)
+        for step, facts in declared.tables.items():
+            # Each by itself: asked for in another company, a table reveals nothing new either.
+            if job.steps[step].component == SYNTHETIC:
+                continue
+            tables = _tables(replace(declared, tables={step: facts}))
             run = f"plan for {partner} {hashlib.sha256(tables).hexdigest()[:16]}"
             self._policies.ledger.declared(run, job, {partner: len(tables)})
 
@@ -191,6 +208,10 @@ class Decider:
                 hint="grant it: atoll data grant",
             )
 
+    def check_new(self, job: str) -> None:
+        """Refuse a proposal with the id of a deleted job. Errors: ATL-POL-018."""
+        self._policies.check_new(job)
+
     def begin(self, record: JobRecord, step: str, *, spends: bool = False) -> None:
         """Cover one more attempt of a step, and write down what all agreed to before the first.
 
@@ -201,7 +222,9 @@ class Decider:
             signed = [f.approval for f in record.facts.values() if f.approval is not None]
             agreed = [Approval.decode(entry.document) for entry in signed]
             self._policies.ledger.accept(record.id, agreed)
-        elif record.plan is not None and not (
+        if step == COIN_STEP and record.job.seed is not None:
+            return  # Nothing is drawn.
+        if record.plan is not None and not (
             self._synthetic is not None and uses_only_synthetic_data(record.plan, record.party)
         ):
             self._policies.begin(record.id, record.plan, step, turn=record.run, spends=spends)

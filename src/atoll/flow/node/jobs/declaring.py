@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from atoll.channel.api import Buffer
 from atoll.channel.identity import Identity
-from atoll.components.api import Catalogue, Tables
+from atoll.components.api import Catalogue, TableDeclaration, Tables
 from atoll.components.references import Lookup, ModelRef
 from atoll.components.synthetic import NAME as SYNTHETIC
 from atoll.core import codec
@@ -23,9 +23,12 @@ from atoll.flow.planning import component_facts, no_registry, own_references
 from atoll.jobs.audience import Audience, shown
 from atoll.jobs.commitment import SECRET_BYTES, Opening
 from atoll.jobs.definition import Job
+from atoll.jobs.errors import DeniedError
 from atoll.jobs.plan import ComponentFacts, Plan, TableFacts
 
 DECLARATION_BYTES = 8 << 20
+# So many looks that a proposed job causes are not counted.
+_FREE_LOOKS = 16
 _SALTS = "salts of table facts"
 _COMMITMENTS = "commitments of jobs with a seed"
 
@@ -62,13 +65,16 @@ class Declarer:
         guard: Callable[[str, Collection[str]], None] = lambda partner, tables: None,
         part: Lookup = no_registry,
         registered: Callable[[ModelRef], tuple[str, str, int]] = no_registry,
+        spend: Callable[[str, float], bool] = lambda partner, looks: True,
     ) -> None:
         """``tables`` returns the own ones; what it is given is asked before one is looked for.
 
         ``guard`` raises if a partner may not even be sent facts of these tables (by name).
         ``part`` returns the own part of a registered model, ``registered`` its kind, digest and
-        bytes.
+        bytes. ``spend`` takes looks at tables of what a partner may cause; False: it has not so
+        many left.
         """
+        self._spend = spend
         self._registered = registered
         self._guard = guard
         self._part = part
@@ -96,14 +102,16 @@ class Declarer:
     ) -> OwnDeclaration:
         """Return what is sent to the parties, and to whom; ``partner`` asks, if not we.
 
-        ``proposed``: for a job, and not only for a look at its plan.
+        ``proposed``: for a job, and not only for a look at its plan; for that alone no table is
+        looked at of which the partner is sent nothing.
         Errors: those of ``check``, of the tables, and of the guard; for an own job those of
-        ``verify``, too.
+        ``verify``, too; ATL-PLN-013 the partner asks for too much, ATL-PLN-014 a table that not all
+        parties are sent facts of.
         """
         self.check(job)
         identity, catalogue = self._identity(), self._catalogue()
-        tables = self._tables(lambda name: self._look(partner, name))
-        made = planning.declare(job, catalogue, identity.party, tables)
+        audience = planning.audience_of(job, catalogue)
+        made = self._made(job, audience, partner, proposed=proposed)
         found = {step: declared.facts for step, declared in made.items()}
         opening = self._opening(job, found, repeats=proposed and job.seed is not None)
         if partner is None:
@@ -111,7 +119,6 @@ class Declarer:
         if partner is not None:
             own = {f.name for step, f in found.items() if job.steps[step].component != SYNTHETIC}
             self._guard(partner, own)
-        audience = planning.audience_of(job, catalogue)
         commitments, parts = opening.commitments(identity.party)
         found = {
             step: facts.model_copy(update={"digest": commitments[step]})
@@ -120,6 +127,27 @@ class Declarer:
         salted = {s: _salted(identity, job, s, f) for s, f in found.items() if s in audience}
         facts, code = {**found, **salted}, component_facts(job, catalogue)
         return OwnDeclaration(facts, code, identity.certificate, parts, audience, opening)
+
+    def _made(
+        self, job: Job, audience: Audience, partner: str | None, *, proposed: bool
+    ) -> dict[str, TableDeclaration]:
+        """Return what this party declares, of the steps that there is cause to look at."""
+        party, catalogue = self._identity().party, self._catalogue()
+        steps: Collection[str] = planning.bringing(job, catalogue, party).keys()
+        if partner is not None and not proposed:
+            steps = {step for step in steps if partner in audience.get(step, (partner,))}
+        looks = max(0, len(steps) - _FREE_LOOKS) if proposed else len(steps)
+        if partner is not None and not self._spend(partner, looks):
+            raise _spent(partner)
+        tables = self._tables(lambda name: self._look(partner, name))
+        seen = {step for step in steps if partner is None or not proposed or step not in audience}
+        made = planning.declare(job, catalogue, party, tables, seen)
+        try:
+            apart = planning.declare(job, catalogue, party, tables, set(steps) - seen)
+        except AtollError as error:
+            # Who is sent nothing of a table learns from no code whether there is one like it.
+            raise _apart(error) from error
+        return {**made, **apart}
 
     def _opening(self, job: Job, found: Mapping[str, TableFacts], *, repeats: bool) -> Opening:
         """Return what opens the commitments: with a fresh secret, but for a job with a seed.
@@ -152,16 +180,20 @@ class Declarer:
         if partner is not None:
             self._guard(partner, {name})
 
-    def verify(self, plan: Plan, opening: Opening | None = None) -> None:
+    def verify(self, plan: Plan, opening: Opening | None = None, *, values: bool = True) -> None:
         """Check a plan against what this party alone can see, before it is agreed to.
 
-        ``opening`` is what was committed to when this party declared. Errors: those of the tables
+        ``opening`` is what was committed to when this party declared. Where a partner learns how it
+        ends, ``values`` of tables must not decide it. Errors: those of the tables
         and of ``planning.verify``; ATL-PLN-011 what was committed to is not there any more.
         """
         party, catalogue = self._identity().party, self._catalogue()
         tables = self._tables(lambda name: None)
         made = planning.declare(plan.job, catalogue, party, tables)
-        planning.verify(plan.job, catalogue, party, made, self._part, plan.tables, plan.hidden)
+        hidden = plan.hidden
+        planning.verify(
+            plan.job, catalogue, party, made, self._part, plan.tables, hidden, values=values
+        )
         if opening is None:
             return
         held = own_references(plan.job, catalogue, party)
@@ -171,6 +203,25 @@ class Declarer:
         for step, digest in opening.parts.items():
             if step not in held or self._held(held[step]) != digest:
                 raise _another("part of the model", "ATL-REG-011", party, step)
+
+
+def _spent(partner: str) -> DeniedError:
+    return DeniedError(
+        "ATL-PLN-013",
+        "this partner has caused as many looks at tables as it may for now",
+        party=partner,
+        hint="it may ask again later; jobs.partner_looks_per_hour states how many it may cause",
+    )
+
+
+def _apart(error: AtollError) -> DataError:
+    """Return the refusal of a table that not all parties are sent facts of; they learn one code."""
+    return DataError(
+        "ATL-PLN-014",
+        f"this party cannot bring a table that not all parties see ({error.code}: {error.message})",
+        place=error.place,
+        hint=error.hint,
+    )
 
 
 def _another(what: str, code: str, party: str, step: str) -> DataError:

@@ -131,9 +131,11 @@ class NodeEffects:
         """Return a job from the database."""
         return self._rows.load(job)
 
-    def check_open(self, partner: str, unfinished: int) -> None:
-        """Refuse a partner's new job if it has too many unfinished ones. Errors: ATL-FLW-016."""
+    def check_open(self, partner: str, job: str, unfinished: int) -> None:
+        """See ``commanded.Effects``. Errors: ATL-FLW-004, ATL-FLW-016, ATL-POL-018."""
         self._slots.check_partner(partner, unfinished)
+        self._rows.check_new(job, partner)
+        self._decider.check_new(job)
 
     def wake(self, peers: tuple[str, ...]) -> None:
         """Have these partners notified soon."""
@@ -225,8 +227,10 @@ class NodeEffects:
                 self._unwanted.add(key)
                 return
         if not self.tasks.kill(*key):
-            # Perhaps it has ended meanwhile, and what it says is on its way.
-            self._report(key, "cancelled", _CANCELLED, revealed=True)
+            # Perhaps it has ended meanwhile: what it says is on its way, and is charged first.
+            report = partial(self._report, key, "cancelled", _CANCELLED, revealed=True)
+            with contextlib.suppress(RuntimeError):
+                self._writing.submit(report)
 
     def _end(self, record: JobRecord, command: Ended) -> None:
         self._pool.submit(self._end_now, record, command)
@@ -414,7 +418,7 @@ class NodeEffects:
                 attempt,
                 event.state,  # type: ignore[arg-type]
                 now,
-                code=problem.get("code"),
+                code=problem.get("public") or problem.get("code"),
                 phase=problem.get("phase"),
                 revealed=revealed,
             ),

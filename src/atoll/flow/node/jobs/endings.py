@@ -1,8 +1,11 @@
-"""The jobs whose end stands in the database, and what follows it does not yet."""
+"""The jobs whose end stands in the database, and what follows it does not yet; ends by the node."""
 
 from __future__ import annotations
 
 import threading
+
+from atoll.flow.control import Ended, JobRecord, StopAsked, view
+from atoll.flow.node.jobs.control import Batch, Control
 
 # What follows a job's end is a matter of milliseconds; a database that cannot be written is not.
 _SECONDS = 10.0
@@ -39,3 +42,27 @@ class Endings:
         with self._changed:
             self._jobs.clear()
             self._changed.notify_all()
+
+
+def ended_line(record: JobRecord, ended: Ended) -> str:
+    """Return what the log states of an end: an end that another party states is its word alone."""
+    by = view(record).stated_by
+    word = f" (as {by} states, naming {ended.party or 'no party'})" if by else ""
+    return f"job {record.id} ended: {ended.state} {ended.code or ''}{word}"
+
+
+def end_jobs_of(control: Control, batch: Batch, *, peer: str) -> None:
+    """End the jobs with a party that is no partner any more."""
+    for job, record in list(control.records.items()):
+        if record.end is None and peer in record.peers:
+            now = control.now
+            control.move(job, StopAsked("stop", record.party, now, code="ATL-NOD-040"), batch)
+
+
+def end_refused(control: Control, batch: Batch, *, peer: str, code: str, since: float) -> None:
+    """End the jobs with a partner whose certificate did not hold for as long as they wait."""
+    now = control.now
+    for job, record in list(control.records.items()):
+        over = now.monotonic - since >= record.options.peer_seconds
+        if record.end is None and peer in record.peers and over:
+            control.move(job, StopAsked("stop", record.party, now, code, peer), batch)

@@ -9,7 +9,7 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from atoll.core.errors import AtollError
+from atoll.core.errors import AtollError, PeerError
 from atoll.core.names import roles_text
 from atoll.flow.control import JobRecord, JobView, view
 from atoll.flow.store import Database, Events, JobRow, Jobs, Traffic, TrafficRow, after_commit
@@ -63,6 +63,17 @@ class JobRows:
         if row is None or row.machine is None:
             return None
         return JobRecord.from_plain(row.machine)
+
+    def check_new(self, job: str, partner: str) -> None:
+        """Refuse a partner's job of an id that has a row. Errors: ATL-FLW-004."""
+        if self._jobs.exists(job):
+            raise PeerError(
+                "ATL-FLW-004",
+                "facts of an ended job of which the list alone is kept",
+                party=partner,
+                place=job,
+                hint="submit it as a new job",
+            )
 
     def save(
         self, connection: Connection, record: JobRecord, sync_traffic: Sequence[TrafficRow] = ()
@@ -175,6 +186,7 @@ class JobRows:
             "reason": seen.reason,
             "code": seen.code,
             "party": seen.party,
+            "stated_by": seen.stated_by,
             "phase": seen.phase,
             "progress": seen.progress,
         }

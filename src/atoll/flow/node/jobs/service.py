@@ -11,11 +11,12 @@ from atoll.channel.api import Buffer
 from atoll.channel.grpc.gateway import Gateway
 from atoll.channel.identity import Identity
 from atoll.core import codec
-from atoll.core.errors import AtollError, UserError
+from atoll.core.errors import OWN_FAILURE, AtollError, UserError
 from atoll.flow.access import Actor
 from atoll.flow.control import (
     Event,
     JobRecord,
+    JobView,
     Moment,
     Options,
     RerunAsked,
@@ -251,6 +252,7 @@ class JobService(JobReading):
             "code": seen.code,
             "phase": seen.phase,
             "party": seen.party,
+            "stated_by": seen.stated_by,
             "progress": seen.progress,
             "order": list(record.proposal.steps),
             "steps": self._steps(record, seen),
@@ -259,10 +261,20 @@ class JobService(JobReading):
             "aborted_tosses": seen.aborted,
             "bytes_sent": sent,
             "bytes_received": received,
-            **self.why(job, seen.code),
+            **self._own_failure(record, seen),
         }
 
-    def _steps(self, record: JobRecord, seen: Any) -> dict[str, Any]:
+    def _own_failure(self, record: JobRecord, seen: JobView) -> dict[str, Any]:
+        """Return why a job ended, with an own code that partners are not sent."""
+        if seen.code == OWN_FAILURE:
+            for task in reversed(self.tasks.list(record.id).rows):
+                own = record.own.tasks.get(task.step)
+                if own is not None and (own.attempt, own.code) == (task.attempt, OWN_FAILURE):
+                    why = {"message": task.message, "hint": task.hint}
+                    return {"code": task.code, "party": record.party, **why}
+        return self.why(record.id, seen.code)
+
+    def _steps(self, record: JobRecord, seen: JobView) -> dict[str, Any]:
         rows = {(r.step, r.attempt): r for r in self.tasks.list(record.id)}
         found: dict[str, Any] = {}
         for name, entry in seen.steps.items():

@@ -1,7 +1,8 @@
 """Keeps the partners' nodes informed, and answers their calls.
 
 One thread a partner sends what that partner has not acknowledged, at once when something changed
-and now and then otherwise, so that silence means something. Two threads answer calls.
+and now and then otherwise, so that silence means something. Four threads answer calls, two of
+one partner at once, and the partners take turns.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
@@ -17,10 +19,14 @@ from atoll.channel.grpc.gateway import Call, Gateway
 from atoll.channel.identity import Identity
 from atoll.core.errors import AtollError, PeerError
 from atoll.flow.control import SyncMessage, encode_sync, parse_sync
-from atoll.flow.node.jobs.control import Batch, Control, end_refused, unexpected
+from atoll.flow.node.jobs.control import Batch, Control, unexpected
+from atoll.flow.node.jobs.endings import end_refused
+from atoll.flow.node.jobs.waiting_calls import WaitingCalls
 
 _LOG = logging.getLogger(__name__)
-_ANSWERING = 2
+_ANSWERING = 4
+# So many refusals of a partner by one code are logged each; of more, each so many-th.
+_LOGGED = 20
 # So long a node that stops may wait for the threads that answer.
 _LISTEN_SECONDS = 0.25
 _PAUSES = (0.1, 0.3, 1.0, 2.0, 5.0)
@@ -63,9 +69,14 @@ class Syncing:
         self._lines: dict[str, _Line] = {}
         self._lock = threading.Lock()
         self._closing = threading.Event()
+        self._waiting = WaitingCalls()
+        self._refusals: Counter[tuple[str, str, str]] = Counter()
         self._threads = [
-            threading.Thread(target=self._answer_calls, name="answers", daemon=True)
-            for _ in range(_ANSWERING)
+            threading.Thread(target=self._take_calls, name="calls", daemon=True),
+            *(
+                threading.Thread(target=self._answer_calls, name="answers", daemon=True)
+                for _ in range(_ANSWERING)
+            ),
         ]
 
     def start(self) -> None:
@@ -100,6 +111,7 @@ class Syncing:
     def close(self) -> None:
         """End the threads."""
         self._closing.set()
+        self._waiting.close()
         with self._lock:
             lines = list(self._lines.values())
             for line in lines:
@@ -162,7 +174,8 @@ class Syncing:
 
     # -- answering ------------------------------------------------------------------------------
 
-    def _answer_calls(self) -> None:
+    def _take_calls(self) -> None:
+        """Have the calls wait by partner; who waits for too many answers is refused at once."""
         while not self._closing.is_set():
             try:
                 call = self._gateway.next_call(_LISTEN_SECONDS)
@@ -171,8 +184,15 @@ class Syncing:
                     _LOG.error("calls cannot be taken: %s", error)
                     self._closing.wait(_LISTEN_SECONDS)
                 continue
-            if call is not None:
+            if call is not None and not self._waiting.put(call):
+                self._refuse(call, PeerError("ATL-NET-044", "too many calls of a partner wait"))
+
+    def _answer_calls(self) -> None:
+        while (call := self._waiting.take()) is not None:
+            try:
                 self._answer(call)
+            finally:
+                self._waiting.done(call)
 
     def _answer(self, call: Call) -> None:
         try:
@@ -184,12 +204,21 @@ class Syncing:
                 raise PeerError("ATL-NOD-022", "no call of this kind is answered here")
             self._gateway.answer(call, body)
         except Exception as error:
-            known = unexpected(error)
-            _LOG.warning("a %s of %s was refused: %s", call.kind, call.party or "a stranger", known)
-            try:
-                self._gateway.refuse(call, known.code)
-            except AtollError as gone:
-                _LOG.warning("the refusal was not sent: %s", gone)
+            self._refuse(call, unexpected(error))
+
+    def _refuse(self, call: Call, error: AtollError) -> None:
+        # A kind is whatever a partner calls it: those that are none count as one.
+        kind = call.kind if call.kind in {"sync", *self._answers} else "call"
+        with self._lock:
+            self._refusals[call.party, kind, error.code] += 1
+            count = self._refusals[call.party, kind, error.code]
+        if count <= _LOGGED or count % _LOGGED == 0:
+            who = call.party or "a stranger"
+            _LOG.warning("a %s of %s was refused (%d by this code): %s", kind, who, count, error)
+        try:
+            self._gateway.refuse(call, error.code)
+        except AtollError as gone:
+            _LOG.warning("the refusal was not sent: %s", gone)
 
     def _synced(self, call: Call) -> bytes:
         received = parse_sync(call.body)
@@ -216,7 +245,8 @@ def _message(control: Control, *, peer: str, due: bool) -> SyncMessage | None:
     control.sync_traffic.count_sent(peer, message.updates)
     if due:
         # What a partner's node forgot, or never received, comes to light.
-        message = replace(message, held={**control.probes(peer), **message.held})
+        found = control.pending_sync.probes(peer, control.records, control.now.monotonic)
+        message = replace(message, held={**found, **message.held})
     return message
 
 

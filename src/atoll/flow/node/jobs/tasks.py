@@ -183,14 +183,19 @@ class TaskRunner:
             return len(self._running)
 
     def _on_event(self, event: TaskEvent) -> None:
+        key = (event.job, event.step, event.attempt)
         if event.terminal:
             with self._lock:
-                found = self._running.pop((event.job, event.step, event.attempt), None)
+                found = self._running.get(key)
             if found is not None:
                 with contextlib.suppress(AtollError):
                     self._place.gateway.unregister(found.label)
                 found.socket.unlink(missing_ok=True)
         self._forward(event)
+        if event.terminal:
+            # Only now: who is answered that there is no such task finds its end among the events.
+            with self._lock:
+                self._running.pop(key, None)
 
     def specification(
         self,

@@ -14,17 +14,19 @@ import hmac
 import secrets
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import AfterValidator, Field, StrictBytes, StrictStr
-from sqlalchemy import Connection, and_, insert, select, update
+from sqlalchemy import ColumnElement, Connection, and_, delete, insert, select, update
 
 from atoll.core import codec
 from atoll.core.errors import AtollError, UserError
 from atoll.core.names import party_id
 from atoll.core.strict import WireValue, read
+from atoll.flow.access.audit import AuditLog
 from atoll.flow.store import schema
-from atoll.jobs.errors import DeniedError
+from atoll.flow.store.paging import Page, page
+from atoll.jobs.errors import DeniedError, NotFoundError
 
 PREFIX = "atoll-invite-1."
 SECRET_BYTES = 16
@@ -69,13 +71,23 @@ def read_code(text: str) -> Invitation:
 
 
 class Invitations:
-    """The codes that this node has given out; the database holds hashes alone."""
+    """The codes that this node has given out; the database holds hashes alone.
 
-    def __init__(self, wall: Callable[[], float]) -> None:
+    Each that is made, used or withdrawn is in the audit log, in the transaction of the change.
+    """
+
+    def __init__(self, wall: Callable[[], float], audit: AuditLog) -> None:
         self._wall = wall
+        self._audit = audit
 
     def make(
-        self, connection: Connection, inviter: str, invited: str, address: str, authority: bytes
+        self,
+        connection: Connection,
+        inviter: str,
+        invited: str,
+        address: str,
+        authority: bytes,
+        actor: str,
     ) -> tuple[Invitation, float]:
         """Make a code for a party; return it and when it expires."""
         made = Invitation(
@@ -89,6 +101,9 @@ class Invitations:
         expires = self._wall() + HOURS * 3600
         row = {"id": made.id, "hash": _hash(made.secret), "party": invited, "expires": expires}
         connection.execute(insert(schema.invitations).values(**row))
+        self._audit.record(
+            connection, actor, "invitation.make", made.id, party=invited, expires=expires
+        )
         return made, expires
 
     def use(self, connection: Connection, number: str, invited: str, secret: bytes) -> None:
@@ -97,20 +112,61 @@ class Invitations:
         row = connection.execute(select(table).where(table.c.id == number)).one_or_none()
         known = "" if row is None else row.hash
         right = hmac.compare_digest(known, _hash(secret))
-        if row is None or not right or row.party != invited or row.used is not None:
+        if row is None or not right or row.party != invited:
             raise _refused()
-        if row.expires <= self._wall():
-            raise _refused()
-        free = and_(table.c.id == number, table.c.used.is_(None))
-        taken = connection.execute(update(table).where(free).values(used=self._wall()))
+        chosen = and_(table.c.id == number, self._free())
+        taken = connection.execute(update(table).where(chosen).values(used=self._wall()))
         if taken.rowcount != 1:
             raise _refused()
+        self._audit.record(connection, f"party:{invited}", "invitation.use", number)
 
     def open(self, connection: Connection) -> bool:
         """Return whether any code may still be used."""
+        query = select(schema.invitations.c.id).where(self._free()).limit(1)
+        return connection.execute(query).first() is not None
+
+    def listing(
+        self, connection: Connection, *, limit: int, after: str | None
+    ) -> Page[dict[str, Any]]:
+        """Return a page of the codes that may still be used, the one that ends first ahead."""
         table = schema.invitations
-        free = and_(table.c.used.is_(None), table.c.expires > self._wall())
-        return connection.execute(select(table.c.id).where(free).limit(1)).first() is not None
+        query = select(table.c.id, table.c.party, table.c.expires).where(self._free())
+        return page(
+            connection,
+            query,
+            [table.c.expires, table.c.id],
+            lambda row: dict(row._mapping),
+            limit=limit,
+            after=after,
+        )
+
+    def withdraw(self, connection: Connection, number: str, actor: str) -> None:
+        """End a code that could still be used. Errors: ATL-NOD-034 there is none."""
+        table = schema.invitations
+        if not self._end(connection, table.c.id == number, actor):
+            raise NotFoundError(
+                "ATL-NOD-034",
+                "no open invitation has this id",
+                place="id",
+                hint="see those that are open: atoll party invitations",
+            )
+
+    def withdraw_of(self, connection: Connection, party: str, actor: str) -> None:
+        """End all codes of a party that could still be used."""
+        self._end(connection, schema.invitations.c.party == party, actor)
+
+    def _end(self, connection: Connection, which: ColumnElement[bool], actor: str) -> int:
+        table = schema.invitations
+        query = select(table.c.id, table.c.party).where(which, self._free()).order_by(table.c.id)
+        found = connection.execute(query).all()
+        for row in found:
+            connection.execute(delete(table).where(table.c.id == row.id))
+            self._audit.record(connection, actor, "invitation.withdraw", row.id, party=row.party)
+        return len(found)
+
+    def _free(self) -> ColumnElement[bool]:
+        table = schema.invitations
+        return and_(table.c.used.is_(None), table.c.expires > self._wall())
 
 
 def _hash(secret: bytes) -> str:

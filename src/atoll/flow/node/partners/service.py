@@ -33,7 +33,8 @@ from atoll.channel.identity.certificates import read_ca
 from atoll.core import codec
 from atoll.core.errors import AtollError, NetworkError, PeerError, UserError
 from atoll.flow.access.actors import Actor
-from atoll.flow.api.services import Page
+from atoll.flow.access.audit import AuditLog, clean
+from atoll.flow.api.services import Listing, Page
 from atoll.flow.node.partners.announcing import Announcer
 from atoll.flow.node.partners.invitations import BODY_BYTES, Invitations, read_code
 from atoll.flow.store import schema
@@ -43,6 +44,7 @@ from atoll.jobs.errors import NotFoundError
 _LOG = logging.getLogger(__name__)
 _ENROL_SECONDS = 30.0
 _SHOW_SECONDS = 5.0
+_SHOWN = 64
 
 
 class PartyService:
@@ -53,6 +55,7 @@ class PartyService:
         folder: Path,
         database: Database,
         gateway: Gateway,
+        audit: AuditLog,
         *,
         advertise: str,
         call_seconds: float,
@@ -66,8 +69,9 @@ class PartyService:
         self._seconds = call_seconds
         self._wall = wall
         self._changed = changed
-        self._lock = threading.Lock()
-        self._invitations = Invitations(wall)
+        self._audit = audit
+        self._lock = threading.RLock()
+        self._invitations = Invitations(wall, audit)
         self._announcer = Announcer(self._show)
         self.identity = load_party(folder)
         gateway.noticed = self.noticed
@@ -91,11 +95,14 @@ class PartyService:
         self, party: str, authority: str, address: str | None, actor: Actor
     ) -> Mapping[str, Any]:
         """Trust a partner's authority (PEM). Errors: those of ``channel.identity.trust``."""
-        self._trust(party, authority.encode(), address)
+        self._trust(party, authority.encode(), address, by=actor.user)
         return self._view(party)
 
     def remove(self, party: str, actor: Actor) -> None:
-        """Withdraw the trust: connections end at once, jobs with the partner fail."""
+        """Withdraw the trust: connections end at once, jobs with the partner fail.
+
+        Its open codes of invitation end, too, or it could come back with one.
+        """
         with self._lock:
             if party not in self.identity.peers:
                 raise _unknown(party)
@@ -103,10 +110,16 @@ class PartyService:
             distrust(self._folder, party)
             table = schema.peers
             now = self._wall()
-            self._database.write(
-                lambda c: c.execute(update(table).where(table.c.party == party).values(revoked=now))
-            )
+
+            def write(connection: Connection) -> None:
+                row = update(table).where(table.c.party == party)
+                connection.execute(row.values(revoked=now))
+                self._invitations.withdraw_of(connection, party, actor.user)
+                self._audit.record(connection, actor.user, "party.remove", party)
+
+            self._database.write(write)
             self._reload()
+        self._open_enrolment()
 
     def invite(self, party: str, actor: Actor) -> Mapping[str, Any]:
         """Make a one-time code. Errors: ATL-NOD-012 this node has no address for partners."""
@@ -121,11 +134,20 @@ class PartyService:
 
         def make(connection: Connection) -> Any:
             name = self.identity.party
-            return self._invitations.make(connection, name, party, address, authority)
+            return self._invitations.make(connection, name, party, address, authority, actor.user)
 
         made, expires = self._database.write(make)
-        self._gateway.set_enrolment(True)
-        return {"party": party, "code": made.code(), "expires": expires}
+        self._open_enrolment()
+        return {"id": made.id, "party": party, "code": made.code(), "expires": expires}
+
+    def invitations(self, *, limit: int, after: str | None) -> Listing:
+        """Return the codes that may still be used, without their secrets."""
+        return self._database.read(lambda c: self._invitations.listing(c, limit=limit, after=after))
+
+    def withdraw(self, number: str, actor: Actor) -> None:
+        """End a code that was not used yet. Errors: ATL-NOD-034 there is none of this id."""
+        self._database.write(lambda c: self._invitations.withdraw(c, number, actor.user))
+        self._open_enrolment()
 
     def accept(self, code: str, address: str | None, actor: Actor) -> Mapping[str, Any]:
         """Use a partner's code: both nodes then trust each other.
@@ -168,7 +190,7 @@ class PartyService:
                 "the partner answered with another authority than invited",
                 party=invitation.inviter,
             )
-        self._trust(invitation.inviter, fields["authority"], invitation.address)
+        self._trust(invitation.inviter, fields["authority"], invitation.address, by=actor.user)
         return self._view(invitation.inviter)
 
     def answer_enrolment(self, call: Call) -> bytes:
@@ -180,15 +202,27 @@ class PartyService:
             "id": str, "secret": bytes, "party": str, "authority": bytes, "address": str,
         }  # fmt: skip
         fields = _fields(bytes(call.body), wanted)
-        read_ca(fields["authority"])
-        offered = fields["address"] or None
-        check_address(offered, fields["party"])
-        self._database.write(
-            lambda c: self._invitations.use(c, fields["id"], fields["party"], fields["secret"])
-        )
-        self._trust(fields["party"], fields["authority"], None, offered)
-        self._open_enrolment()
+        number, party = fields["id"], fields["party"]
+        try:
+            self._enrol(number, party, fields["secret"], fields["authority"], fields["address"])
+        except AtollError as error:
+            # Whoever asks is no one yet: all strangers share the few lines of a minute.
+            refused = ("anonymous", "invitation.use", clean(number, _SHOWN))
+            self._audit.refused(*refused, code=error.code, source="enrolment")
+            raise
+        finally:
+            self._open_enrolment()
         return codec.encode({"authority": self.identity.ca})
+
+    def _enrol(
+        self, number: str, party: str, secret: bytes, authority: bytes, address: str
+    ) -> None:
+        read_ca(authority)
+        check_address(address or None, party)
+        # As one: trust that is withdrawn meanwhile ends the code before it, or the pin after it.
+        with self._lock:
+            self._database.write(lambda c: self._invitations.use(c, number, party, secret))
+            self._trust(party, authority, None, address or None, by=f"party:{party}")
 
     def confirm(self, party: str, address: str, actor: Actor) -> Mapping[str, Any]:
         """Have a partner dialled at this address, which a person states.
@@ -201,11 +235,13 @@ class PartyService:
             peer = confirm(self._folder, party, address)
             self._gateway.set_peer(peer.party, peer.ca, peer.address, peer.newest)
             table = schema.peers
-            self._database.write(
-                lambda c: c.execute(
-                    update(table).where(table.c.party == party).values(address=address)
-                )
-            )
+
+            def write(connection: Connection) -> None:
+                row = update(table).where(table.c.party == party)
+                connection.execute(row.values(address=address))
+                self._audit.record(connection, actor.user, "party.confirm", party, address=address)
+
+            self._database.write(write)
             self._reload()
         return self._view(party)
 
@@ -252,6 +288,7 @@ class PartyService:
         with self._lock:
             identity = renew(self._folder)
             self._gateway.renew(identity.certificate, identity.key_pem())
+            self._audit.note(actor.user, "party.rotate", identity.party)
             self._reload()
         dialled = self._dialled()
         missed = self._announcer.announce(dialled)
@@ -287,7 +324,13 @@ class PartyService:
         )
 
     def _trust(
-        self, party: str, authority: bytes, address: str | None, offered: str | None = None
+        self,
+        party: str,
+        authority: bytes,
+        address: str | None,
+        offered: str | None = None,
+        *,
+        by: str,
     ) -> Peer:
         with self._lock:
             peer = trust(self._folder, party, authority, address, offered=offered)
@@ -305,6 +348,15 @@ class PartyService:
                 table = schema.peers
                 connection.execute(delete(table).where(table.c.party == party))
                 connection.execute(insert(table).values(**row))
+                self._audit.record(
+                    connection,
+                    by,
+                    "party.add",
+                    party,
+                    fingerprint=row["fingerprint"],
+                    address=peer.address,
+                    offered=peer.offered,
+                )
 
             self._database.write(write)
             self._reload()

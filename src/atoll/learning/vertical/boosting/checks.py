@@ -12,7 +12,7 @@ import math
 import numpy as np
 import numpy.typing as npt
 
-from atoll.core.errors import PeerError, UserError
+from atoll.core.errors import DataError, PeerError, UserError
 from atoll.learning.vertical.boosting.loss import scale_bits
 from atoll.learning.vertical.boosting.parameters import BoostingParameters
 from atoll.operators.histogram import NodeBound
@@ -85,6 +85,35 @@ def check_announced(
     if any(abs(a - b) > s for a, b, s in zip(sums, announced, slack, strict=True)):
         raise PeerError(
             "ATL-BST-007", "the announced left rows do not have the sums of their cut", party=host
+        )
+
+
+def check_sides(host: str, k: int, sides: tuple[int, int]) -> None:
+    """Refuse a cut that the rule of k withholds, by the summed rows on its sides.
+
+    Its refusal would let a host that sends such cuts see several choices of a node. Errors:
+    ATL-BST-009.
+    """
+    if any(0 < rows < k for rows in sides):
+        raise PeerError(
+            "ATL-BST-009",
+            "a cut was sent that leaves fewer rows than minimum_rows on a side",
+            party=host,
+            hint="an honest host withholds such cuts: compare the versions of both",
+        )
+
+
+def check_rows(parameters: BoostingParameters, rows: int) -> None:
+    """Refuse to train on fewer rows than the minimum of a group. Errors: ATL-BST-012.
+
+    Every party knows how many they have in common. What training on a few rows does, or that their
+    labels do not let it, would show something of single labels.
+    """
+    if 0 < rows < parameters.minimum_rows:
+        raise DataError(
+            "ATL-BST-012",
+            f"{rows} rows to train on are fewer than minimum_rows ({parameters.minimum_rows})",
+            hint="train on more rows",
         )
 
 

@@ -17,9 +17,9 @@ from atoll.learning.vertical.boosting.refusals import most_partitions
 from atoll.learning.vertical.boosting.sampling import sample_size
 from atoll.operators import histogram
 
-# What one sum over chosen weights 2^i carries, at 2^31 steps of search for each. The group has room
-# for 252, at 2^(rows / 2) steps.
-ROWS_PER_SUM = 62
+# What one sum shows of its rows, whatever the weights: whoever makes n points can compare n^2 pairs
+# of them, and so finds one of n^2 cases. These are the bits for 2^31; the group has room for 252.
+BITS_PER_SUM = 62
 MOST_ROWS = 1 << 31
 
 
@@ -44,27 +44,29 @@ def opened_cuts(parameters: BoostingParameters, rows: int, columns: int) -> int:
     return parameters.trees * in_tree * sample_size(columns, parameters.column_sample)
 
 
-def rows_per_sum(parameters: BoostingParameters, rows: int) -> tuple[int, int]:
-    """Return of how many rows one sum of g, and one of h, can show a dishonest guest the side.
+def bits_per_sum(parameters: BoostingParameters, rows: int) -> tuple[int, int]:
+    """Return how many bits one sum of g, and one of h, can show a dishonest guest.
 
-    Noise of standard deviation σ drowns the low log2 σ bits and no more.
+    By weights 2^i a bit is the side of one row; over cuts of one column, which contain each other,
+    it may show that of more (``audit.nested_cuts``). Noise of standard deviation σ drowns the low
+    log2 σ bits and no more.
     """
     scale = parameters.scale_bits or scale_bits(rows or MOST_ROWS)
-    g, h = (ROWS_PER_SUM - max(s.bit_length() - 1, 0) for s in noise_sigmas(parameters, scale))
+    g, h = (BITS_PER_SUM - max(s.bit_length() - 1, 0) for s in noise_sigmas(parameters, scale))
     return g, h
 
 
 def readable_bits(parameters: BoostingParameters, rows: int, columns: int) -> int:
-    """Return how many bits (rows times cuts) a dishonest guest can read of one host, at most."""
-    return opened_cuts(parameters, rows, columns) * sum(rows_per_sum(parameters, rows))
+    """Return how many bits all sums of one host can show a dishonest guest."""
+    return opened_cuts(parameters, rows, columns) * sum(bits_per_sum(parameters, rows))
 
 
 def readable_rows(parameters: BoostingParameters, rows: int) -> int:
-    """Return of how many rows one tree can show a dishonest guest the side of each cut.
+    """Return of how many rows one tree shows the side of each cut by weights 2^i.
 
     Each of the 2^(depth - 1) nodes of the last level has sums of its own, whatever their rows.
     """
-    return min(rows, sum(rows_per_sum(parameters, rows)) << (parameters.depth - 1))
+    return min(rows, sum(bits_per_sum(parameters, rows)) << (parameters.depth - 1))
 
 
 def _partition_bits(rows: int, level: int) -> int:

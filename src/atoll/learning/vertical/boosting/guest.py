@@ -371,7 +371,9 @@ class GuestTrainer:
             (totals.g, totals.h),
             self._exchange.slack(node.place.depth),
         )
-        if not self._rules.admits(totals, node.totals.minus(totals)):
+        right = node.totals.minus(totals)
+        checks.check_sides(host, self._parameters.minimum_rows, (totals.rows, right.rows))
+        if not self._rules.admits(totals, right):
             return None
         g, h = np.array([totals.g]), np.array([totals.h])
         gain = float(self._objective.gains(g, h, node.totals.g, node.totals.h)[0])

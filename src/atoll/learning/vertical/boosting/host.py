@@ -325,6 +325,7 @@ class HostTrainer:
             if len(node.announced) > REFUSALS:
                 raise PeerError("ATL-BST-008", "the guest asks for too many cuts of one node")
             side = self._side(tree, node.place, candidate)
+            refusals.check_asked(self._parameters, *self._counts(tree, node, side))
             node.announced.append(side)
             sides.append(side)
             asked.append((number, candidate, side))
@@ -334,8 +335,12 @@ class HostTrainer:
         self._note(asked=len(numbers), left_bytes=len(partition))
 
     def _judge(self, tree: _Tree, node: _Node, side: Bools) -> None:
+        refusals.judge(self._parameters, *self._counts(tree, node, side))
+
+    def _counts(self, tree: _Tree, node: _Node, side: Bools) -> tuple[int, int]:
+        """Return how many summed rows lie on each side."""
         left = len(tree.sample.positions(node.place.rows[side]))
-        refusals.judge(self._parameters, left, len(node.place.summed) - left)
+        return left, len(node.place.summed) - left
 
     def _side(self, tree: _Tree, place: TreeNode, candidate: int) -> Bools:
         column, cut, missing_left = tree.table.meaning(candidate)

@@ -28,6 +28,16 @@ def most_partitions(parameters: BoostingParameters) -> int:
     return 1 + REFUSALS
 
 
+def check_asked(parameters: BoostingParameters, left: int, right: int) -> None:
+    """Refuse to announce a cut without any summed row on a side, of these numbers.
+
+    Without noise the sums show as much, and such a cut saves no loss; but rows outside a tree's
+    sample may lie on both sides of it. Errors: ATL-BST-005.
+    """
+    if parameters.host_noise == 0.0 and min(left, right) == 0:
+        raise PeerError("ATL-BST-005", "the guest asks for a cut that divides no summed row")
+
+
 def judge(parameters: BoostingParameters, left: int, right: int) -> None:
     """Refuse a refusal of a cut with so many sampled rows on its sides that cannot be true.
 

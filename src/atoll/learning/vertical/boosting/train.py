@@ -10,6 +10,7 @@ import numpy.typing as npt
 from atoll.channel.party import Party
 from atoll.core.errors import UserError
 from atoll.core.names import Role
+from atoll.learning.vertical.boosting import checks
 from atoll.learning.vertical.boosting.api import BoostingInputs, TrainingResult
 from atoll.learning.vertical.boosting.guest import GuestTrainer
 from atoll.learning.vertical.boosting.host import HostTrainer
@@ -22,10 +23,11 @@ def train(party: Party, inputs: BoostingInputs, parameters: BoostingParameters) 
 
     The guest learns the sums of its own g and h over the rows left of the hosts' cuts, hosts learn
     each tree's shape and partitions (``api.REVEALS``). Errors: ATL-BST-001 to 005 and
-    007 to 011.
+    007 to 012.
     """
     if not party.hosts:
         raise UserError("ATL-BST-001", "vertical boosting needs at least one host")
+    checks.check_rows(parameters, inputs.features.shape[0])
     if party.role == Role.GUEST and party.name == party.guest:
         return GuestTrainer(party, inputs, parameters).run()
     if party.role == Role.HOST:

@@ -10,10 +10,10 @@ from typing import Any
 
 from atoll.learning.vertical.boosting.exposure import (
     MOST_ROWS,
+    bits_per_sum,
     opened_cuts,
     readable_bits,
     readable_rows,
-    rows_per_sum,
 )
 from atoll.learning.vertical.boosting.grow import REFUSALS
 from atoll.learning.vertical.boosting.parameters import BoostingParameters
@@ -60,6 +60,12 @@ def plan_warnings(parameters: BoostingParameters, rows: int, columns: int) -> li
         lines.append("the ideal implementation shows every gradient to the hosts: tests only.")
     if most_partitions(parameters) > 1:
         lines.append(_refusals(parameters))
+    if parameters.host_noise > 0.0:
+        lines.append(
+            "with host_noise a dishonest host's false sums end no job where noise could have made "
+            f"them: it sees one choice among these for each question, up to {1 + REFUSALS} for "
+            "each node."
+        )
     lines.append(_chosen_weights(parameters, rows, columns))
     return lines
 
@@ -78,8 +84,8 @@ def _refusals(parameters: BoostingParameters) -> str:
 
 
 def _chosen_weights(parameters: BoostingParameters, rows: int, columns: int) -> str:
-    """State how much a guest reads that chooses its gradients as powers of two."""
-    a_sum, in_tree = rows_per_sum(parameters, rows), readable_rows(parameters, rows or MOST_ROWS)
+    """State how much a guest reads that chooses its gradients."""
+    a_sum, in_tree = bits_per_sum(parameters, rows), readable_rows(parameters, rows or MOST_ROWS)
     figures = _measured(parameters, rows)
     cuts, bits = opened_cuts(parameters, rows, columns), readable_bits(parameters, rows, columns)
     known = f"{in_tree:,} of {rows:,} rows" if rows else f"{in_tree:,} rows"
@@ -87,11 +93,25 @@ def _chosen_weights(parameters: BoostingParameters, rows: int, columns: int) -> 
     every = f", and all of them in {trees:,} trees" if 0 < trees <= parameters.trees else ""
     each = f"{a_sum[0]}" if a_sum[0] == a_sum[1] else f"{a_sum[0]} (of g) or {a_sum[1]} (of h)"
     return (
-        "row minimums bind an honest guest only. A dishonest one can choose powers of two as its "
-        f"gradients: each opened sum then tells it exactly on which side of a cut {each} rows lie, "
-        f"in each tree {known} for each cut that leaves{every}. Under this plan that is at most "
-        f"{bits:,} bits of each host ({2 * cuts:,} opened sums, the unit of caps). {figures} "
+        "row minimums bind an honest guest only. A dishonest one can choose its gradients so that "
+        f"sums show it which rows lie left of a cut: {each} bits each at 2^31 steps of search. "
+        f"Under this plan that is at most {bits:,} bits of each host ({2 * cuts:,} opened sums, "
+        "the unit of caps). By powers of two a bit is a row: in each tree the sides of "
+        f"{known} for each cut that leaves{every}. {_nested(parameters)} {figures} "
         "Only the shared mode, which is not there yet, withstands this."
+    )
+
+
+def _nested(parameters: BoostingParameters) -> str:
+    """Quote what was measured where one bit shows the side of more than one row."""
+    points = measured()["nested_cuts"]["points"]
+    near = min(
+        points,
+        key=lambda p: (abs(math.log(p["bins"] / parameters.bins)), -p["rows_per_sum"]),
+    )
+    return (
+        "Cuts of one column contain each other, so that other weights show more rows there: with "
+        f"{near['bins']} bins {near['rows_per_sum']} rows for each sum, in 2^{near['steps']} steps."
     )
 
 
