@@ -8,9 +8,11 @@ written by hand in NumPy. ``aggregate`` adds updates; its reference reads them o
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from atoll.core.random import PublicRandom
 from atoll.learning.horizontal import partition
@@ -24,8 +26,6 @@ from atoll.learning.horizontal.participation import Participation
 from atoll.learning.horizontal.simulation import SimulatedClients
 from atoll.learning.horizontal.sums import Update, total
 from atoll.learning.horizontal.training import Training
-from threadpoolctl import threadpool_limits
-
 from bench.harness import Options
 from bench.histogram import timed
 from bench.masked_sum import masked_sum
@@ -45,7 +45,7 @@ def run(options: Options) -> Iterator[dict[str, Any]]:
     }
     for name, model in models.items():
         params = {"clients": CLIENTS, "a_round": ROUND, "rows": options.rows or ROWS}
-        ours, hand = _fastest(lambda m=model: _train(m, data), lambda m=model: _by_hand(m, data))
+        ours, hand = _fastest(partial(_train, model, data), partial(_by_hand, model, data))
         yield {"name": f"horizontal.{name}", "params": params, **ours}
         yield {"name": f"horizontal.{name}.reference", "params": params, **hand}
     yield from _aggregated()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -38,7 +39,7 @@ def masked_sum() -> Iterator[dict[str, Any]]:
     """Yield horizontal.secure_sum without and with 30 % of the clients gone before they send."""
     for gone in (0, GONE):
         params = {"clients": CLIENTS, "values": VALUES, "gone": gone}
-        _, seconds = timed(lambda gone=gone: _play(gone))
+        _, seconds = timed(partial(_play, gone))
         yield {"name": "horizontal.secure_sum", "params": params, **seconds}
 
 

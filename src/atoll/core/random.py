@@ -85,6 +85,11 @@ class PublicRandom:
         state["state"] = {"counter": np.zeros(4, np.uint64), "key": words.astype(np.uint64)}
         used.bit_generator.state = state
 
+    def derive(self, step: str, purpose: str) -> bytes:
+        """Return 32 public bytes that every party derives alike for this step and purpose."""
+        context = f"atoll/public-bytes/v1\0{step}\0{purpose}".encode()
+        return hashlib.sha256(context + b"\0" + self._seed).digest()
+
     def _key(self, step: str, round_: int, purpose: str) -> bytes:
         context = f"atoll/public-random/v1\0{step}\0{round_}\0{purpose}".encode()
         return hashlib.sha256(context + b"\0" + self._seed).digest()[:16]

@@ -1,6 +1,6 @@
 """Shamir's secret sharing of 32-byte secrets, over the field of 2^256 + 297 elements.
 
-Source: Shamir 1979. Any ``threshold`` shares give the secret, fewer tell nothing of it. Not
+Source: Shamir 1979. Any ``threshold`` shares give the secret, fewer say nothing of it. Not
 constant time: shares are uniform, and a secret is used as the constant term alone.
 """
 
@@ -29,7 +29,9 @@ def split(secret: bytes, threshold: int, holders: int, source: SecretRandom) -> 
     coefficients = [int.from_bytes(secret, "big")]
     for start in range(0, len(raw), 48):
         coefficients.append(int.from_bytes(raw[start : start + 48], "big") % PRIME)
-    return [_at(coefficients, point).to_bytes(SHARE_BYTES, "big") for point in range(1, holders + 1)]
+    return [
+        _at(coefficients, point).to_bytes(SHARE_BYTES, "big") for point in range(1, holders + 1)
+    ]
 
 
 def join(shares: Mapping[int, bytes], threshold: int) -> bytes:

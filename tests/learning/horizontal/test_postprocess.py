@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -83,13 +85,15 @@ def test_what_top_k_leaves_out_is_sent_later() -> None:
     )
     assert np.allclose(sent + passage.kept[f"left out.{CHANGE}"], 300 * vector)
     # Without feedback only the largest of 100 values would ever be sent.
-    assert (sent > 0).all()
+    assert np.min(sent) > 0
 
 
 @pytest.mark.parametrize("width", [1, 2, 4, 8])
-def test_codes_take_the_bytes_that_are_stated(width: int) -> None:
+def test_codes_take_the_bytes_that_are_stated(width: Literal[1, 2, 4, 8]) -> None:
     link = Quantise(width=width, block=64)
-    codes, scales = link.encode(np.random.default_rng(0).normal(size=1000), np.random.default_rng(1))
+    codes, scales = link.encode(
+        np.random.default_rng(0).normal(size=1000), np.random.default_rng(1)
+    )
     assert codes.max() < 1 << width
     travelling = -(-codes.size * width // 8) + scales.nbytes
     assert Chain((link,)).bytes(codes.size, 1) == travelling

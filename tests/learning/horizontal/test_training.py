@@ -83,9 +83,7 @@ def test_a_training_resumes_to_the_same_bits(name: str) -> None:
     whole = trained(algorithm, MODEL, data, 6, participation=half)
     clients = simulated(algorithm, MODEL, data)
     broken = trained(algorithm, MODEL, data, 3, clients=clients, participation=half)
-    resumed = trained(
-        algorithm, MODEL, data, 6, clients=clients, state=broken, participation=half
-    )
+    resumed = trained(algorithm, MODEL, data, 6, clients=clients, state=broken, participation=half)
     assert resumed.round == whole.round == 6
     assert resumed.vectors.keys() == whole.vectors.keys()
     assert all(np.array_equal(resumed.vectors[k], whole.vectors[k]) for k in whole.vectors)
@@ -116,14 +114,17 @@ def _failing(data: list[ClientRows], broken: set[int]) -> Any:
 
 
 def test_a_client_that_fails_is_left_out_and_named() -> None:
-    data, seen = blobs(5, 200, 2.0), []
+    data = blobs(5, 200, 2.0)
+    seen: list[Round] = []
     algorithm, clients = _failing(data, {1})
     state = trained(algorithm, MODEL, data, 1, clients=clients, callbacks=(seen.append,))
     rest = [part for i, part in enumerate(data) if i != 1]
     assert seen[0].answers.failures == {1: "ATL-HOR-031"}
     assert "no such file" in clients.tracebacks[1]
     assert seen[0].answers.answered == 4
-    assert mean_loss(MODEL, state, rest) < mean_loss(MODEL, trained(algorithm, MODEL, data, 0), rest)
+    assert mean_loss(MODEL, state, rest) < mean_loss(
+        MODEL, trained(algorithm, MODEL, data, 0), rest
+    )
 
 
 def test_a_run_in_which_every_client_failed_has_failed() -> None:
@@ -134,7 +135,8 @@ def test_a_run_in_which_every_client_failed_has_failed() -> None:
 
 
 def test_values_that_are_not_finite_are_their_owners_failure() -> None:
-    data, seen = blobs(4, 200, 2.0), []
+    data = blobs(4, 200, 2.0)
+    seen: list[Round] = []
     data[2].rows[0, 0] = np.nan
     trained(ALGORITHMS["fedavg"], MODEL, data, 1, callbacks=(seen.append,))
     assert seen[0].answers.failures == {2: "ATL-HOR-011"}

@@ -71,16 +71,16 @@ class Play:
         consents = self.aggregator.consents(
             {n: self.clients[n].consent(survivors) for n in answering}
         )
-        opened = {
-            n: self.clients[n].open(consents, self.records[n].append) for n in answering
-        }
+        opened = {n: self.clients[n].open(consents, self.records[n].append) for n in answering}
         total = sum((self.masked[n] for n in sent), np.zeros_like(self.masked[sent[0]]))
         self.aggregator.unmask(total, opened)
         return total
 
 
 @pytest.mark.parametrize("bits", [32, 64])
-@pytest.mark.parametrize(("gone", "unmasked", "silent"), [(0, 0, 0), (1, 0, 0), (0, 2, 1), (1, 1, 1)])
+@pytest.mark.parametrize(
+    ("gone", "unmasked", "silent"), [(0, 0, 0), (1, 0, 0), (0, 2, 1), (1, 1, 1)]
+)
 def test_the_sum_is_exact_for_those_who_survive(
     bits: int, gone: int, unmasked: int, silent: int
 ) -> None:
@@ -178,9 +178,7 @@ def test_shares_of_another_session_do_not_open() -> None:
     for name in play.names:
         play.clients[name].mask(play.masked[name], swapped if name == victim else received[name])
     survivors = play.aggregator.survivors(set(play.names))
-    consents = play.aggregator.consents(
-        {n: play.clients[n].consent(survivors) for n in play.names}
-    )
+    consents = play.aggregator.consents({n: play.clients[n].consent(survivors) for n in play.names})
     with pytest.raises(AtollError, match="ATL-SUM-015"):
         play.clients[victim].open(consents, play.records[victim].append)
 

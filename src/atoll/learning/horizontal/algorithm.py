@@ -25,7 +25,7 @@ WEIGHTS = "weights"
 
 @dataclass(frozen=True)
 class State:
-    """The aggregator's state: the rounds that ended, and vectors by name, ``weights`` among them."""
+    """The aggregator's state: the rounds that ended, and vectors by name, with ``weights``."""
 
     round: int
     vectors: Vectors
@@ -91,5 +91,5 @@ class Algorithm(BaseModel, ABC):
         """Return the state after a round whose updates add up to ``total``."""
 
     def personal(self, sent: Vectors, kept: Vectors) -> Vector:
-        """Return the weights that a client uses for itself: the global ones, unless it keeps own."""
+        """Return the weights that a client uses itself: the global ones, unless it keeps own."""
         return sent[WEIGHTS]

@@ -33,7 +33,9 @@ class Layout:
         names = [name for name, _ in self.arrays]
         sizes = [math.prod(shape) for _, shape in self.arrays]
         if len(set(names)) < len(names) or not sizes or min(sizes) < 1 or sum(sizes) > MOST_VALUES:
-            raise UserError("ATL-HOR-001", "a model needs arrays with names of their own and values")
+            raise UserError(
+                "ATL-HOR-001", "a model needs arrays with names of their own and values"
+            )
 
     @cached_property
     def size(self) -> int:

@@ -23,7 +23,7 @@ def iid(rows: int, clients: int, generator: np.random.Generator) -> Parts:
 def dirichlet(
     labels: npt.NDArray[np.generic], clients: int, alpha: float, generator: np.random.Generator
 ) -> Parts:
-    """Give each client shares of each class drawn from Dirichlet(alpha): small alpha, few classes."""
+    """Give clients shares of each class, drawn from Dirichlet(alpha): the smaller, the fewer."""
     if alpha <= 0:
         raise UserError("ATL-HOR-040", "alpha of a Dirichlet partition must be above 0")
     parts: list[list[Rows]] = [[] for _ in range(_some(clients))]

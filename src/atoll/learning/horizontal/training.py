@@ -80,7 +80,7 @@ class Training:
         while state.round < self.rounds:
             done = self._round(state, clients, public)
             state, asked, answered = done.state, asked + 1, answered + done.answers.answered
-            if any([callback(done) for callback in callbacks]):
+            if sum(bool(callback(done)) for callback in callbacks):
                 break
         if asked and not answered:
             raise NetworkError(

@@ -1,0 +1,1 @@
+"""The secure sum: an aggregator learns the sum of vectors and none of them."""

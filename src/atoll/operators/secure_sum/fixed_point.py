@@ -28,7 +28,9 @@ class FixedPoint:
 
     def __post_init__(self) -> None:
         if self.bits not in (32, 64) or not 0 < self.bound < 1e300 or self.clients < 1:
-            raise UserError("ATL-SUM-001", "a sum needs a bound, clients, and a ring of 32 or 64 bits")
+            raise UserError(
+                "ATL-SUM-001", "a sum needs a bound, clients, and a ring of 32 or 64 bits"
+            )
         if self.scale * self.bound < 1:
             raise UserError(
                 "ATL-SUM-001",
@@ -49,7 +51,7 @@ class FixedPoint:
         return np.dtype(f"<u{self.bits // 8}")
 
     def encode(self, values: Floats) -> npt.NDArray[np.unsignedinteger]:
-        """Return ring elements, shape as ``values``."""
+        """Return ring elements, uint32 or uint64, shape as ``values``. Errors: ATL-SUM-002."""
         # Written so that a value that is not a number fails, too.
         if values.size and not max(float(values.max()), -float(values.min())) <= self.bound:
             raise DataError(

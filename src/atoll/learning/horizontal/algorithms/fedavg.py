@@ -34,6 +34,7 @@ class FedAvg(Algorithm):
     )
 
     def client(self, work: ClientWork) -> ClientResult:
+        """See ``Algorithm.client``."""
         start = work.sent[WEIGHTS]
         weights = start.copy()
         train(work.model, weights, work.data, self.local, work.generator, self._pull(start))
@@ -43,6 +44,7 @@ class FedAvg(Algorithm):
         return ClientResult(Update({CHANGE: weights}, {WEIGHT: weight}))
 
     def aggregate(self, state: State, total: Update) -> State:
+        """See ``Algorithm.aggregate``."""
         weight = total.numbers[WEIGHT]
         if weight <= 0:
             return state.next()

@@ -21,6 +21,7 @@ class FedNova(FedAvg):
     """
 
     def client(self, work: ClientWork) -> ClientResult:
+        """See ``Algorithm.client``."""
         start = work.sent[WEIGHTS]
         weights = start.copy()
         pull = self._pull(start)
@@ -32,6 +33,7 @@ class FedNova(FedAvg):
         return ClientResult(Update({CHANGE: weights}, {WEIGHT: weight, STEPS: weight * steps}))
 
     def aggregate(self, state: State, total: Update) -> State:
+        """See ``Algorithm.aggregate``."""
         weight = total.numbers[WEIGHT]
         if weight <= 0:
             return state.next()

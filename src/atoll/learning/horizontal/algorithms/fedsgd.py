@@ -23,6 +23,7 @@ class FedSGD(Algorithm):
     server: ServerStep = ServerStep()
 
     def client(self, work: ClientWork) -> ClientResult:
+        """See ``Algorithm.client``."""
         gradient = np.zeros_like(work.sent[WEIGHTS])
         if len(work.data):
             work.model.gradient_of(work.sent[WEIGHTS])(work.data.rows, work.data.targets, gradient)
@@ -30,6 +31,7 @@ class FedSGD(Algorithm):
         return ClientResult(Update({GRADIENT: gradient}, {ROWS: float(len(work.data))}))
 
     def aggregate(self, state: State, total: Update) -> State:
+        """See ``Algorithm.aggregate``."""
         rows = total.numbers[ROWS]
         if rows <= 0:
             return state.next()

@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import Literal
 
 import numpy as np
+import numpy.typing as npt
 from pydantic import Field
 
 from atoll.learning.horizontal.algorithm import WEIGHTS, ClientResult, ClientWork, Vectors
@@ -19,7 +20,7 @@ from atoll.learning.horizontal.local import ClientRows, Correct, LocalTraining, 
 from atoll.learning.horizontal.models.api import Model
 from atoll.learning.horizontal.sums import Update
 
-PERSONAL = "personal"
+PERSONAL, HEAD = "personal", "head"
 
 
 class Ditto(FedAvg):
@@ -29,6 +30,7 @@ class Ditto(FedAvg):
     own: LocalTraining = LocalTraining()
 
     def client(self, work: ClientWork) -> ClientResult:
+        """See ``Algorithm.client``."""
         start = work.sent[WEIGHTS]
         own = np.array(work.kept.get(PERSONAL, start))
         pull = pull_to(start, self.strength)
@@ -36,6 +38,7 @@ class Ditto(FedAvg):
         return ClientResult(super().client(work).update, {PERSONAL: own})
 
     def personal(self, sent: Vectors, kept: Vectors) -> Vector:
+        """See ``Algorithm.personal``."""
         return kept.get(PERSONAL, sent[WEIGHTS])
 
 
@@ -51,6 +54,7 @@ class PerFedAvg(FedAvg):
     distance: float = Field(default=1e-2, gt=0, le=1, description="of the two gradients")
 
     def client(self, work: ClientWork) -> ClientResult:
+        """See ``Algorithm.client``."""
         start = work.sent[WEIGHTS]
         weights = start.copy()
         batches = [self.local.batches(work.data, work.generator) for _ in range(3)]
@@ -102,11 +106,12 @@ class FedRep(FedAvg):
     own: LocalTraining = LocalTraining()
 
     def client(self, work: ClientWork) -> ClientResult:
+        """See ``Algorithm.client``."""
         head = work.model.layout.select(self.head)
         start = self.personal(work.sent, work.kept)
         weights = start.copy()
         train(work.model, weights, work.data, self.own, work.generator, _only(head))
-        kept = {PERSONAL: np.where(head, weights, 0).astype(start.dtype), "head": head}
+        kept = {PERSONAL: np.where(head, weights, 0).astype(start.dtype), HEAD: head.astype("f4")}
         train(work.model, weights, work.data, self.local, work.generator, _only(~head))
         change = np.where(head, 0, weights - start).astype(start.dtype)
         weight = self.weight(len(work.data))
@@ -114,12 +119,13 @@ class FedRep(FedAvg):
         return ClientResult(update, kept)
 
     def personal(self, sent: Vectors, kept: Vectors) -> Vector:
+        """See ``Algorithm.personal``."""
         if PERSONAL not in kept:
             return sent[WEIGHTS]
-        return np.where(kept["head"], kept[PERSONAL], sent[WEIGHTS])
+        return np.where(kept[HEAD] > 0, kept[PERSONAL], sent[WEIGHTS])
 
 
-def _only(chosen: Vector) -> Correct:
+def _only(chosen: npt.NDArray[np.bool_]) -> Correct:
     held = ~chosen
 
     def correct(gradient: Vector, _: Vector) -> None:

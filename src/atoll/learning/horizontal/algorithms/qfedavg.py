@@ -25,6 +25,7 @@ class QFedAvg(Algorithm):
     q: float = Field(default=1.0, ge=0, le=20, description="how much high losses weigh")
 
     def client(self, work: ClientWork) -> ClientResult:
+        """See ``Algorithm.client``."""
         start = work.sent[WEIGHTS]
         if not len(work.data):
             return ClientResult(Update({CHANGE: np.zeros_like(start)}, {SCALE: 0.0}))
@@ -40,6 +41,7 @@ class QFedAvg(Algorithm):
         return ClientResult(Update({CHANGE: weights}, {SCALE: scale}))
 
     def aggregate(self, state: State, total: Update) -> State:
+        """See ``Algorithm.aggregate``."""
         scale = total.numbers[SCALE]
         if scale <= 0:
             return state.next()

@@ -40,12 +40,15 @@ class Scaffold(Algorithm):
     )
 
     def start(self, weights: Vector) -> State:
+        """See ``Algorithm.start``."""
         return State(0, {WEIGHTS: weights, CONTROL: np.zeros_like(weights)})
 
     def message(self, state: State) -> Vectors:
+        """See ``Algorithm.message``."""
         return {WEIGHTS: state.weights, CONTROL: state.vectors[CONTROL]}
 
     def client(self, work: ClientWork) -> ClientResult:
+        """See ``Algorithm.client``."""
         start, common = work.sent[WEIGHTS], work.sent[CONTROL]
         own = work.kept.get(CONTROL)
         own = np.zeros_like(start) if own is None else own
@@ -65,9 +68,12 @@ class Scaffold(Algorithm):
         weights *= weights.dtype.type(weight)
         numbers = {WEIGHT: weight, CLIENTS: float(work.clients)}
         kept = {CONTROL: own + control}
-        return ClientResult(Update({CHANGE: weights, CONTROL: control}, {**numbers, COUNT: 1.0}), kept)
+        return ClientResult(
+            Update({CHANGE: weights, CONTROL: control}, {**numbers, COUNT: 1.0}), kept
+        )
 
     def aggregate(self, state: State, total: Update) -> State:
+        """See ``Algorithm.aggregate``."""
         weight, clients = total.numbers[WEIGHT], total.numbers[CLIENTS]
         if weight <= 0:
             return state.next()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -10,7 +10,7 @@ import numpy.typing as npt
 from atoll.learning.horizontal.layout import Layout, Vector
 
 Rows = npt.NDArray[np.floating]
-Targets = npt.NDArray[np.generic]
+Targets = npt.NDArray[Any]
 
 
 class Model(Protocol):

@@ -25,16 +25,20 @@ class Linear:
 
     @cached_property
     def layout(self) -> Layout:
+        """See ``Model.layout``."""
         width = self.output.width
         return Layout((("weight", (self.columns, width)), ("bias", (width,))))
 
     def initial(self, generator: np.random.Generator) -> Vector:
+        """See ``Model.initial``."""
         return np.zeros(self.layout.size, dtype=np.float32)
 
     def gradient_of(self, weights: Vector) -> LinearGradient:
+        """See ``Model.gradient_of``."""
         return LinearGradient(self, weights)
 
     def predict(self, weights: Vector, rows: Rows) -> Rows:
+        """See ``Model.predict``."""
         return self.output.predict(self.gradient_of(weights).linear(rows))
 
 
@@ -54,6 +58,7 @@ class LinearGradient:
         return values
 
     def __call__(self, rows: Rows, targets: Targets, into: Vector) -> None:
+        """See ``Gradient.__call__``."""
         model = self._model
         if into is not self._into:
             views = model.layout.views(into)
@@ -66,5 +71,6 @@ class LinearGradient:
             weight += model.l2 * self._weight
 
     def loss(self, rows: Rows, targets: Targets) -> float:
+        """See ``Gradient.loss``."""
         penalty = self._model.l2 / 2 * float(np.square(self._weight).sum()) if self._model.l2 else 0
         return self._model.output.loss(self.linear(rows), targets) + penalty

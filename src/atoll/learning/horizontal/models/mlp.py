@@ -31,12 +31,14 @@ class MLP:
 
     @cached_property
     def layout(self) -> Layout:
+        """See ``Model.layout``."""
         arrays: list[tuple[str, tuple[int, ...]]] = []
         for i, (n, m) in enumerate(zip(self.widths, self.widths[1:], strict=False)):
             arrays += [(f"weight{i}", (n, m)), (f"bias{i}", (m,))]
         return Layout(tuple(arrays))
 
     def initial(self, generator: np.random.Generator) -> Vector:
+        """See ``Model.initial``."""
         vector = np.zeros(self.layout.size, dtype=np.float32)
         views = self.layout.views(vector)
         for i, inputs in enumerate(self.widths[:-1]):
@@ -45,9 +47,11 @@ class MLP:
         return vector
 
     def gradient_of(self, weights: Vector) -> MLPGradient:
+        """See ``Model.gradient_of``."""
         return MLPGradient(self, weights)
 
     def predict(self, weights: Vector, rows: Rows) -> Rows:
+        """See ``Model.predict``."""
         return self.output.predict(self.gradient_of(weights).forward(rows)[-1])
 
 
@@ -72,6 +76,7 @@ class MLPGradient:
         return values
 
     def __call__(self, rows: Rows, targets: Targets, into: Vector) -> None:
+        """See ``Gradient.__call__``."""
         if into is not self._into:
             self._into, self._slopes = into, _layers(self._model, into)
         values = self.forward(rows)
@@ -86,6 +91,7 @@ class MLPGradient:
                 error *= entered > 0
 
     def loss(self, rows: Rows, targets: Targets) -> float:
+        """See ``Gradient.loss``."""
         return self._model.output.loss(self.forward(rows)[-1], targets)
 
 

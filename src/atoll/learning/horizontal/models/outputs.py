@@ -44,6 +44,7 @@ class Softmax(Output):
     width: int
 
     def predict(self, linear: Rows) -> Rows:
+        """See ``Output.predict``."""
         # The ufuncs' own reductions: the methods of arrays cost as much again on so few values.
         linear -= np.maximum.reduce(linear, axis=1, keepdims=True)
         np.exp(linear, out=linear)
@@ -51,20 +52,25 @@ class Softmax(Output):
         return linear
 
     def loss(self, linear: Rows, targets: Targets) -> float:
+        """See ``Output.loss``."""
         linear -= linear.max(axis=1, keepdims=True)
         chosen = linear[np.arange(len(linear)), targets]
         return float((np.log(np.exp(linear).sum(axis=1)) - chosen).mean())
 
     def derivative(self, linear: Rows, targets: Targets) -> Rows:
+        """See ``Output.derivative``."""
         linear = self.predict(linear)
         linear[np.arange(len(linear)), targets] -= 1
         linear *= 1 / len(linear)
         return linear
 
     def check(self, targets: Targets) -> Targets:
+        """See ``Output.check``."""
         numbers = np.asarray(targets)
         whole = numbers.astype(np.int64)
-        if (whole != numbers).any() or len(whole) and not 0 <= whole.min() <= whole.max() < self.width:
+        if (whole != numbers).any() or (
+            len(whole) and not 0 <= whole.min() <= whole.max() < self.width
+        ):
             raise _wrong(f"classes are whole numbers from 0 to {self.width - 1}")
         return whole
 
@@ -98,9 +104,11 @@ class Gaussian(_Single):
     """Least squares: half the squared error."""
 
     def predict(self, linear: Rows) -> Rows:
+        """See ``Output.predict``."""
         return linear
 
     def loss(self, linear: Rows, targets: Targets) -> float:
+        """See ``Output.loss``."""
         linear[:, 0] -= targets
         return float(np.square(linear).mean() / 2)
 
@@ -112,6 +120,7 @@ class Bernoulli(_Single):
     takes = "0 and 1"
 
     def predict(self, linear: Rows) -> Rows:
+        """See ``Output.predict``."""
         np.clip(linear, -60, 60, out=linear)
         np.negative(linear, out=linear)
         np.exp(linear, out=linear)
@@ -120,6 +129,7 @@ class Bernoulli(_Single):
         return linear
 
     def loss(self, linear: Rows, targets: Targets) -> float:
+        """See ``Output.loss``."""
         line = linear[:, 0]
         return float((np.logaddexp(0, line) - targets * line).mean())
 
@@ -134,10 +144,12 @@ class Poisson(_Single):
     takes = "counts of 0 and more"
 
     def predict(self, linear: Rows) -> Rows:
+        """See ``Output.predict``."""
         np.clip(linear, -60, 60, out=linear)
         return np.exp(linear, out=linear)
 
     def loss(self, linear: Rows, targets: Targets) -> float:
+        """See ``Output.loss``."""
         line = linear[:, 0]
         return float((np.exp(np.clip(line, -60, 60)) - targets * line).mean())
 

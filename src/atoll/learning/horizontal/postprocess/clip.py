@@ -24,6 +24,7 @@ class Clip(Postprocessor):
     norm: float = Field(gt=0, le=1e9, description="greatest L2 norm of an update")
 
     def client(self, update: Update, passage: Passage) -> Update:
+        """See ``Postprocessor.client``."""
         length = norm(update)
         clipped = length > self.norm
         vectors = dict(update.vectors)
@@ -39,4 +40,5 @@ def norm(update: Update) -> float:
 
 def shrunk(vector: Vector, factor: float) -> Vector:
     """Return vector · factor, rounded towards zero where it must be, so that no norm grows."""
-    return vector * np.nextafter(vector.dtype.type(factor), vector.dtype.type(0))
+    nearest: Vector = np.nextafter(vector.dtype.type(factor), vector.dtype.type(0))
+    return vector * nearest

@@ -27,10 +27,12 @@ class RandomK(Postprocessor):
     share: float = Field(gt=0, le=1, description="share of the values that is sent")
 
     def client(self, update: Update, passage: Passage) -> Update:
+        """See ``Postprocessor.client``."""
         chosen = self._chosen(update, passage)
         return Update({n: v[chosen[n]] for n, v in update.vectors.items()}, update.numbers)
 
     def aggregate(self, total: Update, size: int, passage: Passage) -> Update:
+        """See ``Postprocessor.aggregate``."""
         whole = {name: np.zeros(size, v.dtype) for name, v in total.vectors.items()}
         chosen = self._chosen(Update(whole, {}), passage)
         for name, values in total.vectors.items():
@@ -38,6 +40,7 @@ class RandomK(Postprocessor):
         return Update(whole, total.numbers)
 
     def bits(self, values: int, bits: float) -> tuple[int, float]:
+        """See ``Postprocessor.bits``."""
         return self._count(values), bits
 
     def _count(self, size: int) -> int:
@@ -64,6 +67,7 @@ class TopK(Postprocessor):
     feedback: bool = Field(default=True, description="whether what is left out is sent later")
 
     def client(self, update: Update, passage: Passage) -> Update:
+        """See ``Postprocessor.client``."""
         return _carried(self, update, passage)
 
     def keep(self, vector: Vector, passage: Passage) -> Vector:
@@ -77,6 +81,7 @@ class TopK(Postprocessor):
         return vector.copy()
 
     def bits(self, values: int, bits: float) -> tuple[int, float]:
+        """See ``Postprocessor.bits``."""
         count = max(1, round(self.share * values))
         return count, bits + math.ceil(math.log2(max(2, values)))
 
@@ -96,6 +101,7 @@ class Quantise(Postprocessor):
     feedback: bool = Field(default=False, description="whether rounding errors are sent later")
 
     def client(self, update: Update, passage: Passage) -> Update:
+        """See ``Postprocessor.client``."""
         return _carried(self, update, passage)
 
     def keep(self, vector: Vector, passage: Passage) -> Vector:
@@ -134,6 +140,7 @@ class Quantise(Postprocessor):
         return table.reshape(-1)[:size]
 
     def bits(self, values: int, bits: float) -> tuple[int, float]:
+        """See ``Postprocessor.bits``."""
         return values, self.width + 32 / self.block
 
 

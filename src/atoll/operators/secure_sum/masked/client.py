@@ -58,10 +58,12 @@ class Setting:
     threshold: int
 
     def check(self) -> None:
-        """Refuse fewer than three clients, or a threshold that is too low or cannot be met."""
+        """Refuse fewer than three clients, or a wrong threshold. Errors: ATL-SUM-003."""
         number = len(self.clients)
         if number < 3 or not 2 * number // 3 + 1 <= self.threshold <= number:
-            raise PeerError("ATL-SUM-003", "a masked sum needs three clients and two thirds of them")
+            raise PeerError(
+                "ATL-SUM-003", "a masked sum needs three clients and two thirds of them"
+            )
 
     def point(self, name: str) -> int:
         """Return the point of a client's shares."""
@@ -93,12 +95,14 @@ class Client:
     def keys(self) -> Keys:
         """Return this client's signed public keys. Reveals: nothing."""
         self._next(0)
-        sealing, masking = (k.public_key().public_bytes_raw() for k in (self._sealing, self._masking))
+        sealing, masking = (
+            k.public_key().public_bytes_raw() for k in (self._sealing, self._masking)
+        )
         bound = self._setting.bind("keys", self._name, sealing, masking)
         return Keys(sealing, masking, self._identities.sign(bound))
 
     def share(self, roster: Roster) -> Shares:
-        """Check all keys and return sealed shares for each other client. Errors: ATL-SUM-010, 011."""
+        """Check all keys, return sealed shares for the others. Errors: ATL-SUM-010, 011."""
         self._next(1)
         self._peers = self._checked(roster)
         setting = self._setting
@@ -123,7 +127,9 @@ class Client:
         names = received.names
         alike = len(set(names)) == len(names) == len(received.sealed)
         if not alike or not set(names) <= self._peers.keys():
-            raise PeerError("ATL-SUM-012", "shares of others than this sum's clients were passed on")
+            raise PeerError(
+                "ATL-SUM-012", "shares of others than this sum's clients were passed on"
+            )
         if len(names) + 1 < self._setting.threshold:
             raise PeerError("ATL-SUM-012", "too few clients are left for this sum")
         self._received = dict(zip(names, received.sealed, strict=True))
@@ -150,8 +156,8 @@ class Client:
         """Return one share of each client, if enough signed the same survivors.
 
         ``record`` must keep what it is given before it returns: after it nothing else is ever
-        answered in this session. Reveals: the survivors' sum, with others' shares. Errors:
-        ATL-SUM-014 too few valid signatures, ATL-SUM-015 shares that their sender did not seal.
+        answered in this session. Reveals: the survivors' sum, with others' shares.
+        Errors: ATL-SUM-014 too few valid signatures, ATL-SUM-015 shares of another seal.
         """
         self._next(4)
         survivors = self._shown or ()
@@ -203,7 +209,9 @@ class Client:
         try:
             both = box.decrypt(bytes(12), self._received[peer], bound)
         except InvalidTag:
-            raise PeerError("ATL-SUM-015", "a share was not sealed by its client", party=peer) from None
+            raise PeerError(
+                "ATL-SUM-015", "a share was not sealed by its client", party=peer
+            ) from None
         return both[: shamir.SHARE_BYTES], both[shamir.SHARE_BYTES :]
 
     def _pair(self, peer: str) -> bytes:
@@ -228,6 +236,6 @@ def agreed(own: X25519PrivateKey, key: bytes, peer: str) -> bytes:
 
 
 def pair_seed(setting: Setting, own: X25519PrivateKey, key: bytes, one: str, other: str) -> bytes:
-    """Return the seed of two clients' mask, alike at both; the first by name adds it."""
+    """Return the seed of two clients' mask; the first by name adds it. Errors: ATL-SUM-011."""
     first, second = sorted((one, other))
     return masks.seed(setting.session, "pair", agreed(own, key, other), first, second)
