@@ -59,7 +59,7 @@ def _play(gone: int) -> None:
         sum_ += vector
     survivors = aggregator.survivors(set(here))
     consents = aggregator.consents({name: clients[name].consent(survivors) for name in here})
-    opened = {name: clients[name].open(consents, lambda _: None) for name in here}
+    opened = {name: clients[name].open(consents) for name in here}
     aggregator.unmask(sum_, opened)
     if np.abs(form.decode(sum_) - len(here) * values).max() > CLIENTS / form.scale:
         raise RuntimeError("a masked sum is not the sum")

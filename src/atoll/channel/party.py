@@ -16,7 +16,7 @@ from atoll.core.names import Role
 from atoll.core.random import PublicRandom, SecretRandom
 
 # How a wait for a peer ends that is not there any more.
-_LEFT = frozenset({"ATL-NET-001", "ATL-NET-002", "ATL-NET-003", "ATL-NET-004", "ATL-NET-010"})
+LEFT = frozenset({"ATL-NET-001", "ATL-NET-002", "ATL-NET-003", "ATL-NET-004", "ATL-NET-010"})
 
 
 class Cancel:
@@ -142,7 +142,7 @@ class Party:
             try:
                 found[sender] = self.channel.receive(sender, tag, kind, deadline=left)
             except AtollError as error:
-                if least is None or error.code not in _LEFT:
+                if least is None or error.code not in LEFT:
                     raise
         if least is not None and len(found) < least:
             raise NetworkError(
@@ -161,7 +161,7 @@ class Party:
         try:
             self.channel.send(receiver, tag, message)
         except AtollError as error:
-            if not spare or error.code not in _LEFT:
+            if not spare or error.code not in LEFT:
                 raise
             return False
         return True

@@ -51,7 +51,6 @@ class Play:
             for n in self.names
         }
         self.masked = {n: v.copy() for n, v in self.vectors.items()}
-        self.records: dict[str, list[bytes]] = {n: [] for n in self.names}
 
     def to_masks(self, gone: Iterable[str] = (), unmasked: Iterable[str] = ()) -> list[str]:
         """Play until vectors are masked; return who sent one."""
@@ -71,7 +70,7 @@ class Play:
         consents = self.aggregator.consents(
             {n: self.clients[n].consent(survivors) for n in answering}
         )
-        opened = {n: self.clients[n].open(consents, self.records[n].append) for n in answering}
+        opened = {n: self.clients[n].open(consents) for n in answering}
         total = sum((self.masked[n] for n in sent), np.zeros_like(self.masked[sent[0]]))
         self.aggregator.unmask(total, opened)
         return total
@@ -89,7 +88,6 @@ def test_the_sum_is_exact_for_those_who_survive(
     sent = play.to_masks(names[:gone], names[3 : 3 + unmasked])
     total = play.total(sent, sent[:silent])
     assert np.array_equal(total, sum(play.vectors[n] for n in sent))
-    assert all(len(play.records[n]) == (n in sent[silent:]) for n in names)
 
 
 def test_a_masked_vector_looks_uniform() -> None:
@@ -119,8 +117,7 @@ def test_an_aggregator_cannot_show_two_sets_of_survivors() -> None:
     consents = Consents(names, tuple(signed[n].signature for n in names))
     for name in names:
         with pytest.raises(AtollError, match="ATL-SUM-014"):
-            play.clients[name].open(consents, play.records[name].append)
-    assert not any(play.records.values())
+            play.clients[name].open(consents)
 
 
 def test_a_client_answers_once() -> None:
@@ -128,7 +125,7 @@ def test_a_client_answers_once() -> None:
     play.total(play.to_masks())
     name = play.names[0]
     with pytest.raises(AtollError, match="ATL-SUM-016"):
-        play.clients[name].open(Consents((), ()), play.records[name].append)
+        play.clients[name].open(Consents((), ()))
     with pytest.raises(AtollError, match="ATL-SUM-016"):
         play.clients[name].consent(Survivors(play.names))
 
@@ -180,7 +177,7 @@ def test_shares_of_another_session_do_not_open() -> None:
     survivors = play.aggregator.survivors(set(play.names))
     consents = play.aggregator.consents({n: play.clients[n].consent(survivors) for n in play.names})
     with pytest.raises(AtollError, match="ATL-SUM-015"):
-        play.clients[victim].open(consents, play.records[victim].append)
+        play.clients[victim].open(consents)
 
 
 @settings(max_examples=60, deadline=None)

@@ -7,9 +7,8 @@ masking key, never both, and only for survivors that enough clients signed.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Protocol
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
@@ -19,6 +18,7 @@ from atoll.core.codec import encode
 from atoll.core.errors import PeerError
 from atoll.core.random import SecretRandom
 from atoll.crypto import shamir
+from atoll.operators.secure_sum.identities import Identities
 from atoll.operators.secure_sum.masked import masks
 from atoll.operators.secure_sum.masked.messages import (
     Consent,
@@ -29,20 +29,6 @@ from atoll.operators.secure_sum.masked.messages import (
     Shares,
     Survivors,
 )
-
-Record = Callable[[bytes], None]
-
-
-class Identities(Protocol):
-    """Who signs as whom: this client's signature, and the check of others'."""
-
-    def sign(self, data: bytes) -> bytes:
-        """Sign as this client (64 bytes)."""
-        ...
-
-    def verify(self, name: str, data: bytes, signature: bytes) -> bool:
-        """Return whether ``name`` signed ``data``."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -75,7 +61,11 @@ class Setting:
 
 
 class Client:
-    """One client's state over one sum. ``record`` keeps its answer before it is sent."""
+    """One client's state over one sum.
+
+    Its secrets are in memory alone and each step is taken once, so that no restart and no repeated
+    question has it give two answers.
+    """
 
     def __init__(
         self, setting: Setting, name: str, identities: Identities, source: SecretRandom
@@ -152,12 +142,11 @@ class Client:
         self._shown = names
         return Consent(self._identities.sign(self._setting.bind("survivors", *names)))
 
-    def open(self, consents: Consents, record: Record) -> Opened:
+    def open(self, consents: Consents) -> Opened:
         """Return one share of each client, if enough signed the same survivors.
 
-        ``record`` must keep what it is given before it returns: after it nothing else is ever
-        answered in this session. Reveals: the survivors' sum, with others' shares.
-        Errors: ATL-SUM-014 too few valid signatures, ATL-SUM-015 shares of another seal.
+        Reveals: the survivors' sum, with others' shares. Errors: ATL-SUM-014 too few valid
+        signatures, ATL-SUM-015 shares that their sender did not seal.
         """
         self._next(4)
         survivors = self._shown or ()
@@ -174,9 +163,7 @@ class Client:
             own, key = self._unsealed(peer)
             names.append(peer)
             shares.append(own if peer in survivors else key)
-        opened = Opened(tuple(names), tuple(shares))
-        record(opened.encode())
-        return opened
+        return Opened(tuple(names), tuple(shares))
 
     def _checked(self, roster: Roster) -> dict[str, tuple[bytes, bytes]]:
         setting, names = self._setting, roster.names
