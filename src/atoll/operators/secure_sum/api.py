@@ -57,7 +57,10 @@ class SumParameters(BaseModel):
 
 @dataclass(frozen=True)
 class SumInputs:
-    """A client's vector, float[size]; None at the aggregator. ``identities`` sign and verify."""
+    """A client's vector, float32 or float64[size]; None at the aggregator.
+
+    ``identities`` sign and verify.
+    """
 
     values: Floats | None
     identities: Identities
@@ -72,7 +75,7 @@ class SumResult:
 
 
 def vector_of(inputs: SumInputs, parameters: SumParameters) -> Floats:
-    """Return a client's vector, float[size]. Reveals: nothing. Errors: ATL-SUM-004."""
+    """Return a client's vector, float32 or float64[size]. Errors: ATL-SUM-004."""
     if inputs.values is None or inputs.values.shape != (parameters.size,):
         raise DataError("ATL-SUM-004", "this client's vector has another size than the plan states")
     return inputs.values

@@ -27,8 +27,8 @@ from atoll.operators.secure_sum.masked.messages import (
 def run(party: Party, inputs: SumInputs, parameters: SumParameters) -> SumResult:
     """Return the sum of the survivors' vectors at the aggregator, nothing at clients.
 
-    Reveals: the sum and who survived, to the aggregator; who survived, to the survivors. Errors:
-    ATL-SUM-002 an own value out of range, before anything is sent; ATL-SUM-003; those of
+    Reveals: the sum and who survived, to the aggregator; who survived, to the survivors.
+    Errors: ATL-SUM-002 an own value out of range, before anything is sent; ATL-SUM-003; those of
     ``Client`` and ``Aggregator``; ATL-NET-048 too few clients are left.
     """
     clients = party.clients
