@@ -30,7 +30,6 @@ from atoll.channel.identity.certificates import read_chain
 from atoll.core import codec
 from atoll.core.errors import AtollError
 from atoll.flow.access import Actor
-from atoll.flow.access.audit import AuditLog
 from atoll.flow.node.partners.invitations import Invitation, read_code
 from atoll.flow.node.partners.service import PartyService
 from atoll.flow.node.standing.agreement import FIRST_SESSION
@@ -85,13 +84,14 @@ class Party:
         init_party(self.folder, name)
         identity = load_party(self.folder)
         self.database = open_database(self.folder)
-        self.audit = AuditLog(self.database, Wall())
+        self.access = open_access(self.database, Wall())
+        self.audit = self.access.audit
         self.gateway = Gateway(identity, self.folder / "g.sock", listen="127.0.0.1:0")
         self.parties = PartyService(
             self.folder,
             self.database,
             self.gateway,
-            self.audit,
+            self.access,
             advertise=advertise,
             call_seconds=SHORT,
         )

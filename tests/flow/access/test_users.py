@@ -100,6 +100,7 @@ def test_the_last_administrator_stays(access: Access, admin: Actor, change: str)
     with pytest.raises(ConflictError, match="ATL-ACC-009"):
         CHANGES[change](access, admin, "admin")
     access.set_disabled(admin, "second", False)
+    second = access.authenticate(access.login("second", PASSWORD).token)
     CHANGES[change](access, second, "admin")
     with pytest.raises(ConflictError, match="ATL-ACC-009"):
         CHANGES[change](access, second, "second")

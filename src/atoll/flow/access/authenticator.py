@@ -5,14 +5,15 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from functools import partial
+from typing import Any, NamedTuple, TypeVar, cast
 
 from sqlalchemy import Connection
 
 from atoll.core.errors import UserError
 from atoll.core.random import SecretRandom
 from atoll.flow.access import tokens, users
-from atoll.flow.access.actors import Actor
+from atoll.flow.access.actors import SYSTEM, Actor
 from atoll.flow.access.audit import AuditLog
 from atoll.flow.access.errors import DeniedError, ThrottledError, UnauthenticatedError
 from atoll.flow.access.passwords import Passwords, check_rules
@@ -25,6 +26,10 @@ from atoll.flow.store.database import Database
 _USED_SECONDS = 60.0
 _MOST_SESSIONS = 50
 _DAY = 86400.0
+# A hash may be replaced while a password is checked: then the new one is checked, too.
+_CHECKS = 3
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -94,26 +99,17 @@ class Authenticator:
 
         Errors: ATL-ACC-001 not known, ATL-ACC-004 too many failures.
         """
-        self._admit(user, client)
-        found = self._check(user, password, client, "login")
-        self._admitted(user, client)
         now = self._wall()
         secret, made = self._session(tokens.BROWSER if browser else tokens.SESSION, user, now)
-        fresh = None
-        if self._passwords.outdated(found.password or ""):
-            fresh = self._passwords.hash(password)
 
-        def work(connection: Connection) -> None:
-            changed: dict[str, Any] = {"failures": 0, "locked_until": None}
-            if fresh is not None:
-                changed["password"] = fresh
-            users.change(connection, user, **changed)
+        def work(connection: Connection, fresh: str | None) -> None:
+            _set_password(connection, user, fresh)
             tokens.drop_expired(connection, user, now)
             _leave_room(connection, user, now)
             tokens.add(connection, made, tokens.digest(secret) or "")
             self.audit.record(connection, user, "session.open", made.id, client=client or None)
 
-        self._database.write(work)
+        self._with_password(SYSTEM, user, password, client, "login", work)
         return Login(secret, made.expires)
 
     def authenticate(self, token: str, *, client: str = "", browser: bool = False) -> Actor:
@@ -131,25 +127,64 @@ class Authenticator:
             self.audit.refused(
                 "anonymous", "session.use", code="ATL-ACC-002", source=client, client=client or None
             )
-            raise UnauthenticatedError(
-                "ATL-ACC-002",
-                "the token is unknown, expired or revoked",
-                hint="log in again, or make a new token",
-            )
+            raise _no_token()
         return actor
 
-    def current(self, actor: Actor) -> Actor | None:
+    def current(self, actor: Actor, connection: Connection | None = None) -> Actor | None:
         """Return an actor with the roles of now, None once its token holds no longer.
 
         Unlike ``authenticate`` this is no use of the token.
         """
         if not actor.token:
             return actor
-        return self._actor(lambda c: tokens.by_id(c, actor.token, self._known))
+        return self._actor(lambda c: tokens.by_id(c, actor.token, self._known), connection)
+
+    def write(
+        self,
+        actor: Actor,
+        permission: str,
+        work: Callable[[Connection], T],
+        target: str = "",
+        *,
+        action: str = "",
+    ) -> T:
+        """Write a change of an actor whose token holds, and may do this, in the same transaction.
+
+        Who was let in may have lost its token or roles since. Nothing is written then. An actor
+        without a token is the node's own; without a ``permission`` the token is enough. A refusal
+        by ``work`` undoes all and, where an ``action`` is named, leaves an audit line instead.
+        Errors: ATL-ACC-002, ATL-ACC-003, ATL-ACC-006, those of ``work``.
+        """
+
+        def whole(connection: Connection) -> tuple[Actor | None, T | None]:
+            now = self.current(actor, connection)
+            allowed = now is not None and _may(now, permission)
+            return now, work(connection) if allowed else None
+
+        try:
+            now, done = self._database.write(whole)
+        except UserError as error:
+            if action:
+                self.audit.refused(actor.user, action, target, code=error.code)
+            raise
+        self._require_still(actor, now, permission, target)
+        return cast("T", done)
+
+    def confirm(self, actor: Actor, permission: str, target: str = "") -> None:
+        """Check that an actor who was let in would be let in now. Errors: those of ``write``."""
+        self._require_still(actor, self.current(actor), permission, target)
+
+    def _require_still(self, actor: Actor, now: Actor | None, permission: str, target: str) -> None:
+        if now is None:
+            self.audit.refused(actor.user, permission or "session.use", target, code="ATL-ACC-002")
+            raise _no_token()
+        if not _may(now, permission):
+            self.require(now, permission, target)
 
     def _actor(
         self,
         find: Callable[[Connection], Token | None],
+        connection: Connection | None = None,
         *,
         browser: bool | None = None,
         used: bool = False,
@@ -163,7 +198,7 @@ class Authenticator:
                 return None
             return found, person
 
-        pair = self._database.read(work)
+        pair = self._database.read(work) if connection is None else work(connection)
         if pair is None or browser not in {None, pair[0].browser}:
             return None
         found, person = pair
@@ -232,32 +267,49 @@ class Authenticator:
         """Change the own password; end the user's other sessions, and all API tokens but those
         in ``keep``, by name or id.
 
-        Errors: ATL-ACC-001 the old one is wrong, ATL-ACC-004, ATL-ACC-005, ATL-ACC-016 no token is
-        called so, or several (nothing is changed then).
+        Errors: ATL-ACC-001 the old one is wrong, ATL-ACC-002 the own token ended meanwhile,
+        ATL-ACC-004, ATL-ACC-005, ATL-ACC-016 no token is called so, or several (nothing is changed
+        then).
         """
         check_rules(new, actor.user)
-        self._admit(actor.user, client)
-        self._check(actor.user, old, client, "user.password")
-        self._admitted(actor.user, client)
-        hashed = self._passwords.hash(new)
 
-        def work(connection: Connection) -> None:
+        def work(connection: Connection, fresh: str | None) -> None:
             kept = [_kept(connection, actor.user, name) for name in sorted(set(keep))]
-            users.change(
-                connection,
-                actor.user,
-                password=hashed,
-                must_change=False,
-                failures=0,
-                locked_until=None,
-            )
+            _set_password(connection, actor.user, fresh, must_change=False)
             own = {actor.token} if actor.session else set()
             ended = tokens.drop_of(connection, actor.user, but=own.union(kept))
             self.audit.record(
                 connection, actor.user, "user.password", actor.user, ended=ended, kept=kept
             )
 
-        self._database.write(work)
+        self._with_password(actor, actor.user, old, client, "user.password", work, new=new)
+
+    def _with_password(
+        self,
+        actor: Actor,
+        user: str,
+        password: str,
+        client: str,
+        action: str,
+        work: Callable[[Connection, str | None], None],
+        *,
+        new: str | None = None,
+    ) -> None:
+        """Write a change if a password is right, and the user's still when it is written.
+
+        ``work`` gets the hash of a ``new`` password, or of this one if the one stored is outdated.
+        Errors: ATL-ACC-001, ATL-ACC-004, those of ``write``.
+        """
+        self._admit(user, client)
+        for _ in range(_CHECKS):
+            found = self._check(user, password, client, action)
+            renew = new is not None or self._passwords.outdated(found.password or "")
+            fresh = self._passwords.hash(new or password) if renew else None
+            if self.write(actor, "", partial(_if_unchanged, user=found, work=work, fresh=fresh)):
+                self._admitted(user, client)
+                return
+        self._failed(user, found, client, action)
+        raise _no_user()
 
     def _admit(self, user: str, client: str) -> None:
         """Let an attempt through, or refuse it with the time to wait. Errors: ATL-ACC-004."""
@@ -286,7 +338,7 @@ class Authenticator:
         if found is not None and right and not found.disabled:
             return found
         self._failed(user, found, client, action)
-        raise UnauthenticatedError("ATL-ACC-001", "the user or the password is not known here")
+        raise _no_user()
 
     def _failed(self, user: str, found: User | None, client: str, action: str) -> None:
         failures, until = self._by_name.state(user)
@@ -333,6 +385,43 @@ class Authenticator:
             self._used.clear()
         self._used[token.id] = now
         self._database.submit(lambda connection: tokens.touch(connection, token.id, now))
+
+
+def _if_unchanged(
+    connection: Connection,
+    *,
+    user: User,
+    work: Callable[[Connection, str | None], None],
+    fresh: str | None,
+) -> bool:
+    """Do ``work`` if a user has the password of before still, and may log in."""
+    now = users.find(connection, user.name)
+    unchanged = now is not None and not now.disabled and now.password == user.password
+    if unchanged:
+        work(connection, fresh)
+    return unchanged
+
+
+def _set_password(connection: Connection, user: str, fresh: str | None, **changed: Any) -> None:
+    if fresh is not None:
+        changed["password"] = fresh
+    users.change(connection, user, failures=0, locked_until=None, **changed)
+
+
+def _may(actor: Actor, permission: str) -> bool:
+    return not permission or not actor.token or actor.allows(permission)
+
+
+def _no_user() -> UnauthenticatedError:
+    return UnauthenticatedError("ATL-ACC-001", "the user or the password is not known here")
+
+
+def _no_token() -> UnauthenticatedError:
+    return UnauthenticatedError(
+        "ATL-ACC-002",
+        "the token is unknown, expired or revoked",
+        hint="log in again, or make a new token",
+    )
 
 
 def _throttled(wait: float) -> ThrottledError:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import replace
-from typing import TypeVar
 
 from sqlalchemy import Connection
 
@@ -22,8 +21,6 @@ from atoll.flow.store.paging import MOST, Page
 FIRST = "admin"
 _DAY = 86400.0
 _NAME = 256
-
-T = TypeVar("T")
 
 
 class Access(Authenticator):
@@ -89,7 +86,7 @@ class Access(Authenticator):
             users.insert_user(connection, made)
             self.audit.record(connection, actor.user, "user.add", name, roles=made.roles)
 
-        self._change(actor, "user.add", name, work)
+        self.write(actor, "user.write", work, name, action="user.add")
         return generated
 
     def set_roles(self, actor: Actor, name: str, roles: Iterable[str]) -> User:
@@ -107,7 +104,7 @@ class Access(Authenticator):
             )
             return replace(before, roles=held)
 
-        return self._change(actor, "user.roles", name, work)
+        return self.write(actor, "user.write", work, name, action="user.roles")
 
     def set_disabled(self, actor: Actor, name: str, disabled: bool) -> User:
         """Lock a user out and revoke all tokens, or let the user in again.
@@ -126,7 +123,7 @@ class Access(Authenticator):
             self.audit.record(connection, actor.user, action, name)
             return replace(found, disabled=disabled, locked_until=None)
 
-        found = self._change(actor, action, name, work)
+        found = self.write(actor, "user.write", work, name, action=action)
         self._by_name.succeeded(name)
         return found
 
@@ -151,7 +148,7 @@ class Access(Authenticator):
             ended = tokens.drop_of(connection, name)
             self.audit.record(connection, actor.user, "user.reset", name, ended=ended)
 
-        self._change(actor, "user.reset", name, work)
+        self.write(actor, "user.write", work, name, action="user.reset")
         self._by_name.succeeded(name)
         return generated
 
@@ -166,7 +163,7 @@ class Access(Authenticator):
             users.remove(connection, name)
             self.audit.record(connection, actor.user, "user.remove", name)
 
-        self._change(actor, "user.remove", name, work)
+        self.write(actor, "user.write", work, name, action="user.remove")
 
     def create_token(
         self, actor: Actor, name: str, scopes: Iterable[str], *, days: float
@@ -208,7 +205,7 @@ class Access(Authenticator):
                 connection, actor.user, "token.add", made.id, scopes=wanted, expires=expires
             )
 
-        self._change(actor, "token.add", name, work)
+        self.write(actor, "token.write", work, name, action="token.add")
         return secret, made
 
     def _check_token(
@@ -259,7 +256,7 @@ class Access(Authenticator):
             self.audit.record(connection, actor.user, "token.remove", identifier, owner=found.user)
 
         self.require(actor, "token.write", identifier)
-        self._change(actor, "token.remove", identifier, work)
+        self.write(actor, "token.write", work, identifier, action="token.remove")
 
     def _new_password(self, name: str, password: str | None) -> tuple[str | None, str]:
         """Return a generated password, if none was given, and the hash. Errors: ATL-ACC-005."""
@@ -268,14 +265,6 @@ class Access(Authenticator):
             return None, self._passwords.hash(password)
         generated = self._passwords.generate()
         return generated, self._passwords.hash(generated)
-
-    def _change(self, actor: Actor, action: str, target: str, work: Callable[[Connection], T]) -> T:
-        """Write a change; a refusal undoes it and leaves an audit line instead."""
-        try:
-            return self._database.write(work)
-        except UserError as error:
-            self.audit.refused(actor.user, action, target, code=error.code)
-            raise
 
 
 def local_actor(table: PermissionTable = PERMISSIONS) -> Actor:

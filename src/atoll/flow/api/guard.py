@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine
+from collections.abc import AsyncGenerator, Callable, Coroutine
 from typing import Annotated, Any
 
 from fastapi import Depends, Request, Response
@@ -21,6 +21,22 @@ from atoll.flow.api.services import Services
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 
 _SCHEME = "bearer "
+
+
+class _CheckedRequest(StrictRequest):
+    """A request whose sender is checked again at the end of the body."""
+
+    async def stream(self) -> AsyncGenerator[bytes, None]:
+        """Give the body as it comes. Errors: those of ``Access.confirm`` at its end."""
+        async for piece in super().stream():
+            yield piece
+        # Whoever sends slowly may have lost the token, or a role, since the head came.
+        exchange = HttpExchange.of(self.scope)
+        actor, declared = exchange.actor, exchange.endpoint
+        if actor is not None and declared is not None:
+            access: Access = self.app.state.services.access
+            needed = "" if declared.permission == OWN else declared.permission
+            await run_in_threadpool(lambda: access.confirm(actor, needed, exchange.target))
 
 
 class GuardedRoute(APIRoute):
@@ -42,7 +58,7 @@ class GuardedRoute(APIRoute):
             exchange.endpoint, exchange.operation = declared, self.unique_id
             exchange.target = "/".join(str(value) for value in request.path_params.values())
             await _admit(request, exchange, declared.permission)
-            strict = StrictRequest(request.scope, request.receive)
+            strict = _CheckedRequest(request.scope, request.receive)
             if self.body_field is not None:
                 await strict.load()
             # Without a user a key would be shared by all users.

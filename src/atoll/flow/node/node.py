@@ -314,7 +314,7 @@ class Node:
             self.folder.root,
             self.database,
             self.gateway,
-            self.access.audit,
+            self.access,
             advertise=chosen.advertise,
             call_seconds=chosen.call_seconds,
             changed=self._partners_changed,

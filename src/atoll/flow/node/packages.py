@@ -35,7 +35,6 @@ class Packages:
         path: Sequence[str] | None = None,
     ) -> None:
         self._rows = Components(database)
-        self._database = database
         self._access = access
         self._wall = wall
         self._path = path
@@ -118,7 +117,7 @@ class Packages:
             self._rows.approve(row, connection=connection)
             self._note(connection, actor, "component.approve", found)
 
-        self._database.write(work)
+        self._access.write(actor, "component.approve", work, name)
         self._renew()
         return self._view(name, self._known, found)
 
@@ -139,7 +138,7 @@ class Packages:
             self._rows.revoke(name, self._wall(), connection=connection)
             self._note(connection, actor, "component.revoke", row)
 
-        self._database.write(work)
+        self._access.write(actor, "component.approve", work, name)
         self._renew()
         return self._view(name, self._known, offer)
 

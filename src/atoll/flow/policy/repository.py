@@ -75,7 +75,7 @@ class Grants:
                 automatic=made.automatic,
             )
 
-        self._database.write(work)
+        self._access.write(actor, "data.grant", work, table)
         return made
 
     def revoke(self, actor: Actor, identifier: str) -> Grant:
@@ -96,7 +96,7 @@ class Grants:
             )
             return get(connection, identifier)
 
-        return self._database.write(work)
+        return self._access.write(actor, "data.grant", work, identifier)
 
     def list(
         self, actor: Actor, table: str | None = None, *, after: str | None = None, limit: int = MOST
@@ -138,7 +138,7 @@ class Grants:
                 caps=[f"{unit} {value}" for unit, value in kept.items()],
             )
 
-        self._database.write(work)
+        self._access.write(actor, "data.grant", work, table)
         return made
 
     def caps(self, actor: Actor, table: str) -> Sequence[TableCaps]:

@@ -17,7 +17,6 @@ from typing import cast
 
 from sqlalchemy import Connection
 
-from atoll.core.errors import UserError
 from atoll.flow.access import Access, Actor
 from atoll.flow.planning import COIN_STEP
 from atoll.flow.policy import repository
@@ -174,7 +173,7 @@ class Policies:
             repository.keep(connection, row)
             self._record(connection, actor.user, job, plan, Decision("approve"))
 
-        self._write(actor, "job.approve", job, work)
+        self._access.write(actor, "job.approve", work, job, action="job.approve")
 
     def refuse(self, actor: Actor, job: str, digest: str, reason: str, *, run: int = 1) -> None:
         """Refuse a plan that waits, or that was approved and is not running. Needs ``job.approve``.
@@ -189,7 +188,7 @@ class Policies:
             repository.keep(connection, row)
             self._access.audit.record(connection, actor.user, "job.refuse", job, plan=digest)
 
-        self._write(actor, "job.refuse", job, work)
+        self._access.write(actor, "job.approve", work, job, action="job.refuse")
         self.ledger.settle(job)
 
     def begin(
@@ -339,15 +338,6 @@ class Policies:
             plan=plan.digest(),
             grants=decision.grants or None,
         )
-
-    def _write(
-        self, actor: Actor, action: str, job: str, work: Callable[[Connection], None]
-    ) -> None:
-        try:
-            self._database.write(work)
-        except UserError as error:
-            self._access.audit.refused(actor.user, action, job, code=error.code)
-            raise
 
 
 def _uncovered(

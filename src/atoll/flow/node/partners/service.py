@@ -33,7 +33,8 @@ from atoll.channel.identity.certificates import read_ca
 from atoll.core import codec
 from atoll.core.errors import AtollError, NetworkError, PeerError, UserError
 from atoll.flow.access.actors import Actor
-from atoll.flow.access.audit import AuditLog, clean
+from atoll.flow.access.audit import clean
+from atoll.flow.access.service import Access
 from atoll.flow.api.services import Listing, Page
 from atoll.flow.node.partners.announcing import Announcer
 from atoll.flow.node.partners.invitations import BODY_BYTES, Invitations, read_code
@@ -45,6 +46,7 @@ _LOG = logging.getLogger(__name__)
 _ENROL_SECONDS = 30.0
 _SHOW_SECONDS = 5.0
 _SHOWN = 64
+_WRITE = "party.write"
 
 
 class PartyService:
@@ -55,7 +57,7 @@ class PartyService:
         folder: Path,
         database: Database,
         gateway: Gateway,
-        audit: AuditLog,
+        access: Access,
         *,
         advertise: str,
         call_seconds: float,
@@ -69,9 +71,10 @@ class PartyService:
         self._seconds = call_seconds
         self._wall = wall
         self._changed = changed
-        self._audit = audit
+        self._access = access
+        self._audit = access.audit
         self._lock = threading.RLock()
-        self._invitations = Invitations(wall, audit)
+        self._invitations = Invitations(wall, access.audit)
         self._announcer = Announcer(self._show)
         self.identity = load_party(folder)
         gateway.noticed = self.noticed
@@ -95,7 +98,7 @@ class PartyService:
         self, party: str, authority: str, address: str | None, actor: Actor
     ) -> Mapping[str, Any]:
         """Trust a partner's authority (PEM). Errors: those of ``channel.identity.trust``."""
-        self._trust(party, authority.encode(), address, by=actor.user)
+        self._trust(party, authority.encode(), address, by=actor)
         return self._view(party)
 
     def remove(self, party: str, actor: Actor) -> None:
@@ -104,6 +107,7 @@ class PartyService:
         Its open codes of invitation end, too, or it could come back with one.
         """
         with self._lock:
+            self._access.confirm(actor, _WRITE, party)
             if party not in self.identity.peers:
                 raise _unknown(party)
             self._gateway.remove_peer(party)
@@ -136,7 +140,7 @@ class PartyService:
             name = self.identity.party
             return self._invitations.make(connection, name, party, address, authority, actor.user)
 
-        made, expires = self._database.write(make)
+        made, expires = self._access.write(actor, _WRITE, make, party)
         self._open_enrolment()
         return {"id": made.id, "party": party, "code": made.code(), "expires": expires}
 
@@ -146,7 +150,10 @@ class PartyService:
 
     def withdraw(self, number: str, actor: Actor) -> None:
         """End a code that was not used yet. Errors: ATL-NOD-034 there is none of this id."""
-        self._database.write(lambda c: self._invitations.withdraw(c, number, actor.user))
+        user = actor.user
+        self._access.write(
+            actor, _WRITE, lambda c: self._invitations.withdraw(c, number, user), number
+        )
         self._open_enrolment()
 
     def accept(self, code: str, address: str | None, actor: Actor) -> Mapping[str, Any]:
@@ -190,7 +197,7 @@ class PartyService:
                 "the partner answered with another authority than invited",
                 party=invitation.inviter,
             )
-        self._trust(invitation.inviter, fields["authority"], invitation.address, by=actor.user)
+        self._trust(invitation.inviter, fields["authority"], invitation.address, by=actor)
         return self._view(invitation.inviter)
 
     def answer_enrolment(self, call: Call) -> bytes:
@@ -222,7 +229,9 @@ class PartyService:
         # As one: trust that is withdrawn meanwhile ends the code before it, or the pin after it.
         with self._lock:
             self._database.write(lambda c: self._invitations.use(c, number, party, secret))
-            self._trust(party, authority, None, address or None, by=f"party:{party}")
+            self._trust(
+                party, authority, None, address or None, by=Actor(f"party:{party}", frozenset())
+            )
 
     def confirm(self, party: str, address: str, actor: Actor) -> Mapping[str, Any]:
         """Have a partner dialled at this address, which a person states.
@@ -230,6 +239,7 @@ class PartyService:
         Errors: ATL-NOD-015 no such partner, ATL-PTY-014 not an address.
         """
         with self._lock:
+            self._access.confirm(actor, _WRITE, party)
             if party not in self.identity.peers:
                 raise _unknown(party)
             peer = confirm(self._folder, party, address)
@@ -286,6 +296,7 @@ class PartyService:
         until they are. Errors: ATL-PTY-002 the authority is the company's.
         """
         with self._lock:
+            self._access.confirm(actor, _WRITE)
             identity = renew(self._folder)
             self._gateway.renew(identity.certificate, identity.key_pem())
             self._audit.note(actor.user, "party.rotate", identity.party)
@@ -330,9 +341,10 @@ class PartyService:
         address: str | None,
         offered: str | None = None,
         *,
-        by: str,
+        by: Actor,
     ) -> Peer:
         with self._lock:
+            self._access.confirm(by, _WRITE, party)
             peer = trust(self._folder, party, authority, address, offered=offered)
             self._gateway.set_peer(peer.party, peer.ca, peer.address, peer.newest)
             row = {
@@ -350,7 +362,7 @@ class PartyService:
                 connection.execute(insert(table).values(**row))
                 self._audit.record(
                     connection,
-                    by,
+                    by.user,
                     "party.add",
                     party,
                     fingerprint=row["fingerprint"],

@@ -370,7 +370,7 @@ class Book:
             self._access.audit.record(connection, actor.user, "agreement.end", row.id)
             return self._find(agreement, connection)
 
-        row = self._database.write(work)
+        row = self._access.write(actor, "agreement.end", work, agreement)
         self._ended(agreement)
         return row
 
