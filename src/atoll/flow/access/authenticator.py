@@ -305,7 +305,14 @@ class Authenticator:
             found = self._check(user, password, client, action)
             renew = new is not None or self._passwords.outdated(found.password or "")
             fresh = self._passwords.hash(new or password) if renew else None
-            if self.write(actor, "", partial(_if_unchanged, user=found, work=work, fresh=fresh)):
+            whole = partial(_if_unchanged, user=found, work=work, fresh=fresh)
+            try:
+                written = self.write(actor, "", whole)
+            except UserError:
+                # Something else was wrong, not the password.
+                self._admitted(user, client)
+                raise
+            if written:
                 self._admitted(user, client)
                 return
         self._failed(user, found, client, action)
