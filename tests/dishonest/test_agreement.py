@@ -171,7 +171,8 @@ def test_another_partys_commitment_passed_on_as_the_own_opens_to_nothing() -> No
     bank = House(visits())
     made = bank.declarer.declare(reading(), "shop")
     assert made.opening is not None
-    secret, digest = bytes.fromhex(made.opening.secret), bank.table.digest()
+    digest = bank.table.digest()
+    secret = made.opening.secret_of(TABLE, "rows", digest)
     replayed = made.tables["read"].digest
     assert opens(replayed, "bank", TABLE, secret, digest)
     assert not opens(replayed, "shop", TABLE, secret, digest)
@@ -209,8 +210,12 @@ def test_another_table_than_was_committed_to_is_neither_signed_nor_read(tmp_path
     held = {"rows": OwnTable(path=path, id="id", label="y", digest=opening.tables["read"])}
     task = ApprovedTables(held)
     refused("ATL-WRK-008", lambda: task.open("rows", id_column="id", label="y"))
-    shown, secret = plan.tables["bank"]["read"].digest, bytes.fromhex(opening.secret)
-    assert not opens(shown, "bank", TABLE, secret, bank.table.digest())
+    shown, other = plan.tables["bank"]["read"].digest, bank.table.digest()
+    committed = opening.tables["read"]
+    for digest in (committed, other):
+        secret = opening.secret_of(TABLE, "rows", digest)
+        assert opens(shown, "bank", TABLE, secret, committed) is (digest == committed)
+        assert not opens(shown, "bank", TABLE, secret, other)
 
 
 # -- parts of models ---------------------------------------------------------------------------
@@ -233,7 +238,7 @@ def test_a_part_that_is_swapped_after_the_approval_is_not_used() -> None:
     """
     bank = House(visits(), "2" * 64)
     plan, opening = agreed(bank, predicting())
-    secret = bytes.fromhex(opening.secret)
+    secret = opening.secret_of(PART, "model", "2" * 64)
     assert opens(plan.model_parts["bank"]["model"], "bank", PART, secret, "2" * 64)
     record = cast(
         JobRecord, SimpleNamespace(job=plan.job, plan=plan, party="bank", opening=opening)
@@ -259,17 +264,6 @@ def test_a_prediction_without_a_commitment_to_a_part_is_no_plan() -> None:
         parts = {"bank": mine, "shop": shop}
         refused("ATL-PLN-005", partial(planning.with_parts, bare, parts))
     assert planning.with_parts(bare, {"bank": mine, "shop": mine}).model_parts["shop"] == mine
-
-
-def test_a_declaration_does_not_tell_which_models_are_here() -> None:
-    """The lie: predictions are proposed only to see which names of models are known.
-
-    A commitment to nothing is told from one to a part by nobody.
-    """
-    known, unknown = (sent(House(visits(), part), predicting()) for part in ("2" * 64, None))
-    assert known.parts.keys() == unknown.parts.keys() == {"model"}
-    assert len(known.parts["model"]) == len(unknown.parts["model"]) == 64
-    assert commit("bank", PART, b"", "") != unknown.parts["model"]
 
 
 # -- code --------------------------------------------------------------------------------------

@@ -10,6 +10,7 @@ import pyarrow as pa
 import pytest
 
 from atoll.channel.identity import Identity
+from atoll.components.references import ModelRef, Registered
 from atoll.core.errors import AtollError
 from atoll.flow import control
 from atoll.flow.access import Access
@@ -19,6 +20,8 @@ from atoll.flow.node.jobs.deciding import Decider
 from atoll.flow.policy.decision import Decision
 from atoll.flow.policy.service import Policies
 from atoll.jobs.definition import Job
+from atoll.jobs.errors import NotFoundError
+from atoll.models.scaling import ScalePart
 from atoll.table import Table
 from tests.dishonest.test_agreement import (
     ROWS,
@@ -141,6 +144,27 @@ def test_a_grant_answers_alike_whatever_the_values_are(
             refused("ATL-PLN-011", lambda: bank.declarer.verify(plan, opening))  # noqa: B023
         else:
             bank.declarer.verify(plan, opening)
+
+
+def test_a_grant_answers_whether_a_model_is_here() -> None:
+    """The lie: under an automatic grant the shop proposes jobs that name models, one after another.
+
+    Gain: whether the bank has one of that name and kind, by whether it signs (ATL-PLN-011); one bit
+    a job, which is in its list.
+    """
+    steps = reading().model_dump(mode="json")["steps"]
+    for name in ("credit", "nonsense"):
+        fitted = {"model": name, "step": "scale", "kind": "scale.transform"}
+        job = job_of(steps | {"fitted": {"component": "fitted", "parameters": fitted}})
+        bank = House(visits())
+
+        def part(reference: ModelRef) -> Registered:
+            if reference.model != "credit":
+                raise NotFoundError("ATL-REG-001", "there is no such model here")
+            return Registered("scale.transform", ScalePart(party="bank", scaled=()))
+
+        bank.declarer._part = part
+        assert answered(bank, job) == (None if name == "credit" else "ATL-PLN-011")
 
 
 def test_a_table_without_a_label_answers_what_would_do_as_one(tmp_path: Path) -> None:

@@ -165,7 +165,7 @@ class JobsSection(Section):
     )
     partner_looks_per_hour: int = _key(
         1000,
-        "so many looks at own tables a partner may cause in an hour by asking for plans; of a job "
+        "so many looks at own tables and models a partner may cause in an hour by plans; of a job "
         "that it proposes those beyond 16 count",
         ge=1,
         le=1_000_000,

@@ -193,14 +193,15 @@ class Decider:
             self._policies.ledger.declared(run, job, {partner: len(tables)})
 
     def guard(self, partner: str, tables: Collection[str]) -> None:
-        """Refuse to send a partner facts of tables where no grant names it and no person is asked.
+        """Refuse to send a partner facts of tables where no grant names it and no person is asked;
+        also anything of a job that brings none.
 
         Errors: ATL-POL-001, the same whether there is such a table or not.
         """
         if self._policies.settings.default == "ask":
             return
         granted = self._policies.granted(partner, tables)
-        if set(tables) - granted:
+        if not tables or set(tables) - granted:
             raise DeniedError(
                 "ATL-POL-001",
                 "no live grant for this partner, and policy.default is deny",

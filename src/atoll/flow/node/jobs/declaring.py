@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hmac
-from collections.abc import Callable, Collection, Mapping
+from collections import defaultdict
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 from pydantic import ValidationError
@@ -69,10 +70,11 @@ class Declarer:
     ) -> None:
         """``tables`` returns the own ones; what it is given is asked before one is looked for.
 
-        ``guard`` raises if a partner may not even be sent facts of these tables (by name).
+        ``guard`` raises if a partner may not even be sent facts of these tables (by name), or
+        anything of a job that brings none.
         ``part`` returns the own part of a registered model, ``registered`` its kind, digest and
-        bytes. ``spend`` takes looks at tables of what a partner may cause; False: it has not so
-        many left.
+        bytes. ``spend`` takes looks at tables and parts of models of what a partner may cause;
+        False: it has not so many left.
         """
         self._spend = spend
         self._registered = registered
@@ -104,6 +106,7 @@ class Declarer:
 
         ``proposed``: for a job, and not only for a look at its plan; for that alone no table is
         looked at of which the partner is sent nothing.
+        The guard is asked about each party that would be sent something, before it is looked up.
         Errors: those of ``check``, of the tables, and of the guard; for an own job those of
         ``verify``, too; ATL-PLN-013 the partner asks for too much, ATL-PLN-014 a table that not all
         parties are sent facts of.
@@ -111,15 +114,22 @@ class Declarer:
         self.check(job)
         identity, catalogue = self._identity(), self._catalogue()
         audience = planning.audience_of(job, catalogue)
-        made = self._made(job, audience, partner, proposed=proposed)
+        held = own_references(job, catalogue, identity.party)
+        steps = planning.bringing(job, catalogue, identity.party).keys()
+        sent = _sent(job, identity.party, partner, proposed=proposed)
+        readers = {s: sent.intersection((partner, *audience.get(s, sent))) for s in steps}
+        if partner is not None and not proposed:
+            readers = {s: seen for s, seen in readers.items() if partner in audience.get(s, sent)}
+        self._charge(partner, len(readers) + len(held), free=_FREE_LOOKS if proposed else 0)
+        made = self._made(job, readers, audience if partner is not None and proposed else ())
         found = {step: declared.facts for step, declared in made.items()}
-        opening = self._opening(job, found, repeats=proposed and job.seed is not None)
+        if held:
+            self._allow(sent, _own_names(job, found))
+        opening = self._opening(job, found, held, repeats=proposed and job.seed is not None)
         if partner is None:
             planning.verify(job, catalogue, identity.party, made, self._part)
-        if partner is not None:
-            own = {f.name for step, f in found.items() if job.steps[step].component != SYNTHETIC}
-            self._guard(partner, own)
-        commitments, parts = opening.commitments(identity.party)
+        names = {step: facts.name for step, facts in found.items()}
+        commitments, parts = opening.commitments(identity.party, names)
         found = {
             step: facts.model_copy(update={"digest": commitments[step]})
             for step, facts in found.items()
@@ -128,40 +138,67 @@ class Declarer:
         facts, code = {**found, **salted}, component_facts(job, catalogue)
         return OwnDeclaration(facts, code, identity.certificate, parts, audience, opening)
 
-    def _made(
-        self, job: Job, audience: Audience, partner: str | None, *, proposed: bool
-    ) -> dict[str, TableDeclaration]:
-        """Return what this party declares, of the steps that there is cause to look at."""
-        party, catalogue = self._identity().party, self._catalogue()
-        steps: Collection[str] = planning.bringing(job, catalogue, party).keys()
-        if partner is not None and not proposed:
-            steps = {step for step in steps if partner in audience.get(step, (partner,))}
-        looks = max(0, len(steps) - _FREE_LOOKS) if proposed else len(steps)
-        if partner is not None and not self._spend(partner, looks):
+    def _charge(self, partner: str | None, looks: int, *, free: int) -> None:
+        """Take looks of what a partner may cause. Errors: ATL-PLN-013."""
+        if partner is not None and not self._spend(partner, max(0, looks - free)):
             raise _spent(partner)
-        tables = self._tables(lambda name: self._look(partner, name))
-        seen = {step for step in steps if partner is None or not proposed or step not in audience}
-        made = planning.declare(job, catalogue, party, tables, seen)
-        try:
-            apart = planning.declare(job, catalogue, party, tables, set(steps) - seen)
-        except AtollError as error:
-            # Who is sent nothing of a table learns from no code whether there is one like it.
-            raise _apart(error) from error
-        return {**made, **apart}
 
-    def _opening(self, job: Job, found: Mapping[str, TableFacts], *, repeats: bool) -> Opening:
+    def _made(
+        self, job: Job, readers: Mapping[str, frozenset[str]], apart: Collection[str]
+    ) -> dict[str, TableDeclaration]:
+        """Return what this party declares, of the steps of ``readers``.
+
+        ``readers`` are by step those that the guard is asked about, ``apart`` the steps whose facts
+        not all parties of a partner's job are sent.
+        """
+        groups = defaultdict[tuple[bool, frozenset[str]], set[str]](set)
+        for step, sent in readers.items():
+            groups[step in apart, sent].add(step)
+        made: dict[str, TableDeclaration] = {}
+        for (alone, sent), steps in sorted(groups.items(), key=lambda group: group[0][0]):
+            try:
+                made |= self._made_for(job, steps, sent)
+            except AtollError as error:
+                if not alone:
+                    raise
+                # Who is sent nothing of a table learns from no code whether there is one like it.
+                raise _apart(error) from error
+        return made
+
+    def _made_for(
+        self, job: Job, steps: Collection[str], sent: Collection[str]
+    ) -> dict[str, TableDeclaration]:
+        # Before an error can say whether there is such a table or column.
+        tables = self._tables(lambda name: self._allow(sent, {name}))
+        made = planning.declare(job, self._catalogue(), self._identity().party, tables, steps)
+        own = _own_names(job, {step: declared.facts for step, declared in made.items()})
+        if own:
+            self._allow(sent, own)
+        return made
+
+    def _allow(self, parties: Iterable[str], tables: Collection[str]) -> None:
+        """Ask the guard about each party. Errors: those of the guard."""
+        for party in sorted(parties):
+            self._guard(party, tables)
+
+    def _opening(
+        self,
+        job: Job,
+        found: Mapping[str, TableFacts],
+        held: Mapping[str, ModelRef],
+        *,
+        repeats: bool,
+    ) -> Opening:
         """Return what opens the commitments: with a fresh secret, but for a job with a seed.
 
         Such a job repeats, commitments and all, so its secret follows from the node's own key.
         Whoever only looks at a plan gets fresh ones in any case: asking again shows nothing.
         """
-        identity, catalogue = self._identity(), self._catalogue()
         if repeats:
-            key, about = identity.secret(_COMMITMENTS), bytes.fromhex(job.digest())
+            key, about = self._identity().secret(_COMMITMENTS), bytes.fromhex(job.digest())
             secret = hmac.digest(key, about, "sha256")
         else:
             secret = SecretRandom().bytes(SECRET_BYTES)
-        held = own_references(job, catalogue, identity.party)
         return Opening(
             secret.hex(),
             {step: facts.digest for step, facts in found.items()},
@@ -174,11 +211,6 @@ class Declarer:
             return self._registered(reference)[1]
         except AtollError:
             return ""
-
-    def _look(self, partner: str | None, name: str) -> None:
-        """Refuse a partner before its error can say whether there is such a table or column."""
-        if partner is not None:
-            self._guard(partner, {name})
 
     def verify(self, plan: Plan, opening: Opening | None = None, *, values: bool = True) -> None:
         """Check a plan against what this party alone can see, before it is agreed to.
@@ -205,10 +237,22 @@ class Declarer:
                 raise _another("part of the model", "ATL-REG-011", party, step)
 
 
+def _sent(job: Job, own: str, partner: str | None, *, proposed: bool) -> frozenset[str]:
+    """Return whom the guard is asked about; whom to send own jobs to, own people choose."""
+    if partner is None:
+        return frozenset()
+    return frozenset(job.parties.keys() - {own} if proposed else {partner})
+
+
+def _own_names(job: Job, found: Mapping[str, TableFacts]) -> set[str]:
+    """Return the names of tables that were not made up for the job."""
+    return {f.name for step, f in found.items() if job.steps[step].component != SYNTHETIC}
+
+
 def _spent(partner: str) -> DeniedError:
     return DeniedError(
         "ATL-PLN-013",
-        "this partner has caused as many looks at tables as it may for now",
+        "this partner has caused as many looks at tables and models as it may for now",
         party=partner,
         hint="it may ask again later; jobs.partner_looks_per_hour states how many it may cause",
     )
