@@ -15,6 +15,7 @@ from atoll.flow.node.standing.inviting import ENDED, KIND, OPEN, Inviting, Sessi
 from atoll.flow.node.standing.session import Session
 from atoll.flow.node.standing.sessions import Sessions, SessionSettings
 from atoll.flow.work.task_events import TaskEvent
+from atoll.jobs.errors import DeniedError
 from tests.e2e.nodes import table
 from tests.flow.standing.site import BANK, SHOP, Site, site
 
@@ -34,6 +35,10 @@ class Book:
         plan = SimpleNamespace(digest=lambda: PLAN, parties_of=lambda step: parties)
         party = agreement.partition(".")[0]
         return SimpleNamespace(id=agreement, party=party, plan=plan, step="score")
+
+    def check_open(self, agreement: str, least: int = 1000) -> None:
+        if agreement.endswith("revoked"):
+            raise DeniedError("ATL-POL-001", "the grant that it ran under is gone")
 
     def open_session(self, agreement: str, least: int = 1000) -> int:
         self.last = max(self.last + 1, least)
@@ -116,8 +121,12 @@ def test_what_was_used_a_moment_ago_stays_and_what_is_idle_gives_way(shop: Shop)
     shop.open("rival.one", 1001)
     with pytest.raises(AtollError, match="ATL-WRK-002"):
         shop.open("third.one", 1002)
+    # Nothing gives way to what is refused.
     shop.time += module._IN_USE_SECONDS + 1.0
     shop.sessions._all["bank.one", 1000].touch()
+    with pytest.raises(AtollError, match="ATL-POL-001"):
+        shop.open("third.revoked", 1002)
+    assert shop.held() == ["bank.one", "rival.one"]
     shop.open("third.one", 1003)
     assert shop.held() == ["bank.one", "third.one"]
 

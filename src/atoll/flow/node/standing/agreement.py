@@ -44,6 +44,10 @@ class SessionBook(Protocol):
         """
         ...
 
+    def check_open(self, agreement: str, least: int = FIRST_SESSION) -> None:
+        """Raise what ``open_session`` would, and take no number."""
+        ...
+
     def open_session(self, agreement: str, least: int = FIRST_SESSION) -> int:
         """Return a number for a new session, durably taken: the next one, ``least`` at least.
 

@@ -157,6 +157,7 @@ class Sessions:
                 place=name,
             )
         self._refuse_closing()
+        self._book.check_open(name)
         with self._room(self._party):
             number = self._inviting.invite(agreement)
             try:
@@ -254,6 +255,8 @@ class Sessions:
             raise DeniedError("ATL-AGR-008", "another party may ask", party=call.party)
         if message.plan != agreement.plan.digest():
             raise DeniedError("ATL-AGR-007", "the plan is another one here", party=call.party)
+        # Nothing gives way to what would be refused.
+        self._book.check_open(agreement.id, message.session)
         self._make_room(agreement.id)
         # A number is a line in the ledger: who calls where no room is leaves none.
         with self._room(call.party):
