@@ -14,7 +14,7 @@ from atoll.channel.party import Party
 from atoll.components.api import Facts, OwnFacts, Task
 from atoll.components.references import PART, Registered
 from atoll.components.scoring import SCORING, ScoringParameters, check, describe, serve
-from atoll.components.scoring_messages import Ask, Found, Score
+from atoll.components.scoring_messages import BATCH_ROWS, Ask, Found, Score
 from atoll.core.errors import AtollError, UserError
 from atoll.core.names import Role
 from atoll.core.reveal import evaluate
@@ -156,14 +156,29 @@ def test_what_is_sent_is_what_is_declared() -> None:
     assert sent == declared
 
 
-def test_a_bound_of_one_host_refuses_each_request_for_itself() -> None:
+def test_after_a_bound_of_one_host_each_request_is_asked_alone() -> None:
+    first, large, small, again = (
+        Asked({"ids": ids}) for ids in (["p20"], ["p20"] * BATCH_ROWS, ["p21"], ["p22"] * 5)
+    )
+    made, counted = play([first, large, small, again], {"shop": 3, "mill": 9999, GUEST: 9999})
+    made.check()
+    # The batch that was refused is not asked again: all others have counted it.
+    refused = [("ATL-AGR-004", "shop")] * 2
+    assert [(one.found.code, one.found.party) for one in (first, large)] == refused
+    assert small.found["scores"] == pytest.approx(expected(["p21"]))
+    assert again.found.code == "ATL-AGR-004"
+    assert counted["shop"].spent == [1]
+    assert counted[GUEST].spent == counted["mill"].spent == [1 + BATCH_ROWS, 1, 5]
+
+
+def test_an_own_bound_refuses_each_request_for_itself() -> None:
     small, large, again = (Asked({"ids": ids}) for ids in (["p20"], ["p20"] * 5, ["p21"]))
-    made, counted = play([small, large, again], {"shop": 3})
+    made, counted = play([small, large, again], {GUEST: 3})
     made.check()
     assert small.found["scores"] == pytest.approx(expected(["p20"]))
-    assert (large.found.code, large.found.party) == ("ATL-AGR-004", "shop")
+    assert (large.found.code, large.found.party) == ("ATL-AGR-004", None)
     assert again.found["scores"] == pytest.approx(expected(["p21"]))
-    assert counted["shop"].spent == [1, 1]
+    assert counted["shop"].spent == counted[GUEST].spent == [1, 1]
 
 
 def test_what_no_smaller_request_can_mend_is_asked_once() -> None:

@@ -456,3 +456,28 @@ def test_by_bits_a_host_that_claims_every_id_learns_nothing_of_others() -> None:
     # Of a row that the shop has not it sends what it would of one without any value.
     lines = made.channels["shop"].disclosures.counts
     assert lines["shop", "bank", ScoreBits.kind, "rows"] == 20
+
+
+def test_a_host_that_refuses_shared_batches_has_no_request_counted_twice() -> None:
+    """Lie: a bound's code for each batch of several requests, and then an answer to each alone.
+    Gain before: guest and other hosts were charged twice. Rule: what a host refused fails with its
+    code, and is not asked again; each request is counted once.
+    """
+    guest, hosts = crossed()
+    parts = parties(guest, hosts)
+    held = features(np.random.default_rng(0), ("bank", *hosts), ROWS)
+    asked = [Asked({"ids": [f"p{5 * at + one}" for one in range(5)]}) for at in range(4)]
+    counted = {name: Counted(asked if name == "bank" else (), MOST) for name in parts}
+    # Its word alone: nothing is used up there.
+    counted["mill"].left = 5
+
+    def live(party: Party) -> None:
+        values = {f"c{at}": held[party.name][:, at] for at in range(COLUMNS)}
+        table = Table.from_columns([f"p{at}" for at in range(ROWS)], values)
+        task = Task("scores", party, {PART: parts[party.name]}, HeldTables({"rows": table}))
+        serve(task, agreement("bits", tuple(hosts)), counted[party.name])
+
+    roles = {name: Role.GUEST if name == "bank" else Role.HOST for name in parts}
+    world.run(roles, live).check()
+    assert [getattr(one.found, "code", "") for one in asked] == ["ATL-AGR-004"] * 4
+    assert sum(counted["shop"].spent) == sum(counted["bank"].spent) == 20

@@ -173,8 +173,8 @@ SCORING_CHEATS: tuple[Cheat, ...] = (
         "by `path`, where it lies about sides, which of its splits rows reach on other paths than "
         "theirs: so which are alike in the guest's and other hosts' columns there, too",
         _NOT_SEEN,
-        "its splits of each tree, for each of the cap's `rows`, charged on the tables of the guest "
-        "and of other hosts",
+        "its splits of each tree, for each of the cap's `rows`, charged on the tables of other "
+        "hosts and on the guest's, where it has one",
         "`bits`: hosts are sent nothing",
     ),
     Cheat(

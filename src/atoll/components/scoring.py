@@ -333,10 +333,19 @@ SCORING = Component(
             "by `path`, with several hosts: which of the ids that are asked for all others have, "
             "by claiming to have them all",
             "it does not; scores of rows that it made up are poor",
-            "a row of the bounds and of the cap `rows` for each id, charged on the tables of the "
-            "guest and of other hosts",
+            "a row of the bounds for each id, counted by all, and of the cap `rows` on the tables "
+            "of other hosts and on the guest's; where its requests carry the columns it has none",
             "`bits`: then all ids that are asked for are scored, and the guest alone knows which "
             "of the scores count",
+        ),
+        Cheat(
+            "host",
+            "stop",
+            "what is asked, by a bound's code after the guest and other hosts have counted it",
+            "by code, with the host's name",
+            "a row of the bounds and caps for each id, once: what a host refused is not asked "
+            "again",
+            "not needed: it learns nothing by it; end the agreement",
         ),
         *SCORING_CHEATS,
     ),

@@ -61,7 +61,11 @@ class Rows:
 
 @dataclass
 class Bench:
-    """What a seat of a session works with; ``table`` is None where requests carry the columns."""
+    """What a seat of a session works with; ``table`` is None where requests carry the columns.
+
+    ``alone``: a host's bound refused a batch, so requests share none any more: a large one fails
+    no small one.
+    """
 
     party: Party
     requests: Requests
@@ -71,6 +75,7 @@ class Bench:
     table: Table | None
     chosen: Mapping[str, Sequence[str]]
     batch: int = 0
+    alone: bool = False
 
     @property
     def whole(self) -> bool:
@@ -145,26 +150,43 @@ def _batch(bench: Bench, rows: Rows | None, first: Request) -> list[_Asked]:
             count += len(asked.ids)
         except AtollError as error:
             request.fail(error)
-        request = bench.requests.next(0.0) if count < BATCH_ROWS else None
+        more = count < BATCH_ROWS and not (bench.alone and found)
+        request = bench.requests.next(0.0) if more else None
     return found
 
 
 def _serve(bench: Bench, asked: list[_Asked]) -> None:
-    """Answer a batch; where a bound refuses it, each of its requests alone."""
+    """Answer a batch; where an own bound refuses it, each of its requests alone.
+
+    What a host refuses, this party and other hosts have counted: it fails, and is not asked again.
+    """
     if not asked:
+        return
+    count = sum(int(one.known.sum()) for one in asked)
+    try:
+        if count:
+            bench.requests.spend(count)
+    except UserError as error:
+        if error.code not in _REFUSALS:
+            raise
+        if len(asked) == 1 or error.code not in _BOUNDS:
+            _fail(asked, error)
+            return
+        for one in asked:
+            _serve(bench, [one])
         return
     try:
         _answer(bench, asked)
     except UserError as error:
         if error.code not in _REFUSALS:
             raise
-        if len(asked) == 1 or error.code not in _BOUNDS:
-            # What a partner refuses is counted here all the same, so it is not asked again.
-            for one in asked:
-                one.request.fail(error)
-            return
-        for one in asked:
-            _serve(bench, [one])
+        bench.alone |= error.code in _BOUNDS
+        _fail(asked, error)
+
+
+def _fail(asked: list[_Asked], error: UserError) -> None:
+    for one in asked:
+        one.request.fail(error)
 
 
 def _answer(bench: Bench, asked: list[_Asked]) -> None:
@@ -195,10 +217,9 @@ def _answer(bench: Bench, asked: list[_Asked]) -> None:
 def _common(bench: Bench, wanted: Any) -> Bools:
     """Ask all hosts for ids, and send them which are scored; return which all have, bool[ids].
 
-    Errors: those of ``_REFUSALS``, if a bound of this party or of a host refuses them.
+    Errors: those of ``_REFUSALS``, if a host refuses them.
     """
     party, count = bench.party, len(wanted)
-    bench.requests.spend(count)
     bench.batch += 1
     sizes = np.diff(_offsets(wanted)).astype(np.uint16)
     question = Ask(bench.batch, False, sizes, _bytes(wanted))

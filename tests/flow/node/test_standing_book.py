@@ -355,8 +355,7 @@ def test_what_was_never_approved_here_spends_nothing(desk: Desk) -> None:
     plan = standing()
     desk.ended_well(plan)
     desk.book.record(JOB)
-    session = desk.book.open_session(ID)
-    assert code_of(desk.book.spend, ID, session, 1) == "ATL-PLN-006"
+    assert code_of(desk.book.open_session, ID) == "ATL-PLN-006"
 
 
 def test_a_lost_attempt_of_the_jobs_step_costs_no_rows(desk: Desk) -> None:

@@ -31,6 +31,9 @@ class Kept:
         plan = SimpleNamespace(digest=lambda: PLAN, parties_of=lambda step: {"bank", "shop"})
         return SimpleNamespace(id=agreement, party="bank", plan=plan, step="score")
 
+    def check_open(self, agreement: str, least: int = 1000) -> None:
+        pass
+
     def open_session(self, agreement: str, least: int = 1000) -> int:
         self.opened.append(agreement)
         return least
@@ -38,7 +41,7 @@ class Kept:
     def close_session(self, *sent: Any) -> None:
         pass
 
-    def spend(self, agreement: str, session: int, units: int) -> None:
+    def spend(self, agreement: str, session: int, units: int, contents: Any) -> None:
         pass
 
 

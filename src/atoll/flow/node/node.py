@@ -263,7 +263,8 @@ class Node:
             # The other workers are left to jobs.
             most=max(self.settings.workers.maximum // 2, 1),
         )
-        seats = Seats(self.place, self.effects.tasks, self.rows.load, self.catalogue)
+        tasks, source = self.effects.tasks, self.data.source
+        seats = Seats(self.place, tasks, self.rows.load, self.catalogue, source)
         self.sessions = Sessions(self.book, seats, self.gateway, settings, log=self.recorder.log)
         self._stack.callback(self.sessions.close)
 

@@ -252,18 +252,29 @@ class Policies:
     ) -> None:
         """Take rows from the caps for requests under a standing agreement, inside a write.
 
-        ``shares`` are those of the plan and step. Errors: ATL-PLN-006 another plan, ATL-POL-005 a
-        cap, ATL-POL-001 its grant is gone.
+        ``shares`` are those of the plan and step, with the contents of today. Errors: those of
+        ``check_rows``.
+        """
+        self.check_rows(connection, job, plan, rows, shares)
+        if shares:
+            counts = Counts(rows=rows)
+            self.ledger.spend(connection, job, plan, step, session, shares, counts)
+
+    def check_rows(
+        self, connection: Connection, job: str, plan: Plan, rows: int, shares: Shares
+    ) -> None:
+        """Check inside a write that rows may be taken of tables, and take none.
+
+        Errors: ATL-PLN-006 another plan, ATL-POL-005 a cap, ATL-POL-001 its grant is gone.
         """
         if not shares:
-            return  # Nothing of this party's is sent.
+            return  # The requests of this party carry its columns: no table has a cap for them.
         accounts, counts = self.ledger.accounts(connection), Counts(rows=rows)
         history = accounts.jobs.get(job)
         if history is None or plan.digest() not in history.plans:
             raise DeniedError("ATL-PLN-006", "this plan was not approved here", place=job)
         asked = [(share, partner, counts) for share, partner in shares]
         self._check_caps(connection, accounts, asked, history.grants)
-        self.ledger.spend(connection, job, plan, step, session, shares, counts)
 
     def check_new(self, job: str) -> None:
         """Refuse the id of a job that was here before and was deleted. Errors: ATL-POL-018."""

@@ -342,9 +342,9 @@ class Execution:
         }
         task = Task(spec.step, party, taken, ApprovedTables(spec.tables), self._kinds)
         check_inputs(component, task)
-        if spec.standing:
-            return self._serve(component, task, parameters)
         try:
+            if spec.standing:
+                return self._serve(component, task, parameters)
             result = component.run(task, parameters)
             check_outputs(component, result)
         except Exception as error:

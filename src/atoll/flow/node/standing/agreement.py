@@ -44,12 +44,19 @@ class SessionBook(Protocol):
         """
         ...
 
-    def open_session(self, agreement: str, least: int = FIRST_SESSION) -> int:
-        """Return a number for a new session, durably taken: the next one, ``least`` at least."""
+    def check_open(self, agreement: str, least: int = FIRST_SESSION) -> None:
+        """Raise what ``open_session`` would, and take no number."""
         ...
 
-    def spend(self, agreement: str, session: int, units: int) -> None:
-        """Count units durably, or refuse them all.
+    def open_session(self, agreement: str, least: int = FIRST_SESSION) -> int:
+        """Return a number for a new session, durably taken: the next one, ``least`` at least.
+
+        Errors: those of ``live``, and of ``spend`` if not one unit may be spent.
+        """
+        ...
+
+    def spend(self, agreement: str, session: int, units: int, contents: Mapping[str, str]) -> None:
+        """Count units durably, or refuse them all; ``contents`` are the digests of the own tables.
 
         Errors: ATL-AGR-002 to ATL-AGR-005, ATL-POL-001 and ATL-POL-005 of the grants.
         """

@@ -11,6 +11,7 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -236,23 +237,35 @@ class Book:
 
     # -- using -------------------------------------------------------------------------------------
 
+    def check_open(self, agreement: str, least: int = FIRST_SESSION) -> None:
+        """Raise what ``open_session`` would, and take no number."""
+        self._database.write(lambda connection: self._number(agreement, least, connection))
+
     def open_session(self, agreement: str, least: int = FIRST_SESSION) -> int:
         """Return a number for a new session, durably taken: the next one, ``least`` at least.
 
-        Errors: those of ``live``, ATL-AGR-007 a number too far ahead, ATL-AGR-011 as many in 24
-        hours as may be.
+        Errors: those of ``spend`` if not one unit may be spent, ATL-AGR-007 a number too far ahead,
+        ATL-AGR-011 as many in 24 hours as may be.
         """
 
         def work(connection: Connection) -> int:
-            row = self._find(agreement, connection)
-            self._check_live(row)
-            number = max(row.session + 1, least, FIRST_SESSION)
-            self._check_session(row, number, connection)
-            made = SessionRow(agreement=row.id, number=number, opened=self._wall())
+            number = self._number(agreement, least, connection)
+            made = SessionRow(agreement=agreement, number=number, opened=self._wall())
             self._rows.open_session(made, connection=connection)
             return number
 
         return self._database.write(work)
+
+    def _number(self, agreement: str, least: int, connection: Connection) -> int:
+        """Return what a session that is opened now would be numbered. Errors as above."""
+        row = self._find(agreement, connection)
+        self._check_live(row)
+        self._room(row, 1)
+        plan, shares = self._signed(row)
+        self._policies.check_rows(connection, row.job, plan, 1, shares)
+        number = max(row.session + 1, least, FIRST_SESSION)
+        self._check_session(row, number, connection)
+        return number
 
     def _check_session(self, row: AgreementRow, number: int, connection: Connection) -> None:
         if number > row.session + _AHEAD:
@@ -269,15 +282,24 @@ class Book:
                 hint="ask more in each session; standing.sessions_per_day is the bound",
             )
 
-    def spend(self, agreement: str, session: int, units: int) -> None:
+    def spend(
+        self, agreement: str, session: int, units: int, contents: Mapping[str, str] | None = None
+    ) -> None:
         """Count units durably, or refuse them all.
 
+        ``contents`` are the digests of what the session holds of the own tables, by their names;
+        else the units go to what was signed.
         Errors: those of ``live``, ATL-AGR-004 the day's bound, ATL-AGR-005 the whole bound,
         ATL-AGR-007 no open session of this number, those of ``Policies.spend``.
         """
         if units < 1:
             raise UserError("ATL-AGR-006", "a request costs one unit at least", place="units")
-        plan, shares = self._signed(self._find(agreement))
+        plan, signed = self._signed(self._find(agreement))
+        held = contents or {}
+        shares = tuple(
+            (replace(share, digest=held.get(share.table, share.digest)), partner)
+            for share, partner in signed
+        )
 
         def work(connection: Connection) -> None:
             row = self._find(agreement, connection)

@@ -20,9 +20,8 @@ _LOG = logging.getLogger(__name__)
 KIND = "session"
 OPEN, ENDED = "open", "ended"
 _CALL_BYTES = 4096
-_ROUNDS = 4
-# What a partner sends about the agreement itself holds here as well.
-_OF_AGREEMENT = frozenset({"ATL-AGR-001", "ATL-AGR-002", "ATL-AGR-003"})
+# What a partner sends about the agreement itself, its bounds and its grant.
+_OF_AGREEMENT = frozenset({f"ATL-AGR-00{n}" for n in range(1, 6)} | {"ATL-POL-001", "ATL-POL-005"})
 
 
 @dataclass(frozen=True)
@@ -61,21 +60,33 @@ class Inviting:
     def invite(self, agreement: Agreement) -> int:
         """Have every partner open its seat of a new session; return its number.
 
-        Errors: ATL-AGR-001 to ATL-AGR-003 as a partner sends, ATL-AGR-007 it opens none.
+        A partner whose own numbers are ahead may raise it once. Errors: those of the agreement, its
+        bounds and grants as a partner sends them, ATL-AGR-007 it opens none.
         """
-        least = FIRST_SESSION
-        for _ in range(_ROUNDS):
-            number = self._book.open_session(agreement.id, least)
-            try:
-                least = max(self._call(agreement, number, p) for p in self._partners(agreement))
-            except BaseException:
+        number, raised = self._try(agreement, FIRST_SESSION)
+        if raised:
+            number, raised = self._try(agreement, max(raised.values()))
+        if raised:
+            raise PeerError(
+                "ATL-AGR-007", "a partner raises the number of a session twice", party=min(raised)
+            )
+        return number
+
+    def _try(self, agreement: Agreement, least: int) -> tuple[int, dict[str, int]]:
+        """Take a number and have it opened; return it, and what partners would have instead.
+
+        One that is given up ends at every partner: those that took it hold a worker for it.
+        """
+        number, agreed = self._book.open_session(agreement.id, least), False
+        try:
+            found = {p: self._call(agreement, number, p) for p in self._partners(agreement)}
+            raised = {peer: free for peer, free in found.items() if free > number}
+            agreed = not raised
+        finally:
+            if not agreed:
                 self._book.close_session(agreement.id, number, (), ())
                 self.send_ended(agreement, number)
-                raise
-            if least == number:
-                return number
-            self._book.close_session(agreement.id, number, (), ())
-        raise PeerError("ATL-AGR-007", "the partners find no number for a session")
+        return number, raised
 
     def send_ended(self, agreement: Agreement, number: int) -> None:
         """Notify the partners that a seat here has ended, as well as that goes."""
@@ -98,7 +109,7 @@ class Inviting:
             if error.peer_code in _OF_AGREEMENT:
                 raise DeniedError(
                     error.peer_code,
-                    "the partner's node states that this agreement does not hold there any more",
+                    "the partner's node serves nothing more under this agreement",
                     party=peer,
                     place=agreement.id,
                 ) from error

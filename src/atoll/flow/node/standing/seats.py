@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from atoll.channel.grpc.gateway import new_token
 from atoll.components.api import Catalogue
 from atoll.components.code import component_code, platform_digest
-from atoll.core.errors import AtollError
+from atoll.core.errors import AtollError, UserError
 from atoll.flow.control.record import JobRecord
+from atoll.flow.node.data.tables import TableSource
 from atoll.flow.node.jobs.tasks import TaskResources, TaskRunner
 from atoll.flow.node.standing.agreement import Agreement
 from atoll.flow.work.handle import Worker
@@ -43,17 +44,21 @@ class Seats:
         tasks: TaskRunner,
         load: Callable[[str], JobRecord | None],
         catalogue: Callable[[], Catalogue],
+        source: Callable[..., TableSource],
     ) -> None:
+        """``source`` finds a registered table as a job does (``DataService.source``)."""
         self._place = place
         self._catalogue = catalogue
         self._tasks = tasks
         self._load = load
+        self._source = source
 
     def make(self, agreement: Agreement, session: int) -> Seat:
         """Lease a worker for a session and let it reach its peers; nothing runs yet.
 
         Errors: ATL-AGR-010 the code is another than was signed, ATL-WRK-002 no worker is free,
-        ATL-NOD-020 the job is gone, those of the registry and of the gateway.
+        ATL-NOD-020 the job is gone, those of the registry and of the gateway, and those of a
+        registered table, as in a job (ATL-DAT-104, ATL-DAT-105).
         """
         self._check_code(agreement)
         record = self._load(agreement.job)
@@ -68,7 +73,7 @@ class Seats:
             update={
                 "standing": True,
                 "checkpoints": None,
-                "tables": {name: _as_it_is(table) for name, table in whole.tables.items()},
+                "tables": self._as_they_are(whole.tables),
             }
         )
         worker = place.pool.lease(agreement.job)
@@ -104,10 +109,9 @@ class Seats:
             return False
         try:
             inputs, tables = self._tasks.read_by(record, agreement.step)
-        except (ConflictError, NotFoundError):
+            return (inputs, self._as_they_are(tables)) == (seat.spec.inputs, seat.spec.tables)
+        except UserError:
             return False
-        held = {name: table.path for name, table in seat.spec.tables.items()}
-        return inputs == seat.spec.inputs and {n: t.path for n, t in tables.items()} == held
 
     def begin(self, seat: Seat, on_event: OnEvent) -> None:
         """Run the session; its end is reported as an event."""
@@ -124,7 +128,11 @@ class Seats:
             with contextlib.suppress(OSError):
                 folder.rmdir()
 
-
-def _as_it_is(table: OwnTable) -> OwnTable:
-    """Return a table without what was approved of its rows: they are those of today."""
-    return table.model_copy(update={"digest": None})
+    def _as_they_are(self, tables: Mapping[str, OwnTable]) -> dict[str, OwnTable]:
+        """Return tables with the contents of today: what was approved are their names."""
+        found = {}
+        for name, table in tables.items():
+            source = self._source(name, id_column=table.id, label=table.label)
+            update = {"path": source.path, "digest": source.digest}
+            found[name] = table.model_copy(update=update)
+        return found

@@ -10,7 +10,7 @@ import contextlib
 import logging
 import threading
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from concurrent.futures import TimeoutError as FutureTimeoutError
@@ -32,6 +32,8 @@ _LOG = logging.getLogger(__name__)
 _THREADS = 8
 _POLL_SECONDS = 1.0
 _ROOM_SECONDS = 2.0
+# A partner's batch is not seen here from its count to its end: it is left this time.
+_IN_USE_SECONDS = 5.0
 _WAITING, _WAITING_BYTES = 10_000, 64 << 20
 
 
@@ -155,7 +157,8 @@ class Sessions:
                 place=name,
             )
         self._refuse_closing()
-        with self._room():
+        self._book.check_open(name)
+        with self._room(self._party):
             number = self._inviting.invite(agreement)
             try:
                 session = self._begin(agreement, number)
@@ -172,15 +175,14 @@ class Sessions:
             raise EnvironmentFault("ATL-WRK-002", "the node is stopping")
 
     @contextlib.contextmanager
-    def _room(self) -> Iterator[None]:
-        """Hold the place of a session that is being opened; an idle one gives way where all are
-        taken. Workers are left to jobs. Errors: ATL-WRK-002 none is idle.
+    def _room(self, party: str) -> Iterator[None]:
+        """Hold the place of a session that is being opened for ``party``; another gives way where
+        all are taken. Workers are left to jobs. Errors: ATL-WRK-002 none does.
         """
         with self._lock:
             full = not self._has_room()
-            mine = sorted(self._asking.values(), key=lambda session: session.used)
         if full:
-            any(session.close(self._now()) for session in mine)
+            self._free_place(party)
         with self._changed:
             # One that ends at the caller is about to end here as well.
             room = self._changed.wait_for(self._has_room, _ROOM_SECONDS)
@@ -197,6 +199,28 @@ class Sessions:
             with self._changed:
                 self._making -= 1
                 self._changed.notify_all()
+
+    def _free_place(self, party: str) -> None:
+        """End one session: of the party that asks with most places, the one unused for longest.
+
+        An idle one, unless a partner has more places than ``party`` would have: no partner can
+        keep all from another.
+        """
+        with self._lock:
+            held = [session for session in self._all.values() if session.usable]
+        places = Counter(session.agreement.party for session in held)
+        places[party] += 1
+        held.sort(key=lambda session: (-places[session.agreement.party], session.used))
+        any(self._gives_way(one, places[one.agreement.party] > places[party]) for one in held)
+
+    def _gives_way(self, session: Session, has_more: bool) -> bool:
+        now = self._now()
+        if session.agreement.party == self._party:
+            return session.close(now)
+        if session.used > now - _IN_USE_SECONDS and not has_more:
+            return False
+        session.cancel(None)
+        return True
 
     def _has_room(self) -> bool:
         return len(self._all) + self._making < self._settings.most
@@ -216,8 +240,8 @@ class Sessions:
     def answer_call(self, call: Call) -> bytes:
         """Open the seat that a partner asks for, or end one whose other side has ended.
 
-        Errors: those of ``SessionBook.live``, ATL-AGR-007 another plan, ATL-AGR-008 the caller may
-        not ask, those of ``Seats.make``.
+        Errors: ATL-AGR-007 another plan, ATL-AGR-008 the caller may not ask, those of
+        ``SessionBook.open_session`` and ``Seats.make``.
         """
         message = SessionMessage.decode(bytes(call.body))
         if message.do == ENDED:
@@ -231,9 +255,11 @@ class Sessions:
             raise DeniedError("ATL-AGR-008", "another party may ask", party=call.party)
         if message.plan != agreement.plan.digest():
             raise DeniedError("ATL-AGR-007", "the plan is another one here", party=call.party)
+        # Nothing gives way to what would be refused.
+        self._book.check_open(agreement.id, message.session)
         self._make_room(agreement.id)
         # A number is a line in the ledger: who calls where no room is leaves none.
-        with self._room():
+        with self._room(call.party):
             number = self._book.open_session(agreement.id, message.session)
             if number != message.session:
                 # The caller takes a number that is free at both.
@@ -305,7 +331,8 @@ class Sessions:
             if not isinstance(units, int) or units < 0:
                 raise UserError("ATL-WRK-003", "units are a whole number")
             session.touch()
-            self._book.spend(session.agreement.id, session.number, units)
+            held = {name: str(table.digest) for name, table in session.seat.spec.tables.items()}
+            self._book.spend(session.agreement.id, session.number, units, held)
         except Exception as error:
             known = unexpected(error)
             _LOG.warning("session %d of %s: %s", session.number, session.agreement.id, known)
