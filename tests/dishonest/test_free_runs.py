@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+from pydantic import JsonValue
 
 from atoll.components.catalogue import CATALOGUE
 from atoll.core.errors import AtollError
@@ -33,9 +34,9 @@ WATCHER = "helper"
 
 def beside() -> Plan:
     """Return the plan of an intersection, with another table of the host's that reaches no one."""
-    both = {"tables": {GUEST: "loans", HOST: "baskets"}}
+    both: dict[str, JsonValue] = {"tables": {GUEST: "loans", HOST: "baskets"}}
     made = {"read": Step(component="reader", parameters=both)}
-    aligned = {"tables": {HOST: "staff"}, "aligned": True}
+    aligned: dict[str, JsonValue] = {"tables": {HOST: "staff"}, "aligned": True}
     made["alone"] = Step(component="reader", parameters=aligned)
     made["match"] = Step(component="psi", inputs={"table": "read.table"})
     made["hold"] = Step(component="split", inputs={"table": "alone.table"})
