@@ -161,20 +161,20 @@ def test_a_run_beyond_those_approved_is_decided_on_again(house: House) -> None:
     policies = house.policies
     assert policies.consider("job-1", PSI, GUEST, runs=RUNS).kind == "approve"
     for attempt in range(RUNS):
-        policies.begin("job-1", PSI, "match", spends=attempt > 0)
+        policies.begin("job-1", PSI, "match", attempt, GUEST, spends=attempt > 0)
         policies.ledger.charge("job-1", PSI, "match", attempt, MATCHED)
     with pytest.raises(AtollError, match="ATL-POL-014"):
-        policies.begin("job-1", PSI, "match", spends=True)
+        policies.begin("job-1", PSI, "match", 0, GUEST, spends=True)
     policies.ledger.settle("job-1")
     assert policies.consider("job-1", PSI, GUEST, runs=RUNS).kind == "approve"
     with pytest.raises(AtollError, match="ATL-POL-014"):
-        policies.begin("job-1", PSI, "match", turn=2)
+        policies.begin("job-1", PSI, "match", 0, GUEST, turn=2)
     assert used(policies) == Counts(runs=RUNS, psi_runs=RUNS)
     policies.grants.cap(house.admin, "baskets", GUEST, Caps(runs=RUNS + 1))
     assert policies.consider("job-1", PSI, GUEST, run=2, runs=RUNS).kind == "approve"
-    policies.begin("job-1", PSI, COIN_STEP, turn=2)
+    policies.begin("job-1", PSI, COIN_STEP, 0, GUEST, turn=2)
     with pytest.raises(AtollError, match="ATL-POL-005"):
-        policies.begin("job-1", PSI, COIN_STEP, turn=2, spends=True)
+        policies.begin("job-1", PSI, COIN_STEP, 0, GUEST, turn=2, spends=True)
     assert used(policies).runs == RUNS + 1
     assert policies.consider("job-1", PSI, GUEST, run=5, runs=RUNS).code == "ATL-POL-005"
     # Its owner gives it more: the next run is decided on again.
@@ -187,19 +187,19 @@ def test_a_person_is_asked_again_for_runs_beyond_those_approved(house: House) ->
     policies = house.policies
     approver = approved_by_person(house, "job-1", RUNS)
     for run in range(1, RUNS + 1):
-        policies.begin("job-1", PSI, "match", turn=run)
+        policies.begin("job-1", PSI, "match", run, GUEST, turn=run)
         policies.ledger.charge("job-1", PSI, "match", run, MATCHED)
         policies.ledger.settle("job-1")
     assert policies.consider("job-1", PSI, GUEST, run=RUNS, runs=RUNS).kind == "queue"
     assert policies.consider("job-1", PSI, GUEST, run=RUNS + 1, runs=RUNS).kind == "queue"
     with pytest.raises(AtollError, match="ATL-POL-014"):
-        policies.begin("job-1", PSI, "match", turn=RUNS + 1)
+        policies.begin("job-1", PSI, "match", 0, GUEST, turn=RUNS + 1)
     policies.approve(approver, "job-1", PSI, PSI.digest(), GUEST, run=RUNS + 1, runs=RUNS)
     assert policies.consider("job-1", PSI, GUEST, run=RUNS + 1, runs=RUNS).kind == "approve"
     for run in range(RUNS + 1, 2 * RUNS + 1):
-        policies.begin("job-1", PSI, "match", turn=run)
+        policies.begin("job-1", PSI, "match", 0, GUEST, turn=run)
     with pytest.raises(AtollError, match="ATL-POL-014"):
-        policies.begin("job-1", PSI, "match", turn=2 * RUNS + 1)
+        policies.begin("job-1", PSI, "match", 0, GUEST, turn=2 * RUNS + 1)
     assert used(policies).runs == 2 * RUNS
 
 
@@ -221,16 +221,19 @@ def test_runs_that_reveal_nothing_but_how_they_end_count(house: House) -> None:
     house.grant()
     assert house.policies.consider("job-1", PSI, GUEST, runs=RUNS).kind == "approve"
     for run in range(1, RUNS + 1):
-        house.policies.begin("job-1", PSI, "match", turn=run)
+        house.policies.begin("job-1", PSI, "match", run, GUEST, turn=run)
         house.policies.ledger.charge("job-1", PSI, "match", run, [])
         house.policies.ledger.settle("job-1")
     with pytest.raises(AtollError, match="ATL-POL-014"):
-        house.again().begin("job-1", PSI, "match", turn=RUNS + 1)
+        house.again().begin("job-1", PSI, "match", 0, GUEST, turn=RUNS + 1)
     assert used(house.again()) == Counts(runs=RUNS)
 
 
-def test_failing_by_a_code_that_may_depend_on_data_takes_a_run() -> None:
-    """Lie: the honest party's own error is the answer, and nothing was sent. ATL-POL-014."""
+def test_a_failure_that_may_depend_on_data_is_the_last_answer_of_a_run() -> None:
+    """Lie: the honest party's own error is the answer, and the step is commanded once more.
+
+    No attempt begins after it; without a verdict the honest party ends the run by itself.
+    """
     world = World()
     liar, honest = world[LIAR], world[HONEST]
     at_work(honest, STEP)
@@ -244,8 +247,9 @@ def test_failing_by_a_code_that_may_depend_on_data_takes_a_run() -> None:
         honest.happen(JOB_ID, event)
         liar.forge(commands={**liar.record.own.commands, STEP: StepCommand(attempt + 1)})
         world.rounds(4)
-    assert attempts(honest, STEP) == [1, 2, 3]
-    assert honest.record.own.tasks[STEP].code == "ATL-POL-014"
+    assert attempts(honest, STEP) == [1]
+    world.rounds(8, honest.record.options.peer_seconds / 3)
+    assert honest.end == ("failed", DATA, HONEST)
 
 
 def test_stopping_a_job_before_its_end_is_charged(house: House) -> None:
@@ -253,7 +257,7 @@ def test_stopping_a_job_before_its_end_is_charged(house: House) -> None:
     house.grant(limits={"runs": 1, "psi_runs": 1})
     policies = house.policies
     assert policies.consider("job-1", PSI, GUEST).kind == "approve"
-    policies.begin("job-1", PSI, "match", turn=1)
+    policies.begin("job-1", PSI, "match", 1, GUEST, turn=1)
     policies.ledger.settle("job-1")
     policies.ledger.charge("job-1", PSI, "match", 1, MATCHED)
     assert used(policies) == Counts(runs=1, psi_runs=1)
@@ -266,7 +270,7 @@ def test_the_id_of_a_deleted_job_is_not_used_again(house: House) -> None:
     policies = house.policies
     policies.check_new("job-1")
     assert policies.consider("job-1", PSI, GUEST, runs=RUNS).kind == "approve"
-    policies.begin("job-1", PSI, "match")
+    policies.begin("job-1", PSI, "match", 1, GUEST)
     policies.ledger.charge("job-1", PSI, "match", 1, MATCHED)
     policies.ledger.settle("job-1")
     with pytest.raises(AtollError, match="ATL-POL-018"):
@@ -287,10 +291,10 @@ def test_one_content_under_several_names_has_one_cap(house: House) -> None:
     two = under_names("baskets", "copies")
     assert house.policies.consider("job-2", two, HOST, runs=2).kind == "approve"
     for name in ("match-0", "match-1"):
-        house.policies.begin("job-2", two, name, turn=1)
+        house.policies.begin("job-2", two, name, 1, GUEST, turn=1)
         house.policies.ledger.charge("job-2", two, name, 1, MATCHED)
     with pytest.raises(AtollError, match="ATL-POL-005"):
-        house.policies.begin("job-2", two, "match-0", turn=2)
+        house.policies.begin("job-2", two, "match-0", 0, GUEST, turn=2)
 
 
 def under_names(*names: str) -> Plan:
@@ -322,10 +326,10 @@ def test_runs_that_begin_before_the_last_one_has_ended_count_too(house: House) -
     policies = house.policies
     policies.consider("job-1", PSI, GUEST, runs=RUNS)
     for run in range(1, RUNS + 1):
-        policies.begin("job-1", PSI, "match", turn=run)
+        policies.begin("job-1", PSI, "match", run, GUEST, turn=run)
         policies.ledger.charge("job-1", PSI, "match", run, MATCHED)
     with pytest.raises(AtollError, match="ATL-POL-014"):
-        policies.begin("job-1", PSI, "match", turn=RUNS + 1)
+        policies.begin("job-1", PSI, "match", 0, GUEST, turn=RUNS + 1)
     assert used(policies) == Counts(runs=RUNS, psi_runs=RUNS)
 
 
@@ -344,13 +348,13 @@ def test_attempts_of_what_a_person_approved_stop_at_the_tables_cap(house: House)
     policies.grants.cap(house.admin, "baskets", "*", Caps(psi_runs=2))
     approved_by_person(house, "job-1")
     for attempt in (0, 1):
-        policies.begin("job-1", PSI, "match", spends=attempt > 0)
+        policies.begin("job-1", PSI, "match", attempt, GUEST, spends=attempt > 0)
         policies.ledger.charge("job-1", PSI, "match", attempt, MATCHED)
     with pytest.raises(AtollError, match="ATL-POL-005"):
-        policies.begin("job-1", PSI, "match", spends=True)
+        policies.begin("job-1", PSI, "match", 0, GUEST, spends=True)
     policies.ledger.settle("job-1")
     with pytest.raises(AtollError, match="ATL-POL-005"):
-        policies.begin("job-1", PSI, "match")
+        policies.begin("job-1", PSI, "match", 0, GUEST)
     assert used(policies).psi_runs == 2
 
 

@@ -362,9 +362,9 @@ def test_a_lost_attempt_of_the_jobs_step_costs_no_rows(desk: Desk) -> None:
     desk.grant(limits={"rows": TRAINED + 100})
     plan = standing()
     assert desk.policies.consider(JOB, plan, GUEST).kind == "approve"
-    desk.policies.begin(JOB, plan, "test")
+    desk.policies.begin(JOB, plan, "test", 0, GUEST)
     desk.policies.ledger.charge(JOB, plan, "test", 0, None)
-    desk.policies.begin(JOB, plan, "test")
+    desk.policies.begin(JOB, plan, "test", 1, GUEST)
     desk.policies.ledger.charge(JOB, plan, "test", 1, [])
     desk.policies.ledger.settle(JOB)
     assert desk.rows() == 0

@@ -12,7 +12,7 @@ from atoll.flow.policy.counts import Counts
 from atoll.flow.policy.exposure import table_exposures
 from atoll.flow.policy.service import Policies
 from tests.flow.access.support import person
-from tests.flow.policy.books import usage
+from tests.flow.policy.books import append, usage
 from tests.flow.policy.conftest import House
 from tests.flow.policy.plans import GUEST, HOST, OTHER, only_psi, plan_of, steps
 
@@ -35,7 +35,7 @@ TRAINED = [reported("boosting.candidate_cuts", "sent", 40)]
 
 
 def run_psi(policies: Policies, job: str, attempt: int = 0) -> None:
-    policies.begin(job, PSI, "match")
+    policies.begin(job, PSI, "match", attempt, GUEST)
     policies.ledger.charge(job, PSI, "match", attempt, MATCHED)
 
 
@@ -50,7 +50,7 @@ def test_the_second_job_over_a_cap_is_refused_before_anything_runs(house: House)
     second = policies.consider("job-2", PSI, GUEST)
     assert (second.kind, second.code) == ("refuse", "ATL-POL-005")
     with pytest.raises(AtollError, match="ATL-PLN-006"):
-        policies.begin("job-2", PSI, "match")
+        policies.begin("job-2", PSI, "match", 0, GUEST)
     run_psi(policies, "job-1")
     policies.ledger.settle("job-1")
     assert used(policies) == Counts(runs=1, psi_runs=1)
@@ -62,7 +62,7 @@ def test_what_was_reserved_and_not_revealed_is_free_again(house: House) -> None:
     policies = house.policies
     assert policies.consider("job-1", PSI, GUEST).kind == "approve"
     assert used(policies) == Counts(runs=1, psi_runs=1)
-    policies.begin("job-1", PSI, "match")
+    policies.begin("job-1", PSI, "match", 0, GUEST)
     policies.ledger.charge("job-1", PSI, "match", 0, [])
     policies.ledger.settle("job-1")
     assert used(policies) == Counts(runs=1)
@@ -119,7 +119,7 @@ def test_a_retry_that_follows_a_reveal_takes_from_the_cap_again(house: House) ->
     run_psi(policies, "job-1", 1)
     assert used(policies) == Counts(runs=1, psi_runs=2)
     with pytest.raises(AtollError, match="ATL-POL-005"):
-        policies.begin("job-1", PSI, "match")
+        policies.begin("job-1", PSI, "match", 0, GUEST)
     policies.ledger.settle("job-1")
     assert used(policies) == Counts(runs=1, psi_runs=2)
     line = house.access.audit.page(limit=1, newest_first=True).rows[0]
@@ -130,7 +130,7 @@ def test_a_retry_of_what_revealed_nothing_is_covered(house: House) -> None:
     house.grant(limits={"psi_runs": 1})
     policies = house.policies
     policies.consider("job-1", PSI, GUEST)
-    policies.begin("job-1", PSI, "match")
+    policies.begin("job-1", PSI, "match", 0, GUEST)
     policies.ledger.charge("job-1", PSI, "match", 0, [])
     run_psi(policies, "job-1", 1)
     assert used(policies) == Counts(runs=1, psi_runs=1)
@@ -140,7 +140,7 @@ def test_a_lost_attempt_counts_in_full(house: House) -> None:
     house.grant()
     policies = house.policies
     policies.consider("job-1", PLAN, GUEST)
-    policies.begin("job-1", PLAN, "train")
+    policies.begin("job-1", PLAN, "train", 0, GUEST)
     policies.ledger.charge("job-1", PLAN, "train", 0, None)
     policies.ledger.settle("job-1")
     most = table_exposures(PLAN, HOST)["baskets"].partners[GUEST].steps["train"]
@@ -157,28 +157,44 @@ def test_an_attempt_that_was_not_let_begin_costs_nothing(house: House) -> None:
     run_psi(policies, "job-1")
     for attempt in (1, 2):
         with pytest.raises(AtollError, match="ATL-POL-005"):
-            policies.begin("job-1", PSI, "match")
+            policies.begin("job-1", PSI, "match", attempt, GUEST)
         policies.ledger.charge("job-1", PSI, "match", attempt, None)
     policies.ledger.settle("job-1")
     with pytest.raises(AtollError, match="ATL-POL-014"):
-        policies.begin("job-1", PSI, "match")
+        policies.begin("job-1", PSI, "match", 3, GUEST)
     policies.ledger.charge("job-1", PSI, "match", 3, None)
     assert used(policies) == Counts(runs=1, psi_runs=1)
 
 
-def test_an_attempt_that_is_lost_after_a_refused_one_counts(house: House) -> None:
+@pytest.mark.parametrize("reported", [None, []])
+def test_an_attempt_that_is_lost_after_a_refused_one_counts(
+    house: House, reported: list[dict[str, Any]] | None
+) -> None:
+    """Lie: an attempt is made while a cap has no room, so that a later one may be lost for free."""
     house.grant(limits={"psi_runs": 2})
     policies = house.policies
     policies.consider("job-1", PSI, GUEST)
     policies.consider("job-2", PSI, GUEST)
     run_psi(policies, "job-1")
     with pytest.raises(AtollError, match="ATL-POL-005"):
-        policies.begin("job-1", PSI, "match")
-    policies.ledger.charge("job-1", PSI, "match", 1, None)
+        policies.begin("job-1", PSI, "match", 1, GUEST)
+    policies.ledger.charge("job-1", PSI, "match", 1, reported)
     policies.ledger.settle("job-2")
-    policies.begin("job-1", PSI, "match")
+    policies.begin("job-1", PSI, "match", 2, GUEST)
     policies.ledger.charge("job-1", PSI, "match", 2, None)
     assert used(policies) == Counts(runs=1, psi_runs=2)
+    tasks = [line["attempt"] for line in policies.ledger.entries() if line["kind"] == "task"]
+    assert tasks == [0, 2]
+
+
+def test_starts_from_before_they_had_numbers_count(house: House) -> None:
+    house.grant()
+    policies = house.policies
+    policies.consider("job-1", PSI, GUEST)
+    append(policies.ledger, ("start", {"run": "job-1", "step": "match"}))
+    policies.ledger.charge("job-1", PSI, "match", 1, None)
+    policies.ledger.charge("job-1", PSI, "match", 2, None)
+    assert usage(policies.ledger, "baskets", GUEST).psi_runs == 1
 
 
 def test_a_charge_is_taken_once_and_also_after_the_end(house: House) -> None:
@@ -208,7 +224,7 @@ def test_reruns_within_the_approved_number_are_charged_and_no_more(house: House)
         policies.ledger.settle("job-1")
     assert used(policies) == Counts(runs=2, psi_runs=2)
     with pytest.raises(AtollError, match="ATL-POL-014"):
-        policies.begin("job-1", PSI, "match")
+        policies.begin("job-1", PSI, "match", 0, GUEST)
 
 
 def test_a_run_that_did_not_begin_is_none(house: House) -> None:
@@ -219,7 +235,7 @@ def test_a_run_that_did_not_begin_is_none(house: House) -> None:
     run_psi(policies, "job-1")
     policies.ledger.settle("job-1")
     with pytest.raises(AtollError, match="ATL-POL-014"):
-        policies.begin("job-1", PSI, "match")
+        policies.begin("job-1", PSI, "match", 0, GUEST)
 
 
 def test_a_rerun_stays_under_the_cap(house: House) -> None:
@@ -229,7 +245,7 @@ def test_a_rerun_stays_under_the_cap(house: House) -> None:
     run_psi(policies, "job-1")
     policies.ledger.settle("job-1")
     with pytest.raises(AtollError, match="ATL-POL-005"):
-        policies.begin("job-1", PSI, "match")
+        policies.begin("job-1", PSI, "match", 0, GUEST)
 
 
 def test_a_revoked_grant_stops_further_attempts(house: House) -> None:
@@ -239,7 +255,7 @@ def test_a_revoked_grant_stops_further_attempts(house: House) -> None:
     run_psi(policies, "job-1")
     policies.grants.revoke(house.admin, made.id)
     with pytest.raises(AtollError, match="ATL-POL-001"):
-        policies.begin("job-1", PSI, "match")
+        policies.begin("job-1", PSI, "match", 0, GUEST)
 
 
 def test_a_changed_plan_does_not_begin(house: House) -> None:
@@ -247,20 +263,19 @@ def test_a_changed_plan_does_not_begin(house: House) -> None:
     policies = house.policies
     policies.consider("job-1", PSI, GUEST)
     with pytest.raises(AtollError, match="ATL-PLN-006"):
-        policies.begin("job-1", only_psi(minimum_intersection=21), "match")
+        policies.begin("job-1", only_psi(minimum_intersection=21), "match", 0, GUEST)
 
 
-def test_local_steps_cost_nothing(house: House) -> None:
+def test_local_steps_cost_their_run_alone(house: House) -> None:
     house.grant()
     policies = house.policies
     policies.consider("job-1", PLAN, GUEST)
-    before = policies.ledger.page().rows
     for attempt in range(3):
-        policies.begin("job-1", PLAN, "hold")
-        policies.begin("job-1", PLAN, "read")
-        assert policies.ledger.page().rows == before
-        policies.ledger.charge("job-1", PLAN, "hold", attempt, [])
-        before = policies.ledger.page().rows
+        for step in ("read", "hold"):
+            policies.begin("job-1", PLAN, step, attempt, GUEST)
+            policies.ledger.charge("job-1", PLAN, step, attempt, [] if attempt else None)
+    policies.ledger.settle("job-1")
+    assert used(policies) == Counts(runs=1)
 
 
 def test_a_restart_knows_what_was_used_and_reserved(house: House) -> None:

@@ -204,7 +204,7 @@ def test_who_hears_what_the_plan_does_not_foresee_is_charged(house: House) -> No
     plan = of_psi(BOTH, reveals={"match": (line("host", "guest"),)})
     policies = house.policies
     assert policies.consider("job-1", plan, GUEST).kind == "approve"
-    policies.begin("job-1", plan, "match")
+    policies.begin("job-1", plan, "match", 0, GUEST)
     policies.ledger.charge("job-1", plan, "match", 0, [sent(GUEST), sent(OTHER)])
     for partner in (GUEST, OTHER):
         assert usage(policies.ledger, "baskets", partner).psi_runs == 1
@@ -224,7 +224,7 @@ def test_a_job_from_before_units_is_charged_what_was_reserved_and_takes_no_more(
     assert usage(policies.ledger, "baskets", GUEST).psi_runs == 1
     policies.ledger.settle("job-1")
     with pytest.raises(AtollError, match="ATL-PLN-006"):
-        policies.begin("job-1", old, "match")
+        policies.begin("job-1", old, "match", 0, GUEST)
 
 
 def test_bytes_are_estimated_for_each_edge() -> None:

@@ -79,8 +79,8 @@ def test_the_accounts_forget_what_was_undone(house: House) -> None:
     ledger = house.policies.ledger
 
     def work(connection: Connection) -> None:
-        ledger.reserve(connection, "job-1", PLAN)
-        assert ledger.usages_in(connection, PLAN)["baskets", GUEST].psi_runs == 1
+        ledger.reserve(connection, "job-1", PLAN, GUEST)
+        assert ledger.usages_in(connection, PLAN, GUEST)["baskets", GUEST].psi_runs == 1
         raise InternalError("ATL-INT-001", "undone")
 
     with pytest.raises(InternalError):
@@ -88,7 +88,7 @@ def test_the_accounts_forget_what_was_undone(house: House) -> None:
     assert ledger.open_jobs() == []
     append(ledger, ("start", {"step": "psi"}))
     look: list[Counts] = []
-    house.database.write(lambda c: look.append(ledger.usages_in(c, PLAN)["baskets", GUEST]))
+    house.database.write(lambda c: look.append(ledger.usages_in(c, PLAN, GUEST)["baskets", GUEST]))
     assert look == [Counts()]
 
 
@@ -104,7 +104,7 @@ def test_readers_and_the_writer_agree_while_jobs_run(house: House) -> None:
     def live(number: int) -> None:
         job = f"job-{number}"
         policies.consider(job, PLAN, GUEST)
-        policies.begin(job, PLAN, "match")
+        policies.begin(job, PLAN, "match", 0, GUEST)
         policies.ledger.charge(job, PLAN, "match", 0, None if number % 2 else [])
         policies.ledger.settle(job)
 

@@ -69,7 +69,7 @@ def test_a_host_is_charged_for_what_the_guest_asks_it_about_another_one(house: H
     house.grant(partners=[GUEST, OTHER])
     plan, policies = scored(BOTH), house.policies
     assert policies.consider("job-1", plan, GUEST).kind == "approve"
-    policies.begin("job-1", plan, "match")
+    policies.begin("job-1", plan, "match", 0, GUEST)
     policies.ledger.charge("job-1", plan, "match", 0, [sent("m", HOST, GUEST)])
     policies.ledger.settle("job-1")
     assert usage(policies.ledger, "baskets", GUEST).rows == 40
@@ -81,7 +81,7 @@ def test_nothing_sent_is_passed_on_to_nobody(house: House) -> None:
     house.grant(partners=[GUEST, OTHER])
     plan, policies = scored(BOTH), house.policies
     policies.consider("job-1", plan, GUEST)
-    policies.begin("job-1", plan, "match")
+    policies.begin("job-1", plan, "match", 0, GUEST)
     policies.ledger.charge("job-1", plan, "match", 0, [sent("m", HOST, GUEST, 0)])
     policies.ledger.settle("job-1")
     assert usage(policies.ledger, "baskets", OTHER) == Counts(runs=1)

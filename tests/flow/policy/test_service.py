@@ -174,7 +174,7 @@ def test_an_own_job_is_charged_and_not_capped_by_grants_to_partners(house: House
     house.grant(limits={"psi_runs": 0})
     policies = house.policies
     assert policies.consider("job-1", PLAN, policies.party).kind == "approve"
-    policies.begin("job-1", PLAN, "match")
+    policies.begin("job-1", PLAN, "match", 0, policies.party)
     assert usage(policies.ledger, "baskets", GUEST).psi_runs == 1
     assert policies.consider("job-2", PLAN, GUEST).code == "ATL-POL-005"
 

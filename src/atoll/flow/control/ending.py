@@ -15,6 +15,7 @@ from atoll.flow.control.quorum import expendable, parties_of, satisfied_without,
 from atoll.flow.control.record import JobRecord
 from atoll.flow.control.runs import begin_next
 from atoll.flow.control.scheduling import done_steps, verdict
+from atoll.flow.control.tasks import answered
 from atoll.flow.control.transition import Transition, halt, stopped
 from atoll.jobs.errors import ConflictError
 
@@ -96,6 +97,7 @@ def tick(transition: Transition, last_contact: Mapping[str, float]) -> None:
             transition.mark("watch")
             _watch(transition, last_contact)
             _unanswered(transition)
+            _await_verdict(transition)
         else:
             transition.unmark("watch")
     elif not record.drives and record.own.end is None and record.lead.end is None:
@@ -144,6 +146,18 @@ def _unanswered(transition: Transition) -> None:
         else:
             transition.stop(NO_ANSWER, party=min(missing), phase=step)
             return
+
+
+def _await_verdict(transition: Transition) -> None:
+    """Stop a run whose initiator does not end it, though a step failed here for good."""
+    record = transition.record
+    step = answered(record)
+    if step is None or transition.halted() is not None:
+        return
+    transition.mark("answered")
+    if transition.since("answered") >= record.options.peer_seconds:
+        task = record.own.tasks[step]
+        transition.stop(task.code or STOPPED, phase=f"{step}: {task.phase}" if task.phase else step)
 
 
 def _end_alone(transition: Transition) -> None:

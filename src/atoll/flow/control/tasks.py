@@ -24,7 +24,7 @@ from atoll.flow.control.quorum import (
 )
 from atoll.flow.control.record import JobRecord
 from atoll.flow.control.reuse import blinded_key, reuse_key
-from atoll.flow.control.rules import LOST_LIMIT, drawn, may_retry
+from atoll.flow.control.rules import LOST_LIMIT, STEPS_AT_ONCE, drawn, may_retry
 from atoll.flow.control.transition import Transition
 from atoll.flow.planning import COIN_STEP
 
@@ -36,7 +36,11 @@ def work(transition: Transition) -> None:
     for step, attempt in transition.record.running.items():
         if _is_over(transition, step, attempt):
             kill(transition, step)
-    if transition.halted() is not None or transition.record.lead.run != transition.record.run:
+    if transition.halted() is not None:
+        _reveal_no_end(transition)
+        return
+    record = transition.record
+    if record.lead.run != record.run or answered(record) is not None:
         return
     for step, command in transition.record.lead.commands.items():
         own = transition.record.own.tasks.get(step)
@@ -45,9 +49,34 @@ def work(transition: Transition) -> None:
             _consider(transition, step, command)
 
 
+def answered(record: JobRecord) -> str | None:
+    """Return the step whose failure is this party's last answer in the run; None: there is none.
+
+    How a step ends may depend on data. An honest initiator ends the run by the first one that fails
+    for good, so one that commands more steps learns nothing of how these end. The initiator
+    itself commands none.
+    """
+    if record.drives:
+        return None
+    for step, task in record.own.tasks.items():
+        fresh = task.attempt > record.earlier.get(step, 0)
+        final = fresh and task.state == "failed" and not may_retry(task.code)
+        if final and not satisfied_without(record, step, {record.party}):
+            return step
+    return None
+
+
+def _reveal_no_end(transition: Transition) -> None:
+    """State that tasks were cancelled which ended after the last answer, in whatever way."""
+    record = transition.record
+    for step, task in record.own.tasks.items():
+        if task.state == "running" and step not in record.running:
+            _state(transition, step, TaskFact(task.attempt, "cancelled"))
+
+
 def _is_over(transition: Transition, step: str, attempt: int) -> bool:
     record = transition.record
-    if transition.halted() is not None:
+    if transition.halted() is not None or answered(record) is not None:
         return True
     command = record.lead.commands.get(step)
     if command is None or command.attempt != attempt:
@@ -78,6 +107,9 @@ def _consider(transition: Transition, step: str, command: StepCommand) -> None:
         _state(transition, step, TaskFact(command.attempt, "cancelled"))
         return
     if not going(record):
+        return
+    if not record.drives and len(record.running) >= STEPS_AT_ONCE:
+        # No honest initiator commands more; each that runs may yet answer.
         return
     if not all(enough_done(record, before) for before in record.proposal.upstream[step]):
         return
@@ -230,7 +262,7 @@ def on_reported(transition: Transition, event: TaskReported) -> None:
         return
     if event.state not in DONE and event.state not in BROKEN:
         return
-    killed = event.step in record.killing
+    killed, silent = event.step in record.killing, answered(record) is not None
     _expose(transition, event.step, event.state, revealed=event.revealed, code=event.code)
     transition.set(
         running={s: a for s, a in record.running.items() if s != event.step},
@@ -238,7 +270,7 @@ def on_reported(transition: Transition, event: TaskReported) -> None:
     )
     transition.mark("progress", again=True)
     own = record.own.tasks.get(event.step)
-    if own is None or own.attempt != event.attempt or own.state != "running":
+    if own is None or own.attempt != event.attempt or own.state != "running" or silent:
         return
     if killed and event.state not in DONE:
         _state(transition, event.step, TaskFact(event.attempt, "cancelled"))

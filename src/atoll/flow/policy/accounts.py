@@ -90,16 +90,20 @@ class History:
     taken: int = 0
     grants: frozenset[str] = frozenset()
     plans: set[str] = field(default_factory=set)
-    starts: dict[str, int] = field(default_factory=dict)
+    starts: dict[str, set[int]] = field(default_factory=dict)
+    unnumbered: dict[str, int] = field(default_factory=dict)
     attempts: dict[str, set[int]] = field(default_factory=dict)
 
     def used_up(self) -> bool:
         """Return whether no run is left."""
         return self.taken >= self.allowed
 
-    def running(self, step: str) -> bool:
-        """Return whether an attempt of a step was started and has not been reported as ended."""
-        return self.starts.get(step, 0) > len(self.attempts.get(step, ()))
+    def begun(self, step: str, attempt: int) -> bool:
+        """Return whether an attempt of a step, not reported as ended, was started."""
+        numbered = self.starts.get(step, set())
+        # Lines from before starts had numbers.
+        ended = self.attempts.get(step, set()) - numbered
+        return attempt in numbered or self.unnumbered.get(step, 0) > len(ended)
 
 
 class OpenSums:
@@ -170,7 +174,10 @@ class Accounts:
         elif kind == START:
             # The file's ledger has lines of this kind too, perhaps without a run.
             history, step = self.jobs.setdefault(str(body.get("run")), History()), str(body["step"])
-            history.starts[step] = history.starts.get(step, 0) + 1
+            if "attempt" in body:
+                history.starts.setdefault(step, set()).add(int(body["attempt"]))
+            else:
+                history.unnumbered[step] = history.unnumbered.get(step, 0) + 1
             # Lines from before there were those of runs.
             history.taken += int(body.get("spends", 0))
         elif kind == BEGUN:

@@ -6,9 +6,10 @@ The rules, in order:
    learn something of it, one live grant that covers all of that: every column, every component that
    reveals something to the partner, this party's role, every reveal, the minimum intersection and
    group. Nothing covers it: a person is asked (``default = ask``) or it is refused (``deny``).
-   Grants are not added up: half a cover and half a cover are none. Of a table whose facts
-   are sent to no party, the initiator alone is asked for one. No grant covers a step that the plan
-   does not show this party and that may reveal its table: a person is asked, whatever was granted.
+   Grants are not added up: half a cover and half a cover are none. The initiator needs one for each
+   table, also if it learns nothing of it: it counts the run alone. No grant covers a step that the
+   plan does not show this party and that may reveal its table: a person is asked, whatever was
+   granted.
 2. **Caps.** What a partner used and what is reserved so far, plus this run, stays within the
    table's own caps for it, with a grant and without, in own jobs too; else it is refused. Where
    grants cover it but what was used and reserved so far, plus this run, passes the
@@ -90,8 +91,9 @@ def decide(
     ``usage`` holds what was used and reserved so far, without this job; ``caps`` are the tables'.
     """
     asked = table_exposures(plan, party)
-    over = _over_caps(asked, {party, initiator} - {party}, usage, list(caps))
-    if initiator == party:
+    other = None if initiator == party else initiator
+    over = _over_caps(asked, other, usage, list(caps))
+    if other is None:
         return over or _own(settings)
     roles = plan.job.parties[party]
     live = [grant for grant in grants if grant.live(now)]
@@ -100,24 +102,22 @@ def decide(
     answers = [_floor(exposure, settings) for exposure in asked.values()]
     answers += [over] if over is not None else []
     for exposure in asked.values():
-        # Sent to no one, it still works here for the initiator, who learns whether steps succeed.
-        for partner, share in sorted((exposure.partners or {initiator: exposure}).items()):
+        for partner, share in sorted(exposure.asked(other).items()):
             used = usage.get((exposure.table, partner), Counts())
             answers.append(_for_one(share, partner, roles, live, used, settings))
     return _strictest(answers)
 
 
 def _over_caps(
-    asked: Mapping[str, TableExposure], alone: set[str], usage: Usage, caps: list[TableCaps]
+    asked: Mapping[str, TableExposure], other: str | None, usage: Usage, caps: list[TableCaps]
 ) -> Decision | None:
     """Return the refusal of what passes a table's own caps; None if nothing does.
 
-    ``alone`` is the partner that is asked about where no one is sent anything, if there is one.
+    ``other`` is the initiator, if it is another party.
     """
     found = []
     for exposure in asked.values():
-        shares = exposure.partners or dict.fromkeys(alone, exposure)
-        for partner, share in sorted(shares.items()):
+        for partner, share in sorted(exposure.asked(other).items()):
             used = usage.get((exposure.table, partner), Counts())
             over = exceeded_table_caps(caps, exposure.table, partner, used, share.counts)
             if over:

@@ -61,6 +61,16 @@ class TableExposure:
         """Return the steps that reveal something, with how much; nothing where no unit counts."""
         return {**{step: Counts() for step in self.uncounted}, **self.steps}
 
+    def asked(self, initiator: str | None) -> dict[str, TableExposure]:
+        """Return what is asked for each partner, the initiator included, if it is another party.
+
+        It commands the steps and sees how they end, so it counts the run also where it is sent
+        nothing.
+        """
+        if initiator is None or initiator in self.partners:
+            return {**self.partners}
+        return {**self.partners, initiator: replace(self, steps={}, partners={})}
+
 
 def table_exposures(plan: Plan, party: str) -> dict[str, TableExposure]:
     """Return what ``plan`` asks of ``party``'s tables, by the table's name."""

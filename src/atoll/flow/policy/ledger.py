@@ -63,6 +63,7 @@ _FOLLOWING = (
 )
 
 Entry = tuple[str, Mapping[str, Any]]
+Share = tuple[TableExposure, str]
 
 
 class DatabaseLedger:
@@ -99,9 +100,17 @@ class DatabaseLedger:
         """Return the number of the first broken line, None if the ledger is whole."""
         return self._database.read(CHAIN.verify)
 
-    def usages_in(self, connection: Connection, plan: Plan) -> Usage:
+    def usages_in(self, connection: Connection, plan: Plan, initiator: str) -> Usage:
         """Return what ``decide`` needs, in a write: nothing comes between it and a reservation."""
-        return _usages(self._follow(connection, self._writing), plan, self.party)
+        accounts, alike = self._follow(connection, self._writing), dict[str, list[Share]]()
+        for share, partner in self.pairs(plan, initiator):
+            alike.setdefault(accounts.content(share.digest), []).append((share, partner))
+        return {
+            (share.table, partner): accounts.used(share.table, share.digest, partner)
+            + total(o.counts for o, p in same if p == partner and o is not share)
+            for same in alike.values()
+            for share, partner in same
+        }
 
     def accounts(self, connection: Connection) -> Accounts:
         """Return the accounts inside a write, to be read at once and not kept."""
@@ -117,6 +126,7 @@ class DatabaseLedger:
         connection: Connection,
         job: str,
         plan: Plan,
+        initiator: str,
         *,
         runs: int = 1,
         grants: Iterable[str] = (),
@@ -134,7 +144,7 @@ class DatabaseLedger:
             # Another approval is for as many runs more.
             runs += accounts.jobs[job].taken
         common = {**_common(job, plan), "runs": runs, "grants": sorted(grants)}
-        for exposure, partner in self.pairs(plan):
+        for exposure, partner in self.pairs(plan, initiator):
             wanted = {WHOLE: RUN, **exposure.covered()}
             key = accounts.key(exposure, partner)
             for step in sorted(wanted if chosen is None else wanted.keys() & chosen):
@@ -175,15 +185,19 @@ class DatabaseLedger:
         history = accounts.jobs.get(job)
         if history is not None and attempt in history.attempts.get(step, ()):
             return
-        begun = bool(noted) or (history is not None and history.running(step))
-        if sent is None and not begun:
+        begun = bool(noted) or (history is not None and history.begun(step, attempt))
+        exposures = table_exposures(plan, self.party).values()
+        # What was not let begin sent nothing, and is no attempt.
+        if not begun and (
+            sent is None or (not sent and any(step in e.covered() for e in exposures))
+        ):
             return
         common = {**_common(job, plan), "step": step, "attempt": attempt}
         lines: list[Entry] = [("reveal", {**common, **line}) for line in sent or ()]
         lines.append((TASK, {**common, "known": sent is not None, **noted}))
         if sent is None and step in plan.standing:
             sent = []  # What it exposes, it does not in its job.
-        for exposure in table_exposures(plan, self.party).values():
+        for exposure in exposures:
             for partner in sorted(plan.job.parties.keys() - {self.party}):
                 share = _share(exposure, partner, step, sent)
                 direct = share is not None
@@ -301,6 +315,8 @@ class DatabaseLedger:
         job: str,
         plan: Plan,
         step: str,
+        attempt: int,
+        initiator: str,
         *,
         turn: int = 0,
         takes: bool = False,
@@ -308,15 +324,16 @@ class DatabaseLedger:
         """Write inside a write that an attempt begins, and charge a run that it takes.
 
         ``turn`` is the number of the job's run. The run counts for each table and partner of the
-        plan, whatever becomes of the attempt.
+        plan, and the initiator, whatever becomes of the attempt.
         """
         accounts = self._follow(connection, self._writing)
         line = {**_common(job, plan), "step": step}
-        lines: list[Entry] = [(START, line)]
+        lines: list[Entry] = [(START, {**line, "attempt": attempt})]
         if takes:
             # So that each is another attempt at a run.
             number = accounts.jobs[job].taken
-            keys = sorted({accounts.key(share, partner) for share, partner in self.pairs(plan)})
+            pairs = self.pairs(plan, initiator)
+            keys = sorted({accounts.key(share, partner) for share, partner in pairs})
             lines.append((BEGUN, {**line, "turn": turn}))
             common = {**_common(job, plan), "attempt": number}
             lines += [(CHARGE, {**common, **_whose(key, WHOLE, RUN)}) for key in keys]
@@ -336,10 +353,14 @@ class DatabaseLedger:
         with self._lock:
             return self._database.read(lambda c: job in self._follow(c, self._reading).jobs)
 
-    def pairs(self, plan: Plan) -> Iterator[tuple[TableExposure, str]]:
-        """Give what a plan asks of each table for each partner that may learn of it."""
+    def pairs(self, plan: Plan, initiator: str) -> Iterator[Share]:
+        """Give what a plan asks of each table for each partner that may learn of it.
+
+        Of the initiator, if it is another party, at least the run.
+        """
+        other = None if initiator == self.party else initiator
         for exposure in table_exposures(plan, self.party).values():
-            for partner, share in exposure.partners.items():
+            for partner, share in exposure.asked(other).items():
                 yield share, partner
 
     def _follow(self, connection: Connection, accounts: Accounts) -> Accounts:
@@ -387,19 +408,3 @@ def _share(
 
 def _whose(key: Key, step: str, counts: Counts) -> dict[str, Any]:
     return {"step": step, **key._asdict(), "counts": counts.plain()}
-
-
-def _usages(accounts: Accounts, plan: Plan, party: str) -> dict[tuple[str, str], Counts]:
-    """Return what was used of each table, with what the plan asks of others of its content."""
-    alike: dict[str, list[TableExposure]] = {}
-    for exposure in table_exposures(plan, party).values():
-        alike.setdefault(accounts.content(exposure.digest), []).append(exposure)
-    found: dict[tuple[str, str], Counts] = {}
-    for same in alike.values():
-        for exposure in same:
-            for partner in plan.job.parties.keys() - {party}:
-                others = (other.partners.get(partner) for other in same if other is not exposure)
-                used = accounts.used(exposure.table, exposure.digest, partner)
-                beside = total(share.counts for share in others if share is not None)
-                found[exposure.table, partner] = used + beside
-    return found

@@ -18,7 +18,6 @@ from typing import cast
 from sqlalchemy import Connection
 
 from atoll.flow.access import Access, Actor
-from atoll.flow.planning import COIN_STEP
 from atoll.flow.policy import repository
 from atoll.flow.policy.accounts import WHOLE, Accounts, JobAccount
 from atoll.flow.policy.counts import Counts
@@ -34,7 +33,7 @@ from atoll.flow.policy.decision import (
 )
 from atoll.flow.policy.exposure import RUN, TableExposure, table_exposures
 from atoll.flow.policy.grants import Grant, matches
-from atoll.flow.policy.ledger import DatabaseLedger
+from atoll.flow.policy.ledger import DatabaseLedger, Share
 from atoll.flow.policy.made_up import DAY_SECONDS, OVER, MadeUpLimits, over
 from atoll.flow.policy.repository import POLICY, ApprovalRow, Grants
 from atoll.flow.store.database import Database
@@ -42,7 +41,6 @@ from atoll.jobs.errors import ConflictError, DeniedError
 from atoll.jobs.plan import Plan
 
 RUNS = "ATL-POL-014"
-Share = tuple[TableExposure, str]
 Shares = tuple[Share, ...]
 Asked = tuple[TableExposure, str, Counts]
 
@@ -84,7 +82,8 @@ class Policies:
                 return _recorded(before)
             decision = self._decide(connection, job, plan, initiator)
             if decision.kind == "approve":
-                self.ledger.reserve(connection, job, plan, runs=runs, grants=decision.grants)
+                held = decision.grants
+                self.ledger.reserve(connection, job, plan, initiator, runs=runs, grants=held)
             text, now = _text(decision), self._wall()
             repository.keep(
                 connection, ApprovalRow(job, digest, decision.kind, POLICY, text, now, run)
@@ -168,7 +167,8 @@ class Policies:
                 raise _denied(decision)
             if decision.code == OWN and actor.user == submitter:
                 raise DeniedError(OWN, "another person than its submitter must approve an own job")
-            self.ledger.reserve(connection, job, plan, runs=runs, grants=decision.grants)
+            held = decision.grants
+            self.ledger.reserve(connection, job, plan, initiator, runs=runs, grants=held)
             row = ApprovalRow(job, digest, "approve", actor.user, "", self._wall(), run)
             repository.keep(connection, row)
             self._record(connection, actor.user, job, plan, Decision("approve"))
@@ -192,31 +192,48 @@ class Policies:
         self.ledger.settle(job)
 
     def begin(
-        self, job: str, plan: Plan, step: str, *, turn: int = 0, spends: bool = False
+        self,
+        job: str,
+        plan: Plan,
+        step: str,
+        attempt: int,
+        initiator: str,
+        *,
+        turn: int = 0,
+        spends: bool = False,
     ) -> None:
         """Make sure that one more attempt of a step is covered; call it before each attempt.
 
         The first attempt is covered by the approval's reservation, and so is a retry of an attempt
         that revealed nothing. Any other takes from the caps again. A run of the job (``turn`` is
-        its number) takes one of the approved runs when its coins are tossed, or its first step
-        begins that reveals anything; an attempt that ``spends`` one takes another. Each is charged
+        its number) takes one of the approved runs when its coins are tossed, or its first own task
+        begins, whatever step that is; an attempt that ``spends`` one takes another. Each is charged
         at once, whatever becomes of it.
         Errors: ATL-PLN-006 another plan, ATL-POL-005 a cap, ATL-POL-001 its grant is gone,
         ATL-POL-014 no run left.
         """
         try:
-            self._database.write(lambda c: self._begin(c, job, plan, step, turn, spends))
+            self._database.write(
+                lambda c: self._begin(c, job, plan, step, attempt, initiator, turn, spends)
+            )
         except DeniedError as error:
             self._access.audit.refused("system", "step.begin", job, code=error.code, step=step)
             raise
 
     def _begin(
-        self, connection: Connection, job: str, plan: Plan, step: str, turn: int, spends: bool
+        self,
+        connection: Connection,
+        job: str,
+        plan: Plan,
+        step: str,
+        attempt: int,
+        initiator: str,
+        turn: int,
+        spends: bool,
     ) -> None:
         accounts = self.ledger.accounts(connection)
-        pairs = list(self.ledger.pairs(plan))
-        toss = step == COIN_STEP and bool(pairs)
-        if not toss and not any(step in share.covered() for share, _ in pairs):
+        pairs = list(self.ledger.pairs(plan, initiator))
+        if not pairs:
             return
         history = accounts.jobs.get(job)
         if history is None or plan.digest() not in history.plans:
@@ -224,7 +241,7 @@ class Policies:
         account = accounts.open.get(job)
         takes = spends or account is None or not account.counted(turn)
         steps = _uncovered(accounts, account, pairs, {step, WHOLE} if takes else {step})
-        if steps and not plan.exposure:
+        if not plan.exposure and any(steps & share.covered().keys() for share, _ in pairs):
             text = "this plan is from before steps declared what they expose: submit it again"
             raise DeniedError("ATL-PLN-006", text, place=job)
         if takes and history.used_up():
@@ -233,12 +250,15 @@ class Policies:
             held, runs = history.grants, history.allowed
             asked = [(share, partner, _more(share, steps)) for share, partner in pairs]
             self._check_caps(connection, accounts, asked, held)
-            self.ledger.reserve(connection, job, plan, runs=runs, grants=held, steps=steps)
-        self.ledger.start(connection, job, plan, step, turn=turn, takes=takes)
+            self.ledger.reserve(
+                connection, job, plan, initiator, runs=runs, grants=held, steps=steps
+            )
+        self.ledger.start(connection, job, plan, step, attempt, initiator, turn=turn, takes=takes)
 
     def shares(self, plan: Plan, step: str) -> Shares:
         """Return what a step asks of each table for each partner; it does not change."""
-        return tuple(pair for pair in self.ledger.pairs(plan) if step in pair[0].covered())
+        pairs = self.ledger.pairs(plan, self.party)
+        return tuple(pair for pair in pairs if step in pair[0].covered())
 
     def spend(
         self,
@@ -304,7 +324,7 @@ class Policies:
             self.party,
             initiator,
             self._grants_for(connection, plan),
-            self.ledger.usages_in(connection, plan),
+            self.ledger.usages_in(connection, plan, initiator),
             self._wall(),
             self.settings,
             repository.caps_of(connection, table_exposures(plan, self.party)),

@@ -213,7 +213,7 @@ class Decider:
         """Refuse a proposal with the id of a deleted job. Errors: ATL-POL-018."""
         self._policies.check_new(job)
 
-    def begin(self, record: JobRecord, step: str, *, spends: bool = False) -> None:
+    def begin(self, record: JobRecord, step: str, attempt: int, *, spends: bool = False) -> None:
         """Cover one more attempt of a step, and write down what all agreed to before the first.
 
         ``spends``: it takes one of the approved runs. Errors: those of ``Policies.begin`` and of
@@ -228,7 +228,8 @@ class Decider:
         if record.plan is not None and not (
             self._synthetic is not None and uses_only_synthetic_data(record.plan, record.party)
         ):
-            self._policies.begin(record.id, record.plan, step, turn=record.run, spends=spends)
+            whose = (record.id, record.plan, step, attempt, record.initiator)
+            self._policies.begin(*whose, turn=record.run, spends=spends)
 
     def revealed(self, data: Mapping[str, Any]) -> bool:
         """Return whether an attempt sent another party what the plan calls revealed, or may have.

@@ -202,8 +202,8 @@ class NodeEffects:
         key = (record.id, command.step, command.attempt)
         failure: AtollError | None = None
         try:
-            begin = partial(self._decider.begin, record, command.step, spends=command.spends)
-            self._patiently(begin)
+            about = (record, command.step, command.attempt)
+            self._patiently(partial(self._decider.begin, *about, spends=command.spends))
             own_key = self._patiently(lambda: self.tasks.own_key(record, command.step, command.key))
             with self._lock:
                 self._keys[key] = own_key
