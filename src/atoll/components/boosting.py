@@ -120,12 +120,14 @@ def describe(facts: Facts, parameters: BoostingParameters) -> Terms:
     """Return what training reveals, about how much it sends, and what that is worth to an attacker.
 
     Errors: ATL-BST-001 and ATL-BST-003, for what cannot be trained; ATL-BST-010 labels of one
-    class.
+    class; ATL-BST-012 too few validation rows to stop early by.
     """
     rows, train = facts.least_rows(), facts.inputs["train"]
     boosting.check_plan(parameters, rows, validated="validation" in facts.inputs)
-    for party, held_out in facts.inputs.get("validation", {}).items():
-        expect_columns(train[party], held_out, party, "the validation rows")
+    held_out = _held_out(facts)
+    boosting.check_validation(parameters, held_out)
+    for party, validation in facts.inputs.get("validation", {}).items():
+        expect_columns(train[party], validation, party, "the validation rows")
     models = {
         party: ArtifactFacts(BOOSTING_MODEL.name, columns=t.columns) for party, t in train.items()
     }
@@ -143,7 +145,7 @@ def describe(facts: Facts, parameters: BoostingParameters) -> Terms:
         estimated_bytes=size,
         outputs={"model": models, "scores": {facts.guest: scores_of(own)}},
         warnings=tuple(boosting.plan_warnings(parameters, rows, columns)),
-        exposure=boosting.exposure(parameters, rows, columns, _held_out(facts)),
+        exposure=boosting.exposure(parameters, rows, columns, held_out),
         costs=(boosting.RATE.of(size),),
     )
 
