@@ -119,8 +119,8 @@ def _held_out(facts: Facts) -> int:
 def describe(facts: Facts, parameters: BoostingParameters) -> Terms:
     """Return what training reveals, about how much it sends, and what that is worth to an attacker.
 
-    Errors: ATL-BST-001 and ATL-BST-003, for what cannot be trained; ATL-BST-010 labels of one
-    class; ATL-BST-012 too few validation rows to stop early by.
+    Errors: ATL-BST-001, ATL-BST-003 and ATL-BST-012, for what cannot be trained; ATL-BST-010
+    labels of one class.
     """
     rows, train = facts.least_rows(), facts.inputs["train"]
     boosting.check_plan(parameters, rows, validated="validation" in facts.inputs)

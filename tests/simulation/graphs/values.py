@@ -37,7 +37,7 @@ POOLS: Mapping[str, Pools] = {
         "reg_lambda": (0.0, 0.0, 1.0, 1e9),
         "gamma": (0.0, 0.0, 0.5, 1e9),
         "minimum_child_weight": (0.0, 0.0, 1.0, 1e9),
-        "minimum_rows": (0, 0, 1, 1, 5, 5, 20, 1 << 30),
+        "minimum_rows": (0, 0, 0, 0, 1, 1, 1, 1, 2, 5, 5, 20),
         "minimum_leaf_rows": (None, None, 0, 1, 5, 1 << 30),
         "minimum_class_rows": (0, 0, 1, 5, 1 << 30),
         "row_sample": (0.01, 0.5, 1.0),

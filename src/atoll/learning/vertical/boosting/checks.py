@@ -113,6 +113,7 @@ def check_rows(parameters: BoostingParameters, rows: int) -> None:
         raise DataError(
             "ATL-BST-012",
             f"{rows} rows to train on are fewer than minimum_rows ({parameters.minimum_rows})",
+            place="parameters.minimum_rows",
             hint="train on more rows",
         )
 
@@ -135,8 +136,10 @@ def check_plan(parameters: BoostingParameters, rows: int, *, validated: bool) ->
     """Refuse what cannot be trained on at most so many rows (0: not known), before it is agreed.
 
     Errors: ATL-BST-001 early stopping without ``validated`` rows, or a scale that overflows;
-    ATL-BST-003 noise beyond the sampler: fewer rows mean a finer scale, so the finest counts.
+    ATL-BST-003 noise beyond the sampler: fewer rows mean a finer scale, so the finest counts;
+    ATL-BST-012 fewer rows than a group's minimum.
     """
+    check_rows(parameters, rows)
     if parameters.early_stopping_rounds and not validated:
         raise UserError("ATL-BST-001", "early stopping needs validation rows")
     noise_sigmas(parameters, parameters.scale_bits or scale_bits(1))
