@@ -228,6 +228,7 @@ class Run:
             "edges": plan.edges.get(step),
             "quorum": plan.quorum.get(step, {}),
             "rows": plan.rows.get(step, {}),
+            "columns": plan.columns.get(step, {}),
             "most": most_sent(plan, step),
             "platform": plan.platform,
         }

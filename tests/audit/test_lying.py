@@ -70,6 +70,11 @@ def test_the_figures_of_false_sums_within_noise_are_measured() -> None:
     assert figures.noisy_sums() == measured()["false_sums_within_noise"]
 
 
+@pytest.mark.parametrize("point", measured()["swapped_rows"]["points"], ids=lambda p: p["noise"])
+def test_the_figures_of_swapped_rows_are_measured(point: dict[str, Any]) -> None:
+    assert figures.swapped_point(point["noise"], point["jobs"]) == point
+
+
 def test_what_is_read_is_true_and_noise_can_spoil_it() -> None:
     host = np.random.default_rng(1).normal(size=(120, 3))
     calm = BoostingParameters(trees=1, depth=1, minimum_rows=5, implementation="ideal")

@@ -9,12 +9,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from atoll.audit import nested_cuts, probing
+from atoll.audit import nested_cuts, probing, swapped_rows
 from atoll.audit.chosen_weights import LyingGuest, attack
 from atoll.channel.party import Party
 from atoll.learning.vertical.boosting import BoostingParameters, messages
-from atoll.learning.vertical.boosting.exposure import BITS_PER_SUM, readable_bits
+from atoll.learning.vertical.boosting.exposure import BITS_PER_SUM, inner_nodes, readable_bits
 from atoll.learning.vertical.boosting.grow import REFUSALS
+from atoll.learning.vertical.boosting.refusals import most_partitions
 from atoll.learning.vertical.boosting.warnings import plan_warnings
 from atoll.operators.histogram import ideal
 from tests.dishonest import ledger
@@ -271,6 +272,26 @@ def test_false_sums_that_noise_could_have_made_end_nothing_and_show_one_choice()
     assert int(label.sum()) in found.candidates
     assert len(label) <= len(found.candidates) * 2 * (1 + found.cuts)
     assert any("end no job" in line for line in plan_warnings(parameters, *host.shape))
+
+
+@pytest.mark.parametrize("noise", [0.0, 4.0])
+def test_whether_a_job_goes_on_shows_labels_of_rows_that_the_host_swaps(noise: float) -> None:
+    """The host's sums are true; it announces rows of unknown label in place of some that it knows.
+
+    No rule stops it. It learns one equation for each of its cuts that is asked for, noise or not;
+    each false one ends a job by ATL-BST-007, as page and plan state.
+    """
+    guest, host, label, parameters = one_root(host_noise=noise)
+    own = [int(row) for row in np.flatnonzero(label == 0.0)[:10]]
+    jobs = 20
+    found = swapped_rows.attack(guest, host, label, parameters, jobs, own=own, together=1)
+    assert found.wrong == 0
+    assert set(found.codes) == {"ATL-BST-007"}
+    assert 0 < found.ended <= jobs
+    nodes = inner_nodes(parameters.depth) * most_partitions(parameters)
+    assert jobs / 2 < found.labels <= jobs * nodes
+    (line,) = [w for w in plan_warnings(parameters, *host.shape) if "one equation" in w]
+    assert f"up to {nodes} a run" in line
 
 
 FALSE: dict[str, Any] = {

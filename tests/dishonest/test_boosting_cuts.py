@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,9 +14,15 @@ import pytest
 from atoll.audit.chosen_weights import NONE_U1, NONE_U4, LyingGuest
 from atoll.channel import world
 from atoll.channel.party import Party
+from atoll.components.api import Result, Task
+from atoll.components.catalogue import CATALOGUE
+from atoll.flow.work.specification import TaskSpec
 from atoll.learning.vertical.boosting import BoostingInputs, BoostingParameters, messages, train
+from atoll.learning.vertical.boosting.exposure import most_cuts
 from atoll.learning.vertical.boosting.host import HostTrainer
 from atoll.learning.vertical.boosting.sampling import sample_rows
+from tests import whole
+from tests.components.test_main_job import tables
 from tests.dishonest.boosting_liars import (
     GUEST,
     HOST,
@@ -21,8 +30,10 @@ from tests.dishonest.boosting_liars import (
     Powers,
     against_host,
     codes,
+    training,
     two_tables,
 )
+from tests.dishonest.lying import lying
 
 ROWS, RATE = 300, 0.3
 SAMPLED = BoostingParameters(
@@ -135,3 +146,56 @@ def test_a_cut_with_fewer_than_k_rows_on_a_side_ends_the_job() -> None:
     done = world.run(SEATS, entry, seed=7)
     assert liars[0].asked == 1
     assert codes(done.errors)[GUEST] == "ATL-BST-009"
+
+
+class _Unbound(whole.Run):
+    """A run in which nothing holds what the host sends against the plan."""
+
+    def spec(self, party: str, step: str) -> TaskSpec:
+        spec = super().spec(party, step)
+        return spec if party != HOST else spec.model_copy(update={"most": {}})
+
+
+def _of_many_columns(task: Task, parameters: BoostingParameters) -> Result:
+    rows = task.inputs["train"].num_rows
+    features = np.random.default_rng(1).normal(size=(rows, 40))
+    names = tuple(f"h{at}" for at in range(features.shape[1]))
+    train(task.party, BoostingInputs(features, names), parameters)
+    return Result({}, {}, None)
+
+
+def test_cuts_of_more_columns_than_the_plan_has_are_not_opened() -> None:
+    """The host states 3 columns, and sends the cuts of 40: more choices, and the guest's processor.
+
+    The guest opened them all. Now it counts what a root's cuts may be at most: ATL-BST-009.
+    """
+    planned = whole.Planned(training(trees=1, depth=1, bins=8), tables(), CATALOGUE)
+    assert planned.plan is not None
+    assert planned.plan.columns["train"] == {GUEST: 3, HOST: 3}
+    liars = {HOST: lying({"boosting": _of_many_columns})}
+    with tempfile.TemporaryDirectory() as folder:
+        ran = _Unbound(planned, planned.plan, Path(folder), {}, liars).play()
+    assert codes(ran.errors)[GUEST] == "ATL-BST-009"
+
+
+def test_all_cuts_of_the_columns_in_the_plan_are_taken() -> None:
+    """Columns with all their bins, and gaps, have as many cuts as the bound allows."""
+    bins = 4
+    column = np.repeat(np.arange(bins + 1.0), 40)
+    column[-40:] = np.nan
+    parameters = BoostingParameters(
+        trees=1, depth=1, bins=bins, minimum_rows=1, implementation="ideal"
+    )
+    label = np.resize([0.0, 1.0], len(column))
+    sent: list[int] = []
+
+    def entry(party: Party) -> Any:
+        if party.name == GUEST:
+            given = BoostingInputs(column[:, None], ("g",), label)
+            made = train(replace(party, columns={HOST: 1}), given, parameters)
+            sent.extend(made.history.observed[HOST]["candidates"])
+            return made
+        return train(party, BoostingInputs(column[:, None], ("h",)), parameters)
+
+    assert not world.run(SEATS, entry, seed=7).errors
+    assert sent == [most_cuts(parameters, 1)]

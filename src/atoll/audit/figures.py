@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from atoll.audit import chosen_weights, nested_cuts, probing
+from atoll.audit import chosen_weights, nested_cuts, probing, swapped_rows
 from atoll.audit.boosting import measure
 from atoll.learning.vertical.boosting.parameters import BoostingParameters
 
@@ -161,6 +161,29 @@ def noisy_sums() -> dict[str, Any]:
     }
 
 
+def swapped_point(noise: float, jobs: int) -> dict[str, Any]:
+    """Measure the host that announces other rows than those of its sums, on few positives."""
+    rng = np.random.default_rng(4)
+    label = (rng.random(600) < 0.07).astype(np.float64)
+    columns = rng.normal(size=(600, 4)) + 1.2 * label[:, np.newaxis]
+    parameters = BoostingParameters(trees=1, host_noise=noise, implementation="ideal")
+    own = [int(np.argmin(label))]
+    found = swapped_rows.attack(columns[:, :1], columns[:, 1:], label, parameters, jobs, own=own)
+    return {
+        "noise": noise,
+        "jobs": found.jobs,
+        "jobs_ended": found.ended,
+        "labels": found.labels,
+        "wrong": found.wrong,
+    }
+
+
+def swapped() -> dict[str, Any]:
+    """Measure that host without and with noise."""
+    points = [swapped_point(noise, jobs) for noise, jobs in ((0.0, 60), (4.0, 20))]
+    return {"data": "600 seeded rows, 7 % of them positive", "points": points}
+
+
 FIGURES: dict[str, Callable[[], dict[str, Any]]] = {
     "reconstruction": reconstruction,
     "chosen_weights": weights,
@@ -168,6 +191,7 @@ FIGURES: dict[str, Callable[[], dict[str, Any]]] = {
     "refused_partitions": refused,
     "false_sums": false_sums,
     "false_sums_within_noise": noisy_sums,
+    "swapped_rows": swapped,
 }
 
 

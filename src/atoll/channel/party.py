@@ -45,11 +45,11 @@ class Party:
     ``roles`` maps every seat of the step, this one included, to its role; ``name`` is this seat's
     address: the party, or ``party:role`` for a further seat of a party. ``reachable`` are the seats
     that it may communicate with (None: all others), ``rows`` the most rows that seats bring by the
-    plan, where that is known. ``session`` is the 32-byte session id that all
-    seats derived from the job hash, step, attempt and fresh nonces; it enters every hash, key and
-    tag. ``step_id`` names the step of this plan under the job's seed in 32 bytes, alike at all
-    seats and in every attempt: names may follow from it, never keys. ``public_rng`` comes from the
-    joint coin toss.
+    plan and ``columns`` how many columns, where that is known. ``session`` is the 32-byte session
+    id that all seats derived from the job hash, step, attempt and fresh nonces; it enters every
+    hash, key and tag. ``step_id`` names the step of this plan under the job's seed in 32 bytes,
+    alike at all seats and in every attempt: names may follow from it, never keys. ``public_rng``
+    comes from the joint coin toss.
     ``metric`` takes name, value and number (of the tree, round or epoch) of a point that this
     party's own node shows while the work goes on; it is sent to no peer.
     """
@@ -69,6 +69,7 @@ class Party:
     step_id: bytes = b""
     checkpoints: Checkpoints = field(default_factory=NoCheckpoints)
     rows: Mapping[str, int] = field(default_factory=dict)
+    columns: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def peers(self) -> tuple[str, ...]:

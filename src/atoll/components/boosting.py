@@ -124,8 +124,10 @@ def describe(facts: Facts, parameters: BoostingParameters) -> Terms:
     """
     rows, train = facts.least_rows(), facts.inputs["train"]
     boosting.check_plan(parameters, rows, validated="validation" in facts.inputs)
-    for party, held_out in facts.inputs.get("validation", {}).items():
-        expect_columns(train[party], held_out, party, "the validation rows")
+    held_out = _held_out(facts)
+    boosting.check_validation(parameters, held_out)
+    for party, validation in facts.inputs.get("validation", {}).items():
+        expect_columns(train[party], validation, party, "the validation rows")
     models = {
         party: ArtifactFacts(BOOSTING_MODEL.name, columns=t.columns) for party, t in train.items()
     }
@@ -143,7 +145,7 @@ def describe(facts: Facts, parameters: BoostingParameters) -> Terms:
         estimated_bytes=size,
         outputs={"model": models, "scores": {facts.guest: scores_of(own)}},
         warnings=tuple(boosting.plan_warnings(parameters, rows, columns)),
-        exposure=boosting.exposure(parameters, rows, columns, _held_out(facts)),
+        exposure=boosting.exposure(parameters, rows, columns, held_out),
         costs=(boosting.RATE.of(size),),
     )
 

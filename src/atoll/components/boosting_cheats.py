@@ -88,6 +88,7 @@ def _host() -> Iterator[Cheat]:
         f"of positives among 569 after {found['jobs_ended']} ended jobs of {found['cuts']} cuts",
         "attempts and runs, which the plan signs; " + _SHARED,
     )
+    yield _swapped()
     noisy = measured()["false_sums_within_noise"]
     yield Cheat(
         "host",
@@ -106,10 +107,22 @@ def _host() -> Iterator[Cheat]:
         "learn",
         "which of the partitions that it makes up fit the labels best, by columns of its own",
         "it does not; such columns are poor on new rows",
-        "one choice among its cuts for each node that it splits, and for each refusal, where "
+        "one choice among its cuts for each node that it splits: at a root of its columns in the "
+        "plan, up to 2 · `bins` - 1 of each, below of those that it sent of the parent "
+        "(ATL-BST-009). As many for each refusal, where "
         f"`minimum_class_rows`, `host_noise` or a `minimum_leaf_rows` above k allow {REFUSALS} of "
         "a node. A cut below k ends the job (ATL-BST-009)",
         "nothing: no one can check a party's columns; fewer trees",
+    )
+    yield Cheat(
+        "host",
+        "learn",
+        "something about the labels of the validation rows, by early stopping: it sends sides of "
+        "its choice for them, and sees how many trees begin and are kept",
+        "it does not",
+        "one of as many outcomes as the plan has trees, log2(`trees`) bits, for each of `runs`. "
+        "Fewer validation rows than `minimum_rows` are refused (ATL-BST-012)",
+        "leave out `early_stopping_rounds`; a larger `minimum_rows`",
     )
     yield Cheat(
         "host",
@@ -127,4 +140,26 @@ def _host() -> Iterator[Cheat]:
         "by code, with the host's name; none of these depends on a label",
         "the attempts that the plan signs",
         "not needed: it learns nothing by it",
+    )
+
+
+def _swapped() -> Cheat:
+    found = measured()["swapped_rows"]
+    clear, noisy = found["points"]
+    return Cheat(
+        "host",
+        "learn",
+        "labels of rows of its choice: its sums are true, and asked for a cut it announces other "
+        "rows, some swapped with such whose labels it knows. The job goes on exactly if the labels "
+        "add up to the same (after the first tree: the gradients)",
+        "the job ends by a false equation (ATL-BST-007), with the host's name; a true one shows in "
+        "nothing",
+        "one equation for each node that it splits, and for each refusal where there are any: "
+        "trees × (2^depth - 1) nodes at most, counted in `tree_nodes`, for each of `runs`; one "
+        "that names several rows may show the labels of all. Measured on "
+        f"{found['data']}: {clear['labels']} labels after {clear['jobs']} jobs of one tree, of "
+        f"which {clear['jobs_ended']} ended; with `host_noise` {noisy['noise']:g} "
+        f"{noisy['labels']} after {noisy['jobs']}, of which {noisy['jobs_ended']} ended",
+        "attempts and runs, which the plan signs; fewer trees. `host_noise` does not weaken it: "
+        f"the host shifts its sums to the bound of the noise; {_SHARED}",
     )

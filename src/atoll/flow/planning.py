@@ -20,7 +20,7 @@ from atoll.components.code import component_code, platform_digest
 from atoll.components.fitted import reference_of
 from atoll.components.references import Lookup, ModelRef
 from atoll.core.errors import InternalError, PeerError, UserError
-from atoll.core.exposure import Exposure, at_least
+from atoll.core.exposure import OPENED_SUMS, Exposure, at_least
 from atoll.core.names import Role, Seat, addresses, party_of, roles_text
 from atoll.core.reveal import Reveal
 from atoll.flow.inference import Declared, Inference, check_own, infer, placed, structure
@@ -146,6 +146,7 @@ def build(
         audience=shown_to,
         hidden=dict.fromkeys(sorted(hidden)),
         rows=_rows(job, catalogue, made, parameters),
+        columns=_columns(made),
         platform=platform_digest(),
     )
 
@@ -278,6 +279,16 @@ def _rows(
         known = {address: facts.rows(address) for address in facts.roles}
         known = {address: rows for address, rows in known.items() if rows}
         if known and not silent:
+            found[name] = known
+    return found
+
+
+def _columns(made: Inference) -> dict[str, dict[str, int]]:
+    """Return how many columns each seat has in steps that open sums, where that is known."""
+    found = {}
+    for name, facts in made.facts.items():
+        known = {address: width for address in facts.roles if (width := facts.width(address))}
+        if known and any(entry.unit == OPENED_SUMS for entry in made.terms[name].exposure):
             found[name] = known
     return found
 

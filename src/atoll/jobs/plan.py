@@ -35,6 +35,7 @@ _LATER = (
     "hidden",
     "audience",
     "rows",
+    "columns",
     "attempts",
     "time_limits",
     "platform",
@@ -51,6 +52,7 @@ _BY_STEP = (
     "costs",
     "standing",
     "rows",
+    "columns",
 )
 STEP_PART = "steps."
 DIGEST = r"[0-9a-f]{64}"
@@ -123,10 +125,11 @@ class Plan(Frozen):
     communicate with each other there (a step that is not named: all), ``quorum`` how many seats of
     a role must stay where not all must. ``exposure`` states what an attempt of each step exposes
     at most, ``costs`` what work it is; ``rows`` is the most that each seat may bring into a step
-    in which seats communicate (one that is not named: not known); ``standing`` holds the terms of
-    steps that agree to requests after the job. ``attempts`` states how many attempts each step may
-    have in a run, ``time_limits`` after how many seconds without progress of a task
-    (``progress_seconds``) or without a word of a party (``peer_seconds``) a run is given up.
+    in which seats communicate (one that is not named: not known), ``columns`` how many columns it
+    has in a step that opens sums; ``standing`` holds the terms of steps that agree to requests
+    after the job. ``attempts`` states how many attempts each step may have in a run,
+    ``time_limits`` after how many seconds without progress of a task (``progress_seconds``) or
+    without a word of a party (``peer_seconds``) a run is given up.
     ``platform`` is the digest of all that computes besides the components
     (``components.code.platform_digest``), ``model_parts`` holds by party and step the commitments
     to parts of registered models.
@@ -160,6 +163,7 @@ class Plan(Frozen):
     audience: dict[str, tuple[str, ...]] = Field(default_factory=dict)
     hidden: dict[str, str | None] = Field(default_factory=dict)
     rows: dict[str, dict[str, int]] = Field(default_factory=dict)
+    columns: dict[str, dict[str, int]] = Field(default_factory=dict)
     attempts: dict[str, int] = Field(default_factory=dict)
     time_limits: dict[str, float] = Field(default_factory=dict)
     platform: str = ""
@@ -244,8 +248,8 @@ class Plan(Frozen):
         }
         common = {name: value for name, value in whole.items() if name not in ("tables", "hidden")}
         for name in (*_BY_STEP, "owners"):
-            if name == "rows":
-                # All of it is in the steps' parts, and earlier plans had none of it.
+            if name in ("rows", "columns"):
+                # All of them are in the steps' parts, and earlier plans had none of them.
                 common.pop(name, None)
                 continue
             kept = common.get(name, {}).items()

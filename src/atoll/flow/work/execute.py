@@ -310,6 +310,7 @@ class Execution:
             reachable=peers,
             step_id=step_id(self.spec.plan_digest, self.spec.step, public),
             rows=self.spec.rows,
+            columns=self.spec.columns,
         )
 
     def _progress(self, phase: str, done: int, total: int) -> None:

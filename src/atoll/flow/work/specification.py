@@ -82,7 +82,7 @@ class TaskSpec(Frozen):
     ``inputs`` holds an entry for each input that this party has. ``seats`` are those of the step
     (``party:role``; none: each party of the job has one), ``edges`` which roles communicate with
     each other (None: all), and ``quorum`` how many of a role must stay where not all must;
-    ``rows`` is the most that each seat brings, where it is known.
+    ``rows`` is the most that each seat brings and ``columns`` how many it has, where that is known.
     ``seed_path`` is the job's seed (None for the coin toss and nothing else); ``gateway`` is None
     where this party communicates with no other. ``approved`` names the installed components of
     others that this node approved, by digest. ``checkpoints`` is the folder of this step's
@@ -114,6 +114,7 @@ class TaskSpec(Frozen):
     edges: tuple[str, ...] | None = None
     quorum: dict[Role, int] = Field(default_factory=dict)
     rows: dict[str, int] = Field(default_factory=dict)
+    columns: dict[str, int] = Field(default_factory=dict)
     most: dict[str, dict[str, float]] = Field(default_factory=dict)
     standing: bool = False
 

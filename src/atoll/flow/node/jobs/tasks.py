@@ -244,6 +244,7 @@ class TaskRunner:
             edges=plan.edges.get(step),
             quorum={Role(name): least for name, least in plan.quorum.get(step, {}).items()},
             rows=plan.rows.get(step, {}),
+            columns=plan.columns.get(step, {}),
             most=most_sent(plan, step),
             limits=place.limits,
             outputs_folder=self._made(record.id),

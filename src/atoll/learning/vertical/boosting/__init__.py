@@ -11,7 +11,7 @@ from atoll.learning.vertical.boosting.api import (
     one_class,
     reveals,
 )
-from atoll.learning.vertical.boosting.checks import check_plan
+from atoll.learning.vertical.boosting.checks import check_plan, check_validation
 from atoll.learning.vertical.boosting.exposure import exposure
 from atoll.learning.vertical.boosting.parameters import BoostingParameters
 from atoll.learning.vertical.boosting.train import predict, train
@@ -27,6 +27,7 @@ __all__ = [
     "TrainingResult",
     "TreeRecord",
     "check_plan",
+    "check_validation",
     "exposure",
     "one_class",
     "plan_warnings",

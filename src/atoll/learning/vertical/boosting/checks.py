@@ -118,6 +118,20 @@ def check_rows(parameters: BoostingParameters, rows: int) -> None:
         )
 
 
+def check_validation(parameters: BoostingParameters, rows: int) -> None:
+    """Refuse to stop early by fewer rows than the minimum of a group. Errors: ATL-BST-012.
+
+    When training stops shows something of their labels, and hosts choose which of them go left.
+    """
+    if parameters.early_stopping_rounds and 0 < rows < parameters.minimum_rows:
+        raise DataError(
+            "ATL-BST-012",
+            f"{rows} validation rows to stop early by are fewer than minimum_rows "
+            f"({parameters.minimum_rows})",
+            hint="validate on more rows, or leave early_stopping_rounds out",
+        )
+
+
 def check_plan(parameters: BoostingParameters, rows: int, *, validated: bool) -> None:
     """Refuse what cannot be trained on at most so many rows (0: not known), before it is agreed.
 

@@ -16,6 +16,7 @@ from atoll.core.message import Message
 from atoll.learning.vertical.boosting import bits, checks
 from atoll.learning.vertical.boosting.api import Observer
 from atoll.learning.vertical.boosting.columns import Totals
+from atoll.learning.vertical.boosting.exposure import most_cuts
 from atoll.learning.vertical.boosting.grow import TreeNode
 from atoll.learning.vertical.boosting.messages import (
     CandidateCuts,
@@ -116,9 +117,23 @@ class HostCalls:
         for host, message in self._any(self.hosts, "candidates", CandidateCuts):
             with _sent_by(host):
                 _in_turn(message, tree, depth)
+                self._fits_plan(host, message, depth)
                 candidates = _sent_candidates(host, message.sent, pairs)
             self.observer.add(host, candidates=len(message.sent))
             self._collect(host, f"{tree}/{depth}", pairs, candidates)
+
+    def _fits_plan(self, host: str, message: CandidateCuts, depth: int) -> None:
+        """Refuse a root's cuts beyond those of the host's columns in the plan; below, the parents'
+        cuts bound them. Errors: ATL-BST-009.
+        """
+        columns = self.party.columns.get(host)
+        if depth or columns is None:
+            return
+        most, found = most_cuts(self._parameters, columns), len(message.sent)
+        if found > most:
+            raise PeerError(
+                "ATL-BST-009", f"{found} cuts are more than {columns} columns have ({most} at most)"
+            )
 
     def ask(
         self, tree: int, depth: int, asks: Mapping[str, Sequence[tuple[GuestNode, int]]]

@@ -44,6 +44,15 @@ def opened_cuts(parameters: BoostingParameters, rows: int, columns: int) -> int:
     return parameters.trees * in_tree * sample_size(columns, parameters.column_sample)
 
 
+def most_cuts(parameters: BoostingParameters, columns: int) -> int:
+    """Return how many cuts a host with so many columns has at a root at most.
+
+    Of each column: one after each bin, the last of them against the missing rows, and all but that
+    one also with the missing rows on the left.
+    """
+    return sample_size(columns, parameters.column_sample) * (2 * parameters.bins - 1)
+
+
 def bits_per_sum(parameters: BoostingParameters, rows: int) -> tuple[int, int]:
     """Return how many bits one sum of g, and one of h, can show a dishonest guest.
 

@@ -28,6 +28,8 @@ def train(party: Party, inputs: BoostingInputs, parameters: BoostingParameters) 
     if not party.hosts:
         raise UserError("ATL-BST-001", "vertical boosting needs at least one host")
     checks.check_rows(parameters, inputs.features.shape[0])
+    if inputs.validation is not None:
+        checks.check_validation(parameters, inputs.validation.features.shape[0])
     if party.role == Role.GUEST and party.name == party.guest:
         return GuestTrainer(party, inputs, parameters).run()
     if party.role == Role.HOST:
