@@ -15,7 +15,7 @@ from atoll.channel.world import World, run
 from atoll.core.names import Role
 from atoll.operators import psi
 from atoll.operators.psi import PsiParameters
-from atoll.operators.psi.ecdh.core import _HALVES, Core, _TagList
+from atoll.operators.psi.ecdh.core import Core, _TagList
 from atoll.operators.psi.ecdh.messages import Bitmap, Commitment, Hello, Points, Tags, Verdict
 from atoll.operators.psi.ids import OwnIds
 
@@ -51,9 +51,7 @@ def refused(world: World, honest: str, code: str) -> None:
 class Lying:
     """One chunk each way, with the steps of the protocol at hand and in no fixed order."""
 
-    def __init__(
-        self, party: Party, own: pa.Array, parameters: PsiParameters = PARAMETERS
-    ) -> None:
+    def __init__(self, party: Party, own: pa.Array, parameters: PsiParameters = PARAMETERS) -> None:
         self.party = party
         (self.peer,) = party.roles.keys() - {party.name}
         ours = OwnIds(own, party.limits)

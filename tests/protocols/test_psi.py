@@ -207,7 +207,12 @@ LIES: list[tuple[str, type[Message], Any, str]] = [
     ("another message", Points, lambda m: [Verdict(True)], "ATL-COD-002"),
     ("another commitment", Commitment, lambda m: [Commitment(bytes(32))], "ATL-PSI-012"),
     ("another secret", Tags, lambda m: [replace(m, opening=bytes(32))], "ATL-PSI-012"),
-    ("tags in another order", Tags, lambda m: [replace(m, tags=m.tags[::-1].copy())], "ATL-PSI-012"),
+    (
+        "tags in another order",
+        Tags,
+        lambda m: [replace(m, tags=m.tags[::-1].copy())],
+        "ATL-PSI-012",
+    ),
     ("tags out of order", Tags, lambda m: [replace(m, first=5)], "ATL-PSI-007"),
     ("narrow tags", Tags, lambda m: [replace(m, tags=m.tags[:, 1:])], "ATL-PSI-007"),
     ("a tag missing", Tags, lambda m: [replace(m, tags=m.tags[1:])], "ATL-PSI-007"),
