@@ -21,7 +21,7 @@ from tests.dishonest.lying import speaking
 from tests.dishonest.test_psi import PARAMETERS, ROLES, ROWS, Lying, Rows, against, ids, refused
 
 PLACES = [("bank", "shop"), ("shop", "bank")]
-Place = tuple[int, int]
+Position = tuple[int, int]
 
 
 class Scalars(Lying):
@@ -55,7 +55,7 @@ class Scalars(Lying):
         """Return the tags that this role would send of row i and point j: [i, j]."""
         return self.hashes[:, :, _HALVES[role]][:, :, : self.width]
 
-    def named(self, theirs: Tags) -> list[Place]:
+    def named(self, theirs: Tags) -> list[Position]:
         """Return the rows whose ids the other holds, and which of its points each is."""
         seen = {bytes(row) for row in theirs.tags}
         tags = self.halves(ROLES[self.peer])
@@ -152,13 +152,13 @@ def test_one_id_under_many_scalars_passes_by_luck(
         refused(world, "bank", "ATL-PSI-004")
 
 
-def lifted(u: int) -> Place:
+def lifted(u: int) -> Position:
     v = curve25519.square_root(u**3 + curve25519.MONTGOMERY_A * u**2 + u)
     assert v is not None
     return u, v
 
 
-def sums(left: Place, right: Place) -> list[int]:
+def sums(left: Position, right: Position) -> list[int]:
     """Return the u of both, which of the two is not known where only u travels."""
     negative = (right[0], -right[1] % curve25519.PRIME)
     both = [curve25519._add_montgomery(left, other) for other in (right, negative)]

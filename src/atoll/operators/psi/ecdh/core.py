@@ -4,8 +4,10 @@ Ids become points of curve25519 by RFC 9380 under a tag with the session id; a p
 multiplied by its fresh scalar and travel as u-coordinates. Doubly masked they are hashed under the
 session id: one half of the hash is the tag that a guest sends, the other the one that a host sends,
 so that what a party sent is worth nothing when it is sent back. Each commits to its whole list of
-tags before it sees the other's, so that none chooses its tags by those that it gets. Source:
-Meadows 1986 (commutative masking), RFC 7748, RFC 9380; the order of steps is that of PROTOCOLS 4.
+tags before it sees the other's, so that none chooses its tags by those that it gets.
+
+Source: Meadows 1986 (commutative masking), RFC 7748, RFC 9380; the order of steps is that of
+PROTOCOLS 4.
 """
 
 from __future__ import annotations
