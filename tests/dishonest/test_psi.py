@@ -15,8 +15,8 @@ from atoll.channel.world import World, run
 from atoll.core.names import Role
 from atoll.operators import psi
 from atoll.operators.psi import PsiParameters
-from atoll.operators.psi.ecdh.core import Core
-from atoll.operators.psi.ecdh.messages import Bitmap, Hello, Points, Tags, Verdict
+from atoll.operators.psi.ecdh.core import Core, _TagList
+from atoll.operators.psi.ecdh.messages import Bitmap, Commitment, Hello, Points, Tags, Verdict
 from atoll.operators.psi.ids import OwnIds
 
 ROLES = {"bank": Role.GUEST, "shop": Role.HOST}
@@ -31,12 +31,14 @@ def ids(first: int, rows: int = ROWS) -> pa.Array:
     return pa.array([f"id {n:04}".encode() for n in range(first, first + rows)], pa.binary())
 
 
-def against(honest: str, own: pa.Array, liar: Liar) -> World:
+def against(
+    honest: str, own: pa.Array, liar: Liar, parameters: PsiParameters = PARAMETERS
+) -> World:
     """Run the shipped party on its ids beside a liar in the other seat."""
     other = "shop" if honest == "bank" else "bank"
 
     def shipped(party: Party) -> Any:
-        return psi.run(party, own, PARAMETERS)
+        return psi.run(party, own, parameters)
 
     return run(ROLES, {honest: shipped, other: liar})
 
@@ -49,12 +51,17 @@ def refused(world: World, honest: str, code: str) -> None:
 class Lying:
     """One chunk each way, with the steps of the protocol at hand and in no fixed order."""
 
-    def __init__(self, party: Party, own: pa.Array) -> None:
+    def __init__(self, party: Party, own: pa.Array, parameters: PsiParameters = PARAMETERS) -> None:
         self.party = party
         (self.peer,) = party.roles.keys() - {party.name}
         ours = OwnIds(own, party.limits)
         secret = party.secret_rng
-        self.core = Core(party.role, ours, PARAMETERS, party.session, secret, party.limits)
+        self.core = Core(party.role, ours, parameters, party.session, secret, party.limits)
+
+    @property
+    def width(self) -> int:
+        """How many bytes of a tag are sent."""
+        return int(vars(self.core)["_width"])
 
     def send(self, name: str, message: Any) -> None:
         self.party.channel.send(self.peer, f"psi/{name}", message)
@@ -66,13 +73,27 @@ class Lying:
         self.send("hello", self.core.hello())
         self.core.agree(self.take("hello", Hello))
 
-    def points(self) -> Points:
-        """Exchange points as an honest party does; return those of the peer."""
-        self.send("points", self.core.points(0))
+    def points(self, made: Points | None = None) -> Points:
+        """Exchange points, those of an honest party unless others; return those of the peer."""
+        self.send("points", made or self.core.points(0))
         received: Points = self.take("points", Points)
         self.core.take_points(0, received)
         self.core.check_points()
         return received
+
+    def commit(self, tags: Rows) -> Tags:
+        """Exchange commitments, the own one to these tags; return what opens it."""
+        opened, own = Tags(0, bytes(32), tags), _TagList(self.party.session, self.party.role)
+        own.add(opened)
+        self.send("commitment", Commitment(own.digest()))
+        self.take("commitment", Commitment)
+        return opened
+
+    def tags(self, own: Tags | None = None) -> Tags:
+        """Exchange tags, those of an honest party unless others; return those of the peer."""
+        self.send("tags", own or self.commit(self.core.tags(0).tags))
+        theirs: Tags = self.take("tags", Tags)
+        return theirs
 
     def finish(self, bits: int) -> int:
         """Say that it is enough, claim the first ``bits`` of the peer's ids; return how many it
@@ -91,18 +112,20 @@ def test_tags_that_come_back_as_they_were_sent_are_refused(honest: str) -> None:
     """The liar waits for the tags of its own list and returns them as those of the other's.
 
     With one tag for both directions every id counted as common, and the honest party went on with
-    rows of the liar's choice. Rule: tags hash their sender's seat (PROTOCOLS 4), ATL-PSI-011.
+    rows of the liar's choice. Rules: tags hash their sender's seat (PROTOCOLS 4), and the liar
+    commits to its own before it sees any, ATL-PSI-012.
     """
 
     def liar(party: Party) -> int:
         lie = Lying(party, ids(5000))
         lie.greet()
         lie.points()
+        made = lie.commit(lie.core.tags(0).tags)
         theirs: Tags = lie.take("tags", Tags)
-        lie.send("tags", Tags(0, theirs.tags[::-1].copy()))
+        lie.send("tags", replace(made, tags=theirs.tags[::-1].copy()))
         return lie.finish(ROWS)
 
-    refused(against(honest, ids(0), liar), honest, "ATL-PSI-011")
+    refused(against(honest, ids(0), liar), honest, "ATL-PSI-012")
 
 
 @pytest.mark.parametrize("honest", ["bank", "shop"])
@@ -110,20 +133,20 @@ def test_tags_that_come_back_as_they_were_sent_are_refused(honest: str) -> None:
 def test_few_true_tags_among_echoed_ones_do_not_pass_the_minimum(honest: str, echoed: int) -> None:
     """One id is truly in common; the liar fills up the minimum with tags that it was sent.
 
-    It passed the minimum of 20 and was told which candidate the other has. ATL-PSI-011.
+    It passed the minimum of 20 and was told which candidate the other has. ATL-PSI-012.
     """
 
     def liar(party: Party) -> int:
         lie = Lying(party, ids(ROWS - 1))
         lie.greet()
         lie.points()
+        made = lie.commit(lie.core.tags(0).tags)
         theirs: Tags = lie.take("tags", Tags)
-        honest_tags = lie.core.tags(0).tags
-        mixed = np.concatenate([theirs.tags[:echoed], honest_tags[echoed:]])
-        lie.send("tags", Tags(0, mixed))
+        mixed = np.concatenate([theirs.tags[:echoed], made.tags[echoed:]])
+        lie.send("tags", replace(made, tags=mixed))
         return lie.finish(echoed + 1)
 
-    refused(against(honest, ids(0), liar), honest, "ATL-PSI-011")
+    refused(against(honest, ids(0), liar), honest, "ATL-PSI-012")
 
 
 @pytest.mark.parametrize("honest", ["bank", "shop"])
@@ -150,21 +173,17 @@ def _other_half(core: Core) -> Rows:
 def test_tags_of_the_other_seat_find_nothing(honest: str) -> None:
     """The liar computes true tags, but those of the other's seat; all ids are in common.
 
-    Without the seat these are the honest tags. Where both hold the id they are what the other
-    sent itself: ATL-PSI-011; otherwise they match nothing: ATL-PSI-004.
+    Without the seat these are the honest tags. Rule: they match nothing, ATL-PSI-004.
     """
 
-    def liar(party: Party, first: int) -> int:
-        lie = Lying(party, ids(first))
+    def liar(party: Party) -> int:
+        lie = Lying(party, ids(0))
         lie.greet()
         lie.points()
-        width = lie.core.tags(0).tags.shape[1]
-        lie.send("tags", Tags(0, _other_half(lie.core)[:, :width].copy()))
-        lie.take("tags", Tags)
+        lie.tags(lie.commit(_other_half(lie.core)[:, : lie.width].copy()))
         return lie.finish(ROWS)
 
-    refused(against(honest, ids(0), lambda party: liar(party, 0)), honest, "ATL-PSI-011")
-    refused(against(honest, ids(0), lambda party: liar(party, 5000)), honest, "ATL-PSI-004")
+    refused(against(honest, ids(0), liar), honest, "ATL-PSI-004")
 
 
 class _Kept:
@@ -186,8 +205,7 @@ def test_what_was_sent_in_one_run_is_worth_nothing_in_the_next() -> None:
         lie = Lying(party, ids(0))
         lie.greet()
         kept.points = lie.points()
-        lie.send("tags", lie.core.tags(0))
-        kept.tags = lie.take("tags", Tags)
+        kept.tags = lie.tags()
         return lie.finish(ROWS)
 
     def replaying(party: Party) -> int:
@@ -195,8 +213,7 @@ def test_what_was_sent_in_one_run_is_worth_nothing_in_the_next() -> None:
         lie.greet()
         lie.send("points", kept.points)
         lie.core.take_points(0, lie.take("points", Points))
-        lie.send("tags", kept.tags)
-        lie.take("tags", Tags)
+        lie.tags(lie.commit(kept.tags.tags))
         return lie.finish(ROWS)
 
     first = against("bank", ids(0), honest_but_curious)
@@ -226,10 +243,8 @@ def test_a_liar_that_stops_after_the_tags_knows_the_count_alone() -> None:
         lie = Lying(party, ids(50))
         lie.greet()
         lie.points()
-        lie.send("tags", lie.core.tags(0))
-        lie.core.take_tags(0, lie.take("tags", Tags))
-        lie.core.verdict()
-        count = lie.core.count
+        theirs = {bytes(row) for row in lie.tags().tags}
+        count = sum(bytes(row[: lie.width]) in theirs for row in _other_half(lie.core))
         party.channel.transport.abort("ATL-PSI-004", "psi")
         return count
 
@@ -273,8 +288,7 @@ def test_more_bits_than_were_counted_are_refused() -> None:
         lie = Lying(party, ids(50))
         lie.greet()
         lie.points()
-        lie.send("tags", lie.core.tags(0))
-        lie.take("tags", Tags)
+        lie.tags()
         return lie.finish(51)
 
     refused(against("bank", ids(0), liar), "bank", "ATL-PSI-009")
@@ -291,8 +305,7 @@ def test_a_count_of_our_own_making_marks_rows_of_its_choice_and_no_more() -> Non
         lie = Lying(party, ids(50))
         lie.greet()
         lie.points()
-        lie.send("tags", lie.core.tags(0))
-        lie.take("tags", Tags)
+        lie.tags()
         return lie.finish(50)
 
     world = against("bank", ids(0), liar).check()

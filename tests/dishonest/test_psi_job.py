@@ -160,7 +160,7 @@ def test_a_count_that_is_taken_and_left_costs_a_run(honest: str, liar: str) -> N
 
 
 def test_tags_that_come_back_end_a_job_in_which_nothing_else_left() -> None:
-    """The liar answers with the tags that it is sent. Rule: ATL-PSI-011, and the run is charged."""
+    """The liar answers with the tags that it is sent. Rule: ATL-PSI-012, and the run is charged."""
 
     def echoing(task: Task, parameters: Any) -> Result:
         kept: list[Tags] = []
@@ -177,6 +177,6 @@ def test_tags_that_come_back_end_a_job_in_which_nothing_else_left() -> None:
         return Result()
 
     found = play("shop", echoing)
-    assert code(found, "bank") == "ATL-PSI-011"
+    assert code(found, "bank") == "ATL-PSI-012"
     assert others(found, "bank", "shop").psi_runs == 1
     assert not any(line["message"] == Bitmap.kind for line in found.sent["bank"])

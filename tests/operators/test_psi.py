@@ -217,10 +217,12 @@ def test_both_sides_of_a_value_are_two_tags_and_each_is_the_others() -> None:
         core.agree(greeting[other])
         core.take_points(0, points[other])
         core.check_points()
+    commitments = {core: core.commit() for core in made.values()}
     returned = {core: core.tags(0) for core in made.values()}
     tags = {core: {bytes(row) for row in message.tags} for core, message in returned.items()}
     assert not tags[guest] & tags[host]
     for core, other in ((guest, host), (host, guest)):
+        core.committed(commitments[other])
         core.take_tags(0, returned[other])
         core.verdict()
         assert core.count == 2

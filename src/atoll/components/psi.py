@@ -52,11 +52,14 @@ def _estimate(facts: Facts, parameters: PsiParameters) -> int:
     return declared(parameters).size(facts.roles, sizes)
 
 
-def _guesses(facts: Facts) -> str:
+def _answers(facts: Facts) -> str:
     known = {party: facts.rows(party) for party in sorted(facts.roles)}
     rows = ", ".join(f"{party} {count:,}" for party, count in known.items() if count)
-    most = f", for as many guesses as its table has rows here ({rows})" if rows else ""
-    return f"semi-honest: a party that makes up ids learns whether the other holds them{most}"
+    most = f", as many answers as its table has rows here ({rows})" if rows else ""
+    return (
+        "semi-honest: a party that lies learns which of the ids in its table, made up or not, the "
+        f"other holds, whatever receivers and the minimum say{most}"
+    )
 
 
 def describe(facts: Facts, parameters: PsiParameters) -> Terms:
@@ -77,7 +80,7 @@ def describe(facts: Facts, parameters: PsiParameters) -> Terms:
         for name, role in facts.roles.items()
         if parameters.entitles(role)
     }
-    warnings = [_guesses(facts)]
+    warnings = [_answers(facts)]
     if parameters.protocol == "ideal":
         warnings.append("the ideal protocol sends every id in the clear: tests only")
     if many:
@@ -119,11 +122,28 @@ PSI = Component(
         Cheat(
             "any",
             "learn",
-            "which of the ids that it made up the other holds, without holding them itself",
-            "it does not; a count near the minimum, or a table that grows from job to job, may",
-            "as many guesses as its table has rows in the plan (ATL-PSI-006), once for each of "
-            "`psi_runs`, which are charged also where the step fails",
-            "nothing in this protocol; a cap of `psi_runs`, and partners by contract",
+            "which of the ids in its list the other holds, by name, also of ids that it made up, "
+            "whatever `receivers`, the minimum and the verdict say: it masks each row by a scalar "
+            "of its own, looks for its answers among the other's tags, and may leave",
+            "it does not, or the step fails at the other side; a table that grows from job to job "
+            "may",
+            "as many answers as its table has rows in the plan (ATL-PSI-006), once for each of "
+            "`psi_runs`, which are charged also where the step fails. An answer is about one id, "
+            "or says that all of t ids are held, for work that grows as the other's rows to the "
+            "power of t",
+            "nothing in this protocol; one that is secure against active parties will (it proves "
+            "that one scalar masks all rows), which is not there yet. Smaller tables in the plan, "
+            "a cap of `psi_runs`, and partners by contract",
+        ),
+        Cheat(
+            "host",
+            "learn",
+            "with several hosts, which of its ids that the guest holds, or of the guest's rows "
+            "that it points at instead, all others hold, whatever the minimum says",
+            "it does not; later steps over rows that it does not hold are poor",
+            "as many answers as ids were counted with the guest (ATL-PSI-010), once for each of "
+            "`psi_runs`, charged on the tables of the guest and of the other hosts",
+            "`receivers` guest: hosts get the joint count alone",
         ),
         Cheat(
             "any",
@@ -135,11 +155,13 @@ PSI = Component(
         ),
         Cheat(
             "any",
-            "learn",
-            "an id in common although fewer are than the minimum, by filling its table up with "
-            "ids that it knows the other to hold",
-            "it does not",
-            "it must know as many ids of the other as it lacks to the minimum",
+            "change",
+            "that the step goes on although fewer ids are in common than the minimum: by ids that "
+            "it knows the other to hold, or by one of them under many scalars",
+            "it does not where it passes; else the step ends by ATL-PSI-004",
+            "with as many known ids as the minimum it passes; with t of them by a chance of t in "
+            "the minimum for each of `psi_runs`, since both commit to all of their tags before "
+            "either sees one (ATL-PSI-012)",
             "a minimum above what any partner knows of your ids",
         ),
         Cheat(
@@ -154,8 +176,8 @@ PSI = Component(
         Cheat(
             "any",
             "stop",
-            "the step, by what is malformed, repeated, off the curve or sent back "
-            "(ATL-PSI-007 to 011, ATL-CRV-001 to 003)",
+            "the step, by what is malformed, repeated, off the curve, sent back or not what it "
+            "committed to (ATL-PSI-007 to 012, ATL-CRV-001 to 003)",
             "by code, with the partner's name",
             "the attempts that the plan signs",
             "not needed: nothing but what the plan declares has left by then",

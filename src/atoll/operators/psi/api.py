@@ -3,13 +3,15 @@
     guest                                    host
     own rows            ◀───────────────▶   own rows
     masked ids          ◀───────────────▶   masked ids        (shuffled)
+    commitment          ◀───────────────▶   commitment        (to the next list)
     doubly masked, cut  ◀───────────────▶   doubly masked, cut (shuffled again)
     the count is enough ◀───────────────▶   the count is enough
     bitmap              ◀───────────────▶   bitmap            (to those entitled)
 
 Both learn the other's number of rows and the number of ids in common; only ``receivers`` learn
 which. Below ``minimum_intersection`` everything ends with one constant message. Semi-honest: a
-party that lies about its ids is not caught.
+party that lies learns which of the ids in its own list the other holds, whatever the minimum and
+``receivers`` say, and is not caught.
 """
 
 from __future__ import annotations
@@ -143,10 +145,10 @@ def cost(parameters: PsiParameters) -> Cost:
     edges = []
     for sender, receiver in (_ROLES, _ROLES[::-1]):
         size = f"32 * rows_{sender} + rows_{receiver} * {_TAG}"
-        messages = f"2 + {chunks['guest']} + {chunks['host']}"
+        messages = f"3 + {chunks['guest']} + {chunks['host']}"
         if entitled[receiver]:
             size, messages = f"{size} + ceil_div(rows_{receiver}, 8)", f"{messages} + 1"
         edges.append(Edge(sender, receiver, size, messages))
     both = int(all(entitled.values()))
-    rounds = f"2 + 2 * min({chunks['guest']}, {chunks['host']}) + {both}"
+    rounds = f"3 + 2 * min({chunks['guest']}, {chunks['host']}) + {both}"
     return Cost(rounds, tuple(edges))

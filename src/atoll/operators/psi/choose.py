@@ -27,7 +27,7 @@ def run(party: Party, inputs: pa.Array | pa.ChunkedArray, parameters: PsiParamet
 
     Reveals: sizes and count to both; to the entitled, which of its ids are in common. With more
     than one host also what ``star`` describes.
-    Errors: ATL-PSI-001 to 010, ATL-CRV-001 to 003, ATL-SET-001 for ``ideal`` outside tests.
+    Errors: ATL-PSI-001 to 012, ATL-CRV-001 to 003, ATL-SET-001 for ``ideal`` outside tests.
     """
     if len(party.hosts) > 1:
         return star.run(party, inputs, parameters)

@@ -21,7 +21,7 @@ def peer_of(party: Party) -> str:
 
 def agreement(session: bytes, parameters: PsiParameters) -> bytes:
     """Return the hash of what both parties must have agreed on before they begin."""
-    whole = ["atoll/psi/v2", "agreement", session, parameters.model_dump()]
+    whole = ["atoll/psi/v3", "agreement", session, parameters.model_dump()]
     return hashlib.sha256(encode(whole)).digest()
 
 

@@ -102,7 +102,7 @@ def run(party: Party, ids: pa.Array | pa.ChunkedArray, parameters: PsiParameters
     """Intersect the binary ids of one guest and all hosts; int64[count] rows, aligned at all.
 
     Reveals: pairwise sizes, counts and, to the guest, pairwise ids; the joint rows to ``both``.
-    Errors: ATL-PSI-001 to 010, ATL-CRV-001 to 003. Semi-honest.
+    Errors: ATL-PSI-001 to 012, ATL-CRV-001 to 003. Semi-honest.
     """
     check(parameters)
     own = OwnIds(ids, party.limits)

@@ -3,8 +3,11 @@
 Ids become points of curve25519 by RFC 9380 under a tag with the session id; a party's points are
 multiplied by its fresh scalar and travel as u-coordinates. Doubly masked they are hashed under the
 session id: one half of the hash is the tag that a guest sends, the other the one that a host sends,
-so that what a party sent is worth nothing when it is sent back. Source: Meadows 1986 (commutative
-masking), RFC 7748, RFC 9380; the order of steps is that of PROTOCOLS 4.
+so that what a party sent is worth nothing when it is sent back. Each commits to its whole list of
+tags before it sees the other's, so that none chooses its tags by those that it gets.
+
+Source: Meadows 1986 (commutative masking), RFC 7748, RFC 9380; the order of steps is that of
+PROTOCOLS 4.
 """
 
 from __future__ import annotations
@@ -15,13 +18,14 @@ from collections.abc import Iterator
 import numpy as np
 import numpy.typing as npt
 
+from atoll.core.codec import encode
 from atoll.core.errors import PeerError
 from atoll.core.limits import Limits
 from atoll.core.names import Role
 from atoll.core.random import SecretRandom
 from atoll.crypto.dh import DhScalar
 from atoll.operators.psi.api import BITMAP_CHUNK, PsiParameters, tag_bytes
-from atoll.operators.psi.ecdh.messages import Bitmap, Hello, Points, Tags, Verdict
+from atoll.operators.psi.ecdh.messages import Bitmap, Commitment, Hello, Points, Tags, Verdict
 from atoll.operators.psi.ids import OwnIds
 from atoll.operators.psi.matching import common, refuse_reflected, refuse_repeated
 from atoll.operators.psi.pair import agreement, check_count, check_sets
@@ -30,13 +34,14 @@ _SUITE = b"/curve25519_XMD:SHA-512_ELL2_RO_"
 _POINT_LABEL, _TAG_LABEL = b"atoll/psi-ecdh/v2/", b"atoll/psi-ecdh-tag/v2/"
 # Kept longer than sent, so that accidents among one party's own many ids do not look like repeats.
 _HELD_BYTES = 16
+_SECRET_BYTES = 32
 _HALVES = {Role.GUEST: slice(0, 16), Role.HOST: slice(16, 32)}
 
 
 class Core:
     """The state of a guest or host over one run. Semi-honest.
 
-    Holds: the own ids, a fresh scalar and two secret orders. Errors: ATL-PSI-003 to 009, those of
+    Holds: the own ids, a fresh scalar and two secret orders. Errors: ATL-PSI-003 to 012, those of
     ``crypto`` for points that are not canonical, on the twist or of small order.
     """
 
@@ -116,7 +121,20 @@ class Core:
         refuse_reflected(self._sent, self._received)
         del self._sent, self._received
         self._back = self._secret.permutation(self.peer_rows).astype(np.uint32)
+        self._opening = self._secret.bytes(_SECRET_BYTES)
         self._returned = np.zeros((self.rows, self._width), np.uint8)
+
+    def commit(self) -> Commitment:
+        """Commit to all of the own tags. Reveals: nothing."""
+        own = _TagList(self._session, self._role)
+        for chunk in range(self.peer_chunks):
+            own.add(self.tags(chunk))
+        return Commitment(own.digest())
+
+    def committed(self, message: Commitment) -> None:
+        """Keep the peer's commitment until its tags are there."""
+        self._promised = message.digest
+        self._taken = _TagList(self._session, self._peer_role)
 
     def tags(self, chunk: int) -> Tags:
         """Return a chunk of the peer's ids, doubly masked, hashed, shuffled and cut.
@@ -124,20 +142,22 @@ class Core:
         Reveals: with all chunks, how many ids are in common.
         """
         start, stop = self._span(chunk, self.peer_rows)
-        return Tags(start, self._own[self._back[start:stop]])
+        return Tags(start, self._opening, self._own[self._back[start:stop]])
 
     def take_tags(self, chunk: int, message: Tags) -> None:
         """Keep a chunk of the own ids, doubly masked. Errors: ATL-PSI-007."""
         start, stop = self._span(chunk, self.rows)
         _due(message.first == start and message.tags.shape == (stop - start, self._width))
         self._returned[start:stop] = message.tags
+        self._taken.add(message)
 
     def verdict(self) -> Verdict:
         """Count, and send whether it is enough.
 
-        Reveals: that. Errors: ATL-PSI-008, ATL-PSI-011 own tags came back.
+        Reveals: that. Errors: ATL-PSI-008, ATL-PSI-012 tags that the peer did not commit to.
         """
-        refuse_reflected(self._own, self._returned)
+        if self._taken.digest() != self._promised:
+            raise PeerError("ATL-PSI-012", "the peer returns tags that it did not commit to")
         self.found = common(self._held, self._returned)
         self.count = int(np.count_nonzero(self.found))
         del self._returned, self._back
@@ -166,6 +186,22 @@ class Core:
     def _span(self, chunk: int, rows: int) -> tuple[int, int]:
         size = self._parameters.chunk_rows
         return min(chunk * size, rows), min((chunk + 1) * size, rows)
+
+
+class _TagList:
+    """SHA-256 over all tags of one seat in one session, with the secret that hides them."""
+
+    def __init__(self, session: bytes, role: Role) -> None:
+        bound = ["atoll/psi-ecdh-list/v1", session, str(role)]
+        self._hash = hashlib.sha256(encode(bound))
+
+    def add(self, message: Tags) -> None:
+        # The sizes of all chunks are known before, so that their bytes can follow each other.
+        self._hash.update(message.opening)
+        self._hash.update(message.tags.tobytes())
+
+    def digest(self) -> bytes:
+        return self._hash.digest()
 
 
 def bitmaps(found: npt.NDArray[np.bool_]) -> Iterator[Bitmap]:

@@ -33,10 +33,18 @@ class Points(Message, kind="psi.ecdh.points"):
 
 
 @dataclass(frozen=True)
-class Tags(Message, kind="psi.ecdh.tags"):
+class Commitment(Message, kind="psi.ecdh.commitment"):
+    """The sender's whole list of tags, fixed before it sees the receiver's."""
+
+    digest: bytes = blob(32, opaque="a hash of the tags and of a fresh secret")
+
+
+@dataclass(frozen=True)
+class Tags(Message, kind="psi.ecdh.tags", version=2):
     """A chunk of the receiver's ids, doubly masked, cut and shuffled by the sender."""
 
     first: int = integer(0, _ROWS, opaque=_POSITION)
+    opening: bytes = blob(32, opaque="fresh random bytes, the secret of the commitment")
     tags: npt.NDArray[np.uint8] = array(
         "u1",
         (None, None),

@@ -9,7 +9,7 @@ from atoll.channel.party import Party
 from atoll.core.message import Message
 from atoll.operators.psi.api import PsiParameters, PsiResult
 from atoll.operators.psi.ecdh.core import Core, bitmaps, take_bitmaps
-from atoll.operators.psi.ecdh.messages import Bitmap, Hello, Points, Tags, Verdict
+from atoll.operators.psi.ecdh.messages import Bitmap, Commitment, Hello, Points, Tags, Verdict
 from atoll.operators.psi.ids import OwnIds
 from atoll.operators.psi.pair import peer_of
 
@@ -40,7 +40,7 @@ def meet(party: Party, peer: str, own: OwnIds, parameters: PsiParameters) -> Cor
     """Run everything up to the verdict: both learn the count and accept it, or both end.
 
     Reveals: sizes, count and verdict, to both.
-    Errors: ATL-PSI-003 to 008, ATL-PSI-011, ATL-CRV-001 to 003.
+    Errors: ATL-PSI-003 to 008, ATL-PSI-011, 012, ATL-CRV-001 to 003.
     """
     core = Core(party.role, own, parameters, party.session, party.secret_rng, party.limits)
     party.channel.send(peer, "psi/hello", core.hello())
@@ -48,6 +48,8 @@ def meet(party: Party, peer: str, own: OwnIds, parameters: PsiParameters) -> Cor
     sent, due = core.chunks, core.peer_chunks
     _both_ways(party, peer, "points", sent, core.points, due, Points, core.take_points)
     core.check_points()
+    party.channel.send(peer, "psi/commitment", core.commit())
+    core.committed(party.channel.receive(peer, "psi/commitment", Commitment))
     _both_ways(party, peer, "tags", due, core.tags, sent, Tags, core.take_tags)
     party.channel.send(peer, "psi/verdict", core.verdict())
     core.decide(party.channel.receive(peer, "psi/verdict", Verdict))
