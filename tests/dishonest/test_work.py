@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -15,6 +16,7 @@ from atoll.channel.identity import Identity
 from atoll.components.catalogue import CATALOGUE
 from atoll.core.errors import AtollError
 from atoll.flow.control import (
+    Declared,
     JobRecord,
     Options,
     SyncMessage,
@@ -22,14 +24,20 @@ from atoll.flow.control import (
     encode_sync,
     parse_sync,
 )
-from atoll.flow.control.facts import Declaration, End, Proposal, encode_section
+from atoll.flow.control.facts import (
+    Declaration,
+    End,
+    Proposal,
+    encode_section,
+)
+from atoll.flow.control.reading import read_section
 from atoll.flow.node.data.tables import RegisteredTables, TableSource
 from atoll.flow.node.jobs.declaring import Declarer
 from atoll.flow.node.jobs.partner_load import LEAST_BYTES, Allowance, LoadLimits, PartnerLoad
 from atoll.flow.node.jobs.waiting_calls import AT_ONCE, CALLS, WaitingCalls
 from atoll.flow.store import Jobs, Retention, prune
 from atoll.jobs.definition import Job, parse_job
-from atoll.jobs.plan import ComponentFacts
+from atoll.jobs.plan import ComponentFacts, TableFacts
 from atoll.sim.nodes import LocalNode, nodes
 from tests.channel.grpc.world import LONG
 
@@ -109,7 +117,7 @@ def test_proposals_that_bring_their_own_end(two: dict[str, LocalNode]) -> None:
 def test_proposals_that_are_large(two: dict[str, LocalNode]) -> None:
     """Rule: so many bytes of one partner's jobs are at hand, ATL-FLW-016, ended ones go first."""
     bank = two["bank"]
-    limit(bank, at_hand=3 * SIZE)
+    limit(bank, at_hand=5 * SIZE)
     held = [send(two, number, proposal=proposal()) for number in range(4)]
     assert held == [1, 1, 0, 0]
     assert set(bank.control.records) == {job_id(0), job_id(1)}
@@ -120,6 +128,71 @@ def test_proposals_that_are_large(two: dict[str, LocalNode]) -> None:
     assert send(two, 2, proposal=proposal()) == 1
     assert job_id(0) not in bank.control.records
     assert {row.id for row in Jobs(bank.database).list().rows} == {job_id(n) for n in range(3)}
+
+
+def wide(columns: int, tables: int = 1) -> bytes:
+    """Return a declaration of tables with very short names of columns."""
+    names = tuple(f"{at:x}" for at in range(columns))
+    facts = TableFacts(name="t", digest="0" * 64, rows=1, columns=names, id_rule="x")
+    return encode_section(Declaration({f"s{at}": facts for at in range(tables)}, {}, b"x"))
+
+
+def test_documents_that_come_with_an_end(two: dict[str, LocalNode]) -> None:
+    """240 MiB were taken in where 64 a day were set. Rule: an end is free, not what comes with it.
+
+    Ends have an eighth of the limits for themselves, ATL-FLW-016.
+    """
+    bank = two["bank"]
+    jobs = range(8)
+    limit(bank, per_day=8 * 3 * SIZE)
+    assert [send(two, number, proposal=proposal(10)) for number in jobs] == [1] * len(jobs)
+    large = encode_section(Declaration({}, {"a" * SIZE: CODE}, b"x"))
+    held = [send(two, number, 2, declaration=large, **ENDED) for number in jobs]
+    assert held == [2] * 2 + [1] * 6
+    assert [send(two, number, 2, **ENDED) for number in jobs] == [2] * len(jobs)
+    assert all(record.end is not None for record in bank.control.records.values())
+
+
+def test_ends_of_others_jobs_make_no_room_for_documents(two: dict[str, LocalNode]) -> None:
+    """As above for what is at hand: an end has an eighth more, then it comes alone."""
+    bank = two["bank"]
+    limit(bank, at_hand=5 * SIZE)
+    assert [send(two, number, proposal=proposal()) for number in range(3)] == [1, 1, 0]
+    large = encode_section(Declaration({}, {"a" * SIZE: CODE}, b"x"))
+    assert send(two, 0, 2, declaration=large, **ENDED) == 1
+    assert send(two, 0, 2, **ENDED) == 2
+
+
+def test_own_declarations_that_a_partner_causes(
+    two: dict[str, LocalNode], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of 448 KiB of proposals came 149 MiB. Rule: they count as their initiator's, ATL-FLW-016."""
+    bank = two["bank"]
+    monkeypatch.setattr(bank.effects, "_answer", lambda record, command: None)
+    own = cast(Declaration, read_section("declaration", wide(1000)))
+
+    def declare(number: int) -> str | None:
+        """Have the bank declare, and return with which code it refuses the job."""
+        job = job_id(number)
+        made = partial(Declared, own.tables, own.components, own.certificate)
+        bank.control.event(job, made)
+        bank.control.see(lambda control: None)
+        record = bank.control.peek(job)
+        assert record is not None
+        assert (record.own.declaration is None) == (record.own.refusal is not None)
+        return record.own.refusal.code if record.own.refusal else None
+
+    limit(bank, at_hand=350 * KIB)
+    for number in range(4):
+        assert send(two, number, proposal=proposal(10)) == 1
+    assert [declare(number) for number in range(4)] == [None] * 3 + ["ATL-FLW-016"]
+    shown = bank.services.jobs.get(job_id(3))
+    assert shown["code"] == "ATL-FLW-016"
+    assert declare(0) is None
+    limit(bank, per_day=2 * LEAST_BYTES + len(wide(1000)))
+    for number in (5, 6):
+        assert send(two, number, proposal=proposal(10)) == 1
+    assert [declare(number) for number in (5, 6)] == [None, "ATL-FLW-016"]
 
 
 def test_proposals_without_end(two: dict[str, LocalNode]) -> None:

@@ -23,6 +23,7 @@ from atoll.core.limits import MESSAGE_BYTES
 FACTOR = 3
 ALLOWANCE = 64 << 10
 _DEPTH = 32
+_ANY = (1 << 64) - 1
 
 
 _SIMPLE = frozenset({type(None), bool, int, float, str, bytes, memoryview})
@@ -83,6 +84,17 @@ def decode(
     except NativeError as error:
         raise PeerError("ATL-COD-001", f"the message is refused: {error}") from error
     return msgpack.unpackb(data, raw=False, strict_map_key=True, max_ext_len=0)
+
+
+def weight(data: bytes | memoryview) -> int:
+    """Return what canonical bytes and the objects of their value take in memory: an upper bound.
+
+    Errors: ATL-COD-001 malformed or not canonical.
+    """
+    try:
+        return len(data) + check_msgpack(data, _ANY)
+    except NativeError as error:
+        raise PeerError("ATL-COD-001", f"the message is refused: {error}") from error
 
 
 def judge_json(data: bytes, *, depth: int, memory: int) -> None:

@@ -151,15 +151,17 @@ class JobsSection(Section):
         2000, "so many jobs that one partner proposed may be unfinished here", ge=1, le=1_000_000
     )
     partner_mebibytes: int = _key(
-        128,
-        "so many MiB a partner may have sent of partners' jobs that are at hand: unfinished, or "
-        "ended and not acknowledged; in memory they take about three times as much",
+        384,
+        "so many MiB of memory a partner may take by partners' jobs that are at hand: unfinished, "
+        "or ended and not acknowledged; with what this node declares and plans for those that it "
+        "proposed; states and ends have an eighth more",
         ge=8,
         le=1 << 20,
     )
     partner_mebibytes_per_day: int = _key(
         2048,
-        "so many MiB of jobs a partner may send in 24 hours; each new one counts as 32 KiB or more",
+        "so many MiB of jobs a partner may send in 24 hours, with what this node declares and plans "
+        "for them; each new one counts as 32 KiB or more; what comes with an end has an eighth more",
         ge=8,
         le=1 << 20,
     )

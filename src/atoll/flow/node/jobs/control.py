@@ -40,7 +40,7 @@ from atoll.flow.control import (
 )
 from atoll.flow.node.jobs.commanded import Effects
 from atoll.flow.node.jobs.fault_injection import commit_fault
-from atoll.flow.node.jobs.partner_load import LoadLimits, PartnerLoad, is_over
+from atoll.flow.node.jobs.partner_load import LoadLimits, PartnerLoad, is_over, refuse
 from atoll.flow.node.jobs.pending_sync import PROBES, PendingSync
 from atoll.flow.node.jobs.sync_traffic import SyncTraffic
 from atoll.flow.store import Database, after_commit
@@ -206,6 +206,12 @@ class Control:
         """Move a job's machine. Errors: those of ``control.step`` for what cannot be."""
         former = self.record(job)
         record, commands = step(former, event, self.rules)
+        if former is not None:
+            try:
+                for one in self._load.make_own_room(former, record, self._ended(batch, job)):
+                    self._drop(one)
+            except AtollError as error:
+                record, commands = refuse(former, error, event.now, self.rules)
         # Moments alone are not worth a write: every job gets one with each tick.
         if commands or record != former:
             _, before = batch.changed.get(job, (record, []))
@@ -272,7 +278,7 @@ class Control:
         found = self._effects.load(job)
         if found is not None:
             self._load.reloaded(peer)
-            for one in self._load.let_go(found.initiator, 0, self._ended(batch)):
+            for one in self._load.recall(found, self._ended(batch)):
                 self._drop(one)
             self._take_up(found)
         return found

@@ -5,17 +5,41 @@ from __future__ import annotations
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
-from atoll.core.errors import PeerError
-from atoll.flow.control import JobRecord, Update
+from atoll.core import codec
+from atoll.core.errors import AtollError, PeerError
+from atoll.flow.control import (
+    Command,
+    DeclareFailed,
+    Event,
+    Explain,
+    JobRecord,
+    Moment,
+    Rules,
+    StopAsked,
+    Update,
+    step,
+)
+from atoll.flow.control.facts import SECTIONS, encode_section
+from atoll.jobs.plan import Plan
 
 DAY = 86400.0
-# Smaller updates are states of tasks and slots, by which jobs go on and end.
+# Smaller updates are states of tasks and slots, by which jobs go on and end: not counted by day.
 SMALL_BYTES = 4 << 10
-# An end is taken in where there is no room: it makes some.
-OVER_BYTES = 64 << 10
+# What they make a job grow by at most; they and ends have an eighth more room.
+STATE_BYTES = 64 << 10
+_SPARE = 8
+# A few KiB at most by their limits, taken in where there is no room: they make some.
+_ENDING = frozenset({"run", "slot", "refusal", "stop", "end"})
+_NOTHING: tuple[Any, int] = (None, 0)
+_PLAN = "whole plan"
+# Of a plan many texts are held once: it takes less than its parts would by themselves.
+_PLAN_FACTOR = 4
+# What a record takes besides its sections.
+JOB_BYTES = 4 << 10
 # A new job takes rows besides its document.
 LEAST_BYTES = 32 << 10
 # Ended jobs of which it is remembered that their partners hold all.
@@ -56,34 +80,38 @@ class Allowance:
 
 @dataclass(frozen=True)
 class LoadLimits:
-    """Bytes that a partner sent of jobs at hand, and that it may send in a day."""
+    """Memory that a partner may take by jobs at hand, and bytes that it may send in a day."""
 
-    at_hand: int = 128 << 20
+    at_hand: int = 384 << 20
     per_day: int = 2 << 30
 
 
 class PartnerLoad:
-    """Bytes that partners sent of jobs at hand that are not own ones. Control thread only."""
+    """Memory of jobs at hand that are not own ones, by the partner that caused it.
+
+    A partner has what it sent; the initiator has this node's declaration and plan, too.
+    Control thread only.
+    """
 
     def __init__(self, limits: LoadLimits, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._limits = limits
+        # By job, what was weighed of it: a section's value by party and name, and its weight.
+        self._weighed: dict[str, dict[tuple[str, str], tuple[Any, int]]] = {}
         self._sizes: dict[str, dict[str, int]] = {}
         self._sums: dict[str, int] = {}
         self._day = Allowance(limits.per_day, DAY, monotonic)
+        self._day_of_ends = Allowance(limits.per_day // _SPARE, DAY, monotonic)
         self._reloads = Allowance(_RELOADS, _RELOAD_SECONDS, monotonic)
         self._ended: OrderedDict[str, tuple[int, tuple[str, ...]]] = OrderedDict()
 
     def note(self, record: JobRecord) -> None:
-        """Count a job as it is now: what each partner sent of it, but of own jobs nothing."""
+        """Count a job as it is now; of own jobs nothing. Only what changed is weighed."""
+        weighed = {} if record.drives else _weighed(record, self._weighed.get(record.id, {}))
         self.drop(record.id)
         if record.drives:
             return
-        sizes = {
-            party: sum(map(len, facts.sections.values()))
-            for party, facts in record.facts.items()
-            if party != record.party
-        }
-        self._sizes[record.id] = sizes
+        self._weighed[record.id] = weighed
+        self._sizes[record.id] = sizes = _by_partner(record, weighed)
         for party, size in sizes.items():
             self._sums[party] = self._sums.get(party, 0) + size
 
@@ -96,6 +124,7 @@ class PartnerLoad:
 
     def drop(self, job: str) -> None:
         """Count a job no more."""
+        self._weighed.pop(job, None)
         for party, size in self._sizes.pop(job, {}).items():
             self._sums[party] -= size
 
@@ -104,21 +133,69 @@ class PartnerLoad:
     ) -> Iterator[JobRecord]:
         """Count what a partner sends of a job; yield the ended ones to let go of for it first.
 
-        ``record`` is None for a new job. Errors: ATL-FLW-016 there is no room for it.
+        ``record`` is None for a new job. An end by itself is taken in anyway; what comes with it
+        counts. Errors: ATL-FLW-016 there is no room, ATL-COD-001 it is not canonical.
         """
-        size = _size(update)
+        sections = update.sections
         if record is not None:
-            known = record.drives or update.version <= record.held(peer)
-            if known or size <= (OVER_BYTES if is_over(update) else SMALL_BYTES):
+            held = record.held(peer)
+            if record.drives or update.version <= held or update.base > held:
                 return
-        yield from self.let_go(peer, size, ended)
-        if not self._day.spend(peer, size if record is not None else max(size, LEAST_BYTES)):
+            sections = {name: data for name, data in sections.items() if name not in _ENDING}
+        sent, over = sum(map(len, sections.values())), is_over(update)
+        known = self._weighed.get(update.job, {})
+        more = 0 if record is not None else JOB_BYTES
+        for name, data in sections.items():
+            more += _weight(data) - known.get((peer, name), _NOTHING)[1]
+        if more > 0:
+            yield from self.let_go(peer, more, ended, spare=over or more <= STATE_BYTES)
+        if record is not None and sent <= SMALL_BYTES:
+            return
+        day = self._day_of_ends if over else self._day
+        if not day.spend(peer, sent if record is not None else max(sent, LEAST_BYTES)):
             raise full(peer, "sent too many or too large jobs within a day")
 
-    def let_go(self, partner: str, size: int, ended: Iterable[JobRecord]) -> Iterator[JobRecord]:
-        """Yield ended jobs of a partner until there is room. Errors: ATL-FLW-016 none is left."""
+    def make_own_room(
+        self, former: JobRecord, record: JobRecord, ended: Iterable[JobRecord]
+    ) -> Iterator[JobRecord]:
+        """Count what this node declares and plans for a partner; yield as ``make_room`` does.
+
+        Errors: ATL-FLW-016 the partner has caused too much.
+        """
+        if record.drives:
+            return
+        size, kept = 0, 0
+        if former.own.declaration is None and record.own.declaration is not None:
+            data = record.own.declaration.encoded
+            size, kept = _weight(data), len(data)
+        if former.plan is None and record.plan is not None:
+            planned = _planned(record.plan)
+            size, kept = size + planned, kept + planned // _PLAN_FACTOR
+        if not size:
+            return
+        yield from self.let_go(record.initiator, size, ended)
+        if not self._day.spend(record.initiator, kept):
+            raise full(record.initiator, "caused too many or too large plans within a day")
+
+    def recall(self, record: JobRecord, ended: Iterable[JobRecord]) -> Iterator[JobRecord]:
+        """Yield the ended jobs to let go of for one that is read again. Errors: ATL-FLW-016."""
+        if record.drives:
+            return
+        found = list(ended)
+        for partner, size in _by_partner(record, _weighed(record, {})).items():
+            yield from self.let_go(partner, size, found)
+
+    def let_go(
+        self, partner: str, size: int, ended: Iterable[JobRecord], *, spare: bool = False
+    ) -> Iterator[JobRecord]:
+        """Yield ended jobs of a partner until there is room. Errors: ATL-FLW-016 none is left.
+
+        ``spare``: for states and ends, by which other jobs go on and make room.
+        """
         mine = (one for one in ended if partner in self._sizes.get(one.id, ()))
-        while self._sums.get(partner, 0) + size > self._limits.at_hand:
+        most = self._limits.at_hand
+        most += most // _SPARE if spare else 0
+        while self._sums.get(partner, 0) + size > most:
             one = next(mine, None)
             if one is None:
                 raise full(partner, "too large jobs here that have not ended")
@@ -139,9 +216,43 @@ class PartnerLoad:
         self._reloads.spend(peer)
 
 
-def _size(update: Update) -> int:
-    """Return how many bytes of facts an update holds."""
-    return sum(len(data) for data in update.sections.values())
+def _weighed(
+    record: JobRecord, former: Mapping[tuple[str, str], tuple[Any, int]]
+) -> dict[tuple[str, str], tuple[Any, int]]:
+    """Return the weights of a job's sections; those that are as they were keep theirs."""
+    found = {}
+    for party, facts in record.facts.items():
+        # Our own other sections are small beside what they answer.
+        for name in SECTIONS if party != record.party else ("declaration",):
+            value = getattr(facts, name)
+            if value is None or value == {}:
+                continue
+            known = former.get((party, name), _NOTHING)
+            same = known[0] is value
+            found[party, name] = known if same else (value, _weight(encode_section(value)))
+    if record.plan is not None:
+        known = former.get((record.party, _PLAN), _NOTHING)
+        same = known[0] is record.plan
+        found[record.party, _PLAN] = known if same else (record.plan, _planned(record.plan))
+    return found
+
+
+def _by_partner(
+    record: JobRecord, weighed: Mapping[tuple[str, str], tuple[Any, int]]
+) -> dict[str, int]:
+    sizes = {record.initiator: JOB_BYTES}
+    for (party, _), (_, size) in weighed.items():
+        partner = record.initiator if party == record.party else party
+        sizes[partner] = sizes.get(partner, 0) + size
+    return sizes
+
+
+def _planned(plan: Plan) -> int:
+    return _PLAN_FACTOR * len(codec.encode(plan.canonical()))
+
+
+def _weight(data: bytes) -> int:
+    return codec.weight(data) if data else 0
 
 
 def is_over(update: Update) -> bool:
@@ -158,3 +269,15 @@ def full(partner: str, what: str) -> PeerError:
         hint="let some of its jobs end, or raise jobs.partner_open, jobs.partner_mebibytes or "
         "jobs.partner_mebibytes_per_day",
     )
+
+
+def refuse(
+    former: JobRecord, error: AtollError, now: Moment, rules: Rules
+) -> tuple[JobRecord, tuple[Command, ...]]:
+    """Return a job in which this node takes no part because of an error; its people see which."""
+    event: Event = DeclareFailed(error.code, error.place, now)
+    if former.own.declaration is not None:
+        event = StopAsked("stop", former.party, now, code=error.code)
+    record, commands = step(former, event, rules)
+    why = Explain(error.code, error.message, error.party, error.place, error.hint)
+    return record, (*commands, why)
