@@ -7,7 +7,7 @@ import logging
 import shutil
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from typing import Any, TypeVar
@@ -130,6 +130,10 @@ class NodeEffects:
     def load(self, job: str) -> JobRecord | None:
         """Return a job from the database."""
         return self._rows.load(job)
+
+    def known(self, jobs: Collection[str]) -> frozenset[str]:
+        """Return those of these jobs that have a row."""
+        return self._rows.known(jobs)
 
     def check_open(self, partner: str, job: str, unfinished: int) -> None:
         """See ``commanded.Effects``. Errors: ATL-FLW-004, ATL-FLW-016, ATL-POL-018."""

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from atoll.core.errors import PeerError
 from atoll.flow.control import JobRecord, Update
+from atoll.flow.control.transition import halt
 
 DAY = 86400.0
 # Smaller updates are states of tasks and slots, by which jobs go on and end.
@@ -70,6 +71,7 @@ class PartnerLoad:
         self._sizes: dict[str, dict[str, int]] = {}
         self._sums: dict[str, int] = {}
         self._day = Allowance(limits.per_day, DAY, monotonic)
+        self._updates = Allowance(limits.per_day // SMALL_BYTES, DAY, monotonic)
         self._reloads = Allowance(_RELOADS, _RELOAD_SECONDS, monotonic)
         self._ended: OrderedDict[str, tuple[int, tuple[str, ...]]] = OrderedDict()
 
@@ -114,6 +116,17 @@ class PartnerLoad:
         yield from self.let_go(peer, size, ended)
         if not self._day.spend(peer, size if record is not None else max(size, LEAST_BYTES)):
             raise full(peer, "sent too many or too large jobs within a day")
+
+    def count_update(self, peer: str, record: JobRecord, update: Update) -> None:
+        """Count that an update has a job written again, with events.
+
+        Errors: ATL-FLW-016 too many in a day; the first end of a run is taken in all the same.
+        """
+        if record.drives or update.version <= record.held(peer):
+            return
+        ends = is_over(update) and halt(record) is None
+        if not self._updates.spend(peer) and not ends:
+            raise full(peer, "sent too many updates within a day")
 
     def let_go(self, partner: str, size: int, ended: Iterable[JobRecord]) -> Iterator[JobRecord]:
         """Yield ended jobs of a partner until there is room. Errors: ATL-FLW-016 none is left."""
