@@ -57,7 +57,7 @@ from atoll.flow.control.reading import read_options
 from atoll.flow.control.record import JobRecord
 from atoll.flow.control.rules import Rules, Times, limited, may_retry
 from atoll.flow.control.sync import PeerSync, SyncMessage, Update, encode_sync, parse_sync
-from atoll.flow.control.view import JobView, StepView, view
+from atoll.flow.control.view import JobView, StepView, rightly_commanded, view
 
 __all__ = [
     "JOB_ID",
@@ -114,6 +114,7 @@ __all__ = [
     "parse_sync",
     "read_options",
     "release",
+    "rightly_commanded",
     "step",
     "view",
 ]

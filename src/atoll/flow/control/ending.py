@@ -8,9 +8,10 @@ from atoll.core.errors import UserError
 from atoll.flow.control.admission import is_started, release
 from atoll.flow.control.codes import DROPPED_OUT, NO_ANSWER, PEER_LOST, STOPPED
 from atoll.flow.control.commands import Ended
-from atoll.flow.control.events import Moment, StopAsked
+from atoll.flow.control.events import Moment, StopAsked, Tick
 from atoll.flow.control.facts import DONE, End, Stop
 from atoll.flow.control.parsing import peer_code
+from atoll.flow.control.plan_approval import silent_planner
 from atoll.flow.control.quorum import expendable, parties_of, satisfied_without, tasks_of
 from atoll.flow.control.record import JobRecord
 from atoll.flow.control.runs import begin_next
@@ -79,12 +80,24 @@ def on_stop(transition: Transition, event: StopAsked) -> None:
         transition.set_facts(stop=Stop(event.kind, peer_code(event.code) or STOPPED, event.party))
 
 
-def waits_for_time(record: JobRecord) -> bool:
-    """Return whether time alone can change anything: not where a job only waits for others."""
+def waits_for_time(record: JobRecord, tick: Tick) -> bool:
+    """Return whether time alone can change anything now: not where a job only waits for others.
+
+    Where another party proposed the job and it holds no slot, two deadlines are left. Their
+    lengths are the proposer's choice, so such jobs cost nothing before they are over.
+    """
     if record.closed:
         return False
-    busy = record.holding or record.running or record.marks
-    return bool(busy) or halt(record) is not None
+    if record.holding or record.running:
+        return True
+    if record.drives:
+        return bool(record.marks) or halt(record) is not None
+    if halt(record) is None:
+        return silent_planner(record, tick) is not None
+    if record.own.end is not None or record.lead.end is not None:
+        return False
+    stopping = record.marks.get("stopping", float("-inf"))
+    return tick.now.monotonic - stopping >= record.options.peer_seconds
 
 
 def tick(transition: Transition, last_contact: Mapping[str, float]) -> None:

@@ -64,7 +64,7 @@ def step(
     """
     if record is None:
         transition = _open(event, rules)
-    elif type(event) is Tick and not ending.waits_for_time(record):
+    elif type(event) is Tick and not ending.waits_for_time(record, event):
         return record, ()
     elif type(event) is Progressed:
         # Nothing follows from it: tasks report it many times, and no rule waits for it.
@@ -177,7 +177,7 @@ def _on_tick(transition: Transition, event: Tick) -> None:
     silent = ending.silence(transition, record.initiator, event.last_contact, "held")
     admission.tick(transition, silent)
     tasks.tick(transition)
-    plan_approval.tick(transition, event.last_contact)
+    plan_approval.tick(transition, event)
     ending.tick(transition, event.last_contact)
 
 

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from atoll.core.errors import AtollError, InternalError, PeerError
 from atoll.flow.control.codes import NO_ANSWER, NO_PLAN, REFUSED
 from atoll.flow.control.commands import Decide, Declare
 from atoll.flow.control.comparing import compare_code, different
-from atoll.flow.control.events import Decided, Declared, DeclareFailed
+from atoll.flow.control.events import Decided, Declared, DeclareFailed, Tick
 from atoll.flow.control.facts import (
     Declaration,
     PlanFacts,
@@ -63,23 +61,27 @@ def _await_plans(transition: Transition) -> None:
         transition.mark(WAITING)
 
 
-def tick(transition: Transition, last_contact: Mapping[str, float]) -> None:
-    """End a job of which a party that communicates does not send the digests of its plan.
+def tick(transition: Transition, event: Tick) -> None:
+    """End a job of which a party that communicates does not send the digests of its plan."""
+    party = silent_planner(transition.record, event)
+    if party is not None and transition.halted() is None:
+        transition.stop(NO_ANSWER, party=party, phase=PHASE)
+
+
+def silent_planner(record: JobRecord, event: Tick) -> str | None:
+    """Return a party that communicates and has not sent the digests of its plan for too long.
 
     A party that is not there is waited for, as before every start.
     """
-    record = transition.record
-    limit = record.options.progress_seconds
-    if WAITING not in record.marks or transition.halted() is not None:
-        return
-    if transition.since(WAITING) < limit:
-        return
+    now, limit = event.now.monotonic, record.options.progress_seconds
+    if now - record.marks.get(WAITING, now) < limit:
+        return None
     for party in record.peers:
         facts = record.facts.get(party)
-        recent = transition.now.monotonic - last_contact.get(party, float("-inf"))
+        recent = now - event.last_contact.get(party, float("-inf"))
         if (facts is None or facts.plan is None) and recent < record.options.peer_seconds:
-            transition.stop(NO_ANSWER, party=party, phase=PHASE)
-            return
+            return party
+    return None
 
 
 def agreed(record: JobRecord) -> bool:

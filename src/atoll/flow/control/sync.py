@@ -70,6 +70,12 @@ class SyncMessage(WireValue):
     held: Annotated[Mapping[JobId, Held], at_most(UPDATES)] = field(default_factory=dict)
     type: Literal["atoll/sync/v1"] = "atoll/sync/v1"
 
+    @model_validator(mode="after")
+    def _one_each(self) -> Self:
+        if len({update.job for update in self.updates}) < len(self.updates):
+            raise ValueError("two updates of one job")
+        return self
+
 
 def update_for(record: JobRecord, base: int, peer: str) -> Update:
     """Return what a peer is sent of what changed in the own facts after ``base``."""

@@ -134,7 +134,7 @@ def _refuse(transition: Transition, step: str, command: StepCommand) -> None:
     _state(transition, step, TaskFact(command.attempt, "failed", RUNS_USED))
 
 
-def _allowed(record: JobRecord, step: str) -> int:
+def allowed_attempts(record: JobRecord, step: str) -> int:
     """Return how many attempts a step may have in a run, by the plan that was signed."""
     signed = {} if record.plan is None else record.plan.attempts
     # Plans from before attempts were in them.
@@ -172,7 +172,7 @@ def _wrong(record: JobRecord, step: str, command: StepCommand) -> str | None:
 
 def _repeated(record: JobRecord, step: str, command: StepCommand) -> str | None:
     """Return why a step may not be attempted once more, whatever became of the last time."""
-    most = _allowed(record, step)
+    most = allowed_attempts(record, step)
     if command.attempt > record.run * most or record.tried.get(step, 0) >= most:
         return "an attempt beyond the allowed ones"
     if _was_done(record, step):

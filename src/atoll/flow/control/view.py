@@ -7,9 +7,11 @@ from dataclasses import dataclass, field
 
 from atoll.flow.control.admission import admitted_by, is_started, open_offer
 from atoll.flow.control.facts import BROKEN, End
+from atoll.flow.control.plan_approval import agreed
 from atoll.flow.control.quorum import is_done, parties_of, tasks_of
 from atoll.flow.control.record import JobRecord
 from atoll.flow.control.scheduling import done_steps
+from atoll.flow.control.tasks import allowed_attempts
 from atoll.flow.control.transition import halt, stated
 
 
@@ -58,6 +60,12 @@ def view(record: JobRecord) -> JobView:
     where = (end.code, end.phase, end.party)
     counts = (record.run, record.spent, record.aborted)
     return JobView(state, reason, *where, steps, progress, *counts, _stated_by(record))
+
+
+def rightly_commanded(record: JobRecord, step: str, attempt: int) -> bool:
+    """Return whether an attempt is more than a word of the initiator's: one that all approved."""
+    approved = record.drives or (is_started(record) and agreed(record))
+    return approved and attempt <= record.run * allowed_attempts(record, step)
 
 
 def _stated_by(record: JobRecord) -> str | None:

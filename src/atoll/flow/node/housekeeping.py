@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from atoll.flow.node.jobs.control import unexpected
+from atoll.flow.node.jobs.answers import unexpected
 from atoll.flow.node.settings import RetentionSection
 from atoll.flow.store import Database
 from atoll.flow.store.files import ArtifactFiles

@@ -8,7 +8,7 @@ from typing import Any
 
 from atoll.core.errors import AtollError, NetworkError
 from atoll.flow.access import Actor
-from atoll.flow.node.jobs.control import unexpected
+from atoll.flow.node.jobs.answers import unexpected
 from atoll.flow.node.jobs.service import JobService
 from atoll.flow.node.partners.service import PartyService
 from atoll.flow.store import Database, Meta

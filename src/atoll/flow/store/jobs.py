@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -116,6 +116,13 @@ class Jobs(Repository):
         """Return whether there is a row of a job."""
         query = select(_T.c.id).where(_T.c.id == bindparam("of"))
         return self._read(lambda c: c.execute(query, {"of": job}).first() is not None, connection)
+
+    def among(
+        self, jobs: Collection[str], *, connection: Connection | None = None
+    ) -> frozenset[str]:
+        """Return those of these jobs, at most a few thousand, of which there is a row."""
+        query = select(_T.c.id).where(_T.c.id.in_(jobs))
+        return self._read(lambda c: frozenset(c.execute(query).scalars()), connection)
 
     def owner(self, job: str, *, connection: Connection | None = None) -> str | None:
         """Return who submitted a job, None if that was no user of this node. Errors: as ``get``."""

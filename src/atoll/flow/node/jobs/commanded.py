@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Protocol
 
 from sqlalchemy import Connection
@@ -24,6 +25,10 @@ class Effects(Protocol):
 
     def load(self, job: str) -> JobRecord | None:
         """Return a job that is not at hand, from the database."""
+        ...
+
+    def known(self, jobs: Collection[str]) -> frozenset[str]:
+        """Return those of these jobs that the database has a row of."""
         ...
 
     def check_open(self, partner: str, job: str, unfinished: int) -> None:

@@ -12,15 +12,14 @@ import logging
 import queue
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass, field
-from functools import partial
 from typing import TypeVar
 
 from sqlalchemy import Connection
 
-from atoll.core.errors import AtollError, CancelledError, InternalError
+from atoll.core.errors import AtollError
 from atoll.flow.control import (
     Command,
     Ended,
@@ -31,17 +30,18 @@ from atoll.flow.control import (
     PeerSync,
     Restarted,
     Rules,
-    StaleRecord,
     StopAsked,
     SyncMessage,
     Tick,
     Update,
     step,
 )
+from atoll.flow.node.jobs.answers import busy, stopping, unexpected
 from atoll.flow.node.jobs.commanded import Effects
 from atoll.flow.node.jobs.fault_injection import commit_fault
-from atoll.flow.node.jobs.partner_load import LoadLimits, PartnerLoad, is_over, refuse
-from atoll.flow.node.jobs.pending_sync import PROBES, PendingSync
+from atoll.flow.node.jobs.intake import Intake
+from atoll.flow.node.jobs.partner_load import LoadLimits, PartnerLoad, refuse
+from atoll.flow.node.jobs.pending_sync import PendingSync
 from atoll.flow.node.jobs.sync_traffic import SyncTraffic
 from atoll.flow.store import Database, after_commit
 from atoll.jobs.errors import EnvironmentFault
@@ -52,6 +52,8 @@ Write = Callable[[Connection], None]
 _LOG = logging.getLogger(__name__)
 _TICK_SECONDS = 1.0
 _BATCH = 256
+# So long a round takes in what partners sent; then comes what else there is.
+_TURN_SECONDS = 0.1
 # An ended job stays at hand for a while, so that every partner is sent how it ended.
 KEEP_SECONDS = 600.0
 # Trying again cannot help: a row of ours that does not fit.
@@ -99,6 +101,7 @@ class Control:
         self._trouble: AtollError | None = None
         self._kept: dict[str, float] = {}
         self._load = PartnerLoad(limits, monotonic)
+        self._intake = Intake(effects)
         self.pending_sync = PendingSync()
         self._given_up: set[str] = set()
         self.sync_traffic = SyncTraffic()
@@ -131,7 +134,8 @@ class Control:
     def ask(self, work: Callable[[Control, Batch], T], timeout: float = 30.0) -> T:
         """Run ``work`` on the control thread and return its result once it is committed.
 
-        Errors: whatever it raises, or the database; ATL-NOD-021 the node is stopping.
+        Errors: whatever it raises, or the database; ATL-NOD-021 the node is stopping, ATL-NOD-035
+        it is too busy.
         """
         future: Future[T] = Future()
 
@@ -166,14 +170,33 @@ class Control:
 
         return self._answer_of(item, future, timeout)
 
+    def take(self, peer: str, message: SyncMessage, timeout: float = 30.0) -> None:
+        """Take in what a partner's node sent, in turn with other partners, and commit it.
+
+        Errors: as ``ask``; what was not taken in when the time is over is dropped.
+        """
+        taken: Future[None] = Future()
+
+        def item(control: Control, batch: Batch) -> None:
+            self.last_contact[peer] = self._monotonic()
+            try:
+                self._intake.take(control, batch, self._load, peer, message, taken)
+            except Exception as error:
+                taken.set_exception(error)
+
+        try:
+            self._answer_of(item, taken, timeout)
+        finally:
+            taken.cancel()
+
     def _answer_of(self, item: Item, future: Future[T], timeout: float) -> T:
         if self._closing:
-            raise _stopping()
+            raise stopping()
         self._inbox.put(item)
         try:
             return future.result(timeout)
         except TimeoutError:
-            raise self._trouble or _stopping() from None
+            raise self._trouble or (stopping() if self._closing else busy()) from None
 
     def peek(self, job: str) -> JobRecord | None:
         """Return a job as it was committed last, never older than rows that were read before."""
@@ -233,41 +256,25 @@ class Control:
         """Return the state of syncing with a partner."""
         return self.exchanges.setdefault(peer, PeerSync(peer))
 
-    def take(self, peer: str, message: SyncMessage, batch: Batch) -> None:
-        """Take in what a partner's node sent; the facts in it follow, before what is asked next."""
-        self.last_contact[peer] = self._monotonic()
-        self._fetch(peer, message, batch)
-        ahead = self.exchange(peer).received(message, self.records)
-        self.pending_sync.again(peer, message.held)
-        for job in ahead:
-            version = message.held[job]
-            self.move(job, StaleRecord(party=peer, version=version, now=self.now), batch)
-        for update in message.updates:
-            # Each for itself, so that one that cannot be written holds no other up.
-            self._inbox.put(partial(_receive, peer=peer, update=update))
-
     def receive(self, peer: str, update: Update, batch: Batch) -> None:
         """Take in a partner's facts of one job."""
         try:
-            record = self._recalled(peer, update.job, batch)
-            if record is None and not update.base and is_over(update):
-                # It ended before this node heard of it: nothing of it is kept.
-                _LOG.info("job %s of %s had ended before it came here", update.job, peer)
-                self.exchange(peer).owe(update.job, update.version)
-                return
+            record = self.recalled(peer, update.job, batch)
             if record is None:
                 mine = [r for r in self.records.values() if r.initiator == peer]
                 self._effects.check_open(peer, update.job, sum(r.end is None for r in mine))
+            else:
+                self._load.count_update(peer, record, update)
             ended = self._ended(batch, update.job)
             for one in self._load.make_room(peer, record, update, ended):
                 self._drop(one)
             self.move(update.job, FactsReceived(peer, update, self.now), batch)
             self.sync_traffic.count_received(peer, update)
         except AtollError as error:
-            _LOG.warning("facts of %s were refused: %s", peer, error)
+            self._intake.refusals.log(peer, "an update", error)
         self.exchange(peer).owe(update.job)
 
-    def _recalled(self, peer: str, job: str, batch: Batch) -> JobRecord | None:
+    def recalled(self, peer: str, job: str, batch: Batch) -> JobRecord | None:
         """Return a job that a partner sends something of, read again if it is not at hand.
 
         Errors: ATL-FLW-016 too many were read again for it, or there is no room for this one.
@@ -297,32 +304,36 @@ class Control:
             if job in self.records and job not in batch.changed and job != but:
                 yield self.records[job]
 
-    def _fetch(self, peer: str, message: SyncMessage, batch: Batch) -> None:
-        """Have at hand what a partner asks about: it may have missed how a job ended here."""
-        missing = [job for job in message.held if job not in self.records]
-        for job in missing[:PROBES]:
-            if not self._load.asks_in_vain(job, peer, message.held[job]):
-                try:
-                    self._recalled(peer, job, batch)
-                except AtollError as error:
-                    _LOG.warning("an ended job is not sent to %s now: %s", peer, error)
-                    return
-
     def _loop(self) -> None:
         while True:
-            items = self._gather()
-            if not self._done(items):
+            batch, items = Batch(), self._gather()
+            for item in items:
+                self._run(item, batch)
+            items += self._in_turns(batch)
+            if not self._written(batch):
                 # One of them cannot be written; the others shall not suffer for it.
                 for item in items:
-                    self._done([item], last=True)
+                    batch = Batch()
+                    self._run(item, batch)
+                    self._written(batch, last=True)
             if self._closing and self._inbox.empty():
+                self._intake.close(stopping())
                 return
 
-    def _done(self, items: Sequence[Item], *, last: bool = False) -> bool:
-        """Do these things in one transaction; return whether it was written."""
-        batch = Batch()
-        for item in items:
+    def _in_turns(self, batch: Batch) -> list[Item]:
+        """Take in what partners sent for a while, an update of each in turn; return these items."""
+        items: list[Item] = []
+        begun = self._monotonic()
+        while len(items) < _BATCH and self._monotonic() - begun < _TURN_SECONDS:
+            item = self._intake.next()
+            if item is None:
+                break
             self._run(item, batch)
+            items.append(item)
+        return items
+
+    def _written(self, batch: Batch, *, last: bool = False) -> bool:
+        """Write what a round gathered, and have it take effect; return whether it was written."""
         try:
             self._commit(batch)
         except Exception as error:
@@ -336,10 +347,10 @@ class Control:
         return True
 
     def _gather(self) -> list[Item]:
-        wait = max(self._next_tick - self._monotonic(), 0.0)
+        wait = 0.0 if self._intake else max(self._next_tick - self._monotonic(), 0.0)
         items: list[Item] = []
         try:
-            items.append(self._inbox.get(timeout=wait or None if wait else 0.001))
+            items.append(self._inbox.get(timeout=wait) if wait else self._inbox.get_nowait())
             while len(items) < _BATCH:
                 items.append(self._inbox.get_nowait())
         except queue.Empty:
@@ -473,23 +484,9 @@ def _event(job: str, make: Callable[[Moment], Event], writes: tuple[Write, ...] 
     return item
 
 
-def _receive(control: Control, batch: Batch, *, peer: str, update: Update) -> None:
-    control.receive(peer, update, batch)
-
-
 def _tick(control: Control, batch: Batch) -> None:
+    event = Tick(now=control.now, last_contact=dict(control.last_contact))
     for job, record in list(control.records.items()):
         if record.end is None:
-            control.move(job, Tick(now=control.now, last_contact=dict(control.last_contact)), batch)
+            control.move(job, event, batch)
     control.drop_settled()
-
-
-def _stopping() -> CancelledError:
-    return CancelledError("ATL-NOD-021", "the node is stopping", hint="ask again once it is up")
-
-
-def unexpected(error: Exception) -> AtollError:
-    """Return an error that may be shown: the text of a foreign one may hold data."""
-    if isinstance(error, AtollError):
-        return error
-    return InternalError("ATL-INT-001", f"an unexpected {type(error).__name__}")

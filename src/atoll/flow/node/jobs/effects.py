@@ -7,7 +7,7 @@ import logging
 import shutil
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from typing import Any, TypeVar
@@ -38,7 +38,8 @@ from atoll.flow.control import (
     TaskReported,
 )
 from atoll.flow.node.jobs.admission import Slots
-from atoll.flow.node.jobs.control import Control, unexpected
+from atoll.flow.node.jobs.answers import unexpected
+from atoll.flow.node.jobs.control import Control
 from atoll.flow.node.jobs.deciding import Decider
 from atoll.flow.node.jobs.declaring import Declarer
 from atoll.flow.node.jobs.endings import Endings
@@ -130,6 +131,10 @@ class NodeEffects:
     def load(self, job: str) -> JobRecord | None:
         """Return a job from the database."""
         return self._rows.load(job)
+
+    def known(self, jobs: Collection[str]) -> frozenset[str]:
+        """Return those of these jobs that have a row."""
+        return self._rows.known(jobs)
 
     def check_open(self, partner: str, job: str, unfinished: int) -> None:
         """See ``commanded.Effects``. Errors: ATL-FLW-004, ATL-FLW-016, ATL-POL-018."""

@@ -24,6 +24,7 @@ from atoll.flow.control import (
     step,
 )
 from atoll.flow.control.facts import SECTIONS, encode_section
+from atoll.flow.control.transition import halt
 from atoll.jobs.plan import Plan
 
 DAY = 86400.0
@@ -101,6 +102,7 @@ class PartnerLoad:
         self._sums: dict[str, int] = {}
         self._day = Allowance(limits.per_day, DAY, monotonic)
         self._day_of_ends = Allowance(limits.per_day // _SPARE, DAY, monotonic)
+        self._updates = Allowance(limits.per_day // SMALL_BYTES, DAY, monotonic)
         self._reloads = Allowance(_RELOADS, _RELOAD_SECONDS, monotonic)
         self._ended: OrderedDict[str, tuple[int, tuple[str, ...]]] = OrderedDict()
 
@@ -154,6 +156,17 @@ class PartnerLoad:
         day = self._day_of_ends if over else self._day
         if not day.spend(peer, sent if record is not None else max(sent, LEAST_BYTES)):
             raise full(peer, "sent too many or too large jobs within a day")
+
+    def count_update(self, peer: str, record: JobRecord, update: Update) -> None:
+        """Count that an update has a job written again, with events.
+
+        Errors: ATL-FLW-016 too many in a day; the first end of a run is taken in all the same.
+        """
+        if record.drives or update.version <= record.held(peer):
+            return
+        ends = is_over(update) and halt(record) is None
+        if not self._updates.spend(peer) and not ends:
+            raise full(peer, "sent too many updates within a day")
 
     def make_own_room(
         self, former: JobRecord, record: JobRecord, ended: Iterable[JobRecord]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +11,7 @@ from sqlalchemy import Connection
 
 from atoll.core.errors import AtollError, PeerError
 from atoll.core.names import roles_text
-from atoll.flow.control import JobRecord, JobView, view
+from atoll.flow.control import JobRecord, JobView, rightly_commanded, view
 from atoll.flow.store import Database, Events, JobRow, Jobs, Traffic, TrafficRow, after_commit
 from atoll.jobs.states import ENDED
 
@@ -63,6 +63,10 @@ class JobRows:
         if row is None or row.machine is None:
             return None
         return JobRecord.from_plain(row.machine)
+
+    def known(self, jobs: Collection[str]) -> frozenset[str]:
+        """Return those of these jobs that have a row."""
+        return self._jobs.among(jobs)
 
     def check_new(self, job: str, partner: str) -> None:
         """Refuse a partner's job of an id that has a row. Errors: ATL-FLW-004."""
@@ -174,7 +178,9 @@ class JobRows:
             self._append(connection, record.id, "state", None, None, self._state(record, seen))
         steps: Mapping[str, Any] = former.steps if former is not None else {}
         for name, entry in seen.steps.items():
-            if entry.state != "waiting" and steps.get(name) != entry:
+            new = entry.state != "waiting" and steps.get(name) != entry
+            # What was not approved is no event, or a partner wrote as many as it likes.
+            if new and rightly_commanded(record, name, entry.attempt):
                 data = {"state": entry.state, "own": entry.own, "peers": dict(entry.peers)}
                 self._append(connection, record.id, "step", name, entry.attempt, data)
         if moved and over:

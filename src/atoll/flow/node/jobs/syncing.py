@@ -10,7 +10,6 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
@@ -19,14 +18,14 @@ from atoll.channel.grpc.gateway import Call, Gateway
 from atoll.channel.identity import Identity
 from atoll.core.errors import AtollError, PeerError
 from atoll.flow.control import SyncMessage, encode_sync, parse_sync
-from atoll.flow.node.jobs.control import Batch, Control, unexpected
+from atoll.flow.node.jobs.answers import unexpected
+from atoll.flow.node.jobs.control import Control
 from atoll.flow.node.jobs.endings import end_refused
+from atoll.flow.node.jobs.refusals import Refusals
 from atoll.flow.node.jobs.waiting_calls import WaitingCalls
 
 _LOG = logging.getLogger(__name__)
 _ANSWERING = 4
-# So many refusals of a partner by one code are logged each; of more, each so many-th.
-_LOGGED = 20
 # So long a node that stops may wait for the threads that answer.
 _LISTEN_SECONDS = 0.25
 _PAUSES = (0.1, 0.3, 1.0, 2.0, 5.0)
@@ -70,7 +69,7 @@ class Syncing:
         self._lock = threading.Lock()
         self._closing = threading.Event()
         self._waiting = WaitingCalls()
-        self._refusals: Counter[tuple[str, str, str]] = Counter()
+        self._refusals = Refusals(_LOG)
         self._threads = [
             threading.Thread(target=self._take_calls, name="calls", daemon=True),
             *(
@@ -168,7 +167,7 @@ class Syncing:
                 return spoke
             body = encode_sync(message)
             answer = parse_sync(self._gateway.call(peer, "sync", body, self._call_seconds))
-            self._control.ask(partial(_take, peer=peer, received=answer))
+            self._control.take(peer, answer)
             spoke = True
         return spoke
 
@@ -209,12 +208,7 @@ class Syncing:
     def _refuse(self, call: Call, error: AtollError) -> None:
         # A kind is whatever a partner calls it: those that are none count as one.
         kind = call.kind if call.kind in {"sync", *self._answers} else "call"
-        with self._lock:
-            self._refusals[call.party, kind, error.code] += 1
-            count = self._refusals[call.party, kind, error.code]
-        if count <= _LOGGED or count % _LOGGED == 0:
-            who = call.party or "a stranger"
-            _LOG.warning("a %s of %s was refused (%d by this code): %s", kind, who, count, error)
+        self._refusals.log(call.party, f"a {kind}", error)
         try:
             self._gateway.refuse(call, error.code)
         except AtollError as gone:
@@ -224,13 +218,9 @@ class Syncing:
         received = parse_sync(call.body)
 
         # Acknowledged is only what the database holds, so the answer is made afterwards.
-        self._control.ask(partial(_take, peer=call.party, received=received), self._call_seconds)
+        self._control.take(call.party, received, self._call_seconds)
         message = self._control.see(partial(_message, peer=call.party, due=True))
         return encode_sync(message or SyncMessage())
-
-
-def _take(control: Control, batch: Batch, *, peer: str, received: SyncMessage) -> None:
-    control.take(peer, received, batch)
 
 
 def _message(control: Control, *, peer: str, due: bool) -> SyncMessage | None:

@@ -20,7 +20,7 @@ from typing import Any
 
 from atoll.channel.grpc.gateway import Call, Gateway
 from atoll.core.errors import AtollError, UserError
-from atoll.flow.node.jobs.control import unexpected
+from atoll.flow.node.jobs.answers import unexpected
 from atoll.flow.node.standing.agreement import Agreement, SessionBook
 from atoll.flow.node.standing.inviting import ENDED, OPEN, Inviting, SessionMessage
 from atoll.flow.node.standing.seats import Seats
