@@ -289,7 +289,7 @@ def test_a_body_that_comes_after_the_token_ended(
 
 
 def test_the_owner_goes_on(house: House) -> None:
-    """Honest: the session goes on, and a wrong ``keep`` counts as no wrong password."""
+    """Honest: a session that changed the password makes tokens; a wrong ``keep`` is no guess."""
     for _ in range(8):
         with refused("ATL-ACC-016"):
             house.access.change_password(house.mine, PASSWORD, NEW, keep=["nightli"])
