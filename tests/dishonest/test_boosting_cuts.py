@@ -193,7 +193,9 @@ def test_all_cuts_of_the_columns_in_the_plan_are_taken() -> None:
         if party.name == GUEST:
             given = BoostingInputs(column[:, None], ("g",), label)
             made = train(replace(party, columns={HOST: 1}), given, parameters)
-            sent.extend(made.history.observed[HOST]["candidates"])
+            observed = made.history.observed[HOST]["candidates"]
+            assert isinstance(observed, list)
+            sent.extend(observed)
             return made
         return train(party, BoostingInputs(column[:, None], ("h",)), parameters)
 

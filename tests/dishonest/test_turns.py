@@ -25,7 +25,8 @@ from atoll.flow.control import (
     parse_sync,
 )
 from atoll.flow.control.facts import End, Proposal, Slot, StepCommand, TaskFact, encode_section
-from atoll.flow.node.jobs.control import Batch, Control
+from atoll.flow.node.jobs.batch import Batch
+from atoll.flow.node.jobs.control import Control
 from atoll.flow.node.jobs.partner_load import SMALL_BYTES
 from atoll.flow.store import Events
 from atoll.jobs.definition import Job, parse_job

@@ -15,7 +15,8 @@ import pytest
 from sqlalchemy import Connection
 
 from atoll.flow.control import Command, Ended, JobRecord, StopAsked, parse_sync, view
-from atoll.flow.node.jobs.control import Batch, Control, Item, Write
+from atoll.flow.node.jobs.batch import Batch, Write
+from atoll.flow.node.jobs.control import Control, Item
 from atoll.flow.store import Database, Meta, after_commit
 from atoll.jobs.errors import ConflictError, EnvironmentFault
 from tests.e2e.nodes import until

@@ -14,14 +14,12 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future
-from dataclasses import dataclass, field
 from typing import TypeVar
 
 from sqlalchemy import Connection
 
 from atoll.core.errors import AtollError
 from atoll.flow.control import (
-    Command,
     Ended,
     Event,
     FactsReceived,
@@ -37,6 +35,7 @@ from atoll.flow.control import (
     step,
 )
 from atoll.flow.node.jobs.answers import busy, stopping, unexpected
+from atoll.flow.node.jobs.batch import Batch, Write
 from atoll.flow.node.jobs.commanded import Effects
 from atoll.flow.node.jobs.fault_injection import commit_fault
 from atoll.flow.node.jobs.intake import Intake
@@ -47,7 +46,6 @@ from atoll.flow.store import Database, after_commit
 from atoll.jobs.errors import EnvironmentFault
 
 T = TypeVar("T")
-Write = Callable[[Connection], None]
 
 _LOG = logging.getLogger(__name__)
 _TICK_SECONDS = 1.0
@@ -58,16 +56,6 @@ _TURN_SECONDS = 0.1
 KEEP_SECONDS = 600.0
 # Trying again cannot help: a row of ours that does not fit.
 _FINAL = frozenset({"ATL-STO-012"})
-
-
-@dataclass
-class Batch:
-    """What one round of the thread gathers."""
-
-    changed: dict[str, tuple[JobRecord, list[Command]]] = field(default_factory=dict)
-    writes: list[Write] = field(default_factory=list)
-    after: list[Callable[[], None]] = field(default_factory=list)
-    failed: list[Callable[[AtollError], None]] = field(default_factory=list)
 
 
 Item = Callable[["Control", Batch], None]

@@ -5,7 +5,8 @@ from __future__ import annotations
 import threading
 
 from atoll.flow.control import Ended, JobRecord, StopAsked, view
-from atoll.flow.node.jobs.control import Batch, Control
+from atoll.flow.node.jobs.batch import Batch
+from atoll.flow.node.jobs.control import Control
 
 # What follows a job's end is a matter of milliseconds; a database that cannot be written is not.
 _SECONDS = 10.0

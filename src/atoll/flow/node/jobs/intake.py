@@ -4,24 +4,53 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future, InvalidStateError
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from atoll.core.errors import AtollError, PeerError
-from atoll.flow.control import StaleRecord, SyncMessage, Update
+from atoll.flow.control import Event, JobRecord, Moment, PeerSync, StaleRecord, SyncMessage, Update
+from atoll.flow.node.jobs.batch import Batch
 from atoll.flow.node.jobs.commanded import Effects
 from atoll.flow.node.jobs.partner_load import PartnerLoad, is_over
-from atoll.flow.node.jobs.pending_sync import PROBES
+from atoll.flow.node.jobs.pending_sync import PROBES, PendingSync
 from atoll.flow.node.jobs.refusals import Refusals
 
-if TYPE_CHECKING:
-    from atoll.flow.node.jobs.control import Batch, Control, Item
-
 _LOG = logging.getLogger(__name__)
+
+
+class Taker(Protocol):
+    """The control thread, as far as it takes in what partners send."""
+
+    records: dict[str, JobRecord]
+    pending_sync: PendingSync
+
+    @property
+    def now(self) -> Moment:
+        """The present moment."""
+        ...
+
+    def exchange(self, peer: str) -> PeerSync:
+        """Return the state of syncing with a partner."""
+        ...
+
+    def move(self, job: str, event: Event, batch: Batch) -> JobRecord:
+        """Move a job's machine."""
+        ...
+
+    def receive(self, peer: str, update: Update, batch: Batch) -> None:
+        """Take in a partner's facts of one job."""
+        ...
+
+    def recalled(self, peer: str, job: str, batch: Batch) -> JobRecord | None:
+        """Return a job, read again if it is not at hand."""
+        ...
+
+
+Item = Callable[[Taker, Batch], None]
 
 
 @dataclass(frozen=True)
@@ -44,7 +73,7 @@ class Intake:
 
     def take(
         self,
-        control: Control,
+        control: Taker,
         batch: Batch,
         load: PartnerLoad,
         peer: str,
@@ -100,7 +129,7 @@ class Intake:
                     turn.message.set_exception(error)
         self._lines.clear()
 
-    def _leave(self, control: Control, peer: str, unknown: Iterable[Update]) -> frozenset[str]:
+    def _leave(self, control: Taker, peer: str, unknown: Iterable[Update]) -> frozenset[str]:
         """Return the jobs of updates of which nothing can come, and acknowledge them.
 
         Nothing more is looked up for these: their ids cost a partner nothing.
@@ -115,7 +144,7 @@ class Intake:
             self.refusals.log(peer, "an update", error, len(left))
         return frozenset(update.job for update in left)
 
-    def _fetch(self, control: Control, batch: Batch, peer: str, jobs: Iterable[str]) -> None:
+    def _fetch(self, control: Taker, batch: Batch, peer: str, jobs: Iterable[str]) -> None:
         """Have at hand what a partner asks about: it may have missed how a job ended here."""
         for job in jobs:
             try:
@@ -125,7 +154,7 @@ class Intake:
                 return
 
 
-def _asked(control: Control, load: PartnerLoad, peer: str, held: Mapping[str, int]) -> list[str]:
+def _asked(control: Taker, load: PartnerLoad, peer: str, held: Mapping[str, int]) -> list[str]:
     """Return jobs that are not at hand of whose end a partner may not know."""
     missing = [job for job in held if job not in control.records][:PROBES]
     return [job for job in missing if not load.asks_in_vain(job, peer, held[job])]
@@ -136,16 +165,16 @@ def _opens(update: Update) -> bool:
     return not update.base and "proposal" in update.sections and not is_over(update)
 
 
-def _stale(control: Control, batch: Batch, *, peer: str, job: str, version: int) -> None:
+def _stale(control: Taker, batch: Batch, *, peer: str, job: str, version: int) -> None:
     if job in control.records:
         control.move(job, StaleRecord(party=peer, version=version, now=control.now), batch)
 
 
-def _receive(control: Control, batch: Batch, *, peer: str, update: Update) -> None:
+def _receive(control: Taker, batch: Batch, *, peer: str, update: Update) -> None:
     control.receive(peer, update, batch)
 
 
-def _answered(control: Control, batch: Batch, *, taken: Future[None]) -> None:
+def _answered(control: Taker, batch: Batch, *, taken: Future[None]) -> None:
     def done() -> None:
         # Whoever waited may have given up at this moment.
         with suppress(InvalidStateError):

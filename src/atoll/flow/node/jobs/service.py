@@ -28,7 +28,8 @@ from atoll.flow.control import (
     view,
 )
 from atoll.flow.estimating import estimated_seconds
-from atoll.flow.node.jobs.control import Batch, Control
+from atoll.flow.node.jobs.batch import Batch
+from atoll.flow.node.jobs.control import Control
 from atoll.flow.node.jobs.deciding import Decider
 from atoll.flow.node.jobs.declaring import (
     Declarer,
