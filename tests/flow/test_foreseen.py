@@ -123,7 +123,7 @@ def test_a_sample_may_leave_a_third_class_out() -> None:
     ("code", "made"),
     [
         ("ATL-CMP-040", {"it": shares(c0=0.0, c1=0.0)}),
-        ("ATL-BST-010", {"sample": step("sample", table="psi.table", count=1), "it": TRAIN}),
+        ("ATL-BST-012", {"sample": step("sample", table="psi.table", count=1), "it": TRAIN}),
         ("ATL-EVA-004", {"sample": step("sample", table="psi.table", count=1), **SCORED}),
         (
             "ATL-JOB-014",

@@ -128,6 +128,7 @@ def check_validation(parameters: BoostingParameters, rows: int) -> None:
             "ATL-BST-012",
             f"{rows} validation rows to stop early by are fewer than minimum_rows "
             f"({parameters.minimum_rows})",
+            place="parameters.early_stopping_rounds",
             hint="validate on more rows, or leave early_stopping_rounds out",
         )
 
