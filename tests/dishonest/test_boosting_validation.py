@@ -93,8 +93,8 @@ def test_without_early_stopping_nothing_depends_on_validation_labels() -> None:
 
 
 def facts(rows: int) -> dict[str, TableFacts]:
-    made = TableFacts("rows", ROWS, digest="0" * 64, columns=("a",), id_rule="bytes")
-    return {"rows": made, "held": replace(made, name="held", rows=rows)}
+    made = TableFacts(name="rows", rows=ROWS, digest="0" * 64, columns=("a",), id_rule="bytes")
+    return {"rows": made, "held": made.model_copy(update={"name": "held", "rows": rows})}
 
 
 @pytest.mark.parametrize("fewer", [GUEST, HOST])
