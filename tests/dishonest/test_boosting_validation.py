@@ -93,8 +93,11 @@ def test_without_early_stopping_nothing_depends_on_validation_labels() -> None:
 
 
 def facts(rows: int) -> dict[str, TableFacts]:
-    made = TableFacts(name="rows", rows=ROWS, digest="0" * 64, columns=("a",), id_rule="bytes")
-    return {"rows": made, "held": made.model_copy(update={"name": "held", "rows": rows})}
+    made: dict[str, Any] = {"digest": "0" * 64, "columns": ("a",), "id_rule": "bytes"}
+    return {
+        "rows": TableFacts(name="rows", rows=ROWS, **made),
+        "held": TableFacts(name="held", rows=rows, **made),
+    }
 
 
 @pytest.mark.parametrize("fewer", [GUEST, HOST])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -167,7 +168,8 @@ def test_a_guest_that_declares_a_smaller_table_does_not_have_more_scored(
         if task.step != "second":
             return PSI.run(task, parameters)
         full = large.open("fresh", id_column="id", label="y")
-        return PSI.run(Task(task.step, task.party, {"table": full}, task.tables), parameters)
+        party = replace(task.party, rows={})
+        return PSI.run(Task(task.step, party, {"table": full}, task.tables), parameters)
 
     def unbound(task: Task, parameters: Any) -> Result:
         task.party.channel.disclosures._most.clear()
