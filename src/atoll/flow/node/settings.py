@@ -160,8 +160,8 @@ class JobsSection(Section):
     )
     partner_mebibytes_per_day: int = _key(
         2048,
-        "so many MiB of jobs a partner may send in 24 hours, with what this node declares and plans "
-        "for them; each new one counts as 32 KiB or more; what comes with an end has an eighth more",
+        "so many MiB of jobs a partner may send in 24 hours, with what this node declares and plans"
+        " for them; each new one counts as 32 KiB or more; what comes with ends has an eighth more",
         ge=8,
         le=1 << 20,
     )
