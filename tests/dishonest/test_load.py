@@ -147,3 +147,18 @@ def test_a_job_whose_plan_has_no_room_is_stopped() -> None:
     assert record.own.stop is not None
     assert record.own.stop.code == "ATL-FLW-016"
     assert any(isinstance(command, Explain) for command in commands)
+
+
+def test_ended_jobs_that_are_asked_for_again() -> None:
+    """They were read again where others were at their limit. Rule: ended ones make room first."""
+    first, again = (taken(number, {"proposal": proposal()}) for number in range(2))
+    load = PartnerLoad(LoadLimits(at_hand=450 * KIB))
+    load.note(first)
+    assert list(load.recall(again, ())) == []
+    load = PartnerLoad(LoadLimits(at_hand=300 * KIB))
+    load.note(first)
+    with pytest.raises(AtollError, match="ATL-FLW-016"):
+        list(load.recall(again, ()))
+    for one in load.recall(again, (first,)):
+        load.forget(one)
+    assert load.asks_in_vain(first.id, "shop", first.version)
