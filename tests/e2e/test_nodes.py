@@ -39,6 +39,10 @@ def state_of(client: Client, job: str) -> str:
         return ""
 
 
+def heard(client: Client, job: str) -> bool:
+    return any(row.id == job for row in client.jobs.list().items)
+
+
 def ended(client: Client, job: str, state: str) -> bool:
     return state_of(client, job) == state
 
@@ -190,9 +194,7 @@ def test_labels_are_looked_at_before_anybody_agrees(
         bank.data.upload("signed", tmp_path / "signed.csv", label="y")
         job = bank.jobs.submit(plain)
         until(lambda: state_of(bank, job.id) in ("failed", "refused"))
-        # The partner hears of it a moment later.
-        until(lambda: state_of(shop, job.id) in ("failed", "refused"))
-        seen, there = bank.jobs.get(job.id).view, shop.jobs.get(job.id).view
+        seen = bank.jobs.get(job.id).view
         assert (seen.code, seen.party) == ("ATL-PLN-011", "bank")
         assert "neither 0 nor 1 (ATL-PLN-009)" in str(seen.message)
         (end,) = [e for e in job.stream() if e.data.get("code") == "ATL-PLN-011"]
@@ -202,7 +204,11 @@ def test_labels_are_looked_at_before_anybody_agrees(
         assert end.data["place"] in cli_lines.job(seen)
         with pytest.raises(AtollError, match=f"row {first} of table 'signed'"):
             job.refresh().check()
-        assert (there.code, there.message, there.place) == ("ATL-PLN-011", None, None)
+        # What ended before the partner was sent it is not kept there.
+        if heard(shop, job.id):
+            until(lambda: state_of(shop, job.id) in ("failed", "refused"))
+            there = shop.jobs.get(job.id).view
+            assert (there.code, there.message, there.place) == ("ATL-PLN-011", None, None)
 
 
 def with_shares(*labels: float) -> dict[str, object]:
@@ -247,7 +253,9 @@ def test_a_plan_that_cannot_run_is_refused_with_its_reason(two: dict[str, TestNo
         until(lambda: state_of(bank, job.id) in ("failed", "refused"))
         assert bank.jobs.get(job.id).view.code == "ATL-PSI-003"
         assert "fewer ids" in str(bank.jobs.get(job.id).view.message)
-        until(lambda: state_of(shop, job.id) in ("failed", "refused"))
+        # What ended before the partner was sent it is not kept there.
+        if heard(shop, job.id):
+            until(lambda: state_of(shop, job.id) in ("failed", "refused"))
 
 
 @pytest.mark.parametrize("who", ["bank", "shop"])
