@@ -170,6 +170,7 @@ OF_THE_RUN = {
     "seed_path": "choices that another draw may make otherwise; a fixed seed is keyed with the job",
     "gateway": "how peers are reached",
     "rows": "bounds what a peer may bring; what passes is the same",
+    "columns": "bounds what a peer may send; what passes is the same",
     "most": "bounds what this party sends; what passes is the same",
     "limits": "how long to wait and what to keep in memory",
     "outputs_folder": "where outputs are put",
