@@ -39,7 +39,7 @@ def state_of(client: Client, job: str) -> str:
         return ""
 
 
-def heard(client: Client, job: str) -> bool:
+def received(client: Client, job: str) -> bool:
     return any(row.id == job for row in client.jobs.list().items)
 
 
@@ -205,7 +205,7 @@ def test_labels_are_looked_at_before_anybody_agrees(
         with pytest.raises(AtollError, match=f"row {first} of table 'signed'"):
             job.refresh().check()
         # What ended before the partner was sent it is not kept there.
-        if heard(shop, job.id):
+        if received(shop, job.id):
             until(lambda: state_of(shop, job.id) in ("failed", "refused"))
             there = shop.jobs.get(job.id).view
             assert (there.code, there.message, there.place) == ("ATL-PLN-011", None, None)
@@ -254,7 +254,7 @@ def test_a_plan_that_cannot_run_is_refused_with_its_reason(two: dict[str, TestNo
         assert bank.jobs.get(job.id).view.code == "ATL-PSI-003"
         assert "fewer ids" in str(bank.jobs.get(job.id).view.message)
         # What ended before the partner was sent it is not kept there.
-        if heard(shop, job.id):
+        if received(shop, job.id):
             until(lambda: state_of(shop, job.id) in ("failed", "refused"))
 
 
