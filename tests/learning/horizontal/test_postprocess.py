@@ -71,7 +71,8 @@ def test_what_is_compressed_still_trains_and_repeats(link: Postprocessor) -> Non
     states = []
     for threads in (1, 2):
         clients = simulated(ALGORITHM, MODEL, data, threads)
-        clients.chain = Chain((Clip(norm=200), link))
+        carries = getattr(link, "feedback", False)
+        clients.chain = Chain((link,) if carries else (Clip(norm=200), link))
         states.append(trained(ALGORITHM, MODEL, data, 15, clients=clients))
     assert mean_loss(MODEL, states[0], data) < 0.6 * before
     assert states[0].weights.tobytes() == states[1].weights.tobytes()
@@ -104,6 +105,8 @@ def test_codes_take_the_bytes_that_are_stated(width: Literal[1, 2, 4, 8]) -> Non
     [
         ((RandomK(share=0.5), Clip(norm=1)), "has no bound"),
         ((TopK(share=0.5), Clip(norm=1)), "has no bound"),
+        ((Clip(norm=1), TopK(share=0.5)), "after the clip"),
+        ((Clip(norm=1), Quantise(feedback=True)), "after the clip"),
     ],
 )
 def test_an_order_that_is_not_sound_is_refused(links: tuple[Postprocessor, ...], why: str) -> None:

@@ -161,3 +161,8 @@ def test_a_head_stays_at_its_client() -> None:
     own = algorithm.personal({WEIGHTS: state.weights}, clients.kept[0])
     assert own[head].any()
     assert np.array_equal(own[~head], state.weights[~head])
+
+
+def test_scaffold_takes_no_local_momentum() -> None:
+    with pytest.raises(AtollError, match="ATL-HOR-060"):
+        Scaffold(local=LocalTraining(momentum=0.5))

@@ -5,11 +5,12 @@ Source: Karimireddy et al., "SCAFFOLD" (ICML 2020), algorithm 1 with option II.
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, Self
 
 import numpy as np
-from pydantic import Field
+from pydantic import Field, model_validator
 
+from atoll.core.errors import UserError
 from atoll.learning.horizontal.algorithm import (
     WEIGHTS,
     Algorithm,
@@ -29,8 +30,8 @@ CHANGE, CONTROL, WEIGHT, COUNT, CLIENTS = "change", "control", "weight", "count"
 class Scaffold(Algorithm):
     """Summed: changes by weight, changes of the clients' control variates, weights and counts.
 
-    Each client keeps its control variate; the aggregator holds their mean over all clients. Local
-    momentum would not fit option II's estimate of the gradient and is refused by the plan.
+    Each client keeps its control variate; the aggregator holds their mean over all clients. Errors:
+    ATL-HOR-060 local momentum, which does not fit option II's estimate of the gradient.
     """
 
     local: LocalTraining = LocalTraining()
@@ -38,6 +39,12 @@ class Scaffold(Algorithm):
     weighting: Literal["rows", "equal"] = Field(
         default="rows", description="what a client's change weighs in the mean"
     )
+
+    @model_validator(mode="after")
+    def _no_momentum(self) -> Self:
+        if self.local.momentum:
+            raise UserError("ATL-HOR-060", "SCAFFOLD takes no local momentum")
+        return self
 
     def start(self, weights: Vector) -> State:
         """See ``Algorithm.start``."""

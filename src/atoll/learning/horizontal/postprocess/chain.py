@@ -33,6 +33,9 @@ class Chain:
         for before, after in zip(self.links, self.links[1:], strict=False):
             if after.stage < before.stage:
                 raise _unsound(f"{_name(after)} after {_name(before)}: {_WHY[after.stage]}")
+        carried = [link for link in self.links if getattr(link, "feedback", False)]
+        if carried and any(link.stage == Stage.CLIP for link in self.links):
+            raise _unsound(f"{_name(carried[0])} adds what it left out after the clip: no bound")
         masked = any(link.stage == Stage.MASK for link in self.links)
         local = [link for link in self.links if not link.linear]
         if masked and local:
