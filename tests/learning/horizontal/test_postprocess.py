@@ -14,7 +14,7 @@ from atoll.learning.horizontal.algorithms.fedavg import CHANGE, FedAvg
 from atoll.learning.horizontal.local import LocalTraining
 from atoll.learning.horizontal.models.linear import Linear
 from atoll.learning.horizontal.models.outputs import Softmax
-from atoll.learning.horizontal.postprocess.api import Passage, Postprocessor
+from atoll.learning.horizontal.postprocess.api import Passage, Postprocessor, Stage
 from atoll.learning.horizontal.postprocess.chain import Chain, RoundRandom
 from atoll.learning.horizontal.postprocess.clip import CLIPPED, Clip, norm
 from atoll.learning.horizontal.postprocess.compress import Quantise, RandomK, TopK
@@ -29,6 +29,15 @@ LINKS: list[Postprocessor] = [
 ]
 MODEL = Linear(12, Softmax(5))
 ALGORITHM = FedAvg(local=LocalTraining(learning_rate=0.05, batch_size=10))
+
+
+class Mask(Postprocessor):
+    """Stands where a secure sum stands."""
+
+    stage = Stage.MASK
+
+    def client(self, update: Update, passage: Passage) -> Update:
+        return update
 
 
 def _passage(round_: int = 0) -> Passage:
@@ -106,6 +115,9 @@ def test_codes_take_the_bytes_that_are_stated(width: Literal[1, 2, 4, 8]) -> Non
         ((RandomK(share=0.5), Clip(norm=1)), "has no bound"),
         ((TopK(share=0.5), Clip(norm=1)), "has no bound"),
         ((Clip(norm=1), TopK(share=0.5)), "after the clip"),
+        ((TopK(share=0.5), Mask()), "cannot be masked"),
+        ((Quantise(), Mask()), "cannot be masked"),
+        ((Mask(), RandomK(share=0.5)), "compressed after"),
         ((Clip(norm=1), Quantise(feedback=True)), "after the clip"),
     ],
 )
