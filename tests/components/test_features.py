@@ -61,8 +61,10 @@ def job() -> Job:
         "p1": step("psi", "first.table", parameters=PSI),
         "p2": step("psi", "second.table", parameters=PSI),
         "union": step("union", tables, parameters={"duplicates": "keep-first"}),
-        "sample": step("sample", "union.table", parameters=half),
-        "random": step("sample", "union.table", parameters={"count": 20}),
+        # Which rows were left out is each party's own matter, until they intersect again.
+        "common": step("psi", "union.table", parameters=PSI),
+        "sample": step("sample", "common.table", parameters=half),
+        "random": step("sample", "common.table", parameters={"count": 20}),
         "statistics": step("statistics", "sample.table", overrides=own),
         "download": step("download", "random.table", overrides=files),
     }
@@ -101,7 +103,7 @@ def names(made: Table) -> list[str]:
     return [entry.decode() for entry in made.ids().to_pylist()]
 
 
-@pytest.mark.parametrize("step", ["union", "sample", "random"])
+@pytest.mark.parametrize("step", ["common", "sample", "random"])
 def test_rows_stay_aligned(found: Found, step: str) -> None:
     bank, shop = (output(found, party, step) for party in ("bank", "shop"))
     assert names(bank) == names(shop)
@@ -134,7 +136,7 @@ def test_a_stratified_sample_keeps_the_share_of_each_class(found: Found) -> None
     after = output(found, "bank", "sample").label()
     for value in (0.0, 1.0):
         size = np.count_nonzero(before == value)
-        assert np.count_nonzero(after == value) == round(size * 0.5)
+        assert abs(np.count_nonzero(after == value) - size * 0.5) < 1
     assert output(found, "bank", "random").num_rows == 20
 
 
@@ -216,16 +218,8 @@ def test_a_host_refuses_a_sample_that_does_not_fit(bits: Any) -> None:
     assert error.code == "ATL-CMP-043"
 
 
-def test_unions_of_other_sizes_do_not_line_up() -> None:
-    tables = several([0, 20], shop_starts=[0, 5])
-    made = play(UNION, Case(tables, {"duplicates": "keep-first"})).check().results
-    kept = {party: {"table": result.outputs["table"]} for party, result in made.items()}
-    reported = {error.code for error in play(SAMPLE, Case(kept, STRATIFIED)).errors.values()}  # type: ignore[attr-defined]
-    assert reported == {"ATL-CMP-060"}
-
-
-def test_unions_that_kept_other_rows_do_not_line_up() -> None:
-    """As many rows at both, but aligned tables whose ids are each party's own."""
+def test_what_a_union_left_out_is_never_compared() -> None:
+    """A digest of it was guessed, row by row, by a partner that compared it."""
     bank = {
         "tables.0": table("b", rows=20, label=True),
         "tables.1": table("b", rows=20, start=15, label=True),
@@ -233,18 +227,24 @@ def test_unions_that_kept_other_rows_do_not_line_up() -> None:
     shop = {"tables.0": table("s", rows=20, start=15), "tables.1": table("s", rows=20)}
     case = Case({"bank": bank, "shop": shop}, {"duplicates": "keep-first"})
     made = play(UNION, case).check().results
-    kept = {party: {"table": result.outputs["table"]} for party, result in made.items()}
-    assert {entry["table"].num_rows for entry in kept.values()} == {35}
-    reported = {
-        getattr(error, "code", None)
-        for error in play(SAMPLE, Case(kept, STRATIFIED)).errors.values()
-    }
-    assert reported == {"ATL-CMP-060"}
+    kept = {party: result.outputs["table"] for party, result in made.items()}
+    assert {entry.num_rows for entry in kept.values()} == {35}
+    assert {entry.alignment for entry in kept.values()} == {None}
+    held = {party: {"table": entry} for party, entry in kept.items()}
+    errors = play(SAMPLE, Case(held, {"fraction": 0.5})).errors.values()
+    assert {getattr(error, "code", None) for error in errors} == {"ATL-PLN-008"}
+
+
+def test_unions_in_which_no_row_may_be_left_out_stay_aligned() -> None:
+    made = play(UNION, Case(several([0, 20]))).check().results
+    found = {result.outputs["table"].alignment for result in made.values()}
+    assert len(found) == 1
+    assert None not in found
 
 
 def test_three_parties_keep_the_same_sample() -> None:
     roles = {"bank": Role.GUEST, "mill": Role.HOST, "shop": Role.HOST}
-    inputs = {**both(), "mill": {"table": table("m")}}
+    inputs = {**both(rows=120), "mill": {"table": table("m", rows=120)}}
     for parameters in ({"method": "stratified", "count": 17}, {"fraction": 0.4}):
         lived = play(SAMPLE, Case(inputs, parameters, roles=roles)).check()
         kept = {tuple(names(made.outputs["table"])) for made in lived.results.values()}

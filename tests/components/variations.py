@@ -25,9 +25,9 @@ COLUMNS: Mapping[str, tuple[str, ...]] = {
 MORE = "extra"
 # Each table: number of rows, number of the first, and whether it is known how they turned out.
 TABLES: Mapping[str, tuple[int, int, bool]] = {
-    "people": (60, 0, True),
-    "later": (40, 100, True),
-    "fresh": (40, 200, False),
+    "people": (120, 0, True),
+    "later": (40, 300, True),
+    "fresh": (40, 400, False),
 }
 # The row that is taken out, and before which another one is put.
 _AT = 17
@@ -46,7 +46,7 @@ def table(name: str) -> Mapping[str, Any]:
     rng = np.random.default_rng(start + 5)
     ids = pa.array([f"person-{at:04d}" for at in range(start, start + rows)])
     x = {party: rng.normal(size=(rows, 3)) for party in COLUMNS}
-    margin = 1.5 * x["bank"][:, 0] + 2 * x["shop"][:, 0] + x["mill"][:, 0]
+    margin = 1.5 * x["bank"][:, 0] + 2 * x["shop"][:, 0] + 1.5 * x["mill"][:, 0]
     y = (margin + 0.5 * rng.normal(size=rows) > 0).astype(float)
     found = {}
     for party, (first, second, whole) in COLUMNS.items():

@@ -89,17 +89,16 @@ class Task:
     tables: Tables
     kinds: Kinds = field(default_factory=lambda: KINDS)
 
-    def agreed(self, table: Table, output: str, *sources: Table, chosen: bytes = b"") -> Table:
+    def agreed(self, table: Table, output: str, *sources: Table) -> Table:
         """Return a table whose rows are the same, in the same order, at all parties of this step.
 
         The caller vouches for it: all parties chose these rows alike, from ``sources`` (if any)
-        whose rows were agreed on before; if those were not, the result is not either. ``chosen``
-        is a digest of which rows it kept, where each party looked for itself: others then differ.
+        whose rows were agreed on before; if those were not, the result is not either.
         """
         parents = [source.alignment for source in sources]
         if None in parents:
             return table.with_alignment(None)
-        made = ["atoll/alignment/v1", self.party.session, output, table.num_rows, parents, chosen]
+        made = ["atoll/alignment/v1", self.party.session, output, table.num_rows, parents]
         return table.with_alignment(codec.digest(made))
 
     def several(self, port: str) -> list[Any]:

@@ -142,16 +142,23 @@ def _stratified(party: Party, table: Table, parameters: SampleParameters) -> npt
 
 def _receive(party: Party, table: Table) -> npt.NDArray[np.int64]:
     bits = party.channel.receive(party.guest, "kept", SelectedRows).bits
-    flags = np.unpackbits(bits, bitorder="little")
     rows = table.num_rows
-    if len(bits) != -(-rows // 8) or flags[rows:].any() or not flags.any():
-        raise PeerError(
-            "ATL-CMP-043",
-            "the guest's sample does not fit this party's table",
-            party=party.guest,
-            hint="sample tables that were aligned by an intersection",
-        )
+    # The length first: unpacked, bits take eight times their message.
+    if len(bits) != -(-rows // 8):
+        raise _unfit(party)
+    flags = np.unpackbits(bits, bitorder="little")
+    if flags[rows:].any() or not flags.any():
+        raise _unfit(party)
     return np.flatnonzero(flags)
+
+
+def _unfit(party: Party) -> PeerError:
+    return PeerError(
+        "ATL-CMP-043",
+        "the guest's sample does not fit this party's table",
+        party=party.guest,
+        hint="sample tables that were aligned by an intersection",
+    )
 
 
 def _report(table: Table, kept: Table) -> Report:
@@ -184,15 +191,15 @@ def describe(facts: Facts, parameters: SampleParameters) -> Terms:
         return Terms(outputs=kept)
     if not facts.having(Role.GUEST) or table[facts.guest].label is None:
         raise _no_label()
+    sampling.check_rows(most)
     size = "ceil_div(rows_guest, 8)"
-    others = [role for role in (Role.HOST,) if role in facts.roles.values()]
-    warnings = (
-        [
-            "the other parties learn which rows were kept; chances that differ by class reveal "
-            "something of the label"
-        ]
+    others = [role for role in OWNERS if role != Role.GUEST and role in facts.roles.values()]
+    warning = (
+        "the other parties learn which rows were kept; chances that differ by class reveal "
+        "something of the label"
         if parameters.shares
-        else []
+        else "the other parties learn which rows were kept, drawn within the classes of the label: "
+        "rows that many draws keep together or apart show which of them share a class"
     )
     return Terms(
         implementation="sample.stratified",
@@ -202,7 +209,7 @@ def describe(facts: Facts, parameters: SampleParameters) -> Terms:
         ),
         estimated_bytes=(len(facts.roles) - 1) * -(-facts.rows(facts.guest) // 8),
         outputs=kept,
-        warnings=tuple(warnings),
+        warnings=(warning,),
         exposure=(Exposure(ROWS, facts.rows(facts.guest), sender="guest"),),
     )
 
@@ -247,6 +254,16 @@ SAMPLE = Component(
     rows={"table": ("table", "some")},
     predict=Drop(),
     dishonest=(
+        Cheat(
+            "any",
+            "learn",
+            "stratified: by many draws from the same rows, which of them share a class of the "
+            "label; by `shares` which class it is",
+            "many such steps, or jobs, over one table",
+            "the rows of the table for each step, of the cap `rows`; a draw is from at least 100 "
+            "rows (ATL-CMP-044) and rounds at random, so one draw shows next to nothing of a row",
+            "`method` random: nothing depends on labels",
+        ),
         Cheat(
             "guest",
             "change",

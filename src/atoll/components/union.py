@@ -35,15 +35,20 @@ if TYPE_CHECKING:
 
 
 def run(task: Task, parameters: UnionParameters) -> Result:
-    """Unite this party's tables; aligned ones give an aligned one. Errors: ATL-CMP-030 to 032."""
+    """Unite this party's tables; aligned ones give an aligned one where no row may be left out.
+
+    Errors: ATL-CMP-030 to 032.
+    """
     given = task.several("tables")
     tables: list[Table] = [table for table in given if table is not None]
     if len(tables) < len(given):
         raise _only_some()
     made = unite(tables, parameters.duplicates)
-    # Ids decide what is kept, and aligned rows need not have the same ids at all parties.
-    table = task.agreed(made.table, "table", *tables, chosen=made.kept)
-    return Result({"table": table}, report=_report(made))
+    if parameters.duplicates == "error" or len(tables) == 1:
+        # No row is left out: all parties that get here have the same rows in the same order.
+        return Result({"table": task.agreed(made.table, "table", *tables)}, report=_report(made))
+    # Own ids decide what is kept, and whatever compared that would show something of them.
+    return Result({"table": made.table.with_alignment(None)}, report=_report(made))
 
 
 def _only_some(party: str | None = None) -> DataError:
@@ -75,7 +80,7 @@ def describe(facts: Facts, parameters: UnionParameters) -> Terms:
             _check_columns(party, tables)
             if parameters.duplicates == "error":
                 _check_shared(party, tables)
-            made[party] = _united(tables)
+            made[party] = _united(tables, parameters.duplicates == "error")
     return Terms(outputs={"table": made})
 
 
@@ -104,7 +109,7 @@ def _distinct(tables: Sequence[ArtifactFacts]) -> list[ArtifactFacts]:
     return kept
 
 
-def _united(given: Sequence[ArtifactFacts]) -> ArtifactFacts:
+def _united(given: Sequence[ArtifactFacts], whole: bool) -> ArtifactFacts:
     tables = _distinct(given)
     known = all(table.rows for table in tables)
     return ArtifactFacts(
@@ -112,7 +117,7 @@ def _united(given: Sequence[ArtifactFacts]) -> ArtifactFacts:
         rows=sum(table.rows for table in tables) if known else 0,
         columns=given[0].columns,
         label=given[0].label,
-        aligned=all(table.aligned for table in given),
+        aligned=all(table.aligned for table in given) and (whole or len(given) == 1),
         sources=tuple(dict.fromkeys(source for table in given for source in table.sources)),
         classes=_classes(tables),
     )

@@ -12,7 +12,7 @@ from atoll.learning.features.sampling import at_random, size_of, stratified
 
 Floats = npt.NDArray[np.float64]
 
-labels = st.lists(st.integers(0, 4), min_size=1, max_size=80).map(
+labels = st.lists(st.integers(0, 4), min_size=100, max_size=180).map(
     lambda values: np.array(values, dtype=np.float64)
 )
 
@@ -48,8 +48,24 @@ def test_a_fraction_holds_in_each_class(label: Floats, fraction: float) -> None:
     found = stratified(label, SecretRandom.seeded(3), fraction=fraction)
     for value in np.unique(label):
         size = np.count_nonzero(label == value)
-        expected = max(round(size * fraction), 1)
-        assert np.count_nonzero(label[found] == value) == expected
+        assert abs(np.count_nonzero(label[found] == value) - size * fraction) < 1 + 1e-9
+
+
+def test_rounding_shows_no_class_and_favours_none() -> None:
+    """A share of a row, by fraction or count, goes to each class as often as it is large."""
+    label = np.repeat([0.0, 1.0, 2.0], [120, 60, 20])
+    secret = SecretRandom.seeded(5)
+    for chosen in ({"fraction": 0.005}, {"count": 1}):
+        drawn = [stratified(label, secret, **chosen) for _ in range(2000)]  # type: ignore[arg-type]
+        kept = np.concatenate([label[found] for found in drawn])
+        shares = np.bincount(kept.astype(int), minlength=3) / 2000
+        assert np.abs(shares - np.array([0.6, 0.3, 0.1])).max() < 0.06
+    assert min(len(found) for found in drawn) == max(len(found) for found in drawn) == 1
+
+
+def test_few_rows_are_not_drawn_from_by_class() -> None:
+    with pytest.raises(AtollError, match="ATL-CMP-044"):
+        stratified(np.zeros(99), SecretRandom.seeded(1), fraction=0.5)
 
 
 def test_shares_hold_by_class_and_zero_leaves_one_out() -> None:
@@ -62,13 +78,14 @@ def test_shares_hold_by_class_and_zero_leaves_one_out() -> None:
 @pytest.mark.parametrize(
     ("changes", "code"),
     [
-        ({"count": 5}, "ATL-CMP-040"),
+        ({"count": 121}, "ATL-CMP-040"),
         ({"shares": [(0.0, 1.0)]}, "ATL-CMP-041"),
     ],
 )
 def test_what_does_not_fit_is_refused(changes: dict[str, object], code: str) -> None:
+    label = np.repeat([0.0, 1.0], 60)
     with pytest.raises(AtollError) as caught:
-        stratified(np.array([0.0, 1.0, 1.0]), SecretRandom.seeded(1), **changes)  # type: ignore[arg-type]
+        stratified(label, SecretRandom.seeded(1), **changes)  # type: ignore[arg-type]
     assert caught.value.code == code
 
 

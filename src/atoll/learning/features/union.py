@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
@@ -31,15 +30,11 @@ class UnionParameters(BaseModel):
 
 @dataclass(frozen=True)
 class Unity:
-    """The united table, how many rows each input had, how many were left out, and which stayed.
-
-    ``kept`` is a SHA-256 over one byte a row of the inputs after the first.
-    """
+    """The united table, how many rows each input had, and how many were left out."""
 
     table: Table
     rows: tuple[int, ...]
     left_out: int
-    kept: bytes
 
 
 def unite(tables: Sequence[Table], duplicates: Literal["error", "keep-first"]) -> Unity:
@@ -57,10 +52,8 @@ def unite(tables: Sequence[Table], duplicates: Literal["error", "keep-first"]) -
         check_columns(first.columns, table.columns, labels, number)
     schema = _common_schema(tables)
     whole, left_out = _conform(tables[0], schema, tables[0], 0), 0
-    stayed = hashlib.sha256()
     for number, table in enumerate(tables[1:], 1):
         fresh = lookup(whole.ids(), table.ids()) < 0
-        stayed.update(fresh.tobytes())
         repeated = table.num_rows - int(np.count_nonzero(fresh))
         if repeated and duplicates == "error":
             raise DataError(
@@ -75,7 +68,7 @@ def unite(tables: Sequence[Table], duplicates: Literal["error", "keep-first"]) -
             parts = _conform(kept, schema, whole, number).partitions
             parts = (*whole.partitions, *parts)
             whole = Table(parts, whole.id_name, whole.label_name, whole.engine)
-    return Unity(whole, tuple(table.num_rows for table in tables), left_out, stayed.digest())
+    return Unity(whole, tuple(table.num_rows for table in tables), left_out)
 
 
 def shared(place: str, party: str) -> DataError:
