@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import astuple, dataclass, field
 
 import numpy as np
 import numpy.typing as npt
@@ -130,15 +130,16 @@ def run(party: Party, work: Work) -> Trained:
     Errors: ATL-NET-048, ATL-HOR-081, those of the secure sum.
     """
     clients, curve = PartyClients(party, work), list[Point]()
+    state = _begun(party, work, curve)
 
     def seen(done: Round) -> None:
         _add(party, work, curve, done.number, done.answers)
+        if work.checkpoints(done.state.round):
+            _keep(party, done.state, curve)
         party.progress("training", done.number + 1, work.rounds)
         party.cancel.check()
 
     training = Training(work.algorithm, Participation(method="all"), work.rounds)
-    generator = party.public_rng.generator("horizontal", 0, "weights")
-    state: State = work.algorithm.start(work.model.initial(generator))
     state = training.run(state, clients, party.public_rng, [seen])
     message = work.algorithm.message(state)
     last = clients.ask_for(state.round, message, train=False)
@@ -147,10 +148,33 @@ def run(party: Party, work: Work) -> Trained:
     return Trained(state.weights.astype(np.float32, copy=False), curve, clients.left)
 
 
+def _keep(party: Party, state: State, curve: list[Point]) -> None:
+    points = [[float(value) for value in astuple(point)] for point in curve]
+    party.checkpoint(state.round, {"vectors": dict(state.vectors), "curve": points})
+
+
+def _begun(party: Party, work: Work, curve: list[Point]) -> State:
+    """Return the state to go on at: what an earlier attempt kept, else the initial weights."""
+    resumed = party.resume()
+    if resumed is None:
+        generator = party.public_rng.generator("horizontal", 0, "weights")
+        return work.algorithm.start(work.model.initial(generator))
+    round_, kept = resumed
+    for at, loss, figure, clients in kept["curve"]:
+        curve.append(Point(int(at), loss, figure, int(clients)))
+        _report(party, work, curve[-1])
+    return State(round_, kept["vectors"])
+
+
 def _add(party: Party, work: Work, curve: list[Point], round_: int, answers: Answers) -> None:
     found = None if answers.total is None else means(answers.total.numbers)
     if found is None:
         return
     curve.append(Point(round_, found.loss, found.figure, answers.answered))
-    party.metric("loss", found.loss, round_)
-    party.metric("accuracy" if work.classifies else "squared error", found.figure, round_)
+    _report(party, work, curve[-1])
+
+
+def _report(party: Party, work: Work, point: Point) -> None:
+    party.metric("loss", point.loss, point.round)
+    name = "accuracy" if work.classifies else "squared error"
+    party.metric(name, point.figure, point.round)

@@ -20,6 +20,9 @@ from atoll.learning.horizontal.postprocess.api import Passage
 from atoll.learning.horizontal.postprocess.chain import Chain, RoundRandom
 from atoll.learning.horizontal.sums import Update
 
+# Values of a model whose state is kept after every round, and how often that of a larger one is.
+_SMALL, _SELDOM = 1 << 20, 10
+
 
 @dataclass(frozen=True)
 class Work:
@@ -39,6 +42,11 @@ class Work:
         generator = party.public_rng.generator("horizontal", 0, "weights")
         state = self.algorithm.start(self.model.initial(generator))
         return self.algorithm.message(state)
+
+    def checkpoints(self, rounds: int) -> bool:
+        """Return whether all seats keep their states after so many rounds: large ones seldom."""
+        every = 1 if self.model.layout.size <= _SMALL else _SELDOM
+        return rounds % every == 0
 
     def evaluates(self, round_: int) -> bool:
         """Return whether the weights that round ``round_`` begins with are evaluated."""
@@ -67,6 +75,9 @@ class Client:
         ``minimum`` clients' alone. Errors: ATL-HOR-081, ATL-HOR-082, those of ``Adding``.
         """
         party, hub = self.party, self.party.aggregator
+        resumed = party.resume()
+        if resumed is not None:
+            self.kept = resumed[1]["kept"]
         form = {name: len(vector) for name, vector in sorted(self.work.start(party).items())}
         count = 0
         while True:
@@ -82,6 +93,8 @@ class Client:
             update = self.update(begin.round, begin.train, sent)
             self.work.adding.give(party, Sum(tag, begin.names, digest(sent)), update)
             count += 1
+            if begin.train and self.work.checkpoints(begin.round + 1):
+                party.checkpoint(begin.round + 1, {"kept": dict(self.kept)})
             party.progress("training", begin.round + int(begin.train), self.work.rounds)
             party.cancel.check()
 
