@@ -12,7 +12,7 @@ from atoll.components.conformance import PARAMETERS
 from atoll.components.trial import Case
 from atoll.core.names import Role
 from atoll.models.network.part import NetworkPart
-from atoll.models.network.spec import NetworkSpec
+from atoll.models.network.spec import Family, NetworkSpec
 from atoll.table import Table
 
 CLIENTS = ("bank", "mill", "shop")
@@ -60,7 +60,7 @@ WIDE: dict[str, Any] = {"hidden": [5], "family": "softmax", "classes": 3, "round
 
 
 def part(party: str, classes: int = 2) -> NetworkPart:
-    family = "logistic" if classes == 2 else "softmax"
+    family: Family = "logistic" if classes == 2 else "softmax"
     spec = NetworkSpec(columns=3, family=family, classes=classes)
     return NetworkPart(party, ("c", "b", "a"), spec, np.arange(spec.size, dtype=np.float32))
 

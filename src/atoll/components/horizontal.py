@@ -53,7 +53,11 @@ def run(task: Task, parameters: HorizontalParameters) -> Result:
     figures = means(measured(work.model, weights, held_out, work.classifies))
     panels: list[Panel] = []
     if figures is not None:
-        named = {"rows": len(held_out), "loss": figures.loss, _figure(work): figures.figure}
+        named: dict[str, float | int | str | None] = {
+            "rows": len(held_out),
+            "loss": figures.loss,
+            _figure(work): figures.figure,
+        }
         title = "Own training rows" if validation is None else "Own held-out rows"
         panels.append(KeyValuePanel(title=title, values=named))
     report = Report(title="Horizontal training", panels=(*panels, *card(part)))

@@ -15,7 +15,7 @@ from atoll.core.errors import AtollError, InternalError
 from atoll.core.names import Role
 from atoll.flow.work.greeting import Meeting, Met, greet
 from atoll.flow.work.messages import Hello, Roster
-from atoll.flow.work.seat_keys import Place, SeatKey, Vouched
+from atoll.flow.work.seat_keys import KeyScope, SeatKey, Vouched
 from atoll.jobs.approval import PrivateKey, key_fingerprint
 from tests.flow.work.test_execute import codes
 
@@ -24,14 +24,14 @@ NODES: dict[str, PrivateKey] = {
     "one": ec.generate_private_key(ec.SECP256R1()),
     "two": Ed25519PrivateKey.generate(),
 }
-PLACE = Place(
+SCOPE = KeyScope(
     "job", "plan", "step", 1, {n: key_fingerprint(k.public_key()) for n, k in NODES.items()}
 )
 ROLES = {"hub": Role.AGGREGATOR, "one": Role.CLIENT, "two": Role.CLIENT}
 
 
 def issued() -> dict[str, SeatKey]:
-    return {name: PLACE.issue([name], node)[name] for name, node in NODES.items()}
+    return {name: SCOPE.issue([name], node)[name] for name, node in NODES.items()}
 
 
 def refused(code: str) -> pytest.RaisesExc[AtollError]:
@@ -41,7 +41,7 @@ def refused(code: str) -> pytest.RaisesExc[AtollError]:
 def test_a_seat_signs_and_all_others_can_check() -> None:
     keys = issued()
     shown = {name: key.vouched() for name, key in keys.items()}
-    one, two = (PLACE.identities(keys[name], shown) for name in ("one", "two"))
+    one, two = (SCOPE.identities(keys[name], shown) for name in ("one", "two"))
     signature = one.sign(b"text")
     assert two.verify("one", b"text", signature)
     assert not two.verify("two", b"text", signature)
@@ -57,9 +57,9 @@ def test_a_seat_signs_and_all_others_can_check() -> None:
 )
 def test_a_key_holds_for_one_attempt_of_one_plan(changed: dict[str, object]) -> None:
     vouched = issued()["one"].vouched()
-    assert PLACE.check("one", vouched) == vouched.key
+    assert SCOPE.check("one", vouched) == vouched.key
     with refused("ATL-WRK-015"):
-        dataclasses.replace(PLACE, **changed).check("one", vouched)  # type: ignore[arg-type]
+        dataclasses.replace(SCOPE, **changed).check("one", vouched)  # type: ignore[arg-type]
 
 
 def test_a_key_of_another_seat_node_or_none_is_refused() -> None:
@@ -75,13 +75,13 @@ def test_a_key_of_another_seat_node_or_none_is_refused() -> None:
         ("one", Vouched()),
     ):
         with refused("ATL-WRK-015"):
-            PLACE.check(seat, vouched)
+            SCOPE.check(seat, vouched)
 
 
 def test_the_secret_key_is_not_printed() -> None:
     key = issued()["one"]
     assert key.private not in repr(key)
-    assert key.private not in str(PLACE.identities(key, {}))
+    assert key.private not in str(SCOPE.identities(key, {}))
 
 
 def test_without_keys_nothing_is_signed() -> None:
@@ -105,13 +105,13 @@ def meet(lie: bool) -> world.World:
     def seat(party: Party) -> Met:
         hub = Meeting(party, "hub", {})
         found = greet(hub, hello(keys[party.name]), 5.0)
-        PLACE.identities(keys[party.name], found.vouched)
+        SCOPE.identities(keys[party.name], found.vouched)
         return found
 
     def hub(party: Party) -> Met:
         if not lie:
             return seat(party)
-        own, mine = hello(keys["hub"]), PLACE.issue(["one"], NODES["hub"])["one"].vouched()
+        own, mine = hello(keys["hub"]), SCOPE.issue(["one"], NODES["hub"])["one"].vouched()
         for name in ("one", "two"):
             party.channel.send(name, "hello", own)
         found = {name: party.channel.receive(name, "hello", Hello) for name in ("one", "two")}

@@ -71,7 +71,7 @@ def _revealed(clients: Mapping[str, Client], job: Job) -> list[dict[str, Any]]:
             if line.kind == "reveal" and isinstance(body, dict) and body.get("run") == job.id:
                 receiver = HUB if body["receiver"] == HUB else "owners"
                 key = (sender, receiver, str(body["what"]))
-                found[key] = found.get(key, 0) + int(body["elements"])  # type: ignore[arg-type]
+                found[key] = found.get(key, 0) + int(body["elements"])
     return [
         {"from": sender, "to": receiver, "values": values, "what": what}
         for (sender, receiver, what), values in sorted(found.items())

@@ -37,7 +37,7 @@ from atoll.flow.work.inputs import ApprovedTables, Memory, gather
 from atoll.flow.work.measure import Use
 from atoll.flow.work.messages import NONCE_BYTES, Hello, RoundMark
 from atoll.flow.work.requests import NoRequests
-from atoll.flow.work.seat_keys import Place, Vouched
+from atoll.flow.work.seat_keys import KeyScope, Vouched
 from atoll.flow.work.seats import each, joined, transports
 from atoll.flow.work.session import session_id, step_id
 from atoll.flow.work.specification import TaskSpec
@@ -199,7 +199,7 @@ class Execution:
             made = self._party(ends[address], address, there, session, public, left)
             if vouched and address in spec.seat_keys:
                 own = spec.seat_keys[address]
-                made = replace(made, identities=self._place().identities(own, vouched))
+                made = replace(made, identities=self._key_scope().identities(own, vouched))
             return Meeting(self._going_on(made, kept, begin), hub, spec.quorum)
 
         return each(ends, meet)
@@ -274,9 +274,9 @@ class Execution:
             phase_name=self.phase,
         )
 
-    def _place(self) -> Place:
+    def _key_scope(self) -> KeyScope:
         spec = self.spec
-        return Place(spec.job_id, spec.plan_digest, spec.step, spec.attempt, spec.certificates)
+        return KeyScope(spec.job_id, spec.plan_digest, spec.step, spec.attempt, spec.certificates)
 
     def _hello(
         self, address: str, component: Component | None, held: tuple[RoundMark, ...]

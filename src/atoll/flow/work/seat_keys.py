@@ -62,7 +62,7 @@ class SeatKey(Frozen):
 
 
 @dataclass(frozen=True)
-class Place:
+class KeyScope:
     """What a seat's key is for: an attempt of a step of a plan; ``certificates`` by party."""
 
     job: str
@@ -112,7 +112,7 @@ class Place:
         return SeatKeys(own.own(), {seat: self.check(seat, v) for seat, v in others.items()})
 
 
-def issued(plan: Plan, place: Place, party: str, node: PrivateKey) -> dict[str, SeatKey]:
+def issued(plan: Plan, place: KeyScope, party: str, node: PrivateKey) -> dict[str, SeatKey]:
     """Return fresh keys for a party's seats where the step is a star; elsewhere none."""
     edges = Edges.of_plain(plan.edges.get(place.step))
     if edges.pairs is None or edges.silent:

@@ -43,7 +43,7 @@ from atoll.flow.store.files import ArtifactFiles, explained
 from atoll.flow.store.retention import LOGS
 from atoll.flow.work.handle import Worker
 from atoll.flow.work.pool import Pool
-from atoll.flow.work.seat_keys import Place, issued
+from atoll.flow.work.seat_keys import KeyScope, issued
 from atoll.flow.work.specification import (
     Gateway,
     InputArtifact,
@@ -215,7 +215,7 @@ class TaskRunner:
         peers = sorted(plan.peers_of(step, record.party))
         coin = step == COIN_STEP
         component = "" if coin else record.job.steps[step].component
-        at = Place(record.id, plan.digest(), step, attempt, plan.certificates)
+        at = KeyScope(record.id, plan.digest(), step, attempt, plan.certificates)
         return TaskSpec(
             job_id=record.id,
             job=record.job,

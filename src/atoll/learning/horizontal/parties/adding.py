@@ -56,7 +56,7 @@ class Adding:
     bound: float
     stay: int
 
-    def give(self, party: Party, of: Sum, update: Update) -> None:
+    def hand_in(self, party: Party, of: Sum, update: Update) -> None:
         """Hand in this client's update. Errors: ATL-SUM-002 out of range, before it is sent."""
         form = Form.of(update)
         flat, numbers = form.flat(update)

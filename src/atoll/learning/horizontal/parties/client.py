@@ -91,7 +91,7 @@ class Client:
                 return sent[WEIGHTS]
             tag = f"{'train' if begin.train else 'evaluate'}-{begin.round}-{count}"
             update = self.update(begin.round, begin.train, sent)
-            self.work.adding.give(party, Sum(tag, begin.names, digest(sent)), update)
+            self.work.adding.hand_in(party, Sum(tag, begin.names, digest(sent)), update)
             count += 1
             if begin.train and self.work.checkpoints(begin.round + 1):
                 party.checkpoint(begin.round + 1, {"kept": dict(self.kept)})
