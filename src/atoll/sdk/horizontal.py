@@ -212,7 +212,8 @@ class HorizontalClassifier(_Horizontal):
 
     def predict(self, X: Any) -> npt.NDArray[Any]:  # noqa: N803
         """Return the most probable class of each row. Errors: as ``predict_proba``."""
-        chosen: npt.NDArray[Any] = self.classes_[self.predict_proba(X).argmax(axis=1)]
+        at = self.predict_proba(X).argmax(axis=1)
+        chosen: npt.NDArray[Any] = self.classes_[at]
         return chosen
 
     def score(self, X: Any, y: Any) -> float:  # noqa: N803
