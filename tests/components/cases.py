@@ -14,6 +14,7 @@ from atoll.components.trial import Case
 from atoll.core.names import Role
 from atoll.models.scaling import ScaledColumn, ScalePart
 from atoll.table import Table
+from tests.components.horizontal_cases import HORIZONTAL_CASES
 from tests.held import HeldTables
 
 ROWS = 60
@@ -95,7 +96,7 @@ FIRST: dict[str, Any] = {"model": "m", "step": "first", "kind": "scale.transform
 SHARES = [{"label": 1.0, "fraction": 1.0}, {"label": 0.0, "fraction": 0.25}]
 FAR = {"bank": {"table": table("b", label=True)}, "shop": {"table": table("s", start=500)}}
 
-CASES: dict[str, list[Case]] = {
+CASES: dict[str, list[Case]] = HORIZONTAL_CASES | {
     "statistics": [
         Case(both()),
         Case(none(), code="ATL-PLN-007"),

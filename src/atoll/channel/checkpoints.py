@@ -23,6 +23,10 @@ class Checkpoints(Protocol):
         """Note that this round must not be done again."""
         ...
 
+    def answer(self, question: bytes, answer: bytes) -> bytes:
+        """Return the first answer to a question, durably: this one, or an earlier attempt's."""
+        ...
+
 
 class NoCheckpoints:
     """Keeps nothing: every attempt begins at the beginning."""
@@ -36,3 +40,7 @@ class NoCheckpoints:
 
     def spend(self, round_: int) -> None:
         """Do nothing."""
+
+    def answer(self, question: bytes, answer: bytes) -> bytes:
+        """Return this answer: there is no other attempt."""
+        return answer

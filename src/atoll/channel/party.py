@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 
 from atoll.channel.api import Channel, M, Metric, Progress, no_metric, no_progress
 from atoll.channel.checkpoints import Checkpoints, NoCheckpoints, State
+from atoll.channel.identities import Identities, NoIdentities
 from atoll.core.clock import Clock, SystemClock
 from atoll.core.errors import AtollError, CancelledError, NetworkError, UserError
 from atoll.core.limits import Limits
@@ -49,7 +50,8 @@ class Party:
     id that all seats derived from the job hash, step, attempt and fresh nonces; it enters every
     hash, key and tag. ``step_id`` names the step of this plan under the job's seed in 32 bytes,
     alike at all seats and in every attempt: names may follow from it, never keys. ``public_rng``
-    comes from the joint coin toss.
+    comes from the joint coin toss. ``identities`` sign as this seat and check other seats'
+    signatures, where the step is a star.
     ``metric`` takes name, value and number (of the tree, round or epoch) of a point that this
     party's own node shows while the work goes on; it is sent to no peer.
     """
@@ -70,6 +72,7 @@ class Party:
     checkpoints: Checkpoints = field(default_factory=NoCheckpoints)
     rows: Mapping[str, int] = field(default_factory=dict)
     columns: Mapping[str, int] = field(default_factory=dict)
+    identities: Identities = field(default_factory=NoIdentities)
 
     @property
     def peers(self) -> tuple[str, ...]:
@@ -194,6 +197,14 @@ class Party:
         ATL-WRK-009 it cannot be written.
         """
         self.checkpoints.spend(round_)
+
+    def answer(self, question: bytes, answer: bytes) -> bytes:
+        """Return the first answer that this seat gave to a question in any attempt of its step.
+
+        Both are 32 bytes. The answer is kept durably before this returns, so that no restart has a
+        seat give two. Errors: ATL-WRK-009 it cannot be written.
+        """
+        return self.checkpoints.answer(question, answer)
 
     def at(self, lane: str) -> Party:
         """Return this party on a lane of its own, for a sub-protocol or parallel work."""

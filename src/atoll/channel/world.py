@@ -15,8 +15,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
 from atoll.channel.api import Channel, Transport
 from atoll.channel.faulty import Fault, FaultyTransport, Killed
+from atoll.channel.identities import SeatKeys
 from atoll.channel.memory import MemoryNetwork, failure_code
 from atoll.channel.party import Party
 from atoll.channel.record import RecordTransport
@@ -69,6 +72,8 @@ def run(
     """
     require_insecure("a simulated world")
     network = MemoryNetwork(tuple(roles), virtual=True)
+    keys = {name: Ed25519PrivateKey.generate() for name in roles}
+    public = {name: key.public_key().public_bytes_raw() for name, key in keys.items()}
     world = World()
     threads = []
     for name in roles:
@@ -79,6 +84,7 @@ def run(
             transport = RecordTransport(transport)
         chosen = entry if callable(entry) else entry[name]
         party = _party(name, dict(roles), transport, network, seed, limits or Limits(), task)
+        party = replace(party, identities=SeatKeys(keys[name], public))
         if reachable is not None:
             party = replace(party, reachable=reachable(name))
         world.channels[name], world.transports[name] = party.channel, transport

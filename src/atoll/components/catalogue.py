@@ -7,6 +7,8 @@ from atoll.components.boosting import BOOSTING
 from atoll.components.download import DOWNLOAD
 from atoll.components.evaluation import EVALUATION
 from atoll.components.fitted import FITTED
+from atoll.components.horizontal import HORIZONTAL
+from atoll.components.local_prediction import LOCAL_PREDICTION
 from atoll.components.prediction import PREDICTION
 from atoll.components.psi import PSI
 from atoll.components.reader import READER
@@ -28,9 +30,11 @@ CATALOGUE: dict[str, Component] = {
     "split": SPLIT,
     "scale": SCALE,
     "boosting": BOOSTING,
+    "horizontal": HORIZONTAL,
     "model": REGISTERED_MODEL,
     "fitted": FITTED,
     "prediction": PREDICTION,
+    "local_prediction": LOCAL_PREDICTION,
     "scoring": SCORING,
     "evaluation": EVALUATION,
     "download": DOWNLOAD,

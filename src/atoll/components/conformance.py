@@ -280,8 +280,8 @@ def repeats_under_a_fixed_seed(component: Component, cases: Sequence[Case]) -> N
 
 
 def _same(one: Any, other: Any) -> bool:
-    if isinstance(one, Table):
-        return bool(one.to_arrow().equals(other.to_arrow()))
+    if isinstance(one, Table | Scores):
+        return type(one) is type(other) and bool(one.to_arrow().equals(other.to_arrow()))
     if isinstance(one, bytes) or kinds.json_like(one):
         return bool(one == other)
     return repr(one) == repr(other)

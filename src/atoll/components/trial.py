@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -178,7 +178,12 @@ def play(component: Component, case: Case, *, seed: int = 1) -> Trial:
     except AtollError as error:
         return Trial(Terms(), {}, {"plan": error}, ())
 
+    known = facts_of(component, case)
+    rows = {seat: known.rows(seat) for seat in roles if known.rows(seat)}
+    columns = {seat: known.width(seat) for seat in roles if known.width(seat)}
+
     def entry(party: Party) -> Result:
+        party = replace(party, rows=rows, columns=columns)
         tables = case.tables.get(party.name, NoTables())
         inputs = _inputs(component, case, party.name, party.role)
         task = Task(STEP, party, inputs, tables, kinds_of(component))

@@ -65,7 +65,8 @@ class ModelKind:
     ``media`` is the media type of the encoded form as its owner may download it, empty: never.
     ``card`` is what a person is shown of it. ``scorer`` is how rows are scored, ``scorers`` are all
     ways by the names that a job chooses by (none: ``scorer`` alone). ``origin`` is the digest of
-    the package of others that brings the kind.
+    the package of others that brings the kind. ``alone(part, features)`` returns predictions where
+    a part is the whole model: float64[rows], or float64[rows, classes]; None: parts score together.
     """
 
     name: str
@@ -82,6 +83,7 @@ class ModelKind:
     scorer: Scorer | None = None
     scorers: Mapping[str, Scorer] = field(default_factory=dict)
     origin: str = ""
+    alone: Callable[[Any, Floats], Floats] | None = None
 
     def holds(self, value: Any) -> bool:
         """Return whether a value is a part of this kind."""

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from atoll.sdk.client import Client
     from atoll.sdk.estimators import VerticalBoostingClassifier
     from atoll.sdk.federation import Federation, Outcomes, PartyOutcome, local
+    from atoll.sdk.horizontal import HorizontalClassifier, HorizontalRegressor
     from atoll.sdk.jobs import Job
     from atoll.sdk.pipeline import Output, Pipeline, StepHandle, read_job
 
@@ -22,6 +23,8 @@ __all__ = [
     "AsyncJob",
     "Client",
     "Federation",
+    "HorizontalClassifier",
+    "HorizontalRegressor",
     "Job",
     "Outcomes",
     "Output",
@@ -38,6 +41,8 @@ _PLACES = {
     "AsyncJob": "asynchronous",
     "Client": "client",
     "Federation": "federation",
+    "HorizontalClassifier": "horizontal",
+    "HorizontalRegressor": "horizontal",
     "Job": "jobs",
     "Outcomes": "federation",
     "Output": "pipeline",

@@ -9,7 +9,6 @@ not needed; where it is installed, ``clone``, ``cross_val_score`` and pipelines 
 
 from __future__ import annotations
 
-import inspect
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Self
@@ -28,10 +27,11 @@ from atoll.models.columns import listed, match_columns
 from atoll.models.kinds import kind_of
 from atoll.operators.psi import PsiParameters
 from atoll.sdk.constructors import taking
-from atoll.sdk.frames import NamedColumns, as_table, is_frame
+from atoll.sdk.estimating import Estimator, NotFittedError
+from atoll.sdk.frames import NamedColumns, as_table, is_frame, one_table
 from atoll.sdk.pipeline import Pipeline
 from atoll.sdk.sharing import shared
-from atoll.table import Table, read
+from atoll.table import read
 
 Floats = npt.NDArray[np.float64]
 _TABLE, _ID, _LABEL = "rows", "id", "y"
@@ -75,11 +75,7 @@ def _facts(part: Any) -> ArtifactFacts:
     return ArtifactFacts(kind.name, columns=kind.columns(part))
 
 
-class _NotFitted(UserError, AttributeError, ValueError):
-    """The estimator was asked before it was fitted; scikit-learn knows it as its own kind."""
-
-
-class VerticalBoostingClassifier:
+class VerticalBoostingClassifier(Estimator):
     """Gradient boosting over columns that lie with several parties; two classes.
 
     ``columns`` maps each column (a name, or a position in an array) to its party and is for one
@@ -118,30 +114,6 @@ class VerticalBoostingClassifier:
         self.label = label
         vars(self).update(parameters)
 
-    # -- scikit-learn's protocol ----------------------------------------------------------------
-
-    @classmethod
-    def _names(cls) -> list[str]:
-        return [name for name in inspect.signature(cls).parameters if name != "self"]
-
-    def get_params(self, deep: bool = True) -> dict[str, Any]:
-        """Return the parameters by name."""
-        return {name: getattr(self, name) for name in self._names()}
-
-    def set_params(self, **parameters: Any) -> Self:
-        """Change parameters. Errors: ATL-JOB-005 unknown."""
-        for name, value in parameters.items():
-            if name not in self._names():
-                raise UserError("ATL-JOB-005", f"there is no parameter {name!r}", place=name)
-            setattr(self, name, value)
-        return self
-
-    def __sklearn_clone__(self) -> Self:
-        return type(self)(**self.get_params())
-
-    def __sklearn_is_fitted__(self) -> bool:
-        return hasattr(self, "parts_")
-
     def __sklearn_tags__(self) -> Any:
         from sklearn.utils import ClassifierTags, InputTags, Tags, TargetTags
 
@@ -162,7 +134,7 @@ class VerticalBoostingClassifier:
         Per-party tables have an id column; ``y`` may be left out where the guest's has the label.
         Errors: ATL-SDK-032 columns, parties or labels that do not fit; those of the job.
         """
-        columns = None if isinstance(X, Mapping) else _one_table(X)
+        columns = None if isinstance(X, Mapping) else one_table(X)
         frames = self._tables(X) if columns is None else self._shared(columns, is_frame(X))
         guest = self._guest_of(frames)
         labelled = self._with_label(frames[guest], y)
@@ -189,7 +161,7 @@ class VerticalBoostingClassifier:
         fitted, ATL-MOD-003 columns of the model are missing; as ``fit``.
         """
         if not self.__sklearn_is_fitted__():
-            raise _NotFitted("ATL-SDK-033", "fit comes first")
+            raise NotFittedError("ATL-SDK-033", "fit comes first")
         frames, guest = self._known(X), self.guest_
         # The label is not known; the reader of the guest's table wants a column all the same.
         tables = {**frames, guest: self._with_label(frames[guest], np.zeros(len(frames[guest])))}
@@ -333,7 +305,7 @@ class VerticalBoostingClassifier:
                 party: self._own(X[party], party, party == self.guest_, names)
                 for party, names in shares.items()
             }
-        columns = _one_table(X)
+        columns = one_table(X)
         if not self._named and len(columns.names) != self.n_features_in_:
             raise DataError(
                 "ATL-SDK-032",
@@ -417,19 +389,3 @@ def _same_parties(known: Mapping[str, Any], given: Mapping[str, Any]) -> None:
             "the model was trained with other parties",
             hint=f"it has parts of {', '.join(known)}; there are tables of {', '.join(given)}",
         )
-
-
-def _one_table(X: Any) -> NamedColumns:  # noqa: N803
-    """Return the columns of one table: a frame's by name, an array's as x0, x1, …"""
-    if isinstance(X, Table):
-        return NamedColumns(X.to_arrow().select(list(X.columns)))
-    if is_frame(X):
-        return NamedColumns(X)
-    try:
-        values = np.asarray(X, dtype=np.float64)
-    except (TypeError, ValueError):
-        # NumPy's own words quote the value.
-        raise DataError("ATL-SDK-032", "an array holds numbers alone") from None
-    if values.ndim != 2:
-        raise DataError("ATL-SDK-032", "needs a table of rows and columns: two dimensions")
-    return NamedColumns(pa.table({f"x{at}": values[:, at] for at in range(values.shape[1])}))

@@ -6,7 +6,9 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from atoll.core.errors import UserError
+import numpy as np
+
+from atoll.core.errors import DataError, UserError
 from atoll.jobs.errors import NotFoundError
 from atoll.jobs.validation import near
 from atoll.table import Table, convert, read
@@ -107,6 +109,24 @@ def _arrow(data: Any) -> Any:
         f"cannot make a table of {type(data).__name__}",
         hint="give a pandas or polars frame, an Arrow table, or an atoll Table",
     )
+
+
+def one_table(X: Any) -> NamedColumns:  # noqa: N803
+    """Return the columns of one table: a frame's by name, an array's as x0, x1, …"""
+    if isinstance(X, Table):
+        return NamedColumns(X.to_arrow().select(list(X.columns)))
+    if is_frame(X):
+        return NamedColumns(X)
+    try:
+        values = np.asarray(X, dtype=np.float64)
+    except (TypeError, ValueError):
+        # NumPy's own words quote the value.
+        raise DataError("ATL-SDK-032", "an array holds numbers alone") from None
+    if values.ndim != 2:
+        raise DataError("ATL-SDK-032", "needs a table of rows and columns: two dimensions")
+    import pyarrow as pa
+
+    return NamedColumns(pa.table({f"x{at}": values[:, at] for at in range(values.shape[1])}))
 
 
 class FrameTables:

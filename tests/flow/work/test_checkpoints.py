@@ -275,11 +275,14 @@ def test_a_round_that_is_done_once_ends_the_step_at_all(tmp_path: Path) -> None:
 
 
 def test_a_hub_cannot_send_a_seat_to_a_round_that_it_does_not_hold() -> None:
-    hello = Hello("job", "plan", "step", 1, "swap", "1", "code", b"n" * 16, (3,), (ONE,))
+    hello = Hello(
+        "job", "plan", "step", 1, "swap", "1", "code", b"n" * 16, (3,), (ONE,), b"", b"", b""
+    )
 
     def hub(party: Party) -> None:
         party.channel.receive("shop", "hello", Hello)
-        roster = Roster(("bank", "shop"), (b"b" * 16, b"n" * 16), 3, TWO)
+        none = (b"", b"")
+        roster = Roster(("bank", "shop"), (b"b" * 16, b"n" * 16), 3, TWO, none, none, none)
         party.channel.send("shop", "hello", hello)
         party.channel.send("shop", "roster", roster)
 
@@ -294,3 +297,27 @@ def test_a_hub_cannot_send_a_seat_to_a_round_that_it_does_not_hold() -> None:
 def test_seats_that_begin_at_different_rounds_do_not_meet() -> None:
     nonces = {"bank": b"b" * 16, "shop": b"s" * 16}
     assert session_id("job", "step", 2, nonces, 3) != session_id("job", "step", 2, nonces, 4)
+
+
+def test_a_question_is_answered_once_in_all_attempts(tmp_path: Path) -> None:
+    first = fresh(tmp_path)
+    assert first.answer(ONE, TWO) == TWO
+    assert first.answer(ONE, ONE) == TWO
+    again = fresh(tmp_path)
+    assert again.answer(ONE, ONE) == TWO
+    assert again.answer(TWO, ONE) == ONE
+    assert fresh(tmp_path, seat="shop").answer(ONE, ONE) == ONE
+
+
+def test_an_answer_that_was_torn_was_never_given(tmp_path: Path) -> None:
+    fresh(tmp_path).answer(ONE, TWO)
+    (path,) = tmp_path.glob("*.answers")
+    path.write_bytes(path.read_bytes() + TWO + b"x")
+    assert fresh(tmp_path).answer(TWO, ONE) == ONE
+    assert fresh(tmp_path).answer(ONE, ONE) == TWO
+
+
+def test_an_answer_that_cannot_be_kept_is_not_given(tmp_path: Path) -> None:
+    (tmp_path / "bank.answers").mkdir()
+    with refused("ATL-WRK-009"):
+        fresh(tmp_path).answer(ONE, TWO)

@@ -85,18 +85,32 @@ def _boosting(name: str) -> Callable[[Any], Any]:
     type=click.Path(path_type=Path, dir_okay=False),
     help=f"where the HTML report goes ({REPORT}, or into --folder)",
 )
+@click.option(
+    "--horizontal",
+    is_flag=True,
+    help="another demo: four owners of digits and an aggregator train by sums (--rounds)",
+)
+@click.option("--rounds", type=_int(1, 1000), default=20, help="of --horizontal (20)")
 @click.option("--json", "as_json", is_flag=True, help="one JSON object on standard output")
-def command(as_json: bool, **chosen: Any) -> None:
+def command(as_json: bool, horizontal: bool, rounds: int, **chosen: Any) -> None:
     """Let two nodes intersect, train and evaluate on this machine.
 
     Each party has its own keys, node, database and table; the nodes are joined by mTLS on loopback
     alone. Shows the federated model beside the guest's own and the centralised one.
     """
-    result = run(_options(chosen))
+    options = _options(chosen)
+    if horizontal:
+        from atoll.cli.demo import horizontal_run
+
+        result = horizontal_run.run(options, rounds)
+        text = horizontal_run.summary(result)
+    else:
+        result = run(options)
+        text = summary(result)
     if as_json:
         print_json(result)
     else:
-        print_text(summary(result))
+        print_text(text)
 
 
 def _options(chosen: dict[str, Any]) -> Options:
@@ -117,12 +131,17 @@ def _options(chosen: dict[str, Any]) -> Options:
     )
 
 
-def run(options: Options) -> dict[str, Any]:
-    """Run the demo and return its result; nothing but the report stays without a folder."""
+def run(
+    options: Options, play: Callable[[Options, Path, Path], dict[str, Any]] | None = None
+) -> dict[str, Any]:
+    """Run a demo and return its result; nothing but the report stays without a folder.
+
+    ``play`` takes the options, the nodes' folder and where the report goes.
+    """
     report = options.report or (options.folder / "report.html" if options.folder else REPORT)
     wanted = options.folder or (KEPT if options.keep else None)
     with _interruptible(), _place(wanted) as folder:
-        return _play(options, folder, report.resolve())
+        return (play or _play)(options, folder, report.resolve())
 
 
 def _play(options: Options, folder: Path, report: Path) -> dict[str, Any]:
@@ -137,7 +156,8 @@ def _play(options: Options, folder: Path, report: Path) -> dict[str, Any]:
     files = {party: folder / party / "data" / f"{work.TABLE}.csv" for party in shares.tables}
     with progress.display() as shown:
         shown.note(f"{shares.about}: {data.GUEST} and {data.HOST}, one node each")
-        with nodes(folder, keep=options.keep) as made, made.clients() as clients:
+        parties = (data.GUEST, data.HOST)
+        with nodes(folder, parties, keep=options.keep) as made, made.clients() as clients:
             for party, table in shares.tables.items():
                 write_csv(table, files[party])
             work.bring(clients, files)
@@ -151,14 +171,15 @@ def _play(options: Options, folder: Path, report: Path) -> dict[str, Any]:
         compared = compare.compare(shares, folder / "outputs" / data.GUEST, parameters)
     result = compare.figures(shares, compared) | measured | {"report": str(report)}
     if options.keep:
-        result["nodes"] = _kept(made)
+        result["nodes"] = kept(made)
     report.parent.mkdir(parents=True, exist_ok=True)
     pages = page.reports(result, compared, trained, shares.about)
     write_html(pages, report)
     return result
 
 
-def _kept(made: Any) -> dict[str, Any]:
+def kept(made: Any) -> dict[str, Any]:
+    """Return how to reach nodes that go on running."""
     return {
         party: {
             "url": made.running[party].url,
@@ -218,12 +239,13 @@ def summary(result: dict[str, Any]) -> str:
         *(_learned(result, party) for party in ("guest", "host")),
         *(f"warning: {text}" for text in result["warnings"]),
         f"report: {result['report']}",
-        *_nodes(result.get("nodes", {})),
+        *running(result.get("nodes", {})),
     ]
     return "\n\n".join(parts)
 
 
-def _nodes(nodes: dict[str, Any]) -> list[str]:
+def running(nodes: dict[str, Any]) -> list[str]:
+    """Return how people reach nodes that go on running; nothing where there are none."""
     if not nodes:
         return []
     rows = [("node", "API", "first user", "password (to be changed)")]

@@ -1,34 +1,34 @@
-"""The demo's two nodes: processes that are made, started, and stopped however the demo ends."""
+"""The demo's nodes: processes that are made, started, and stopped however the demo ends."""
 
 from __future__ import annotations
 
 import socket
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from itertools import permutations
 from pathlib import Path
 
 from atoll.channel.identity import export_ca, trust
-from atoll.cli.demo.data import GUEST, HOST
 from atoll.cli.node_process import command
 from atoll.core.errors import InternalError
 from atoll.flow.node import creating, process
 from atoll.flow.node.folder import NodeFolder
 from atoll.sdk import Client
 
-PARTIES = (GUEST, HOST)
 _START_SECONDS = 60.0
 _STOP_SECONDS = 15.0
 
 
 @dataclass
 class Nodes:
-    """Both nodes of a demo, running. ``passwords`` are those of each node's user ``admin``."""
+    """The nodes of a demo, running. ``passwords`` are those of each node's user ``admin``."""
 
     folder: Path
+    parties: tuple[str, ...]
     passwords: dict[str, str] = field(default_factory=dict)
     running: dict[str, process.Running] = field(default_factory=dict)
 
@@ -45,18 +45,18 @@ class Nodes:
 
 
 @contextmanager
-def nodes(folder: Path, *, keep: bool = False) -> Iterator[Nodes]:
-    """Make two nodes that trust each other and start them.
+def nodes(folder: Path, parties: Sequence[str], *, keep: bool = False) -> Iterator[Nodes]:
+    """Make nodes that trust each other and start them.
 
     With ``keep`` they go on running; without it they end with this process, even if it is killed.
     """
-    made = Nodes(folder)
-    ports = {party: _free_port() for party in PARTIES}
-    for party in PARTIES:
+    made = Nodes(folder, tuple(parties))
+    ports = {party: _free_port() for party in parties}
+    for party in parties:
         settings = {"gateway.listen": f"127.0.0.1:{ports[party]}", "http.port": "0"}
         done = creating.create(folder / party, party, settings=settings)
         made.passwords[party] = done.password or ""
-    for one, other in (PARTIES, PARTIES[::-1]):
+    for one, other in permutations(parties, 2):
         trust(folder / one, other, export_ca(folder / other), f"127.0.0.1:{ports[other]}")
     attached: list[subprocess.Popen[bytes]] = []
     try:
@@ -64,7 +64,7 @@ def nodes(folder: Path, *, keep: bool = False) -> Iterator[Nodes]:
         yield made
     except BaseException:
         if keep:
-            for party in PARTIES:
+            for party in parties:
                 process.down(made.node(party), seconds=_STOP_SECONDS)
         raise
     finally:
@@ -74,11 +74,11 @@ def nodes(folder: Path, *, keep: bool = False) -> Iterator[Nodes]:
 def _start(made: Nodes, attached: list[subprocess.Popen[bytes]], *, keep: bool) -> None:
     if keep:
         with ThreadPoolExecutor() as pool:
-            nodes = {party: made.node(party) for party in PARTIES}
+            nodes = {party: made.node(party) for party in made.parties}
             starting = {p: pool.submit(process.up, at, command(at)) for p, at in nodes.items()}
         made.running = {party: future.result() for party, future in starting.items()}
         return
-    for party in PARTIES:
+    for party in made.parties:
         node = made.node(party)
         with node.log.open("ab") as log:
             attached.append(
@@ -92,7 +92,7 @@ def _start(made: Nodes, attached: list[subprocess.Popen[bytes]], *, keep: bool) 
                 )
             )
     deadline = time.monotonic() + _START_SECONDS
-    for party, child in zip(PARTIES, attached, strict=True):
+    for party, child in zip(made.parties, attached, strict=True):
         made.running[party] = _wait(made.node(party), child, deadline)
 
 

@@ -29,6 +29,7 @@ _VERSION = 1
 _ARRAY = ""
 _PARTIAL = ".partial"
 _SPENT = ".spent"
+_ANSWERS = ".answers"
 
 _LOG = logging.getLogger("atoll.task")
 
@@ -46,6 +47,7 @@ class FileCheckpoints:
         self._mark = b""
         self._begin: RoundMark | None = None
         self._spent = self._read_spent()
+        self._answers: dict[bytes, bytes] | None = None
 
     def held(self) -> tuple[RoundMark, ...]:
         """Return what this seat can go on at, ascending; what is damaged is left out."""
@@ -110,10 +112,46 @@ class FileCheckpoints:
             path = self._folder / (self._name + _SPENT)
             self._write(path, str(round_).encode(), b"", durable=True)
         except OSError as error:
-            raise EnvironmentFault(
-                "ATL-WRK-009", f"an output cannot be written: {error.strerror}"
-            ) from error
+            raise _unwritten(error) from error
         self._spent = round_
+
+    def answer(self, question: bytes, answer: bytes) -> bytes:
+        """Return the first answer to a question (32 bytes each) in this step's run.
+
+        It is on the disk before this returns. Errors: ATL-WRK-009 it cannot be written.
+        """
+        if self._answers is None:
+            self._answers = self._read_answers()
+        if question in self._answers:
+            return self._answers[question]
+        try:
+            self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            with self._path_of_answers.open("ab") as file:
+                file.write(question + answer)
+                file.flush()
+                os.fsync(file.fileno())
+        except OSError as error:
+            raise _unwritten(error) from error
+        self._answers[question] = answer
+        return answer
+
+    def _read_answers(self) -> dict[bytes, bytes]:
+        """Return what was answered; what a lost machine left torn at the end was never sent."""
+        try:
+            data = self._path_of_answers.read_bytes()
+        except FileNotFoundError:
+            return {}
+        except OSError as error:
+            raise _unwritten(error) from error
+        whole = len(data) - len(data) % (2 * _DIGEST_BYTES)
+        if whole < len(data):
+            os.truncate(self._path_of_answers, whole)
+        pairs = (data[at : at + 2 * _DIGEST_BYTES] for at in range(0, whole, 2 * _DIGEST_BYTES))
+        return {pair[:_DIGEST_BYTES]: pair[_DIGEST_BYTES:] for pair in pairs}
+
+    @property
+    def _path_of_answers(self) -> Path:
+        return self._folder / (self._name + _ANSWERS)
 
     def _read_spent(self) -> int:
         try:
@@ -165,6 +203,10 @@ class FileCheckpoints:
             return None
         right = (version, context, kept) == (_VERSION, self._context, round_)
         return (mark, state) if right and len(mark) == MARK_BYTES else None
+
+
+def _unwritten(error: OSError) -> EnvironmentFault:
+    return EnvironmentFault("ATL-WRK-009", f"an output cannot be written: {error.strerror}")
 
 
 def _pack(value: Any) -> Any:

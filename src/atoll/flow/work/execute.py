@@ -37,6 +37,7 @@ from atoll.flow.work.inputs import ApprovedTables, Memory, gather
 from atoll.flow.work.measure import Use
 from atoll.flow.work.messages import NONCE_BYTES, Hello, RoundMark
 from atoll.flow.work.requests import NoRequests
+from atoll.flow.work.seat_keys import KeyScope, Vouched
 from atoll.flow.work.seats import each, joined, transports
 from atoll.flow.work.session import session_id, step_id
 from atoll.flow.work.specification import TaskSpec
@@ -186,9 +187,9 @@ class Execution:
             before = self._party(ends[address], address, roles, b"", public, peers)
             hello = replace(before, channel=self._channel(ends[address], HELLO_TASK))
             kept = self._checkpoints(component, address)
-            nonces, begin = greet(
+            nonces, begin, vouched = greet(
                 Meeting(hello, hub, spec.quorum),
-                self._hello(component, kept.held() if kept else ()),
+                self._hello(address, component, kept.held() if kept else ()),
                 self._around.limits.connect_seconds,
             )
             first = begin.round if begin else 0
@@ -196,6 +197,9 @@ class Execution:
             there = {seat: role for seat, role in roles.items() if seat in nonces}
             left = tuple(peer for peer in peers if peer in there)
             made = self._party(ends[address], address, there, session, public, left)
+            if vouched and address in spec.seat_keys:
+                own = spec.seat_keys[address]
+                made = replace(made, identities=self._key_scope().identities(own, vouched))
             return Meeting(self._going_on(made, kept, begin), hub, spec.quorum)
 
         return each(ends, meet)
@@ -270,8 +274,16 @@ class Execution:
             phase_name=self.phase,
         )
 
-    def _hello(self, component: Component | None, held: tuple[RoundMark, ...]) -> Hello:
+    def _key_scope(self) -> KeyScope:
         spec = self.spec
+        return KeyScope(spec.job_id, spec.plan_digest, spec.step, spec.attempt, spec.certificates)
+
+    def _hello(
+        self, address: str, component: Component | None, held: tuple[RoundMark, ...]
+    ) -> Hello:
+        spec = self.spec
+        own = spec.seat_keys.get(address)
+        shown = own.vouched() if own else Vouched()
         return Hello(
             job=spec.job_id,
             plan=spec.plan_digest,
@@ -283,6 +295,9 @@ class Execution:
             nonce=SecretRandom().bytes(NONCE_BYTES),
             rounds=tuple(at.round for at in held),
             marks=tuple(at.mark for at in held),
+            key=shown.key,
+            signer=shown.signer,
+            signature=shown.signature,
         )
 
     def _party(

@@ -17,6 +17,7 @@ from atoll.core.errors import PeerError
 from atoll.core.message import Message
 from atoll.core.names import Role
 from atoll.flow.work.messages import Finished, Hello, Roster, RoundMark
+from atoll.flow.work.seat_keys import Vouched
 
 PHASE = "hello"
 
@@ -57,10 +58,13 @@ class Meeting:
 
 
 class Met(NamedTuple):
-    """The nonce of every seat that is there, and the checkpoint that they go on at, if any."""
+    """Of every seat that is there its nonce and, in a star, its key, which is not checked yet;
+    and the checkpoint that they go on at, if any.
+    """
 
     nonces: dict[str, bytes]
     begin: RoundMark | None
+    vouched: dict[str, Vouched]
 
 
 def greet(meeting: Meeting, mine: Hello, connect_seconds: float) -> Met:
@@ -69,28 +73,39 @@ def greet(meeting: Meeting, mine: Hello, connect_seconds: float) -> Met:
     Errors: ATL-WRK-007 the peers run something else, ATL-NET-048 too few are there.
     """
     party, hub = meeting.party, meeting.hub
-    nonces = {party.name: mine.nonce}
+    nonces, vouched = {party.name: mine.nonce}, {party.name: mine.vouched}
     held = mine.held
     meeting.send("hello", mine, meeting.receivers)
     for peer, answer in meeting.receive("hello", Hello, connect_seconds).items():
         if isinstance(answer, Hello):
             _check(mine, answer, peer)
-            nonces[peer] = answer.nonce
+            nonces[peer], vouched[peer] = answer.nonce, answer.vouched
             held &= answer.held
     begin = max(held, default=None)
     if hub is None:
-        return Met(nonces, begin)
+        return Met(nonces, begin, {})
     if hub == party.name:
-        seats = tuple(sorted(nonces))
-        at = begin or RoundMark(0, b"")
-        roster = Roster(seats, tuple(nonces[seat] for seat in seats), at.round, at.mark)
-        meeting.send("roster", roster, (seat for seat in seats if seat != hub))
-        return Met(nonces, begin)
+        roster = _roster(nonces, vouched, begin)
+        meeting.send("roster", roster, (seat for seat in roster.seats if seat != hub))
+        return Met(nonces, begin, vouched)
     roster = party.channel.receive(hub, "roster", Roster)
     begin = RoundMark(roster.begin, roster.mark) if roster.begin else None
     if begin is not None and begin not in mine.held:
         raise _false(hub, "a checkpoint that this seat does not hold")
-    return Met(_agreed(meeting, roster, nonces), begin)
+    agreed = _agreed(meeting, roster, nonces)
+    keys = zip(roster.keys, roster.signers, roster.signatures, strict=True)
+    return Met(agreed, begin, dict(zip(roster.seats, map(Vouched._make, keys), strict=True)))
+
+
+def _roster(
+    nonces: Mapping[str, bytes], vouched: Mapping[str, Vouched], begin: RoundMark | None
+) -> Roster:
+    seats = tuple(sorted(nonces))
+    at = begin or RoundMark(0, b"")
+    keys, signers, signatures = zip(*(vouched[seat] for seat in seats), strict=True)
+    return Roster(
+        seats, tuple(nonces[seat] for seat in seats), at.round, at.mark, keys, signers, signatures
+    )
 
 
 def _check(mine: Hello, answer: Hello, peer: str) -> None:
@@ -109,7 +124,9 @@ def _check(mine: Hello, answer: Hello, peer: str) -> None:
 def _agreed(meeting: Meeting, roster: Roster, nonces: Mapping[str, bytes]) -> dict[str, bytes]:
     """Take the roster of the hub over, if it holds what this seat received itself."""
     party, hub = meeting.party, meeting.hub
-    if len(roster.seats) != len(roster.nonces) or list(roster.seats) != sorted(set(roster.seats)):
+    lists = (roster.nonces, roster.keys, roster.signers, roster.signatures)
+    ordered = list(roster.seats) == sorted(set(roster.seats))
+    if not ordered or any(len(found) != len(roster.seats) for found in lists):
         raise _false(hub, "it is malformed")
     answer = dict(zip(roster.seats, roster.nonces, strict=True))
     if any(answer.get(seat) != nonce for seat, nonce in nonces.items()):

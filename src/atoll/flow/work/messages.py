@@ -7,6 +7,8 @@ from typing import NamedTuple
 
 from atoll.core.message import Message, blob, integer, items, text
 from atoll.core.names import Role
+from atoll.flow.work.seat_keys import KEY_BYTES, SIGNER_BYTES, Vouched
+from atoll.jobs.approval import SIGNATURE_BYTES
 from atoll.jobs.definition import PARTIES
 
 NONCE_BYTES = 16
@@ -26,7 +28,8 @@ class RoundMark(NamedTuple):
 class Hello(Message, kind="flow.hello", version=1):
     """Which task the sender is about to run, with which code, and its fresh nonce.
 
-    ``rounds`` and ``marks`` are the checkpoints that it holds of this step.
+    ``rounds`` and ``marks`` are the checkpoints that it holds of this step. In a star it also shows
+    the key that it signs with, vouched for by its node (``seat_keys``).
     """
 
     job: str = text(64, opaque="the job's id, known to both")
@@ -45,6 +48,15 @@ class Hello(Message, kind="flow.hello", version=1):
         blob(MARK_BYTES, opaque="session ids of earlier attempts, known to all seats"), KEPT_ROUNDS
     )
 
+    key: bytes = blob(KEY_BYTES, low=0, opaque="a fresh public key of Ed25519")
+    signer: bytes = blob(SIGNER_BYTES, low=0, opaque="the public key of the sender's certificate")
+    signature: bytes = blob(SIGNATURE_BYTES, low=0, opaque="its node's signature of that key")
+
+    @property
+    def vouched(self) -> Vouched:
+        """The key with which the sender signs in this attempt; empty where none is needed."""
+        return Vouched(self.key, self.signer, self.signature)
+
     @property
     def held(self) -> frozenset[RoundMark]:
         """The checkpoints that the sender holds."""
@@ -58,7 +70,7 @@ class Hello(Message, kind="flow.hello", version=1):
 
 @dataclass(frozen=True)
 class Roster(Message, kind="flow.roster", version=1):
-    """Who is there at the beginning of a step, and each one's fresh nonce, in the same order.
+    """Who is there at the beginning of a step, each one's fresh nonce and vouched key, in order.
 
     ``begin`` and ``mark`` are the newest checkpoint that all of them hold; 0 and empty: none.
     """
@@ -69,6 +81,15 @@ class Roster(Message, kind="flow.roster", version=1):
     )
     begin: int = integer(0, 1 << 40, opaque="a round that every seat holds")
     mark: bytes = blob(MARK_BYTES, low=0, opaque="the session id of an earlier attempt")
+    keys: tuple[bytes, ...] = items(
+        blob(KEY_BYTES, low=0, opaque="fresh public keys of the seats"), SEATS
+    )
+    signers: tuple[bytes, ...] = items(
+        blob(SIGNER_BYTES, low=0, opaque="public keys of the seats' certificates"), SEATS
+    )
+    signatures: tuple[bytes, ...] = items(
+        blob(SIGNATURE_BYTES, low=0, opaque="the nodes' signatures of those keys"), SEATS
+    )
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from pydantic import Field, JsonValue, ValidationError
 from atoll.core.errors import UserError
 from atoll.core.limits import Limits
 from atoll.core.names import Role, addresses, parse_seat, party_of
+from atoll.flow.work.seat_keys import SeatKey
 from atoll.jobs.definition import JOB_FILE_BYTES, Frozen, Job
 from atoll.jobs.participation import Edges
 
@@ -88,7 +89,8 @@ class TaskSpec(Frozen):
     others that this node approved, by digest. ``checkpoints`` is the folder of this step's
     checkpoints in this run (None: none are kept). ``most`` bounds, by message and field, the
     elements that this party sends one other. With ``standing`` the task is a session: it serves
-    requests under the agreement of the step.
+    requests under the agreement of the step. ``seat_keys`` are what own seats sign with in a star,
+    by address, and ``certificates`` the digests of the parties' public keys, as in the plan.
     """
 
     job_id: JobId
@@ -117,6 +119,8 @@ class TaskSpec(Frozen):
     columns: dict[str, int] = Field(default_factory=dict)
     most: dict[str, dict[str, float]] = Field(default_factory=dict)
     standing: bool = False
+    seat_keys: dict[str, SeatKey] = Field(default_factory=dict, repr=False)
+    certificates: dict[str, Digest] = Field(default_factory=dict)
 
     @property
     def roles(self) -> dict[str, Role]:

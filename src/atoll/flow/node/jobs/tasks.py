@@ -43,6 +43,7 @@ from atoll.flow.store.files import ArtifactFiles, explained
 from atoll.flow.store.retention import LOGS
 from atoll.flow.work.handle import Worker
 from atoll.flow.work.pool import Pool
+from atoll.flow.work.seat_keys import KeyScope, issued
 from atoll.flow.work.specification import (
     Gateway,
     InputArtifact,
@@ -214,6 +215,7 @@ class TaskRunner:
         peers = sorted(plan.peers_of(step, record.party))
         coin = step == COIN_STEP
         component = "" if coin else record.job.steps[step].component
+        at = KeyScope(record.id, plan.digest(), step, attempt, plan.certificates)
         return TaskSpec(
             job_id=record.id,
             job=record.job,
@@ -250,6 +252,8 @@ class TaskRunner:
             outputs_folder=self._made(record.id),
             checkpoints=None if coin else self._checkpoints(record, step),
             approved=dict(place.approved()),
+            seat_keys=issued(plan, at, record.party, place.identity().key),
+            certificates=plan.certificates,
         )
 
     def read_by(

@@ -1,0 +1,71 @@
+"""What a party of horizontal training gains that lies."""
+
+from __future__ import annotations
+
+from atoll.components.dishonest import Cheat
+
+_NOT = "it does not"
+
+CHEATS: tuple[Cheat, ...] = (
+    Cheat(
+        "aggregator",
+        "learn",
+        "with `plain`, rows of single clients, read off updates of weights that it chose",
+        _NOT,
+        "each client's update of each round, `opened_sums` counts its values",
+        "`masked`: the aggregator sees sums of at least `minimum_clients` alone",
+    ),
+    Cheat(
+        "aggregator",
+        "learn",
+        "with `masked`, more of a sum than an honest round shows: it sends all clients weights "
+        "under which few rows move the sum, and leaves clients out down to `minimum_clients`",
+        "by a loss that does not fall; clients see who is in a sum",
+        "the values of as many sums as the plan has rounds, of at least `minimum_clients` each; "
+        "different weights to different clients give no sum, for sessions hold their digest",
+        "nothing in this protocol; noise (differential privacy) bounds what any weights show",
+    ),
+    Cheat(
+        "aggregator",
+        "learn",
+        "together with a third of a sum's clients or more, single updates of the others",
+        _NOT,
+        "each other client's updates; with fewer of them, the sum of the honest ones alone",
+        "more clients that do not collude",
+    ),
+    Cheat(
+        "aggregator",
+        "change",
+        "the common model, as it likes",
+        "by the clients' own figures in their reports",
+        "all of the model; no code stops it",
+        "`evaluation` of own rows before the model is used",
+    ),
+    Cheat(
+        "client",
+        "learn",
+        "more of the sum of the others than an honest client: it hands in an update that it knows, "
+        "and reads the others' off the next weights",
+        _NOT,
+        "one sum of all others' updates a round, as an honest client does",
+        "more clients, or noise (differential privacy)",
+    ),
+    Cheat(
+        "client",
+        "change",
+        "the common model, by updates and counts that are not true",
+        "it does not under masks; by the curve, or by held-out rows of others",
+        "within `bound` times its rows for each value; `clip` bounds an update's norm only at an "
+        "honest client",
+        "`plain` with a robust rule would; `masked` cannot look at single updates",
+    ),
+    Cheat(
+        "any",
+        "stop",
+        "the step, by what is malformed, of another size or out of turn (ATL-HOR-081, ATL-HOR-082, "
+        "ATL-SUM-010 to 017)",
+        "by code, with the partner's name",
+        "the attempts that the plan signs; what was opened until then is charged",
+        "not needed: no more is sent than in a step that goes well",
+    ),
+)

@@ -1,0 +1,180 @@
+"""The aggregator of horizontal training: it begins rounds, adds up, and steps."""
+
+from __future__ import annotations
+
+from dataclasses import astuple, dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+from atoll.channel.party import LEFT, Party
+from atoll.core.errors import AtollError, NetworkError
+from atoll.learning.horizontal.algorithm import State, Vectors
+from atoll.learning.horizontal.participation import Clients as Numbers
+from atoll.learning.horizontal.participation import Participation
+from atoll.learning.horizontal.parties import vectors
+from atoll.learning.horizontal.parties.adding import Sum, digest
+from atoll.learning.horizontal.parties.client import Work
+from atoll.learning.horizontal.parties.measured import means
+from atoll.learning.horizontal.parties.messages import Begin, Weights
+from atoll.learning.horizontal.parties.vectors import Form
+from atoll.learning.horizontal.postprocess.api import Passage
+from atoll.learning.horizontal.postprocess.chain import RoundRandom
+from atoll.learning.horizontal.training import Answers, Round, Training
+
+_GONE = "ATL-NET-003"
+
+
+@dataclass(frozen=True)
+class Point:
+    """The model before round ``round``, over the held-out rows of ``clients``.
+
+    ``figure`` is the share of right classes, or the mean squared error.
+    """
+
+    round: int
+    loss: float
+    figure: float
+    clients: int
+
+
+@dataclass
+class Trained:
+    """What the aggregator has in the end: weights, the curve, and who left before which round."""
+
+    weights: npt.NDArray[np.float32]
+    curve: list[Point] = field(default_factory=list)
+    left: dict[str, int] = field(default_factory=dict)
+
+
+class PartyClients:
+    """The clients of a job as ``training.Clients``: parties that may leave and do not return."""
+
+    def __init__(self, party: Party, work: Work) -> None:
+        self._party, self._work = party, work
+        self._all = party.clients
+        self.here = list(party.clients)
+        self.left: dict[str, int] = {}
+        self._count = 0
+
+    @property
+    def registered(self) -> int:
+        """How many there were at the beginning."""
+        return len(self._all)
+
+    def ask(self, round_: int, message: Vectors, chosen: Numbers) -> Answers:
+        """Have the clients that are left train, and return the sum of their updates.
+
+        Errors: ATL-NET-048 fewer are left than must stay; those of ``Adding``.
+        """
+        answers = self.ask_for(round_, message, train=True)
+        if answers.total is None:
+            return answers
+        passage = Passage(RoundRandom(self._party.public_rng, round_), np.random.default_rng(0))
+        size = self._work.model.layout.size
+        whole = self._work.chain.aggregate(answers.total, size, passage)
+        return Answers(whole, answers.answered, answers.failures)
+
+    def ask_for(self, round_: int, message: Vectors, *, train: bool) -> Answers:
+        """Have those that are left train, or evaluate alone; return the sum."""
+        party, work = self._party, self._work
+        self._require()
+        names = tuple(self.here)
+        self.begin(Begin(round_, names, train, False), message)
+        tag = f"{'train' if train else 'evaluate'}-{round_}-{self._count}"
+        self._count += 1
+        form = Form.of(work.template(party, round_, train))
+        total, there = work.adding.take(party, Sum(tag, names, digest(message)), form)
+        for name in names:
+            if name not in there:
+                self._drop(name, round_)
+        self._require()
+        gone = {self._all.index(name): _GONE for name in self.left}
+        return Answers(total, len(there), gone)
+
+    def begin(self, begin: Begin, message: Vectors) -> None:
+        """Send what a round begins with to all that are left; who is gone now is found later."""
+        channel = self._party.channel
+        for name in list(self.here):
+            try:
+                channel.send(name, "begin", begin)
+                for key, vector in sorted(message.items()):
+                    flat = vector.astype(np.float32, copy=False)
+                    vectors.send(channel, name, f"begin/{key}", Weights, flat)
+            except AtollError as error:
+                if error.code not in LEFT:
+                    raise
+                if begin.last:
+                    self._drop(name, begin.round)
+
+    def _drop(self, name: str, round_: int) -> None:
+        self.here.remove(name)
+        self.left[name] = round_
+
+    def _require(self) -> None:
+        least = self._work.minimum
+        if len(self.here) < least:
+            raise NetworkError(
+                "ATL-NET-048",
+                f"only {len(self.here)} of {len(self._all)} clients are left, and {least} must "
+                "stay",
+                phase="training",
+                hint="wait for the others to come back, or ask for fewer (minimum_clients)",
+            )
+
+
+def run(party: Party, work: Work) -> Trained:
+    """Train with all clients; return what the aggregator has in the end.
+
+    Reveals: to every client, the weights after each round; see ``Client.run`` for what it learns.
+    Errors: ATL-NET-048, ATL-HOR-081, those of the secure sum.
+    """
+    clients, curve = PartyClients(party, work), list[Point]()
+    state = _begun(party, work, curve)
+
+    def seen(done: Round) -> None:
+        _add(party, work, curve, done.number, done.answers)
+        if work.checkpoints(done.state.round):
+            _keep(party, done.state, curve)
+        party.progress("training", done.number + 1, work.rounds)
+        party.cancel.check()
+
+    training = Training(work.algorithm, Participation(method="all"), work.rounds)
+    state = training.run(state, clients, party.public_rng, [seen])
+    message = work.algorithm.message(state)
+    last = clients.ask_for(state.round, message, train=False)
+    _add(party, work, curve, state.round, last)
+    clients.begin(Begin(state.round, (), False, True), message)
+    return Trained(state.weights.astype(np.float32, copy=False), curve, clients.left)
+
+
+def _keep(party: Party, state: State, curve: list[Point]) -> None:
+    points = [[float(value) for value in astuple(point)] for point in curve]
+    party.checkpoint(state.round, {"vectors": dict(state.vectors), "curve": points})
+
+
+def _begun(party: Party, work: Work, curve: list[Point]) -> State:
+    """Return the state to go on at: what an earlier attempt kept, else the initial weights."""
+    resumed = party.resume()
+    if resumed is None:
+        generator = party.public_rng.generator("horizontal", 0, "weights")
+        return work.algorithm.start(work.model.initial(generator))
+    round_, kept = resumed
+    for at, loss, figure, clients in kept["curve"]:
+        curve.append(Point(int(at), loss, figure, int(clients)))
+        _report(party, work, curve[-1])
+    return State(round_, kept["vectors"])
+
+
+def _add(party: Party, work: Work, curve: list[Point], round_: int, answers: Answers) -> None:
+    found = None if answers.total is None else means(answers.total.numbers)
+    if found is None:
+        return
+    curve.append(Point(round_, found.loss, found.figure, answers.answered))
+    _report(party, work, curve[-1])
+
+
+def _report(party: Party, work: Work, point: Point) -> None:
+    party.metric("loss", point.loss, point.round)
+    name = "accuracy" if work.classifies else "squared error"
+    party.metric(name, point.figure, point.round)

@@ -1,0 +1,136 @@
+"""A client of horizontal training: it trains on its own rows and hands in what is summed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+from atoll.channel.party import Party
+from atoll.core.errors import PeerError
+from atoll.learning.horizontal.algorithm import WEIGHTS, Algorithm, ClientWork, Vectors
+from atoll.learning.horizontal.local import ClientRows
+from atoll.learning.horizontal.models.api import Model
+from atoll.learning.horizontal.parties import vectors
+from atoll.learning.horizontal.parties.adding import Adding, Sum, digest
+from atoll.learning.horizontal.parties.measured import measured
+from atoll.learning.horizontal.parties.messages import Begin, Weights
+from atoll.learning.horizontal.postprocess.api import Passage
+from atoll.learning.horizontal.postprocess.chain import Chain, RoundRandom
+from atoll.learning.horizontal.sums import Update
+
+# Values of a model whose state is kept after every round, and how often that of a larger one is.
+_SMALL, _SELDOM = 1 << 20, 10
+
+
+@dataclass(frozen=True)
+class Work:
+    """What all parties of a training know of it: alike at each."""
+
+    model: Model
+    algorithm: Algorithm
+    chain: Chain
+    adding: Adding
+    rounds: int
+    evaluate_every: int
+    minimum: int
+    classifies: bool
+
+    def start(self, party: Party) -> Vectors:
+        """Return what the first round sends, which all parties can work out."""
+        generator = party.public_rng.generator("horizontal", 0, "weights")
+        state = self.algorithm.start(self.model.initial(generator))
+        return self.algorithm.message(state)
+
+    def checkpoints(self, rounds: int) -> bool:
+        """Return whether all seats keep their states after so many rounds: large ones seldom."""
+        every = 1 if self.model.layout.size <= _SMALL else _SELDOM
+        return rounds % every == 0
+
+    def evaluates(self, round_: int) -> bool:
+        """Return whether the weights that round ``round_`` begins with are evaluated."""
+        return bool(self.evaluate_every) and round_ % self.evaluate_every == 0
+
+    def template(self, party: Party, round_: int, train: bool) -> Update:
+        """Return an update of a client without rows: its form is that of all others."""
+        nothing = ClientRows(np.empty((0, 1), np.float32), np.empty(0, np.int64))
+        return Client(party, self, nothing, nothing).update(round_, train, self.start(party))
+
+
+@dataclass
+class Client:
+    """One client over a training. ``data`` and ``held_out`` stay here, as does what it keeps."""
+
+    party: Party
+    work: Work
+    data: ClientRows
+    held_out: ClientRows
+    kept: Vectors = field(default_factory=dict)
+
+    def run(self) -> npt.NDArray[np.float32]:
+        """Take part until the end; return the common weights, float32[size].
+
+        Reveals: to the aggregator, each round's update, or under masks the sum of at least
+        ``minimum`` clients' alone. Errors: ATL-HOR-081, ATL-HOR-082, those of ``Adding``.
+        """
+        party, hub = self.party, self.party.aggregator
+        resumed = party.resume()
+        if resumed is not None:
+            self.kept = resumed[1]["kept"]
+        form = {name: len(vector) for name, vector in sorted(self.work.start(party).items())}
+        count = 0
+        while True:
+            begin = party.channel.receive(hub, "begin", Begin)
+            self._check(begin)
+            sent = {
+                name: vectors.receive(party.channel, hub, f"begin/{name}", Weights, size)
+                for name, size in form.items()
+            }
+            if begin.last:
+                return sent[WEIGHTS]
+            tag = f"{'train' if begin.train else 'evaluate'}-{begin.round}-{count}"
+            update = self.update(begin.round, begin.train, sent)
+            self.work.adding.hand_in(party, Sum(tag, begin.names, digest(sent)), update)
+            count += 1
+            if begin.train and self.work.checkpoints(begin.round + 1):
+                party.checkpoint(begin.round + 1, {"kept": dict(self.kept)})
+            party.progress("training", begin.round + int(begin.train), self.work.rounds)
+            party.cancel.check()
+
+    def update(self, round_: int, train: bool, sent: Vectors) -> Update:
+        """Return this client's update of a round, as it leaves it: all numbers are sums."""
+        made = self._trained(round_, sent) if train else Update({}, {})
+        if train and not self.work.evaluates(round_):
+            return made
+        weights = self.work.algorithm.personal(sent, self.kept)
+        figures = measured(self.work.model, weights, self.held_out, self.work.classifies)
+        return Update(made.vectors, {**made.numbers, **figures})
+
+    def _trained(self, round_: int, sent: Vectors) -> Update:
+        party, work = self.party, self.work
+        clients = party.clients
+        number = clients.index(party.name) if party.name in clients else len(clients)
+        public = party.public_rng
+        generator = public.generator(f"client {number}", round_, "training")
+        share = ClientWork(work.model, sent, self.kept, self.data, generator, len(clients))
+        result = work.algorithm.client(share)
+        result.update.check()
+        carried = {name: v for name, v in self.kept.items() if name not in result.kept}
+        passage = Passage(RoundRandom(public, round_), generator, carried)
+        update = work.chain.client(result.update, passage)
+        self.kept = {**passage.kept, **result.kept}
+        return update
+
+    def _check(self, begin: Begin) -> None:
+        """Refuse a round that is not of the plan. Errors: ATL-HOR-082."""
+        party, names = self.party, begin.names
+        ordered = list(names) == sorted(set(names)) and set(names) <= set(party.clients)
+        if begin.last:
+            return
+        if not ordered or party.name not in names or len(names) < self.work.minimum:
+            raise PeerError(
+                "ATL-HOR-082",
+                "the aggregator began a round with too few clients, or others than the plan's",
+                party=party.aggregator,
+            )

@@ -1,0 +1,53 @@
+"""What the aggregator and the clients of horizontal training send each other."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from atoll.core.message import Message, array, boolean, integer, items, text
+from atoll.operators.secure_sum.masked.messages import MOST_CLIENTS
+
+PIECE = 1 << 20
+NUMBERS = 64
+COMMON = "the common model after each round, with what the algorithm sends beside it"
+OWN = "the sender's own update of each round, which shows much of its rows"
+COUNTS = "the sender's row counts, losses and counts of right predictions, by round"
+
+
+@dataclass(frozen=True)
+class Begin(Message, kind="horizontal.begin"):
+    """A round begins with these clients; ``train``: they train, else they evaluate alone.
+
+    ``last``: it is the end, and the weights that follow are the result.
+    """
+
+    round: int = integer(0, 1 << 16, opaque="a running number")
+    names: tuple[str, ...] = items(
+        text(160, opaque="names of clients in the plan that are there"), MOST_CLIENTS
+    )
+    train: bool = boolean(opaque="which step of the plan comes next")
+    last: bool = boolean(opaque="which step of the plan comes next")
+
+
+@dataclass(frozen=True)
+class Weights(Message, kind="horizontal.weights"):
+    """A piece of what the aggregator sends to all clients of a round."""
+
+    first: int = integer(0, 1 << 31, opaque="where the piece begins, known to both")
+    values: Any = array("f4", (None,), PIECE, reveals=COMMON)
+
+
+@dataclass(frozen=True)
+class Change(Message, kind="horizontal.change"):
+    """A piece of a client's update, in the clear."""
+
+    first: int = integer(0, 1 << 31, opaque="where the piece begins, known to both")
+    values: Any = array("f4", (None,), PIECE, reveals=OWN)
+
+
+@dataclass(frozen=True)
+class Counts(Message, kind="horizontal.counts"):
+    """The numbers of a client's update, in the clear."""
+
+    values: Any = array("f8", (None,), NUMBERS, reveals=COUNTS)

@@ -1,0 +1,167 @@
+"""The parameters of horizontal training as a job states them, and the objects that they mean."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Annotated, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from atoll.core.errors import UserError
+from atoll.learning.horizontal.algorithm import Algorithm
+from atoll.learning.horizontal.algorithms.fedavg import FedAvg
+from atoll.learning.horizontal.algorithms.fednova import FedNova
+from atoll.learning.horizontal.algorithms.fedsgd import FedSGD
+from atoll.learning.horizontal.algorithms.qfedavg import QFedAvg
+from atoll.learning.horizontal.algorithms.scaffold import Scaffold
+from atoll.learning.horizontal.local import LocalTraining
+from atoll.learning.horizontal.postprocess.api import Postprocessor
+from atoll.learning.horizontal.postprocess.chain import Chain
+from atoll.learning.horizontal.postprocess.clip import Clip
+from atoll.learning.horizontal.server import ServerStep
+from atoll.models.network.spec import Family, NetworkSpec, Width
+
+Name = Literal[
+    "fedavg", "fedavgm", "fedadam", "fedyogi", "fedprox", "fedsgd", "scaffold", "fednova", "qfedavg"
+]
+_SERVERS: Mapping[str, Literal["momentum", "adam", "yogi"]] = {
+    "fedavgm": "momentum",
+    "fedadam": "adam",
+    "fedyogi": "yogi",
+}
+# Parameters that only some algorithms have.
+_OWN: Mapping[str, tuple[str, ...]] = {
+    "proximal": ("fedprox",),
+    "fairness": ("qfedavg",),
+    "server_momentum": tuple(_SERVERS),
+}
+
+
+class HorizontalParameters(BaseModel):
+    """What is trained, how, for how many rounds, and how updates are added up."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    family: Family = Field(
+        default="logistic",
+        description="what the label is: linear (a number), logistic (0 or 1), softmax (classes, "
+        "numbered from 0), poisson (a count)",
+    )
+    classes: int = Field(default=2, ge=2, le=1 << 12, description="classes of a softmax label")
+    hidden: tuple[Width, ...] = Field(
+        default=(), max_length=16, description="widths of hidden layers; none: a linear model"
+    )
+    l2: float = Field(default=0.0, ge=0, le=1e3, description="penalty of a linear model's weights")
+    algorithm: Name = Field(default="fedavg", description="how clients' work becomes one model")
+    rounds: int = Field(default=20, ge=1, le=1 << 16, description="rounds of training")
+    epochs: int = Field(default=1, ge=1, le=1000, description="a client's passes in a round")
+    batch_size: int | None = Field(
+        default=20, ge=1, le=1 << 20, description="rows of a step; empty: all rows"
+    )
+    learning_rate: float = Field(default=0.1, gt=0, le=1e3, description="size of a client's step")
+    momentum: float = Field(default=0.0, ge=0, lt=1, description="of a client's own steps")
+    weighting: Literal["rows", "equal"] = Field(
+        default="rows", description="what a client weighs in the mean"
+    )
+    server_rate: float = Field(default=1.0, gt=0, le=1e3, description="size of the common step")
+    server_momentum: float | None = Field(
+        default=None, ge=0, lt=1, description="decay of fedavgm, fedadam and fedyogi; empty: 0.9"
+    )
+    proximal: float | None = Field(
+        default=None, ge=0, le=1e3, description="fedprox: pull to the common weights; empty: 0.01"
+    )
+    fairness: float | None = Field(
+        default=None, ge=0, le=20, description="qfedavg: how much high losses weigh; empty: 1"
+    )
+    sum: Literal["masked", "plain"] = Field(
+        default="masked",
+        description="masked: the aggregator sees sums of at least three clients; plain: it sees "
+        "each client's update",
+    )
+    bound: float = Field(
+        default=16.0,
+        gt=0,
+        le=1e6,
+        description="masked: greatest absolute value of a client's change of a weight in a round",
+    )
+    clip: float | None = Field(
+        default=None, gt=0, le=1e9, description="greatest L2 norm of an update; empty: not clipped"
+    )
+    minimum_clients: Annotated[int, Field(ge=1, le=4096)] = Field(
+        default=3, description="clients that must stay to the end of each round"
+    )
+    evaluate_every: int = Field(
+        default=1,
+        ge=0,
+        le=1 << 16,
+        description="rounds between two evaluations; 0: at the end alone",
+    )
+
+    @model_validator(mode="after")
+    def _fit(self) -> Self:
+        for name, algorithms in _OWN.items():
+            if getattr(self, name) is not None and self.algorithm not in algorithms:
+                raise ValueError(f"{name} is for {', '.join(algorithms)}, not {self.algorithm}")
+        if self.sum == "masked" and self.minimum_clients < 3:
+            raise ValueError("a masked sum needs at least three clients (minimum_clients)")
+        if self.l2 and self.hidden:
+            raise ValueError("l2 is for linear models, without hidden layers")
+        return self
+
+    def spec(self, columns: int) -> NetworkSpec:
+        """Return the model of tables with so many columns. Errors: ATL-HOR-080 too large."""
+        try:
+            return NetworkSpec(
+                columns=columns, family=self.family, classes=self.classes, hidden=self.hidden
+            )
+        except ValueError as error:
+            raise UserError(
+                "ATL-HOR-080", f"there is no model for {columns} columns", hint=str(error)
+            ) from error
+
+    @property
+    def local(self) -> LocalTraining:
+        """How a client trains."""
+        return LocalTraining(
+            epochs=self.epochs,
+            batch_size=self.batch_size,
+            learning_rate=self.learning_rate,
+            momentum=self.momentum,
+        )
+
+    @property
+    def server(self) -> ServerStep:
+        """What the aggregator does with a mean change."""
+        momentum = 0.9 if self.server_momentum is None else self.server_momentum
+        return ServerStep(
+            method=_SERVERS.get(self.algorithm, "plain"), rate=self.server_rate, momentum=momentum
+        )
+
+    @property
+    def chain(self) -> Chain:
+        """What an update passes before it is summed."""
+        links: tuple[Postprocessor, ...] = () if self.clip is None else (Clip(norm=self.clip),)
+        return Chain(links)
+
+    def trained_by(self) -> Algorithm:
+        """Return the algorithm. Errors: ATL-HOR-060 SCAFFOLD with local momentum."""
+        return _MAKERS.get(self.algorithm, _fedavg)(self)
+
+
+def _fedavg(of: HorizontalParameters) -> Algorithm:
+    proximal = 0.0
+    if of.algorithm == "fedprox":
+        proximal = 0.01 if of.proximal is None else of.proximal
+    return FedAvg(local=of.local, server=of.server, proximal=proximal, weighting=of.weighting)
+
+
+def _qfedavg(of: HorizontalParameters) -> Algorithm:
+    return QFedAvg(local=of.local, q=1.0 if of.fairness is None else of.fairness)
+
+
+_MAKERS: Mapping[str, Callable[[HorizontalParameters], Algorithm]] = {
+    "fedsgd": lambda of: FedSGD(learning_rate=of.learning_rate),
+    "scaffold": lambda of: Scaffold(local=of.local, server=of.server, weighting=of.weighting),
+    "fednova": lambda of: FedNova(local=of.local, server=of.server, weighting=of.weighting),
+    "qfedavg": _qfedavg,
+}

@@ -1,0 +1,107 @@
+"""What horizontal training between parties sends, in numbers, and what that reveals."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from atoll.core.reveal import Reveal
+from atoll.learning.horizontal.algorithm import ClientWork
+from atoll.learning.horizontal.local import ClientRows
+from atoll.learning.horizontal.parties.client import Work
+from atoll.learning.horizontal.parties.measured import measured
+from atoll.learning.horizontal.parties.messages import (
+    COMMON,
+    COUNTS,
+    OWN,
+    Change,
+    Counts,
+    Weights,
+)
+from atoll.learning.horizontal.parties.parameters import HorizontalParameters
+from atoll.learning.horizontal.postprocess.api import Passage
+from atoll.operators import secure_sum
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """Of one training: how many sums, values a round sends out, values and numbers that come in."""
+
+    masked: bool
+    minimum: int
+    clients: int
+    rounds: int
+    sums: int
+    sent: int
+    values: int
+    numbers: int
+    measured: int
+    evaluations: int
+
+    @property
+    def opened(self) -> int:
+        """Values that the aggregator sees, of sums or single clients."""
+        return self.rounds * self.values + self.counts
+
+    @property
+    def counts(self) -> int:
+        """Numbers that come in beside the vectors."""
+        return self.rounds * self.numbers + self.evaluations * self.measured
+
+    @property
+    def bytes(self) -> int:
+        """About how many bytes all parties send."""
+        width = 8 if self.masked else 4
+        down = (self.rounds + 2) * self.sent * 4
+        up = width * (self.rounds * self.values + self.counts)
+        shares = self.sums * self.clients * 300 if self.masked else 0
+        return self.clients * (down + up + shares)
+
+
+def sizes_of(work: Work, parameters: HorizontalParameters, clients: int) -> Sizes:
+    """Return the sizes of a training with so many clients."""
+    model, generator = work.model, np.random.default_rng(0)
+    sent = work.algorithm.message(work.algorithm.start(model.initial(generator)))
+    nothing = ClientRows(np.empty((0, 1), np.float32), np.empty(0, np.int64))
+    share = ClientWork(model, sent, {}, nothing, generator, clients)
+    publics = dict.fromkeys(("random-k",), generator)
+    update = work.chain.client(work.algorithm.client(share).update, Passage(publics, generator))
+    figures = measured(model, next(iter(sent.values())), nothing, work.classifies)
+    evaluated = sum(work.evaluates(at) for at in range(work.rounds))
+    return Sizes(
+        masked=parameters.sum == "masked",
+        minimum=parameters.minimum_clients,
+        clients=clients,
+        rounds=work.rounds,
+        sums=work.rounds + 1,
+        sent=sum(len(vector) for vector in sent.values()),
+        values=sum(len(vector) for vector in update.vectors.values()),
+        numbers=len(update.numbers),
+        measured=len(figures),
+        evaluations=evaluated + 1,
+    )
+
+
+def reveals(sizes: Sizes) -> tuple[Reveal, ...]:
+    """Return what a training reveals if all clients stay and all rounds are done."""
+    down = (sizes.rounds + 2) * sizes.sent
+    common = Reveal("aggregator", "client", Weights.kind, "values", str(down), COMMON)
+    if not sizes.masked:
+        values, counts = sizes.rounds * sizes.values, sizes.counts
+        return (
+            Reveal("client", "aggregator", Change.kind, "values", str(values), OWN),
+            Reveal("client", "aggregator", Counts.kind, "values", str(counts), COUNTS),
+            common,
+        )
+    return (
+        *(
+            Reveal(r.sender, r.receiver, r.message, r.field, _times(r.size, sizes), r.what)
+            for r in secure_sum.REVEALS["masked"]
+        ),
+        common,
+    )
+
+
+def _times(size: str, sizes: Sizes) -> str:
+    return f"{sizes.sums} * ({size.replace('clients', str(sizes.clients))})"

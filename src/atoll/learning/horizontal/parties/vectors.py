@@ -1,0 +1,83 @@
+"""Vectors on their way: in pieces over a channel, and an update as one flat vector and numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from atoll.channel.api import Channel
+from atoll.core.errors import PeerError
+from atoll.core.message import Message
+from atoll.learning.horizontal.layout import Vector
+from atoll.learning.horizontal.parties.messages import PIECE
+from atoll.learning.horizontal.sums import Update
+
+Piece = Callable[[int, Any], Message]
+
+
+def send(channel: Channel, receiver: str, tag: str, make: Piece, vector: Vector) -> None:
+    """Send float32[n] in pieces. Errors: those of ``Channel.send``."""
+    for first in range(0, len(vector), PIECE):
+        channel.send(receiver, tag, make(first, vector[first : first + PIECE]))
+
+
+def receive(channel: Channel, sender: str, tag: str, kind: Any, size: int) -> Vector:
+    """Return the float32[size] that comes in pieces of ``kind``.
+
+    Errors: ATL-HOR-081 another size, or a value that is not finite; those of ``Channel.receive``.
+    """
+    whole = np.empty(size, np.float32)
+    for first in range(0, size, PIECE):
+        part = channel.receive(sender, tag, kind)
+        wanted = whole[first : first + PIECE]
+        if part.first != first or len(part.values) != len(wanted):
+            raise wrong(sender, "it has another size")
+        wanted[:] = part.values
+        if not np.isfinite(wanted).all():
+            raise wrong(sender, "a value is not finite")
+    return whole
+
+
+def wrong(sender: str, reason: str) -> PeerError:
+    """Return the refusal of a vector that is not of this training."""
+    return PeerError(
+        "ATL-HOR-081", f"what a party sent is not of this training: {reason}", party=sender
+    )
+
+
+@dataclass(frozen=True)
+class Form:
+    """The form of all updates of a round: vectors and numbers by name, in their order."""
+
+    vectors: tuple[tuple[str, int], ...]
+    numbers: tuple[str, ...]
+
+    @classmethod
+    def of(cls, update: Update) -> Form:
+        """Return the form of an update."""
+        vectors = tuple(sorted((name, len(vector)) for name, vector in update.vectors.items()))
+        return cls(vectors, tuple(sorted(update.numbers)))
+
+    @property
+    def size(self) -> int:
+        """The number of values in all vectors."""
+        return sum(size for _, size in self.vectors)
+
+    def flat(self, update: Update) -> tuple[Vector, npt.NDArray[np.float64]]:
+        """Return all vectors in one, float32[size], and the numbers."""
+        parts = [update.vectors[name] for name, _ in self.vectors]
+        whole = np.concatenate(parts) if parts else np.empty(0, np.float32)
+        numbers = [update.numbers[name] for name in self.numbers]
+        return whole.astype(np.float32, copy=False), np.array(numbers, np.float64)
+
+    def update(self, flat: Vector, numbers: npt.NDArray[np.floating]) -> Update:
+        """Return what ``flat`` was made of."""
+        ends = np.cumsum([size for _, size in self.vectors])[:-1]
+        parts = np.split(flat, ends) if self.vectors else []
+        vectors = {name: part for (name, _), part in zip(self.vectors, parts, strict=True)}
+        named = zip(self.numbers, numbers.tolist(), strict=True)
+        return Update(vectors, {name: float(value) for name, value in named})

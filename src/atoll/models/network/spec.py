@@ -1,0 +1,50 @@
+"""What a linear model or a fully connected network is, without its weights."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from typing import Annotated, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+Family = Literal["linear", "logistic", "softmax", "poisson"]
+Width = Annotated[int, Field(ge=1, le=1 << 16)]
+MOST_COLUMNS = 1 << 16
+MOST_VALUES = 1 << 28
+
+
+class NetworkSpec(BaseModel):
+    """``columns`` inputs, hidden layers with ReLU between them, and what ``family`` makes of the
+    last linear values: themselves, a probability of 1, one of each class, or a mean count.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    columns: int = Field(ge=1, le=MOST_COLUMNS)
+    family: Family
+    classes: int = Field(default=2, ge=2, le=1 << 12)
+    hidden: tuple[Width, ...] = Field(default=(), max_length=16)
+
+    @model_validator(mode="after")
+    def _not_too_large(self) -> Self:
+        if self.size > MOST_VALUES:
+            raise ValueError(f"a model has at most {MOST_VALUES} weights")
+        return self
+
+    @property
+    def width(self) -> int:
+        """The number of the last linear values of a row."""
+        return self.classes if self.family == "softmax" else 1
+
+    @property
+    def shapes(self) -> tuple[tuple[int, ...], ...]:
+        """The shapes of weight and bias of each layer, in the order of the weights' vector."""
+        widths = (self.columns, *self.hidden, self.width)
+        pairs = itertools.pairwise(widths)
+        return tuple(shape for n, m in pairs for shape in ((n, m), (m,)))
+
+    @property
+    def size(self) -> int:
+        """The number of weights."""
+        return sum(math.prod(shape) for shape in self.shapes)

@@ -1,0 +1,158 @@
+"""Parties of horizontal training that lie, against the unchanged roles of the others."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+from atoll.channel import world
+from atoll.channel.party import Party
+from atoll.core.names import Role
+from atoll.learning.horizontal.algorithm import Vectors
+from atoll.learning.horizontal.parties import aggregator
+from atoll.learning.horizontal.parties.adding import Sum
+from atoll.learning.horizontal.parties.aggregator import PartyClients
+from atoll.learning.horizontal.parties.client import Client
+from atoll.learning.horizontal.parties.messages import Begin, Change, Counts
+from atoll.learning.horizontal.sums import Update
+from tests.learning.horizontal.test_parties import CLIENTS, DATA, ROLES, SEED, work
+
+Role_ = Callable[[Party], Any]
+
+
+def play(sum_: str, *, hub: Role_ | None = None, liar: Role_ | None = None) -> world.World:
+    of = work(sum_, minimum_clients=3)
+
+    def entry(party: Party) -> Any:
+        if party.role == Role.AGGREGATOR:
+            return hub(party) if hub else aggregator.run(party, of)
+        if party.name == "c0" and liar:
+            return liar(party)
+        return Client(party, of, DATA[party.name], DATA[party.name]).run()
+
+    return world.run(
+        ROLES,
+        entry,
+        seed=SEED,
+        reachable=lambda name: CLIENTS if name == "hub" else ("hub",),
+    )
+
+
+def codes(done: world.World) -> dict[str, str]:
+    return {name: getattr(error, "code", repr(error)) for name, error in done.errors.items()}
+
+
+class Inconsistent(PartyClients):
+    """Sends one client other weights than the rest, so that the sum would be its update alone."""
+
+    def begin(self, begin: Begin, message: Vectors) -> None:
+        whole, self.here = self.here, ["c1"]
+        super().begin(begin, message)
+        self.here = [name for name in whole if name != "c1"]
+        trapped = {name: np.full_like(vector, 1e6) for name, vector in message.items()}
+        super().begin(begin, trapped)
+        self.here = whole
+
+
+@pytest.mark.parametrize("sum_", ["plain", "masked"])
+def test_different_weights_to_different_clients_give_no_sum(sum_: str) -> None:
+    of = work(sum_)
+
+    def hub(party: Party) -> Any:
+        start = of.algorithm.start(of.model.initial(np.random.default_rng(0)))
+        clients = Inconsistent(party, of)
+        return clients.ask_for(0, of.algorithm.message(start), train=True).total
+
+    done = play(sum_, hub=hub)
+    if sum_ == "plain":
+        # Where single updates are seen anyway, nothing is gained by it.
+        assert done.results["hub"] is not None
+        return
+    assert "hub" not in done.results
+    assert "ATL-SUM-011" in codes(done).values()
+
+
+@pytest.mark.parametrize(
+    "names",
+    [("c0", "c1"), ("c0", "c1", "c9"), ("c1", "c0", "c2"), ("c1", "c2", "c3"), ("c0",) * 3],
+    ids=["too few", "not of the plan", "out of order", "without itself", "one name thrice"],
+)
+def test_a_round_of_other_clients_than_the_plan_allows_is_refused(names: tuple[str, ...]) -> None:
+    def hub(party: Party) -> None:
+        party.channel.send("c0", "begin", Begin(0, names, True, False))
+        party.channel.receive("c0", "train-0-0/counts", Counts)
+
+    assert codes(play("plain", hub=hub))["c0"] == "ATL-HOR-082"
+
+
+def lying(change: Callable[[Update], Update]) -> Role_:
+    """Return a client that changes what it hands in."""
+
+    def role(party: Party) -> Any:
+        of = work("plain", minimum_clients=3)
+        adding = of.adding
+
+        class Lying(type(adding)):  # type: ignore[misc]
+            def hand_in(self, party: Party, of: Sum, update: Update) -> None:
+                super().hand_in(party, of, change(update))
+
+        made = Lying(adding.masked, adding.bound, adding.stay)
+        own = dataclasses.replace(of, adding=made)
+        return Client(party, own, DATA["c0"], DATA["c0"]).run()
+
+    return role
+
+
+def cut(update: Update) -> Update:
+    return Update({name: v[:-1] for name, v in update.vectors.items()}, update.numbers)
+
+
+def endless(update: Update) -> Update:
+    return Update({n: np.full_like(v, np.nan) for n, v in update.vectors.items()}, update.numbers)
+
+
+def uncounted(update: Update) -> Update:
+    return Update(update.vectors, dict.fromkeys(update.numbers, float("inf")))
+
+
+def fewer(update: Update) -> Update:
+    return Update(update.vectors, dict(list(update.numbers.items())[1:]))
+
+
+@pytest.mark.parametrize("change", [cut, endless, uncounted, fewer], ids=lambda c: c.__name__)
+def test_an_update_of_another_form_ends_the_step_with_the_clients_name(
+    change: Callable[[Update], Update],
+) -> None:
+    done = play("plain", liar=lying(change))
+    error = done.errors["hub"]
+    assert getattr(error, "code", "") == "ATL-HOR-081"
+    assert getattr(error, "party", "") == "c0"
+
+
+def test_a_piece_that_comes_twice_is_refused() -> None:
+    def role(party: Party) -> Any:
+        found = lying(lambda update: update)
+        channel = party.channel
+        send = channel.send
+
+        def twice(receiver: str, tag: str, message: Any, **more: Any) -> None:
+            if isinstance(message, Change):
+                message = Change(1, message.values)
+            send(receiver, tag, message, **more)
+
+        channel.send = twice  # type: ignore[method-assign]
+        return found(party)
+
+    assert getattr(play("plain", liar=role).errors["hub"], "code", "") == "ATL-HOR-081"
+
+
+def test_what_the_page_states_of_a_poisoned_update() -> None:
+    def poison(update: Update) -> Update:
+        return Update({n: -300 * v for n, v in update.vectors.items()}, update.numbers)
+
+    honest, poisoned = play("plain").check(), play("plain", liar=lying(poison)).check()
+    assert poisoned.results["hub"].curve[-1].loss > 2 * honest.results["hub"].curve[-1].loss

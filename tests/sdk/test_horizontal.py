@@ -1,0 +1,117 @@
+"""Estimators over rows of several owners, in scikit-learn's shape over the real protocol."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd  # type: ignore[import-untyped]
+import pytest
+from sklearn.base import clone, is_classifier, is_regressor
+from sklearn.datasets import load_digits
+
+from atoll.core.errors import AtollError
+from atoll.sdk import HorizontalClassifier, HorizontalRegressor
+
+Floats = npt.NDArray[np.float64]
+
+
+def digits() -> tuple[Floats, npt.NDArray[np.int64]]:
+    found = load_digits()
+    return found.data / 16, found.target
+
+
+def two(seed: int, rows: int = 80) -> pd.DataFrame:
+    """Return one owner's rows: the class follows from both columns."""
+    random = np.random.default_rng(seed)
+    frame = pd.DataFrame(random.normal(size=(rows, 2)), columns=["a", "b"])
+    return frame.assign(y=np.where(frame.a > frame.b, "yes", "no"))
+
+
+def refused(code: str) -> pytest.RaisesExc[AtollError]:
+    return pytest.RaisesExc(AtollError, check=lambda error: error.code == code)
+
+
+def test_digits_of_three_owners() -> None:
+    rows, labels = digits()
+    model = HorizontalClassifier(rounds=15, learning_rate=0.5, seed=3)
+    model.fit(rows[:1500], labels[:1500])
+    assert model.score(rows[1500:], labels[1500:]) > 0.85
+    found = model.predict_proba(rows[1500:])
+    assert found.shape == (297, 10)
+    assert np.allclose(found.sum(axis=1), 1)
+    assert sorted(model.parts_) == ["owner-0", "owner-1", "owner-2"]
+    weights = [part.weights.tobytes() for part in model.parts_.values()]
+    assert len(set(weights)) == 1
+    sent = {line["message"] for lines in model.reveals_.values() for line in lines}
+    assert "horizontal.change" not in sent
+
+
+def test_a_seed_repeats_the_model_and_the_mask_changes_nothing_but_rounding() -> None:
+    rows, labels = digits()
+    rows, labels = rows[labels < 2][:150], labels[labels < 2][:150]
+    made = [
+        HorizontalClassifier(rounds=3, seed=5, sum=sum_).fit(rows, labels).predict_proba(rows)
+        for sum_ in ("masked", "masked", "plain")
+    ]
+    assert np.array_equal(made[0], made[1])
+    assert np.abs(made[0] - made[2]).max() < 1e-5
+
+
+def test_tables_by_owner_with_labels_of_text() -> None:
+    tables = {f"site-{at}": two(at) for at in range(4)}
+    model = HorizontalClassifier(algorithm="scaffold", rounds=10, learning_rate=0.5, seed=1)
+    model.fit(tables)
+    more = two(99)
+    assert list(model.classes_) == ["no", "yes"]
+    assert model.score(more.drop(columns="y"), more.y) > 0.9
+    turned = more[["b", "a"]]
+    assert (model.predict(turned) == model.predict(more[["a", "b"]])).all()
+    with refused("ATL-MOD-003"):
+        model.predict(more[["a"]])
+    with refused("ATL-SDK-032"):
+        model.predict(more[["a", "b"]].to_numpy())
+
+
+def test_owners_of_rows_are_named_by_an_array() -> None:
+    whole = two(7, 200)
+    owners = np.array(["north", "east", "west"])[np.arange(200) % 3]
+    model = HorizontalClassifier(owners=owners, rounds=4, seed=1)
+    model.fit(whole[["a", "b"]], whole.y)
+    assert sorted(model.parts_) == ["east", "north", "west"]
+    with refused("ATL-SDK-032"):
+        model.fit(whole[["a", "b"]].iloc[1:], whole.y.iloc[1:])
+
+
+def test_two_owners_need_a_plain_sum() -> None:
+    tables = {name: two(at) for at, name in enumerate(("north", "east"))}
+    with refused("ATL-HOR-084"):
+        HorizontalClassifier(rounds=2).fit(tables)
+    model = HorizontalClassifier(rounds=2, sum="plain", minimum_clients=2).fit(tables)
+    assert len(model.parts_) == 2
+
+
+@pytest.mark.parametrize("counts", [False, True])
+def test_regression(counts: bool) -> None:
+    random = np.random.default_rng(0)
+    rows = random.normal(size=(300, 3))
+    line = rows @ [0.5, -0.3, 0.2] + 1
+    target = random.poisson(np.exp(line)) if counts else line + 0.1 * random.normal(size=300)
+    model = HorizontalRegressor(counts=counts, rounds=30, learning_rate=0.05, seed=2)
+    model.fit(rows, target)
+    mean = np.exp(line) if counts else line
+    assert np.corrcoef(model.predict(rows), mean)[0, 1] > 0.97
+    assert model.score(rows, target) > (0.4 if counts else 0.9)
+
+
+def test_it_keeps_to_scikit_learns_protocol() -> None:
+    model = HorizontalClassifier(rounds=7, hidden=(4,))
+    copy: Any = clone(model)
+    assert copy.get_params() == model.get_params()
+    assert is_classifier(model)
+    assert is_regressor(HorizontalRegressor())
+    with refused("ATL-SDK-033"):
+        model.predict([[0.0]])
+    with refused("ATL-JOB-005"):
+        model.set_params(round=3)
