@@ -155,13 +155,17 @@ class Boosting(FeatureStep):
         return AT in state.vectors and int(state.vectors[AT][0]) == self.trees
 
     def message(self, state: State) -> Vectors:
-        """See ``Algorithm.message``: the sketch's edges, or bins and, from then on, all trees."""
+        """See ``Algorithm.message``: the sketch's edges, or bins and the trees up to this one.
+
+        All of them, so that a client that missed rounds, or lost what it kept, can take part.
+        """
         if THRESHOLDS not in state.vectors:
             return self.sketch.message(state)
         if BASE not in state.vectors:
             return {LABELS: np.zeros(1)}
-        names = (THRESHOLDS, BASE, AT, LIVE, *ROUTES)
-        return {name: state.vectors[name] for name in names}
+        grown = (int(state.vectors[AT][0]) + 1) * self.shape.outputs * self.shape.nodes
+        trees = {name: state.vectors[name][:grown] for name in ROUTES}
+        return trees | {name: state.vectors[name] for name in (THRESHOLDS, BASE, AT, LIVE)}
 
     def client(self, work: ClientWork) -> ClientResult:
         """See ``Algorithm.client``."""
@@ -240,14 +244,14 @@ class Boosting(FeatureStep):
 
     def _checked(self, sent: Vectors, columns: int) -> dict[str, Floats]:
         """Return the message of a level. Errors: ATL-HOR-100 for what this client must not use."""
-        shape = self.shape
-        size = self.trees * shape.outputs * shape.nodes
-        found = {name: received(sent, name, size) for name in ROUTES}
-        found[THRESHOLDS] = received(sent, THRESHOLDS, columns * (self.bins - 1))
-        found[BASE], found[AT] = received(sent, BASE, shape.outputs), received(sent, AT, 2)
-        tree, level = found[AT]
-        if not (0 <= tree < self.trees and 0 <= level < self.depth):
+        shape, at = self.shape, received(sent, AT, 2)
+        tree, level = at
+        if not (0 <= tree < self.trees and 0 <= level < self.depth) or (at % 1).any():
             raise wrong_message(AT)
+        size = (int(tree) + 1) * shape.outputs * shape.nodes
+        found = {name: received(sent, name, size) for name in ROUTES} | {AT: at}
+        found[THRESHOLDS] = received(sent, THRESHOLDS, columns * (self.bins - 1))
+        found[BASE] = received(sent, BASE, shape.outputs)
         live = found[LIVE] = received(sent, LIVE)
         whole = (live == np.rint(live)).all() and (np.diff(live) > 0).all()
         if not len(live) or not whole or not 0 <= live[0] <= live[-1] < shape.outputs * shape.nodes:
