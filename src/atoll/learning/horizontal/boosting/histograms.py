@@ -164,7 +164,7 @@ def _add_sums(
         cell = (rank * (size * width) + np.arange(size)[:, np.newaxis] * width + part).ravel()
         shape = (live, size, width)
         for channel, value in enumerate(values):
-            weights = value if size == 1 else np.tile(value, size)
+            weights = np.broadcast_to(value, part.shape).reshape(-1)
             sums = np.bincount(cell, weights, live * size * width)
             found[channel, :, first : first + size] = sums.reshape(shape)
         counts = np.bincount(cell, minlength=live * size * width)
