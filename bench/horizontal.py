@@ -28,6 +28,7 @@ from atoll.learning.horizontal.sums import Update, total
 from atoll.learning.horizontal.training import Training
 from bench.harness import Options
 from bench.histogram import timed
+from bench.horizontal_trees import boosting
 from bench.masked_sum import masked_sum
 
 CLIENTS, ROUND, ROWS, COLUMNS, CLASSES, BATCH, RATE = 1000, 100, 100_000, 784, 10, 20, 0.1
@@ -37,7 +38,7 @@ Weights = list[np.ndarray]
 
 
 def run(options: Options) -> Iterator[dict[str, Any]]:
-    """Yield horizontal.logistic, .mlp, .aggregate and .secure_sum with their references."""
+    """Yield horizontal.logistic, .mlp, .aggregate, .secure_sum, .boosting and references."""
     data = _clients(options.rows or ROWS)
     models: dict[str, Model] = {
         "logistic": Linear(COLUMNS, Softmax(CLASSES)),
@@ -50,6 +51,7 @@ def run(options: Options) -> Iterator[dict[str, Any]]:
         yield {"name": f"horizontal.{name}.reference", "params": params, **hand}
     yield from _aggregated()
     yield from masked_sum()
+    yield from boosting(options)
 
 
 def _fastest(*works: Callable[[], Any]) -> list[dict[str, float]]:

@@ -86,8 +86,17 @@ def _thresholds(column: Floats, bins: int) -> Floats:
     values, counts = np.unique(column[~np.isnan(column)], return_counts=True)
     if len(values) < 2:
         return np.empty(0)
-    if len(values) <= bins:
-        return _between(values[:-1], values[1:])
+    starts = bin_starts(counts, bins)
+    return between(values[starts - 1], values[starts])
+
+
+def bin_starts(counts: npt.NDArray[np.int64], bins: int) -> npt.NDArray[np.int64]:
+    """Return which of the ascending values begin a bin, but the first: int64[at most bins - 1].
+
+    ``counts`` int64[values] are the rows of each value, at least one.
+    """
+    if len(counts) <= bins:
+        return np.arange(1, len(counts))
     # Values heavier than a bin count as one bin, so that they do not use up the others' bins.
     weight = counts.astype(np.float64)
     step = weight.sum() / bins
@@ -95,11 +104,10 @@ def _thresholds(column: Floats, bins: int) -> Floats:
         weight = np.minimum(counts, step)
         step = weight.sum() / bins
     group = np.minimum(((np.cumsum(weight) - weight / 2) / step).astype(np.int64), bins - 1)
-    starts = np.flatnonzero(np.diff(group)) + 1
-    return _between(values[starts - 1], values[starts])
+    return np.flatnonzero(np.diff(group)) + 1
 
 
-def _between(low: Floats, high: Floats) -> Floats:
+def between(low: Floats, high: Floats) -> Floats:
     """Return thresholds t with low < t <= high: the middle, where doubles have room for one."""
     # Where the difference leaves the range of doubles, the middle does not fit.
     with np.errstate(over="ignore"):
