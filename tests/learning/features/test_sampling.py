@@ -56,7 +56,7 @@ def test_rounding_shows_no_class_and_favours_none() -> None:
     label = np.repeat([0.0, 1.0, 2.0], [120, 60, 20])
     secret = SecretRandom.seeded(5)
     for chosen in ({"fraction": 0.005}, {"count": 1}):
-        drawn = [stratified(label, secret, **chosen) for _ in range(2000)]  # type: ignore[arg-type]
+        drawn = [stratified(label, secret, **chosen) for _ in range(2000)]
         kept = np.concatenate([label[found] for found in drawn])
         shares = np.bincount(kept.astype(int), minlength=3) / 2000
         assert np.abs(shares - np.array([0.6, 0.3, 0.1])).max() < 0.06

@@ -71,7 +71,7 @@ def stratified(
     elif count is not None:
         wanted = _spread(sizes, size_of(len(label), None, count), secret)
     else:
-        wanted = _rounded(sizes * (fraction or 0.0), secret)
+        wanted = _rounded(sizes * np.float64(fraction or 0.0), secret)
     # Rows in a secret random order, then grouped by class: the first of each group are kept.
     order = secret.permutation(len(label))
     grouped = order[np.argsort(member[order], kind="stable")]
