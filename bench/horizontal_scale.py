@@ -26,7 +26,6 @@ from atoll.learning.horizontal.participation import Participation
 from atoll.learning.horizontal.simulation import SimulatedClients
 from atoll.learning.horizontal.synthetic import Clusters
 from atoll.learning.horizontal.training import Training
-from bench.histogram import timed
 
 FEW, MANY, ROUND, COLUMNS, CLASSES = 1_000, 1_000_000, 100, 20, 10
 ROUNDS, TURNS, STARTS = 5, 5, 3
@@ -44,6 +43,9 @@ def train(registered: int, rounds: int) -> None:
 
 def scale() -> Iterator[dict[str, Any]]:
     """Yield horizontal.registered_1e3, ._1e6 and .first_round."""
+    # What starts by itself below is not to load more than a training does.
+    from bench.histogram import timed
+
     times: dict[int, list[dict[str, float]]] = {FEW: [], MANY: []}
     for _ in range(TURNS):
         for registered, taken in times.items():

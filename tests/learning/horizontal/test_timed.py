@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from atoll.learning.horizontal.algorithms.fedavg import FedAvg
 from atoll.learning.horizontal.algorithms.fednova import FedNova
 from atoll.learning.horizontal.algorithms.fedsgd import FedSGD
 from atoll.learning.horizontal.algorithms.personal import Ditto
+from atoll.learning.horizontal.callbacks import RoundFigures
 from atoll.learning.horizontal.conditions import Condition, Eligibility
 from atoll.learning.horizontal.local import ClientRows, LocalTraining
 from atoll.learning.horizontal.models.linear import Linear
@@ -284,6 +286,30 @@ def test_a_timed_training_resumes_to_the_same_bits() -> None:
     assert resumed.weights.tobytes() == whole.weights.tobytes()
     assert [d.answers.refused for d in rest] == [d.answers.refused for d in rounds[4:]]
     assert [d.answers.seconds for d in rest] == [d.answers.seconds for d in rounds[4:]]
+
+
+def test_memory_does_not_grow_with_the_rounds() -> None:
+    clients, state = _harsh(1), FEDAVG.start(np.zeros(MODEL.layout.size))
+    data = clients.clients.data
+
+    def broken(number: int) -> ClientRows:
+        if number % 7 == 0:
+            raise ValueError("x" * 1_000)
+        return data(number)
+
+    clients.clients.data = broken
+    figures, held = RoundFigures(most=10), list[int]()
+    tracemalloc.start()
+    try:
+        for rounds in (40, 80, 200):
+            training = Training(FEDAVG, Participation(count=8), rounds)
+            state = training.run(state, clients, PUBLIC, (figures,))
+            held.append(tracemalloc.get_traced_memory()[0])
+    finally:
+        tracemalloc.stop()
+    assert figures.failures["ATL-HOR-031"] > 20
+    # A hundred more rounds would hold 40 kB of late answers, had they not been handed in.
+    assert held[2] < held[1] + 30_000
 
 
 def test_seeded_speeds_have_their_median_and_heavy_tails() -> None:

@@ -200,7 +200,11 @@ class TimedClients:
     def _steps(self, number: int) -> int:
         if self.steps is not None:
             return self.steps(number)
-        rows = self.rows(number) if self.rows else len(self.clients.data(number))
+        try:
+            rows = self.rows(number) if self.rows else len(self.clients.data(number))
+        except Exception:
+            # It fails as soon as it begins; its own turn then states why.
+            return 0
         return planned_steps(self.clients.algorithm, rows)
 
 

@@ -112,9 +112,10 @@ class Oort(BaseModel):
             return known
         least = self.cut * np.partition(use, -count)[-count]
         admitted = use >= least
-        numbers, weights = known[admitted], np.maximum(use[admitted], 1e-12)
+        weights = np.maximum(use[admitted], 1e-12)
         order = np.argsort(generator.exponential(size=len(weights)) / weights, kind="stable")
-        return numbers[order[:count]]
+        chosen: Clients = known[admitted][order[:count]]
+        return chosen
 
     def _unseen(self, pool: Pool, count: int, generator: np.random.Generator) -> Clients:
         seen = pool.seen
