@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from atoll.core.errors import AtollError
+from atoll.core.random import PublicRandom
 from atoll.learning.horizontal.algorithm import Algorithm, State
 from atoll.learning.horizontal.algorithms.fedavg import FedAvg
 from atoll.learning.horizontal.algorithms.fednova import FedNova
@@ -26,7 +27,8 @@ from atoll.learning.horizontal.models.linear import Linear
 from atoll.learning.horizontal.models.outputs import Softmax
 from atoll.learning.horizontal.participation import Participation
 from atoll.learning.horizontal.rounds import LATE, REPEATED, UNASKED, Closing, Collector
-from atoll.learning.horizontal.simulation import bounded
+from atoll.learning.horizontal.simulation import SimulatedClients, bounded
+from atoll.learning.horizontal.synthetic import Synthetic
 from atoll.learning.horizontal.timed import SLOW, VANISHED, TimedClients, planned_steps
 from atoll.learning.horizontal.trace_table import profiles_of, read_traces
 from atoll.learning.horizontal.traces import Profile, SeededProfiles, Traces
@@ -201,6 +203,35 @@ def test_partial_work_counts() -> None:
     assert answers.seconds == 30
     expected = sum(len(rows) * f for rows, f in zip(data, fit, strict=True))
     assert sums == [pytest.approx(expected)]
+
+
+def _with_stragglers(algorithm: Algorithm, partial: bool, seed: int) -> float:
+    """Return the loss over all clients, nine in ten of whom are too slow for their whole turn."""
+    public = PublicRandom(bytes([seed]) * 32, fixed=True)
+    task, count = Synthetic(1, 1, public, most_rows=150), 20
+    data = [task(number) for number in range(count)]
+    model = Linear(60, Softmax(10), l2=1e-3)
+    shares = np.random.default_rng(seed).uniform(0.1, 0.9, count)
+    shares[::10] = 1.0
+
+    def profile(number: int) -> Profile:
+        return Profile(1 / planned_steps(algorithm, len(data[number])) / shares[number])
+
+    inner = SimulatedClients(algorithm, model, count, data.__getitem__, public)
+    closing = Closing(limit=1.001)
+    clients = TimedClients(inner, Traces(public, profile), closing, partial=partial)
+    start = algorithm.start(np.zeros(model.layout.size))
+    training = Training(algorithm, Participation(count=10), 12)
+    return mean_loss(model, training.run(start, clients, public), data)
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_partial_work_serves_all_where_dropping_the_slow_does_not(seed: int) -> None:
+    """As in FedProx, section 5.2: stragglers' partial work is taken, or they are left out."""
+    local = LocalTraining(epochs=6, batch_size=10, learning_rate=0.02)
+    dropped = _with_stragglers(FedAvg(local=local), False, seed)
+    for algorithm in (FedAvg(local=local, proximal=0.5), FedNova(local=local)):
+        assert _with_stragglers(algorithm, True, seed) < 0.6 * dropped
 
 
 def test_a_bound_on_steps_is_shared_out() -> None:
