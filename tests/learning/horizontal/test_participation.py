@@ -163,9 +163,44 @@ def test_the_memory_holds_those_seen_and_their_last_report() -> None:
     assert pool.recall(LOSS, np.array([900_000, 4, 3]), np.inf).tolist() == [1, np.inf, 2]
 
 
-def test_a_report_without_usable_figures_is_refused() -> None:
+@pytest.mark.parametrize(
+    "report",
+    [
+        ClientReport(float("nan"), 10),
+        ClientReport(float("inf"), 10),
+        ClientReport(1.0, -1),
+        ClientReport(1.0, 1 << 2000),
+        ClientReport(1.0, 10, float("nan")),
+        ClientReport(1.0, 10, -1.0),
+    ],
+)
+@pytest.mark.parametrize("method", ["power-of-choice", "oort"])
+def test_a_report_without_usable_figures_is_left_out(method: str, report: ClientReport) -> None:
     with pytest.raises(AtollError, match="ATL-HOR-046"):
-        remembered({}, 0, {1: ClientReport(float("nan"), 10)})
+        report.check()
+    participation = Participation.model_validate({"method": method, "count": 3})
+    memory = participation.remember({}, 0, {4: report, 5: ClientReport(2.0, 10)})
+    assert memory[SEEN].tolist() == [5]
+    assert all(np.isfinite(vector).all() for vector in memory.values())
+
+
+def test_a_client_whose_loss_is_not_finite_has_failed() -> None:
+    data = blobs(5, 200, 2.0)
+    data[2].rows[0, 0] = np.nan
+    clients, seen = simulated(FEDAVG, MODEL, data), list[Round]()
+    clients.reporting = True
+    participation = Participation(method="power-of-choice", count=5)
+    trained(
+        FEDAVG,
+        MODEL,
+        data,
+        1,
+        clients=clients,
+        participation=participation,
+        callbacks=(seen.append,),
+    )
+    assert seen[0].answers.failures == {2: "ATL-HOR-046"}
+    assert seen[0].answers.answered == 4
 
 
 def test_oort_explores_less_each_round_and_uses_the_lossy_and_fast() -> None:

@@ -97,7 +97,8 @@ class Participation(BaseModel):
         """Return what later rounds are chosen by: nothing for methods that use no losses."""
         if not self.needs_losses:
             return {}
-        memory = remembered(memory, round_, reports)
+        usable = {number: report for number, report in reports.items() if report.usable}
+        memory = remembered(memory, round_, usable)
         if self.method == "oort":
-            memory = self.oort.remembered(memory, round_, reports)
+            memory = self.oort.remembered(memory, round_, usable)
         return memory

@@ -27,6 +27,7 @@ VANISHED, SLOW = "ATL-HOR-037", "ATL-HOR-038"
 MOST_LATE = 4096
 CLOCK, LATE_TIMES, LATE_ROUNDS, LATE_CLIENTS = "clock", "late.time", "late.round", "late.client"
 _KEPT = "client."
+_NO_RULES = Eligibility()
 
 
 @dataclass(frozen=True)
@@ -77,6 +78,8 @@ class TimedClients:
         """Return bool[n]: who is online now, in a condition that the rules permit."""
         now = self.clock.now()
         flags = self.traces.online(numbers, now)
+        if self.eligibility == _NO_RULES:
+            return flags
         for at in np.flatnonzero(flags).tolist():
             condition = self.traces.condition(int(numbers[at]), now)
             flags[at] = self.eligibility.permits(condition)

@@ -28,16 +28,23 @@ SECONDS, LAST, PACE = PREFIX + "seconds", PREFIX + "last", PREFIX + "pace"
 class ClientReport:
     """What a client reports of one round: mean loss of the weights it was sent, rows, seconds.
 
-    It shows the aggregator this client's own loss and size. Errors of ``check``: ATL-HOR-046.
+    It shows the aggregator this client's own loss and size. One that is not ``usable`` is left out
+    of every choice. Errors of ``check``: ATL-HOR-046.
     """
 
     loss: float
     rows: int
     seconds: float = 0.0
 
+    @property
+    def usable(self) -> bool:
+        """Whether each figure is finite, and neither rows nor seconds are below 0."""
+        sized = 0 <= self.rows < 1 << 53 and 0 <= self.seconds < math.inf
+        return sized and math.isfinite(self.loss)
+
     def check(self) -> ClientReport:
-        """Return this report if each figure is finite and not below 0 (a loss may be)."""
-        if not math.isfinite(self.loss) or self.rows < 0 or not 0 <= self.seconds < math.inf:
+        """Return this report if it is usable: for whoever receives it."""
+        if not self.usable:
             raise DataError("ATL-HOR-046", "a client's report of its round holds no usable figures")
         return self
 
@@ -86,7 +93,7 @@ def remembered(memory: Vectors, round_: int, reports: Mapping[int, ClientReport]
     if not reports:
         return memory
     numbers = np.array(sorted(reports), dtype=np.int64)
-    parts = [reports[int(number)].check() for number in numbers]
+    parts = [reports[int(number)] for number in numbers]
     new = {
         LOSS: np.array([part.loss for part in parts]),
         ROWS: np.array([part.rows for part in parts], dtype=np.float64),
