@@ -21,6 +21,8 @@ from atoll.learning.horizontal.models.outputs import Softmax
 from atoll.learning.horizontal.participation import Participation
 from atoll.learning.horizontal.postprocess.chain import Chain
 from atoll.learning.horizontal.postprocess.compress import Quantise, RandomK
+from atoll.learning.horizontal.rounds import Closing
+from atoll.learning.horizontal.selection.losses import Oort
 from atoll.learning.horizontal.simulation import SimulatedClients, Task
 from atoll.learning.horizontal.timed import TimedClients
 from atoll.learning.horizontal.traces import Profile, SeededProfiles, Traces
@@ -166,7 +168,14 @@ def test_what_needs_common_rounds_is_refused() -> None:
     _run(clients, 2, PLAN)
 
 
-def _seconds_to(target: float, seed: int, asynchronous: bool) -> float:
+WAYS: dict[str, tuple[Participation, Closing]] = {
+    "rounds": (Participation(count=20), Closing()),
+    "over-selection": (Participation(count=20, over=1.3), Closing(first=20)),
+    "oort": (Participation(count=20, method="oort", oort=Oort(pace=5)), Closing()),
+}
+
+
+def _seconds_to(target: float, seed: int, way: str) -> float:
     """Return the simulated seconds until the mean loss is at most ``target``."""
     public = PublicRandom(bytes([seed]) * 32, fixed=True)
     profiles = SeededProfiles(spread="pareto", shape=1.1, seconds=1.0)
@@ -176,18 +185,23 @@ def _seconds_to(target: float, seed: int, asynchronous: bool) -> float:
         return mean_loss(MODEL, done.state, data) <= target
 
     start = FEDAVG.start(np.zeros(MODEL.layout.size))
-    if asynchronous:
+    if way == "buffered":
         plan = FedBuff(concurrency=20, buffer=5)
         state = AsynchronousTraining(FEDAVG, plan, 600).run(start, clients, public, (stop,))
     else:
-        training = Training(FEDAVG, Participation(count=20), 200)
-        state = training.run(start, clients, public, (stop,))
+        participation, clients.closing = WAYS[way]
+        clients.clients.reporting = participation.needs_losses
+        state = Training(FEDAVG, participation, 200).run(start, clients, public, (stop,))
     assert mean_loss(MODEL, state, data) <= target
     return clients.clock.now()
 
 
 @pytest.mark.parametrize("seed", [1, 2, 3])
-def test_fedbuff_needs_less_time_than_rounds_where_speeds_are_heavy_tailed(seed: int) -> None:
-    """The same 20 clients are at work at any time; rounds wait for the slowest of them."""
-    buffered, rounds = (_seconds_to(0.75, seed, kind) for kind in (True, False))
-    assert buffered < rounds / 2
+def test_time_to_a_loss_where_speeds_are_heavy_tailed(seed: int) -> None:
+    """Rounds wait for the slowest of 20; FedBuff has as many at work and waits for none.
+
+    Over-selection leaves out the slowest, Oort learns to ask others.
+    """
+    seconds = {way: _seconds_to(0.75, seed, way) for way in ("buffered", *WAYS)}
+    assert seconds["buffered"] < seconds["over-selection"] < seconds["rounds"] / 2
+    assert seconds["oort"] < 0.8 * seconds["rounds"]

@@ -319,6 +319,12 @@ def test_more_are_asked_than_are_needed() -> None:
     assert len(participation.choose(10_000, np.random.default_rng(0))) == 130
 
 
+def test_sampling_amplifies_only_where_no_data_and_no_speed_decide() -> None:
+    amplify = [m for m in METHODS if Participation.model_validate(METHODS[m]).amplifies]
+    assert amplify == ["uniform", "poisson"]
+    assert not Participation(over=1.3).amplifies
+
+
 def test_tracebacks_stay_few() -> None:
     def broken(number: int) -> Any:
         raise ValueError(f"client {number} " + "x" * 20_000)

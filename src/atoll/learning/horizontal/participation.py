@@ -65,6 +65,13 @@ class Participation(BaseModel):
         return self.method in ("power-of-choice", "oort")
 
     @property
+    def amplifies(self) -> bool:
+        """Whether who takes part follows from secret draws alone, so that sampling may amplify
+        privacy: uniform or Poisson, without over-selection.
+        """
+        return self.method in ("uniform", "poisson") and self.over == 1
+
+    @property
     def asked(self) -> int:
         """How many clients a round asks, on average: ``count`` times ``over``, rounded up."""
         return math.ceil(round(self.count * self.over, 9))

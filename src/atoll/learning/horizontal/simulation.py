@@ -1,8 +1,9 @@
 """Clients of one process: thousands, in blocks over threads, without a topology.
 
 A block of clients is a unit of work and its updates are added in order, as are the blocks; so the
-same seed gives the same bits with any number of threads. Threads are enough, since NumPy's kernels
-release the interpreter's lock; processes would have to send each client's rows and results. Nothing
+same seed gives the same bits with any number of threads. NumPy's kernels release the interpreter's
+lock, so threads share the cores where a step's products are large; processes would do so for the
+smallest models, too, but each client's rows and results would have to travel between them. Nothing
 is kept of a round but what clients keep by their algorithm, and the last failures' tracebacks.
 """
 
