@@ -26,7 +26,7 @@ from atoll.learning.horizontal.selection.losses import Oort
 from atoll.learning.horizontal.simulation import SimulatedClients, Task
 from atoll.learning.horizontal.timed import TimedClients
 from atoll.learning.horizontal.traces import Profile, SeededProfiles, Traces
-from atoll.learning.horizontal.training import Round, Training
+from atoll.learning.horizontal.training import Answers, Round, Training
 from tests.learning.horizontal.tasks import PUBLIC, blobs, mean_loss
 
 MODEL = Linear(12, Softmax(5), l2=1e-3)
@@ -107,6 +107,30 @@ def test_stale_updates_shorten_the_step() -> None:
     hinge = FedBuff(staleness="hinge", grace=4, slope=0.5)
     assert [hinge.weight(s) for s in (0, 4, 6)] == [1, 1, 0.5]
     assert FedBuff(staleness="equal").weight(50) == 1
+
+
+def test_each_update_is_scaled_by_the_steps_since_it_began() -> None:
+    clients, flights = _clients(), Flights()
+    work, begun = clients.clients.work, dict[int, int]()
+    ages: list[int] = []
+
+    def scaled(tasks: list[Task], round_: int) -> Answers:
+        for task in tasks:
+            # What was under way after the step before began at the version noted then.
+            age = round_ - begun.get(task.round, round_)
+            assert task.scale == PLAN.weight(age)
+            ages.append(age)
+        return work(tasks, round_)
+
+    clients.clients.work = scaled  # type: ignore[method-assign, assignment]
+
+    def note(done: Round) -> None:
+        begun.update({flight.turn: flight.version for flight in flights.heap})
+
+    training = AsynchronousTraining(FEDAVG, PLAN, 20, flights)
+    training.run(FEDAVG.start(np.zeros(MODEL.layout.size)), clients, PUBLIC, (note,))
+    assert max(ages) >= 3
+    assert min(ages) == 0
 
 
 def test_staleness_is_bounded_and_so_is_what_is_held() -> None:

@@ -91,8 +91,8 @@ class TimedClients:
         collector = Collector(round_, chosen)
         turns = [self.timing(n, round_, start, message) for n in chosen.tolist()]
         ended = self._closes(turns)
-        entered = self._entered(turns, ended, collector, round_)
         self._hand_in_late(collector, start + ended)
+        entered = self._entered(turns, ended, collector, round_)
         tasks = [Task(t.number, round_, message, t.steps) for t in turns if t.number in entered]
         answers = self.clients.work(tasks, round_)
         self._keep_late(turns, entered, round_, start)
