@@ -1,4 +1,4 @@
-"""Horizontal rounds in one process, the mean of large updates, the masked sum.
+"""Horizontal rounds in one process, the mean of large updates, the masked sum, many clients.
 
 ``mlp`` and ``logistic``: 1000 clients of 100 rows and 784 columns, ten classes, Dirichlet 0.5; 100
 clients a round, batches of 20, one epoch; seconds of one round. Each has a ``.reference``: the same
@@ -28,6 +28,7 @@ from atoll.learning.horizontal.sums import Update, total
 from atoll.learning.horizontal.training import Training
 from bench.harness import Options
 from bench.histogram import timed
+from bench.horizontal_scale import scale
 from bench.horizontal_trees import boosting
 from bench.masked_sum import masked_sum
 
@@ -38,7 +39,7 @@ Weights = list[np.ndarray]
 
 
 def run(options: Options) -> Iterator[dict[str, Any]]:
-    """Yield horizontal.logistic, .mlp, .aggregate, .secure_sum, .boosting and references."""
+    """Yield horizontal.logistic, .mlp, .aggregate, .secure_sum, .boosting, those of ``scale``."""
     data = _clients(options.rows or ROWS)
     models: dict[str, Model] = {
         "logistic": Linear(COLUMNS, Softmax(CLASSES)),
@@ -52,6 +53,7 @@ def run(options: Options) -> Iterator[dict[str, Any]]:
     yield from _aggregated()
     yield from masked_sum()
     yield from boosting(options)
+    yield from scale()
 
 
 def _fastest(*works: Callable[[], Any]) -> list[dict[str, float]]:

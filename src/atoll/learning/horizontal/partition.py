@@ -1,7 +1,8 @@
 """Ways to share rows out among clients, for simulations and tests.
 
-Each returns the rows' numbers of every client: together all rows, none twice. Sources: Hsu, Qi,
-Brown 2019 (Dirichlet); McMahan et al. 2017 (shards); Li et al. 2020 (the synthetic task).
+Each returns the rows' numbers of every client: together all rows, none twice. Tasks that draw each
+client's rows on demand are in ``synthetic``. Sources: Hsu, Qi, Brown 2019 (Dirichlet); McMahan et
+al. 2017 (shards).
 """
 
 from __future__ import annotations

@@ -1,33 +1,59 @@
 """Clients of one process: thousands, in blocks over threads, without a topology.
 
 A block of clients is a unit of work and its updates are added in order, as are the blocks; so the
-same seed gives the same bits with any number of threads. Nothing is kept of a round but what
-clients keep by their algorithm.
+same seed gives the same bits with any number of threads. NumPy's kernels release the interpreter's
+lock, so threads share the cores where a step's products are large; processes would do so for the
+smallest models, too, but each client's rows and results would have to travel between them. Nothing
+is kept of a round but what clients keep by their algorithm, and the last failures' tracebacks.
 """
 
 from __future__ import annotations
 
 import functools
 import traceback
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from threadpoolctl import ThreadpoolController
 
-from atoll.core.errors import AtollError
+from atoll.core.errors import AtollError, UserError
 from atoll.core.random import PublicRandom
-from atoll.learning.horizontal.algorithm import Algorithm, ClientWork, Vectors
-from atoll.learning.horizontal.local import ClientRows
+from atoll.learning.horizontal.algorithm import WEIGHTS, Algorithm, ClientWork, Vectors
+from atoll.learning.horizontal.local import ClientRows, LocalTraining
 from atoll.learning.horizontal.models.api import Model
+from atoll.learning.horizontal.participation import ClientReport
 from atoll.learning.horizontal.participation import Clients as Numbers
-from atoll.learning.horizontal.postprocess.api import Passage
+from atoll.learning.horizontal.postprocess.api import Passage, Stage
 from atoll.learning.horizontal.postprocess.chain import Chain, RoundRandom
-from atoll.learning.horizontal.sums import Update, total
+from atoll.learning.horizontal.sums import Update, require_alike, total
 from atoll.learning.horizontal.training import Answers
 
 BLOCK = 8
+MOST_TRACEBACKS, MOST_CHARACTERS = 100, 8192
+
+
+@dataclass(frozen=True)
+class Task:
+    """One client's turn: ``round`` is what its batches are drawn by, ``sent`` what it is sent.
+
+    At most ``steps`` local steps are taken (None: as many as the algorithm has); ``scale``
+    multiplies the vectors of its update, not its numbers.
+    """
+
+    number: int
+    round: int
+    sent: Vectors
+    steps: int | None = None
+    scale: float = 1.0
+
+
+@dataclass(frozen=True)
+class _Block:
+    answers: Answers
+    tracebacks: dict[int, str]
 
 
 @dataclass
@@ -35,8 +61,9 @@ class SimulatedClients:
     """``registered`` clients whose rows ``data`` gives by number, when they are asked.
 
     ``kept`` holds what clients keep between rounds. ``threads`` changes the time alone. A client
-    that fails counts as one that did not answer; its traceback stays in ``tracebacks``, and the
-    loop is given its code.
+    that fails counts as one that did not answer; its traceback stays in ``tracebacks`` (the last
+    100), and the loop is given its code. With ``reporting`` each client reports its loss, its rows
+    and what it took. Errors of ``ask``: ATL-HOR-044 such reports beside a mask.
     """
 
     algorithm: Algorithm
@@ -48,72 +75,198 @@ class SimulatedClients:
     chain: Chain = field(default_factory=Chain)
     kept: dict[int, Vectors] = field(default_factory=dict)
     tracebacks: dict[int, str] = field(default_factory=dict)
+    reporting: bool = False
+    _before: dict[int, Vectors | None] = field(default_factory=dict, init=False, repr=False)
 
     def ask(self, round_: int, message: Vectors, chosen: Numbers) -> Answers:
         """Train the chosen clients and add up what they give, in the order of their numbers."""
-        numbers = chosen.tolist()
-        blocks = [numbers[i : i + BLOCK] for i in range(0, len(numbers), BLOCK)]
+        return self.work([Task(number, round_, message) for number in chosen.tolist()], round_)
 
-        def run(block: list[int]) -> Answers:
-            return self._block(round_, message, block)
+    def work(self, tasks: Sequence[Task], round_: int) -> Answers:
+        """Do these tasks and return the sum that the algorithm takes, added in their order.
 
+        No client may occur twice. ``round_`` is what the aggregator's side of the chain draws by.
+        """
+        self._require_no_mask()
+        self._before = {task.number: self.kept.get(task.number) for task in tasks}
+        blocks = [tasks[i : i + BLOCK] for i in range(0, len(tasks), BLOCK)]
         # Threads of the BLAS beside ours would wait for each other: a step's products are small.
         with _blas().limit(limits=1), ThreadPoolExecutor(self.threads) as pool:
-            work = pool.map(run, blocks) if self.threads > 1 else map(run, blocks)
-            answers = _joined(list(work))
+            done = _ahead(pool, self._block, blocks, 2 * self.threads)
+            answers = self._joined(done if self.threads > 1 else map(self._block, blocks))
         if answers.total is None:
             return answers
         passage = Passage(RoundRandom(self.public, round_), _generator())
         whole = self.chain.aggregate(answers.total, self.model.layout.size, passage)
-        return Answers(whole, answers.answered, answers.failures)
+        return replace(answers, total=whole)
 
-    def _block(self, round_: int, message: Vectors, block: list[int]) -> Answers:
+    def take_back(self) -> None:
+        """Give each client of the last round what it had kept before."""
+        for number, kept in self._before.items():
+            if kept is None:
+                self.kept.pop(number, None)
+            else:
+                self.kept[number] = kept
+        self._before = {}
+
+    def saved(self) -> Vectors:
+        """Return what all clients keep, for a checkpoint."""
+        return {f"{n}.{name}": v for n, kept in self.kept.items() for name, v in kept.items()}
+
+    def restore(self, vectors: Vectors) -> None:
+        """Take over what ``saved`` returned."""
+        self.kept.clear()
+        for key, vector in vectors.items():
+            number, _, name = key.partition(".")
+            self.kept[int(number)] = {**self.kept.get(int(number), {}), name: vector}
+
+    def _block(self, block: Sequence[Task]) -> _Block:
         updates: list[Update] = []
         failures: dict[int, str] = {}
+        tracebacks: dict[int, str] = {}
+        reports: dict[int, ClientReport] = {}
         generator = _generator()
-        for number in block:
-            self.public.renew(generator, f"client {number}", round_, "training")
+        for task in block:
+            number = task.number
+            self.public.renew(generator, f"client {number}", task.round, "training")
             try:
-                update, kept = self._train(round_, message, number, generator)
+                update, kept, report = self._train(task, generator)
             except Exception as error:
                 failures[number] = error.code if isinstance(error, AtollError) else "ATL-HOR-031"
-                self.tracebacks[number] = traceback.format_exc()
+                tracebacks[number] = traceback.format_exc()[-MOST_CHARACTERS:]
                 continue
             updates.append(update)
             if kept:
                 self.kept[number] = kept
-        return Answers(total(updates), len(updates), failures)
+            if report is not None:
+                reports[number] = report
+        return _Block(Answers(total(updates), len(updates), failures, reports), tracebacks)
 
     def _train(
-        self, round_: int, message: Vectors, number: int, generator: np.random.Generator
-    ) -> tuple[Update, Vectors]:
-        kept = self.kept.get(number, {})
+        self, task: Task, generator: np.random.Generator
+    ) -> tuple[Update, Vectors, ClientReport | None]:
+        kept = self.kept.get(task.number, {})
         work = ClientWork(
             model=self.model,
-            sent=message,
+            sent=task.sent,
             kept=kept,
-            data=self.data(number),
+            data=self.data(task.number),
             generator=generator,
             clients=self.registered,
         )
-        result = self.algorithm.client(work)
+        report = self._report(work) if self.reporting else None
+        result = bounded(self.algorithm, task.steps).client(work)
         result.update.check()
         carried = {name: v for name, v in kept.items() if name not in result.kept}
-        passage = Passage(RoundRandom(self.public, round_), generator, carried)
-        update = self.chain.client(result.update, passage)
-        return update, {**passage.kept, **result.kept}
+        passage = Passage(RoundRandom(self.public, task.round), generator, carried)
+        update = _scaled(self.chain.client(result.update, passage), task.scale)
+        return update, {**passage.kept, **result.kept}, report
+
+    def _report(self, work: ClientWork) -> ClientReport:
+        rows = len(work.data)
+        if not rows:
+            return ClientReport(0.0, 0)
+        loss = work.model.gradient_of(work.sent[WEIGHTS]).loss(work.data.rows, work.data.targets)
+        return ClientReport(loss, rows).check()
+
+    def _joined(self, parts: Iterable[_Block]) -> Answers:
+        running, answered = _Running(), 0
+        failures: dict[int, str] = {}
+        reports: dict[int, ClientReport] = {}
+        for part in parts:
+            running.add(part.answers.total)
+            answered += part.answers.answered
+            failures.update(part.answers.failures)
+            reports.update(part.answers.reports)
+            self._keep(part.tracebacks)
+        return Answers(running.total(), answered, failures, reports)
+
+    def _keep(self, tracebacks: Mapping[int, str]) -> None:
+        for number, text in tracebacks.items():
+            self.tracebacks.pop(number, None)
+            self.tracebacks[number] = text
+        while len(self.tracebacks) > MOST_TRACEBACKS:
+            del self.tracebacks[next(iter(self.tracebacks))]
+
+    def _require_no_mask(self) -> None:
+        if self.reporting and any(link.stage == Stage.MASK for link in self.chain.links):
+            raise UserError(
+                "ATL-HOR-044",
+                "clients are to report their own losses, and a mask is to hide what each sends",
+                hint="draw the clients uniformly, or leave the mask out",
+            )
+
+
+def bounded(algorithm: Algorithm, steps: int | None) -> Algorithm:
+    """Return the algorithm with at most so many local steps, shared out among its trainings.
+
+    Each of them takes one step at least.
+    """
+    if steps is None:
+        return algorithm
+    fields = {name: getattr(algorithm, name) for name in type(algorithm).model_fields}
+    trainings = {n: local for n, local in fields.items() if isinstance(local, LocalTraining)}
+    each = max(1, steps // max(1, len(trainings)))
+    changed = {
+        name: local.model_copy(update={"steps": min(each, local.steps or each)})
+        for name, local in trainings.items()
+    }
+    return algorithm.model_copy(update=changed)
+
+
+class _Running:
+    """A sum that grows block by block, so that no more than it and a few blocks are held."""
+
+    def __init__(self) -> None:
+        self._sum: Update | None = None
+        self._numbers: list[Mapping[str, float]] = []
+
+    def add(self, part: Update | None) -> None:
+        if part is None:
+            return
+        if self._sum is None:
+            # ``total`` made the part's vectors, so they may be added to in place.
+            self._sum = part
+        else:
+            require_alike(self._sum, part)
+            for name, vector in self._sum.vectors.items():
+                vector += part.vectors[name]
+        self._numbers.append(part.numbers)
+
+    def total(self) -> Update | None:
+        if self._sum is None:
+            return None
+        numbers = total(Update({}, numbers) for numbers in self._numbers)
+        return Update(self._sum.vectors, numbers.numbers if numbers else {})
+
+
+def _ahead(
+    pool: ThreadPoolExecutor,
+    work: Callable[[Sequence[Task]], _Block],
+    blocks: Sequence[Sequence[Task]],
+    most: int,
+) -> Iterator[_Block]:
+    """Yield each block's result in order, while at most ``most`` blocks are under way or done."""
+    waiting: deque[Future[_Block]] = deque()
+    for block in blocks:
+        waiting.append(pool.submit(work, block))
+        if len(waiting) >= most:
+            yield waiting.popleft().result()
+    while waiting:
+        yield waiting.popleft().result()
+
+
+def _scaled(update: Update, scale: float) -> Update:
+    if scale == 1:
+        return update
+    vectors = {name: v * v.dtype.type(scale) for name, v in update.vectors.items()}
+    return Update(vectors, update.numbers)
 
 
 @functools.cache
 def _blas() -> ThreadpoolController:
     """Return what bounds the threads of NumPy's BLAS; looking for the libraries takes time."""
     return ThreadpoolController().select(user_api="blas")
-
-
-def _joined(parts: list[Answers]) -> Answers:
-    failures = {number: code for part in parts for number, code in part.failures.items()}
-    sums = total(part.total for part in parts if part.total is not None)
-    return Answers(sums, sum(part.answered for part in parts), failures)
 
 
 def _generator() -> np.random.Generator:

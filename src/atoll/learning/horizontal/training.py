@@ -1,31 +1,47 @@
 """The training loop: choose clients, ask them, add up, step; callbacks see each round.
 
 The loop knows no transport: ``Clients`` are a simulation, the parties of a job, or outbound
-clients. It ends after its rounds, or when a callback says so; a round in which no client answered
-changes nothing, and a run in which none ever did has failed.
+clients. It ends after its rounds, or when a callback says so; a round in which too few clients
+answered changes nothing, and a run in which all rounds were so has failed.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Protocol
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol, runtime_checkable
 
-from atoll.core.errors import NetworkError
+from atoll.core.errors import NetworkError, UserError
 from atoll.core.random import PublicRandom
 from atoll.learning.horizontal.algorithm import Algorithm, State, Vectors
 from atoll.learning.horizontal.participation import Clients as Numbers
 from atoll.learning.horizontal.participation import Participation
+from atoll.learning.horizontal.selection.pool import (
+    PREFIX,
+    ClientReport,
+    Eligible,
+    Pool,
+    RowCounts,
+)
 from atoll.learning.horizontal.sums import Update
 
 
 @dataclass(frozen=True)
 class Answers:
-    """What a round's clients gave: the sum of their updates, how many, and who failed how."""
+    """What a round's clients gave: the sum of their updates, how many, and who failed how.
+
+    ``reports`` are figures of single clients, where the choice of clients needs them. ``seconds``
+    is the round's time on the clients' clock, ``refused`` counts by code the answers that no round
+    took (late, repeated, not asked for), ``partial`` the updates of turns that were cut short.
+    """
 
     total: Update | None
     answered: int
     failures: dict[int, str]
+    reports: Mapping[int, ClientReport] = field(default_factory=dict)
+    seconds: float = 0.0
+    refused: Mapping[str, int] = field(default_factory=dict)
+    partial: int = 0
 
 
 class Clients(Protocol):
@@ -41,29 +57,70 @@ class Clients(Protocol):
         ...
 
 
+@runtime_checkable
+class Restoring(Protocol):
+    """Clients that can take back what they kept of the last round, where it was in vain."""
+
+    def take_back(self) -> None:
+        """Give each client of the last round what it had kept before."""
+        ...
+
+
 @dataclass(frozen=True)
 class Round:
-    """One round as the aggregator saw it."""
+    """One round as the aggregator saw it; a ``failed`` one changed nothing but its number."""
 
     number: int
     chosen: int
     answers: Answers
     state: State
+    failed: bool = False
 
 
 Callback = Callable[[Round], bool | None]
+
+
+@dataclass
+class Outcome:
+    """How many rounds were done, and what came of them; a run without any success has failed."""
+
+    rounds: int = 0
+    answered: int = 0
+    succeeded: int = 0
+
+    def add(self, done: Round) -> None:
+        """Count a round."""
+        self.rounds += 1
+        self.answered += done.answers.answered
+        self.succeeded += not done.failed
+
+    def check(self) -> None:
+        """Refuse a run without a success. Errors: ATL-HOR-030 no answer, ATL-HOR-032 too few."""
+        if not self.rounds or self.succeeded:
+            return
+        hint = "the rounds' failures are in the metrics, each with its client's code"
+        if not self.answered:
+            text = f"no client answered in {self.rounds} rounds"
+            raise NetworkError("ATL-HOR-030", text, hint=hint)
+        text = f"too few clients answered in each of {self.rounds} rounds"
+        raise NetworkError("ATL-HOR-032", text, hint=hint)
 
 
 @dataclass(frozen=True)
 class Training:
     """How a model is trained: the algorithm, who takes part, for how many rounds.
 
-    Errors of ``run``: ATL-HOR-030 if no client of any round answered.
+    ``eligible`` and ``rows`` are asked about candidates by their numbers: who may take part now,
+    and the rows of each. Errors of ``run``: ATL-HOR-030 if no client of any round answered,
+    ATL-HOR-032 if too few did in each, ATL-HOR-033 if the choice of clients needs losses that they
+    do not report.
     """
 
     algorithm: Algorithm
     participation: Participation
     rounds: int
+    eligible: Eligible | None = None
+    rows: RowCounts | None = None
 
     def run(
         self,
@@ -76,26 +133,41 @@ class Training:
 
         ``state`` may come from a checkpoint: the rounds that it counts are not done again.
         """
-        answered, asked = 0, 0
+        outcome = Outcome()
         while state.round < self.rounds:
             done = self._round(state, clients, public)
-            state, asked, answered = done.state, asked + 1, answered + done.answers.answered
+            state = done.state
+            outcome.add(done)
             if sum(bool(callback(done)) for callback in callbacks):
                 break
-        if asked and not answered:
-            raise NetworkError(
-                "ATL-HOR-030",
-                f"no client answered in {asked} rounds",
-                hint="the last round's failures are in the log, each with its client's code",
-            )
+        outcome.check()
         return state
 
     def _round(self, state: State, clients: Clients, public: PublicRandom) -> Round:
+        # What choices remember rides in the state, so that a checkpoint holds it; no algorithm
+        # sees it.
+        memory = {n: v for n, v in state.vectors.items() if n.startswith(PREFIX)}
+        own = State(state.round, {n: v for n, v in state.vectors.items() if n not in memory})
         generator = public.generator("horizontal", state.round, "participation")
-        chosen = self.participation.choose(clients.registered, generator)
-        answers = clients.ask(state.round, self.algorithm.message(state), chosen)
-        after = state.next() if answers.total is None else self._step(state, answers.total)
-        return Round(state.round, len(chosen), answers, after)
+        pool = Pool(clients.registered, state.round, memory, self.eligible, self.rows)
+        chosen = self.participation.select(pool, generator)
+        answers = clients.ask(state.round, self.algorithm.message(own), chosen)
+        self._require_reports(answers)
+        total = answers.total if answers.answered >= self.participation.minimum else None
+        if total is None and isinstance(clients, Restoring):
+            clients.take_back()
+        after = own.next() if total is None else self._step(own, total)
+        memory = {**self.participation.remember(memory, state.round, answers.reports)}
+        after = State(after.round, {**after.vectors, **memory})
+        return Round(state.round, len(chosen), answers, after, failed=total is None)
 
     def _step(self, state: State, total: Update) -> State:
         return self.algorithm.aggregate(state, total.check())
+
+    def _require_reports(self, answers: Answers) -> None:
+        if self.participation.needs_losses and answers.answered and not answers.reports:
+            raise UserError(
+                "ATL-HOR-033",
+                f"{self.participation.method} needs the loss of each client, and none reports it",
+                hint="have the clients report (reporting=True), or draw them uniformly",
+            )

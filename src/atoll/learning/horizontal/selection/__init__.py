@@ -1,0 +1,1 @@
+"""Who takes part: one file for each way to draw few clients out of many."""
