@@ -6,11 +6,14 @@ virtual, artifacts lie in files.
 
 from __future__ import annotations
 
+import hashlib
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from atoll.channel import world
 from atoll.channel.api import Transport
@@ -24,7 +27,9 @@ from atoll.flow.planning import AGREEMENT_STEP, COIN_STEP
 from atoll.flow.policy.exposure import most_sent
 from atoll.flow.work.artifacts import load
 from atoll.flow.work.execute import Execution, TaskContext
+from atoll.flow.work.seat_keys import KeyScope, issued
 from atoll.flow.work.specification import InputArtifact, OwnTable, TaskSpec
+from atoll.jobs.approval import key_fingerprint
 from atoll.jobs.definition import Job
 from atoll.jobs.plan import Plan
 from atoll.jobs.validation import order
@@ -68,6 +73,11 @@ def echo(error: BaseException) -> bool:
     return getattr(error, "code", None) in {"ATL-NET-003", "ATL-NET-004"}
 
 
+def node(party: str) -> Ed25519PrivateKey:
+    """Return the key of a party's node, the same in each run."""
+    return Ed25519PrivateKey.from_private_bytes(hashlib.sha256(party.encode()).digest())
+
+
 class _Opened:
     """Tables that note what was opened."""
 
@@ -102,7 +112,7 @@ class Planned:
         if self.errors:
             return None
         facts = {p: {step: one.facts for step, one in d.items()} for p, d in made.items()}
-        prints = dict.fromkeys(self.job.parties, "2" * 64)
+        prints = {name: key_fingerprint(node(name).public_key()) for name in self.job.parties}
         plan = None
         try:
             plan = planning.build(self.job, self.catalogue, facts, prints)
@@ -232,6 +242,9 @@ class Run:
             "most": most_sent(plan, step),
             "platform": plan.platform,
         }
+        scope = KeyScope(JOB_ID, plan.digest(), step, 0, plan.certificates)
+        keys = issued(plan, scope, party, node(party))
+        whole |= {"seat_keys": keys, "certificates": plan.certificates}
         if step == COIN_STEP:
             return TaskSpec.model_validate(whole)
         own = plan.party_parameters.get(step, {}).get(party) or plan.parameters[step]

@@ -1,0 +1,115 @@
+"""Horizontal training over tables that are not alike: the same result, or a refusal."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from atoll.components.catalogue import CATALOGUE
+from atoll.jobs.definition import Job, parse_job
+from atoll.models.network.part import NetworkPart
+from atoll.table import Table
+from tests import whole
+from tests.components.horizontal_cases import CLIENTS, rows
+from tests.held import HeldTables
+
+Vary = Callable[[Table], Table]
+
+
+def job(**parameters: Any) -> Job:
+    parties = {"hub": "aggregator", **dict.fromkeys(CLIENTS, "client")}
+    steps = {
+        "rows": {"component": "reader", "parameters": {"tables": dict.fromkeys(CLIENTS, "rows")}},
+        "train": {
+            "component": "horizontal",
+            "inputs": {"train": "rows.table"},
+            "parameters": {"rounds": 2, **parameters},
+        },
+        "score": {
+            "component": "local_prediction",
+            "inputs": {"model": "train.model", "table": "rows.table"},
+        },
+    }
+    return parse_job({"name": "horizontal", "parties": parties, "seed": 3, "steps": steps})
+
+
+def played(vary: Vary | None = None, **parameters: Any) -> whole.Whole:
+    """Run the job; ``vary`` changes the table of the last client."""
+    tables = {name: rows(at) for at, name in enumerate(CLIENTS)}
+    if vary is not None:
+        tables[CLIENTS[-1]] = vary(tables[CLIENTS[-1]])
+    held = {name: HeldTables({"rows": table}) for name, table in tables.items()}
+    return whole.play(job(**parameters), held, CATALOGUE)
+
+
+def weights(done: whole.Whole) -> dict[str, np.ndarray]:
+    found = {}
+    for name, outcome in done.check().results.items():
+        part = outcome.results["train"].outputs.get("model") if "train" in outcome.results else None
+        if isinstance(part, NetworkPart):
+            found[name] = part.weights
+    return found
+
+
+def codes(done: whole.Whole) -> set[str]:
+    return {getattr(error, "code", repr(error)) for error in done.errors.values()}
+
+
+def turned(table: Table) -> Table:
+    return table.select(["c", "a", "b"])
+
+
+def fewer(table: Table) -> Table:
+    return table.select(["a", "b"])
+
+
+def more(table: Table) -> Table:
+    whole_ = table.to_arrow()
+    extra = pa.array(np.zeros(table.num_rows))
+    return Table.from_arrow(whole_.append_column("d", extra), label="y")
+
+
+def renamed(table: Table) -> Table:
+    return table.rename({"b": "b2"})
+
+
+def shuffled(table: Table) -> Table:
+    return table.take(np.random.default_rng(1).permutation(table.num_rows))
+
+
+def test_all_clients_and_none_else_have_the_model() -> None:
+    found = weights(played())
+    assert found.keys() == set(CLIENTS)
+    assert len({entry.tobytes() for entry in found.values()}) == 1
+
+
+def test_each_client_scores_its_own_rows() -> None:
+    done = played(rounds=20, learning_rate=0.5).check()
+    for name in CLIENTS:
+        scores = done.results[name].results["score"].outputs["scores"]
+        assert ((scores.score >= 0.5) == scores.label).mean() > 0.8
+    assert done.results["hub"].results.keys() == {"train"}
+
+
+@pytest.mark.parametrize("vary", [turned, fewer, more, renamed], ids=lambda vary: vary.__name__)
+def test_columns_that_are_not_alike_are_refused_before_anything_runs(vary: Vary) -> None:
+    done = played(vary)
+    assert codes(done) == {"ATL-HOR-085"}
+    assert not done.sent
+
+
+def test_rows_in_another_order_change_batches_and_nothing_else() -> None:
+    plain = weights(played(batch_size=None, algorithm="fedsgd"))
+    other = weights(played(shuffled, batch_size=None, algorithm="fedsgd"))
+    assert np.allclose(plain["bank"], other["bank"], atol=1e-6)
+
+
+def test_a_seed_repeats_the_model_and_a_mask_does_not_show_in_it() -> None:
+    one, two = weights(played()), weights(played())
+    plain = weights(played(sum="plain"))
+    assert np.array_equal(one["bank"], two["bank"])
+    assert np.abs(one["bank"] - plain["bank"]).max() < 1e-6
