@@ -6,6 +6,8 @@ algorithms 1 to 3, on whole arrays at a time. No floating point takes part in ``
 
 from __future__ import annotations
 
+import functools
+
 import numpy as np
 import numpy.typing as npt
 
@@ -128,13 +130,21 @@ class WideDiscreteGaussian:
         if not 1 <= sigma <= WIDEST_SIGMA:
             raise UserError("ATL-PRV-011", "sigma must be a number from 1 to 2^40")
         self.sigma = float(sigma)
-        self._staircase = Staircase(self._log_density, 0, self.sigma, secret)
+        self._secret = secret
+        self._staircase = _staircase(self.sigma)
 
     def sample(self, count: int) -> Ints:
         """Return int64[count] independent draws. Reveals: nothing. Errors: none."""
-        return self._staircase.sample(count)
+        return self._staircase.sample(count, self._secret)
 
-    def _log_density(self, distance: Ints) -> npt.NDArray[np.float64]:
-        scaled = distance / self.sigma
+
+@functools.lru_cache(maxsize=16)
+def _staircase(sigma: float) -> Staircase:
+    """Return the table of one sigma, which many clients draw from."""
+
+    def log_density(distance: Ints) -> npt.NDArray[np.float64]:
+        scaled = distance / sigma
         density: npt.NDArray[np.float64] = -0.5 * (scaled * scaled)
         return density
+
+    return Staircase(log_density, 0, sigma)

@@ -7,6 +7,7 @@ for Poisson densities without cancellation.
 
 from __future__ import annotations
 
+import functools
 import math
 
 import numpy as np
@@ -34,16 +35,21 @@ class Skellam:
         if not 1 <= sigma <= WIDEST_SKELLAM:
             raise UserError("ATL-PRV-011", "sigma of Skellam noise must be a number from 1 to 2^24")
         self.sigma = float(sigma)
-        mean = self.sigma**2 / 2
-        mode = math.floor(mean)
-        density = PoissonDensity(mean, mode)
-        self._staircase = Staircase(density, mode, math.sqrt(mean), secret)
+        self._secret = secret
+        self._staircase = _staircase(self.sigma**2 / 2)
 
     def sample(self, count: int) -> Ints:
         """Return int64[count] independent draws. Reveals: nothing. Errors: none."""
-        both = self._staircase.sample(2 * count)
+        both = self._staircase.sample(2 * count, self._secret)
         drawn: Ints = both[:count] - both[count:]
         return drawn
+
+
+@functools.lru_cache(maxsize=16)
+def _staircase(mean: float) -> Staircase:
+    """Return the table of Poisson draws with one mean, which many clients draw from."""
+    mode = math.floor(mean)
+    return Staircase(PoissonDensity(mean, mode), mode, math.sqrt(mean))
 
 
 class PoissonDensity:

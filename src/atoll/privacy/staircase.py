@@ -34,10 +34,8 @@ class Staircase:
     drawing is local. Errors: none. The time that drawing takes depends on what is drawn.
     """
 
-    def __init__(
-        self, log_density: LogDensity, mode: int, deviation: float, secret: SecretRandom
-    ) -> None:
-        self._log_density, self._mode, self._secret = log_density, mode, secret
+    def __init__(self, log_density: LogDensity, mode: int, deviation: float) -> None:
+        self._log_density, self._mode = log_density, mode
         step = max(1, int(deviation / _STEPS_OF_A_DEVIATION))
         right, left = self._edges(0, step, 1), self._edges(1, step, -1)
         starts = np.concatenate([right, -left])
@@ -51,12 +49,12 @@ class Staircase:
         self._low = np.floor(np.exp(log_density(ends)) * self._unit * (1 - _SLACK)).astype(np.int64)
         self._ends = np.cumsum(self._heights * step)
 
-    def sample(self, count: int) -> Ints:
+    def sample(self, count: int, secret: SecretRandom) -> Ints:
         """Return int64[count] independent draws. Reveals: nothing. Errors: none."""
         found: list[Ints] = []
         missing = count
         while missing > 0:
-            batch = self._batch(missing + missing // 16 + 16)
+            batch = self._batch(missing + missing // 16 + 16, secret)
             found.append(batch[:missing])
             missing -= len(found[-1])
         return np.concatenate(found) if found else np.empty(0, dtype=np.int64)
@@ -66,8 +64,8 @@ class Staircase:
         density = self._log_density(sign * edges)
         return edges[: int(np.argmax(density < -_REACH))]
 
-    def _batch(self, count: int) -> Ints:
-        point = (np.frombuffer(self._secret.stream(8 * count), dtype="<u8") >> np.uint64(2)).astype(
+    def _batch(self, count: int, secret: SecretRandom) -> Ints:
+        point = (np.frombuffer(secret.stream(8 * count), dtype="<u8") >> np.uint64(2)).astype(
             np.int64
         )
         point = point[point < self._ends[-1]]
@@ -80,14 +78,15 @@ class Staircase:
         distance = self._starts[at] + self._signs[at] * along
         kept = point < self._low[at]
         open_ = np.flatnonzero(~kept)
-        kept[open_] = self._below(point[open_], distance[open_])
-        return distance[kept] + self._mode
+        kept[open_] = self._below(point[open_], distance[open_], secret)
+        drawn: Ints = distance[kept] + self._mode
+        return drawn
 
-    def _below(self, height: Ints, distance: Ints) -> npt.NDArray[np.bool_]:
+    def _below(self, height: Ints, distance: Ints, secret: SecretRandom) -> npt.NDArray[np.bool_]:
         """Return whether heights, with a fraction drawn now, are below the density."""
         density = np.exp(self._log_density(distance)) * self._unit
         whole = np.floor(density)
-        bits = np.frombuffer(self._secret.stream(8 * len(height)), dtype="<u8") >> np.uint64(11)
+        bits = np.frombuffer(secret.stream(8 * len(height)), dtype="<u8") >> np.uint64(11)
         fraction = bits.astype(np.float64) * 2.0**-53
         level = whole.astype(np.int64)
         below: npt.NDArray[np.bool_] = (height < level) | (
