@@ -17,7 +17,7 @@ import numpy as np
 from threadpoolctl import ThreadpoolController
 
 from atoll.core.errors import AtollError
-from atoll.core.random import PublicRandom
+from atoll.core.random import PublicRandom, SecretRandom
 from atoll.learning.horizontal.algorithm import Algorithm, ClientWork, Vectors
 from atoll.learning.horizontal.local import ClientRows
 from atoll.learning.horizontal.models.api import Model
@@ -28,13 +28,30 @@ from atoll.learning.horizontal.sums import Update, total
 from atoll.learning.horizontal.training import Answers
 
 BLOCK = 8
+AGGREGATOR = -1
+SecretSource = Callable[[int, int], SecretRandom]
+
+
+def seeded_noise(seed: bytes) -> SecretSource:
+    """Return secret sources that follow from ``seed``, one for each round and client.
+
+    Whoever knows the seed can take the noise away: for simulation and tests alone. Errors:
+    ATL-SET-001 elsewhere.
+    """
+
+    def source(round_: int, number: int) -> SecretRandom:
+        return SecretRandom.seeded(seed + f"\0{round_}\0{number}".encode())
+
+    return source
 
 
 @dataclass
 class SimulatedClients:
     """``registered`` clients whose rows ``data`` gives by number, when they are asked.
 
-    ``kept`` holds what clients keep between rounds. ``threads`` changes the time alone. A client
+    ``kept`` holds what clients keep between rounds. ``secret`` gives what a client (or the
+    aggregator, number -1) draws noise from in a round; ``seeded_noise`` makes runs with noise
+    repeat, and protects nothing. ``threads`` changes the time alone. A client
     that fails counts as one that did not answer; its traceback stays in ``tracebacks``, and the
     loop is given its code.
     """
@@ -48,6 +65,7 @@ class SimulatedClients:
     chain: Chain = field(default_factory=Chain)
     kept: dict[int, Vectors] = field(default_factory=dict)
     tracebacks: dict[int, str] = field(default_factory=dict)
+    secret: SecretSource = lambda round_, number: SecretRandom()
 
     def ask(self, round_: int, message: Vectors, chosen: Numbers) -> Answers:
         """Train the chosen clients and add up what they give, in the order of their numbers."""
@@ -63,7 +81,8 @@ class SimulatedClients:
             answers = _joined(list(work))
         if answers.total is None:
             return answers
-        passage = Passage(RoundRandom(self.public, round_), _generator())
+        secret = self.secret(round_, AGGREGATOR)
+        passage = Passage(RoundRandom(self.public, round_), _generator(), secret=secret)
         whole = self.chain.aggregate(answers.total, self.model.layout.size, passage)
         return Answers(whole, answers.answered, answers.failures)
 
@@ -99,7 +118,8 @@ class SimulatedClients:
         result = self.algorithm.client(work)
         result.update.check()
         carried = {name: v for name, v in kept.items() if name not in result.kept}
-        passage = Passage(RoundRandom(self.public, round_), generator, carried)
+        secret = self.secret(round_, number)
+        passage = Passage(RoundRandom(self.public, round_), generator, carried, secret)
         update = self.chain.client(result.update, passage)
         return update, {**passage.kept, **result.kept}
 

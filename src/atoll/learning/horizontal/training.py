@@ -8,11 +8,13 @@ changes nothing, and a run in which none ever did has failed.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
+import numpy as np
+
 from atoll.core.errors import NetworkError
-from atoll.core.random import PublicRandom
+from atoll.core.random import PublicRandom, SecretRandom
 from atoll.learning.horizontal.algorithm import Algorithm, State, Vectors
 from atoll.learning.horizontal.participation import Clients as Numbers
 from atoll.learning.horizontal.participation import Participation
@@ -43,12 +45,13 @@ class Clients(Protocol):
 
 @dataclass(frozen=True)
 class Round:
-    """One round as the aggregator saw it."""
+    """One round as the aggregator saw it; callbacks add their figures to ``metrics``."""
 
     number: int
     chosen: int
     answers: Answers
     state: State
+    metrics: dict[str, float] = field(default_factory=dict)
 
 
 Callback = Callable[[Round], bool | None]
@@ -58,12 +61,15 @@ Callback = Callable[[Round], bool | None]
 class Training:
     """How a model is trained: the algorithm, who takes part, for how many rounds.
 
-    Errors of ``run``: ATL-HOR-030 if no client of any round answered.
+    With ``secret`` the clients of a round are drawn from it, so that only the aggregator and they
+    themselves know them, as amplification of privacy by sampling needs. Errors of ``run``:
+    ATL-HOR-030 if no client of any round answered.
     """
 
     algorithm: Algorithm
     participation: Participation
     rounds: int
+    secret: SecretRandom | None = None
 
     def run(
         self,
@@ -92,6 +98,9 @@ class Training:
 
     def _round(self, state: State, clients: Clients, public: PublicRandom) -> Round:
         generator = public.generator("horizontal", state.round, "participation")
+        if self.secret is not None:
+            key = int.from_bytes(self.secret.bytes(16), "big")
+            generator = np.random.Generator(np.random.Philox(key=key))
         chosen = self.participation.choose(clients.registered, generator)
         answers = clients.ask(state.round, self.algorithm.message(state), chosen)
         after = state.next() if answers.total is None else self._step(state, answers.total)
