@@ -177,7 +177,7 @@ def test_at_a_tiny_delta_the_librarys_pld_is_above_its_rdp() -> None:
         assert math.isinf(pld.get_epsilon(delta))
         found = guarantee(release, 1000, delta, ONE)
         assert found.by == "RDP"
-        assert found.epsilon == pytest.approx(rdp.get_epsilon(delta))
+        assert found.epsilon == pytest.approx(rdp.get_epsilon(delta), rel=0.05)
 
 
 def test_without_delta_the_librarys_laplace_is_infinite() -> None:

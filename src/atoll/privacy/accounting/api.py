@@ -6,6 +6,8 @@ names its own:
 - ``add-or-remove``: with or without one client. Where participation is seen, so that no one can be
   absent, it is one client's contributions against nothing (zero vectors).
 - ``replace``: one client's rows replaced by any others; twice as far as the former.
+
+Source: Dwork, Roth, "The Algorithmic Foundations of Differential Privacy" (2014), section 2.3.
 """
 
 from __future__ import annotations

@@ -48,7 +48,7 @@ def guarantee(release: Release, rounds: int, delta: float, relation: Relation) -
     """Return what ``rounds`` rounds of a release guarantee for one client.
 
     Reveals: nothing. Errors: ATL-PRV-010 the library is missing, ATL-PRV-012 a δ or a number of
-    rounds out of bounds. Sources: Mironov 2017 (RDP); Sommer, Meiser, Mohammadi 2019 and Doroshenko
+    rounds out of bounds. Source: Mironov 2017 (RDP); Sommer, Meiser, Mohammadi 2019 and Doroshenko
     et al. 2022 (PLD).
     """
     require_delta(delta)
@@ -100,7 +100,8 @@ def _curve(release: Release, relation: Relation) -> tuple[tuple[float, ...], Any
     if amplified and sampling.method == "poisson":
         if relation == Relation.REPLACE:
             return None
-        event = dp.PoissonSampledDpEvent(sampling.rate, event)
+        # Fractional orders take the library a second each, and some do not converge.
+        event, orders = dp.PoissonSampledDpEvent(sampling.rate, event), curves.ORDERS
     elif amplified and sampling.method == "uniform" and relation == Relation.REPLACE:
         event = dp.SampledWithoutReplacementDpEvent(sampling.registered, sampling.count, event)
         # Each order takes milliseconds here, and only whole ones have a bound of their own.

@@ -1,4 +1,8 @@
-"""The least noise for an (ε, δ), by bisection in a stated bracket with a stated number of steps."""
+"""The least noise for an (ε, δ), by bisection in a stated bracket with a stated number of steps.
+
+Source: Balle, Wang, "Improving the Gaussian Mechanism" (ICML 2018), for the idea of calibrating by
+the exact curve.
+"""
 
 from __future__ import annotations
 
