@@ -1,1 +1,1 @@
-"""Differential privacy: mechanisms that draw integers."""
+"""Differential privacy: mechanisms that draw integers, and what they cost in ε and δ."""

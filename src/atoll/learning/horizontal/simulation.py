@@ -20,7 +20,7 @@ import numpy as np
 from threadpoolctl import ThreadpoolController
 
 from atoll.core.errors import AtollError, UserError
-from atoll.core.random import PublicRandom
+from atoll.core.random import PublicRandom, SecretRandom
 from atoll.learning.horizontal.algorithm import WEIGHTS, Algorithm, ClientWork, Vectors
 from atoll.learning.horizontal.local import ClientRows, LocalTraining
 from atoll.learning.horizontal.models.api import Model
@@ -32,6 +32,8 @@ from atoll.learning.horizontal.sums import Update, require_alike, total
 from atoll.learning.horizontal.training import Answers
 
 BLOCK = 8
+AGGREGATOR = -1
+SecretSource = Callable[[int, int], SecretRandom]
 MOST_TRACEBACKS, MOST_CHARACTERS = 100, 8192
 
 
@@ -56,14 +58,29 @@ class _Block:
     tracebacks: dict[int, str]
 
 
+def seeded_noise(seed: bytes) -> SecretSource:
+    """Return secret sources that follow from ``seed``, one for each round and client.
+
+    Whoever knows the seed can take the noise away: for simulation and tests alone. Errors:
+    ATL-SET-001 elsewhere.
+    """
+
+    def source(round_: int, number: int) -> SecretRandom:
+        return SecretRandom.seeded(seed + f"\0{round_}\0{number}".encode())
+
+    return source
+
+
 @dataclass
 class SimulatedClients:
     """``registered`` clients whose rows ``data`` gives by number, when they are asked.
 
-    ``kept`` holds what clients keep between rounds. ``threads`` changes the time alone. A client
-    that fails counts as one that did not answer; its traceback stays in ``tracebacks`` (the last
-    100), and the loop is given its code. With ``reporting`` each client reports its loss, its rows
-    and what it took. Errors of ``ask``: ATL-HOR-044 such reports beside a mask.
+    ``kept`` holds what clients keep between rounds. ``secret`` gives what a client (or the
+    aggregator, number -1) draws noise from in a round; ``seeded_noise`` makes runs with noise
+    repeat, and protects nothing. ``threads`` changes the time alone. A client that fails counts as
+    one that did not answer; its traceback stays in ``tracebacks`` (the last 100), and the loop is
+    given its code. With ``reporting`` each client reports its loss, its rows and what it took.
+    Errors of ``ask``: ATL-HOR-044 such reports beside a mask.
     """
 
     algorithm: Algorithm
@@ -75,6 +92,7 @@ class SimulatedClients:
     chain: Chain = field(default_factory=Chain)
     kept: dict[int, Vectors] = field(default_factory=dict)
     tracebacks: dict[int, str] = field(default_factory=dict)
+    secret: SecretSource = lambda round_, number: SecretRandom()
     reporting: bool = False
     _before: dict[int, Vectors | None] = field(default_factory=dict, init=False, repr=False)
 
@@ -96,7 +114,8 @@ class SimulatedClients:
             answers = self._joined(done if self.threads > 1 else map(self._block, blocks))
         if answers.total is None:
             return answers
-        passage = Passage(RoundRandom(self.public, round_), _generator())
+        secret = self.secret(round_, AGGREGATOR)
+        passage = Passage(RoundRandom(self.public, round_), _generator(), secret=secret)
         whole = self.chain.aggregate(answers.total, self.model.layout.size, passage)
         return replace(answers, total=whole)
 
@@ -158,7 +177,8 @@ class SimulatedClients:
         result = bounded(self.algorithm, task.steps).client(work)
         result.update.check()
         carried = {name: v for name, v in kept.items() if name not in result.kept}
-        passage = Passage(RoundRandom(self.public, task.round), generator, carried)
+        secret = self.secret(task.round, task.number)
+        passage = Passage(RoundRandom(self.public, task.round), generator, carried, secret)
         update = _scaled(self.chain.client(result.update, passage), task.scale)
         return update, {**passage.kept, **result.kept}, report
 

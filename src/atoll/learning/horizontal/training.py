@@ -11,8 +11,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
 
+import numpy as np
+
 from atoll.core.errors import NetworkError, UserError
-from atoll.core.random import PublicRandom
+from atoll.core.random import PublicRandom, SecretRandom
 from atoll.learning.horizontal.algorithm import Algorithm, State, Vectors
 from atoll.learning.horizontal.participation import Clients as Numbers
 from atoll.learning.horizontal.participation import Participation
@@ -68,13 +70,17 @@ class Restoring(Protocol):
 
 @dataclass(frozen=True)
 class Round:
-    """One round as the aggregator saw it; a ``failed`` one changed nothing but its number."""
+    """One round as the aggregator saw it; callbacks add their figures to ``metrics``.
+
+    A ``failed`` one changed nothing but its number.
+    """
 
     number: int
     chosen: int
     answers: Answers
     state: State
     failed: bool = False
+    metrics: dict[str, float] = field(default_factory=dict)
 
 
 Callback = Callable[[Round], bool | None]
@@ -111,9 +117,10 @@ class Training:
     """How a model is trained: the algorithm, who takes part, for how many rounds.
 
     ``eligible`` and ``rows`` are asked about candidates by their numbers: who may take part now,
-    and the rows of each. Errors of ``run``: ATL-HOR-030 if no client of any round answered,
-    ATL-HOR-032 if too few did in each, ATL-HOR-033 if the choice of clients needs losses that they
-    do not report.
+    and the rows of each. With ``secret`` the clients of a round are drawn from it, so that only the
+    aggregator and they themselves know them, as amplification of privacy by sampling needs. Errors
+    of ``run``: ATL-HOR-030 if no client of any round answered, ATL-HOR-032 if too few did in each,
+    ATL-HOR-033 if the choice of clients needs losses that they do not report.
     """
 
     algorithm: Algorithm
@@ -121,6 +128,7 @@ class Training:
     rounds: int
     eligible: Eligible | None = None
     rows: RowCounts | None = None
+    secret: SecretRandom | None = None
 
     def run(
         self,
@@ -149,6 +157,9 @@ class Training:
         memory = {n: v for n, v in state.vectors.items() if n.startswith(PREFIX)}
         own = State(state.round, {n: v for n, v in state.vectors.items() if n not in memory})
         generator = public.generator("horizontal", state.round, "participation")
+        if self.secret is not None:
+            key = int.from_bytes(self.secret.bytes(16), "big")
+            generator = np.random.Generator(np.random.Philox(key=key))
         pool = Pool(clients.registered, state.round, memory, self.eligible, self.rows)
         chosen = self.participation.select(pool, generator)
         answers = clients.ask(state.round, self.algorithm.message(own), chosen)

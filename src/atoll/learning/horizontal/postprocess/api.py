@@ -8,7 +8,7 @@ values of one client (its largest ones, its scale) and cannot be masked.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import ClassVar
@@ -16,6 +16,7 @@ from typing import ClassVar
 import numpy as np
 from pydantic import BaseModel, ConfigDict
 
+from atoll.core.random import SecretRandom
 from atoll.learning.horizontal.layout import Vector
 from atoll.learning.horizontal.sums import Update
 
@@ -35,13 +36,15 @@ class Passage:
     """One update's way through a chain.
 
     ``public`` draws what all clients of a round draw alike, afresh for each hook by its name;
-    ``own`` draws for this client alone. ``kept`` is what the client keeps for its next round, and
+    ``own`` draws for this client alone, ``secret`` what no one else may know (noise of privacy:
+    never from a seed that others have). ``kept`` is what the client keeps for its next round, and
     is written only by hooks that carry something over.
     """
 
     public: Mapping[str, np.random.Generator]
     own: np.random.Generator
     kept: dict[str, Vector] = field(default_factory=dict)
+    secret: SecretRandom = field(default_factory=SecretRandom)
 
 
 class Postprocessor(BaseModel, ABC):
@@ -59,6 +62,10 @@ class Postprocessor(BaseModel, ABC):
     def aggregate(self, total: Update, size: int, passage: Passage) -> Update:
         """Return the sum as it would be without this link, vectors float[size] again."""
         return total
+
+    def refusal(self, links: Sequence[Postprocessor]) -> str | None:
+        """Return why this link may not stand in a chain of these links, None if it may."""
+        return None
 
     def bits(self, values: int, bits: float) -> tuple[int, float]:
         """Return how many values of how many bits travel, where so many would without this link."""

@@ -40,6 +40,10 @@ class Chain:
         local = [link for link in self.links if not link.linear]
         if masked and local:
             raise _unsound(f"{_name(local[0])} depends on one client's values and cannot be masked")
+        for link in self.links:
+            why = link.refusal(self.links)
+            if why is not None:
+                raise _unsound(f"{_name(link)} {why}")
 
     def client(self, update: Update, passage: Passage) -> Update:
         """Return what leaves the client."""
