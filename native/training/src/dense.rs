@@ -198,10 +198,10 @@ unsafe fn update_tile<F: Floats, const R: usize, const C: usize>(
             let entering = input.add(row);
             let line = changes.row(i).add(column);
             let change: [F; C] = std::array::from_fn(|c| F::load(line.add(c * WIDE)));
-            for r in 0..R {
+            for (r, line) in sums.iter_mut().enumerate() {
                 let value = F::splat(*entering.add(r));
                 for c in 0..C {
-                    sums[r][c] = sums[r][c].fused(value, change[c]);
+                    line[c] = line[c].fused(value, change[c]);
                 }
             }
         }

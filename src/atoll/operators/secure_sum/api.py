@@ -77,8 +77,8 @@ class SumParameters(BaseModel):
         """Return who shares masks among so many clients.
 
         ``auto`` is the complete graph until a sparse one that is sound saves half of the masks:
-        from about 600 clients on with the default shares, 300 where a twentieth leaves. Errors:
-        ATL-SUM-018 a sparse graph is asked for and no sound one is so sparse.
+        from about 600 clients on with the default shares, 300 where a twentieth leaves.
+        Errors: ATL-SUM-018 a sparse graph is asked for and no sound one is so sparse.
         """
         found = None
         if self.graph != "complete":

@@ -59,10 +59,11 @@ class Client:
         self._owners: set[str] = set()
         self._neighbours: set[str] = set()
         self._received: Mapping[str, bytes] = {}
+        self._sealers: dict[str, bytes] = {}
         self._here: tuple[str, ...] = ()
         self._view = b""
         self._kept: bytes | None = None
-        self._shown: tuple[str, ...] | None = None
+        self._shown: dict[str, bytes] = {}
         self._step = 0
 
     def keys(self) -> Keys:
@@ -126,10 +127,9 @@ class Client:
         return found, self._identities.sign(self._view)
 
     def consent(self, survivors: Survivors) -> Consent:
-        """Sign the survivors, who are shown once.
+        """Sign the survivors, who are shown once, with whose masks this client's vector has.
 
-        Each must have signed that its masks are with the same clients as this one's, and enough of
-        each one's holders must be survivors. Errors: ATL-SUM-013, ATL-SUM-019.
+        Enough of each one's holders must be survivors. Errors: ATL-SUM-013.
         """
         self._next(3)
         names = survivors.names
@@ -142,22 +142,19 @@ class Client:
             or not self._setting.held(self._chosen, names)
         ):
             raise PeerError("ATL-SUM-013", "the survivors are too few, or not clients of this sum")
-        for name, view in zip(names, survivors.views, strict=True):
-            if not self._identities.verify(name, self._view, view):
-                raise PeerError(
-                    "ATL-SUM-019", "a survivor's masks are with others than shown", party=name
-                )
-        self._shown = names
+        self._shown = dict(zip(names, survivors.views, strict=True))
         return Consent(self._identities.sign(self._final()))
 
     def open(self, consents: Consents) -> Opened:
         """Return a share of each client that gave this one some, if enough signed the survivors.
 
-        Reveals: the survivors' sum, with others' shares. Errors: ATL-SUM-014 too few valid
-        signatures, ATL-SUM-015 shares that their sender did not seal.
+        Each survivor must have signed that its masks are with the same clients as this one's: with
+        its consent, or with its vector if it left since. Reveals: the survivors' sum, with others'
+        shares. Errors: ATL-SUM-014 too few valid signatures, ATL-SUM-019 a survivor whose masks are
+        with others, ATL-SUM-015 shares that their sender did not seal.
         """
         self._next(4)
-        survivors = set(self._shown or ())
+        survivors = self._shown
         bound = self._final()
         signed = {
             name
@@ -166,6 +163,11 @@ class Client:
         }
         if len(signed) < self._setting.threshold:
             raise PeerError("ATL-SUM-014", "too few clients signed the same survivors")
+        for name in survivors.keys() - signed:
+            if not self._identities.verify(name, self._view, survivors[name]):
+                raise PeerError(
+                    "ATL-SUM-019", "a survivor's masks are with others than shown", party=name
+                )
         names, shares = [], []
         if self._kept is not None:
             names, shares = [self._name], [self._kept]
@@ -226,15 +228,21 @@ class Client:
 
     def _final(self) -> bytes:
         view = hashlib.sha256(self._view).digest()
-        return self._setting.bind("survivors", view, *(self._shown or ()))
+        return self._setting.bind("survivors", view, *self._shown)
+
+    def _shared(self, peer: str) -> bytes:
+        """Return the secret that shares of this client and ``peer`` are sealed by, agreed once."""
+        if peer not in self._sealers:
+            self._sealers[peer] = agreed(self._sealing, self._keys[peer][0], peer)
+        return self._sealers[peer]
 
     def _box(self, peer: str) -> ChaCha20Poly1305:
-        shared = agreed(self._sealing, self._keys[peer][0], peer)
+        shared = self._shared(peer)
         # One key for each direction: nonces are zero and each key seals once.
         return ChaCha20Poly1305(masks.seed(self._setting.session, "seal", shared, self._name, peer))
 
     def _unsealed(self, peer: str) -> tuple[bytes, bytes]:
-        shared = agreed(self._sealing, self._keys[peer][0], peer)
+        shared = self._shared(peer)
         box = ChaCha20Poly1305(masks.seed(self._setting.session, "seal", shared, peer, self._name))
         bound = self._setting.bind("shares", peer, self._name)
         try:

@@ -19,7 +19,7 @@ from atoll.core.codec import encode
 from atoll.core.errors import UserError
 
 Ring = npt.NDArray[np.uint32] | npt.NDArray[np.uint64]
-BLOCK_BYTES = 1 << 16
+BLOCK_BYTES = 1 << 17
 _ZEROS = bytes(BLOCK_BYTES)
 _COUNTED = 16
 
