@@ -57,7 +57,8 @@ def _play(gone: int) -> None:
     values = np.random.default_rng(0).uniform(-1, 1, VALUES).astype(np.float32)
     roster = aggregator.roster({name: client.keys() for name, client in clients.items()})
     sealed = aggregator.passed_on({name: c.share(roster) for name, c in clients.items()})
-    sum_, staged, views = np.zeros(VALUES, form.dtype), np.empty(VALUES, form.dtype), {}
+    sum_, staged = np.zeros(VALUES, form.dtype), np.empty(VALUES, form.dtype)
+    views: dict[str, bytes] = {}
     for name in names[gone:]:
         own, view = clients[name].masks(sealed[name])
         for piece in pieces(values, form, own, view):

@@ -26,6 +26,7 @@ from atoll.learning.horizontal.postprocess.clip import CLIPPED, Clip
 from atoll.learning.horizontal.postprocess.compress import RandomK
 from atoll.learning.horizontal.postprocess.mask import Mask, flatten, parts_of, unflatten
 from atoll.learning.horizontal.sums import Update, total
+from atoll.learning.horizontal.training import Round
 from atoll.operators import secure_sum
 from atoll.operators.secure_sum import SumInputs
 from tests.learning.horizontal.tasks import PUBLIC, blobs, mean_loss, simulated, trained
@@ -125,16 +126,15 @@ def test_the_link_works_behind_clip_and_random_k() -> None:
     clients = simulated(algorithm, MODEL, data)
     clients.chain = Chain((Clip(norm=200), RandomK(share=0.5), Mask(bound=200, clients=12)))
     seen: list[float] = []
-    state = trained(
-        algorithm,
-        MODEL,
-        data,
-        10,
-        clients=clients,
-        callbacks=(lambda r: seen.append(r.answers.total.numbers[CLIPPED]) or False,),
-    )
+
+    def note(done: Round) -> None:
+        assert done.answers.total is not None
+        seen.append(done.answers.total.numbers[CLIPPED])
+
+    state = trained(algorithm, MODEL, data, 10, clients=clients, callbacks=(note,))
     before = mean_loss(MODEL, trained(algorithm, MODEL, data, 0), data)
     assert mean_loss(MODEL, state, data) < 0.7 * before
+    assert len(seen) == 10
     assert all(count == int(count) for count in seen)
 
 

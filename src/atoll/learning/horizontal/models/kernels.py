@@ -52,8 +52,11 @@ def epoch(model: Model, weights: Vector, rows: Rows, targets: Targets) -> Epoch 
     if not (_plain(weights) and _plain(rows) and rows.ndim == 2 and len(rows) == len(targets)):
         return None
     widths, output, penalty = shape
-    kind = np.int64 if output == "softmax" else np.float32
-    known = np.ascontiguousarray(targets, dtype=kind)
+    known: npt.NDArray[np.int64] | npt.NDArray[np.float32]
+    if output == "softmax":
+        known = np.ascontiguousarray(targets, dtype=np.int64)
+    else:
+        known = np.ascontiguousarray(targets, dtype=np.float32)
 
     def run(order: Order, batch: int, rate: float) -> None:
         try:
