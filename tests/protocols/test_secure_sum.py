@@ -15,6 +15,7 @@ import pytest
 from atoll.channel.checkpoints import NoCheckpoints
 from atoll.channel.faulty import Fault
 from atoll.channel.party import Party
+from atoll.channel.record import RecordTransport
 from atoll.channel.world import run
 from atoll.core.names import Role
 from atoll.operators import secure_sum
@@ -139,7 +140,9 @@ def test_no_two_rounds_share_a_mask() -> None:
             secure_sum.run(party, inputs, PARAMETERS, round_=round_)
 
     world = run(ROLES, role, record=True).check()
-    for entry in world.transports["c0"].entries:
+    transcript = world.transports["c0"]
+    assert isinstance(transcript, RecordTransport)
+    for entry in transcript.entries:
         if entry.tag.endswith("sum/masked"):
             piece = Masked.decode(entry.body)
             sent[len(sent)] = np.asarray(piece.words).tobytes()
