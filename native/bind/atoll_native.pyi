@@ -203,3 +203,14 @@ class RistrettoScalar:
 def ristretto_from_uniform(
     uniform: npt.NDArray[np.uint8], threads: int = 0
 ) -> npt.NDArray[np.uint8]: ...
+def train_epoch(
+    weights: npt.NDArray[np.float32],
+    widths: list[int],
+    output: str,
+    rows: npt.NDArray[np.float32],
+    targets: npt.NDArray[np.int64] | npt.NDArray[np.float32],
+    order: npt.NDArray[np.int64],
+    batch: int,
+    rate: float,
+    penalty: float = 0.0,
+) -> None: ...

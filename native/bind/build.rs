@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
 
-const CRATES: [&str; 5] = ["bind", "codec", "curve", "simd", "wire"];
+const CRATES: [&str; 6] = ["bind", "codec", "curve", "simd", "training", "wire"];
 
 fn main() -> Result<(), Box<dyn Error>> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");

@@ -8,6 +8,7 @@ mod elgamal;
 mod errors;
 mod gateway;
 mod ristretto;
+mod training;
 mod wire;
 
 use pyo3::prelude::*;
@@ -28,6 +29,7 @@ fn atoll_native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     dh::register(module)?;
     elgamal::register(module)?;
     ristretto::register(module)?;
+    training::register(module)?;
     wire::register(module)?;
     gateway::register(module)?;
     Ok(())

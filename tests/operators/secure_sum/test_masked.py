@@ -2,78 +2,16 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Iterable
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from atoll.core.errors import AtollError
-from atoll.core.random import SecretRandom
 from atoll.operators.secure_sum.fixed_point import FixedPoint
-from atoll.operators.secure_sum.masked.aggregator import Aggregator
-from atoll.operators.secure_sum.masked.client import Client, Setting
-from atoll.operators.secure_sum.masked.messages import Consents, Roster, Shares, Survivors
-
-SECRETS = SecretRandom()
-
-
-class Signers:
-    """Signatures by a hash with the signer's name: enough where no test forges one."""
-
-    def __init__(self, name: str) -> None:
-        self._name = name
-
-    def sign(self, data: bytes) -> bytes:
-        return hashlib.sha512(self._name.encode() + b"\0" + data).digest()
-
-    def verify(self, name: str, data: bytes, signature: bytes) -> bool:
-        return Signers(name).sign(data) == signature
-
-
-class Play:
-    """All clients and the aggregator of one sum; who is gone from which step on."""
-
-    def __init__(self, number: int, length: int, bits: int = 32) -> None:
-        self.names = tuple(f"c{i:02}" for i in range(number))
-        self.setting = Setting(b"s" * 32, self.names, 2 * number // 3 + 1)
-        self.clients = {n: Client(self.setting, n, Signers(n), SECRETS) for n in self.names}
-        self.aggregator = Aggregator(self.setting)
-        generator = np.random.default_rng(number)
-        kind = np.dtype(f"<u{bits // 8}")
-        top = 1 << bits
-        self.vectors = {
-            n: generator.integers(0, top, length, dtype=np.uint64, endpoint=False).astype(kind)
-            if bits < 64
-            else generator.integers(0, top - 1, length, dtype=np.uint64, endpoint=True)
-            for n in self.names
-        }
-        self.masked = {n: v.copy() for n, v in self.vectors.items()}
-
-    def to_masks(self, gone: Iterable[str] = (), unmasked: Iterable[str] = ()) -> list[str]:
-        """Play until vectors are masked; return who sent one."""
-        here = [n for n in self.names if n not in set(gone)]
-        roster = self.aggregator.roster({n: self.clients[n].keys() for n in here})
-        shares = {n: self.clients[n].share(roster) for n in here}
-        received = self.aggregator.passed_on(shares)
-        sent = [n for n in here if n not in set(unmasked)]
-        for name in sent:
-            self.clients[name].mask(self.masked[name], received[name])
-        return sent
-
-    def total(self, sent: list[str], silent: Iterable[str] = ()) -> np.ndarray:
-        """Play on to the sum; ``silent`` do not answer any more."""
-        survivors = self.aggregator.survivors(set(sent))
-        answering = [n for n in sent if n not in set(silent)]
-        consents = self.aggregator.consents(
-            {n: self.clients[n].consent(survivors) for n in answering}
-        )
-        opened = {n: self.clients[n].open(consents) for n in answering}
-        total = sum((self.masked[n] for n in sent), np.zeros_like(self.masked[sent[0]]))
-        self.aggregator.unmask(total, opened)
-        return total
+from atoll.operators.secure_sum.masked import masks
+from atoll.operators.secure_sum.masked.messages import Consents, Roster, Sealed, Survivors
+from tests.operators.secure_sum.play import Play
 
 
 @pytest.mark.parametrize("bits", [32, 64])
@@ -105,13 +43,16 @@ def test_too_few_survivors_end_the_sum() -> None:
     play = Play(9, 10)
     sent = play.to_masks(unmasked=play.names[:3])
     with pytest.raises(AtollError, match="ATL-SUM-012"):
-        play.aggregator.survivors(set(sent))
+        play.aggregator.survivors({n: play.views[n] for n in sent})
 
 
 def test_an_aggregator_cannot_show_two_sets_of_survivors() -> None:
     play = Play(9, 10)
     sent = play.to_masks()
-    one, other = Survivors(tuple(sent[:8])), Survivors(tuple(sent[1:]))
+    one, other = (
+        Survivors(tuple(names), tuple(play.views[n] for n in names))
+        for names in (sent[:8], sent[1:])
+    )
     signed = {n: play.clients[n].consent(one if n < sent[4] else other) for n in sent[1:8]}
     names = tuple(sorted(signed))
     consents = Consents(names, tuple(signed[n].signature for n in names))
@@ -127,54 +68,56 @@ def test_a_client_answers_once() -> None:
     with pytest.raises(AtollError, match="ATL-SUM-016"):
         play.clients[name].open(Consents((), ()))
     with pytest.raises(AtollError, match="ATL-SUM-016"):
-        play.clients[name].consent(Survivors(play.names))
+        play.clients[name].consent(Survivors(play.names, tuple(play.views.values())))
 
 
 def test_keys_that_a_client_did_not_sign_are_refused() -> None:
     play = Play(4, 10)
-    roster = play.aggregator.roster({n: c.keys() for n, c in play.clients.items()})
+    roster = play.roster()
     own, *rest = roster.keys
-    false = Roster(roster.names, (own, rest[0][:32] + rest[1][32:64] + rest[0][64:], *rest[1:]))
+    mixed = (own, rest[0][:32] + rest[1][32:64] + rest[0][64:], *rest[1:])
+    false = Roster(roster.names, mixed, roster.chosen)
     with pytest.raises(AtollError, match="ATL-SUM-011"):
         play.clients[play.names[0]].share(false)
 
 
 def test_invented_clients_are_refused() -> None:
     play = Play(4, 10)
-    roster = play.aggregator.roster({n: c.keys() for n, c in play.clients.items()})
-    invented = Roster((*roster.names, "d"), (*roster.keys, roster.keys[0]))
+    roster = play.roster()
+    invented = Roster((*roster.names, "d"), (*roster.keys, roster.keys[0]), (*roster.chosen, b""))
     with pytest.raises(AtollError, match="ATL-SUM-010"):
         play.clients[play.names[0]].share(invented)
 
 
 def test_a_sum_with_one_other_is_refused() -> None:
     play = Play(6, 10)
-    roster = play.aggregator.roster({n: c.keys() for n, c in play.clients.items()})
+    roster = play.roster()
     shares = {n: play.clients[n].share(roster) for n in play.names}
     received = play.aggregator.passed_on(shares)[play.names[0]]
-    few = Shares(received.names[:1], received.sealed[:1])
+    few = Sealed(received.names[:1], received.sealed[:1], play.names[:2])
     with pytest.raises(AtollError, match="ATL-SUM-012"):
-        play.clients[play.names[0]].mask(play.masked[play.names[0]], few)
+        play.clients[play.names[0]].masks(few)
 
 
 def test_shares_of_another_session_do_not_open() -> None:
     play, other = Play(4, 10), Play(4, 10)
-    roster = play.aggregator.roster({n: c.keys() for n, c in play.clients.items()})
+    roster = play.roster()
     shares = {n: play.clients[n].share(roster) for n in play.names}
     received = play.aggregator.passed_on(shares)
-    strange = other.aggregator.roster({n: c.keys() for n, c in other.clients.items()})
+    strange = other.roster()
     foreign = {n: other.clients[n].share(strange) for n in other.names}
     victim = play.names[0]
-    swapped = Shares(
+    swapped = Sealed(
         received[victim].names,
         tuple(
             dict(zip(foreign[n].names, foreign[n].sealed, strict=True))[victim]
             for n in received[victim].names
         ),
+        received[victim].here,
     )
     for name in play.names:
-        play.clients[name].mask(play.masked[name], swapped if name == victim else received[name])
-    survivors = play.aggregator.survivors(set(play.names))
+        play.mask(name, swapped if name == victim else received[name])
+    survivors = play.aggregator.survivors(play.views)
     consents = play.aggregator.consents({n: play.clients[n].consent(survivors) for n in play.names})
     with pytest.raises(AtollError, match="ATL-SUM-015"):
         play.clients[victim].open(consents)
@@ -206,3 +149,59 @@ def test_fixed_point_sums_are_within_their_stated_error(
 def test_a_value_out_of_range_is_its_owners_error(value: float) -> None:
     with pytest.raises(AtollError, match="ATL-SUM-002"):
         FixedPoint(8, 10).encode(np.array([0.0, value]))
+
+
+@pytest.mark.parametrize("bits", [32, 64])
+def test_a_blocks_mask_is_made_without_those_before_it(bits: int) -> None:
+    own = [masks.Mask(b"a" * 32, negative=False), masks.Mask(b"b" * 32, negative=True)]
+    whole = np.zeros(100_000, f"<u{bits // 8}")
+    masks.add(whole, own, together=1)
+    for first in (0, 64, 50_000):
+        block = np.zeros(40_000, whole.dtype)
+        masks.Masks(own, bits, first).add(block)
+        assert np.array_equal(block, whole[first : first + len(block)])
+    with pytest.raises(AtollError, match="ATL-SUM-022"):
+        masks.Masks(own, bits, 1)
+
+
+def test_a_survivor_whose_masks_are_with_others_is_refused() -> None:
+    play = Play(9, 10)
+    roster = play.roster()
+    received = play.aggregator.passed_on({n: play.clients[n].share(roster) for n in play.names})
+    victim = play.names[3]
+    # The aggregator has one client leave out two others, whose shares it keeps back.
+    here = tuple(n for n in play.names if n not in play.names[:2])
+    kept = dict(zip(received[victim].names, received[victim].sealed, strict=True))
+    names = tuple(n for n in kept if n in here)
+    cut = Sealed(names, tuple(kept[n] for n in names), here)
+    for name in play.names:
+        play.mask(name, cut if name == victim else received[name])
+    survivors = play.aggregator.survivors(play.views)
+    # The victim cannot consent to those whom it was not shown; the others can, and look closer.
+    with pytest.raises(AtollError, match="ATL-SUM-013"):
+        play.clients[victim].consent(survivors)
+    others = [n for n in play.names if n != victim]
+    consents = play.aggregator.consents({n: play.clients[n].consent(survivors) for n in others})
+    for name in others:
+        with pytest.raises(AtollError, match="ATL-SUM-019"):
+            play.clients[name].open(consents)
+
+
+@pytest.mark.parametrize("bits", [32, 64])
+def test_whole_numbers_are_summed_as_they_are(bits: int) -> None:
+    form = FixedPoint(2.0 ** (bits - 8), 20, bits, unit=1)
+    top = int(form.bound)
+    values = np.array([top, -top, 12345, 0])
+    total = sum((form.encode(values) for _ in range(20)), np.zeros(4, form.dtype))
+    assert total.view(form.signed).tolist() == [20 * top, -20 * top, 246900, 0]
+    with pytest.raises(AtollError, match="ATL-SUM-021"):
+        FixedPoint(8, 20, bits).encode(values)
+    with pytest.raises(AtollError, match="ATL-SUM-001"):
+        FixedPoint(2.0 ** (bits - 5), 20, bits, unit=1)
+
+
+def test_float32_is_rounded_as_float64_is() -> None:
+    values = np.random.default_rng(0).uniform(-8, 8, 10_000).astype(np.float32)
+    for bits in (32, 64):
+        form = FixedPoint(8, 20, bits)
+        assert np.array_equal(form.encode(values), form.encode(values.astype(np.float64)))

@@ -9,6 +9,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
 from atoll.learning.horizontal.layout import Vector
+from atoll.learning.horizontal.models import kernels
 from atoll.learning.horizontal.models.api import Model, Rows, Targets
 
 _COPIED = 1 << 20
@@ -42,28 +43,37 @@ class LocalTraining(BaseModel):
     learning_rate: float = Field(default=0.1, gt=0, le=1e3, description="size of a step")
     momentum: float = Field(default=0.0, ge=0, lt=1, description="of the client's own steps")
 
+    def step_rows(self, rows: int) -> int:
+        """Return how many rows a step has, for a client of so many."""
+        return rows if self.batch_size is None else min(self.batch_size, rows)
+
+    def orders(self, rows: int, generator: np.random.Generator) -> Iterator[kernels.Order]:
+        """Yield for each epoch the numbers of its rows, int64, in the order of their use.
+
+        They are drawn without replacement within an epoch, and end with the last step.
+        """
+        size = self.step_rows(rows)
+        each = -(-rows // size) if rows else 0
+        left = self.epochs * each if self.steps is None else min(self.steps, self.epochs * each)
+        while left > 0:
+            order = np.arange(rows) if size == rows else generator.permutation(rows)
+            yield order[: left * size]
+            left -= each
+
     def batches(self, data: ClientRows, generator: np.random.Generator) -> Iterator[ClientRows]:
         """Yield the rows of each step, drawn without replacement within an epoch."""
-        rows = len(data)
-        size = rows if self.batch_size is None else min(self.batch_size, rows)
-        left = (1 << 62) if self.steps is None else self.steps
-        for _ in range(self.epochs if rows else 0):
-            for batch in _epoch(data, size, generator):
-                if not left:
-                    return
-                left -= 1
-                yield batch
+        size = self.step_rows(len(data))
+        for order in self.orders(len(data), generator):
+            if size == len(data):
+                yield data
+            else:
+                yield from _epoch(data, size, order)
 
 
-def _epoch(data: ClientRows, size: int, generator: np.random.Generator) -> Iterator[ClientRows]:
-    rows = len(data)
-    if size == rows:
-        yield data
-        return
-    order = generator.permutation(rows)
+def _epoch(data: ClientRows, size: int, order: kernels.Order) -> Iterator[ClientRows]:
     # Rows are copied many batches at a time: one copy for each batch costs more than its step.
     span = size * max(1, _COPIED // (size * max(1, data.rows[0].size)))
-    for start in range(0, rows, span):
+    for start in range(0, len(order), span):
         chosen = order[start : start + span]
         x, y = data.rows[chosen], data.targets[chosen]
         for first in range(0, len(chosen), size):
@@ -80,8 +90,13 @@ def train(
 ) -> int:
     """Train ``weights`` (float[size], in place) on ``data`` and return how many steps were taken.
 
-    ``correct(gradient, weights)`` may change a step's gradient in place before it is used.
+    ``correct(gradient, weights)`` may change a step's gradient in place before it is used. Plain
+    steps of known models in float32 run natively (``models.kernels``), all others on NumPy.
     """
+    if correct is None and not local.momentum and local.step_rows(len(data)) <= kernels.MOST_ROWS:
+        epoch = kernels.epoch(model, weights, data.rows, data.targets)
+        if epoch is not None:
+            return _natively(epoch, len(data), local, generator)
     gradient_at = model.gradient_of(weights)
     gradient = np.empty_like(weights)
     velocity = np.zeros_like(weights) if local.momentum else None
@@ -98,4 +113,14 @@ def train(
             velocity += gradient
             weights -= rate * velocity
         count += 1
+    return count
+
+
+def _natively(
+    epoch: kernels.Epoch, rows: int, local: LocalTraining, generator: np.random.Generator
+) -> int:
+    count, size = 0, local.step_rows(rows)
+    for order in local.orders(rows, generator):
+        epoch(order, size, local.learning_rate)
+        count += -(-len(order) // size)
     return count

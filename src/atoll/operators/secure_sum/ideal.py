@@ -16,9 +16,9 @@ from atoll.operators.secure_sum.api import SumInputs, SumParameters, SumResult, 
 
 @dataclass(frozen=True)
 class Vector(Message, kind="secure-sum.ideal.vector"):
-    """A client's vector."""
+    """A client's vector, in ring units."""
 
-    values: Any = array("f8", (None,), 1 << 22, reveals="the vector itself")
+    values: Any = array("i8", (None,), 1 << 22, reveals="the vector itself")
 
 
 def run(party: Party, inputs: SumInputs, parameters: SumParameters) -> SumResult:
@@ -29,9 +29,9 @@ def run(party: Party, inputs: SumInputs, parameters: SumParameters) -> SumResult
     require_insecure("the ideal secure sum")
     form = parameters.form(len(party.clients))
     if party.role == Role.CLIENT:
-        rounded = form.decode(form.encode(vector_of(inputs, parameters)))
-        party.channel.send(party.aggregator, "sum/vector", Vector(rounded))
+        units = form.encode(vector_of(inputs, parameters)).view(form.signed)
+        party.channel.send(party.aggregator, "sum/vector", Vector(units.astype(np.int64)))
         return SumResult(None, None)
     sent = party.gather(party.clients, "sum/vector", Vector)
     total = np.sum([message.values for message in sent.values()], axis=0)
-    return SumResult(total, tuple(sorted(sent)))
+    return SumResult(total.astype(form.signed), tuple(sorted(sent)), form.scale)

@@ -17,11 +17,16 @@ _SEALED = 33 + 33 + 16
 
 @dataclass(frozen=True)
 class Keys(Message, kind="secure-sum.keys"):
-    """A client's two fresh public keys, signed by the client for this session."""
+    """A client's two fresh public keys and whom it chose, signed by it for this session.
+
+    ``chosen`` are numbers of the plan's clients, little-endian in two bytes each, ascending; empty
+    in the complete graph.
+    """
 
     sealing: bytes = blob(32, opaque="a fresh public key of X25519")
     masking: bytes = blob(32, opaque="a fresh public key of X25519")
-    signature: bytes = blob(64, opaque="the client's signature of both, for this session")
+    chosen: bytes = blob(2 * MOST_CLIENTS, low=0, opaque="numbers that the client drew")
+    signature: bytes = blob(64, opaque="the client's signature of these, for this session")
 
 
 @dataclass(frozen=True)
@@ -32,16 +37,30 @@ class Roster(Message, kind="secure-sum.roster"):
     keys: tuple[bytes, ...] = items(
         blob(128, opaque="public keys and signatures of the clients"), MOST_CLIENTS
     )
+    chosen: tuple[bytes, ...] = items(
+        blob(2 * MOST_CLIENTS, low=0, opaque="numbers that the clients drew"), MOST_CLIENTS
+    )
 
 
 @dataclass(frozen=True)
 class Shares(Message, kind="secure-sum.shares"):
-    """Sealed shares: from a client to each other, or what all others sealed for one."""
+    """Sealed shares of a client, for each of those who hold them."""
 
     names: tuple[str, ...] = items(_NAME, MOST_CLIENTS)
     sealed: tuple[bytes, ...] = items(
         blob(_SEALED, opaque="two shares, sealed for one client"), MOST_CLIENTS
     )
+
+
+@dataclass(frozen=True)
+class Sealed(Message, kind="secure-sum.sealed"):
+    """What others sealed for one client, and all who sealed shares: masks are theirs."""
+
+    names: tuple[str, ...] = items(_NAME, MOST_CLIENTS)
+    sealed: tuple[bytes, ...] = items(
+        blob(_SEALED, opaque="two shares, sealed for the receiver"), MOST_CLIENTS
+    )
+    here: tuple[str, ...] = items(_NAME, MOST_CLIENTS)
 
 
 @dataclass(frozen=True)
@@ -52,6 +71,9 @@ class Masked(Message, kind="secure-sum.masked"):
     words: npt.NDArray[np.uint8] = array(
         "u1", (None,), CHUNK_BYTES, opaque="ring elements under uniform masks"
     )
+    view: bytes = blob(
+        64, low=0, opaque="with the last piece: a signature of whose masks these are"
+    )
 
 
 @dataclass(frozen=True)
@@ -60,6 +82,9 @@ class Survivors(Message, kind="secure-sum.survivors"):
 
     names: tuple[str, ...] = items(
         text(160, reveals="which clients' vectors are in the sum"), MOST_CLIENTS
+    )
+    views: tuple[bytes, ...] = items(
+        blob(64, opaque="signatures of names and keys that the receiver has"), MOST_CLIENTS
     )
 
 

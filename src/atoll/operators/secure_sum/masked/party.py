@@ -1,6 +1,13 @@
-"""Clients and aggregator of a masked sum, talking."""
+"""Clients and aggregator of a masked sum, talking.
+
+A vector goes in blocks: rounded, masked and sent piece by piece at the client, staged whole at the
+aggregator and then added, so that a client that leaves midway spoils nothing. The aggregator holds
+the sum and one client's vector, whatever the number of clients; both are in files when large.
+"""
 
 from __future__ import annotations
+
+from collections.abc import Iterator
 
 import numpy as np
 
@@ -8,9 +15,10 @@ from atoll.channel.party import LEFT, Party
 from atoll.core.errors import AtollError, PeerError
 from atoll.core.names import Role
 from atoll.operators.secure_sum.api import SumInputs, SumParameters, SumResult, vector_of
+from atoll.operators.secure_sum.fixed_point import FixedPoint, Numbers
 from atoll.operators.secure_sum.masked import masks
 from atoll.operators.secure_sum.masked.aggregator import Aggregator
-from atoll.operators.secure_sum.masked.client import Client, Setting
+from atoll.operators.secure_sum.masked.client import Client
 from atoll.operators.secure_sum.masked.messages import (
     CHUNK_BYTES,
     Consent,
@@ -19,41 +27,68 @@ from atoll.operators.secure_sum.masked.messages import (
     Masked,
     Opened,
     Roster,
+    Sealed,
     Shares,
     Survivors,
 )
+from atoll.operators.secure_sum.masked.scratch import room
+from atoll.operators.secure_sum.masked.setting import Setting
 
 
-def run(party: Party, inputs: SumInputs, parameters: SumParameters) -> SumResult:
+def run(party: Party, inputs: SumInputs, parameters: SumParameters, round_: int) -> SumResult:
     """Return the sum of the survivors' vectors at the aggregator, nothing at clients.
 
-    Reveals: the sum and who survived, to the aggregator; who survived, to the survivors.
-    Errors: ATL-SUM-002 an own value out of range, before anything is sent; ATL-SUM-003; those of
-    ``Client`` and ``Aggregator``; ATL-NET-048 too few clients are left.
+    ``party`` is on the lane and under the session of this round. Reveals: the sum and who survived,
+    to the aggregator; who survived, to the survivors. Errors: ATL-SUM-002 an own value out of
+    range, before anything is sent; ATL-SUM-003, 018; those of ``Client`` and ``Aggregator``;
+    ATL-NET-048 too few clients are left; ATL-WRK-009, 010 the round was already answered.
     """
     clients = party.clients
-    setting = Setting(party.session, clients, parameters.threshold(len(clients)))
+    threshold, graph = parameters.threshold(len(clients)), parameters.graph_of(len(clients))
+    setting = Setting(party.session, clients, threshold, graph)
     if party.role == Role.CLIENT:
-        _take_part(party, setting, inputs, parameters)
+        _take_part(party, setting, inputs, parameters, round_)
         return SumResult(None, None)
     return _add_up(party, setting, parameters)
 
 
 def _take_part(
-    party: Party, setting: Setting, inputs: SumInputs, parameters: SumParameters
+    party: Party, setting: Setting, inputs: SumInputs, parameters: SumParameters, round_: int
 ) -> None:
     channel, hub = party.channel, party.aggregator
-    vector = parameters.form(len(setting.clients)).encode(vector_of(inputs, parameters))
+    values, form = vector_of(inputs, parameters), parameters.form(len(setting.clients))
+    form.check(values)
     client = Client(setting, party.name, inputs.identities, party.secret_rng)
     channel.send(hub, "sum/keys", client.keys())
     channel.send(hub, "sum/shares", client.share(channel.receive(hub, "sum/roster", Roster)))
-    client.mask(vector, channel.receive(hub, "sum/sealed", Shares))
-    raw = vector.view(np.uint8)
-    for first in range(0, len(raw), CHUNK_BYTES):
-        channel.send(hub, "sum/masked", Masked(first, raw[first : first + CHUNK_BYTES]))
+    own, view = client.masks(channel.receive(hub, "sum/sealed", Sealed))
+    # From here on the update is spent: no other attempt may put it into a second sum.
+    party.once(round_)
+    for piece in pieces(values, form, own, view):
+        party.cancel.check()
+        channel.send(hub, "sum/masked", piece)
     survivors = channel.receive(hub, "sum/survivors", Survivors)
     channel.send(hub, "sum/consent", client.consent(survivors))
     channel.send(hub, "sum/opened", client.open(channel.receive(hub, "sum/consents", Consents)))
+
+
+def pieces(
+    values: Numbers, form: FixedPoint, own: list[masks.Mask], view: bytes
+) -> Iterator[Masked]:
+    """Yield a vector, shape [size], rounded and masked, in pieces; the last one carries ``view``.
+
+    Errors: ATL-SUM-002, should a value have changed since all were checked.
+    """
+    stream = masks.Masks(own, form.bits)
+    chunk, block = CHUNK_BYTES * 8 // form.bits, masks.BLOCK_BYTES * 8 // form.bits
+    for first in range(0, len(values), chunk):
+        words = np.empty(min(chunk, len(values) - first), form.dtype)
+        for at in range(0, len(words), block):
+            part = words[at : at + block]
+            part[:] = form.encode(values[first + at : first + at + len(part)])
+            stream.add(part)
+        ended = first + len(words) == len(values)
+        yield Masked(first * form.bits // 8, words.view(np.uint8), view if ended else b"")
 
 
 def _add_up(party: Party, setting: Setting, parameters: SumParameters) -> SumResult:
@@ -65,24 +100,37 @@ def _add_up(party: Party, setting: Setting, parameters: SumParameters) -> SumRes
     sealed = aggregator.passed_on(shares)
     here = [n for n in shares if party.try_send(n, "sum/sealed", sealed[n], spare=True)]
     form = parameters.form(len(setting.clients))
-    total = np.zeros(parameters.size, form.dtype)
-    masked = {name for name in here if _added(party, name, total)}
+    total, staged = room(parameters.size, form.bits), room(parameters.size, form.bits)
+    masked = {}
+    for name in here:
+        view = _staged(party, name, staged)
+        if view is not None:
+            added(total, staged)
+            masked[name] = view
+    del staged
     survivors = aggregator.survivors(masked)
     here = [n for n in survivors.names if party.try_send(n, "sum/survivors", survivors, spare=True)]
     signed = party.gather(here, "sum/consent", Consent, least=least)
     consents = aggregator.consents(signed)
     here = [n for n in signed if party.try_send(n, "sum/consents", consents, spare=True)]
     aggregator.unmask(total, party.gather(here, "sum/opened", Opened, least=least))
-    return SumResult(form.decode(total), survivors.names)
+    return SumResult(total.view(form.signed), survivors.names, form.scale)
 
 
-def _added(party: Party, client: str, total: masks.Ring) -> bool:
-    """Add a client's masked vector, which must have come whole; False if the client left.
+def added(total: masks.Ring, vector: masks.Ring) -> None:
+    """Add ``vector`` to ``total`` in place, both uint32 or uint64[size], block by block."""
+    step = CHUNK_BYTES // total.itemsize
+    for at in range(0, len(total), step):
+        total[at : at + step] += vector[at : at + step]
 
-    One client's vector is held at a time, whatever their number.
+
+def _staged(party: Party, client: str, vector: masks.Ring) -> bytes | None:
+    """Write a client's masked vector to ``vector``; return its signature of whose masks it has.
+
+    The vector must come whole; None if the client left before that.
     """
-    vector = np.empty_like(total)
     raw = vector.view(np.uint8)
+    view = b""
     try:
         for first in range(0, len(raw), CHUNK_BYTES):
             part = party.channel.receive(client, "sum/masked", Masked)
@@ -91,9 +139,11 @@ def _added(party: Party, client: str, total: masks.Ring) -> bool:
                     "ATL-SUM-004", "a vector is not of the size of the plan", party=client
                 )
             raw[first : first + CHUNK_BYTES] = part.words
+            view = part.view
     except AtollError as error:
         if error.code not in LEFT:
             raise
-        return False
-    total += vector
-    return True
+        return None
+    if len(view) != 64:
+        raise PeerError("ATL-SUM-019", "a vector came without its signature", party=client)
+    return view
