@@ -100,7 +100,7 @@ def lying(change: Callable[[Update], Update]) -> Role_:
             def hand_in(self, party: Party, of: Sum, update: Update) -> None:
                 super().hand_in(party, of, change(update))
 
-        made = Lying(adding.masked, adding.bound, adding.stay)
+        made = Lying(adding.mask, adding.stay)
         own = dataclasses.replace(of, adding=made)
         return Client(party, own, DATA["c0"], DATA["c0"]).run()
 

@@ -42,9 +42,8 @@ def measure(epsilon: float | None, noise: str = "central", rounds: int = ROUNDS)
     whole = digits(CLIENTS + 500)
     whole = ClientRows(whole.rows.astype(np.float32), whole.targets)
     public = PublicRandom(b"utility of noise" * 2, fixed=True)
-    training = Training(
-        ALGORITHM, Participation(method="poisson", count=COUNT), rounds, SecretRandom()
-    )
+    chosen = Participation(method="poisson", count=COUNT)
+    training = Training(ALGORITHM, chosen, rounds, secret=SecretRandom())
     line: dict[str, Any] = {"noise": noise if epsilon else "none", "epsilon": epsilon}
     links: tuple[Noise, ...] = ()
     if epsilon is not None:

@@ -47,7 +47,7 @@ def run(task: Task, parameters: HorizontalParameters) -> Result:
     data = rows_of(table, spec)
     validation = task.inputs.get("validation")
     held_out = data if validation is None else rows_of(validation, spec, table.columns)
-    work = work_of(parameters, spec, party.rows)
+    work = work_of(parameters, spec, len(party.clients), party.rows)
     weights = Client(party, work, data, held_out).run()
     part = NetworkPart(party_of(party.name), table.columns, spec, weights)
     figures = means(measured(work.model, weights, held_out, work.classifies))
@@ -68,21 +68,21 @@ def _aggregate(task: Task, parameters: HorizontalParameters) -> Result:
     party = task.party
     columns = party.columns[party.clients[0]]
     spec = parameters.spec(columns)
-    work = work_of(parameters, spec, party.rows)
+    work = work_of(parameters, spec, len(party.clients), party.rows)
     trained = aggregator.run(party, work)
     return Result(report=report(trained, work))
 
 
-def work_of(parameters: HorizontalParameters, spec: NetworkSpec, rows: Mapping[str, int]) -> Work:
-    """Return what all parties of a training know of it; ``rows`` are the plan's."""
-    most = max(rows.values(), default=1) if parameters.weighting == "rows" else 1
+def work_of(
+    parameters: HorizontalParameters, spec: NetworkSpec, clients: int, rows: Mapping[str, int]
+) -> Work:
+    """Return what all parties of a training know of it; ``rows`` are the plan's, by seat."""
+    mask = parameters.mask(clients, max(rows.values(), default=1))
     return Work(
         model=model_of(spec, parameters.l2),
         algorithm=parameters.trained_by(),
-        chain=parameters.chain,
-        adding=Adding(
-            parameters.sum == "masked", parameters.bound * max(most, 1), parameters.minimum_clients
-        ),
+        chain=parameters.chain(mask),
+        adding=Adding(mask, parameters.minimum_clients),
         rounds=parameters.rounds,
         evaluate_every=parameters.evaluate_every,
         minimum=parameters.minimum_clients,
@@ -165,7 +165,7 @@ def describe(facts: Facts, parameters: HorizontalParameters) -> Terms:
     columns = _check(facts, parameters)
     spec = parameters.spec(max(len(columns), 1))
     clients = facts.having(Role.CLIENT)
-    sizes = sizes_of(work_of(parameters, spec, {}), parameters, len(clients))
+    sizes = sizes_of(work_of(parameters, spec, len(clients), {}), parameters, len(clients))
     parties = {party_of(client) for client in clients}
     models = {c: ArtifactFacts(HORIZONTAL_MODEL.name, columns=columns) for c in clients}
     return Terms(

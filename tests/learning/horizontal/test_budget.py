@@ -38,7 +38,7 @@ LOCAL = LocalNoise(norm=1.0, multiplier=2.0, clients=100)
 
 def _training(method: str = "poisson", secret: bool = True, rounds: int = 30) -> Training:
     participation = Participation(method=method, count=100)  # type: ignore[arg-type]
-    return Training(ALGORITHM, participation, rounds, SecretRandom() if secret else None)
+    return Training(ALGORITHM, participation, rounds, secret=SecretRandom() if secret else None)
 
 
 def _budget(noise: Noise = CENTRAL, training: Training | None = None, **more: Any) -> Budget:
@@ -83,7 +83,7 @@ def test_sampling_amplifies_against_readers_only_and_only_in_secret(relation: Re
 
 
 def test_rounds_that_may_be_empty_are_no_private_rounds() -> None:
-    few = Training(ALGORITHM, Participation(method="poisson", count=3), 5, SecretRandom())
+    few = Training(ALGORITHM, Participation(method="poisson", count=3), 5, secret=SecretRandom())
     assert math.isinf(Budget(CENTRAL, few, 2000, 1e-6).spent(5).readers.epsilon)
     many = _budget().spent(5).readers
     assert 0 < many.epsilon < 1
@@ -101,7 +101,7 @@ def test_a_budget_that_no_round_fits_is_refused() -> None:
 def test_other_participation_has_no_bound() -> None:
     chosen = Participation.model_construct(method="oort", count=10)
     with pytest.raises(UserError, match="ATL-PRV-013"):
-        _budget(training=Training(ALGORITHM, chosen, 5, SecretRandom()))
+        _budget(training=Training(ALGORITHM, chosen, 5, secret=SecretRandom()))
 
 
 def test_secret_participation_does_not_follow_the_public_seed() -> None:

@@ -29,7 +29,7 @@ from atoll.learning.horizontal.postprocess.noise import (
     LocalNoise,
     Noise,
 )
-from atoll.learning.horizontal.simulation import seeded_noise
+from atoll.learning.horizontal.simulation import Task, seeded_noise
 from atoll.learning.horizontal.sums import Update, total
 from atoll.privacy.accounting.api import Sampling
 from tests.learning.horizontal.tasks import PUBLIC, blobs, mean_loss, simulated, trained
@@ -314,7 +314,9 @@ def _lengths(state: State, data: list[Any]) -> np.ndarray:
     sent = EQUAL.message(state)
     return np.array(
         [
-            np.linalg.norm(clients._train(99, sent, i, np.random.default_rng(0))[0].vectors[CHANGE])
+            np.linalg.norm(
+                clients._train(Task(i, 99, sent), np.random.default_rng(0))[0].vectors[CHANGE]
+            )
             for i in range(len(data))
         ]
     )
@@ -340,7 +342,7 @@ def test_the_count_is_charged_with_the_update() -> None:
     clients = simulated(algorithm, MODEL, data)
     message = algorithm.message(algorithm.start(np.zeros(MODEL.layout.size)))
     for number in range(4):
-        update, _ = clients._train(0, message, number, np.random.default_rng(0))
+        update, *_ = clients._train(Task(number, 0, message), np.random.default_rng(0))
         vector = update.vectors[CHANGE].astype(float)
         joint = np.dot(vector, vector) + update.numbers[BELOW] ** 2
         assert joint <= 1 + 1e-6

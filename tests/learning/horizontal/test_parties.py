@@ -45,11 +45,12 @@ DATA = {
 def work(sum_: str = "plain", **chosen: Any) -> Work:
     given: dict[str, Any] = {"family": "softmax", "classes": 5, "rounds": 3} | chosen
     parameters = HorizontalParameters(sum=sum_, **given)  # type: ignore[arg-type]
+    mask = parameters.mask(len(CLIENTS), max(map(len, DATA.values())))
     return Work(
         model_of(SPEC),
         parameters.trained_by(),
-        parameters.chain,
-        Adding(sum_ == "masked", 64.0 * max(map(len, DATA.values())), parameters.minimum_clients),
+        parameters.chain(mask),
+        Adding(mask, parameters.minimum_clients),
         parameters.rounds,
         parameters.evaluate_every,
         parameters.minimum_clients,
@@ -110,6 +111,7 @@ def test_parties_and_the_simulation_give_the_same_bits(chosen: dict[str, Any]) -
 
 def test_masks_change_nothing_but_the_rounding() -> None:
     plain, masked = run(work()).check(), run(work("masked")).check()
+    assert np.array_equal(weights(masked), simulated(work("masked")).astype(np.float32))
     assert np.abs(weights(plain) - weights(masked)).max() < 1e-6
     one, other = (d.results["hub"].curve for d in (plain, masked))
     assert [point.figure for point in one] == [point.figure for point in other]

@@ -27,12 +27,12 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field
 
+from atoll.channel.identities import Identities
 from atoll.channel.party import Party
 from atoll.core.codec import encode
 from atoll.core.errors import DataError, UserError
 from atoll.core.reveal import Reveal
 from atoll.operators.secure_sum.fixed_point import FixedPoint, Numbers
-from atoll.operators.secure_sum.identities import Identities
 from atoll.operators.secure_sum.masked.graph import Graph, sparse
 
 Implementation = Literal["ideal", "masked"]
@@ -97,10 +97,14 @@ class SumInputs:
     """A client's vector, float32, float64 or whole numbers [size]; None at the aggregator.
 
     It may lie in a file (``numpy.memmap``): it is read in blocks. ``identities`` sign and verify.
+    ``question`` (32 bytes) names what the vector is, alike in every attempt of a step: a client
+    then consents to one set of survivors for it, ever, so that a sum may be done again after a
+    crash and no two sums differ by one vector. Without it no attempt may do the round again.
     """
 
     values: Numbers | None
     identities: Identities
+    question: bytes | None = None
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import math
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -15,23 +14,23 @@ from atoll.learning.horizontal.algorithm import Vectors
 from atoll.learning.horizontal.parties import vectors
 from atoll.learning.horizontal.parties.messages import Change, Counts
 from atoll.learning.horizontal.parties.vectors import Form
+from atoll.learning.horizontal.postprocess.mask import Mask, flatten, parts_of, unflatten
 from atoll.learning.horizontal.sums import Update, total
 from atoll.operators import secure_sum
-from atoll.operators.secure_sum import SumInputs, SumParameters
-
-# Numbers of an update lie below this; counts below 2^40 stay exact in a ring of 64 bits.
-_NUMBERS = 40
+from atoll.operators.secure_sum import SumInputs
 
 
 @dataclass(frozen=True)
 class Sum:
     """One sum: its tag, whose updates it is of, and a digest of what they were sent before.
 
-    Clients that were sent different weights are in different sessions, and their masks do not
-    cancel: an aggregator cannot have all but one give updates that it knows (Pasquini, Francati,
-    Ateniese, "Eluding Secure Aggregation in Federated Learning via Model Inconsistency", CCS 2022).
+    ``name`` is what the updates are, alike in every attempt of the step. Clients that were sent
+    different weights are in different sessions, and their masks do not cancel: an aggregator cannot
+    have all but one hand in updates that it knows (Pasquini, Francati, Ateniese, "Eluding Secure
+    Aggregation in Federated Learning via Model Inconsistency", CCS 2022).
     """
 
+    name: str
     tag: str
     names: tuple[str, ...]
     sent: bytes
@@ -48,41 +47,42 @@ def digest(sent: Vectors) -> bytes:
 
 @dataclass(frozen=True)
 class Adding:
-    """``masked`` hides single updates; ``bound`` is the greatest absolute value of their vectors,
-    ``stay`` how many clients must stay.
-    """
+    """``mask`` hides single updates (None: the aggregator sees them); ``stay`` must stay."""
 
-    masked: bool
-    bound: float
+    mask: Mask | None
     stay: int
 
     def hand_in(self, party: Party, of: Sum, update: Update) -> None:
-        """Hand in this client's update. Errors: ATL-SUM-002 out of range, before it is sent."""
+        """Hand in this client's update as its chain left it. Errors: those of the secure sum."""
+        if self.mask is not None:
+            parts = parts_of(update)
+            inner, question = self._inner(party, of)
+            inputs = SumInputs(flatten(update, parts), inner.identities, question)
+            stay = max(0.67, self.stay / len(of.names))
+            parameters = self.mask.parameters(parts).model_copy(update={"stay": stay})
+            secure_sum.run(inner, inputs, parameters)
+            return
         form = Form.of(update)
         flat, numbers = form.flat(update)
-        if self.masked:
-            inner, parameters = self._inner(party, of, form)
-            values = np.concatenate([flat.astype(np.float64), np.ldexp(numbers, self._shift)])
-            secure_sum.run(inner, SumInputs(values, inner.identities), parameters)
-            return
-        channel = party.channel
-        channel.send(party.aggregator, f"{of.tag}/counts", Counts(numbers))
-        vectors.send(channel, party.aggregator, f"{of.tag}/change", Change, flat)
+        party.channel.send(party.aggregator, f"{of.tag}/counts", Counts(numbers))
+        vectors.send(party.channel, party.aggregator, f"{of.tag}/change", Change, flat)
 
-    def take(self, party: Party, of: Sum, form: Form) -> tuple[Update | None, frozenset[str]]:
+    def take(self, party: Party, of: Sum, template: Update) -> tuple[Update | None, frozenset[str]]:
         """Return the sum at the aggregator, and whose updates are in it.
 
-        Errors: ATL-HOR-081, those of the secure sum.
+        ``template`` has the form of each client's update. Errors: ATL-HOR-081, those of the secure
+        sum.
         """
-        if self.masked:
-            inner, parameters = self._inner(party, of, form)
-            nothing = SumInputs(None, inner.identities)
-            found = secure_sum.run(inner, nothing, parameters)
-            if found.total is None or found.survivors is None:
+        if self.mask is not None:
+            parts = parts_of(template)
+            inner, _ = self._inner(party, of)
+            stay = max(0.67, self.stay / len(of.names))
+            parameters = self.mask.parameters(parts).model_copy(update={"stay": stay})
+            found = secure_sum.run(inner, SumInputs(None, inner.identities), parameters)
+            if found.units is None or found.survivors is None:
                 return None, frozenset()
-            flat = found.total[: form.size].astype(np.float32)
-            numbers = np.ldexp(found.total[form.size :], -self._shift)
-            return form.update(flat, numbers), frozenset(found.survivors)
+            return unflatten(found.units, parts), frozenset(found.survivors)
+        form = Form.of(template)
         updates = {name: self._plain(party, of.tag, name, form) for name in of.names}
         there = {name: update for name, update in updates.items() if update is not None}
         return total(there.values()), frozenset(there)
@@ -99,17 +99,11 @@ class Adding:
             return None
         return form.update(flat, numbers)
 
-    @property
-    def _exponent(self) -> int:
-        return math.ceil(math.log2(self.bound))
-
-    @property
-    def _shift(self) -> int:
-        """By which power of two numbers are scaled into the range of the vectors."""
-        return min(self._exponent - _NUMBERS, 0)
-
-    def _inner(self, party: Party, of: Sum, form: Form) -> tuple[Party, SumParameters]:
-        """Return this party among those of one sum, in a session of its own, on its own lane."""
+    @staticmethod
+    def _inner(party: Party, of: Sum) -> tuple[Party, bytes]:
+        """Return this party among those of one sum, on a lane and in a session of its own, and the
+        question that it answers once in all attempts.
+        """
         held = {*of.names, party.aggregator}
         context = ["atoll/horizontal-sum/v1", party.session, of.tag, list(of.names), of.sent]
         inner = replace(
@@ -117,7 +111,5 @@ class Adding:
             roles={name: role for name, role in party.roles.items() if name in held},
             session=hashlib.sha256(codec.encode(context)).digest(),
         )
-        size = form.size + len(form.numbers)
-        bound = 2.0**self._exponent
-        stay = max(0.67, self.stay / len(of.names))
-        return inner, SumParameters(size=size, bound=bound, bits=64, stay=stay)
+        asked = ["atoll/horizontal-update/v1", party.step_id, of.name, of.sent]
+        return inner, hashlib.sha256(codec.encode(asked)).digest()

@@ -14,10 +14,9 @@ from atoll.learning.horizontal.participation import Clients as Numbers
 from atoll.learning.horizontal.participation import Participation
 from atoll.learning.horizontal.parties import vectors
 from atoll.learning.horizontal.parties.adding import Sum, digest
-from atoll.learning.horizontal.parties.client import Work
+from atoll.learning.horizontal.parties.client import Work, sum_name
 from atoll.learning.horizontal.parties.measured import means
 from atoll.learning.horizontal.parties.messages import Begin, Weights
-from atoll.learning.horizontal.parties.vectors import Form
 from atoll.learning.horizontal.postprocess.api import Passage
 from atoll.learning.horizontal.postprocess.chain import RoundRandom
 from atoll.learning.horizontal.training import Answers, Round, Training
@@ -67,13 +66,7 @@ class PartyClients:
 
         Errors: ATL-NET-048 fewer are left than must stay; those of ``Adding``.
         """
-        answers = self.ask_for(round_, message, train=True)
-        if answers.total is None:
-            return answers
-        passage = Passage(RoundRandom(self._party.public_rng, round_), np.random.default_rng(0))
-        size = self._work.model.layout.size
-        whole = self._work.chain.aggregate(answers.total, size, passage)
-        return Answers(whole, answers.answered, answers.failures)
+        return self.ask_for(round_, message, train=True)
 
     def ask_for(self, round_: int, message: Vectors, *, train: bool) -> Answers:
         """Have those that are left train, or evaluate alone; return the sum."""
@@ -81,10 +74,13 @@ class PartyClients:
         self._require()
         names = tuple(self.here)
         self.begin(Begin(round_, names, train, False), message)
-        tag = f"{'train' if train else 'evaluate'}-{round_}-{self._count}"
+        name = sum_name(round_, train)
+        of = Sum(name, f"{name}-{self._count}", names, digest(message))
         self._count += 1
-        form = Form.of(work.template(party, round_, train))
-        total, there = work.adding.take(party, Sum(tag, names, digest(message)), form)
+        total, there = work.adding.take(party, of, work.template(party, round_, train))
+        if total is not None:
+            passage = Passage(RoundRandom(party.public_rng, round_), np.random.default_rng(0))
+            total = work.passed(train).aggregate(total, work.model.layout.size, passage)
         for name in names:
             if name not in there:
                 self._drop(name, round_)

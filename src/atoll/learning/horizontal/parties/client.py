@@ -48,6 +48,11 @@ class Work:
         every = 1 if self.model.layout.size <= _SMALL else _SELDOM
         return rounds % every == 0
 
+    def passed(self, train: bool) -> Chain:
+        """Return what an update passes: figures alone pass the mask alone."""
+        mask = self.adding.mask
+        return self.chain if train else Chain(() if mask is None else (mask,))
+
     def evaluates(self, round_: int) -> bool:
         """Return whether the weights that round ``round_`` begins with are evaluated."""
         return bool(self.evaluate_every) and round_ % self.evaluate_every == 0
@@ -89,9 +94,9 @@ class Client:
             }
             if begin.last:
                 return sent[WEIGHTS]
-            tag = f"{'train' if begin.train else 'evaluate'}-{begin.round}-{count}"
-            update = self.update(begin.round, begin.train, sent)
-            self.work.adding.hand_in(party, Sum(tag, begin.names, digest(sent)), update)
+            name = sum_name(begin.round, begin.train)
+            of = Sum(name, f"{name}-{count}", begin.names, digest(sent))
+            self.work.adding.hand_in(party, of, self.update(begin.round, begin.train, sent))
             count += 1
             if begin.train and self.work.checkpoints(begin.round + 1):
                 party.checkpoint(begin.round + 1, {"kept": dict(self.kept)})
@@ -100,15 +105,14 @@ class Client:
 
     def update(self, round_: int, train: bool, sent: Vectors) -> Update:
         """Return this client's update of a round, as it leaves it: all numbers are sums."""
-        made = self._trained(round_, sent) if train else Update({}, {})
-        if train and not self.work.evaluates(round_):
-            return made
-        weights = self.work.algorithm.personal(sent, self.kept)
-        figures = measured(self.work.model, weights, self.held_out, self.work.classifies)
-        return Update(made.vectors, {**made.numbers, **figures})
-
-    def _trained(self, round_: int, sent: Vectors) -> Update:
         party, work = self.party, self.work
+        figures: dict[str, float] = {}
+        if not train or work.evaluates(round_):
+            weights = work.algorithm.personal(sent, self.kept)
+            figures = measured(work.model, weights, self.held_out, work.classifies)
+        if not train:
+            passage = Passage(RoundRandom(party.public_rng, round_), np.random.default_rng(0))
+            return work.passed(False).client(Update({}, figures), passage)
         clients = party.clients
         number = clients.index(party.name) if party.name in clients else len(clients)
         public = party.public_rng
@@ -118,7 +122,8 @@ class Client:
         result.update.check()
         carried = {name: v for name, v in self.kept.items() if name not in result.kept}
         passage = Passage(RoundRandom(public, round_), generator, carried)
-        update = work.chain.client(result.update, passage)
+        made = Update(result.update.vectors, {**result.update.numbers, **figures})
+        update = work.chain.client(made, passage)
         self.kept = {**passage.kept, **result.kept}
         return update
 
@@ -134,3 +139,8 @@ class Client:
                 "the aggregator began a round with too few clients, or others than the plan's",
                 party=party.aggregator,
             )
+
+
+def sum_name(round_: int, train: bool) -> str:
+    """Return what the updates of a sum are called, alike in every attempt."""
+    return f"{'train' if train else 'evaluate'}-{round_}"

@@ -18,6 +18,7 @@ from atoll.learning.horizontal.local import LocalTraining
 from atoll.learning.horizontal.postprocess.api import Postprocessor
 from atoll.learning.horizontal.postprocess.chain import Chain
 from atoll.learning.horizontal.postprocess.clip import Clip
+from atoll.learning.horizontal.postprocess.mask import Mask
 from atoll.learning.horizontal.server import ServerStep
 from atoll.models.network.spec import Family, NetworkSpec, Width
 
@@ -137,11 +138,17 @@ class HorizontalParameters(BaseModel):
             method=_SERVERS.get(self.algorithm, "plain"), rate=self.server_rate, momentum=momentum
         )
 
-    @property
-    def chain(self) -> Chain:
-        """What an update passes before it is summed."""
-        links: tuple[Postprocessor, ...] = () if self.clip is None else (Clip(norm=self.clip),)
-        return Chain(links)
+    def mask(self, clients: int, rows: int) -> Mask | None:
+        """Return the mask of sums over at most so many clients with at most so many rows each."""
+        if self.sum == "plain":
+            return None
+        weight = max(rows, 1) if self.weighting == "rows" else 1
+        return Mask(bound=self.bound * weight, clients=clients)
+
+    def chain(self, mask: Mask | None) -> Chain:
+        """Return what an update passes before it is summed."""
+        clip: tuple[Postprocessor, ...] = () if self.clip is None else (Clip(norm=self.clip),)
+        return Chain(clip if mask is None else (*clip, mask))
 
     def trained_by(self) -> Algorithm:
         """Return the algorithm. Errors: ATL-HOR-060 SCAFFOLD with local momentum."""

@@ -20,7 +20,7 @@ from atoll.learning.horizontal.parties.messages import (
     Weights,
 )
 from atoll.learning.horizontal.parties.parameters import HorizontalParameters
-from atoll.learning.horizontal.postprocess.api import Passage
+from atoll.learning.horizontal.postprocess.api import Passage, Stage
 from atoll.operators import secure_sum
 
 
@@ -52,9 +52,8 @@ class Sizes:
     @property
     def bytes(self) -> int:
         """About how many bytes all parties send."""
-        width = 8 if self.masked else 4
         down = (self.rounds + 2) * self.sent * 4
-        up = width * (self.rounds * self.values + self.counts)
+        up = 4 * self.rounds * self.values + 16 * self.counts
         shares = self.sums * self.clients * 300 if self.masked else 0
         return self.clients * (down + up + shares)
 
@@ -66,7 +65,10 @@ def sizes_of(work: Work, parameters: HorizontalParameters, clients: int) -> Size
     nothing = ClientRows(np.empty((0, 1), np.float32), np.empty(0, np.int64))
     share = ClientWork(model, sent, {}, nothing, generator, clients)
     publics = dict.fromkeys(("random-k",), generator)
-    update = work.chain.client(work.algorithm.client(share).update, Passage(publics, generator))
+    update = work.algorithm.client(share).update
+    for link in work.chain.links:
+        if link.stage != Stage.MASK:
+            update = link.client(update, Passage(publics, generator))
     figures = measured(model, next(iter(sent.values())), nothing, work.classifies)
     evaluated = sum(work.evaluates(at) for at in range(work.rounds))
     return Sizes(

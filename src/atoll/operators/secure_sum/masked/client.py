@@ -16,11 +16,11 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
 from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
 
+from atoll.channel.identities import Identities
 from atoll.core.codec import encode
 from atoll.core.errors import PeerError
 from atoll.core.random import SecretRandom
 from atoll.crypto import shamir
-from atoll.operators.secure_sum.identities import Identities
 from atoll.operators.secure_sum.masked import masks
 from atoll.operators.secure_sum.masked.messages import (
     Consent,

@@ -7,11 +7,13 @@ the sum and one client's vector, whatever the number of clients; both are in fil
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator
 
 import numpy as np
 
 from atoll.channel.party import LEFT, Party
+from atoll.core.codec import encode
 from atoll.core.errors import AtollError, PeerError
 from atoll.core.names import Role
 from atoll.operators.secure_sum.api import SumInputs, SumParameters, SumResult, vector_of
@@ -62,14 +64,34 @@ def _take_part(
     channel.send(hub, "sum/keys", client.keys())
     channel.send(hub, "sum/shares", client.share(channel.receive(hub, "sum/roster", Roster)))
     own, view = client.masks(channel.receive(hub, "sum/sealed", Sealed))
-    # From here on the update is spent: no other attempt may put it into a second sum.
-    party.once(round_)
+    if inputs.question is None:
+        # From here on the update is spent: no other attempt may put it into a second sum.
+        party.once(round_)
     for piece in pieces(values, form, own, view):
         party.cancel.check()
         channel.send(hub, "sum/masked", piece)
     survivors = channel.receive(hub, "sum/survivors", Survivors)
-    channel.send(hub, "sum/consent", client.consent(survivors))
+    consent = client.consent(survivors)
+    if inputs.question is not None:
+        _answer(party, inputs.question, survivors)
+    channel.send(hub, "sum/consent", consent)
     channel.send(hub, "sum/opened", client.open(channel.receive(hub, "sum/consents", Consents)))
+
+
+def _answer(party: Party, question: bytes, survivors: Survivors) -> None:
+    """Consent durably to these survivors, and to no others for the same vectors.
+
+    Any two sets that open need more than two thirds of the clients each, so they have an honest
+    client in common, and it refuses. Errors: ATL-SUM-023, ATL-WRK-009.
+    """
+    answer = hashlib.sha256(encode(list(survivors.names))).digest()
+    if party.answer(question, answer) != answer:
+        raise PeerError(
+            "ATL-SUM-023",
+            "an earlier attempt summed other clients' vectors of this round",
+            party=party.aggregator,
+            hint="submit the job again: a new run trains afresh",
+        )
 
 
 def pieces(
