@@ -32,15 +32,7 @@ from atoll.sdk.frames import FrameTables
 from atoll.table import Table
 from tests.components import outcomes, scenarios, variations
 from tests.components.outcomes import Left, Played, play, same
-from tests.components.scenarios import (
-    BOOST,
-    BY_REQUEST,
-    MISSING,
-    OF_CLIENTS,
-    SCENARIOS,
-    Scenario,
-    step,
-)
+from tests.components.scenarios import BOOST, ELSEWHERE, MISSING, SCENARIOS, Scenario, step
 from tests.components.variations import (
     COLUMNS,
     LABEL,
@@ -296,7 +288,7 @@ def check_result(case: Case, played: Played) -> None:
 
 
 def test_every_component_has_a_scenario() -> None:
-    assert SCENARIOS.keys() == CATALOGUE.keys() - BY_REQUEST - OF_CLIENTS
+    assert SCENARIOS.keys() == CATALOGUE.keys() - ELSEWHERE
     for component, named in SCENARIOS.items():
         ports = set()
         for scenario in named.values():

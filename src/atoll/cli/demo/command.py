@@ -2,39 +2,17 @@
 
 from __future__ import annotations
 
-import signal
-import tempfile
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 import click
 
 from atoll.cli.console import amount, print_json, print_text, table
-from atoll.jobs.errors import ConflictError
+from atoll.cli.demo.stage import KEPT, REPORT, Options, kept, running
+from atoll.cli.demo.stage import run as run_on
 from atoll.learning.vertical.boosting import BoostingParameters
-
-REPORT = Path("build/demo/report.html")
-KEPT = Path("build/demo/nodes")
-
-
-@dataclass(frozen=True)
-class Options:
-    """What was chosen on the command line."""
-
-    data: str
-    rows: int
-    columns: tuple[int, int]
-    boosting: dict[str, Any]
-    seed: int
-    folder: Path | None
-    report: Path | None
-    keep: bool = False
-
 
 _int = click.IntRange
 _FORMS = BoostingParameters.model_json_schema()["properties"]
@@ -131,17 +109,9 @@ def _options(chosen: dict[str, Any]) -> Options:
     )
 
 
-def run(
-    options: Options, play: Callable[[Options, Path, Path], dict[str, Any]] | None = None
-) -> dict[str, Any]:
-    """Run a demo and return its result; nothing but the report stays without a folder.
-
-    ``play`` takes the options, the nodes' folder and where the report goes.
-    """
-    report = options.report or (options.folder / "report.html" if options.folder else REPORT)
-    wanted = options.folder or (KEPT if options.keep else None)
-    with _interruptible(), _place(wanted) as folder:
-        return (play or _play)(options, folder, report.resolve())
+def run(options: Options) -> dict[str, Any]:
+    """Run the demo and return its result; nothing but the report stays without a folder."""
+    return run_on(options, _play)
 
 
 def _play(options: Options, folder: Path, report: Path) -> dict[str, Any]:
@@ -178,48 +148,6 @@ def _play(options: Options, folder: Path, report: Path) -> dict[str, Any]:
     return result
 
 
-def kept(made: Any) -> dict[str, Any]:
-    """Return how to reach nodes that go on running."""
-    return {
-        party: {
-            "url": made.running[party].url,
-            "user": "admin",
-            "password": made.passwords[party],
-            "folder": str(made.folder / party),
-        }
-        for party in made.running
-    }
-
-
-@contextmanager
-def _place(folder: Path | None) -> Iterator[Path]:
-    """Give the folder that was named, if it is new or empty, or a temporary one."""
-    if folder is None:
-        with tempfile.TemporaryDirectory(prefix="atoll-demo-") as name:
-            yield Path(name)
-        return
-    if folder.exists() and any(folder.iterdir()):
-        raise ConflictError(
-            "ATL-CLI-004", "the folder is not empty", place=str(folder), hint="name a new one"
-        )
-    folder.mkdir(parents=True, exist_ok=True)
-    yield folder.resolve()
-
-
-@contextmanager
-def _interruptible() -> Iterator[None]:
-    """Let SIGTERM end the demo as Ctrl-C does, with everything cleared away."""
-
-    def stop(number: int, frame: FrameType | None) -> None:
-        raise KeyboardInterrupt
-
-    before = signal.signal(signal.SIGTERM, stop)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
-
-
 def summary(result: dict[str, Any]) -> str:
     """Return the result for people."""
     rows, columns = result["rows"], result["columns"]
@@ -242,16 +170,6 @@ def summary(result: dict[str, Any]) -> str:
         *running(result.get("nodes", {})),
     ]
     return "\n\n".join(parts)
-
-
-def running(nodes: dict[str, Any]) -> list[str]:
-    """Return how people reach nodes that go on running; nothing where there are none."""
-    if not nodes:
-        return []
-    rows = [("node", "API", "first user", "password (to be changed)")]
-    rows += [(name, n["url"], n["user"], n["password"]) for name, n in nodes.items()]
-    stops = "\n".join(f"  atoll down --folder {n['folder']}" for n in nodes.values())
-    return [table(rows), f"The nodes run on. Stop them with\n{stops}"]
 
 
 _MODELS = ("guest", "federated", "centralised")

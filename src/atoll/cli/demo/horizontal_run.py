@@ -7,22 +7,22 @@ from pathlib import Path
 from typing import Any
 
 from atoll.cli.console import amount, table
-from atoll.cli.demo import command, horizontal
+from atoll.cli.demo import horizontal, stage
 from atoll.cli.demo.horizontal import ALGORITHMS, HUB, OWNERS, Digits
 from atoll.cli.demo.horizontal_page import NAMES
 from atoll.sdk import Client, Job
 
 
-def run(options: command.Options, rounds: int) -> dict[str, Any]:
+def run(options: stage.Options, rounds: int) -> dict[str, Any]:
     """Run the demo and return its result. Errors: ATL-CLI-001, those of the jobs."""
 
-    def play(options: command.Options, folder: Path, report: Path) -> dict[str, Any]:
+    def play(options: stage.Options, folder: Path, report: Path) -> dict[str, Any]:
         return _play(options, rounds, folder, report)
 
-    return command.run(options, play)
+    return stage.run(options, play)
 
 
-def _play(options: command.Options, rounds: int, folder: Path, report: Path) -> dict[str, Any]:
+def _play(options: stage.Options, rounds: int, folder: Path, report: Path) -> dict[str, Any]:
     from atoll.cli.demo import horizontal_page, progress
     from atoll.cli.demo.nodes import nodes
     from atoll.report.page import write_html
@@ -43,7 +43,7 @@ def _play(options: command.Options, rounds: int, folder: Path, report: Path) -> 
             result["reveals"] = _revealed(clients, done)
             result["warnings"] = list(done.plan().plan["warnings"])  # type: ignore[arg-type]
     if options.keep:
-        result["nodes"] = command.kept(made)
+        result["nodes"] = stage.kept(made)
     report.parent.mkdir(parents=True, exist_ok=True)
     write_html([horizontal_page.report(result)], report)
     return {**result, "report": str(report)}
@@ -105,6 +105,6 @@ def summary(result: Mapping[str, Any]) -> str:
         "what was sent in the last training, in values\n" + table(seen),
         *(f"warning: {text}" for text in result["warnings"]),
         f"report: {result['report']}",
-        *command.running(result.get("nodes", {})),
+        *stage.running(result.get("nodes", {})),
     ]
     return "\n\n".join(parts)

@@ -2,7 +2,7 @@
 
 First the range is found by histograms (``sketch``), then one round takes the mean and one the
 powers of the distance from it, so that a large offset costs no digits. What is summed is divided by
-the range: every entry lies within ± twice the client's rows.
+the range: every entry lies within ± 16 times the client's rows (the fourth power of at most 2).
 
 Revealed to the aggregator: the sketch's counts, and by column how many values there are and the
 sums of the first four powers of their distance from the mean.
