@@ -6,6 +6,7 @@ import ast
 from collections.abc import Mapping
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import atoll
@@ -13,6 +14,8 @@ from atoll.core.names import Role
 from atoll.models.boosting import GuestPart, HostPart, Split, Tree
 from atoll.models.catalogue import KINDS, UNSTATED
 from atoll.models.kinds import concrete, is_general, kind_of
+from atoll.models.network.part import NetworkPart
+from atoll.models.network.spec import NetworkSpec
 from atoll.models.scaling import ScaledColumn, ScalePart
 from tests.models.kinds import CHECKS, Sample, Samples
 
@@ -25,6 +28,7 @@ OWN: Mapping[str, tuple[str, ...]] = {
         "models/boosting/",
         "models/catalogue.py",
         "learning/vertical/boosting/",
+        "learning/horizontal/boosting/",
         "components/boosting.py",
         "audit/",
         "cli/demo/",
@@ -34,10 +38,22 @@ OWN: Mapping[str, tuple[str, ...]] = {
         "models/scaling.py",
         "models/catalogue.py",
         "learning/features/scaling.py",
+        "learning/horizontal/features/scaling.py",
         "components/scale.py",
     ),
+    "network": (
+        "models/network/",
+        "models/catalogue.py",
+        "learning/horizontal/",
+        "components/horizontal.py",
+        "sdk/horizontal.py",
+    ),
 }
-NAMES = {"boosting": ("boosting.model",), "scaling": ("scale.transform",)}
+NAMES = {
+    "boosting": ("boosting.model",),
+    "scaling": ("scale.transform",),
+    "network": ("horizontal.model",),
+}
 
 TREE = Tree(
     owner=(1, -1, -1),
@@ -72,8 +88,11 @@ SCALE = ScalePart(
         ScaledColumn(name="ü", lower=-1.5, upper=1e300, offset=-7.0, divisor=1.0),
     ),
 )
+SPEC = NetworkSpec(columns=2, family="softmax", classes=3, hidden=(4,))
+NETWORK = NetworkPart("shop", ("b", "ü"), SPEC, np.linspace(-1, 1, SPEC.size, dtype=np.float32))
 SAMPLES: Mapping[str, Samples] = {
     "boosting.model": (Sample(GUEST, TWO, OTHER_GUEST), Sample(HOST, TWO, OTHER_GUEST)),
+    "horizontal.model": (Sample(NETWORK, TWO, {"bank": Role.GUEST, "mill": Role.HOST}),),
     "scale.transform": (Sample(SCALE, TWO, {"bank": Role.GUEST, "mill": Role.HOST}),),
 }
 

@@ -176,6 +176,8 @@ OF_THE_RUN = {
     "outputs_folder": "where outputs are put",
     "checkpoints": "where an attempt may go on; what comes out is the same",
     "standing": "a session under an agreement, which leaves no output",
+    "seat_keys": "keys of one attempt, which sign what its seats send each other",
+    "certificates": "whose keys others' are held against; what comes out is the same",
     "approved": "which packages may be loaded; their code is keyed",
 }
 

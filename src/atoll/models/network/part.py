@@ -15,12 +15,12 @@ from atoll.models.network.spec import NetworkSpec
 
 Floats = npt.NDArray[np.float64]
 TYPE = "atoll/network/v1"
-PART_BYTES = (1 << 30) + (1 << 24)
+PART_BYTES = 1 << 30
 _NAME_BYTES = 256
 _FEW_ROWS = 1 << 14
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class NetworkPart:
     """The whole model, as each party of its training keeps it.
 
@@ -31,6 +31,15 @@ class NetworkPart:
     columns: tuple[str, ...]
     spec: NetworkSpec
     weights: npt.NDArray[np.float32]
+
+    def __eq__(self, other: object) -> bool:
+        """Return whether another part is of the same party, columns, form and weights."""
+        if not isinstance(other, NetworkPart):
+            return NotImplemented
+        mine, theirs = ((p.party, p.columns, p.spec) for p in (self, other))
+        return mine == theirs and np.array_equal(self.weights, other.weights)
+
+    __hash__ = None
 
     def predict(self, rows: npt.NDArray[np.floating]) -> Floats:
         """Return predictions, float64[rows] or float64[rows, classes], of rows float[n, columns].

@@ -11,7 +11,8 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 Family = Literal["linear", "logistic", "softmax", "poisson"]
 Width = Annotated[int, Field(ge=1, le=1 << 16)]
 MOST_COLUMNS = 1 << 16
-MOST_VALUES = 1 << 28
+# Their weights and the names of columns fit the bytes of a part.
+MOST_VALUES = (1 << 28) - (1 << 23)
 
 
 class NetworkSpec(BaseModel):
