@@ -39,7 +39,7 @@ class NetworkPart:
         mine, theirs = ((p.party, p.columns, p.spec) for p in (self, other))
         return mine == theirs and np.array_equal(self.weights, other.weights)
 
-    __hash__ = None
+    __hash__ = None  # type: ignore[assignment]
 
     def predict(self, rows: npt.NDArray[np.floating]) -> Floats:
         """Return predictions, float64[rows] or float64[rows, classes], of rows float[n, columns].
