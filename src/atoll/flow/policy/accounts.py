@@ -228,7 +228,8 @@ class Accounts:
         account, history = self.open[job], self.jobs.setdefault(job, History())
         history.allowed = max(history.allowed, int(body.get("runs", 1)))
         history.plans.add(str(body["plan"]))
-        history.grants |= frozenset(body.get("grants", ()))
+        # Those of the last approval: what a person approves again rests on no older grant.
+        history.grants = frozenset(body.get("grants", ()))
         entry = account.step(key, step)
         before = entry.open_counts()
         entry.covered += 1
