@@ -237,6 +237,7 @@ class Node:
             wake=lambda peers: self.syncing.wake(peers),
             ended=self._job_ended,
             complained=self._complained,
+            proposals=jobs.partner_open,
         )
         self._stack.callback(self.effects.close)
         rules = Rules(
