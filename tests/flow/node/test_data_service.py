@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -180,6 +181,38 @@ def test_looks_at_once_keep_what_each_found(service: DataService, folder: Path) 
     for label in ("y", "x", "y"):
         open_by(service, label)
     assert asked == ["y", "x"]
+
+
+def test_the_label_that_is_asked_for_makes_no_other_rows(
+    service: DataService, folder: Path
+) -> None:
+    (folder / "bank.csv").write_text(ROWS)
+    register(service, "bank", "bank.csv")
+    digests = {open_by(service, label).digest() for label in (None, "x", "y")}
+    assert len(digests) == 3
+    found = service.contents("bank")
+    assert found.keys() == digests
+    assert set(found.values()) == {read(folder / "bank.csv", label="y").rows_digest()}
+    assert service.all_contents() == found
+
+
+def test_what_earlier_versions_looked_at_is_one_content(
+    service: DataService, folder: Path, database: Database
+) -> None:
+    (folder / "bank.csv").write_text(ROWS)
+    register(service, "bank", "bank.csv")
+    digests = {open_by(service, label).digest() for label in (None, "x")}
+    (rows,) = set(service.contents("bank").values())
+    notes = json.loads(str(service._meta.get("data.bank")))
+    for found in notes["facts"].values():
+        del found["rows_digest"]
+    service._meta.set("data.bank", json.dumps(notes))
+    before = service.contents("bank")
+    assert before.keys() == digests
+    assert len(set(before.values())) == 1
+    assert set(before.values()) <= digests
+    last = open_by(service, "y").digest()
+    assert service.contents("bank") == dict.fromkeys({*digests, last}, rows)
 
 
 def test_rows_are_read_when_they_are_used(service: DataService, folder: Path) -> None:

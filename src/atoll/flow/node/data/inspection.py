@@ -136,6 +136,7 @@ def facts(path: str, id_column: str, label: str | None) -> dict[str, Any]:
     return {
         "classes": None if classes is None else classes.to_dict(),
         "digest": table.digest(),
+        "rows_digest": table.rows_digest(),
         "rows": table.num_rows,
         "columns": list(table.columns),
         "label": table.label_name,

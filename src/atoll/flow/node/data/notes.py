@@ -17,6 +17,9 @@ _PROBLEM = "problem"
 _PASSING = frozenset({"ATL-DAT-108", "ATL-TAB-001"})
 
 
+_FIRST = ("digest", "rows_digest", "rows", "columns", "label", "classes")
+
+
 @dataclass(frozen=True)
 class Notes:
     """The file as it was, and what looks at it found, by what was asked."""
@@ -41,7 +44,7 @@ class Notes:
         cls, found: Mapping[str, Any], stamp: Stamp, id_column: str, *, uploaded: bool
     ) -> Notes:
         """Return the notes of a table that is registered now."""
-        kept = {name: found[name] for name in ("digest", "rows", "columns", "label", "classes")}
+        kept = {name: found[name] for name in _FIRST}
         return cls(found["file"], stamp, uploaded, {facts_of(id_column, found["label"]): kept})
 
     def known(self, asked: str) -> Mapping[str, Any] | None:
@@ -50,6 +53,23 @@ class Notes:
         if found is not None and _PROBLEM in found:
             raise inspection.problem_of(found[_PROBLEM])
         return found
+
+    def contents(self) -> dict[str, str]:
+        """Return by the digest of each content that was looked at the one of its rows.
+
+        The label that was asked for makes it another content of the same rows. Where only earlier
+        versions looked, the rows have no digest; then one of the contents stands for all.
+        """
+        by_id: dict[str, list[Mapping[str, Any]]] = {}
+        for asked, found in self.facts.items():
+            if "digest" in found:
+                by_id.setdefault(json.loads(asked)[0], []).append(found)
+        made: dict[str, str] = {}
+        for looks in by_id.values():
+            digests = sorted({str(found["digest"]) for found in looks})
+            rows = next((found["rows_digest"] for found in looks if "rows_digest" in found), None)
+            made |= dict.fromkeys(digests, str(rows or digests[0]))
+        return made
 
     def adding(self, asked: str, found: Mapping[str, Any]) -> Notes:
         """Return these notes and one more."""

@@ -26,6 +26,7 @@ from atoll.flow.node.data.tables import RegisteredTables, TableSource
 from atoll.flow.policy.grants import Caps, Grant, GrantTerms, TableCaps
 from atoll.flow.policy.repository import Grants, on_tables
 from atoll.flow.store import Agreements, Database, DataRow, DataSets, Meta
+from atoll.flow.store.paging import every
 from atoll.flow.store.schema import jobs
 from atoll.jobs.errors import ConflictError, NotFoundError
 from atoll.jobs.states import LIVE
@@ -267,6 +268,17 @@ class DataService:
             classes=None if found["classes"] is None else LabelFacts.from_dict(found["classes"]),
         )
 
+    def contents(self, name: str) -> Mapping[str, str]:
+        """Return by each known digest of a table's content that of its rows, for accounts."""
+        return self._notes(name).contents()
+
+    def all_contents(self) -> Mapping[str, str]:
+        """Return the same of all tables."""
+        found: dict[str, str] = {}
+        for row in every(lambda after: self._rows.list(limit=_MOST, after=after)):
+            found |= self.contents(row.name)
+        return found
+
     def share(self, one: TableSource, two: TableSource) -> bool:
         """Return whether some id is in both tables, from memory if that was looked at before.
 
@@ -309,8 +321,8 @@ class DataService:
     ) -> Mapping[str, Any]:
         notes, key = self._notes(row.name), facts_of(id_column, label)
         known = notes.known(key)
-        # What an earlier version noted reveals nothing about classes.
-        if known is not None and "classes" in known:
+        # What earlier versions noted reveals nothing about classes, or rows without a label.
+        if known is not None and {"classes", "rows_digest"} <= known.keys():
             return known
         question = {"do": "facts", "path": str(path), "id_column": id_column, "label": label}
         return self._looked(row.name, notes, key, question)
