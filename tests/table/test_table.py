@@ -167,6 +167,27 @@ def test_partitioning_changes_no_content(numbers: list[int], size: int, data: An
     assert (shuffled.digest() == table.digest()) == (list(order) == sorted(order))
 
 
+def test_the_digest_of_rows_sees_all_but_the_label_and_the_order_of_columns() -> None:
+    columns = {"x": [0.0, 1.0], "y": [2.0, 3.0]}
+    ids = pa.array(["a", "b"])
+    same = [Table.from_columns(ids, columns, label=label) for label in (None, "x", "y")]
+    same.append(Table.from_columns(ids, dict(reversed(columns.items()))))
+    assert len({table.rows_digest() for table in same}) == 1
+    assert len({table.digest() for table in same}) == 4
+    others = [
+        make(["a", "b"], x=[0.0, 1.0]),
+        make(["a", "b"], x=[0.0, 1.0], y=[2.0, 4.0]),
+        make(["a", "b"], x=[0.0, 1.0], z=[2.0, 3.0]),
+        make(["a", "b"], x=[0.0, 1.0], y=[2, 3]),
+        make(["a", "c"], x=[0.0, 1.0], y=[2.0, 3.0]),
+        make(["b", "a"], x=[0.0, 1.0], y=[2.0, 3.0]),
+        make(["a", "b"], x=[2.0, 3.0], y=[0.0, 1.0]),
+    ]
+    digests = {table.rows_digest() for table in (same[0], *others)}
+    assert len(digests) == 1 + len(others)
+    assert not digests & {table.digest() for table in same}
+
+
 def test_digest_sees_names_types_values_and_missing() -> None:
     plain = make(["a", "b"], x=[0.0, 1.0])
     others = [

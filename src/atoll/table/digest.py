@@ -18,19 +18,28 @@ from atoll.table.rule import ID_RULE
 
 def table_digest(partitions: Sequence[Any], schema: Any, label: str | None, engine: Engine) -> str:
     """Return SHA-256 (hexadecimal) over id rule, names, types, order of rows and values."""
+    columns = _columns(partitions, schema, engine)
+    return _digest("atoll/table/v1", partitions, columns, {"label": label})
+
+
+def rows_digest(partitions: Sequence[Any], schema: Any, engine: Engine) -> str:
+    """Return the same whatever column is named as the label, or comes first."""
+    columns = sorted(_columns(partitions, schema, engine))
+    return _digest("atoll/rows/v1", partitions, columns, {})
+
+
+def _columns(partitions: Sequence[Any], schema: Any, engine: Engine) -> list[list[Any]]:
     chunks = [[part.column(at) for part in partitions] for at in range(len(schema))]
     parts = engine.map(_column_digest, chunks)
+    return [[f.name, str(f.type), digest] for f, digest in zip(schema, parts, strict=True)]
+
+
+def _digest(
+    form: str, partitions: Sequence[Any], columns: list[list[Any]], more: dict[str, Any]
+) -> str:
+    rows = sum(part.num_rows for part in partitions)
     return codec.digest(
-        {
-            "form": "atoll/table/v1",
-            "id_rule": ID_RULE,
-            "rows": sum(part.num_rows for part in partitions),
-            "label": label,
-            "columns": [
-                [field.name, str(field.type), digest]
-                for field, digest in zip(schema, parts, strict=True)
-            ],
-        }
+        {"form": form, "id_rule": ID_RULE, "rows": rows, "columns": columns, **more}
     )
 
 

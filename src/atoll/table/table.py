@@ -12,7 +12,7 @@ import pyarrow as pa
 from atoll.core.errors import DataError, UserError
 from atoll.core.limits import Limits
 from atoll.table import convert, rows
-from atoll.table.digest import table_digest
+from atoll.table.digest import rows_digest, table_digest
 from atoll.table.engines import Engine
 from atoll.table.engines.local import default_engine
 from atoll.table.ingest import PARTITION_ROWS, Layout, intake
@@ -204,6 +204,13 @@ class Table:
         ``alignment`` is no part of it.
         """
         return table_digest(self._partitions, self._schema, self.label_name, self.engine)
+
+    def rows_digest(self) -> str:
+        """Return the SHA-256 of the content (hexadecimal), whichever column is the label.
+
+        By it accounts are kept: who names the label does not make other rows of them.
+        """
+        return rows_digest(self._partitions, self._schema, self.engine)
 
     def head(self, count: int = 10) -> Table:
         """Return the first rows, at least one."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -112,6 +113,106 @@ def test_whether_two_tables_share_ids_is_looked_at_once_and_not_here(
     )
     assert one.shares_ids(two)
     assert not one.shares_ids(three)
+
+
+def open_by(service: DataService, label: str | None) -> Any:
+    return service.tables().open("bank", id_column="id", label=label)
+
+
+def test_a_look_that_failed_is_not_repeated_until_the_table_is_another(
+    service: DataService, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (folder / "bank.csv").write_text("id,x,y\na,1,0\nb,2,\n")
+    register(service, "bank", "bank.csv")
+    real, asked = service.ask, []
+
+    def counting(question: Any, limits: InspectLimits) -> Any:
+        asked.append(question["do"])
+        return real(question, limits)
+
+    service.ask = counting
+    found = []
+    for _ in range(3):
+        with pytest.raises(DataError, match="ATL-TAB-015") as caught:
+            open_by(service, "y")
+        found.append((caught.value.message, caught.value.place, caught.value.hint))
+    assert asked == ["facts"]
+    assert len(set(found)) == 1
+    (folder / "bank.csv").write_text("id,x,y\na,1,0\nb,2,1\n")
+    for _ in range(3):
+        with pytest.raises(ConflictError, match="ATL-DAT-104"):
+            open_by(service, "y")
+    assert asked == ["facts", "same"]
+    service.delete("bank", BY, force=True)
+    register(service, "bank", "bank.csv")
+    assert open_by(service, "y").num_rows == 2
+
+
+@pytest.mark.parametrize("code", ["ATL-DAT-108", "ATL-TAB-001"])
+def test_what_the_machine_was_short_of_is_looked_at_again(
+    service: DataService, folder: Path, code: str
+) -> None:
+    (folder / "bank.csv").write_text(ROWS)
+    register(service, "bank", "bank.csv")
+    real = service.ask
+
+    def short(question: Any, limits: InspectLimits) -> Any:
+        raise DataError(code, "no memory")
+
+    service.ask = short
+    with pytest.raises(DataError, match=code):
+        open_by(service, "y")
+    service.ask = real
+    assert open_by(service, "y").num_rows == 3
+
+
+def test_looks_at_once_keep_what_each_found(service: DataService, folder: Path) -> None:
+    (folder / "bank.csv").write_text(ROWS)
+    register(service, "bank", "bank.csv")
+    real, asked = service.ask, []
+
+    def with_another(question: Any, limits: InspectLimits) -> Any:
+        asked.append(question["label"])
+        if question["label"] == "y":
+            open_by(service, "x")
+        return real(question, limits)
+
+    service.ask = with_another
+    for label in ("y", "x", "y"):
+        open_by(service, label)
+    assert asked == ["y", "x"]
+
+
+def test_the_label_that_is_asked_for_makes_no_other_rows(
+    service: DataService, folder: Path
+) -> None:
+    (folder / "bank.csv").write_text(ROWS)
+    register(service, "bank", "bank.csv")
+    digests = {open_by(service, label).digest() for label in (None, "x", "y")}
+    assert len(digests) == 3
+    found = service.contents("bank")
+    assert found.keys() == digests
+    assert set(found.values()) == {read(folder / "bank.csv", label="y").rows_digest()}
+    assert service.all_contents() == found
+
+
+def test_what_earlier_versions_looked_at_is_one_content(
+    service: DataService, folder: Path, database: Database
+) -> None:
+    (folder / "bank.csv").write_text(ROWS)
+    register(service, "bank", "bank.csv")
+    digests = {open_by(service, label).digest() for label in (None, "x")}
+    (rows,) = set(service.contents("bank").values())
+    notes = json.loads(str(service._meta.get("data.bank")))
+    for found in notes["facts"].values():
+        del found["rows_digest"]
+    service._meta.set("data.bank", json.dumps(notes))
+    before = service.contents("bank")
+    assert before.keys() == digests
+    assert len(set(before.values())) == 1
+    assert set(before.values()) <= digests
+    last = open_by(service, "y").digest()
+    assert service.contents("bank") == dict.fromkeys({*digests, last}, rows)
 
 
 def test_rows_are_read_when_they_are_used(service: DataService, folder: Path) -> None:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from atoll.flow.policy.accounts import CHARGE, RESERVE, SETTLE, WHOLE, Accounts
+from atoll.flow.policy.accounts import CHARGE, COMMITMENT, RESERVE, SETTLE, WHOLE, Accounts
 from atoll.flow.policy.counts import NAMES, Counts
 
 JOBS, STEPS = ("one", "two"), ("match", "train")
@@ -115,3 +115,30 @@ def test_what_is_settled_leaves_nothing_of_what_was_reserved() -> None:
     assert (left.runs, left.rows) == (7, 0)
     assert left.epsilon == pytest.approx(0.35)
     assert accounts.used("t", "d", "shop") == accounts.used("x", "y", "bank") == Counts()
+
+
+@given(stories, st.integers(0, 60), st.sampled_from([("d1", "d2"), ("d2", "d1")]))
+def test_accounts_of_two_digests_of_the_same_rows_are_one(
+    story: list[tuple[str, str, str]], at: int, pair: tuple[str, str]
+) -> None:
+    """Whenever the ledger states it: what was charged and reserved before counts all the same."""
+    whole, apart = Accounts(), Accounts()
+    stated = (COMMITMENT, {"run": "", "commitment": pair[0], "digest": pair[1]})
+    made = lines(story)
+    for kind, line in made:
+        whole.take(kind, line)
+    named = [
+        (kind, {**line, "digest": "d1" if line["run"] == "one" else "d2", "table": line["run"]})
+        for kind, line in made
+    ]
+    for kind, line in [*named[:at], stated, *named[at:]]:
+        apart.take(kind, line)
+    for digest in ("d1", "d2"):
+        assert apart.used("elsewhere", digest, "bank") == whole.used("t", "d", "bank")
+    # And a job that is under way goes on with what it has reserved.
+    for job, account in apart.open.items():
+        for key, steps in account.steps.items():
+            assert key.digest == pair[1]
+            for step in steps:
+                (kept,) = whole.open[job].steps
+                assert account.covers(key, step) == whole.open[job].covers(kept, step)

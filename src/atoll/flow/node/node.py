@@ -211,6 +211,7 @@ class Node:
         policy = PolicySettings(chosen.default, chosen.minimum_intersection, chosen.own_jobs)
         self.policies = Policies(self.database, self._identity.party, self.access, policy)
         limits = made_up_limits(chosen)
+        self.policies.ledger.know(self.data)
         self.decider = Decider(
             self.policies, self.identity, time.time, synthetic=limits, runs=chosen.runs
         )
@@ -237,6 +238,7 @@ class Node:
             wake=lambda peers: self.syncing.wake(peers),
             ended=self._job_ended,
             complained=self._complained,
+            proposals=jobs.partner_open,
         )
         self._stack.callback(self.effects.close)
         rules = Rules(

@@ -7,7 +7,9 @@ charged; closed, what was charged counts. What is asked under a standing agreeme
 counts from then on, whatever becomes of a job's account.
 
 A plan holds a table's commitment, another in each job; a ``commitment`` line states what content it
-is to. Accounts are kept by content.
+is to. A content has another digest with each column that is named as its label; lines of the same
+kind state which rows it is of. Accounts are kept by rows, and what was charged under another digest
+of them before is added to theirs.
 """
 
 from __future__ import annotations
@@ -45,6 +47,13 @@ class StepAccount:
     reserved: Counts = field(default_factory=Counts)
     charged: Counts = field(default_factory=Counts)
     attempts: set[int] = field(default_factory=set)
+
+    def add(self, other: StepAccount) -> None:
+        """Take in what another account of the same step holds."""
+        self.covered += other.covered
+        self.reserved = self.reserved + other.reserved
+        self.charged = self.charged + other.charged
+        self.attempts |= other.attempts
 
     def open_counts(self) -> Counts:
         """Return what counts as long as the job has not ended."""
@@ -150,6 +159,7 @@ class Accounts:
         self.jobs: dict[str, History] = {}
         self.nonces: dict[str, str] = {}
         self._contents: dict[str, str] = {}
+        self._held: set[str] = set()
         self._closed: dict[Key, Counts] = {}
         self._sums = OpenSums()
 
@@ -160,6 +170,7 @@ class Accounts:
         self.jobs.clear()
         self.nonces.clear()
         self._contents.clear()
+        self._held.clear()
         self._closed.clear()
         self._sums.clear()
 
@@ -168,7 +179,7 @@ class Accounts:
         if kind == RESERVE:
             self._reserve(body)
         elif kind == COMMITMENT:
-            self._contents[str(body["commitment"])] = str(body["digest"])
+            self._unite(str(body["commitment"]), str(body["digest"]))
         elif kind == APPROVAL:
             self.nonces[str(body["nonce"])] = str(body.get("run", ""))
         elif kind == START:
@@ -192,7 +203,7 @@ class Accounts:
         elif kind == SETTLE:
             self._settle(str(body["run"]))
         elif kind == SPEND:
-            self._close(_key(body), Counts.of(body["counts"]))
+            self._close(self._key(body), Counts.of(body["counts"]))
 
     def used(self, table: str, digest: str | None, partner: str) -> Counts:
         """Return what a partner used of a table, by its name or its content.
@@ -208,8 +219,10 @@ class Accounts:
         return total(counts for key, counts in kept if same(key))
 
     def content(self, digest: str) -> str:
-        """Return the digest of the content that a commitment is to; any other as it is."""
-        return self._contents.get(digest, digest)
+        """Return the digest by which accounts are kept: of the rows that this one stands for."""
+        while digest in self._contents:
+            digest = self._contents[digest]
+        return digest
 
     def key(self, exposure: TableExposure, partner: str) -> Key:
         """Return whose account a use of a table goes to."""
@@ -221,14 +234,44 @@ class Accounts:
         steps = self.open.get(job, JobAccount()).steps.get(key, {})
         return steps.get(step, StepAccount()).reserved
 
+    def _key(self, body: Mapping[str, Any]) -> Key:
+        digest = self.content(str(body["digest"]))
+        self._held.add(digest)
+        return Key(str(body["table"]), digest, str(body["partner"]))
+
+    def _unite(self, name: str, digest: str) -> None:
+        """Keep the accounts of two digests as one from here on."""
+        former, digest = self.content(name), self.content(digest)
+        if former == digest:
+            return
+        self._contents[former] = digest
+        if former not in self._held:
+            return
+        self._held.discard(former)
+        self._held.add(digest)
+        for key in [key for key in self._closed if key.digest == former]:
+            self._close(key._replace(digest=digest), self._closed.pop(key))
+        for account in self.open.values():
+            for key in [key for key in account.steps if key.digest == former]:
+                self._move(account, key, key._replace(digest=digest))
+
+    def _move(self, account: JobAccount, key: Key, to: Key) -> None:
+        for name, entry in account.steps.pop(key).items():
+            self._sums.change(key, entry.open_counts(), Counts())
+            kept = account.step(to, name)
+            before = kept.open_counts()
+            kept.add(entry)
+            self._sums.change(to, before, kept.open_counts())
+
     def _reserve(self, body: Mapping[str, Any]) -> None:
-        job, key, step = str(body["run"]), _key(body), str(body["step"])
+        job, key, step = str(body["run"]), self._key(body), str(body["step"])
         if job not in self.open:
             self.open[job] = JobAccount()
         account, history = self.open[job], self.jobs.setdefault(job, History())
         history.allowed = max(history.allowed, int(body.get("runs", 1)))
         history.plans.add(str(body["plan"]))
-        history.grants |= frozenset(body.get("grants", ()))
+        # Those of the last approval: what a person approves again rests on no older grant.
+        history.grants = frozenset(body.get("grants", ()))
         entry = account.step(key, step)
         before = entry.open_counts()
         entry.covered += 1
@@ -236,7 +279,7 @@ class Accounts:
         self._sums.change(key, before, entry.open_counts())
 
     def _charge(self, body: Mapping[str, Any]) -> None:
-        job, key, step = str(body["run"]), _key(body), str(body["step"])
+        job, key, step = str(body["run"]), self._key(body), str(body["step"])
         counts, attempt = Counts.of(body["counts"]), int(body["attempt"])
         account = self.open.get(job)
         if account is None:
@@ -262,7 +305,3 @@ class Accounts:
 
     def _close(self, key: Key, counts: Counts) -> None:
         self._closed[key] = self._closed.get(key, Counts()) + counts
-
-
-def _key(body: Mapping[str, Any]) -> Key:
-    return Key(str(body["table"]), str(body["digest"]), str(body["partner"]))

@@ -12,7 +12,7 @@ import json
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any
+from typing import Any, Protocol
 
 from sqlalchemy import Connection, bindparam, case, null, select
 
@@ -66,6 +66,21 @@ Entry = tuple[str, Mapping[str, Any]]
 Share = tuple[TableExposure, str]
 
 
+class Contents(Protocol):
+    """What knows the tables' contents: by each digest under which one is named, that of its rows.
+
+    A content is another under each label that is asked for; its rows are the same.
+    """
+
+    def contents(self, name: str) -> Mapping[str, str]:
+        """Return those of one table."""
+        ...
+
+    def all_contents(self) -> Mapping[str, str]:
+        """Return those of all tables."""
+        ...
+
+
 class DatabaseLedger:
     """The ledger of ``party``. Errors: ATL-POL-015 a broken end, those of the database."""
 
@@ -78,6 +93,37 @@ class DatabaseLedger:
         # Readers have older snapshots than the writer, so each has its own place in the ledger.
         self._reading, self._writing = Accounts(), Accounts()
         self._lock = threading.Lock()
+        self._contents: Contents | None = None
+        self._noted: set[str] = set()
+
+    def know(self, contents: Contents) -> None:
+        """Keep accounts by rows from now on; also those that were kept by other digests of them."""
+        self._contents = contents
+        same = contents.all_contents()
+        if same:
+            self._database.write(lambda c: self.write(c, self._unknown(c, "", same)))
+
+    def note_contents(self, tables: Mapping[str, str]) -> None:
+        """Note whose rows these contents (by the tables' names) are, where that is new."""
+        if self._contents is None or self._noted.issuperset(tables.values()):
+            return
+        same: dict[str, str] = {}
+        for name in tables:
+            same |= self._contents.contents(name)
+        self._database.write(lambda c: self.write(c, self._unknown(c, "", same)))
+        self._noted.update(tables.values())
+
+    def _unknown(self, connection: Connection, run: str, same: Mapping[str, str]) -> list[Entry]:
+        """Return the lines by which contents, and commitments to them, have the accounts of others.
+
+        Those that have them already have none.
+        """
+        content = self._follow(connection, self._writing).content
+        return [
+            (COMMITMENT, {"run": run, "commitment": name, "digest": digest})
+            for name, digest in sorted(same.items())
+            if content(name) != content(digest)
+        ]
 
     def write(self, connection: Connection, entries: Iterable[Entry]) -> None:
         """Add lines inside the caller's transaction."""
@@ -259,10 +305,12 @@ class DatabaseLedger:
         job: Job,
         sizes: Mapping[str, int],
         committed: Mapping[str, str | None] | None = None,
+        tables: Iterable[str] = (),
     ) -> None:
         """Write which partners were sent facts of own tables, in bytes. Repeatable for a run.
 
-        ``committed`` holds by commitment the digest of the content that the run's plan names by it.
+        ``committed`` holds by commitment the digest of the content that the run's plan names by it,
+        ``tables`` the names of these.
         """
         common = {"run": run, "job": job.digest(), "plan": "", "step": AGREEMENT_STEP, "attempt": 0}
         sent = {name: DECLARED.to_dict()[name] for name in ("message", "field", "what")}
@@ -270,19 +318,15 @@ class DatabaseLedger:
             ("reveal", {**common, "receiver": partner, **sent, "elements": size})
             for partner, size in sorted(sizes.items())
         ]
-        contents: list[Entry] = [
-            (COMMITMENT, {"run": run, "commitment": name, "digest": digest})
-            for name, digest in sorted((committed or {}).items())
-            if digest is not None
-        ]
-        if not lines and not contents:
+        same = {name: digest for name, digest in (committed or {}).items() if digest is not None}
+        if same and self._contents is not None:
+            for name in tables:
+                same |= self._contents.contents(name)
+        if not lines and not same:
             return
 
         def work(connection: Connection) -> None:
-            known = self._follow(connection, self._writing).content
-            self.write(
-                connection, [e for e in contents if known(e[1]["commitment"]) != e[1]["digest"]]
-            )
+            self.write(connection, self._unknown(connection, run, same))
             if not lines:
                 return
             history = self._follow(connection, self._writing).jobs.get(run)

@@ -205,7 +205,8 @@ class Policies:
         """Make sure that one more attempt of a step is covered; call it before each attempt.
 
         The first attempt is covered by the approval's reservation, and so is a retry of an attempt
-        that revealed nothing. Any other takes from the caps again. A run of the job (``turn`` is
+        that revealed nothing. Any other takes from the caps again. Grants that the approval rested
+        on must hold at each run, and at each attempt that may reveal. A run of the job (``turn`` is
         its number) takes one of the approved runs when its coins are tossed, or its first own task
         begins, whatever step that is; an attempt that ``spends`` one takes another. Each is charged
         at once, whatever becomes of it.
@@ -246,6 +247,8 @@ class Policies:
             raise DeniedError("ATL-PLN-006", text, place=job)
         if takes and history.used_up():
             raise _used_up(job)
+        wanted = [(s, partner) for s, partner in pairs if takes or step in s.covered()]
+        self._check_grants(connection, wanted, history.grants)
         if steps:
             held, runs = history.grants, history.allowed
             asked = [(share, partner, _more(share, steps)) for share, partner in pairs]
@@ -339,21 +342,33 @@ class Policies:
     ) -> None:
         """Check that the grants that a job runs under still hold, and that all caps have room."""
         caps = repository.caps_of(connection, {exposure.table for exposure, _, _ in asked})
-        grants, now = [repository.get(connection, name) for name in sorted(held)], self._wall()
+        shares = [(exposure, partner) for exposure, partner, _ in asked]
+        holding = self._check_grants(connection, shares, held)
         sums = _by_content(accounts, asked)
-        for exposure, partner, _ in asked:
+        for (exposure, partner), fitting in zip(shares, holding, strict=True):
             used = accounts.used(exposure.table, exposure.digest, partner)
             more = sums[accounts.content(exposure.digest), partner]
             if exceeded_table_caps(caps, exposure.table, partner, used, more):
                 raise _capped("the table's cap is used up", exposure.table, partner)
-            given = [g for g in grants if g.data == exposure.table and matches(g.partners, partner)]
-            if not given:
-                continue  # A person approved it without a grant, or it is our own.
-            fitting = [grant for grant in given if grant.live(now)]
-            if not fitting:
-                raise DeniedError("ATL-POL-001", "the grant that it ran under is gone")
-            if all(exceeded_caps(grant.limits, used, more) for grant in fitting):
+            if fitting and all(exceeded_caps(grant.limits, used, more) for grant in fitting):
                 raise _capped("a cap is used up", exposure.table, partner)
+
+    def _check_grants(
+        self, connection: Connection, shares: Sequence[Share], held: frozenset[str]
+    ) -> list[list[Grant]]:
+        """Return of ``held`` the live grants for each share, none where it rested on none.
+
+        Errors: ATL-POL-001 it rested on some, and none lives.
+        """
+        grants, now = [repository.get(connection, name) for name in sorted(held)], self._wall()
+        found = []
+        for exposure, partner in shares:
+            given = [g for g in grants if g.data == exposure.table and matches(g.partners, partner)]
+            found.append([grant for grant in given if grant.live(now)])
+            # Without any, a person approved it for this table and partner, or it is our own.
+            if given and not found[-1]:
+                raise _gone(exposure.table, partner)
+        return found
 
     def _record(
         self, connection: Connection, actor: str, job: str, plan: Plan, decision: Decision
@@ -405,6 +420,12 @@ def _more(exposure: TableExposure, steps: set[str]) -> Counts:
 def _capped(reason: str, table: str, partner: str) -> DeniedError:
     hint = "see `atoll ledger show`, and raise it: atoll data limit, atoll data grant"
     return DeniedError(CAP, reason, place=f"{table} for {partner}", hint=hint)
+
+
+def _gone(table: str, partner: str) -> DeniedError:
+    hint = "submit the job again; it is then decided again"
+    text = "the grant that it ran under is gone"
+    return DeniedError("ATL-POL-001", text, place=f"{table} for {partner}", hint=hint)
 
 
 def _used_up(job: str) -> DeniedError:

@@ -14,8 +14,9 @@ import resource
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, nullcontext, suppress
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,9 @@ _LINE = 64 << 20
 _SPARE = 2 << 30
 # So many files are looked at at once; the others wait.
 _GATE = threading.BoundedSemaphore(2)
+# And one of these for partners: what they propose does not hold up own people and jobs.
+_PARTNERS = threading.BoundedSemaphore(1)
+_FOR_PARTNER: ContextVar[bool] = ContextVar("looking for a partner", default=False)
 
 
 @dataclass(frozen=True)
@@ -43,8 +47,18 @@ def _memory() -> int:
 
 def ask(question: Mapping[str, Any], limits: InspectLimits) -> dict[str, Any]:
     """Let a child look. Errors: ATL-DAT-108 it did not end well, and what it found."""
-    with _GATE:
+    with _PARTNERS if _FOR_PARTNER.get() else nullcontext(), _GATE:
         return _understood(_asked(question, limits))
+
+
+@contextmanager
+def looking_for_partner() -> Iterator[None]:
+    """Let looks inside, which a partner causes, wait for each other and not hold up own ones."""
+    token = _FOR_PARTNER.set(True)
+    try:
+        yield
+    finally:
+        _FOR_PARTNER.reset(token)
 
 
 def here(question: Mapping[str, Any], limits: InspectLimits) -> dict[str, Any]:
@@ -97,10 +111,20 @@ def _understood(answer: bytes) -> dict[str, Any]:
         )
     found: dict[str, Any] = json.loads(answer)
     if "error" in found:
-        error = found["error"]
-        kind = DataError if error.pop("data") else UserError
-        raise kind(**error)
+        raise problem_of(found["error"])
     return found
+
+
+def problem_of(plain: Mapping[str, Any]) -> AtollError:
+    """Return what a child found wrong, of the plain form that it writes."""
+    fields = {name: value for name, value in plain.items() if name != "data"}
+    return (DataError if plain["data"] else UserError)(**fields)
+
+
+def plain_problem(error: AtollError) -> dict[str, Any]:
+    """Return the plain form of what is wrong with a file."""
+    fields = {name: getattr(error, name) for name in ("code", "message", "place", "hint")}
+    return fields | {"data": isinstance(error, DataError)}
 
 
 def facts(path: str, id_column: str, label: str | None) -> dict[str, Any]:
@@ -112,6 +136,7 @@ def facts(path: str, id_column: str, label: str | None) -> dict[str, Any]:
     return {
         "classes": None if classes is None else classes.to_dict(),
         "digest": table.digest(),
+        "rows_digest": table.rows_digest(),
         "rows": table.num_rows,
         "columns": list(table.columns),
         "label": table.label_name,
@@ -190,14 +215,8 @@ def _answer(question: dict[str, Any]) -> dict[str, Any]:
     try:
         return dict(work(**question))
     except AtollError as error:
-        fields = {
-            "code": error.code,
-            "message": error.message,
-            "place": _without_folder(error.place, question["path"]),
-            "hint": error.hint,
-            "data": isinstance(error, DataError),
-        }
-        return {"error": fields}
+        place = _without_folder(error.place, question["path"])
+        return {"error": plain_problem(error) | {"place": place}}
 
 
 def _without_folder(place: str | None, path: str) -> str | None:

@@ -14,17 +14,19 @@ from typing import Any
 from fastapi.concurrency import run_in_threadpool
 from sqlalchemy import Connection, select
 
-from atoll.core.errors import UserError
+from atoll.core.errors import AtollError, UserError
 from atoll.flow.access import Access, Actor
 from atoll.flow.api.services import Page
 from atoll.flow.node.data import inspection
 from atoll.flow.node.data.inspection import InspectLimits
+from atoll.flow.node.data.notes import NONE, Notes, facts_of, of_problem
 from atoll.flow.node.data.paths import AllowedFolders, Stamp, table_name
 from atoll.flow.node.data.staging import FOLDER, receive, sweep
 from atoll.flow.node.data.tables import RegisteredTables, TableSource
 from atoll.flow.policy.grants import Caps, Grant, GrantTerms, TableCaps
 from atoll.flow.policy.repository import Grants, on_tables
 from atoll.flow.store import Agreements, Database, DataRow, DataSets, Meta
+from atoll.flow.store.paging import every
 from atoll.flow.store.schema import jobs
 from atoll.jobs.errors import ConflictError, NotFoundError
 from atoll.jobs.states import LIVE
@@ -45,28 +47,6 @@ class DataSettings:
     upload_bytes: int = 16 << 30
     preview_rows: int = 100
     inspect: InspectLimits = field(default_factory=InspectLimits)
-
-
-@dataclass(frozen=True)
-class _Notes:
-    """What is kept of a table beside its row: the file as it was, and facts by id and label."""
-
-    file: str
-    stamp: Stamp
-    uploaded: bool
-    facts: Mapping[str, Mapping[str, Any]]
-
-    def text(self) -> str:
-        return json.dumps(dataclasses.asdict(self))
-
-    @classmethod
-    def read(cls, text: str) -> _Notes:
-        value = json.loads(text)
-        return cls(value["file"], Stamp(**value["stamp"]), value["uploaded"], value["facts"])
-
-
-def _key(id_column: str, label: str | None) -> str:
-    return json.dumps([id_column, label])
 
 
 class DataService:
@@ -93,6 +73,8 @@ class DataService:
         # Who looks at a file: a process of its own, for files may come from anywhere.
         self.ask: Callable[[Mapping[str, Any], InspectLimits], dict[str, Any]] = inspection.ask
         self._lock = threading.Lock()
+        # Of files that are not what was registered, how they were when that was found.
+        self._changed: dict[str, tuple[str, Stamp]] = {}
         sweep(self._own / FOLDER)
         self._sweep_uploads()
 
@@ -110,7 +92,7 @@ class DataService:
         stamp = Stamp.of(file)
         found = self._admit(file, id_column, label)
         row = self._row(name, file, id_column, found, description, owner)
-        notes = _notes(found, stamp, id_column, uploaded=False)
+        notes = Notes.first(found, stamp, id_column, uploaded=False)
 
         def work(connection: Connection) -> None:
             self._refuse_taken(name, connection)
@@ -165,7 +147,7 @@ class DataService:
             existed = final.exists()
             staged.replace(final)
             row = self._row(name, final, id_column, found, description, owner)
-            notes = _notes(found, Stamp.of(final), id_column, uploaded=True)
+            notes = Notes.first(found, Stamp.of(final), id_column, uploaded=True)
 
             def work(connection: Connection) -> None:
                 self._refuse_replacing(name, connection)
@@ -243,11 +225,9 @@ class DataService:
             "label": row.label,
         }
 
-    def _notes(self, name: str) -> _Notes:
+    def _notes(self, name: str) -> Notes:
         text = self._meta.get(_NOTES + name)
-        if text is None:
-            return _Notes("", Stamp(-1, 0, 0), False, {})
-        return _Notes.read(text)
+        return NONE if text is None else Notes.read(text)
 
     # -- using --------------------------------------------------------------------------------
 
@@ -288,6 +268,17 @@ class DataService:
             classes=None if found["classes"] is None else LabelFacts.from_dict(found["classes"]),
         )
 
+    def contents(self, name: str) -> Mapping[str, str]:
+        """Return by each known digest of a table's content that of its rows, for accounts."""
+        return self._notes(name).contents()
+
+    def all_contents(self) -> Mapping[str, str]:
+        """Return the same of all tables."""
+        found: dict[str, str] = {}
+        for row in every(lambda after: self._rows.list(limit=_MOST, after=after)):
+            found |= self.contents(row.name)
+        return found
+
     def share(self, one: TableSource, two: TableSource) -> bool:
         """Return whether some id is in both tables, from memory if that was looked at before.
 
@@ -295,12 +286,11 @@ class DataService:
         """
         notes = self._notes(one.name)
         key = json.dumps(["shared", one.id, two.digest])
-        known = notes.facts.get(key)
+        known = notes.known(key)
         if known is None:
             question = {"do": "shared", "path": str(one.path), "id_column": one.id}
             other = {"other": str(two.path), "other_id": two.id}
-            known = self.ask(question | other, self._settings.inspect)
-            self._note(one.name, dataclasses.replace(notes, facts={**notes.facts, key: known}))
+            known = self._looked(one.name, notes, key, question | other)
         return bool(known["shared"])
 
     def _unknown(self, name: str) -> NotFoundError:
@@ -317,30 +307,47 @@ class DataService:
         stamp = Stamp.of(path)
         if stamp == notes.stamp:
             return True
+        if self._changed.get(row.name) == (notes.file, stamp):
+            return False
         question = {"do": "same", "path": str(path)}
         if self.ask(question, self._settings.inspect)["file"] != notes.file:
+            self._changed[row.name] = notes.file, stamp
             return False
-        self._note(row.name, dataclasses.replace(notes, stamp=stamp))
+        self._note(row.name, notes.file, lambda kept: dataclasses.replace(kept, stamp=stamp))
         return True
 
     def _facts(
         self, row: DataRow, path: Path, id_column: str, label: str | None
     ) -> Mapping[str, Any]:
-        notes, key = self._notes(row.name), _key(id_column, label)
-        known = notes.facts.get(key)
-        # What an earlier version noted reveals nothing about classes.
-        if known is not None and "classes" in known:
+        notes, key = self._notes(row.name), facts_of(id_column, label)
+        known = notes.known(key)
+        # What earlier versions noted reveals nothing about classes, or rows without a label.
+        if known is not None and {"classes", "rows_digest"} <= known.keys():
             return known
         question = {"do": "facts", "path": str(path), "id_column": id_column, "label": label}
-        found = self.ask(question, self._settings.inspect)
-        self._note(row.name, dataclasses.replace(notes, facts={**notes.facts, key: found}))
+        return self._looked(row.name, notes, key, question)
+
+    def _looked(
+        self, name: str, notes: Notes, key: str, question: Mapping[str, Any]
+    ) -> Mapping[str, Any]:
+        """Look at a table's file, and note what was found, a failure too."""
+        try:
+            found: Mapping[str, Any] = self.ask(question, self._settings.inspect)
+        except AtollError as error:
+            problem = of_problem(error)
+            if problem is not None:
+                self._note(name, notes.file, lambda kept: kept.adding(key, problem))
+            raise
+        self._note(name, notes.file, lambda kept: kept.adding(key, found))
         return found
 
-    def _note(self, name: str, notes: _Notes) -> None:
+    def _note(self, name: str, file: str, change: Callable[[Notes], Notes]) -> None:
+        """Change the notes of a table, if they are still of this file."""
+
         def work(connection: Connection) -> None:
-            kept = self._meta.get(_NOTES + name, connection=connection)
-            if kept is not None and _Notes.read(kept).file == notes.file:
-                self._meta.set(_NOTES + name, notes.text(), connection=connection)
+            text = self._meta.get(_NOTES + name, connection=connection)
+            if text is not None and (kept := Notes.read(text)).file == file:
+                self._meta.set(_NOTES + name, change(kept).text(), connection=connection)
 
         self._database.write(work)
 
@@ -386,7 +393,7 @@ class DataService:
             text = self._meta.get(_NOTES + name, connection=connection)
             self._meta.delete(_NOTES + name, connection=connection)
             self._rows.delete(name, connection=connection)
-            return text is not None and _Notes.read(text).uploaded
+            return text is not None and Notes.read(text).uploaded
 
         with self._lock:
             if self._database.write(work):
@@ -409,7 +416,7 @@ class DataService:
         if self._rows.find(name, connection=connection) is None:
             return
         text = self._meta.get(_NOTES + name, connection=connection)
-        if text is None or not _Notes.read(text).uploaded:
+        if text is None or not Notes.read(text).uploaded:
             self._refuse_taken(name, connection)
         self._refuse_jobs(name, connection)
 
@@ -481,12 +488,7 @@ def _mentions(value: Any, name: str) -> bool:
     return False
 
 
-def _notes(found: Mapping[str, Any], stamp: Stamp, id_column: str, *, uploaded: bool) -> _Notes:
-    kept = {name: found[name] for name in ("digest", "rows", "columns", "label", "classes")}
-    return _Notes(found["file"], stamp, uploaded, {_key(id_column, found["label"]): kept})
-
-
-def _view(row: DataRow, notes: _Notes) -> Mapping[str, Any]:
+def _view(row: DataRow, notes: Notes) -> Mapping[str, Any]:
     return {
         **{one.name: getattr(row, one.name) for one in dataclasses.fields(row)},
         "uploaded": notes.uploaded,

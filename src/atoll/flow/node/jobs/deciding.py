@@ -176,7 +176,8 @@ class Decider:
         opening = declared.opening
         contents = {} if opening is None else opening.tables
         committed = {f.digest: contents.get(step) for step, f in declared.tables.items()}
-        self._policies.ledger.declared(run, job, sizes, committed)
+        names = {facts.name for facts in declared.tables.values()}
+        self._policies.ledger.declared(run, job, sizes, committed, names)
 
     def preview_declared(self, job: Job, declared: OwnDeclaration, partner: str) -> None:
         """Write down that a partner that asks for a plan is sent the facts of own tables.

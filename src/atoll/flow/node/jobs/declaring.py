@@ -5,6 +5,7 @@ from __future__ import annotations
 import hmac
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 
 from pydantic import ValidationError
@@ -20,6 +21,7 @@ from atoll.core.random import SecretRandom
 from atoll.core.strict import read
 from atoll.flow import planning
 from atoll.flow.control.facts import Declaration
+from atoll.flow.node.data.inspection import looking_for_partner
 from atoll.flow.planning import component_facts, no_registry, own_references
 from atoll.jobs.audience import Audience, shown
 from atoll.jobs.commitment import SECRET_BYTES, Opening
@@ -170,7 +172,8 @@ class Declarer:
     ) -> dict[str, TableDeclaration]:
         # Before an error can say whether there is such a table or column.
         tables = self._tables(lambda name: self._allow(sent, {name}))
-        made = planning.declare(job, self._catalogue(), self._identity().party, tables, steps)
+        with looking_for_partner() if sent else nullcontext():
+            made = planning.declare(job, self._catalogue(), self._identity().party, tables, steps)
         own = _own_names(job, {step: declared.facts for step, declared in made.items()})
         if own:
             self._allow(sent, own)

@@ -43,6 +43,8 @@ from atoll.flow.node.jobs.control import Control
 from atoll.flow.node.jobs.deciding import Decider
 from atoll.flow.node.jobs.declaring import Declarer
 from atoll.flow.node.jobs.endings import Endings
+from atoll.flow.node.jobs.partner_lines import PartnerLines
+from atoll.flow.node.jobs.partner_load import full
 from atoll.flow.node.jobs.rows import JobRows
 from atoll.flow.node.jobs.tasks import Recorder, TaskRunner, failure_of
 from atoll.flow.store import Artifacts, Database, Events, Reuse, TrafficRow
@@ -79,7 +81,9 @@ class NodeEffects:
         ended: Hook = lambda record, command: None,
         complained: Callable[[JobRecord, Complain], None] = lambda record, command: None,
         wall: Callable[[], float] = time.time,
+        proposals: int = 2000,
     ) -> None:
+        """``proposals``: so many jobs of one partner may wait for this node's declaration."""
         self.tasks: TaskRunner
         self._control: Control
         self._database = database
@@ -95,6 +99,8 @@ class NodeEffects:
         self.endings = Endings()
         self._events = Events(database)
         self._pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="effect")
+        # Of partners' proposals, which may take long and are free: nothing else waits for them.
+        self._proposals = PartnerLines(proposals)
         # One thread, so that what a task reports is written in the order in which it came.
         self._writing = ThreadPoolExecutor(1, thread_name_prefix="events")
         self._lock = threading.Lock()
@@ -122,6 +128,7 @@ class NodeEffects:
     def close(self) -> None:
         """End the threads; what has not begun is dropped, a restart asks for it again."""
         self._closing.set()
+        self._proposals.close()
         self._pool.shutdown(wait=True, cancel_futures=True)
         self.endings.close()
         self._writing.shutdown(wait=True, cancel_futures=False)
@@ -183,9 +190,17 @@ class NodeEffects:
             case Explain():
                 pass  # Written with the job's row.
             case Ended():
+                self._proposals.drop(record.initiator, record.id)
                 self._end(record, command)
+            case Declare() if not record.drives:
+                self._look_at_proposal(record, command)
             case _:
                 self._pool.submit(self._answer, record, command)
+
+    def _look_at_proposal(self, record: JobRecord, command: Declare) -> None:
+        partner, work = record.initiator, partial(self._answer, record, command)
+        if not self._proposals.put(partner, record.id, work):
+            self._no_part(record, full(partner, "too many jobs that wait for a declaration"))
 
     def _enqueue(self, record: JobRecord, command: Enqueue) -> None:
         job, offer = record.id, command.offer
@@ -293,11 +308,7 @@ class NodeEffects:
         except Exception as error:
             _trace(error)
             known = unexpected(error)
-            _LOG.warning("job %s: this node cannot take part: %s", record.id, known)
-            self._rows.explain(record.id, known)
-            self._control.event(
-                record.id, lambda now: DeclareFailed(code=known.code, place=known.place, now=now)
-            )
+            self._no_part(record, known)
             return
         self._control.event(
             record.id,
@@ -310,6 +321,13 @@ class NodeEffects:
                 made.parts,
                 made.opening,
             ),
+        )
+
+    def _no_part(self, record: JobRecord, error: AtollError) -> None:
+        _LOG.warning("job %s: this node cannot take part: %s", record.id, error)
+        self._rows.explain(record.id, error)
+        self._control.event(
+            record.id, lambda now: DeclareFailed(code=error.code, place=error.place, now=now)
         )
 
     def _find(self, record: JobRecord, keys: Mapping[str, str]) -> None:

@@ -296,6 +296,7 @@ class Book:
             raise UserError("ATL-AGR-006", "a request costs one unit at least", place="units")
         plan, signed = self._signed(self._find(agreement))
         held = contents or {}
+        self._policies.ledger.note_contents(held)
         shares = tuple(
             (replace(share, digest=held.get(share.table, share.digest)), partner)
             for share, partner in signed
