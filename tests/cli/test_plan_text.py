@@ -44,9 +44,8 @@ def make_plan(overrides: Overrides, *, label: str = "y") -> Plan:
                 digest="1" * 64,
                 rows=7,
                 columns=("x",),
-                label=label if party == "bank" else None,
                 id_rule="bytes",
-            )
+            ).model_copy(update={"label": label if party == "bank" else None})
         }
         for party, name in (("bank", "a"), ("shop", "b"), ("post", "c"))
     }

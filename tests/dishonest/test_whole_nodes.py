@@ -65,7 +65,7 @@ def played(pair: Pair) -> tuple[str, dict[str, Any]]:
     """Let the liar submit; return what the honest node shows of the job at its end."""
     job, nodes = pair
     liar, honest = nodes[LIAR], nodes[HONEST]
-    options = {"reuse": False, "retries": RETRIES}
+    options = {"reuse": False, "retries": RETRIES, "tags": ["monthly"]}
     made = liar.services.jobs.submit(job, options, liar.owner(), None, (), "")
     name = str(made["id"])
     until(lambda: waiting(honest, name))
@@ -90,6 +90,17 @@ def test_an_intersection_that_is_denied_again_and_again(pair: Pair) -> None:
     gained = intersections(pair[1], name)
     assert gained == RUNS
     assert usage(pair[1][HONEST].policies.ledger, "people", LIAR).psi_runs >= gained
+
+
+def test_tags_of_a_partner_choose_none_of_the_jobs_here(pair: Pair) -> None:
+    """Lie: a tag by which the honest party's programs find their own jobs. It stays the liar's."""
+    name, shown = played(pair)
+    theirs = pair[1][LIAR].services.jobs.get(name)
+    assert (shown["tags"], theirs["tags"]) == ([], ["monthly"])
+    found = pair[1][HONEST].services.jobs.list(
+        state=None, name=None, party=None, tag="monthly", limit=50, after=None
+    )
+    assert not found.rows
 
 
 def test_a_cap_without_a_grant_ends_it_earlier(pair: Pair) -> None:

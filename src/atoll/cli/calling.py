@@ -60,7 +60,7 @@ def _usage(error: click.ClickException) -> AtollError:
 
 def _failed(error: AtollError, arguments: list[str]) -> int:
     if console.traces():
-        traceback.print_exc()
+        console.info(traceback.format_exc())
     if "--json" in arguments:
         print_json({"error": error.to_dict()})
     show_error(error)

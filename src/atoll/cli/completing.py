@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.shell_completion import CompletionItem
 
+from atoll.core.printable import clean
+
 if TYPE_CHECKING:
     from atoll.sdk.client import Client
 
@@ -30,7 +32,9 @@ def _asking(ask: Callable[[Client, dict[str, Any]], Iterable[tuple[str, str]]]) 
             # A shell that completes is no place for errors.
             return []
         return [
-            CompletionItem(name, help=about) for name, about in found if name.startswith(incomplete)
+            CompletionItem(clean(name), help=clean(about))
+            for name, about in found
+            if name.startswith(incomplete)
         ]
 
     return complete

@@ -1,14 +1,17 @@
-"""Standard output is data, standard error is for messages; colours only where a person watches."""
+"""Standard output is data, standard error is for messages; colours only where a person watches.
+
+Whatever is written here may hold text of partners or of files: it is cleaned here, once for all.
+"""
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 from collections.abc import Sequence
 from typing import Any
 
 from atoll.core.errors import AtollError
+from atoll.core.printable import clean, clean_lines, to_json
 
 _RED, _DIM, _PLAIN = "\033[31m", "\033[2m", "\033[0m"
 _OPTIONS = {"colour": True, "traces": False}
@@ -35,34 +38,38 @@ def colours() -> bool:
 
 
 def info(text: str) -> None:
-    """Write a message for the user."""
+    """Write a message for the user, without what would steer a terminal."""
+    _message(clean_lines(text))
+
+
+def _message(text: str) -> None:
     sys.stderr.write(text + "\n")
     sys.stderr.flush()
 
 
 def print_text(text: str) -> None:
-    """Write data that was asked for."""
-    sys.stdout.write(text + "\n")
+    """Write data that was asked for, without what would steer a terminal."""
+    sys.stdout.write(clean_lines(text) + "\n")
     sys.stdout.flush()
 
 
 def print_json(value: Any) -> None:
     """Write one JSON value."""
-    print_text(json.dumps(value, indent=2, sort_keys=False, ensure_ascii=False, allow_nan=False))
+    print_text(to_json(value, indent=2))
 
 
 def print_json_line(value: Any) -> None:
     """Write one JSON value on one line."""
-    print_text(json.dumps(value, ensure_ascii=False, allow_nan=False))
+    print_text(to_json(value))
 
 
 def error_lines(error: AtollError) -> list[str]:
     """Return an error as lines: code and message, then place, party, phase, hint."""
-    lines = [f"error {error.code}: {error.message}"]
+    lines = [clean(f"error {error.code}: {error.message}")]
     for name in ("place", "party", "phase", "hint"):
         value = getattr(error, name)
         if value:
-            lines.append(f"  {name}: {value}")
+            lines.append(clean(f"  {name}: {value}"))
     return lines
 
 
@@ -71,7 +78,7 @@ def show_error(error: AtollError) -> None:
     first, *rest = error_lines(error)
     if colours():
         first, rest = f"{_RED}{first}{_PLAIN}", [f"{_DIM}{line}{_PLAIN}" for line in rest]
-    info("\n".join([first, *rest]))
+    _message("\n".join([first, *rest]))
 
 
 def table(rows: Sequence[Sequence[str]]) -> str:

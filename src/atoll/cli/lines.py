@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from atoll.cli.console import amount, table
+from atoll.core.printable import clean
 from atoll.core.report import (
     BarPanel,
     KeyValuePanel,
@@ -27,24 +28,19 @@ def moment(seconds: float | None) -> str:
     return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%d %H:%M:%S}" if seconds else "–"
 
 
-def clean(text: object) -> str:
-    """Return a text of others so that it cannot move the cursor or colour the terminal."""
-    return "".join(
-        char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in str(text)
-    )
-
-
 def rows(head: Sequence[str], lines: Iterable[Sequence[Any]], empty: str) -> str:
     """Return a table, or what to print when it has no rows."""
     cells = [
         [clean("–" if cell is None or cell == "" else cell) for cell in line] for line in lines
     ]
-    return table([list(head), *cells]) if cells else empty
+    return table([[clean(name) for name in head], *cells]) if cells else empty
 
 
 def facts(*pairs: tuple[str, object]) -> str:
     """Return named values, one a line; those that are None are left out."""
-    known = [(name, clean(value)) for name, value in pairs if value not in (None, "", (), {})]
+    known = [
+        (clean(name), clean(value)) for name, value in pairs if value not in (None, "", (), {})
+    ]
     width = max((len(name) for name, _ in known), default=0)
     return "\n".join(f"{name:<{width}}  {value}" for name, value in known)
 
@@ -96,7 +92,7 @@ def state(view: views.JobRow) -> str:
     parts = [view.code, message or view.reason]
     parts += [blamed(party, getattr(view, "stated_by", None)), f"phase {phase}" if phase else None]
     shown = names(part for part in parts if part)
-    return f"{view.state} ({shown})" if shown else view.state
+    return clean(f"{view.state} ({shown})" if shown else view.state)
 
 
 def blamed(party: str | None, stated_by: str | None) -> str | None:

@@ -18,6 +18,7 @@ from types import FrameType
 from typing import TYPE_CHECKING
 
 from atoll.core.errors import AtollError
+from atoll.core.printable import clean
 from atoll.flow.node.configuration import load
 from atoll.flow.node.folder import NodeFolder
 from atoll.flow.node.log_lines import begin_log
@@ -74,7 +75,7 @@ def main(arguments: list[str]) -> int:
     except AtollError as error:
         if os.environ.get("ATOLL_TRACEBACK") == "1":
             traceback.print_exc()
-        sys.stderr.write(f"{error}\n")
+        sys.stderr.write(f"{clean(error)}\n")
         return error.exit_code
 
 

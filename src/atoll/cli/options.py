@@ -13,6 +13,7 @@ import click
 
 from atoll.cli import console
 from atoll.core.errors import UserError
+from atoll.core.printable import clean
 from atoll.jobs.errors import DeniedError
 
 if TYPE_CHECKING:
@@ -180,7 +181,7 @@ def confirm(question: str, yes: bool) -> None:
         raise DeniedError(
             "ATL-CLI-020", "the terminal is not interactive", hint="confirm with --yes"
         )
-    if not click.confirm(question, err=True):
+    if not click.confirm(clean(question), err=True):
         raise DeniedError("ATL-CLI-020", "you answered no")
 
 

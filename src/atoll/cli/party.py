@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from atoll.channel.identity import export_ca, fingerprint, load_party, trust
+from atoll.channel.identity import check_address, export_ca, fingerprint, load_party, trust
 from atoll.cli import completing, lines
 from atoll.cli.console import print_text, table
 from atoll.cli.options import (
@@ -169,6 +169,7 @@ def accept(
     if address is None:
         invitation = read_code(code)
         address = invitation.address
+        check_address(address, invitation.inviter)
         confirm(f"The code is of {invitation.inviter}, whose node is at {address}. Dial it?", yes)
     view = session.client.parties.accept(code, address, key=key)
     session.show(view, f"{view.party} at {view.address or '(it calls us)'}")

@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from pydantic import JsonValue, ValidationError
 
 from atoll.cli.console import amount, table
-from atoll.cli.lines import clean
 from atoll.cli.lines import facts as in_lines
 from atoll.core.names import Role, roles_text
+from atoll.core.printable import clean
 from atoll.flow.api import views
 from atoll.flow.estimating import estimated_seconds, estimated_total
 from atoll.jobs.plan import Plan

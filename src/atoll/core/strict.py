@@ -42,6 +42,16 @@ def text(form: str) -> Any:
     return Field(strict=True, pattern=f"^(?:{form})$")
 
 
+def printable(text: str) -> str:
+    """Return a text that people are shown, in plans, terminals and logs.
+
+    Errors: ValueError characters of it do not print.
+    """
+    if not text.isprintable():
+        raise ValueError("it is not printable")
+    return text
+
+
 def at_most(entries: int) -> Any:
     """Return what says in a hint how many entries a map or a list may have; the first wrong one
     ends the reading, so that no more is kept of them.

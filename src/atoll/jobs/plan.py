@@ -8,6 +8,7 @@ from datetime import date
 from typing import Annotated, Any, Literal
 
 from pydantic import (
+    AfterValidator,
     Field,
     JsonValue,
     SerializerFunctionWrapHandler,
@@ -20,6 +21,7 @@ from atoll.core.errors import InternalError
 from atoll.core.exposure import Exposure
 from atoll.core.limits import Limits
 from atoll.core.names import Seat, addresses, parse_seat, party_of
+from atoll.core.strict import printable
 from atoll.core.work import Work
 from atoll.jobs.audience import hidden_steps
 from atoll.jobs.definition import Frozen, Job
@@ -59,6 +61,9 @@ DIGEST = r"[0-9a-f]{64}"
 # The day of an agreement's end, as ISO 8601 writes it.
 DAY = "^[0-9]{4}-[0-9]{2}-[0-9]{2}$"
 
+# What a party declares and people are shown. Names of tables and columns were never longer.
+Shown = Annotated[str, Field(max_length=256), AfterValidator(printable)]
+
 
 class TableFacts(Frozen):
     """What a party sends of a table: a commitment to it, size and columns, but no value.
@@ -69,12 +74,12 @@ class TableFacts(Frozen):
     no one can try values against the digest of what follows from them.
     """
 
-    name: str
-    digest: str
+    name: Shown
+    digest: Shown
     rows: int = Field(ge=0)
-    columns: Annotated[tuple[str, ...], Field(max_length=Limits.columns)]
-    label: str | None = None
-    id_rule: str
+    columns: Annotated[tuple[Shown, ...], Field(max_length=Limits.columns)]
+    label: Shown | None = None
+    id_rule: Shown
     salt: str | None = Field(default=None, pattern=f"^{DIGEST}$")
 
     @model_serializer(mode="wrap")
@@ -87,8 +92,8 @@ class TableFacts(Frozen):
 class ComponentFacts(Frozen):
     """Which code a step runs: version and the digest of its source files."""
 
-    version: str
-    code: str
+    version: Shown
+    code: Shown
 
 
 class StandingTerms(Frozen):

@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 
 from atoll.core.errors import AtollError, DataError
 from atoll.core.limits import Limits
+from atoll.core.printable import clean
 from atoll.table.ingest import Intake, Layout
 from atoll.table.problems import Problem
 from atoll.table.sources import file_format
@@ -121,7 +122,7 @@ def _row(column: ColumnSummary) -> tuple[str, ...]:
     unit = " B" if column.role == "id" else ""
     ends = ["–" if end is None else f"{end:.6g}{unit}" for end in (column.minimum, column.maximum)]
     distinct = f"> {column.distinct:,}" if column.many else f"{column.distinct:,}"
-    return (column.name, column.role, column.type, f"{column.missing:,}", distinct, *ends)
+    return (clean(column.name), column.role, column.type, f"{column.missing:,}", distinct, *ends)
 
 
 class _Enough(Exception):

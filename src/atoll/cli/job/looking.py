@@ -11,6 +11,7 @@ from atoll.cli import completing, lines
 from atoll.cli.console import amount
 from atoll.cli.job.common import attempt_option, job_argument, step_argument
 from atoll.cli.options import Session, connected, paged
+from atoll.core.printable import clean
 from atoll.jobs.states import ENDED, LIVE
 
 _STATES = (*LIVE, *ENDED)
@@ -59,8 +60,7 @@ def log(session: Session, job: str, step: str, attempt: int | None) -> None:
 
     found = session.client.send(jobs.log(job, step, attempt=attempt))
     text = "\n".join(
-        f"{lines.moment(line.time)} {line.level:<7} {lines.clean(line.message)}"
-        for line in found.items
+        f"{lines.moment(line.time)} {line.level:<7} {clean(line.message)}" for line in found.items
     )
     session.show(found, text)
 

@@ -13,6 +13,7 @@ import click
 from atoll.cli import console, lines
 from atoll.cli.job.common import exit_code, job_argument
 from atoll.cli.options import Session, connected, plain
+from atoll.core.printable import clean
 from atoll.jobs.states import ENDED
 
 if TYPE_CHECKING:
@@ -110,7 +111,7 @@ class Picture:
 
 def _line(moment: float, name: str, state: str, reasons: str) -> str:
     text = f"{time.strftime('%H:%M:%S', time.gmtime(moment))}  {name:<16} {state}"
-    return lines.clean(f"{text}  ({reasons})" if reasons else text)
+    return clean(f"{text}  ({reasons})" if reasons else text)
 
 
 @click.command()
@@ -174,22 +175,22 @@ def _drawn(picture: Picture, now: float) -> Any:
     from rich.table import Table
     from rich.text import Text
 
-    title = Text(f"{picture.name} {picture.job}  ")
-    title.append(picture.state, style=_COLOURS.get(picture.state, "yellow"))
+    title = Text(clean(f"{picture.name} {picture.job}  "))
+    title.append(clean(picture.state), style=_COLOURS.get(picture.state, "yellow"))
     if picture.reason:
-        title.append(f"  {lines.clean(picture.reason)}")
+        title.append(f"  {clean(picture.reason)}")
     drawn = Table(title=title, title_justify="left", box=None, pad_edge=False)
     for head in ("step", "state", "attempt", "seconds", "here", "peers", "progress"):
         drawn.add_column(head, justify="right" if head in ("attempt", "seconds") else "left")
     for name, step in picture.steps.items():
         seconds = step.seconds(now)
         drawn.add_row(
-            Text(name),
-            Text(step.state, style=_COLOURS.get(step.state, "dim")),
+            Text(clean(name)),
+            Text(clean(step.state), style=_COLOURS.get(step.state, "dim")),
             str(step.attempt or ""),
             "" if seconds is None else f"{seconds:.1f}",
-            Text(step.own),
-            Text(lines.clean(step.peers)),
+            Text(clean(step.own)),
+            Text(clean(step.peers)),
             Text(_bar(step)),
         )
     return drawn
@@ -198,7 +199,7 @@ def _drawn(picture: Picture, now: float) -> Any:
 def _bar(step: StepPicture) -> str:
     if step.state != "running":
         return ""
-    phase = lines.clean(step.phase)
+    phase = clean(step.phase)
     if step.share is None:
         return phase
     full = round(step.share * 10)

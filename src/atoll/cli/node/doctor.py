@@ -9,6 +9,7 @@ import click
 
 from atoll.cli.console import print_json, print_text
 from atoll.cli.node.options import chosen, folder_option, json_option
+from atoll.core.printable import clean
 
 _MARKS = {"ok": "ok      ", "warning": "warning ", "failed": "FAILED  "}
 
@@ -25,7 +26,7 @@ def command(folder: Path | None, as_json: bool) -> int:
         print_json([asdict(finding) for finding in found])
     else:
         for finding in found:
-            print_text(f"{_MARKS[finding.state]}{finding.name:<16} {finding.message}")
+            print_text(f"{_MARKS[finding.state]}{finding.name:<16} {clean(finding.message)}")
             if finding.hint and finding.state != "ok":
-                print_text(f"        hint: {finding.hint}")
+                print_text(f"        hint: {clean(finding.hint)}")
     return 10 if any(finding.state == "failed" for finding in found) else 0

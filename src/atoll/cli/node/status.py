@@ -9,6 +9,7 @@ import click
 
 from atoll.cli.console import amount, info, print_json, print_text
 from atoll.cli.node.options import chosen, folder_option, json_option
+from atoll.core.printable import clean
 from atoll.flow.node.process import check_folder, find
 
 _NOT_RUNNING = 3
@@ -32,7 +33,7 @@ def command(folder: Path | None, as_json: bool) -> int:
     if as_json:
         print_json({"running": True, "url": running.url, **found})
         return 0
-    print_text("\n".join(_lines(running.url, found)))
+    print_text("\n".join(clean(line) for line in _lines(running.url, found)))
     return 0
 
 

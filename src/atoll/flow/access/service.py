@@ -170,7 +170,7 @@ class Access(Authenticator):
     ) -> tuple[str, Token]:
         """Make an API token of the actor's own, for some of its permissions; show it once.
 
-        A token that makes a token cannot give it a longer life than its own.
+        A token that makes a token cannot give it a longer life than its own: it ends with it.
         Errors: ATL-ACC-010 unknown scope, ATL-ACC-011 its life or number, ATL-ACC-014 more than
         the actor may, ATL-ACC-017 the actor has one of this name.
         """
@@ -185,6 +185,7 @@ class Access(Authenticator):
             session=False,
             expires=expires,
             created=self._wall(),
+            maker="" if actor.session else actor.token,
         )
 
         def work(connection: Connection) -> None:

@@ -1,7 +1,8 @@
 """Tokens as rows: sessions of a login and API tokens of a person. Only their SHA-256 is stored.
 
 ``known`` is what may be done at a node: a session's scopes are all of it, and what a token names
-beyond it counts for nothing.
+beyond it counts for nothing. A token that was made by a token names that one there, too
+(``made by ID``), and ends with it.
 """
 
 from __future__ import annotations
@@ -27,13 +28,17 @@ BROWSER = "browser session"
 _SHAPE = re.compile(r"atoll_[A-Za-z0-9_-]{43}")
 _IDENTIFIER = re.compile(r"[0-9a-f]{16}")
 _WHOLE = ["*"]
+_MAKER = "made by "
 _KNOWN = frozenset(PERMISSIONS)
 _MOST = 200
 
 
 @dataclass(frozen=True)
 class Token:
-    """What is known of a token. Times are in seconds since 1970."""
+    """What is known of a token. Times are in seconds since 1970.
+
+    ``maker`` is the id of the API token that made it, if one did.
+    """
 
     id: str
     name: str
@@ -43,6 +48,7 @@ class Token:
     expires: float
     created: float
     used: float | None = None
+    maker: str = ""
 
     @property
     def browser(self) -> bool:
@@ -78,7 +84,8 @@ def digest(secret: str) -> str | None:
 
 def add(connection: Connection, token: Token, hashed: str) -> None:
     """Store a token under its hash."""
-    scopes = _WHOLE if token.session else sorted(token.scopes)
+    maker = [_MAKER + token.maker] if token.maker else []
+    scopes = _WHOLE if token.session else sorted(token.scopes) + maker
     connection.execute(
         insert(tokens).values(
             id=token.id,
@@ -105,6 +112,7 @@ def _token(row: Any, known: frozenset[str] = _KNOWN) -> Token:
         expires=row.expires or 0.0,
         created=row.created,
         used=row.used,
+        maker=next((s.removeprefix(_MAKER) for s in scopes if s.startswith(_MAKER)), ""),
     )
 
 
@@ -143,8 +151,12 @@ def touch(connection: Connection, identifier: str, now: float) -> None:
 
 
 def drop(connection: Connection, identifier: str) -> None:
-    """Delete one token."""
-    connection.execute(delete(tokens).where(tokens.c.id == identifier))
+    """Delete one token, and what was made by it and by those in turn."""
+    ended = {identifier}
+    while ended:
+        connection.execute(delete(tokens).where(tokens.c.id.in_(ended)))
+        made = or_(*(tokens.c.scopes.contains(json.dumps(_MAKER + one)) for one in ended))
+        ended = set(connection.execute(select(tokens.c.id).where(made)).scalars())
 
 
 def drop_of(connection: Connection, user: str, *, but: Collection[str] = ()) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -22,6 +23,7 @@ from atoll.flow.api.exchange import HttpExchange
 from atoll.flow.api.extension import Extension
 from atoll.flow.api.figures import Figures
 from atoll.flow.api.idempotency import Idempotency
+from atoll.flow.api.keyed import Keyed
 from atoll.flow.api.limits import Limits
 from atoll.flow.api.middleware import Envelope
 from atoll.flow.api.mounting import mount
@@ -39,6 +41,7 @@ from atoll.flow.api.routes import (
 )
 from atoll.flow.api.services import Services
 from atoll.flow.api.settings import PREFIX, ApiSettings
+from atoll.flow.api.shares import Shares
 
 OWN_ROUTES = tuple(
     module.ROUTES
@@ -50,8 +53,12 @@ def create_app(
     services: Services,
     settings: ApiSettings | None = None,
     extensions: Sequence[Extension] = (),
+    secret: bytes | None = None,
 ) -> FastAPI:
-    """Make the app. Errors: ATL-API-009 a route's permission, ATL-API-020 an extension."""
+    """Make the app; users are shown digests keyed with ``secret`` (None: one of its own).
+
+    Errors: ATL-API-009 a route's permission, ATL-API-020 an extension.
+    """
     chosen = settings or ApiSettings()
     mounted = mount(OWN_ROUTES, extensions)
     if extensions and services.access.permissions != mounted.permissions:
@@ -70,6 +77,8 @@ def create_app(
     app.state.settings = chosen
     app.state.idempotency = Idempotency()
     app.state.figures = Figures()
+    app.state.keyed = Keyed(secret or secrets.token_bytes(32))
+    app.state.shares = Shares(chosen)
     app.state.stopping = threading.Event()
     app.router.routes.extend(mounted.routes)
     if chosen.documentation:
@@ -86,6 +95,8 @@ def create_app(
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     app.state.watchers = anyio.CapacityLimiter(app.state.settings.watchers)
     app.state.askers = anyio.CapacityLimiter(app.state.settings.askers)
+    app.state.keepers = anyio.CapacityLimiter(app.state.settings.keepers)
+    app.state.lookers = anyio.CapacityLimiter(app.state.settings.lookers)
     yield
 
 

@@ -15,7 +15,7 @@ from typing import Any
 from fastapi import Request, Response
 
 from atoll.flow.api.endpoints import SAFE
-from atoll.flow.api.settings import PREFIX, ApiSettings
+from atoll.flow.api.settings import PREFIX, ApiSettings, is_loopback
 from atoll.jobs.errors import DeniedError
 
 CSRF = "X-CSRF-Token"
@@ -97,6 +97,25 @@ def check_origin(request: Request) -> None:
             "a page of another site asks for this",
             place="Origin",
             hint="only pages of this node may use a browser's session; programs send a token",
+        )
+
+
+def check_host(request: Request) -> None:
+    """Refuse what was sent to another name than this machine's own. Errors: ATL-API-023.
+
+    A page of any site may let its own name lead to 127.0.0.1: for the browser it then asks its own
+    site. Only the name that it asked for shows that.
+    """
+    stated = request.headers.getlist("host")
+    host, _, port = stated[0].rpartition(":") if len(stated) == 1 else ("", "", "")
+    if not port.isdigit():
+        host = stated[0] if len(stated) == 1 else ""
+    if not is_loopback(host.lower().removeprefix("[").removesuffix("]")):
+        raise DeniedError(
+            "ATL-API-023",
+            "without access control the node answers to names of this machine alone",
+            place="Host",
+            hint="use http://127.0.0.1 or http://localhost; or set access.enabled",
         )
 
 

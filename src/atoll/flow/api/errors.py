@@ -75,8 +75,9 @@ def answer(error: AtollError) -> JSONResponse:
 def fault(error: BaseException, request: str) -> JSONResponse:
     """Log an unexpected error and make an answer that reveals nothing about it."""
     # The text of a foreign error may hold data; where it happened does not.
-    frames = "".join(traceback.format_tb(error.__traceback__))
-    log.error("%s in request %s\n%s", type(error).__name__, request, frames)
+    frames = traceback.extract_tb(error.__traceback__)
+    where = " > ".join(f"{one.filename}:{one.lineno} {one.name}" for one in frames)
+    log.error("%s in request %s at %s", type(error).__name__, request, where)
     return answer(InternalError("ATL-INT-001", "a fault of ours"))
 
 

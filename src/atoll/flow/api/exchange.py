@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 import time
 from collections.abc import MutableMapping
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,7 +17,10 @@ _KEY = "atoll.exchange"
 
 @dataclass
 class HttpExchange:
-    """A request and its answer, for limits, log and audit."""
+    """A request and its answer, for limits, log and audit; ``held`` ends with its work.
+
+    ``unread``: much of its body may still be on its way.
+    """
 
     method: str
     path: str
@@ -29,8 +33,10 @@ class HttpExchange:
     target: str = ""
     status: int = 0
     code: str = ""
+    unread: bool = False
     received: int = 0
     sent: int = 0
+    held: ExitStack = field(default_factory=ExitStack)
 
     @classmethod
     def begin(cls, scope: MutableMapping[str, Any]) -> HttpExchange:

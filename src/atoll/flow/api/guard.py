@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import AsyncGenerator, Callable, Coroutine
 from typing import Annotated, Any
 
 from fastapi import Depends, Request, Response
-from fastapi.concurrency import run_in_threadpool
 from fastapi.routing import APIRoute
 
 from atoll.core.errors import InternalError
@@ -17,6 +17,7 @@ from atoll.flow.api.endpoints import OWN, PUBLIC, Endpoint
 from atoll.flow.api.exchange import HttpExchange
 from atoll.flow.api.idempotency import Idempotency
 from atoll.flow.api.services import Services
+from atoll.flow.api.shares import LARGE, Shares, apart
 
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 
@@ -36,7 +37,7 @@ class _CheckedRequest(StrictRequest):
         if actor is not None and declared is not None:
             access: Access = self.app.state.services.access
             needed = "" if declared.permission == OWN else declared.permission
-            await run_in_threadpool(lambda: access.confirm(actor, needed, exchange.target))
+            await apart(self.app, lambda: access.confirm(actor, needed, exchange.target))
 
 
 class GuardedRoute(APIRoute):
@@ -52,32 +53,64 @@ class GuardedRoute(APIRoute):
         """Wrap the framework's handler."""
         inner = super().get_route_handler()
         declared = self.declared
+        threaded = not inspect.iscoroutinefunction(self.endpoint)
+
+        async def work(request: Request) -> Response:
+            if not threaded:
+                return await inner(request)
+            async with _shares(request).thread(_user(request)):
+                return await inner(request)
 
         async def handle(request: Request) -> Response:
             exchange = HttpExchange.of(request.scope)
             exchange.endpoint, exchange.operation = declared, self.unique_id
             exchange.target = "/".join(str(value) for value in request.path_params.values())
             await _admit(request, exchange, declared.permission)
+            _hold(request, exchange)
             strict = _CheckedRequest(request.scope, request.receive)
             if self.body_field is not None:
                 await strict.load()
             # Without a user a key would be shared by all users.
             if request.method == "POST" and exchange.actor and not declared.streamed:
                 memory: Idempotency = request.app.state.idempotency
-                return await memory.once(strict, exchange, inner, secret=declared.secret)
-            return await inner(strict)
+                return await memory.once(strict, exchange, work, secret=declared.secret)
+            return await work(strict)
 
         return handle
 
 
+def _shares(request: Request) -> Shares:
+    shares: Shares = request.app.state.shares
+    return shares
+
+
+def _user(request: Request) -> str:
+    actor = HttpExchange.of(request.scope).actor
+    return actor.user if actor else ""
+
+
+def _hold(request: Request, exchange: HttpExchange) -> None:
+    """Count a request among its user's, until its work is over. Errors: ATL-API-021."""
+    if exchange.actor is None:
+        return
+    shares, user = _shares(request), exchange.actor.user
+    exchange.held.enter_context(shares.hold("requests", user))
+    length = int(request.headers.get("content-length", "0"))
+    if length > LARGE or "transfer-encoding" in request.headers:
+        streamed = exchange.endpoint is not None and exchange.endpoint.streamed
+        exchange.held.enter_context(shares.hold("uploads" if streamed else "bodies", user))
+
+
 async def _admit(request: Request, exchange: HttpExchange, permission: str) -> None:
+    if not request.app.state.settings.authentication:
+        cookies.check_host(request)
     if permission == PUBLIC:
         return
     services: Services = request.app.state.services
     actor = exchange.actor = await _who(request, exchange, services.access)
     if permission != OWN and not actor.allows(permission):
         target = exchange.target
-        await run_in_threadpool(lambda: services.access.require(actor, permission, target))
+        await apart(request.app, lambda: services.access.require(actor, permission, target))
 
 
 async def _who(request: Request, exchange: HttpExchange, access: Access) -> Actor:
@@ -89,9 +122,9 @@ async def _who(request: Request, exchange: HttpExchange, access: Access) -> Acto
     client = client_of(request)
     if header is not None or secret is None:
         token = bearer(header or "")
-        return await run_in_threadpool(lambda: access.authenticate(token, client=client))
-    actor = await run_in_threadpool(
-        lambda: access.authenticate(secret, client=client, browser=True)
+        return await apart(request.app, lambda: access.authenticate(token, client=client))
+    actor = await apart(
+        request.app, lambda: access.authenticate(secret, client=client, browser=True)
     )
     # The refusals below are this user's in the audit log.
     exchange.actor, exchange.by_cookie = actor, True
@@ -107,7 +140,7 @@ async def still_allowed(request: Request) -> bool:
     if actor is None or declared is None or declared.permission == PUBLIC:
         return True
     access: Access = request.app.state.services.access
-    now = await run_in_threadpool(lambda: access.current(actor))
+    now = await apart(request.app, lambda: access.current(actor))
     return now is not None and (declared.permission == OWN or now.allows(declared.permission))
 
 

@@ -1,7 +1,8 @@
 """Keys that make a repeated POST harmless: the same key and body get the same answer again.
 
-Kept in memory for a day and for a bounded number of answers; a submitted job's key is kept by the
-job itself, so that it also holds after a restart.
+Kept in memory for a day and for a bounded number of answers of each user, so that no user's keys
+push out another's; a submitted job's key is kept by the job itself, so that it also holds after a
+restart.
 """
 
 from __future__ import annotations
@@ -28,19 +29,23 @@ _Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 class _Entry:
     body: bytes
     until: float
+    running: bool = True
     status: int = 0
     answer: bytes | None = None
     media_type: str = "application/json"
 
 
-class Idempotency:
-    """Remembers the answers to keyed requests."""
+_Kept = OrderedDict[tuple[str, str], _Entry]
 
-    def __init__(self, entries: int = 4096, seconds: float = 86400.0, answer: int = 1 << 16):
+
+class Idempotency:
+    """Remembers the answers to keyed requests: of each user so many, the oldest go first."""
+
+    def __init__(self, entries: int = 1024, seconds: float = 86400.0, answer: int = 1 << 16):
         self._entries = entries
         self._seconds = seconds
         self._answer = answer
-        self._kept: OrderedDict[tuple[str, str, str], _Entry] = OrderedDict()
+        self._users: dict[str, _Kept] = {}
 
     async def once(
         self, request: Request, exchange: HttpExchange, handler: _Handler, *, secret: bool
@@ -60,22 +65,41 @@ class Idempotency:
                 f"an idempotency key has 1 to {KEY_LENGTH} printable ASCII characters",
             )
         user = exchange.actor.user if exchange.actor else ""
-        name = (user, f"{request.method} {exchange.path}", key)
+        name = (f"{request.method} {exchange.path}", key)
         digest = hashlib.sha256(await request.body()).digest()
-        known = self._known(name)
+        self._forget()
+        mine = self._users.setdefault(user, OrderedDict())
+        known = mine.get(name)
         if known is not None:
             return self._again(known, digest)
-        kept = self._kept[name] = _Entry(digest, time.monotonic() + self._seconds)
-        return await self._first(name, kept, request, handler, secret)
+        kept = mine[name] = _Entry(digest, time.monotonic() + self._seconds)
+        self._bound(mine)
+        try:
+            response = await handler(request)
+        except BaseException:
+            # What was refused has changed nothing, so the key is free again.
+            mine.pop(name, None)
+            raise
+        finally:
+            kept.running = False
+        self._keep(kept, response, secret)
+        return response
 
-    def _known(self, name: tuple[str, str, str]) -> _Entry | None:
+    def _forget(self) -> None:
+        """Leave out whose time is over, and users of whom nothing is kept."""
         now = time.monotonic()
-        while self._kept:
-            first = next(iter(self._kept.values()))
-            if first.until > now and len(self._kept) <= self._entries:
-                break
-            self._kept.popitem(last=False)
-        return self._kept.get(name)
+        for user, mine in list(self._users.items()):
+            while mine and (first := next(iter(mine.values()))).until <= now and not first.running:
+                mine.popitem(last=False)
+            if not mine:
+                del self._users[user]
+
+    def _bound(self, mine: _Kept) -> None:
+        """Leave out the oldest beyond the bound; those that run stay (they are bounded, too)."""
+        if len(mine) > self._entries:
+            oldest = next((name for name, kept in mine.items() if not kept.running), None)
+            if oldest is not None:
+                del mine[oldest]
 
     def _again(self, kept: _Entry, digest: bytes) -> Response:
         if kept.body != digest:
@@ -95,22 +119,8 @@ class Idempotency:
         headers = {"Idempotent-Replay": "true"}
         return Response(kept.answer, kept.status, headers, kept.media_type)
 
-    async def _first(
-        self,
-        name: tuple[str, str, str],
-        kept: _Entry,
-        request: Request,
-        handler: _Handler,
-        secret: bool,
-    ) -> Response:
-        try:
-            response = await handler(request)
-        except BaseException:
-            # What was refused has changed nothing, so the key is free again.
-            self._kept.pop(name, None)
-            raise
+    def _keep(self, kept: _Entry, response: Response, secret: bool) -> None:
         body = getattr(response, "body", None)
         if not secret and isinstance(body, bytes) and len(body) <= self._answer:
             kept.answer, kept.status = body, response.status_code
             kept.media_type = response.media_type or "application/json"
-        return response

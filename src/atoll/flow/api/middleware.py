@@ -9,7 +9,6 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from fastapi.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -19,6 +18,7 @@ from atoll.flow.api.errors import StatusError, answer, fault
 from atoll.flow.api.exchange import HttpExchange
 from atoll.flow.api.limits import Bounds, Limits
 from atoll.flow.api.places import shown
+from atoll.flow.api.shares import LARGE, apart
 
 log = logging.getLogger("atoll.api.access")
 
@@ -31,7 +31,7 @@ _HEADERS: tuple[tuple[bytes, bytes], ...] = (
     (b"cache-control", b"no-store"),
 )
 # The rest of such a body is not read, so the connection cannot be used again.
-_UNREAD = frozenset({408, 413, 504})
+_UNREAD = frozenset({408, 413, 429, 504})
 
 Audit = Callable[[HttpExchange], None]
 
@@ -52,7 +52,7 @@ class Envelope:
             await self._app(scope, receive, send)
             return
         exchange = HttpExchange.begin(scope)
-        reply = _Reply(exchange, send, self._audit)
+        reply = _Reply(scope, exchange, send, self._audit)
         bounds = self._limits.of(exchange.method, exchange.path)
         body = _Body(exchange, receive, bounds, self._limits.settings.stall_seconds)
         try:
@@ -70,7 +70,7 @@ class Envelope:
 
     async def _serve(self, scope: Scope, body: _Body, reply: _Reply) -> None:
         """Run the app until it has begun to answer in time; then let it take its time."""
-        work = asyncio.ensure_future(self._app(scope, body.receive, reply.send))
+        work = asyncio.ensure_future(self._work(scope, body, reply))
         started = asyncio.ensure_future(reply.started.wait())
         try:
             while not (work.done() or started.done()):
@@ -90,6 +90,10 @@ class Envelope:
             raise
         finally:
             started.cancel()
+
+    async def _work(self, scope: Scope, body: _Body, reply: _Reply) -> None:
+        with HttpExchange.of(scope).held:
+            await self._app(scope, body.receive, reply.send)
 
     def _forget(self, work: asyncio.Task[None]) -> None:
         self._late.discard(work)
@@ -133,6 +137,8 @@ class _Body:
         for name, value in scope["headers"]:
             if name == b"content-length" and (not value.isdigit() or int(value) > self._limit):
                 raise self._too_large()
+            if name == b"transfer-encoding" or (name == b"content-length" and int(value) > LARGE):
+                self._exchange.unread = True
         if scope["method"] in SAFE:
             self._done = time.monotonic()
 
@@ -155,6 +161,7 @@ class _Body:
             raise self._too_large()
         if not message.get("more_body", False):
             self._done = time.monotonic()
+            self._exchange.unread = False
         return message
 
     def _too_large(self) -> AtollError:
@@ -169,7 +176,8 @@ class _Body:
 class _Reply:
     """Sends the answer with our headers, after the audit log has taken note of it."""
 
-    def __init__(self, exchange: HttpExchange, send: Send, audit: Audit) -> None:
+    def __init__(self, scope: Scope, exchange: HttpExchange, send: Send, audit: Audit) -> None:
+        self._scope = scope
         self._exchange = exchange
         self._send = send
         self._audit = audit
@@ -185,7 +193,7 @@ class _Reply:
             self._exchange.status = message["status"]
             if self._audited():
                 self._noted = True
-                await run_in_threadpool(self._audit, self._exchange)
+                await apart(self._scope["app"], lambda: self._audit(self._exchange))
             message = {**message, "headers": [*message.get("headers", ()), *self._own(message)]}
             self.started.set()
         else:
@@ -202,7 +210,7 @@ class _Reply:
     def _own(self, message: Message) -> list[tuple[bytes, bytes]]:
         present = {name.lower() for name, _ in message.get("headers", ())}
         own = [(b"x-request-id", self._exchange.id.encode())]
-        if self._exchange.status in _UNREAD:
+        if self._exchange.status in _UNREAD or self._exchange.unread:
             own.append((b"connection", b"close"))
         return own + [pair for pair in _HEADERS if pair[0] not in present]
 

@@ -6,25 +6,16 @@ import socket
 import ssl
 import threading
 import time
-from ipaddress import ip_address
 from typing import Any
 
 import uvicorn
 from fastapi import FastAPI
 
 from atoll.flow.api.protocol import PatientProtocol
-from atoll.flow.api.settings import ApiSettings
+from atoll.flow.api.settings import ApiSettings, is_loopback
 from atoll.jobs.errors import EnvironmentFault
 
 START_SECONDS = 30.0
-
-
-def is_loopback(host: str) -> bool:
-    """Return whether only this machine reaches an address."""
-    try:
-        return host == "localhost" or ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 class Server:

@@ -3,10 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from ipaddress import ip_address
 from pathlib import Path
 
 PREFIX = "/api/v1"
 BODY_BYTES = 8 << 20
+
+
+def is_loopback(host: str) -> bool:
+    """Return whether only this machine reaches an address."""
+    try:
+        return host == "localhost" or ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 @dataclass(frozen=True)
@@ -17,9 +26,11 @@ class ApiSettings:
     a body has ``body_seconds`` (streamed: ``upload_seconds``, and never less than
     ``stall_seconds`` between two pieces) to arrive, an answer ``request_seconds`` to begin.
     ``watchers`` and ``askers`` are how many wait at once for events, and for answers under standing
-    agreements. Without ``authentication`` everyone is administrator: for loopback only. With
-    ``proxied`` a proxy adds TLS, so that browsers come by HTTPS as they do to a certificate of our
-    own.
+    agreements, ``lookers`` how many files are looked at. Of one user, ``user_threads`` requests are
+    worked on, ``user_looks`` files looked at, ``user_bodies`` large bodies and ``user_uploads``
+    streamed ones taken at once, and half of the ``connections`` answered. Without
+    ``authentication`` everyone is administrator: for loopback only. With ``proxied`` a proxy adds
+    TLS, so that browsers come by HTTPS as they do to a certificate of our own.
     """
 
     host: str = "127.0.0.1"
@@ -39,6 +50,12 @@ class ApiSettings:
     connections: int = 512
     watchers: int = 64
     askers: int = 256
+    keepers: int = 16
+    lookers: int = 16
+    user_threads: int = 16
+    user_looks: int = 4
+    user_bodies: int = 4
+    user_uploads: int = 4
     authentication: bool = True
     proxied: bool = False
     documentation: bool = False

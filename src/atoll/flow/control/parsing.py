@@ -5,20 +5,24 @@ from __future__ import annotations
 import re
 from typing import Annotated, Any
 
-from pydantic import Field, StrictInt, StrictStr
+from pydantic import AfterValidator, Field, StrictInt, StrictStr
 
 from atoll.core import codec
 from atoll.core.errors import AtollError, PeerError
-from atoll.core.strict import text
+from atoll.core.printable import clean
+from atoll.core.strict import printable, text
 
 CODE_FORM = re.compile(r"ATL-[A-Z]{3}-[0-9]{3}")
 JOB_ID = re.compile(r"[0-9]{14}-[0-9a-f]{8}")
 VERSIONS = 1 << 53
 PHASE_LETTERS = 128
 
+
 Code = Annotated[str, text(CODE_FORM.pattern)]
 JobId = Annotated[str, text(JOB_ID.pattern)]
-Phase = Annotated[StrictStr, Field(min_length=1, max_length=PHASE_LETTERS)]
+Phase = Annotated[
+    StrictStr, Field(min_length=1, max_length=PHASE_LETTERS), AfterValidator(printable)
+]
 Count = Annotated[StrictInt, Field(ge=0, le=VERSIONS)]
 
 
@@ -35,8 +39,8 @@ def peer_code(code: str | None) -> str | None:
 
 
 def peer_phase(phase: str | None) -> str | None:
-    """Return an own phase as peers may be sent it: not empty, and not too long."""
-    return phase[:PHASE_LETTERS] if phase else None
+    """Return an own phase as peers may be sent it: not empty, not too long, printable."""
+    return clean(phase[:PHASE_LETTERS]) if phase else None
 
 
 def decoded(data: bytes | memoryview, limit: int) -> Any:

@@ -26,8 +26,8 @@ from atoll.flow.access.authenticator import AccessSettings
 from atoll.flow.access.service import Access
 from atoll.flow.api.app import create_app
 from atoll.flow.api.extension import Extension, permissions_with
-from atoll.flow.api.server import Server, is_loopback
-from atoll.flow.api.settings import ApiSettings
+from atoll.flow.api.server import Server
+from atoll.flow.api.settings import ApiSettings, is_loopback
 from atoll.flow.control import Complain, Ended, JobRecord, QueueLimits, Rules
 from atoll.flow.node.configuration import Configuration
 from atoll.flow.node.data.service import DataService, DataSettings
@@ -413,7 +413,9 @@ class Node:
         housekeeping.start()
         self._stack.callback(housekeeping.close)
         settings = self._api_settings()
-        server = Server(create_app(self.services, settings, self.extensions), settings)
+        secret = self._identity.secret("digests as users are shown them")
+        app = create_app(self.services, settings, self.extensions, secret)
+        server = Server(app, settings)
         server.start()
         self._stack.callback(server.stop)
         self.status.set_ready(True)

@@ -6,11 +6,12 @@ from typing import Annotated
 
 from fastapi import Path, Query, Request
 
-from atoll.flow.api import views
+from atoll.flow.api import keyed, views
 from atoll.flow.api.common import PAGE, After, DataName, Limit
 from atoll.flow.api.guard import At, By
 from atoll.flow.api.routing import Routes, bytes_body
 from atoll.flow.api.shaping import items, paged, shape
+from atoll.flow.api.shares import look
 from atoll.flow.policy.grants import Grant, GrantTerms, TableCaps
 
 ROUTES = Routes("data")
@@ -19,18 +20,23 @@ GrantId = Annotated[str, Path(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
 
 
 @ROUTES.get("/data", may="data.read")
-def list_(services: At, limit: Limit = PAGE, after: After = None) -> views.DataPage:
+def list_(
+    services: At, by: By, request: Request, limit: Limit = PAGE, after: After = None
+) -> views.DataPage:
     """Return the registered tables by name."""
-    return paged(views.DataPage, services.data.list(limit=limit, after=after))
+    page = paged(views.DataPage, services.data.list(limit=limit, after=after))
+    shown = tuple(keyed.table(request, by, row) for row in page.items)
+    return page.model_copy(update={"items": shown})
 
 
 @ROUTES.post("/data", may="data.write", status_code=201)
-def register(services: At, by: By, asked: views.RegisterRequest) -> views.DataView:
+async def register(
+    services: At, by: By, request: Request, asked: views.RegisterRequest
+) -> views.DataView:
     """Check a file in one of the node's allowed folders, and register it."""
-    found = services.data.register(
-        asked.name, asked.path, asked.id, asked.label, asked.description, by.user
-    )
-    return shape(views.DataView, found)
+    given = (asked.name, asked.path, asked.id, asked.label, asked.description, by.user)
+    found = await look(request, "looks", lambda: services.data.register(*given))
+    return keyed.table(request, by, shape(views.DataView, found))
 
 
 @ROUTES.put(
@@ -56,13 +62,13 @@ async def upload(
         description=description,
         owner=by.user,
     )
-    return shape(views.DataView, found)
+    return keyed.table(request, by, shape(views.DataView, found))
 
 
 @ROUTES.get("/data/{name}", may="data.read")
-def get(services: At, name: DataName) -> views.DataView:
+def get(services: At, by: By, request: Request, name: DataName) -> views.DataView:
     """Return what is known of a table; no value of a row."""
-    return shape(views.DataView, services.data.get(name))
+    return keyed.table(request, by, shape(views.DataView, services.data.get(name)))
 
 
 @ROUTES.delete("/data/{name}", may="data.write", status_code=204)
@@ -72,17 +78,22 @@ def delete(services: At, by: By, name: DataName, force: bool = False) -> None:
 
 
 @ROUTES.get("/data/{name}/preview", may="data.preview", watched=True)
-def preview(
-    services: At, name: DataName, rows: Annotated[int, Query(ge=1, le=1000)] = 10
+async def preview(
+    services: At,
+    request: Request,
+    name: DataName,
+    rows: Annotated[int, Query(ge=1, le=1000)] = 10,
 ) -> views.Preview:
     """Return the first rows."""
-    return shape(views.Preview, services.data.preview(name, rows))
+    found = await look(request, "looks", lambda: services.data.preview(name, rows))
+    return shape(views.Preview, found)
 
 
 @ROUTES.post("/data/{name}/check", may="data.read")
-def check(services: At, name: DataName) -> views.CheckView:
+async def check(services: At, by: By, request: Request, name: DataName) -> views.CheckView:
     """Look the file over again: all its problems, its columns in sum."""
-    return shape(views.CheckView, services.data.check(name))
+    found = await look(request, "checks", lambda: services.data.check(name))
+    return keyed.check(by, shape(views.CheckView, found))
 
 
 @ROUTES.get("/data/{name}/grants", may="data.read")

@@ -8,7 +8,7 @@ from fastapi import Header, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import StreamingResponse
 
-from atoll.flow.api import views
+from atoll.flow.api import keyed, views
 from atoll.flow.api.common import (
     PAGE,
     After,
@@ -177,15 +177,17 @@ def traffic(services: At, id: JobId) -> views.TrafficList:
 
 
 @ROUTES.get("/jobs/{id}/artifacts", may="job.read")
-def artifacts(services: At, id: JobId) -> views.ArtifactList:
+def artifacts(services: At, by: By, request: Request, id: JobId) -> views.ArtifactList:
     """Return what the job has made at this party."""
-    return items(views.ArtifactList, services.jobs.artifacts(id))
+    return keyed.artifacts(request, by, items(views.ArtifactList, services.jobs.artifacts(id)))
 
 
 @ROUTES.get("/jobs/{id}/steps/{step}/log", may="job.read")
-def log(services: At, id: JobId, step: StepName, attempt: Attempt = None) -> views.Log:
+def log(
+    services: At, by: By, request: Request, id: JobId, step: StepName, attempt: Attempt = None
+) -> views.Log:
     """Return the log of an attempt."""
-    return items(views.Log, services.jobs.log(id, step, attempt))
+    return keyed.log(request, by, items(views.Log, services.jobs.log(id, step, attempt)))
 
 
 @ROUTES.get("/jobs/{id}/steps/{step}/metrics", may="report.read")

@@ -7,9 +7,9 @@ from typing import Annotated
 from fastapi import Path, Request, Response
 from fastapi.responses import StreamingResponse
 
-from atoll.flow.api import views
+from atoll.flow.api import keyed, views
 from atoll.flow.api.common import PAGE, After, Limit, ModelId, ModelVersion
-from atoll.flow.api.guard import At
+from atoll.flow.api.guard import At, By
 from atoll.flow.api.routing import Routes, bytes_body
 from atoll.flow.api.shaping import paged, shape
 
@@ -20,10 +20,17 @@ ServiceName = Annotated[str, Path(pattern=views.DATA_NAME)]
 
 @ROUTES.get("/models", may="model.read")
 def list_(
-    services: At, stage: views.Stage | None = None, limit: Limit = PAGE, after: After = None
+    services: At,
+    by: By,
+    request: Request,
+    stage: views.Stage | None = None,
+    limit: Limit = PAGE,
+    after: After = None,
 ) -> views.ModelPage:
     """Return models, the newest first."""
-    return paged(views.ModelPage, services.models.list(stage=stage, limit=limit, after=after))
+    page = paged(views.ModelPage, services.models.list(stage=stage, limit=limit, after=after))
+    shown = tuple(keyed.model(request, by, row) for row in page.items)
+    return page.model_copy(update={"items": shown})
 
 
 @ROUTES.post(
@@ -33,15 +40,18 @@ def list_(
     status_code=201,
     openapi_extra=bytes_body("a signed archive"),
 )
-async def import_(services: At, request: Request) -> views.ModelView:
+async def import_(services: At, by: By, request: Request) -> views.ModelView:
     """Take in an archive that this party or a pinned partner has signed."""
-    return shape(views.ModelView, await services.models.import_(request.stream()))
+    found = await services.models.import_(request.stream())
+    return keyed.model(request, by, shape(views.ModelView, found))
 
 
 @ROUTES.get("/models/{id}/{version}", may="model.read")
-def get(services: At, id: ModelId, version: ModelVersion) -> views.ModelView:
+def get(
+    services: At, by: By, request: Request, id: ModelId, version: ModelVersion
+) -> views.ModelView:
     """Return a model version: where this party's part comes from."""
-    return shape(views.ModelView, services.models.get(id, version))
+    return keyed.model(request, by, shape(views.ModelView, services.models.get(id, version)))
 
 
 @ROUTES.get("/models/{id}/{version}/card", may="report.read")
@@ -53,12 +63,15 @@ def card(services: At, id: ModelId, version: ModelVersion) -> views.JsonObject:
 @ROUTES.post("/models/{id}/{version}/stage", may="model.publish")
 def stage(
     services: At,
+    by: By,
+    request: Request,
     id: ModelId,
     version: ModelVersion,
     asked: views.StageRequest,
 ) -> views.ModelView:
     """Make a version a candidate, published or archived."""
-    return shape(views.ModelView, services.models.stage(id, version, asked.stage))
+    found = services.models.stage(id, version, asked.stage)
+    return keyed.model(request, by, shape(views.ModelView, found))
 
 
 @ROUTES.post("/models/{id}/{version}/bind", may="model.publish")
@@ -115,12 +128,15 @@ def agreement_job(
 @ROUTES.post("/models/{id}/{version}/migrate", may="admin", status_code=201)
 def migrate(
     services: At,
+    by: By,
+    request: Request,
     id: ModelId,
     version: ModelVersion,
     asked: views.MigrateRequest,
 ) -> views.ModelView:
     """Make a new version in which parties have other ids."""
-    return shape(views.ModelView, services.models.migrate(id, version, asked.parties))
+    found = services.models.migrate(id, version, asked.parties)
+    return keyed.model(request, by, shape(views.ModelView, found))
 
 
 @ROUTES.get("/services", may="model.read")

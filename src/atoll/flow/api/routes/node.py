@@ -19,13 +19,13 @@ API_VERSION = 1
 
 
 @ROUTES.get("/health/live", may=PUBLIC)
-def live() -> views.Health:
+async def live() -> views.Health:
     """Report that the process answers."""
     return views.Health(status="live")
 
 
 @ROUTES.get("/health/ready", may=PUBLIC)
-def ready(services: At) -> views.Health:
+async def ready(services: At) -> views.Health:
     """Report that the node takes jobs."""
     if not services.status.ready():
         raise EnvironmentFault(
@@ -35,7 +35,7 @@ def ready(services: At) -> views.Health:
 
 
 @ROUTES.get("/version", may=PUBLIC)
-def version() -> views.Version:
+async def version() -> views.Version:
     """Return the version of the package and of this interface."""
     return views.Version(version=__version__, api=API_VERSION)
 

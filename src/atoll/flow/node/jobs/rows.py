@@ -124,6 +124,7 @@ class JobRows:
     def _create(self, connection: Connection, record: JobRecord, written: _Written) -> None:
         submission = self._submissions.get(record.id, Submission())
         job, seen = record.job, written.view
+        own = record.initiator == self._party
         row = JobRow(
             id=record.id,
             name=job.name,
@@ -139,7 +140,8 @@ class JobRows:
             created=record.created,
             updated=self._wall(),
             ended=self._wall() if seen.state in ENDED else None,
-            tags=list(submission.tags or record.options.tags),
+            # A partner's tags are its own: they choose none of the jobs here.
+            tags=list(submission.tags or (record.options.tags if own else ())),
             notes=submission.notes,
             idempotency_key=submission.key,
             job=job.canonical(),

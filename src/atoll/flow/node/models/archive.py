@@ -9,13 +9,15 @@ no other size than it states; equal parts make equal archives but for the signat
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import tarfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Literal, NoReturn
 
+from fastapi.concurrency import run_in_threadpool
 from pydantic import Field, JsonValue, ValidationError
 
 from atoll.channel.identity import Identity
@@ -91,6 +93,12 @@ class Opened:
     manifest: Manifest
     start: int
 
+    @property
+    def size(self) -> int:
+        """The bytes of the whole archive."""
+        sizes = [facts.bytes for facts in self.manifest.members().values()]
+        return self.start + sum(BLOCK + n + len(_padding(n)) for n in sizes) + 2 * BLOCK
+
 
 def pieces(manifest: Manifest, identity: Identity, path: Callable[[str], Path]) -> Iterator[bytes]:
     """Give a signed archive piece by piece; parts come from their files, found by digest."""
@@ -127,16 +135,54 @@ def open_archive(file: BinaryIO, size: int, identity: Identity) -> Opened:
     Errors: ATL-REG-006 not such an archive, or its parts are others; ATL-PTY-007 to 015 and
     ATL-PLN-002 not signed by this party or a pinned partner.
     """
+    opened = _open_head(file, identity)
+    if opened.size != size:
+        _refuse("its parts have other sizes than its manifest states")
+    return opened
+
+
+def _open_head(file: BinaryIO, identity: Identity) -> Opened:
     heads = {name: _member(file, name, limit) for name, limit in _SIZES.items()}
     body = heads["manifest.json"]
     manifest = _manifest(body)
     key = identity.public_key(manifest.party, heads["certificate.pem"], kept=True)
     check_signature(_CONTEXT + body, heads["signature"], key, manifest.party)
-    start = file.tell()
-    sizes = [facts.bytes for facts in manifest.members().values()]
-    if start + sum(BLOCK + n + len(_padding(n)) for n in sizes) + 2 * BLOCK != size:
-        _refuse("its parts have other sizes than its manifest states")
-    return Opened(manifest, start)
+    return Opened(manifest, file.tell())
+
+
+async def judged(chunks: AsyncIterator[bytes], identity: Identity) -> AsyncIterator[bytes]:
+    """Hand an archive's bytes on as they come, but none before its head is judged as a whole.
+
+    The head (its signed manifest) has at most about 4 MiB; nothing follows what it states.
+    Errors: those of ``open_archive``, at the first block that is not as it must be.
+    """
+    head, passed, whole = bytearray(), 0, None
+    async for data in chunks:
+        if whole is None:
+            head += data
+            if not _is_whole(head):
+                continue
+            file = io.BytesIO(head)
+            whole = (await run_in_threadpool(_open_head, file, identity)).size
+            data, head = bytes(head), bytearray()
+        passed += len(data)
+        if passed > whole:
+            _refuse("something follows its parts")
+        yield data
+    if whole is None:
+        _refuse("it was cut off")
+
+
+def _is_whole(head: bytearray) -> bool:
+    """Return whether a head is there. Errors: ATL-REG-006 a block of it is not as it must be."""
+    at = 0
+    for name, limit in _SIZES.items():
+        block = bytes(head[at : at + BLOCK])
+        if len(block) < BLOCK:
+            return False
+        size = _length(io.BytesIO(block), name, limit)
+        at += BLOCK + size + len(_padding(size))
+    return len(head) >= at
 
 
 def copy_parts(file: BinaryIO, opened: Opened, path: Callable[[str], Path]) -> None:
@@ -209,4 +255,4 @@ def _refuse(reason: str) -> NoReturn:
     raise _bad(reason)
 
 
-__all__ = ["Manifest", "Opened", "PartFacts", "copy_parts", "open_archive", "pieces"]
+__all__ = ["Manifest", "Opened", "PartFacts", "copy_parts", "judged", "open_archive", "pieces"]

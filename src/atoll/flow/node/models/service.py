@@ -24,6 +24,7 @@ from atoll.core import codec
 from atoll.core.names import Role
 from atoll.flow.api.services import Page
 from atoll.flow.node.data.staging import receive, sweep
+from atoll.flow.node.models import archive
 from atoll.flow.node.models.archive import Manifest, PartFacts, copy_parts, open_archive, pieces
 from atoll.flow.node.models.card import card
 from atoll.flow.node.models.fitted import FittedFacts, fitted_of, with_fitted
@@ -319,8 +320,8 @@ class ModelService:
         Errors: ATL-REG-006 not one, ATL-REG-007 the part is here, ATL-PTY-… not signed by this
         party or a pinned partner, ATL-WRK-006 the part is not of its kind.
         """
-        limit = self._archive_bytes
-        staged = await receive(chunks, self._incoming, ".tar", limit, code="ATL-REG-006")
+        limit, checked = self._archive_bytes, archive.judged(chunks, self._identity())
+        staged = await receive(checked, self._incoming, ".tar", limit, code="ATL-REG-006")
         try:
             return await run_in_threadpool(self._import, staged)
         finally:
