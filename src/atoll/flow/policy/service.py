@@ -123,6 +123,7 @@ class Policies:
                 reason = "the runs that need no approval are used up"
             if reason is None:
                 decision, text = Decision("approve"), repository.MADE_UP
+                repository.count_made_up(connection, job, initiator, now)
             else:
                 kind: Kind = "queue" if self.settings.default == "ask" else "refuse"
                 decision = Decision(kind, OVER, (reason,), ("policy.synthetic",))

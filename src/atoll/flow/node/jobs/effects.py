@@ -174,6 +174,7 @@ class NodeEffects:
                 self._enqueue(record, command)
             case Release(offer=offer):
                 self._slots.release(record.id, offer)
+                self.tasks.release(record.id, idle=True)
             case StartTask():
                 self._start(record, command)
             case KillTask():
