@@ -83,7 +83,9 @@ class Policies:
             decision = self._decide(connection, job, plan, initiator)
             if decision.kind == "approve":
                 held = decision.grants
-                self.ledger.reserve(connection, job, plan, initiator, runs=runs, grants=held)
+                self.ledger.reserve(
+                    connection, job, plan, initiator, runs=runs, grants=held, turn=run
+                )
             text, now = _text(decision), self._wall()
             repository.keep(
                 connection, ApprovalRow(job, digest, decision.kind, POLICY, text, now, run)
@@ -169,7 +171,7 @@ class Policies:
             if decision.code == OWN and actor.user == submitter:
                 raise DeniedError(OWN, "another person than its submitter must approve an own job")
             held = decision.grants
-            self.ledger.reserve(connection, job, plan, initiator, runs=runs, grants=held)
+            self.ledger.reserve(connection, job, plan, initiator, runs=runs, grants=held, turn=run)
             row = ApprovalRow(job, digest, "approve", actor.user, "", self._wall(), run)
             repository.keep(connection, row)
             self._record(connection, actor.user, job, plan, Decision("approve"))

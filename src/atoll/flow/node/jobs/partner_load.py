@@ -288,6 +288,12 @@ def full(partner: str, what: str) -> PeerError:
     )
 
 
+def begins_run(peer: str, record: JobRecord, update: Update) -> bool:
+    """Return whether an update has a job of the sender's begin a run that is not known here."""
+    stated = update.sections.get("run", b"")
+    return peer == record.initiator and stated not in (b"", encode_section(record.lead.run))
+
+
 def refuse(
     former: JobRecord, error: AtollError, now: Moment, rules: Rules
 ) -> tuple[JobRecord, tuple[Command, ...]]:
