@@ -178,7 +178,8 @@ def test_runs_of_a_job_that_begin_one_after_the_other() -> None:
         try:
             return not list(load.make_own_room(record, later, ()))
         except AtollError as error:
-            assert error.code == "ATL-FLW-016"
+            if error.code != "ATL-FLW-016":
+                raise
             return False
 
     taken_in = [raised(run) for run in range(2, 300)]
