@@ -109,3 +109,25 @@ def test_a_stop_that_names_another_party() -> None:
         seen = control.view(node.record)
         assert (seen.state, seen.party) == ("failed", HONEST)
     assert control.view(world[LIAR].record).stated_by == "post"
+
+
+def test_a_host_that_states_to_hold_more_than_there_is() -> None:
+    """Lie: it holds more of a third party's facts than that sent. It ends the job: ATL-FLW-012.
+
+    The liar is named in the end, as a fault, and to the people of the party that it accuses.
+    """
+    world = World(parties=3).approving(1)
+    at_work(world[HONEST], STEP)
+    world[LIAR].submit(make_job(parties=3))
+    world.rounds(6)
+    honest = world[HONEST]
+    more = honest.record.version + 1000
+    commands = honest.happen(JOB_ID, control.StaleRecord("post", more, honest.now))
+    explained = [c for c in commands if isinstance(c, control.Explain)]
+    assert [(c.code, c.party) for c in explained] == [("ATL-FLW-012", "post")]
+    assert str(more) in explained[0].message
+    assert control.Complain("post", "ATL-FLW-012", "held") in commands
+    world.rounds(4)
+    for node in world.nodes.values():
+        assert node.end == ("failed", "ATL-FLW-012", "post")
+    assert control.view(world[LIAR].record).stated_by == HONEST

@@ -162,3 +162,26 @@ def test_ended_jobs_that_are_asked_for_again() -> None:
     for one in load.recall(again, (first,)):
         load.forget(one)
     assert load.asks_in_vain(first.id, "shop", first.version)
+
+
+def test_runs_of_a_job_that_begin_one_after_the_other() -> None:
+    """Each may be decided on and written down. Rule: it weighs as much as its plan in a day."""
+    tables = {"shop": "t", "bank": "t"}
+    steps = {"s0": {"component": "reader", "parameters": {"tables": tables}}}
+    record = taken(0, {"proposal": proposal_of(steps)})
+    record = replace(record, plan=planned(record.job))
+    load = PartnerLoad(LoadLimits(per_day=100 * KIB))
+
+    def raised(run: int) -> bool:
+        own = replace(record.own, run=run)
+        later = replace(record, facts={**record.facts, "bank": own})
+        try:
+            return not list(load.make_own_room(record, later, ()))
+        except AtollError as error:
+            if error.code != "ATL-FLW-016":
+                raise
+            return False
+
+    taken_in = [raised(run) for run in range(2, 300)]
+    assert taken_in[0]
+    assert not taken_in[-1]

@@ -170,6 +170,27 @@ def test_a_job_over_made_up_tables_is_approved_unasked_once(host: Host) -> None:
     assert host.asked(1, plan, run=4) == ("refuse", "ATL-POL-017")
 
 
+def test_later_decisions_on_such_jobs_do_not_make_room_for_more(host: Host) -> None:
+    """The lie: ended jobs ask about runs beyond those approved, and so are counted no more."""
+    plan, limits = made_up(), MadeUpLimits()
+    for at in range(limits.per_day):
+        assert host.asked(at, plan) == ("approve", None)
+        host.ended(at)
+        assert host.asked(at, plan, run=4) == ("queue", "ATL-POL-017")
+    assert host.asked(99, plan) == ("queue", "ATL-POL-017")
+    host.wall.now += 86401
+    assert host.asked(100, plan) == ("approve", None)
+
+
+def test_jobs_that_did_not_end_count_whatever_was_asked_about_them_since(host: Host) -> None:
+    """The lie: each job asks for a further run while it goes on, and the next one begins."""
+    plan, limits = made_up(), MadeUpLimits()
+    for at in range(limits.at_once):
+        assert host.asked(at, plan) == ("approve", None)
+        assert host.asked(at, plan, run=4) == ("queue", "ATL-POL-017")
+    assert host.asked(99, plan) == ("queue", "ATL-POL-017")
+
+
 def test_made_up_rows_are_not_scored_with_a_model_of_ours() -> None:
     """The lie: rows are made up so that a registered model scores them unasked, row by row."""
     graph = {

@@ -48,6 +48,9 @@ class Nothing:
     def check_open(self, partner: str, job: str, unfinished: int) -> None:
         raise AssertionError
 
+    def check_again(self, partner: str, unfinished: int) -> None:
+        raise AssertionError
+
     def wake(self, peers: tuple[str, ...]) -> None:
         raise AssertionError
 

@@ -273,6 +273,43 @@ def test_there_are_no_more_leases_than_allowed(shared: Pool, tmp_path: Path) -> 
     assert caught.value.code == "ATL-WRK-004"
 
 
+def idle(pool: Pool, folder: Path, count: int) -> list[Worker]:
+    """Return workers of a job that did a task each and wait for the next."""
+    workers = [pool.lease(little.JOB_ID) for _ in range(count)]
+    for worker in workers:
+        ear = Ear()
+        worker.submit(spec(folder, "remember"), ear)
+        assert ear.end().kind == "done"
+    return workers
+
+
+def test_an_idle_worker_of_a_job_that_waits_is_taken_back_for_another(
+    shared: Pool, tmp_path: Path
+) -> None:
+    """The lie: a job keeps all workers after its steps, and waits for an approval without end."""
+    waiting = idle(shared, tmp_path, 3)
+    assert shared.free() == 3
+    _, ear = begin(shared, tmp_path, "remember", OTHER_JOB)
+    assert ear.end().kind == "done"
+    until(lambda: sum(worker.gone for worker in waiting) == 1)
+    busy = [shared.lease(little.JOB_ID) for _ in range(2)]
+    assert {worker.number for worker in busy} < {worker.number for worker in waiting}
+    shared.lease(OTHER_JOB)
+    with pytest.raises(AtollError, match="ATL-WRK-002"):
+        shared.lease(OTHER_JOB)
+
+
+def test_the_idle_workers_of_a_job_are_released_and_no_others(shared: Pool, tmp_path: Path) -> None:
+    waiting = idle(shared, tmp_path, 2)
+    busy = shared.lease(little.JOB_ID)
+    assert busy is waiting[0]
+    shared.release_job(little.JOB_ID, idle=True)
+    until(lambda: waiting[1].gone)
+    ear = Ear()
+    busy.submit(spec(tmp_path, "remember"), ear)
+    assert ear.end().kind == "done"
+
+
 def test_a_specification_that_is_none_fails_the_task(shared: Pool, tmp_path: Path) -> None:
     worker, ear = shared.lease(little.JOB_ID), Ear()
     reported = spec(tmp_path, "remember")

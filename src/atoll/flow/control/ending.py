@@ -18,9 +18,11 @@ from atoll.flow.control.runs import begin_next
 from atoll.flow.control.scheduling import done_steps, verdict
 from atoll.flow.control.tasks import answered
 from atoll.flow.control.transition import Transition, halt, stopped
+from atoll.flow.planning import COIN_STEP
 from atoll.jobs.errors import ConflictError
 
 FALSE_VERDICT = "ATL-FLW-006"
+IDLE = "idle "
 
 
 def conclude(transition: Transition) -> None:
@@ -111,6 +113,7 @@ def tick(transition: Transition, last_contact: Mapping[str, float]) -> None:
             _watch(transition, last_contact)
             _unanswered(transition)
             _await_verdict(transition)
+            _await_steps(transition)
         else:
             transition.unmark("watch")
     elif not record.drives and record.own.end is None and record.lead.end is None:
@@ -171,6 +174,54 @@ def _await_verdict(transition: Transition) -> None:
     if transition.since("answered") >= record.options.peer_seconds:
         task = record.own.tasks[step]
         transition.stop(task.code or STOPPED, phase=f"{step}: {task.phase}" if task.phase else step)
+
+
+def _await_steps(transition: Transition) -> None:
+    """Stop a started run of a partner in which nothing goes on: it holds a slot of this node.
+
+    That steps run elsewhere counts once the coins are tossed here, as an honest run begins. If
+    something began here, connections may be lost for as long as the proposal says.
+    """
+    record = transition.record
+    if record.drives or not record.holding or transition.halted() is not None:
+        return
+    done = _done_elsewhere(record)
+    name = f"{IDLE}{0 if done is None else done}"
+    stale = [mark for mark in record.marks if mark.startswith(IDLE)]
+    if record.running or done is None:
+        transition.unmark(*stale)
+        return
+    transition.unmark(*(mark for mark in stale if mark != name))
+    transition.mark(name)
+    limit = transition.rules.times.host
+    if record.begun == record.run:
+        limit = max(limit, record.options.peer_seconds)
+    if min(transition.since(name), _since_own(transition)) >= limit:
+        transition.stop(NO_ANSWER, party=record.initiator)
+
+
+def _since_own(transition: Transition) -> float:
+    marked = "progress" in transition.record.marks
+    return transition.since("progress") if marked else float("inf")
+
+
+def _done_elsewhere(record: JobRecord) -> int | None:
+    """Return a number that grows with what others state to have done; None: something runs there.
+
+    Zero before the coins are tossed here, whatever they state.
+    """
+    toss = record.own.tasks.get(COIN_STEP)
+    if toss is None or toss.state not in DONE:
+        return 0
+    tasks = [
+        task
+        for step in record.lead.commands
+        for party, task in tasks_of(record, step).items()
+        if party != record.party
+    ]
+    if any(task.state == "running" for task in tasks):
+        return None
+    return sum(task.attempt for task in tasks if task.state in DONE)
 
 
 def _end_alone(transition: Transition) -> None:

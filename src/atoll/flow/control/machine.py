@@ -20,7 +20,7 @@ from atoll.flow.control import (
     tasks,
 )
 from atoll.flow.control.codes import STALE_RECORD
-from atoll.flow.control.commands import Command
+from atoll.flow.control.commands import Command, Explain
 from atoll.flow.control.events import (
     Admitted,
     Decided,
@@ -144,14 +144,24 @@ def _on_facts(transition: Transition, event: FactsReceived) -> None:
 
 
 def _on_stale_record(transition: Transition, event: StaleRecord) -> None:
-    """The own record is older than what was published: nothing can be built on it."""
+    """The own record is older than what was published, as a party states: nothing can be built on
+    it. The stop names that party, which may be right.
+    """
     if event.version <= transition.record.version:
         return
     if event.version > transition.record.version + LEAP:
         transition.complain(event.party, "ATL-FLW-002", "held")
         return
-    transition.set_facts(version=event.version)
-    transition.stop(STALE_RECORD, party=transition.record.party)
+    held, own = event.version, transition.record.version
+    transition.set_facts(version=held)
+    if transition.halted() is None:
+        text = f"{event.party} states to hold version {held} of what this node sent of the job"
+        hint = "true after a restore of an older database here, else that party's false statement"
+        text += f"; here it is {own}"
+        transition.emit(Explain(STALE_RECORD, text, party=event.party, hint=hint))
+        # Its word alone, so it is kept who gave it; in the audit log, too.
+        transition.complain(event.party, STALE_RECORD, "held")
+    transition.stop(STALE_RECORD, party=event.party)
 
 
 def _on_progress(transition: Transition, event: Progressed) -> None:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from atoll.core.errors import AtollError, InternalError, PeerError
-from atoll.flow.control.codes import NO_ANSWER, NO_PLAN, REFUSED
-from atoll.flow.control.commands import Decide, Declare
+from atoll.flow.control.codes import NO_ANSWER, NO_PLAN, REFUSED, RUNS_USED
+from atoll.flow.control.commands import Decide, Declare, Explain
 from atoll.flow.control.comparing import compare_code, different
 from atoll.flow.control.events import Decided, Declared, DeclareFailed, Tick
 from atoll.flow.control.facts import (
@@ -26,7 +26,10 @@ from atoll.jobs.plan import Plan
 
 DECLARE = "declare"
 WAITING = "plans"
+DECISION = "decide "
 PHASE = "agreement"
+# So many runs in which nothing begins here an initiator may have decided on.
+IDLE_RUNS = 8
 
 
 def agree(transition: Transition) -> None:
@@ -48,8 +51,8 @@ def agree(transition: Transition) -> None:
     for party in record.job.parties:
         _check_approval(transition, party)
     question = _question(transition.record)
-    if question is not None:
-        transition.ask(f"decide {record.run}", question)
+    if question is not None and not _stopped_idle(transition):
+        transition.ask(f"{DECISION}{record.run}", question)
 
 
 def _await_plans(transition: Transition) -> None:
@@ -110,6 +113,23 @@ def _question(record: JobRecord) -> Decide | None:
     if halt(record) is not None or _covered(record, record.party):
         return None
     return open_decision(record)
+
+
+def _stopped_idle(transition: Transition) -> bool:
+    """Stop a run that is to be decided on, where nothing began here in many runs before it.
+
+    Each decision is work and lines in the ledger, so an initiator may not have any number of them.
+    """
+    record = transition.record
+    if record.drives or record.run - record.begun <= IDLE_RUNS:
+        return False
+    text = (
+        f"no step began here in the last {IDLE_RUNS} runs of the job, and another is to be approved"
+    )
+    hint = "submit the job again; it is then decided again"
+    transition.emit(Explain(RUNS_USED, text, party=record.initiator, hint=hint))
+    transition.stop(RUNS_USED, party=record.initiator, phase=PHASE)
+    return True
 
 
 def open_decision(record: JobRecord) -> Decide | None:

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from atoll.flow.control.admission import release
-from atoll.flow.control.facts import StepCommand
+from atoll.flow.control.facts import StepCommand, TaskFact
+from atoll.flow.control.plan_approval import DECISION
 from atoll.flow.control.record import JobRecord
 from atoll.flow.control.transition import Transition
 
@@ -24,14 +25,34 @@ def begin_next(transition: Transition, keep: Mapping[str, StepCommand]) -> None:
 
 
 def follow_run(transition: Transition) -> None:
-    """Begin the initiator's next run."""
+    """Begin the initiator's next run once nothing of the present one is alive here.
+
+    What is alive is ended first (``tasks.work``), and charged. An honest initiator leaves runs out
+    where this party was not there, so a later one than the next may follow.
+    """
     record = transition.record
-    if record.lead.run <= record.run:
+    if not leaving(record) or record.running:
         return
     release(transition)
-    transition.set_facts(run=record.lead.run, refusal=None, stop=None, end=None)
-    transition.set(queued=False)
+    transition.set_facts(
+        run=record.lead.run, refusal=None, stop=None, end=None, tasks=_all_over(record)
+    )
+    questions = frozenset(key for key in record.asked if not key.startswith(DECISION))
+    transition.set(queued=False, asked=questions)
     _forget(transition, attempts(record))
+
+
+def leaving(record: JobRecord) -> bool:
+    """Return whether the initiator is in a later run than this party."""
+    return record.lead.run > record.run
+
+
+def _all_over(record: JobRecord) -> Mapping[str, TaskFact]:
+    """Return the own tasks, those cancelled of which no end was stated, in whatever way it came."""
+    return {
+        step: TaskFact(task.attempt, "cancelled") if task.state == "running" else task
+        for step, task in record.own.tasks.items()
+    }
 
 
 def _forget(transition: Transition, earlier: Mapping[str, int]) -> None:

@@ -25,6 +25,7 @@ from atoll.flow.control.quorum import (
 from atoll.flow.control.record import JobRecord
 from atoll.flow.control.reuse import blinded_key, reuse_key
 from atoll.flow.control.rules import LOST_LIMIT, STEPS_AT_ONCE, drawn, may_retry
+from atoll.flow.control.runs import leaving
 from atoll.flow.control.transition import Transition
 from atoll.flow.planning import COIN_STEP
 
@@ -40,7 +41,7 @@ def work(transition: Transition) -> None:
         _reveal_no_end(transition)
         return
     record = transition.record
-    if record.lead.run != record.run or answered(record) is not None:
+    if leaving(record) or answered(record) is not None:
         return
     for step, command in transition.record.lead.commands.items():
         own = transition.record.own.tasks.get(step)
@@ -76,7 +77,7 @@ def _reveal_no_end(transition: Transition) -> None:
 
 def _is_over(transition: Transition, step: str, attempt: int) -> bool:
     record = transition.record
-    if transition.halted() is not None or answered(record) is not None:
+    if transition.halted() is not None or answered(record) is not None or leaving(record):
         return True
     command = record.lead.commands.get(step)
     if command is None or command.attempt != attempt:

@@ -62,10 +62,21 @@ class StepAccount:
 
 @dataclass
 class JobAccount:
-    """A job's open account: its steps by key, and the number of the last run that was counted."""
+    """A job's open account: its steps by key, and the number of the last run that was counted.
+
+    ``asked`` is the last run that was reserved; ``settling`` says that the job has ended and that
+    only steps are left of which an attempt has not been reported.
+    """
 
     steps: dict[Key, dict[str, StepAccount]] = field(default_factory=dict)
     turn: int | None = None
+    asked: int = 0
+    settling: bool = False
+
+    @property
+    def latest(self) -> int:
+        """The number of the last run that was reserved or counted."""
+        return max(self.asked, self.turn or 0)
 
     def final_counts(self, key: Key) -> Counts:
         """Return what remains when the job has ended: what was charged."""
@@ -201,7 +212,7 @@ class Accounts:
         elif kind == CHARGE:
             self._charge(body)
         elif kind == SETTLE:
-            self._settle(str(body["run"]))
+            self._settle(str(body["run"]), frozenset(body.get("keep", ())))
         elif kind == SPEND:
             self._close(self._key(body), Counts.of(body["counts"]))
 
@@ -272,6 +283,8 @@ class Accounts:
         history.plans.add(str(body["plan"]))
         # Those of the last approval: what a person approves again rests on no older grant.
         history.grants = frozenset(body.get("grants", ()))
+        account.settling = False
+        account.asked = max(account.asked, int(body.get("turn", 0)))
         entry = account.step(key, step)
         before = entry.open_counts()
         entry.covered += 1
@@ -292,8 +305,26 @@ class Accounts:
         entry.charged = entry.charged + counts
         self._sums.change(key, before, entry.open_counts())
 
-    def _settle(self, job: str) -> None:
+    def at_work(self, job: str) -> frozenset[str]:
+        """Return the reserved steps of which an attempt was begun and has not been reported."""
+        account, history = self.open.get(job), self.jobs.get(job)
+        if account is None or history is None:
+            return frozenset()
+        reserved = {step for steps in account.steps.values() for step in steps}
+        return frozenset(
+            step
+            for step, begun in history.starts.items()
+            if step in reserved and begun - history.attempts.get(step, set())
+        )
+
+    def _settle(self, job: str, kept: frozenset[str] = frozenset()) -> None:
         account = self.open.pop(job, JobAccount())
+        if kept:
+            # What such an attempt reveals is not known yet: its step counts as it did.
+            left = JobAccount(turn=account.turn, asked=account.asked, settling=True)
+            for key, steps in account.steps.items():
+                left.steps[key] = {step: steps.pop(step) for step in kept & steps.keys()}
+            self.open[job] = left
         finals = {key: account.final_counts(key) for key in account.steps}
         for key, final in finals.items():
             for entry in account.steps[key].values():

@@ -177,11 +177,13 @@ class DatabaseLedger:
         runs: int = 1,
         grants: Iterable[str] = (),
         steps: Iterable[str] | None = None,
+        turn: int = 0,
     ) -> None:
         """Reserve one run of a plan, or more of some of its steps, inside a write.
 
         With ``steps`` None the whole run is reserved, and ``runs`` more are approved; else ``runs``
-        is how many were. Caps are checked before, by ``decide`` or ``Policies.begin``.
+        is how many were. ``turn`` is the number of the run. Caps are checked before, by ``decide``
+        or ``Policies.begin``.
         """
         chosen = None if steps is None else set(steps)
         lines: list[Entry] = []
@@ -190,6 +192,7 @@ class DatabaseLedger:
             # Another approval is for as many runs more.
             runs += accounts.jobs[job].taken
         common = {**_common(job, plan), "runs": runs, "grants": sorted(grants)}
+        common |= {"turn": turn} if turn else {}
         for exposure, partner in self.pairs(plan, initiator):
             wanted = {WHOLE: RUN, **exposure.covered()}
             key = accounts.key(exposure, partner)
@@ -259,6 +262,9 @@ class DatabaseLedger:
                 key = accounts.key(share, partner)
                 lines.append((CHARGE, {**common, **_whose(key, step, counts)}))
         self.write(connection, lines)
+        account = self._follow(connection, self._writing).open.get(job)
+        if account is not None and account.settling:
+            self.close(connection, job)
 
     def spend(
         self,
@@ -383,14 +389,23 @@ class DatabaseLedger:
             lines += [(CHARGE, {**common, **_whose(key, WHOLE, RUN)}) for key in keys]
         self.write(connection, lines)
 
-    def settle(self, job: str) -> None:
-        """Close a job's account: what was reserved and not revealed is free again. Repeatable."""
-        self._database.write(lambda c: self.close(c, job))
+    def settle(self, job: str, turn: int | None = None) -> None:
+        """Close a job's account: what was reserved and not revealed is free again. Repeatable.
 
-    def close(self, connection: Connection, job: str) -> None:
+        A step of which an attempt was begun and has not been reported stays reserved until it is.
+        ``turn`` is the run that has ended: if a later one was reserved or begun, nothing is closed.
+        """
+        self._database.write(lambda c: self.close(c, job, turn))
+
+    def close(self, connection: Connection, job: str, turn: int | None = None) -> None:
         """Do what ``settle`` does, inside a write."""
-        if job in self._follow(connection, self._writing).open:
-            self.write(connection, [(SETTLE, {"run": job})])
+        accounts = self._follow(connection, self._writing)
+        account, kept = accounts.open.get(job), accounts.at_work(job)
+        if account is None or (turn is not None and account.latest > turn):
+            return
+        if account.settling and all(kept >= steps.keys() for steps in account.steps.values()):
+            return
+        self.write(connection, [(SETTLE, {"run": job, **({"keep": sorted(kept)} if kept else {})})])
 
     def knows(self, job: str) -> bool:
         """Return whether a job has any history here, also one whose row is gone."""

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Select, insert, or_, select, update
+from sqlalchemy import Connection, Select, case, func, insert, or_, select, update
 
 from atoll.core.errors import UserError
 from atoll.core.random import SecretRandom
@@ -26,6 +26,9 @@ _IDENTIFIER = re.compile(r"[0-9a-f]{16}")
 _REASON = 4096
 # Why a partner's job over made-up tables was approved: by this they are counted.
 MADE_UP = "made-up tables alone"
+# In place of a plan's digest in the row that counts such an approval; ``by`` is the partner there.
+# Later decisions on the job have a row of their own, so this one stays as it is.
+COUNTED = "unasked"
 # Who decided, where it was no person.
 POLICY = "policy"
 
@@ -257,21 +260,30 @@ def _approval(row: Any) -> ApprovalRow:
 
 def made_up(connection: Connection, initiator: str, job: str, since: float) -> tuple[int, int]:
     """Return how many of a partner's other jobs over made-up tables were approved by themselves:
-    those that have not ended, and those since a moment.
+    those that have not ended, and those since a moment, also such as were deleted.
     """
+    # Jobs from before they were counted by rows of their own have the approval's row alone.
+    whose = case((approvals.c.plan_digest == COUNTED, approvals.c.by), else_=jobs.c.initiator)
     mine = (
-        select(jobs.c.state, approvals.c.time)
-        .join(jobs, jobs.c.id == approvals.c.job)
+        select(approvals.c.job, jobs.c.state, func.max(approvals.c.time).label("time"))
+        .join(jobs, jobs.c.id == approvals.c.job, isouter=True)
         .where(
             approvals.c.decision == "approve",
             approvals.c.reason == MADE_UP,
-            jobs.c.initiator == initiator,
-            jobs.c.id != job,
+            whose == initiator,
+            approvals.c.job != job,
             or_(approvals.c.time >= since, jobs.c.state.not_in(ENDED)),
         )
+        .group_by(approvals.c.job, jobs.c.state)
     )
     found = connection.execute(mine).all()
-    return sum(row.state not in ENDED for row in found), sum(row.time >= since for row in found)
+    unfinished = sum(row.state is not None and row.state not in ENDED for row in found)
+    return unfinished, sum(row.time >= since for row in found)
+
+
+def count_made_up(connection: Connection, job: str, initiator: str, now: float) -> None:
+    """Write down, for good, that a partner's job over made-up tables was approved by itself."""
+    keep(connection, ApprovalRow(job, COUNTED, "approve", initiator, MADE_UP, now))
 
 
 def keep(connection: Connection, row: ApprovalRow) -> None:

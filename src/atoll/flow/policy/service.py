@@ -83,7 +83,9 @@ class Policies:
             decision = self._decide(connection, job, plan, initiator)
             if decision.kind == "approve":
                 held = decision.grants
-                self.ledger.reserve(connection, job, plan, initiator, runs=runs, grants=held)
+                self.ledger.reserve(
+                    connection, job, plan, initiator, runs=runs, grants=held, turn=run
+                )
             text, now = _text(decision), self._wall()
             repository.keep(
                 connection, ApprovalRow(job, digest, decision.kind, POLICY, text, now, run)
@@ -123,6 +125,7 @@ class Policies:
                 reason = "the runs that need no approval are used up"
             if reason is None:
                 decision, text = Decision("approve"), repository.MADE_UP
+                repository.count_made_up(connection, job, initiator, now)
             else:
                 kind: Kind = "queue" if self.settings.default == "ask" else "refuse"
                 decision = Decision(kind, OVER, (reason,), ("policy.synthetic",))
@@ -168,7 +171,7 @@ class Policies:
             if decision.code == OWN and actor.user == submitter:
                 raise DeniedError(OWN, "another person than its submitter must approve an own job")
             held = decision.grants
-            self.ledger.reserve(connection, job, plan, initiator, runs=runs, grants=held)
+            self.ledger.reserve(connection, job, plan, initiator, runs=runs, grants=held, turn=run)
             row = ApprovalRow(job, digest, "approve", actor.user, "", self._wall(), run)
             repository.keep(connection, row)
             self._record(connection, actor.user, job, plan, Decision("approve"))

@@ -92,7 +92,7 @@ class Pool:
     def lease(self, job: str) -> Worker:
         """Return a worker for a job: one that it has idle, else a warm one, else a fresh one.
 
-        Errors: ATL-WRK-002 so many are leased that no more may be.
+        If all are leased, an idle one of another job ends. Errors: ATL-WRK-002 all are at work.
         """
         with self._lock:
             worker = self._choose(job)
@@ -109,12 +109,12 @@ class Pool:
         for worker in alive:
             if worker.job == job and not worker.busy:
                 return worker
-        if sum(w.job is not None for w in self._workers.values()) >= self.settings.most:
-            raise EnvironmentFault(
-                "ATL-WRK-002",
-                "all workers are at work",
-                hint="wait for a task to end, or allow more workers",
-            )
+        if self._at_work() >= self.settings.most:
+            hint = "wait for a task to end, or allow more workers"
+            raise EnvironmentFault("ATL-WRK-002", "all workers are at work", hint=hint)
+        idle = [w for w in alive if w.job is not None and not w.busy]
+        if self._at_work() + len(idle) >= self.settings.most:
+            self.release(idle[0])
         spare = [w for w in alive if w.job is None]
         if ready := next((w for w in spare if w.ready), None):
             return ready
@@ -128,8 +128,11 @@ class Pool:
     def free(self) -> int:
         """Return how many more workers may be leased now."""
         with self._lock:
-            leased = sum(w.job is not None for w in self._workers.values())
-            return max(self.settings.most - leased, 0)
+            return max(self.settings.most - self._at_work(), 0)
+
+    def _at_work(self) -> int:
+        """Return how many workers have a task, or are about to be given one."""
+        return sum(w.busy or w.spec is not None for w in self._workers.values())
 
     def facts(self) -> list[WorkerFacts]:
         """Return every worker's state and use."""
@@ -140,18 +143,15 @@ class Pool:
                 if process is not None and not worker.gone:
                     step = worker.spec.step if worker.spec else None
                     use = process.memory(), process.cpu_seconds()
-                    found.append(
-                        WorkerFacts(
-                            worker.number, process.pid, worker.state, worker.job, step, *use
-                        )
-                    )
+                    known = worker.number, process.pid, worker.state, worker.job, step
+                    found.append(WorkerFacts(*known, *use))
             return found
 
-    def release_job(self, job: str) -> None:
-        """End every worker of a job."""
+    def release_job(self, job: str, *, idle: bool = False) -> None:
+        """End every worker of a job, or those that are ``idle``."""
         with self._lock:
             for worker in list(self._workers.values()):
-                if worker.job == job:
+                if worker.job == job and not (idle and worker.busy):
                     self.release(worker)
 
     def submit(self, worker: Worker, spec: TaskSpec, on_event: OnEvent) -> None:

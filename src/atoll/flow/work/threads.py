@@ -178,10 +178,10 @@ class Threads:
             worker.gone = True
             self._workers.pop(worker, None)
 
-    def release_job(self, job: str) -> None:
-        """End every worker of a job."""
+    def release_job(self, job: str, *, idle: bool = False) -> None:
+        """End every worker of a job, or those that are ``idle``."""
         with self._lock:
-            found = [worker for worker in self._workers if worker.job == job]
+            found = [w for w in self._workers if w.job == job and not (idle and w.busy)]
         for worker in found:
             self.release(worker)
 

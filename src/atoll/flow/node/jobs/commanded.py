@@ -35,6 +35,10 @@ class Effects(Protocol):
         """Refuse one new job too many, or of an id that was used: ATL-FLW-004, 016, ATL-POL-018."""
         ...
 
+    def check_again(self, partner: str, unfinished: int) -> None:
+        """Refuse an ended job's further run where that is one unfinished too many: ATL-FLW-016."""
+        ...
+
     def wake(self, peers: tuple[str, ...]) -> None:
         """Have these partners notified soon."""
         ...

@@ -39,7 +39,7 @@ from atoll.flow.node.jobs.batch import Batch, Write
 from atoll.flow.node.jobs.commanded import Effects
 from atoll.flow.node.jobs.fault_injection import commit_fault
 from atoll.flow.node.jobs.intake import Intake
-from atoll.flow.node.jobs.partner_load import LoadLimits, PartnerLoad, refuse
+from atoll.flow.node.jobs.partner_load import LoadLimits, PartnerLoad, begins_run, refuse
 from atoll.flow.node.jobs.pending_sync import PendingSync
 from atoll.flow.node.jobs.sync_traffic import SyncTraffic
 from atoll.flow.store import Database, after_commit
@@ -249,10 +249,11 @@ class Control:
         try:
             record = self.recalled(peer, update.job, batch)
             if record is None:
-                mine = [r for r in self.records.values() if r.initiator == peer]
-                self._effects.check_open(peer, update.job, sum(r.end is None for r in mine))
+                self._effects.check_open(peer, update.job, self._unfinished(peer))
             else:
                 self._load.count_update(peer, record, update)
+                if record.end is not None and begins_run(peer, record, update):
+                    self._effects.check_again(peer, self._unfinished(peer))
             ended = self._ended(batch, update.job)
             for one in self._load.make_room(peer, record, update, ended):
                 self._drop(one)
@@ -261,6 +262,10 @@ class Control:
         except AtollError as error:
             self._intake.refusals.log(peer, "an update", error)
         self.exchange(peer).owe(update.job)
+
+    def _unfinished(self, peer: str) -> int:
+        """Return how many unfinished jobs of a partner are here."""
+        return sum(r.end is None for r in self.records.values() if r.initiator == peer)
 
     def recalled(self, peer: str, job: str, batch: Batch) -> JobRecord | None:
         """Return a job that a partner sends something of, read again if it is not at hand.

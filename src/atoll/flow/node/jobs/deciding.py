@@ -258,9 +258,9 @@ class Decider:
                 record.id, record.plan, step, attempt, data.get("reveals"), aborted=aborted
             )
 
-    def settle(self, job: str) -> None:
-        """Close the account of a job that has ended."""
-        self._policies.ledger.settle(job)
+    def settle(self, job: str, run: int) -> None:
+        """Close the account of a job of which a run has ended; nothing if a later one goes on."""
+        self._policies.ledger.settle(job, run)
 
 
 def _tables(declared: OwnDeclaration) -> bytes:

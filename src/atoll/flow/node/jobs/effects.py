@@ -149,6 +149,10 @@ class NodeEffects:
         self._rows.check_new(job, partner)
         self._decider.check_new(job)
 
+    def check_again(self, partner: str, unfinished: int) -> None:
+        """See ``commanded.Effects``. Errors: ATL-FLW-016."""
+        self._slots.check_partner(partner, unfinished)
+
     def wake(self, peers: tuple[str, ...]) -> None:
         """Have these partners notified soon."""
         self._wake(peers)
@@ -181,6 +185,7 @@ class NodeEffects:
                 self._enqueue(record, command)
             case Release(offer=offer):
                 self._slots.release(record.id, offer)
+                self.tasks.release(record.id, idle=True)
             case StartTask():
                 self._start(record, command)
             case KillTask():
@@ -258,7 +263,7 @@ class NodeEffects:
     def _end_now(self, record: JobRecord, command: Ended) -> None:
         try:
             self.tasks.release(record.id)
-            self._patiently(lambda: self._decider.settle(record.id))
+            self._patiently(lambda: self._decider.settle(record.id, record.run))
             self._patiently(lambda: self._ended(record, command))
         except Exception as error:
             _LOG.error("the end of job %s: %s", record.id, unexpected(error))

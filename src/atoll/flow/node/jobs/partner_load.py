@@ -184,9 +184,13 @@ class PartnerLoad:
         if former.plan is None and record.plan is not None:
             planned = _planned(record.plan)
             size, kept = size + planned, kept + planned // _PLAN_FACTOR
-        if not size:
+        elif record.plan is not None and record.run > former.run:
+            # A further run may be decided on, reserved and written down as the first one was.
+            kept += _planned(record.plan) // _PLAN_FACTOR
+        if not kept:
             return
-        yield from self.let_go(record.initiator, size, ended)
+        if size:
+            yield from self.let_go(record.initiator, size, ended)
         if not self._day.spend(record.initiator, kept):
             raise full(record.initiator, "caused too many or too large plans within a day")
 
@@ -282,6 +286,12 @@ def full(partner: str, what: str) -> PeerError:
         hint="let some of its jobs end, or raise jobs.partner_open, jobs.partner_mebibytes or "
         "jobs.partner_mebibytes_per_day",
     )
+
+
+def begins_run(peer: str, record: JobRecord, update: Update) -> bool:
+    """Return whether an update has a job of the sender's begin a run that is not known here."""
+    stated = update.sections.get("run", b"")
+    return peer == record.initiator and stated not in (b"", encode_section(record.lead.run))
 
 
 def refuse(

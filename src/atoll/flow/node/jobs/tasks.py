@@ -149,9 +149,9 @@ class TaskRunner:
         found.worker.cancel()
         return True
 
-    def release(self, job: str) -> None:
-        """End the workers of a job that has ended."""
-        self._place.pool.release_job(job)
+    def release(self, job: str, *, idle: bool = False) -> None:
+        """End the workers of a job that has ended, or the ``idle`` ones of one that may wait."""
+        self._place.pool.release_job(job, idle=idle)
 
     def outputs(self, job: str) -> Path:
         """Return where the workers of a job put what they made; it need not be there."""
