@@ -11,7 +11,7 @@ from atoll.core.errors import AtollError
 from atoll.flow.control import Command, JobRecord
 
 Write = Callable[[Connection], None]
-# A changed job is written whole, some 20 ms a MiB: what more there is waits for the next round.
+# A changed job is written whole, however small the change: what more there is waits for a round.
 ROUND_BYTES = 4 << 20
 
 
