@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import logging
+from pathlib import Path
 from typing import Any
 
+from atoll.flow.node.log_files import BoundedLog
 from atoll.flow.node.settings import LogSection
 
 _TEXT = "%(asctime)s %(levelname)s %(name)s %(message)s"
@@ -27,8 +29,11 @@ class JsonLines(logging.Formatter):
         return json.dumps(line, ensure_ascii=False)
 
 
-def begin_log(chosen: LogSection) -> None:
-    """Log to standard error as the settings state, in place of what was set up before."""
-    handler = logging.StreamHandler()
+def begin_log(chosen: LogSection, file: Path | None = None) -> None:
+    """Log to standard error as the settings state, in place of what was set up before.
+
+    Where standard error is ``file``, that is bounded in size.
+    """
+    handler = BoundedLog(file, chosen.bytes, chosen.files)
     handler.setFormatter(JsonLines() if chosen.format == "json" else logging.Formatter(_TEXT))
     logging.basicConfig(level=chosen.level.upper(), handlers=[handler], force=True)
