@@ -149,9 +149,9 @@ def rounds_of(node: LocalNode, monkeypatch: pytest.MonkeyPatch) -> list[list[str
 def test_small_updates_of_large_jobs(
     two: dict[str, LocalNode], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Lie: 40 bytes for each of 40 jobs of 4 MiB, again and again. Gain before: all were written
-    whole in one transaction, 6 s in which nobody else was answered. Rule: a round ends once what it
-    changed is as large as one writes at once, and another partner is next.
+    """Lie: 40 bytes for each of 12 jobs of 4 MiB, again and again. Gain before: all were written
+    whole in one transaction, 2 to 3 s in which nobody else was answered. Rule: a round ends once
+    what it changed is as large as one writes at once, and another partner is next.
     """
     refused_jobs(two, 4)
     bank, seen = two["bank"], list[int]()
