@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any, cast
@@ -9,7 +10,8 @@ from typing import Any, cast
 import pytest
 
 from atoll.channel.grpc.failures import CallRefusedError
-from atoll.core.errors import AtollError
+from atoll.core.errors import AtollError, NetworkError
+from atoll.flow.node.standing import notices
 from atoll.flow.node.standing import sessions as module
 from atoll.flow.node.standing.inviting import ENDED, KIND, OPEN, Inviting, SessionMessage
 from atoll.flow.node.standing.session import Session
@@ -57,7 +59,8 @@ class Seats:
 
     def make(self, agreement: Any, number: int) -> Any:
         key = f"{agreement.id}/{number}"
-        ended = TaskEvent("failed", agreement.id, "score", number, {"error": None})
+        error = {"kind": "UserError", "code": "ATL-JOB-001", "message": "it was cancelled"}
+        ended = TaskEvent("failed", agreement.id, "score", number, {"error": error})
         worker = SimpleNamespace(cancel=lambda: self.events[key](ended))
         return SimpleNamespace(worker=worker, key=key, send=lambda do, **fields: True)
 
@@ -146,11 +149,79 @@ def test_a_host_that_raises_each_number_costs_others_two_for_a_request() -> None
         return SessionMessage(message.do, message.agreement, raised, PLAN).encode()
 
     gateway: Any = SimpleNamespace(party="bank", call=call)
+    inviting = Inviting(cast(Any, book), gateway, 1.0)
     with pytest.raises(AtollError) as caught:
-        Inviting(cast(Any, book), gateway, 1.0).invite(book.live("bank.one"))
+        inviting.invite(book.live("bank.one"))
+    inviting.close()
     assert (caught.value.code, caught.value.party) == ("ATL-AGR-007", "rival")
-    assert sent == [(OPEN, 1000), (ENDED, 1000), (OPEN, 1001), (ENDED, 1001)]
+    assert sorted(sent) == [(ENDED, 1000), (ENDED, 1001), (OPEN, 1000), (OPEN, 1001)]
     assert not book.open
+
+
+def test_a_partner_that_answers_no_notice_holds_up_nobody_else() -> None:
+    """Lie: a guest ends its sessions and answers no call about it. Gain before: each held one of
+    the eight threads for 20 s on which rows of all agreements are counted (66 s: five of nine
+    requests of another failed). Rule: notices have threads of their own, one call at a time to a
+    partner, and a bounded line.
+    """
+    seen: list[tuple[str, float]] = []
+    silent, begun, refused = threading.Event(), threading.Event(), threading.Event()
+
+    def call(peer: str, kind: str, body: bytes, seconds: float) -> bytes:
+        seen.append((peer, seconds))
+        if peer == "rival":
+            begun.set()
+            assert silent.wait(60.0)
+        return b""
+
+    book, seats = Book(), Seats()
+    gateway: Any = SimpleNamespace(party=SHOP, call=call)
+    settings = SessionSettings(drain_seconds=0.0, most=PLACES)
+    sessions = Sessions(cast(Any, book), cast(Any, seats), gateway, settings)
+    try:
+        for number in range(1000, 1000 + 2 * module._THREADS):
+            body = SessionMessage(OPEN, "rival.one", number, PLAN).encode()
+            sessions.answer_call(cast(Any, SimpleNamespace(body=body, party="rival")))
+            ended = SessionMessage(ENDED, "rival.one", number, PLAN).encode()
+            sessions.answer_call(cast(Any, SimpleNamespace(body=ended, party="rival")))
+        body = SessionMessage(OPEN, "bank.one", 2000, PLAN).encode()
+        sessions.answer_call(cast(Any, SimpleNamespace(body=body, party="bank")))
+        seat = sessions._all["bank.one", 2000].seat
+        cast(Any, seat).send = lambda do, **fields: refused.set()
+        # This book counts nothing, so the answer is a refusal: it comes by the same thread.
+        seats.events[cast(Any, seat).key](TaskEvent("spend", "bank.one", "score", 2000, {"id": 1}))
+        assert begun.wait(20.0)
+        assert refused.wait(20.0)
+        assert [peer for peer, _ in seen].count("rival") == 1
+        assert all(seconds < settings.call_seconds / 2 for _, seconds in seen)
+    finally:
+        silent.set()
+        sessions.close()
+
+
+def test_notices_that_do_not_fit_are_dropped() -> None:
+    """One call at a time to a partner; the line behind it is bounded, and ends with the node."""
+    silent, begun, sent = threading.Event(), threading.Event(), []
+
+    def call(peer: str, kind: str, body: bytes, seconds: float) -> bytes:
+        sent.append(body)
+        begun.set()
+        assert silent.wait(60.0)
+        raise NetworkError("ATL-NET-001", "no answer")
+
+    made = notices.Notices(cast(Any, SimpleNamespace(call=call)), KIND, 20.0)
+    made.send("rival", b"first")
+    assert begun.wait(20.0)
+    for at in range(2 * notices._WAITING):
+        made.send("rival", b"%d" % at)
+    assert len(made._lines["rival"]) == notices._WAITING
+    made.close(0.0)
+    assert not made._lines["rival"]
+    made.send("rival", b"last")
+    silent.set()
+    made.close(20.0)
+    assert sent == [b"first", b"last"]
+    assert not made._lines
 
 
 # -- beside a whole honest node -----------------------------------------------------------------

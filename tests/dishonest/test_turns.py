@@ -9,6 +9,7 @@ from collections.abc import Callable
 from concurrent.futures import CancelledError, Future
 from contextlib import suppress
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
@@ -25,14 +26,16 @@ from atoll.flow.control import (
     parse_sync,
 )
 from atoll.flow.control.facts import End, Proposal, Slot, StepCommand, TaskFact, encode_section
+from atoll.flow.node.jobs import batch as gathered
 from atoll.flow.node.jobs.batch import Batch
-from atoll.flow.node.jobs.control import Control
+from atoll.flow.node.jobs.control import Control, Item, _tick
 from atoll.flow.node.jobs.partner_load import SMALL_BYTES
 from atoll.flow.store import Events
 from atoll.jobs.definition import Job, parse_job
 from atoll.sim.nodes import LocalNode
 from tests.channel.grpc.world import LONG
 from tests.dishonest.test_work import job_id, limit, report, send, two
+from tests.e2e.nodes import until
 from tests.flow.control.pair import Node, World, make_job
 
 __all__ = ["two"]
@@ -118,6 +121,97 @@ def test_updates_that_hold_others_up(
     """Lie: many updates at once. Rule: the node's own events and other partners go between."""
     order = taken_in(two["bank"], monkeypatch, {"shop": sent(6), "post": sent(1)})
     assert order == ["shop", "own", "post", *["shop"] * 5]
+
+
+def refused_jobs(two: dict[str, LocalNode], count: int) -> None:
+    """Let the shop propose jobs; each is refused by now, so that nothing more of it comes."""
+    for number in range(count):
+        proposed(two, number)
+    names, control = [job_id(number) for number in range(count)], two["bank"].control
+    until(lambda: control.see(lambda made: all(made.records[n].own.refusal for n in names)))
+
+
+def rounds_of(node: LocalNode, monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
+    """Return the jobs of each transaction of the control thread from now on, one a round."""
+    rounds: list[list[str]] = []
+    real = node.control._commit
+
+    def commit(batch: Batch) -> None:
+        if batch.changed:
+            rounds.append(list(batch.changed))
+        real(batch)
+
+    monkeypatch.setattr(gathered, "ROUND_BYTES", 1)
+    monkeypatch.setattr(node.control, "_commit", commit)
+    return rounds
+
+
+def test_small_updates_of_large_jobs(
+    two: dict[str, LocalNode], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Lie: 40 bytes for each of 12 jobs of 4 MiB, again and again. Gain before: all were written
+    whole in one transaction, 2 to 3 s in which nobody else was answered. Rule: a round ends once
+    what it changed is as large as one writes at once, and another partner is next.
+    """
+    refused_jobs(two, 4)
+    bank, seen = two["bank"], list[int]()
+    rounds = rounds_of(bank, monkeypatch)
+    shop, post = Future[None](), Future[None]()
+    post.add_done_callback(lambda done: seen.append(len(rounds)))
+
+    def come(made: Control, batch: Batch) -> None:
+        updates = tuple(offer(number, 2) for number in range(4))
+        made._intake.take(made, batch, made._load, "shop", SyncMessage(updates, {}), shop)
+        made._intake.take(made, batch, made._load, "post", sent(1), post)
+
+    bank.control.post(come)
+    shop.result(LONG)
+    post.result(LONG)
+    assert rounds == [[job_id(number)] for number in range(4)]
+    assert seen[0] < 4
+
+
+def test_other_events_of_large_jobs(
+    two: dict[str, LocalNode], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same by what else comes to a partner's jobs at one moment: their order stays."""
+    refused_jobs(two, 3)
+    control, go = two["bank"].control, threading.Event()
+    rounds = rounds_of(two["bank"], monkeypatch)
+
+    def come(update: Update) -> Item:
+        return lambda made, batch: made.receive("shop", update, batch)
+
+    control.post(lambda c, batch: cast(None, go.wait(LONG)))
+    for version, number in ((2, 0), (2, 1), (2, 2), (3, 1)):
+        control.post(come(offer(number, version)))
+    go.set()
+    control.ask(lambda c, batch: None)
+    assert rounds == [[job_id(number)] for number in (0, 1, 2, 1)]
+
+
+def test_many_large_jobs_that_are_over_at_the_same_tick() -> None:
+    """Each tick moves all jobs: those that do not fit in a round wait for the next."""
+    moved, later = list[str](), list[Item]()
+    batch = SimpleNamespace(full=False)
+
+    def move(job: str, event: control.Event, made: Any) -> None:
+        moved.append(job)
+        made.full = len(moved) % 2 == 0
+
+    made: Any = SimpleNamespace(
+        records={name: SimpleNamespace(end=None) for name in "abcde"},
+        last_contact={},
+        now=control.Moment(0.0, 0.0),
+        move=move,
+        post=later.append,
+        drop_settled=lambda: moved.append("dropped"),
+    )
+    _tick(made, cast(Any, batch))
+    for _ in range(2):
+        later.pop()(made, cast(Any, SimpleNamespace(full=False)))
+    assert moved == ["a", "b", "c", "d", "e", "dropped"]
+    assert not later
 
 
 def test_updates_of_a_call_that_gave_up(

@@ -58,7 +58,7 @@ def main(arguments: list[str]) -> int:
     try:
         check_folder(folder)
         configuration = load(folder.root, flags=flags)
-        begin_log(configuration.settings.log)
+        begin_log(configuration.settings.log, folder.log)
         for line in configuration.outdated:
             _LOG.warning("no setting any more, and without effect: %s", line)
         with folder.locked():

@@ -1,7 +1,8 @@
 """Reads what another party sent into frozen dataclasses: what their hints say, exactly.
 
 Our own values are made by the constructors, which check nothing. Reading is strict: no field more
-or less than would be sent, none of another type. Sizes are to be checked before a value is decoded.
+or less than would be sent, none of another type, no number that is not finite. Sizes are to be
+checked before a value is decoded.
 """
 
 from __future__ import annotations
@@ -81,7 +82,7 @@ _SEVERAL = frozenset({"list", "tuple", "set", "frozenset", "dict"})
 
 def _hasty(schema: Any) -> Any:
     """Return pydantic's schema of a kind so that what has several parts ends at the first wrong
-    one, and maps are counted before they are read.
+    one, maps are counted before they are read, and numbers are finite.
     """
     if isinstance(schema, list):
         return [_hasty(entry) for entry in schema]
@@ -92,6 +93,9 @@ def _hasty(schema: Any) -> Any:
     kind = schema.get("type")
     if kind in _SEVERAL:
         made["fail_fast"] = True
+    if kind == "float":
+        # No JSON and no database takes another: what holds one could not be written.
+        made["allow_inf_nan"] = False
     if kind == "dict" and "max_length" in schema:
         return _after(_counted(schema["max_length"]), made)
     if kind == "model-fields":

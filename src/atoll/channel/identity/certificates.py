@@ -43,6 +43,14 @@ SKEW = timedelta(hours=1)
 CHAIN_LENGTH = 4
 CHAIN_BYTES = 64 << 10
 RSA_BITS = 2048
+# What comes of parts that make no sense, or that the library does not know; most are read late.
+UNREADABLE = (
+    ValueError,
+    UnsupportedAlgorithm,
+    x509.DuplicateExtension,
+    x509.InvalidVersion,
+    x509.UnsupportedGeneralNameType,
+)
 
 
 @dataclass(frozen=True)
@@ -213,7 +221,10 @@ def read_chain(text: bytes) -> list[x509.Certificate]:
     """Read one to four certificates in PEM. Errors: ValueError."""
     if len(text) > CHAIN_BYTES:
         raise ValueError("too long")
-    chain = x509.load_pem_x509_certificates(text)
+    try:
+        chain = x509.load_pem_x509_certificates(text)
+    except UNREADABLE as error:
+        raise ValueError("not readable") from error
     if not 1 <= len(chain) <= CHAIN_LENGTH:
         raise ValueError("too many certificates")
     return chain
@@ -223,7 +234,7 @@ def _authority(certificate: x509.Certificate) -> bool:
     try:
         found = certificate.extensions
         basic = found.get_extension_for_class(x509.BasicConstraints).value
-    except (x509.ExtensionNotFound, x509.DuplicateExtension, ValueError):
+    except (x509.ExtensionNotFound, *UNREADABLE):
         return False
     try:
         usage = found.get_extension_for_class(x509.KeyUsage).value
@@ -240,7 +251,8 @@ def read_ca(text: bytes) -> x509.Certificate:
     try:
         chain = read_chain(text)
         key = chain[0].public_key()
-    except (ValueError, UnsupportedAlgorithm) as error:
+        _ = chain[0].not_valid_before_utc, chain[0].not_valid_after_utc
+    except UNREADABLE as error:
         raise UserError("ATL-PTY-005", "this is not a certificate in PEM") from error
     if len(chain) != 1:
         raise UserError("ATL-PTY-005", "one certificate is expected, that of the authority")
@@ -265,10 +277,10 @@ def _public_bytes(certificate: x509.Certificate) -> bytes:
 
 
 def only_name(certificate: x509.Certificate) -> str | None:
-    """Return the certificate's dNSName if it has exactly one."""
+    """Return the certificate's dNSName if it has exactly one, and can be read."""
     try:
         names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-    except (x509.ExtensionNotFound, x509.DuplicateExtension, ValueError):
+    except (x509.ExtensionNotFound, *UNREADABLE):
         return None
     found = names.get_values_for_type(x509.DNSName)
     return found[0] if len(found) == 1 else None
@@ -289,6 +301,23 @@ def check_chain(
     Errors: ATL-PTY-007 another authority, ATL-PTY-008 another name, ATL-PTY-009 expired,
     ATL-PTY-010 not valid yet.
     """
+    try:
+        return _judged(party, chain, ca, now, kept=kept)
+    except UNREADABLE as error:
+        # Its authority may sign what it likes: keys, dates and extensions without sense.
+        raise PeerError(
+            "ATL-PTY-007", "a part of the certificate cannot be read", party=party
+        ) from error
+
+
+def _judged(
+    party: str,
+    chain: Sequence[x509.Certificate],
+    ca: x509.Certificate,
+    now: datetime,
+    *,
+    kept: bool,
+) -> PublicKey:
     leaf = chain[0]
     if only_name(leaf) != dns_name(party) or _authority(leaf):
         raise PeerError(
@@ -302,7 +331,7 @@ def check_chain(
             )
     for certificate in [ca] if kept else path:
         check_period(certificate, now, party)
-    key = leaf.public_key()
+    key, _ = leaf.public_key(), leaf.not_valid_before_utc
     if isinstance(key, ed25519.Ed25519PublicKey) or (
         isinstance(key, ec.EllipticCurvePublicKey) and isinstance(key.curve, ec.SECP256R1)
     ):

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import logging
+from pathlib import Path
 from typing import Any
 
 from atoll.core.printable import clean, clean_lines, to_json
+from atoll.flow.node.log_files import BoundedLog
 from atoll.flow.node.settings import LogSection
 
 _TEXT = "%(asctime)s %(levelname)s %(name)s %(message)s"
@@ -46,8 +48,11 @@ class JsonLines(logging.Formatter):
         return to_json(line)
 
 
-def begin_log(chosen: LogSection) -> None:
-    """Log to standard error as the settings state, in place of what was set up before."""
-    handler = logging.StreamHandler()
+def begin_log(chosen: LogSection, file: Path | None = None) -> None:
+    """Log to standard error as the settings state, in place of what was set up before.
+
+    Where standard error is ``file``, that is bounded in size.
+    """
+    handler = BoundedLog(file, chosen.bytes, chosen.files)
     handler.setFormatter(JsonLines() if chosen.format == "json" else TextLines())
     logging.basicConfig(level=chosen.level.upper(), handlers=[handler], force=True)

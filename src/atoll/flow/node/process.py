@@ -116,7 +116,8 @@ def check_folder(folder: NodeFolder) -> None:
 def _not_started(folder: NodeFolder, begin: int) -> AtollError:
     size = folder.log.stat().st_size
     with folder.log.open("rb") as file:
-        file.seek(max(begin, size - _TAIL_BYTES))
+        # Smaller than before: it started over meanwhile.
+        file.seek(max(begin if begin <= size else 0, size - _TAIL_BYTES))
         lines = file.read().decode("utf-8", "replace").strip().splitlines()
     last = next((line for line in reversed(lines) if "ATL-" in line), lines[-1] if lines else "")
     return EnvironmentFault(

@@ -266,6 +266,15 @@ class LogSection(Section):
 
     level: Literal["debug", "info", "warning", "error"] = _key("info", "how much is logged")
     format: Literal["json", "text"] = _key("text", "text for people, or JSON lines")
+    bytes: int = _key(
+        16 << 20,
+        "log/node.log starts over once it is so large; what was in it is kept as node.log.1",
+        ge=4096,
+        le=1 << 40,
+    )
+    files: int = _key(
+        4, "so many earlier ones are kept (node.log.1 is the newest); 0: none", ge=0, le=99
+    )
 
 
 class NodeSettings(Section):

@@ -12,8 +12,10 @@ import logging
 import queue
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future
+from functools import partial
 from typing import TypeVar
 
 from sqlalchemy import Connection
@@ -85,6 +87,8 @@ class Control:
         self._wall = wall
         self._monotonic = monotonic
         self._inbox: queue.SimpleQueue[Item] = queue.SimpleQueue()
+        # Taken out of it, and not done yet.
+        self._next: deque[Item] = deque()
         self._closing = False
         self._trouble: AtollError | None = None
         self._kept: dict[str, float] = {}
@@ -225,8 +229,7 @@ class Control:
                 record, commands = refuse(former, error, event.now, self.rules)
         # Moments alone are not worth a write: every job gets one with each tick.
         if commands or record != former:
-            _, before = batch.changed.get(job, (record, []))
-            batch.changed[job] = (record, [*before, *commands])
+            batch.change(record, commands)
         elif job not in batch.changed:
             self._committed[job] = record
         self.records[job] = record
@@ -299,25 +302,34 @@ class Control:
 
     def _loop(self) -> None:
         while True:
-            batch, items = Batch(), self._gather()
-            for item in items:
-                self._run(item, batch)
-            items += self._in_turns(batch)
+            batch = Batch()
+            items = self._in_order(batch) + self._in_turns(batch)
             if not self._written(batch):
                 # One of them cannot be written; the others shall not suffer for it.
                 for item in items:
                     batch = Batch()
                     self._run(item, batch)
                     self._written(batch, last=True)
-            if self._closing and self._inbox.empty():
+            if self._closing and self._inbox.empty() and not self._next:
                 self._intake.close(stopping())
                 return
+
+    def _in_order(self, batch: Batch) -> list[Item]:
+        """Do what else there is, as much as is written at once; return these items."""
+        self._next += [] if self._next else self._gather()
+        items: list[Item] = []
+        while self._next and not batch.full:
+            items.append(self._next.popleft())
+            self._run(items[-1], batch)
+        return items
 
     def _in_turns(self, batch: Batch) -> list[Item]:
         """Take in what partners sent for a while, an update of each in turn; return these items."""
         items: list[Item] = []
         begun = self._monotonic()
         while len(items) < _BATCH and self._monotonic() - begun < _TURN_SECONDS:
+            if items and batch.full:
+                break
             item = self._intake.next()
             if item is None:
                 break
@@ -477,9 +489,14 @@ def _event(job: str, make: Callable[[Moment], Event], writes: tuple[Write, ...] 
     return item
 
 
-def _tick(control: Control, batch: Batch) -> None:
+def _tick(control: Control, batch: Batch, jobs: tuple[str, ...] | None = None) -> None:
     event = Tick(now=control.now, last_contact=dict(control.last_contact))
-    for job, record in list(control.records.items()):
-        if record.end is None:
+    left = tuple(control.records) if jobs is None else jobs
+    for at, job in enumerate(left):
+        if batch.full:
+            # Many may be over at the same moment.
+            return control.post(partial(_tick, jobs=left[at:]))
+        record = control.records.get(job)
+        if record is not None and record.end is None:
             control.move(job, event, batch)
     control.drop_settled()

@@ -6,6 +6,7 @@ import hashlib
 import logging
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -36,6 +37,8 @@ from atoll.flow.access.actors import Actor
 from atoll.flow.access.audit import clean
 from atoll.flow.access.service import Access
 from atoll.flow.api.services import Listing, Page
+from atoll.flow.node.jobs.answers import unexpected
+from atoll.flow.node.jobs.refusals import worth_a_line
 from atoll.flow.node.partners.announcing import Announcer
 from atoll.flow.node.partners.invitations import BODY_BYTES, Invitations, read_code
 from atoll.flow.store import schema
@@ -69,6 +72,7 @@ class PartyService:
         self._gateway = gateway
         self._advertise = advertise
         self._seconds = call_seconds
+        self._rotations: Counter[str] = Counter()
         self._wall = wall
         self._changed = changed
         self._access = access
@@ -208,14 +212,15 @@ class PartyService:
         wanted: dict[str, type] = {
             "id": str, "secret": bytes, "party": str, "authority": bytes, "address": str,
         }  # fmt: skip
-        fields = _fields(bytes(call.body), wanted)
-        number, party = fields["id"], fields["party"]
+        number = ""
         try:
+            fields = _fields(bytes(call.body), wanted)
+            number, party = fields["id"], fields["party"]
             self._enrol(number, party, fields["secret"], fields["authority"], fields["address"])
-        except AtollError as error:
+        except Exception as error:
             # Whoever asks is no one yet: all strangers share the few lines of a minute.
             refused = ("anonymous", "invitation.use", clean(number, _SHOWN))
-            self._audit.refused(*refused, code=error.code, source="enrolment")
+            self._audit.refused(*refused, code=unexpected(error).code, source="enrolment")
             raise
         finally:
             self._open_enrolment()
@@ -263,8 +268,13 @@ class PartyService:
             former = self.identity.peers[party].newest
             note_newest(self._folder, party, newest)
             self._reload()
-        if former is not None and newest.ended(former):
-            _LOG.warning("%s has rotated its key; the one before is refused from now on", party)
+            if former is None or not newest.ended(former):
+                return
+            before = self._rotations[party]
+            self._rotations[party] = count = before + 1
+        if worth_a_line(before, count):
+            text = "%s has rotated its key (%d since the start); the one before is refused now"
+            _LOG.warning(text, party, count)
 
     def ping(self, party: str) -> Mapping[str, Any]:
         """Ask a partner's node for a sign of life. Errors: those of ``Gateway.call``."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from dataclasses import asdict, dataclass
 from typing import Annotated
 
@@ -14,9 +13,9 @@ from atoll.core import codec
 from atoll.core.errors import AtollError, NetworkError, PeerError
 from atoll.core.strict import WireValue, read, reason
 from atoll.flow.node.standing.agreement import FIRST_SESSION, Agreement, SessionBook
+from atoll.flow.node.standing.notices import Notices
 from atoll.jobs.errors import DeniedError
 
-_LOG = logging.getLogger(__name__)
 KIND = "session"
 OPEN, ENDED = "open", "ended"
 _CALL_BYTES = 4096
@@ -56,6 +55,7 @@ class Inviting:
         self._book = book
         self._gateway = gateway
         self._seconds = call_seconds
+        self._notices = Notices(gateway, KIND, call_seconds)
 
     def invite(self, agreement: Agreement) -> int:
         """Have every partner open its seat of a new session; return its number.
@@ -89,13 +89,16 @@ class Inviting:
         return number, raised
 
     def send_ended(self, agreement: Agreement, number: int) -> None:
-        """Notify the partners that a seat here has ended, as well as that goes."""
-        message = SessionMessage(ENDED, agreement.id, number, agreement.plan.digest())
+        """Have the partners notified that a seat here has ended, as well as that goes; return at
+        once.
+        """
+        message = SessionMessage(ENDED, agreement.id, number, agreement.plan.digest()).encode()
         for peer in self._partners(agreement):
-            try:
-                self._gateway.call(peer, KIND, message.encode(), self._seconds)
-            except AtollError as error:
-                _LOG.info("%s was not notified that a session ended: %s", peer, error)
+            self._notices.send(peer, message)
+
+    def close(self) -> None:
+        """Send what waits as far as a short time allows; may be called again."""
+        self._notices.close()
 
     def _partners(self, agreement: Agreement) -> list[str]:
         return sorted(agreement.plan.parties_of(agreement.step) - {self._gateway.party})

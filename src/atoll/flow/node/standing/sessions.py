@@ -164,7 +164,7 @@ class Sessions:
                 session = self._begin(agreement, number)
             except BaseException:
                 self._book.close_session(name, number, (), ())
-                self._later(self._inviting.send_ended, agreement, number)
+                self._inviting.send_ended(agreement, number)
                 raise
         with self._lock:
             self._asking[name] = session
@@ -399,3 +399,4 @@ class Sessions:
             session.over.wait(max(deadline + self._settings.drain_seconds - self._now(), 0.0))
         self._thread.join()
         self._work.shutdown(wait=True)
+        self._inviting.close()
