@@ -328,9 +328,7 @@ class Control:
         items: list[Item] = []
         begun = self._monotonic()
         while len(items) < _BATCH and self._monotonic() - begun < _TURN_SECONDS:
-            if items and batch.full:
-                break
-            item = self._intake.next()
+            item = None if items and batch.full else self._intake.next()
             if item is None:
                 break
             self._run(item, batch)
