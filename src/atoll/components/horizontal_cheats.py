@@ -28,6 +28,16 @@ CHEATS: tuple[Cheat, ...] = (
     Cheat(
         "aggregator",
         "learn",
+        "by two runs whose sums differ by one client, that client's update, as far as the runs are "
+        "alike (a seed, steps over all rows)",
+        _NOT,
+        "the approved runs, each charged. Within a run, attempts after a crash included, a client "
+        "agrees to one set of survivors for one update (ATL-SUM-023)",
+        "fewer runs, or noise (differential privacy)",
+    ),
+    Cheat(
+        "aggregator",
+        "learn",
         "together with a third of a sum's clients or more, single updates of the others",
         _NOT,
         "each other client's updates; with fewer of them, the sum of the honest ones alone",
