@@ -73,3 +73,9 @@ def interruptible() -> Iterator[None]:
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     signal.signal(signal.SIGINT, before)
+
+
+@pytest.fixture
+def few_rows(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let stratified samples be drawn from few rows: what is tested there is something else."""
+    monkeypatch.setattr("atoll.learning.features.sampling.LEAST_ROWS", 2)

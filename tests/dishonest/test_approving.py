@@ -21,7 +21,6 @@ from atoll.flow.policy.decision import Decision
 from atoll.flow.policy.service import Policies
 from atoll.jobs.definition import Job
 from atoll.jobs.errors import NotFoundError
-from atoll.learning.features import sampling
 from atoll.models.scaling import ScalePart
 from atoll.table import Table
 from tests.dishonest.test_agreement import (
@@ -36,11 +35,7 @@ from tests.dishonest.test_agreement import (
 )
 from tests.flow.access.support import open_database
 
-
-@pytest.fixture(autouse=True)
-def _few_rows(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let samples be drawn from the few rows here: their number is known to all."""
-    monkeypatch.setattr(sampling, "LEAST_ROWS", 2)
+pytestmark = pytest.mark.usefixtures("few_rows")
 
 
 def answered(house: House, job: Job) -> str | None:

@@ -22,6 +22,8 @@ from atoll.jobs.plan import Plan, TableFacts
 from atoll.table import ID_RULE, Table
 from tests.held import HeldTables
 
+pytestmark = pytest.mark.usefixtures("few_rows")
+
 PARTIES = {"bank": "guest", "shop": "host"}
 THREE = {**PARTIES, "mill": "host"}
 Steps = Mapping[str, Mapping[str, Any]]

@@ -15,6 +15,8 @@ from atoll.core.errors import AtollError, InternalError, NetworkError
 from tests.simulation.graphs.maker import OF_CLIENTS, WEIGHTS, Graph, make
 from tests.simulation.graphs.runs import Ending, accepted, play, upstream
 
+pytestmark = pytest.mark.usefixtures("few_rows")
+
 GRAPHS = 500
 GROUP = 25
 DRILL = 3000
@@ -116,7 +118,7 @@ def test_the_generator_knows_the_catalogue_and_is_not_too_tame() -> None:
             used.update({step.component for step in job.steps.values()})
     for name, count in (*used.most_common(), *refused.most_common()):
         print(f"{count:5}  {name}")
-    assert used["(accepted)"] >= 200
+    assert used["(accepted)"] >= 180
     assert {name: used[name] for name in WEIGHTS if used[name] < 10} == {}
     assert len(refused) >= 15
     assert sum(refused.values()) >= 100
