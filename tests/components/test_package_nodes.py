@@ -36,7 +36,8 @@ def job(name: str) -> Job:
     tables = ["match.table", "check.table"]
     plain["steps"] |= {
         "both": {"component": "union", "inputs": {"tables": tables}, "parameters": first},
-        "half": {"component": "sample", "inputs": {"table": "both.table"}, "parameters": half},
+        "again": {"component": "psi", "inputs": {"table": "both.table"}},
+        "half": {"component": "sample", "inputs": {"table": "again.table"}, "parameters": half},
         "sum": {
             "component": "statistics",
             "inputs": {"table": "half.table"},
