@@ -129,7 +129,8 @@ class Driver:
         ]
         try:
             for follower in followers:
-                follower.ended.wait()
+                while not (follower.ended.wait(_POLL_SECONDS) or self._never_sent(job, follower)):
+                    pass
         except KeyboardInterrupt:
             node.services.jobs.stop(job, node.owner())
             for follower in followers:
@@ -144,9 +145,21 @@ class Driver:
         self._check(job)
         return job
 
+    def _never_sent(self, job: str, follower: _Follower) -> bool:
+        """Return whether a job ended at its initiator before this party was sent anything of it."""
+        first = self._nodes[self.first].services.jobs.get(job)
+        return first["state"] in ENDED and self._view(job, follower.party) is None
+
+    def _view(self, job: str, party: str) -> Mapping[str, Any] | None:
+        try:
+            return self._nodes[party].services.jobs.get(job)
+        except NotFoundError:
+            return None
+
     def _check(self, job: str) -> None:
         """Raise what ended the job, in the words of the party where it happened."""
-        views = {party: node.services.jobs.get(job) for party, node in self._nodes.items()}
+        found = {party: self._view(job, party) for party in self._nodes}
+        views = {party: view for party, view in found.items() if view is not None}
         first = views[self.first]
         if all(view["state"] == "success" for view in views.values()):
             return
@@ -197,7 +210,7 @@ class _Follower:
     """
 
     def __init__(self, party: str, node: LocalNode, job: str, listener: Events | None) -> None:
-        self._party, self._node, self._job, self._listener = party, node, job, listener
+        self.party, self._node, self._job, self._listener = party, node, job, listener
         self._started: dict[str, float] = {}
         self._closing = False
         self.ended = threading.Event()
@@ -219,7 +232,7 @@ class _Follower:
                         return
         except Exception as error:
             # It cannot be approved here: the other parties must not wait for that.
-            self.error = located(error, self._party, planning.AGREEMENT_STEP)
+            self.error = located(error, self.party, planning.AGREEMENT_STEP)
             self._node.services.jobs.stop(self._job, self._node.owner())
         finally:
             self.ended.set()
