@@ -10,11 +10,13 @@ import pyarrow as pa
 import pytest
 
 from atoll.components.catalogue import CATALOGUE
+from atoll.components.local_prediction import LOCAL_PREDICTION
+from atoll.components.trial import Case, play
 from atoll.jobs.definition import Job, parse_job
 from atoll.models.network.part import NetworkPart
 from atoll.table import Table
 from tests import whole
-from tests.components.horizontal_cases import CLIENTS, rows
+from tests.components.horizontal_cases import CLIENTS, part, rows
 from tests.held import HeldTables
 
 Vary = Callable[[Table], Table]
@@ -93,6 +95,22 @@ def test_each_client_scores_its_own_rows() -> None:
         scores = done.results[name].results["score"].outputs["scores"]
         assert ((scores.score >= 0.5) == scores.label).mean() > 0.8
     assert done.results["hub"].results.keys() == {"train"}
+
+
+def test_a_row_with_a_missing_value_has_no_class() -> None:
+    found = part("bank", classes=3)
+    table = rows(1, classes=3)
+    arrow = table.to_arrow()
+    at = arrow.column_names.index("b")
+    holes = pa.array([None, *arrow.column("b").to_pylist()[1:]], pa.float64())
+    holed = Table.from_arrow(arrow.set_column(at, "b", holes), label="y")
+    inputs: dict[str, dict[str, Any]] = {
+        "bank": {"model": found, "table": holed},
+        "shop": {"model": None, "table": None},
+    }
+    scores = play(LOCAL_PREDICTION, Case(inputs)).check().results["bank"].outputs["scores"].score
+    assert np.isnan(scores[0])
+    assert not np.isnan(scores[1:]).any()
 
 
 @pytest.mark.parametrize("vary", [turned, fewer, more, renamed], ids=lambda vary: vary.__name__)

@@ -72,6 +72,9 @@ def test_tables_by_owner_with_labels_of_text() -> None:
         model.predict(more[["a"]])
     with refused("ATL-SDK-032"):
         model.predict(more[["a", "b"]].to_numpy())
+    # A row without a value has no class; it must not get the first one.
+    with refused("ATL-SDK-032"):
+        model.predict(more[["a", "b"]].where(more.a < 0))
 
 
 def test_owners_of_rows_are_named_by_an_array() -> None:

@@ -188,6 +188,13 @@ def _warnings(sizes: Sizes, both: set[str]) -> tuple[str, ...]:
             "and no single update; sums, and the common model, still depend on rows: nothing here "
             "is differentially private"
         )
+        if sizes.clients > sizes.minimum:
+            spare = sizes.clients - sizes.minimum
+            found.append(
+                f"{spare} of {sizes.clients} clients may be left out: an aggregator that lies "
+                "learns about the update of one that it leaves out between two rounds; with "
+                f"minimum_clients {sizes.clients} it cannot, and a client that leaves ends the step"
+            )
     else:
         found.append(
             "the aggregator sees each client's update: single rows can be read off it, most easily "
@@ -235,5 +242,7 @@ HORIZONTAL = Component(
     outputs={"model": HORIZONTAL_MODEL.name},
     dishonest=CHEATS,
     # What the aggregator and all clients see alike.
-    public_codes=frozenset({"ATL-HOR-081", "ATL-HOR-082", "ATL-SUM-011", "ATL-SUM-012"}),
+    public_codes=frozenset(
+        {"ATL-HOR-081", "ATL-HOR-082", "ATL-SUM-011", "ATL-SUM-012", "ATL-SUM-023"}
+    ),
 )

@@ -32,8 +32,18 @@ CHEATS: tuple[Cheat, ...] = (
         "alike (a seed, steps over all rows)",
         _NOT,
         "the approved runs, each charged. Within a run, attempts after a crash included, a client "
-        "agrees to one set of survivors for one update (ATL-SUM-023)",
+        "agrees for each round to one set of clients and one source (ATL-SUM-023)",
         "fewer runs, or noise (differential privacy)",
+    ),
+    Cheat(
+        "aggregator",
+        "learn",
+        "with `masked`, a client's update by leaving it out: of two rounds that begin with nearly "
+        "the same weights, the second lacks its update alone",
+        "the client is left out, and those in its place see who is in each sum",
+        "as many clients in an attempt as there are beyond `minimum_clients`; who is left out does "
+        "not come back, and each round is summed once (ATL-HOR-082)",
+        "`minimum_clients` as many as there are clients; or noise (differential privacy)",
     ),
     Cheat(
         "aggregator",

@@ -41,13 +41,20 @@ def run(task: Task, parameters: LocalPredictionParameters) -> Result:
     unused = match_columns(columns, table.columns).unused
     found = _alone(kind, type(part).__name__)(part, table.matrix(columns))
     wide = found.ndim == 2
-    score = found.argmax(axis=1).astype(np.float64) if wide else found
+    score = _classes(found) if wide else found
     known = table.label_name is not None
     label = table.label() if known else np.full(table.num_rows, np.nan)
     scores = Scores(table.ids(), label, score)
     data = _to_csv(scores, found) if wide else scores.to_csv()
     report = unused_report("Prediction", unused)
     return Result({"scores": scores}, {"predictions.csv": data}, report)
+
+
+def _classes(found: Floats) -> Floats:
+    """Return the number of the most probable class; a row with a missing value has none (NaN)."""
+    classes: Floats = found.argmax(axis=1).astype(np.float64)
+    classes[np.isnan(found).any(axis=1)] = np.nan
+    return classes
 
 
 def _alone(kind: ModelKind | None, name: str) -> Callable[[Any, Floats], Floats]:

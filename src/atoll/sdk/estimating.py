@@ -13,7 +13,15 @@ class NotFittedError(UserError, AttributeError, ValueError):
 
 
 class Estimator:
-    """Parameters by name, clones, and whether it is fitted: ``parts_`` is there after ``fit``."""
+    """Parameters by name, clones, tags, and whether it is fitted (``parts_`` is there).
+
+    ``_estimator_type`` is classifier or regressor, ``_multi_class`` whether there may be more than
+    two classes, ``_allow_nan`` whether values may be missing.
+    """
+
+    _estimator_type: str
+    _multi_class = False
+    _allow_nan = False
 
     @classmethod
     def _names(cls) -> list[str]:
@@ -36,3 +44,16 @@ class Estimator:
 
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "parts_")
+
+    def __sklearn_tags__(self) -> Any:
+        from sklearn.utils import ClassifierTags, InputTags, RegressorTags, Tags, TargetTags
+
+        classifies = self._estimator_type == "classifier"
+        return Tags(
+            estimator_type=self._estimator_type,
+            target_tags=TargetTags(required=True),
+            transformer_tags=None,
+            regressor_tags=None if classifies else RegressorTags(),
+            classifier_tags=ClassifierTags(multi_class=self._multi_class) if classifies else None,
+            input_tags=InputTags(allow_nan=self._allow_nan),
+        )

@@ -95,6 +95,7 @@ class VerticalBoostingClassifier(Estimator):
     """
 
     _estimator_type = "classifier"
+    _allow_nan = True
 
     implementation: str
 
@@ -113,18 +114,6 @@ class VerticalBoostingClassifier(Estimator):
         self.id = id
         self.label = label
         vars(self).update(parameters)
-
-    def __sklearn_tags__(self) -> Any:
-        from sklearn.utils import ClassifierTags, InputTags, Tags, TargetTags
-
-        return Tags(
-            estimator_type="classifier",
-            target_tags=TargetTags(required=True),
-            transformer_tags=None,
-            regressor_tags=None,
-            classifier_tags=ClassifierTags(multi_class=False),
-            input_tags=InputTags(allow_nan=True),
-        )
 
     # -- learning and using ---------------------------------------------------------------------
 

@@ -45,7 +45,10 @@ class _Horizontal(Estimator):
     ) -> None:
         """Train on the owners' tables (Arrow, columns alone) with their labels."""
         first = next(iter(tables.values())).column_names
-        roles = {_HUB: "aggregator", **dict.fromkeys(tables, "client")}
+        hub = _HUB
+        while hub in tables:
+            hub += "1"
+        roles = {hub: "aggregator", **dict.fromkeys(tables, "client")}
         given = {name: getattr(self, name) for name in _TRAINING} | chosen
         job: dict[str, Any] = {
             "name": "estimator",
@@ -71,8 +74,8 @@ class _Horizontal(Estimator):
                 federation.table(party, _TABLE, whole.add_column(0, _ID, ids))
             done = federation.run(job)
         self.parts_ = {party: done[party].outputs["train.model"] for party in tables}
-        self.plan_ = done[_HUB].plan
-        self.reports_ = dict(done[_HUB].reports)
+        self.plan_ = done[hub].plan
+        self.reports_ = dict(done[hub].reports)
         self.reveals_ = {party: found.reveals for party, found in done.items()}
         self.n_features_in_ = len(first)
 
@@ -146,8 +149,22 @@ class _Horizontal(Estimator):
                 f"the model was fitted on {len(part.columns)} columns, not {len(columns.names)}",
             )
         match_columns(part.columns, columns.names)
-        table = columns.select(part.columns)
-        return part.predict(np.column_stack([c.to_numpy() for c in table.columns]).astype("f8"))
+        return part.predict(_numbers(columns.select(part.columns)))
+
+
+def _numbers(table: Any) -> Floats:
+    """Return float64[rows, columns]. Errors: ATL-SDK-032 text, or a missing value."""
+    try:
+        values = np.column_stack([c.to_numpy() for c in table.columns]).astype(np.float64)
+    except (TypeError, ValueError):
+        raise DataError("ATL-SDK-032", "a column of the model does not hold numbers") from None
+    if np.isnan(values).any():
+        raise DataError(
+            "ATL-SDK-032",
+            "a value is missing, and the model has no prediction for such a row",
+            hint="fill missing values as for the training",
+        )
+    return values
 
 
 def _fitting(table: Any, label: npt.NDArray[Any]) -> tuple[Any, npt.NDArray[Any]]:
@@ -169,6 +186,7 @@ class HorizontalClassifier(_Horizontal):
     """
 
     _estimator_type = "classifier"
+    _multi_class = True
 
     @taking((HorizontalParameters, _TRAINING))
     def __init__(
@@ -178,18 +196,6 @@ class HorizontalClassifier(_Horizontal):
         self.label = label
         self.seed = seed
         vars(self).update(parameters)
-
-    def __sklearn_tags__(self) -> Any:
-        from sklearn.utils import ClassifierTags, InputTags, Tags, TargetTags
-
-        return Tags(
-            estimator_type="classifier",
-            target_tags=TargetTags(required=True),
-            transformer_tags=None,
-            regressor_tags=None,
-            classifier_tags=ClassifierTags(multi_class=True),
-            input_tags=InputTags(allow_nan=False),
-        )
 
     def fit(self, X: Any, y: Any = None) -> Self:  # noqa: N803
         """Train. ``y`` are labels of one table, or by owner. Errors: ATL-SDK-032; the job's."""
@@ -244,18 +250,6 @@ class HorizontalRegressor(_Horizontal):
         self.label = label
         self.seed = seed
         vars(self).update(parameters)
-
-    def __sklearn_tags__(self) -> Any:
-        from sklearn.utils import InputTags, RegressorTags, Tags, TargetTags
-
-        return Tags(
-            estimator_type="regressor",
-            target_tags=TargetTags(required=True),
-            transformer_tags=None,
-            regressor_tags=RegressorTags(),
-            classifier_tags=None,
-            input_tags=InputTags(allow_nan=False),
-        )
 
     def fit(self, X: Any, y: Any = None) -> Self:  # noqa: N803
         """Train. ``y`` are labels of one table, or by owner. Errors: ATL-SDK-032; the job's."""

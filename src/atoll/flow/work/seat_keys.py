@@ -13,6 +13,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from cryptography.hazmat.primitives.serialization import (
@@ -98,7 +99,7 @@ class KeyScope:
             if key_fingerprint(node) != self.certificates.get(party):
                 raise ValueError("another node")
             check_signature(self.statement(seat, vouched.key), vouched.signature, node, party)
-        except (ValueError, PeerError) as error:
+        except (ValueError, UnsupportedAlgorithm, PeerError) as error:
             raise PeerError(
                 "ATL-WRK-015",
                 f"the key that {seat} would sign with is not vouched for by its node",

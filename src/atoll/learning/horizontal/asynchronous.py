@@ -24,7 +24,7 @@ from atoll.learning.horizontal.postprocess.api import Postprocessor, Stage
 from atoll.learning.horizontal.postprocess.chain import Chain
 from atoll.learning.horizontal.simulation import Task
 from atoll.learning.horizontal.timed import VANISHED, TimedClients
-from atoll.learning.horizontal.training import Answers, Callback, Outcome, Round
+from atoll.learning.horizontal.training import Answers, Callback, Round, driven
 
 STALE = "ATL-HOR-049"
 TRIES = 64
@@ -146,15 +146,7 @@ class AsynchronousTraining:
         _require_no_rounds(clients.clients.chain)
         if any(flight.version > state.round for flight in self.flights.heap):
             raise UserError("ATL-HOR-039", "turns under way began after the state that resumes")
-        outcome = Outcome()
-        while state.round < self.rounds:
-            done = self._step(state, clients, public)
-            state = done.state
-            outcome.add(done)
-            if sum(bool(callback(done)) for callback in callbacks):
-                break
-        outcome.check()
-        return state
+        return driven(state, self.rounds, lambda at: self._step(at, clients, public), callbacks)
 
     def _step(self, state: State, clients: TimedClients, public: PublicRandom) -> Round:
         began = clients.clock.now()

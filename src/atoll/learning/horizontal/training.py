@@ -112,6 +112,24 @@ class Outcome:
         raise NetworkError("ATL-HOR-032", text, hint=hint)
 
 
+def driven(
+    state: State, rounds: int, step: Callable[[State], Round], callbacks: Sequence[Callback]
+) -> State:
+    """Return the state after ``rounds`` rounds, or where a callback returns True.
+
+    Errors: ATL-HOR-030, ATL-HOR-032 if all rounds were in vain.
+    """
+    outcome = Outcome()
+    while state.round < rounds:
+        done = step(state)
+        state = done.state
+        outcome.add(done)
+        if sum(bool(callback(done)) for callback in callbacks):
+            break
+    outcome.check()
+    return state
+
+
 @dataclass(frozen=True)
 class Training:
     """How a model is trained: the algorithm, who takes part, for how many rounds.
@@ -141,15 +159,7 @@ class Training:
 
         ``state`` may come from a checkpoint: the rounds that it counts are not done again.
         """
-        outcome = Outcome()
-        while state.round < self.rounds:
-            done = self._round(state, clients, public)
-            state = done.state
-            outcome.add(done)
-            if sum(bool(callback(done)) for callback in callbacks):
-                break
-        outcome.check()
-        return state
+        return driven(state, self.rounds, lambda at: self._round(at, clients, public), callbacks)
 
     def _round(self, state: State, clients: Clients, public: PublicRandom) -> Round:
         # What choices remember rides in the state, so that a checkpoint holds it; no algorithm

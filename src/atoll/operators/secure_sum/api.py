@@ -97,14 +97,16 @@ class SumInputs:
     """A client's vector, float32, float64 or whole numbers [size]; None at the aggregator.
 
     It may lie in a file (``numpy.memmap``): it is read in blocks. ``identities`` sign and verify.
-    ``question`` (32 bytes) names what the vector is, alike in every attempt of a step: a client
-    then consents to one set of survivors for it, ever, so that a sum may be done again after a
-    crash and no two sums differ by one vector. Without it no attempt may do the round again.
+    ``question`` (32 bytes) names what the vector is, alike in every attempt of a step, and
+    ``source`` is a digest of what it was made from. A client then consents once for each question,
+    to one source and one set of survivors, so that a sum may be done again after a crash and no two
+    sums differ by one vector. Without it no attempt may do the round again.
     """
 
     values: Numbers | None
     identities: Identities
     question: bytes | None = None
+    source: bytes = b""
 
 
 @dataclass(frozen=True)

@@ -57,7 +57,7 @@ class Adding:
         if self.mask is not None:
             parts = parts_of(update)
             inner, question = self._inner(party, of)
-            inputs = SumInputs(flatten(update, parts), inner.identities, question)
+            inputs = SumInputs(flatten(update, parts), inner.identities, question, of.sent)
             stay = max(0.67, self.stay / len(of.names))
             parameters = self.mask.parameters(parts).model_copy(update={"stay": stay})
             secure_sum.run(inner, inputs, parameters)
@@ -111,5 +111,5 @@ class Adding:
             roles={name: role for name, role in party.roles.items() if name in held},
             session=hashlib.sha256(codec.encode(context)).digest(),
         )
-        asked = ["atoll/horizontal-update/v1", party.step_id, of.name, of.sent]
+        asked = ["atoll/horizontal-update/v1", party.step_id, of.name]
         return inner, hashlib.sha256(codec.encode(asked)).digest()

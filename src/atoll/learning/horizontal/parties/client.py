@@ -73,6 +73,11 @@ class Client:
     held_out: ClientRows
     kept: Vectors = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        # The round that may come next, who may be in it, and whether the end was evaluated.
+        self._next, self._ended = 0, False
+        self._there = frozenset(self.party.clients)
+
     def run(self) -> npt.NDArray[np.float32]:
         """Take part until the end; return the common weights, float32[size].
 
@@ -82,7 +87,7 @@ class Client:
         party, hub = self.party, self.party.aggregator
         resumed = party.resume()
         if resumed is not None:
-            self.kept = resumed[1]["kept"]
+            self._next, self.kept = resumed[0], resumed[1]["kept"]
         form = {name: len(vector) for name, vector in sorted(self.work.start(party).items())}
         count = 0
         while True:
@@ -128,17 +133,27 @@ class Client:
         return update
 
     def _check(self, begin: Begin) -> None:
-        """Refuse a round that is not of the plan. Errors: ATL-HOR-082."""
-        party, names = self.party, begin.names
-        ordered = list(names) == sorted(set(names)) and set(names) <= set(party.clients)
+        """Refuse a round that is not of the plan, and note this one. Errors: ATL-HOR-082.
+
+        Each round is trained once, and the end evaluated once: the plan states how many sums there
+        are. Who was left out does not come back, or rounds over changing clients would show each.
+        """
         if begin.last:
             return
-        if not ordered or party.name not in names or len(names) < self.work.minimum:
-            raise PeerError(
-                "ATL-HOR-082",
-                "the aggregator began a round with too few clients, or others than the plan's",
-                party=party.aggregator,
-            )
+        names, rounds = begin.names, self.work.rounds
+        known = list(names) == sorted(set(names)) and self._there.issuperset(names)
+        if not known or self.party.name not in names or len(names) < self.work.minimum:
+            raise self._refused("with too few clients, or others than those that were left")
+        if begin.train and not self._next <= begin.round < rounds:
+            raise self._refused("that is over, or beyond those of the plan")
+        if not begin.train and (begin.round != rounds or self._ended):
+            raise self._refused("of evaluation that is not at the end, or not the first there")
+        self._there, self._next = frozenset(names), begin.round + 1
+        self._ended = not begin.train
+
+    def _refused(self, what: str) -> PeerError:
+        text = f"the aggregator began a round {what}"
+        return PeerError("ATL-HOR-082", text, party=self.party.aggregator)
 
 
 def sum_name(round_: int, train: bool) -> str:

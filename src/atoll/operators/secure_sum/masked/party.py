@@ -73,22 +73,22 @@ def _take_part(
     survivors = channel.receive(hub, "sum/survivors", Survivors)
     consent = client.consent(survivors)
     if inputs.question is not None:
-        _answer(party, inputs.question, survivors)
+        _answer(party, inputs.question, inputs.source, survivors)
     channel.send(hub, "sum/consent", consent)
     channel.send(hub, "sum/opened", client.open(channel.receive(hub, "sum/consents", Consents)))
 
 
-def _answer(party: Party, question: bytes, survivors: Survivors) -> None:
-    """Consent durably to these survivors, and to no others for the same vectors.
+def _answer(party: Party, question: bytes, source: bytes, survivors: Survivors) -> None:
+    """Consent durably to this source and these survivors, and to no others for this question.
 
     Any two sets that open need more than two thirds of the clients each, so they have an honest
     client in common, and it refuses. Errors: ATL-SUM-023, ATL-WRK-009.
     """
-    answer = hashlib.sha256(encode(list(survivors.names))).digest()
+    answer = hashlib.sha256(encode([source, list(survivors.names)])).digest()
     if party.answer(question, answer) != answer:
         raise PeerError(
             "ATL-SUM-023",
-            "an earlier attempt summed other clients' vectors of this round",
+            "an earlier attempt summed this round over other clients, or from other weights",
             party=party.aggregator,
             hint="submit the job again: a new run trains afresh",
         )
