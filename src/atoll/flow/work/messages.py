@@ -25,7 +25,7 @@ class RoundMark(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Hello(Message, kind="flow.hello", version=1):
+class Hello(Message, kind="flow.hello", version=2):
     """Which task the sender is about to run, with which code, and its fresh nonce.
 
     ``rounds`` and ``marks`` are the checkpoints that it holds of this step. In a star it also shows
@@ -69,7 +69,7 @@ class Hello(Message, kind="flow.hello", version=1):
 
 
 @dataclass(frozen=True)
-class Roster(Message, kind="flow.roster", version=1):
+class Roster(Message, kind="flow.roster", version=2):
     """Who is there at the beginning of a step, each one's fresh nonce and vouched key, in order.
 
     ``begin`` and ``mark`` are the newest checkpoint that all of them hold; 0 and empty: none.
