@@ -7,6 +7,7 @@ answered changes nothing, and a run in which all rounds were so has failed.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
@@ -93,22 +94,26 @@ class Outcome:
     rounds: int = 0
     answered: int = 0
     succeeded: int = 0
+    codes: Counter[str] = field(default_factory=Counter)
 
     def add(self, done: Round) -> None:
         """Count a round."""
         self.rounds += 1
         self.answered += done.answers.answered
         self.succeeded += not done.failed
+        self.codes.update(done.answers.failures.values())
 
     def check(self) -> None:
         """Refuse a run without a success. Errors: ATL-HOR-030 no answer, ATL-HOR-032 too few."""
         if not self.rounds or self.succeeded:
             return
         hint = "the rounds' failures are in the metrics, each with its client's code"
+        codes = ", ".join(f"{count} times {code}" for code, count in self.codes.most_common(3))
+        failed = f" (clients failed: {codes})" if codes else ""
         if not self.answered:
-            text = f"no client answered in {self.rounds} rounds"
+            text = f"no client answered in {self.rounds} rounds{failed}"
             raise NetworkError("ATL-HOR-030", text, hint=hint)
-        text = f"too few clients answered in each of {self.rounds} rounds"
+        text = f"too few clients answered in each of {self.rounds} rounds{failed}"
         raise NetworkError("ATL-HOR-032", text, hint=hint)
 
 

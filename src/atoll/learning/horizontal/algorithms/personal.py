@@ -65,12 +65,12 @@ class PerFedAvg(FedAvg):
         weights *= weights.dtype.type(weight)
         return ClientResult(Update({CHANGE: weights}, {WEIGHT: weight}))
 
-    def adapted(self, work: ClientWork, steps: int) -> Vector:
+    def adapted(self, model: Model, sent: Vectors, data: ClientRows, steps: int) -> Vector:
         """Return the global weights after so many steps over all of a client's rows."""
-        weights = work.sent[WEIGHTS].copy()
-        gradient, at = np.empty_like(weights), work.model.gradient_of(weights)
-        for _ in range(steps if len(work.data) else 0):
-            at(work.data.rows, work.data.targets, gradient)
+        weights = sent[WEIGHTS].copy()
+        gradient, at = np.empty_like(weights), model.gradient_of(weights)
+        for _ in range(steps if len(data) else 0):
+            at(data.rows, data.targets, gradient)
             weights -= weights.dtype.type(self.inner_rate) * gradient
         return weights
 
