@@ -16,6 +16,7 @@ from typing import Any
 
 from bench import baseline
 from bench.harness import Options, complete, not_run
+from bench.peers.environment import PeerError
 
 # Area → module with ``run(options) -> Iterator[dict]``, and whether its speed depends on lanes.
 AREAS = {
@@ -78,7 +79,8 @@ def _parser() -> argparse.ArgumentParser:
     )
     for option in fields(Options):
         kind = str if "str" in str(option.type) else int
-        parser.add_argument("--" + option.name.replace("_", "-"), type=kind, metavar="N")
+        metavar = "NAME" if kind is str else "N"
+        parser.add_argument("--" + option.name.replace("_", "-"), type=kind, metavar=metavar)
     return parser
 
 
@@ -89,8 +91,16 @@ def main() -> int:
     beside = {name: chosen.pop(name) for name in ("baseline", "rounds", "tolerance")}
     if beside["baseline"] is not None:
         return baseline.run(area, chosen, beside, as_json=as_json)
+    try:
+        return _print(area, Options(**chosen), as_json=as_json)
+    except PeerError as error:
+        print(f"bench: {error}", file=sys.stderr)
+        return 1
+
+
+def _print(area: str, options: Options, *, as_json: bool) -> int:
     machine: dict[str, Any] | None = None
-    for line in measure(area, Options(**chosen)):
+    for line in measure(area, options):
         if as_json:
             print(json.dumps(line), flush=True)
         else:

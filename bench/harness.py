@@ -38,6 +38,7 @@ class Options:
     bins: int | None = None
     minimum_rows: int | None = None
     protocol: str | None = None
+    peer: str | None = None
 
 
 def complete(line: Mapping[str, Any]) -> dict[str, Any]:

@@ -2,7 +2,8 @@
 
 ``mlp`` and ``logistic``: 1000 clients of 100 rows and 784 columns, ten classes, Dirichlet 0.5; 100
 clients a round, batches of 20, one epoch; seconds of one round. Each has a ``.reference``: the same
-written by hand in NumPy. ``aggregate`` adds updates; its reference reads them once.
+written by hand in NumPy; with ``--peer flwr`` or ``pfl`` the peer is installed in an environment of
+its own and measured, too. ``aggregate`` adds updates; its reference reads them once.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ from bench.histogram import timed
 from bench.horizontal_scale import scale
 from bench.horizontal_trees import boosting
 from bench.masked_sum import masked_sum
+from bench.peers import environment
 
 CLIENTS, ROUND, ROWS, COLUMNS, CLASSES, BATCH, RATE = 1000, 100, 100_000, 784, 10, 20, 0.1
 ROUNDS, TURNS = 5, 3
@@ -50,10 +52,26 @@ def run(options: Options) -> Iterator[dict[str, Any]]:
         ours, hand = _fastest(partial(_train, model, data), partial(_by_hand, model, data))
         yield {"name": f"horizontal.{name}", "params": params, **ours}
         yield {"name": f"horizontal.{name}.reference", "params": params, **hand}
+        if options.peer is not None:
+            yield _beside(options.peer, name, data, ours, params)
     yield from _aggregated()
     yield from masked_sum()
     yield from boosting(options)
     yield from scale()
+
+
+def _beside(
+    peer: str, name: str, data: list[ClientRows], ours: dict[str, float], params: dict[str, int]
+) -> dict[str, Any]:
+    """Measure a peer on the same rows; ``ratio`` is its processor time over ours."""
+    rows = np.concatenate([part.rows for part in data])
+    labels = np.concatenate([part.targets for part in data])
+    ends = np.cumsum([len(part) for part in data])
+    theirs = environment.rounds(peer, name, rows, labels, ends, 1 + ROUNDS)
+    ratio = theirs["cpu_seconds"] / ours["cpu_seconds"]
+    packages = " ".join(environment.PACKAGES[peer])
+    named = {"name": f"horizontal.{name}.{peer}", "params": {**params, "packages": packages}}
+    return {**named, **theirs, "ratio": ratio}
 
 
 def _fastest(*works: Callable[[], Any]) -> list[dict[str, float]]:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from bench import __main__ as command
 from bench import harness
+from bench.peers import environment
 
 
 @pytest.fixture
@@ -76,3 +78,23 @@ def test_an_unknown_area_is_refused(
     with pytest.raises(SystemExit, match="2"):
         command.main()
     assert "gardening" in capsys.readouterr().err
+
+
+def test_an_unknown_peer_is_refused_by_name(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def run(options: harness.Options) -> Iterator[dict[str, Any]]:
+        environment.require(options.peer or "")
+        yield {}
+
+    monkeypatch.setattr(command, "load", lambda area: run)
+    monkeypatch.setattr("sys.argv", ["bench", "horizontal", "--peer", "another"])
+    assert command.main() == 1
+    assert "'another': choose one of flwr, pfl" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("peer", environment.PACKAGES)
+def test_each_peer_is_pinned_and_has_its_script(peer: str) -> None:
+    assert all("==" in package for package in environment.PACKAGES[peer])
+    script = Path(environment.__file__).with_name(f"{peer}_rounds.py")
+    compile(script.read_text("utf-8"), str(script), "exec")
