@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 
 from common import SEEDS, row
+from estimators import ESTIMATORS
 from even_losses import QFEDAVG
 from partial_work import PARTIAL
 from personal_models import PERSONAL
@@ -18,7 +19,7 @@ from skewed_classes import SCAFFOLD
 from slow_clients import FEDBUFF
 from trees import TREES
 
-EXAMPLES = (SCAFFOLD, PARTIAL, FEDBUFF, PERSONAL, QFEDAVG, TREES)
+EXAMPLES = (SCAFFOLD, PARTIAL, FEDBUFF, PERSONAL, QFEDAVG, TREES, ESTIMATORS)
 BEGIN, END = "<!-- claims -->\n", "<!-- /claims -->"
 
 

@@ -32,6 +32,7 @@ UNFORESEEABLE: Mapping[str, tuple[frozenset[str], str]] = {
     "ATL-PSI-003": (frozenset({"psi"}), "an earlier intersection left fewer rows than this needs"),
     "ATL-JOB-014": (frozenset({"psi"}), "an intersection left a single row"),
     "ATL-CMP-040": (_DRAWS, "fewer rows (of a class) were left than the sample takes"),
+    "ATL-CMP-044": (_DRAWS, "fewer rows were left than a stratified sample is drawn from"),
     "ATL-CMP-070": (
         frozenset({"reader"}),
         "no party states how far apart the values of a column lie",

@@ -107,7 +107,7 @@ class Outcome:
         """Refuse a run without a success. Errors: ATL-HOR-030 no answer, ATL-HOR-032 too few."""
         if not self.rounds or self.succeeded:
             return
-        hint = "the rounds' failures are in the metrics, each with its client's code"
+        hint = "each client has its own traceback; in a simulation all are in clients.tracebacks"
         codes = ", ".join(f"{count} times {code}" for code, count in self.codes.most_common(3))
         failed = f" (clients failed: {codes})" if codes else ""
         if not self.answered:
