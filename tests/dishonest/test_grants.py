@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
 from atoll.core.errors import AtollError
 from atoll.flow.planning import COIN_STEP
 from atoll.flow.policy.counts import Counts
+from atoll.jobs.definition import Step
 from tests.flow.access.support import person
 from tests.flow.policy.conftest import House, house
-from tests.flow.policy.plans import GUEST, NOW, only_psi
+from tests.flow.policy.plans import GUEST, NOW, only_psi, plan_of, steps
 from tests.flow.policy.test_caps import MATCHED, used
 
 __all__ = ["house"]
@@ -101,3 +103,28 @@ def test_what_a_person_approved_under_a_grant_ends_with_it(house: House) -> None
     revoke(house)
     with pytest.raises(AtollError, match="ATL-POL-001"):
         policies.begin("job-1", PSI, "match", 1, GUEST, turn=1)
+
+
+def _answers(house: House, **changed: Any) -> str | None:
+    """Return why the house does not approve a job with these steps; None if it does."""
+    house.grant()
+    chosen = steps()
+    for name, step in changed.items():
+        chosen[name] = step
+    return house.policies.consider("job-1", plan_of(chosen), GUEST, runs=1).code
+
+
+def test_rows_that_are_only_stated_to_be_common(house: House) -> None:
+    """Lie: no id is in common, the reader states that all are; all rows of a host showed."""
+    parameters: dict[str, Any] = {**steps()["read"].parameters, "aligned": True}
+    read = Step(component="reader", parameters=parameters)
+    hold = Step(component="split", inputs={"table": "read.table"})
+    assert _answers(house, read=read, hold=hold) == "ATL-POL-006"
+
+
+def test_steps_that_send_nothing_choose_what_the_others_reveal(house: House) -> None:
+    """Lie: a scaling that no grant named made the host's columns say "income above 22,000"."""
+    cut = {"columns": ["income"], "bounds": "value", "lower": 22_000, "upper": 22_000.01}
+    scale = Step(component="scale", inputs={"table": "match.table"}, parameters=cut)
+    hold = Step(component="split", inputs={"table": "scale.table"})
+    assert _answers(house, scale=scale, hold=hold) == "ATL-POL-003"

@@ -114,7 +114,10 @@ def _classes(label: LabelFacts | None, rows: int) -> Classes | None:
 
 
 def describe(facts: Facts, parameters: ReaderParameters) -> Terms:
-    """Nothing leaves a party here; the facts of its table are sent in the agreement."""
+    """Nothing leaves a party here; the facts of its table are sent in the agreement.
+
+    Rows that are stated to be aligned are joined whether or not an id is in common.
+    """
     for party in parameters.tables:
         if party not in facts.roles:
             raise UserError(
@@ -140,7 +143,7 @@ def describe(facts: Facts, parameters: ReaderParameters) -> Terms:
         "the tables are taken to hold the same rows in the same order, as the job states; nothing "
         "compares their ids, and rows of different people would be joined if it is wrong"
     )
-    return Terms(outputs=outputs, warnings=(warning,))
+    return Terms(outputs=outputs, warnings=(warning,), minimums={"intersection": 0})
 
 
 def fresh(parameters: Mapping[str, Any], tables: Mapping[str, str], label: str | None) -> Fresh:

@@ -29,7 +29,7 @@ class House:
     def grant(self, **terms: Any) -> Grant:
         whole = {
             "partners": [GUEST],
-            "components": ["psi", "boosting", "prediction"],
+            "components": ["psi", "split", "boosting", "prediction"],
             "automatic": True,
             **terms,
         }

@@ -92,7 +92,7 @@ def grant(identifier: str = "a" * 16, **terms: Any) -> Grant:
     whole: dict[str, Any] = {
         "data": "baskets",
         "partners": (GUEST,),
-        "components": ("psi", "boosting", "prediction"),
+        "components": ("psi", "split", "boosting", "prediction"),
         "automatic": True,
         **terms,
     }

@@ -143,12 +143,12 @@ def test_an_own_job_needs_no_grant_but_perhaps_a_second_person() -> None:
 
 def test_an_uncounted_step_needs_its_component_named() -> None:
     assert at_host(grant(components=("*",)), plan=strange()).code == "ATL-POL-003"
-    assert at_host(grant(components=("magic",)), plan=strange()).kind == "approve"
+    assert at_host(grant(components=("magic", "split")), plan=strange()).kind == "approve"
 
 
 def test_a_step_that_declares_no_group_is_not_within_one() -> None:
     assert at_host(grant(limits={"minimum_group": 1}), plan=only_psi()).kind == "approve"
-    named = grant(limits={"minimum_group": 1}, components=("magic",))
+    named = grant(limits={"minimum_group": 1}, components=("magic", "split"))
     assert at_host(named, plan=strange()).code == "ATL-POL-007"
 
 

@@ -23,7 +23,7 @@ from tests.flow.policy.plans import (
 def test_a_plan_asks_for_columns_components_and_counts() -> None:
     asked = table_exposures(plan_of(), HOST)["baskets"]
     assert asked.columns == COLUMNS
-    assert asked.components == {"psi", "boosting", "prediction"}
+    assert asked.components == {"psi", "split", "boosting", "prediction"}
     # 400 rows are trained on: two sums a cut; a bit a row and level (the guest: not the last), and
     # each node's fill whole bytes.
     sums = 2 * opened_cuts(BoostingParameters(trees=4, depth=3), 400, len(COLUMNS))

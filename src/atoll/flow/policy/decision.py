@@ -4,8 +4,9 @@ The rules, in order:
 
 1. **A partner's job.** Each table of this party that the plan uses needs, for each partner that may
    learn something of it, one live grant that covers all of that: every column, every component that
-   reveals something to the partner, this party's role, every reveal, the minimum intersection and
-   group. Nothing covers it: a person is asked (``default = ask``) or it is refused (``deny``).
+   reveals something to the partner or that this party runs on the table before, this party's role,
+   every reveal, the minimum intersection (0 where a reader states that rows are aligned) and group.
+   Nothing covers it: a person is asked (``default = ask``) or it is refused (``deny``).
    Grants are not added up: half a cover and half a cover are none. The initiator needs one for each
    table, also if it learns nothing of it: it counts the run alone. No grant covers a step that the
    plan does not show this party and that may reveal its table: a person is asked, whatever was

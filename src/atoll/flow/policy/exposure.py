@@ -6,7 +6,7 @@ Read off the signed plan alone, before anything runs; what a step really reveale
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from atoll.core.exposure import (
@@ -31,6 +31,8 @@ RUN = Counts(runs=1)
 class TableExposure:
     """What a job would do with one table of this party.
 
+    ``components`` are those of the steps that reveal something and of the silent ones that this
+    party runs on the table: what these make of its rows and columns is what the others reveal.
     ``steps`` states how much each step reveals at most, by its name; ``reveals`` are (step,
     message) of what others may learn; ``uncounted`` are steps that reveal something in no known
     unit, ``unseen`` those of them whose terms this party is not shown; ``ungrouped`` those that may
@@ -76,7 +78,7 @@ def table_exposures(plan: Plan, party: str) -> dict[str, TableExposure]:
     """Return what ``plan`` asks of ``party``'s tables, by the table's name."""
     found: dict[str, TableExposure] = {}
     for reader, facts in plan.tables.get(party, {}).items():
-        made = _table_exposure(plan, party, facts, knowing(plan, party, reader))
+        made = _table_exposure(plan, party, reader, facts)
         found[facts.name] = _join(found.get(facts.name), made)
     return found
 
@@ -88,15 +90,32 @@ def revealing(plan: Plan, step: str) -> bool:
     return step in plan.seats and any(plan.peers_of(step, p) for p in plan.parties_of(step))
 
 
-def _table_exposure(plan: Plan, party: str, facts: TableFacts, known: Knowing) -> TableExposure:
+def _table_exposure(plan: Plan, party: str, reader: str, facts: TableFacts) -> TableExposure:
+    known = knowing(plan, party, reader)
     revealing_steps = [step for step in known if revealing(plan, step)]
-    whole = _share(plan, party, facts, revealing_steps)
+    at_home = (reader, *(s for s in known if s != reader and _silent(plan, s, party)))
+    whole = _with_silent(plan, _share(plan, party, facts, revealing_steps), at_home)
     partners = {}
     for partner in sorted(plan.job.parties.keys() - {party}):
         steps = [step for step in revealing_steps if _learns(plan, step, known[step], partner)]
         if steps:
-            partners[partner] = _share(plan, party, facts, steps, (known, partner))
+            share = _share(plan, party, facts, steps, (known, partner))
+            partners[partner] = _with_silent(plan, share, at_home)
     return replace(whole, partners=partners)
+
+
+def _silent(plan: Plan, step: str, party: str) -> bool:
+    return not revealing(plan, step) and party in plan.parties_of(step)
+
+
+def _with_silent(plan: Plan, share: TableExposure, at_home: Sequence[str]) -> TableExposure:
+    """Add the steps at home, the reader first: that brings no row in but those of the table."""
+    reader, *others = at_home
+    return replace(
+        share,
+        components=share.components | {plan.job.steps[step].component for step in others},
+        minimums=share.minimums | set(_minimums(plan, (reader, *others))),
+    )
 
 
 def _share(
@@ -209,7 +228,7 @@ def _revealed(plan: Plan, party: str, steps: list[str]) -> Iterator[tuple[str, s
                 yield step, line["message"]
 
 
-def _minimums(plan: Plan, steps: list[str]) -> Iterator[tuple[str, str, int]]:
+def _minimums(plan: Plan, steps: Iterable[str]) -> Iterator[tuple[str, str, int]]:
     for step in steps:
         for name, value in plan.minimums.get(step, {}).items():
             yield step, name, value
