@@ -10,6 +10,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict
@@ -73,6 +74,10 @@ class Algorithm(BaseModel, ABC):
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+    # The number that all vectors of an update are multiplied by, where nothing but their mean
+    # enters the state: a robust rule can then take the place of the sum. None: it cannot.
+    weighed_by: ClassVar[str | None] = None
 
     def start(self, weights: Vector) -> State:
         """Return the state before the first round."""
