@@ -161,6 +161,18 @@ def test_the_order_of_clients_changes_no_bit(rule: Rule) -> None:
         assert other.numbers == first.numbers
 
 
+def test_of_two_that_are_nearest_to_each_other_the_order_chooses_none() -> None:
+    """With three clients the best scores are two equal distances."""
+    vectors = [np.array([value], dtype="f4") for value in (1.0, 1.25, 9.0)]
+    rule = Krum(share=0)
+    found = {
+        float(combined(rule, [update(vectors[at]) for at in order])[0])
+        for order in ((0, 1, 2), (1, 0, 2), (2, 1, 0), (1, 2, 0))
+    }
+    assert len(found) == 1
+    assert found <= {1.0, 1.25}
+
+
 @every
 def test_a_stated_weight_counts_for_nothing(rule: Rule) -> None:
     vectors = honest(6, 10)
