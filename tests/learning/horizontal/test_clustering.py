@@ -117,10 +117,19 @@ def test_fewer_distinct_rows_than_clusters_give_fewer_clusters(value: float) -> 
     assert np.allclose(alone.centres, value)
 
 
-def test_a_spread_far_from_zero_is_seen() -> None:
-    rows = clouds(2) * 1e-3 + 1e6
-    best = Pooled(8, n_init=20, random_state=0).fit(rows - 1e6).inertia_
-    assert found(KMeans(clusters=8), rows).inertia < 1.1 * best
+@pytest.mark.parametrize("seed", [1, 2])
+def test_a_spread_far_from_zero_is_seen(seed: int) -> None:
+    rows = clouds(seed, clusters=12) * 1e-3 + 1e6
+    best = Pooled(12, n_init=20, random_state=0).fit(rows - 1e6).inertia_
+    assert found(KMeans(clusters=12), rows).inertia < 1.1 * best
+
+
+def test_the_last_round_splits_no_more() -> None:
+    rows = clouds(7, clusters=4)
+    start = np.concatenate([rows[:2], np.full((2, 4), 1e4)])
+    clusters = found(KMeans(clusters=4, rounds=1), rows, start)
+    assert len(clusters.centres) == 2
+    assert np.abs(clusters.centres - lloyd(rows, start[:2], 1)[0]).max() < 1e-9
 
 
 def test_masked_sums_give_the_same_clusters() -> None:

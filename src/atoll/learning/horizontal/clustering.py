@@ -152,9 +152,7 @@ class KMeans(FeatureStep):
         moves = sums[there] / divisor
         means = former.reshape(count, -1)[there] + moves
         variances = squares[there] / divisor - np.square(moves)
-        # What rounding alone makes of equal rows is no variance, and nothing to split.
-        rounding = 1e-14 * np.square(moves) + 1e-30 * np.square(means)
-        cells = _Cells(means, counts, np.where(variances > rounding, variances, 0))
+        cells = _Cells(means, counts, np.maximum(variances, 0))
         moved = float(np.sqrt(np.square(moves).sum(axis=1).max(initial=0)))
         distance = float(np.sqrt(cells.inertia.sum() / max(counts.sum(), 1.0)))
         stage, waited, *_ = state.vectors[_LAST].tolist()
