@@ -180,16 +180,14 @@ class KMeans(FeatureStep):
         inertia = float(cells.inertia.sum())
         wanted = self.clusters if stage == _LLOYD else self.clusters * self.cells
         free = min(wanted - len(cells.counts), cells.splittable)
-        # The first mean is far from where it is measured from, and its variance has few digits.
-        settle = max(2, self.settle) if len(cells.counts) == 1 else self.settle
         if ends:
             free = 0
         elif stage == _LLOYD:
             stage = _DONE if free <= 0 and moved <= self.tolerance else _LLOYD
-        elif free <= 0 and waited >= settle:
+        elif free <= 0 and waited >= self.settle:
             chosen = cells.seeds(self.clusters, np.random.default_rng(self.seed))
             return _held(chosen, np.zeros(len(chosen)), [_LLOYD, 0.0, np.inf, inertia])
-        elif waited < settle:
+        elif waited < self.settle:
             free = 0
         centres, counts = cells.split(max(free, 0))
         return _held(centres, counts, [stage, 0.0 if free > 0 else waited, moved, inertia])
