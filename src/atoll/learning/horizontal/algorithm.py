@@ -78,6 +78,8 @@ class Algorithm(BaseModel, ABC):
     # The number that all vectors of an update are multiplied by, where nothing but their mean
     # enters the state: a robust rule can then take the place of the sum. None: it cannot.
     weighed_by: ClassVar[str | None] = None
+    # Whether ``aggregate`` needs each client's update by itself (``sums.joined``), not their sum.
+    separate: ClassVar[bool] = False
 
     def start(self, weights: Vector) -> State:
         """Return the state before the first round."""
@@ -86,6 +88,10 @@ class Algorithm(BaseModel, ABC):
     def message(self, state: State) -> Vectors:
         """Return what every client of a round is sent."""
         return {WEIGHTS: state.weights}
+
+    def sent_to(self, message: Vectors, number: int) -> Vectors:
+        """Return what of a round's message this client is sent: all of it, unless each has own."""
+        return message
 
     @abstractmethod
     def client(self, work: ClientWork) -> ClientResult:

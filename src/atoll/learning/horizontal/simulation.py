@@ -22,14 +22,14 @@ from threadpoolctl import ThreadpoolController
 from atoll.core.errors import AtollError, UserError
 from atoll.core.random import PublicRandom, SecretRandom
 from atoll.learning.horizontal.algorithm import WEIGHTS, Algorithm, ClientWork, Vectors
-from atoll.learning.horizontal.local import ClientRows, LocalTraining
+from atoll.learning.horizontal.local import ClientRows, LocalWork
 from atoll.learning.horizontal.models.api import Model
 from atoll.learning.horizontal.participation import ClientReport
 from atoll.learning.horizontal.participation import Clients as Numbers
 from atoll.learning.horizontal.postprocess.api import Passage, Stage
 from atoll.learning.horizontal.postprocess.chain import Chain, RoundRandom
 from atoll.learning.horizontal.robust import Rule, weight_for
-from atoll.learning.horizontal.sums import Update, require_alike, total
+from atoll.learning.horizontal.sums import Update, joined, require_alike, total
 from atoll.learning.horizontal.training import Answers
 
 BLOCK = 8
@@ -83,8 +83,9 @@ class SimulatedClients:
     one that did not answer; its traceback stays in ``tracebacks`` (the last 100), and the loop is
     given its code. With ``reporting`` each client reports its loss, its rows and what it took. With
     a ``rule`` single updates are held until all are there (clients of a round × values), and it
-    takes the place of the sum. Errors: ATL-HOR-109, ATL-HOR-110 a rule that needs what there is
-    not; of ``ask``: ATL-HOR-044 reports beside a mask.
+    takes the place of the sum; so they are for an algorithm that needs them ``separate``. Errors:
+    ATL-HOR-109, ATL-HOR-110, ATL-HOR-114 a rule or an algorithm that needs single updates where
+    there are none; of ``ask``: ATL-HOR-044 reports beside a mask.
     """
 
     algorithm: Algorithm
@@ -102,8 +103,7 @@ class SimulatedClients:
     _before: dict[int, Vectors | None] = field(default_factory=dict, init=False, repr=False)
 
     def __post_init__(self) -> None:
-        if self.rule is not None:
-            weight_for(self.rule, self.algorithm, self.chain)
+        self._require_singles()
 
     def ask(self, round_: int, message: Vectors, chosen: Numbers) -> Answers:
         """Train the chosen clients and add up what they give, in the order of their numbers."""
@@ -114,7 +114,12 @@ class SimulatedClients:
 
         No client may occur twice. ``round_`` is what the aggregator's side of the chain draws by.
         """
+        # The chain may have changed since this object was made.
         self._require_no_mask()
+        self._require_singles()
+        if self.algorithm.separate:
+            answers, updates = self._run(tasks, single=True)
+            return replace(answers, total=joined(updates))
         answers = self._summed(tasks) if self.rule is None else self._combined(tasks, self.rule)
         if answers.total is None:
             return answers
@@ -123,21 +128,24 @@ class SimulatedClients:
         whole = self.chain.aggregate(answers.total, self.model.layout.size, passage)
         return replace(answers, total=whole)
 
-    def singly(self, tasks: Sequence[Task]) -> tuple[Answers, Mapping[int, Update]]:
-        """Do these tasks and return their updates by client, in order; ``total`` is None.
-
-        All are held at once: clients × values. The aggregator's side of the chain is left out.
-        """
-        return self._run(tasks, single=True)
-
     def _summed(self, tasks: Sequence[Task]) -> Answers:
         return self._run(tasks, single=False)[0]
 
     def _combined(self, tasks: Sequence[Task], rule: Rule) -> Answers:
-        # The chain may have changed since this object was made.
         weight = weight_for(rule, self.algorithm, self.chain)
-        answers, updates = self.singly(tasks)
+        answers, updates = self._run(tasks, single=True)
         return replace(answers, total=rule.combine(list(updates.values()), weight))
+
+    def _require_singles(self) -> None:
+        if self.rule is not None:
+            weight_for(self.rule, self.algorithm, self.chain)
+        if self.algorithm.separate and self.chain.links:
+            raise UserError(
+                "ATL-HOR-114",
+                f"{type(self.algorithm).__name__} needs each client's update as it is, and "
+                f"{type(self.chain.links[0]).__name__} hides or changes it",
+                hint="leave the postprocessors out, or train one model for all (Ditto, FedRep)",
+            )
 
     def _run(self, tasks: Sequence[Task], *, single: bool) -> tuple[Answers, dict[int, Update]]:
         self._before = {task.number: self.kept.get(task.number) for task in tasks}
@@ -198,7 +206,7 @@ class SimulatedClients:
         kept = self.kept.get(task.number, {})
         work = ClientWork(
             model=self.model,
-            sent=task.sent,
+            sent=self.algorithm.sent_to(task.sent, task.number),
             kept=kept,
             data=self.data(task.number),
             generator=generator,
@@ -258,7 +266,7 @@ def bounded(algorithm: Algorithm, steps: int | None) -> Algorithm:
     if steps is None:
         return algorithm
     fields = {name: getattr(algorithm, name) for name in type(algorithm).model_fields}
-    trainings = {n: local for n, local in fields.items() if isinstance(local, LocalTraining)}
+    trainings = {n: local for n, local in fields.items() if isinstance(local, LocalWork)}
     each = max(1, steps // max(1, len(trainings)))
     changed = {
         name: local.model_copy(update={"steps": min(each, local.steps or each)})
