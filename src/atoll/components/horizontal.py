@@ -177,7 +177,10 @@ def describe(facts: Facts, parameters: HorizontalParameters) -> Terms:
         minimums={"clients": parameters.minimum_clients},
         estimated_bytes=sizes.bytes,
         outputs={"model": models},
-        warnings=_warnings(sizes, parties & {party_of(a) for a in facts.having(Role.AGGREGATOR)}),
+        warnings=(
+            *_warnings(sizes, parties & {party_of(a) for a in facts.having(Role.AGGREGATOR)}),
+            *parameters.rule_notes(len(clients)),
+        ),
         exposure=(Exposure(OPENED_SUMS, sizes.opened, Role.CLIENT, EVERYONE),),
     )
 

@@ -316,6 +316,15 @@ def test_a_plan_refuses_what_does_not_fit(chosen: dict[str, Any], code: str) -> 
         parameters.combine(parameters.mask(10, 100), 10)
 
 
+@pytest.mark.parametrize(
+    ("name", "most"), [("median", 3), ("trimmed_mean", 2), ("krum", 2), ("multi_krum", 2)]
+)
+def test_a_plan_states_how_many_may_lie(name: RuleName, most: int) -> None:
+    parameters = HorizontalParameters(rule=name, sum="plain", minimum_clients=8)
+    assert f"withstands {most} lying clients" in parameters.rule_notes(20)[0]
+    assert not HorizontalParameters().rule_notes(20)
+
+
 @pytest.mark.parametrize("name", ["mean", "median", "trimmed_mean", "krum", "multi_krum"])
 def test_rules_by_name(name: RuleName) -> None:
     found = rule_named(name, 0.1)

@@ -185,6 +185,18 @@ class HorizontalParameters(BaseModel):
             )
         return partial(rule.combine, weight=weight)
 
+    def rule_notes(self, clients: int) -> tuple[str, ...]:
+        """Return what those who approve should know of the rule, nothing for the mean."""
+        rule = rule_named(self.rule, self.poisoned)
+        if rule is None:
+            return ()
+        most = rule.tolerates(self.minimum_clients)
+        return (
+            f"{self.rule} withstands {most} lying clients where {self.minimum_clients} of "
+            f"{clients} answer; it counts each client once, whatever rows it states, and leaves "
+            "out honest updates that differ much from the others",
+        )
+
     def trained_by(self) -> Algorithm:
         """Return the algorithm. Errors: ATL-HOR-060 SCAFFOLD with local momentum."""
         return _MAKERS.get(self.algorithm, _fedavg)(self)
