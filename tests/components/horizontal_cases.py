@@ -88,6 +88,15 @@ HORIZONTAL_CASES: dict[str, list[Case]] = {
         horizontal_case(held(), {**PLAIN, **WIDE, "algorithm": "fedprox"}),
         horizontal_case(held(), {**SHORT, "family": "poisson"}),
         horizontal_case(held(), {**PLAIN, "family": "linear", "l2": 0.1}),
+        horizontal_case(held(), {**PLAIN, "rule": "median"}),
+        horizontal_case(held(), {**PLAIN, "rule": "trimmed_mean", "poisoned": 0.3}),
+        horizontal_case(held(), {**PLAIN, "rule": "krum", "poisoned": 0.0, "algorithm": "fedsgd"}),
+        horizontal_case(
+            held(), {**PLAIN, "rule": "median", "algorithm": "fednova"}, code="ATL-HOR-109"
+        ),
+        horizontal_case(held(), {"rule": "median"}, code="ATL-HOR-110"),
+        horizontal_case(held(), {**PLAIN, "rule": "multi_krum"}, code="ATL-HOR-111"),
+        horizontal_case(held(), {**PLAIN, "poisoned": 0.1}, code=PARAMETERS),
         horizontal_case(held(), {"minimum_clients": 4}, code="ATL-HOR-084"),
         horizontal_case(held(shop=rows(3, names="abd")), code="ATL-HOR-085"),
         horizontal_case(held(mill=missing()), code="ATL-HOR-083"),

@@ -82,7 +82,7 @@ def work_of(
         model=model_of(spec, parameters.l2),
         algorithm=parameters.trained_by(),
         chain=parameters.chain(mask),
-        adding=Adding(mask, parameters.minimum_clients),
+        adding=Adding(mask, parameters.minimum_clients, parameters.combine(mask, clients)),
         rounds=parameters.rounds,
         evaluate_every=parameters.evaluate_every,
         minimum=parameters.minimum_clients,
@@ -160,22 +160,27 @@ def _check(facts: Facts, parameters: HorizontalParameters) -> tuple[str, ...]:
 def describe(facts: Facts, parameters: HorizontalParameters) -> Terms:
     """Return what training reveals: sums of updates or single ones, and the common model.
 
-    Errors: ATL-HOR-080, ATL-HOR-084, ATL-HOR-085, ATL-HOR-060.
+    Errors: ATL-HOR-080, ATL-HOR-084, ATL-HOR-085, ATL-HOR-060; ATL-HOR-109 to ATL-HOR-111 a robust
+    rule that does not fit the algorithm, the sum or the number of clients.
     """
     columns = _check(facts, parameters)
     spec = parameters.spec(max(len(columns), 1))
     clients = facts.having(Role.CLIENT)
     sizes = sizes_of(work_of(parameters, spec, len(clients), {}), parameters, len(clients))
     parties = {party_of(client) for client in clients}
+    rule = "" if parameters.rule == "mean" else f".{parameters.rule}"
     models = {c: ArtifactFacts(HORIZONTAL_MODEL.name, columns=columns) for c in clients}
     return Terms(
-        implementation=f"horizontal.{parameters.algorithm}.{parameters.sum}",
+        implementation=f"horizontal.{parameters.algorithm}.{parameters.sum}{rule}",
         trust_model="federated",
         reveals=reveals(sizes),
         minimums={"clients": parameters.minimum_clients},
         estimated_bytes=sizes.bytes,
         outputs={"model": models},
-        warnings=_warnings(sizes, parties & {party_of(a) for a in facts.having(Role.AGGREGATOR)}),
+        warnings=(
+            *_warnings(sizes, parties & {party_of(a) for a in facts.having(Role.AGGREGATOR)}),
+            *parameters.rule_notes(len(clients)),
+        ),
         exposure=(Exposure(OPENED_SUMS, sizes.opened, Role.CLIENT, EVERYONE),),
     )
 

@@ -77,7 +77,8 @@ CHEATS: tuple[Cheat, ...] = (
         "it does not under masks; by the curve, or by held-out rows of others",
         "within `bound` times its rows for each value; `clip` bounds an update's norm only at an "
         "honest client",
-        "`plain` with a robust rule would; `masked` cannot look at single updates",
+        "`plain` with a robust `rule`, up to its share of liars; `masked` cannot look at single "
+        "updates",
     ),
     Cheat(
         "any",

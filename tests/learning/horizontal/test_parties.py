@@ -26,6 +26,7 @@ from atoll.learning.horizontal.parties.adding import Adding
 from atoll.learning.horizontal.parties.aggregator import Trained
 from atoll.learning.horizontal.parties.client import Client, Work
 from atoll.learning.horizontal.parties.parameters import HorizontalParameters
+from atoll.learning.horizontal.robust import Rule, RuleName, rule_named
 from atoll.learning.horizontal.simulation import SimulatedClients
 from atoll.learning.horizontal.training import Training
 from atoll.models.network.spec import NetworkSpec
@@ -50,7 +51,7 @@ def work(sum_: str = "plain", **chosen: Any) -> Work:
         model_of(SPEC),
         parameters.trained_by(),
         parameters.chain(mask),
-        Adding(mask, parameters.minimum_clients),
+        Adding(mask, parameters.minimum_clients, parameters.combine(mask, len(CLIENTS))),
         parameters.rounds,
         parameters.evaluate_every,
         parameters.minimum_clients,
@@ -85,11 +86,11 @@ def weights(done: world.World) -> np.ndarray:
     return found.weights
 
 
-def simulated(of: Work) -> np.ndarray:
+def simulated(of: Work, rule: Rule | None = None) -> np.ndarray:
     """Return the weights of the same training in a simulation."""
     data = list(DATA.values())
     clients = SimulatedClients(
-        of.algorithm, of.model, len(data), data.__getitem__, PUBLIC, chain=of.chain
+        of.algorithm, of.model, len(data), data.__getitem__, PUBLIC, chain=of.chain, rule=rule
     )
     start = of.algorithm.start(of.model.initial(PUBLIC.generator("horizontal", 0, "weights")))
     training = Training(of.algorithm, Participation(method="all"), of.rounds)
@@ -107,6 +108,22 @@ def test_parties_and_the_simulation_give_the_same_bits(chosen: dict[str, Any]) -
     assert np.array_equal(weights(done), simulated(of))
     for name in CLIENTS:
         assert np.array_equal(done.results[name], weights(done))
+
+
+@pytest.mark.parametrize("name", ["median", "trimmed_mean", "krum", "multi_krum"])
+def test_a_robust_rule_gives_the_same_bits_between_parties(name: RuleName) -> None:
+    of = work(rule=name, minimum_clients=5)
+    done = run(of).check()
+    assert np.array_equal(weights(done), simulated(of, rule_named(name)))
+    assert not np.array_equal(weights(done), simulated(of))
+    assert [point.clients for point in done.results["hub"].curve] == [5] * 4
+
+
+def test_a_robust_rule_goes_on_without_a_client_that_dies() -> None:
+    of = work(rule="median")
+    done = run(of, faults={"c2": [Fault("kill", 9)]})
+    assert set(done.results["hub"].left) == {"c2"}
+    assert np.isfinite(weights(done)).all()
 
 
 def test_masks_change_nothing_but_the_rounding() -> None:

@@ -124,7 +124,7 @@ class AsynchronousTraining:
     schedule follows from the traces alone, and a buffer's turns are trained together, added in the
     order in which they arrived: any number of threads gives the same bits. Errors of ``run``:
     ATL-HOR-030 no client answered, ATL-HOR-039 flights of a later state, ATL-HOR-045 a
-    postprocessor that needs common rounds.
+    postprocessor that needs common rounds, ATL-HOR-114 an algorithm that needs single updates.
     """
 
     algorithm: Algorithm
@@ -144,6 +144,13 @@ class AsynchronousTraining:
         ``state`` and ``flights`` may come from a checkpoint.
         """
         _require_no_rounds(clients.clients.chain)
+        if self.algorithm.separate:
+            raise UserError(
+                "ATL-HOR-114",
+                f"{type(self.algorithm).__name__} needs each client's update as it is, and "
+                "asynchronous training scales those that are late",
+                hint="train in rounds; with a limit and partial work none waits for the slow",
+            )
         if any(flight.version > state.round for flight in self.flights.heap):
             raise UserError("ATL-HOR-039", "turns under way began after the state that resumes")
         return driven(state, self.rounds, lambda at: self._step(at, clients, public), callbacks)

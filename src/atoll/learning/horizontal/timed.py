@@ -15,7 +15,7 @@ import numpy as np
 from atoll.core.clock import ManualClock
 from atoll.learning.horizontal.algorithm import Algorithm, Vectors
 from atoll.learning.horizontal.conditions import Eligibility
-from atoll.learning.horizontal.local import LocalTraining
+from atoll.learning.horizontal.local import LocalWork
 from atoll.learning.horizontal.participation import Clients as Numbers
 from atoll.learning.horizontal.rounds import Closing, Collector
 from atoll.learning.horizontal.selection.pool import Flags
@@ -121,6 +121,7 @@ class TimedClients:
         if stays <= 0 or not profile.down or not profile.up:
             return Timing(number, lost=self.notice)
         chance = self.traces.chance(number, turn)
+        message = self.clients.algorithm.sent_to(message, number)
         down = sum(vector.nbytes for vector in message.values())
         up = self.clients.chain.bytes(self.clients.model.layout.size, len(message))
         fixed = down / profile.down + up / profile.up
@@ -214,11 +215,11 @@ class TimedClients:
 def planned_steps(algorithm: Algorithm, rows: int) -> int:
     """Return how many local steps a client of so many rows takes, over all its local trainings."""
     fields = (getattr(algorithm, name) for name in type(algorithm).model_fields)
-    steps = [_steps_of(local, rows) for local in fields if isinstance(local, LocalTraining)]
+    steps = [_steps_of(local, rows) for local in fields if isinstance(local, LocalWork)]
     return sum(steps) if steps else int(rows > 0)
 
 
-def _steps_of(local: LocalTraining, rows: int) -> int:
+def _steps_of(local: LocalWork, rows: int) -> int:
     batch = rows if local.batch_size is None else local.batch_size
     steps = local.epochs * math.ceil(rows / batch) if rows else 0
     return steps if local.steps is None else min(steps, local.steps)

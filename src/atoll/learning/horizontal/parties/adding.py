@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -47,10 +48,15 @@ def digest(sent: Vectors) -> bytes:
 
 @dataclass(frozen=True)
 class Adding:
-    """``mask`` hides single updates (None: the aggregator sees them); ``stay`` must stay."""
+    """``mask`` hides single updates (None: the aggregator sees them); ``stay`` must stay.
+
+    ``combine`` takes the place of the sum where vectors are handed in, and returns None where too
+    few updates count: a robust rule, which no mask may precede.
+    """
 
     mask: Mask | None
     stay: int
+    combine: Callable[[Sequence[Update]], Update | None] | None = None
 
     def hand_in(self, party: Party, of: Sum, update: Update) -> None:
         """Hand in this client's update as its chain left it. Errors: those of the secure sum."""
@@ -85,7 +91,8 @@ class Adding:
         form = Form.of(template)
         updates = {name: self._plain(party, of.tag, name, form) for name in of.names}
         there = {name: update for name, update in updates.items() if update is not None}
-        return total(there.values()), frozenset(there)
+        together = total if self.combine is None or not form.vectors else self.combine
+        return together(list(there.values())), frozenset(there)
 
     def _plain(self, party: Party, tag: str, client: str, form: Form) -> Update | None:
         try:

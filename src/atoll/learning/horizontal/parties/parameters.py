@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -19,12 +20,15 @@ from atoll.learning.horizontal.postprocess.api import Postprocessor
 from atoll.learning.horizontal.postprocess.chain import Chain
 from atoll.learning.horizontal.postprocess.clip import Clip
 from atoll.learning.horizontal.postprocess.mask import Mask
+from atoll.learning.horizontal.robust import RuleName, rule_named, weight_for
 from atoll.learning.horizontal.server import ServerStep
+from atoll.learning.horizontal.sums import Update
 from atoll.models.network.spec import Family, NetworkSpec, Width
 
 Name = Literal[
     "fedavg", "fedavgm", "fedadam", "fedyogi", "fedprox", "fedsgd", "scaffold", "fednova", "qfedavg"
 ]
+Combine = Callable[[Sequence[Update]], Update | None]
 _SERVERS: Mapping[str, Literal["momentum", "adam", "yogi"]] = {
     "fedavgm": "momentum",
     "fedadam": "adam",
@@ -88,6 +92,17 @@ class HorizontalParameters(BaseModel):
     clip: float | None = Field(
         default=None, gt=0, le=1e9, description="greatest L2 norm of an update; empty: not clipped"
     )
+    rule: RuleName = Field(
+        default="mean",
+        description="how updates become one; all but mean withstand clients that lie, count each "
+        "client once and need sum: plain",
+    )
+    poisoned: float | None = Field(
+        default=None,
+        ge=0,
+        lt=0.5,
+        description="trimmed_mean, krum, multi_krum: share of clients that may lie; empty: 0.2",
+    )
     minimum_clients: Annotated[int, Field(ge=1, le=4096)] = Field(
         default=3, description="clients that must stay to the end of each round"
     )
@@ -105,6 +120,8 @@ class HorizontalParameters(BaseModel):
                 raise ValueError(f"{name} is for {', '.join(algorithms)}, not {self.algorithm}")
         if self.sum == "masked" and self.minimum_clients < 3:
             raise ValueError("a masked sum needs at least three clients (minimum_clients)")
+        if self.poisoned is not None and self.rule in {"mean", "median"}:
+            raise ValueError(f"poisoned is for trimmed_mean, krum and multi_krum, not {self.rule}")
         if self.l2 and self.hidden:
             raise ValueError("l2 is for linear models, without hidden layers")
         return self
@@ -149,6 +166,36 @@ class HorizontalParameters(BaseModel):
         """Return what an update passes before it is summed."""
         clip: tuple[Postprocessor, ...] = () if self.clip is None else (Clip(norm=self.clip),)
         return Chain(clip if mask is None else (*clip, mask))
+
+    def combine(self, mask: Mask | None, clients: int) -> Combine | None:
+        """Return what takes the place of the sum of so many clients; None: nothing does.
+
+        Errors: ATL-HOR-109, ATL-HOR-110; ATL-HOR-111 too few clients for the rule.
+        """
+        rule = rule_named(self.rule, self.poisoned)
+        if rule is None:
+            return None
+        weight = weight_for(rule, self.trained_by(), self.chain(mask))
+        few = [n for n in range(self.minimum_clients, clients + 1) if not rule.fits(n)]
+        if few:
+            raise UserError(
+                "ATL-HOR-111",
+                f"{self.rule} is for more clients than {few[-1]} where so large a share may lie",
+                hint="raise minimum_clients, lower poisoned, or take the median",
+            )
+        return partial(rule.combine, weight=weight)
+
+    def rule_notes(self, clients: int) -> tuple[str, ...]:
+        """Return what those who approve should know of the rule, nothing for the mean."""
+        rule = rule_named(self.rule, self.poisoned)
+        if rule is None:
+            return ()
+        most = rule.tolerates(self.minimum_clients)
+        return (
+            f"{self.rule} withstands {most} lying clients where {self.minimum_clients} of "
+            f"{clients} answer; it counts each client once, whatever rows it states, and leaves "
+            "out honest updates that differ much from the others",
+        )
 
     def trained_by(self) -> Algorithm:
         """Return the algorithm. Errors: ATL-HOR-060 SCAFFOLD with local momentum."""
