@@ -289,16 +289,18 @@ import sys
 sys.modules["dp_accounting"] = None
 import atoll.learning.horizontal.budget
 from atoll.core.errors import UserError
-from atoll.privacy.accounting.api import Relation, Release
+from atoll.privacy.accounting.api import Relation, Release, Sampling
 from atoll.privacy.accounting.bounds import guarantee
+print(guarantee(Release(1.0), 1, 1e-5, Relation.REPLACE).by)
 try:
-    guarantee(Release(1.0), 1, 1e-5, Relation.REPLACE)
+    guarantee(Release(1.0, Sampling("poisson", 1, 9)), 1, 1e-5, Relation.REPLACE)
 except UserError as missing:
     print(missing)
 """
     done = subprocess.run(
         [sys.executable, "-c", script], capture_output=True, text=True, check=True
     )
+    assert "analytic Gaussian" in done.stdout
     assert "ATL-PRV-010" in done.stdout
     assert "pip install 'atoll[privacy]'" in done.stdout
 
