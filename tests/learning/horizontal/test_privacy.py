@@ -330,6 +330,8 @@ def test_a_restart_draws_no_noise_again(tmp_path: Path, name: str, victim: str, 
     again = run(of, kept=kept.attempt(), seed=4).check()
     whole = run(of, kept=Kept(tmp_path / "whole", ROLES).attempt()).check()
     assert np.array_equal(again.results["hub"].weights, whole.results["hub"].weights)
+    for client in CLIENTS:
+        assert again.results[client][1] == whole.results[client][1]
 
 
 def test_noise_goes_to_one_vector_and_is_the_same_in_each_attempt(tmp_path: Path) -> None:

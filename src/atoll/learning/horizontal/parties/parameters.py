@@ -96,8 +96,8 @@ class HorizontalParameters(BaseModel):
     )
     privacy: Privacy | None = Field(
         default=None,
-        description="differential privacy: an object with epsilon, and more as the "
-        "[guide](../guide/privacy.md#in-a-job) has it; empty: none",
+        description="differential privacy: epsilon, and as wished delta, unit, relation, noise, "
+        "colluding, multiplier (guide/privacy.md has them); empty: none",
     )
     minimum_clients: Annotated[int, Field(ge=1, le=4096)] = Field(
         default=3, description="clients that must stay to the end of each round"
