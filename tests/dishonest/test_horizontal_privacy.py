@@ -64,7 +64,8 @@ def truth(of: Work) -> Vector:
     sums = [
         clipped_sum(of.model, weights, rows, noise.norm, noise.places) for rows in DATA.values()
     ]
-    return np.sum(sums, axis=0) * 2.0**-noise.places
+    whole: Vector = np.sum(sums, axis=0) * 2.0**-noise.places
+    return whole
 
 
 @pytest.mark.parametrize("count", [0, 1, 2])

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from atoll.channel.party import Party
 from atoll.components.alignment import refuse_more_rows
 from atoll.components.api import ArtifactFacts, Component, Facts, Result, Task, Terms
 from atoll.components.horizontal_cheats import CHEATS
@@ -49,7 +50,7 @@ def run(task: Task, parameters: HorizontalParameters) -> Result:
     data = rows_of(table, spec)
     validation = task.inputs.get("validation")
     held_out = data if validation is None else rows_of(validation, spec, table.columns)
-    work = work_of(parameters, spec, len(party.clients), party.rows)
+    work = work_of(parameters, spec, len(party.clients), _rows(party))
     client = Client(party, work, data, held_out)
     weights = client.run()
     part = NetworkPart(party_of(party.name), table.columns, spec, weights)
@@ -72,7 +73,7 @@ def _aggregate(task: Task, parameters: HorizontalParameters) -> Result:
     party = task.party
     columns = party.columns[party.clients[0]]
     spec = parameters.spec(columns)
-    work = work_of(parameters, spec, len(party.clients), party.rows)
+    work = work_of(parameters, spec, len(party.clients), _rows(party))
     trained = aggregator.run(party, work)
     return Result(report=report(trained, work))
 
@@ -104,6 +105,11 @@ def work_of(
         classifies=spec.family in {"logistic", "softmax"},
         private=private,
     )
+
+
+def _rows(party: Party) -> dict[str, int]:
+    """Return the most rows of each client by the plan, 0 where it states none."""
+    return {client: party.rows.get(client, 0) for client in party.clients}
 
 
 def rows_of(table: Table, spec: NetworkSpec, columns: tuple[str, ...] | None = None) -> ClientRows:
@@ -166,7 +172,8 @@ def describe(facts: Facts, parameters: HorizontalParameters) -> Terms:
     spec = parameters.spec(max(len(columns), 1))
     clients = facts.having(Role.CLIENT)
     train = facts.inputs["train"]
-    rows = {client: train[client].rows for client in clients if client in train}
+    # Before tables are named, neither columns nor rows are known: a shape is all that is asked for.
+    rows = {client: train[client].rows or int(not columns) for client in clients}
     work = work_of(parameters, spec, len(clients), rows)
     sizes = sizes_of(work, parameters, len(clients))
     parties = {party_of(client) for client in clients}

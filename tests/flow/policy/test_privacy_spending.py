@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from atoll.components.catalogue import CATALOGUE
@@ -44,11 +46,11 @@ HUB = "hub"
 OWNERS = (GUEST, HOST, OTHER)
 
 
-def _plan(**privacy: object) -> Plan:
+def _plan(**privacy: Any) -> Plan:
     """Return the plan of three owners who train with privacy of rows."""
     parties: dict[str, Roles] = dict.fromkeys(OWNERS, (Role.CLIENT,))
     parties[HUB] = (Role.AGGREGATOR,)
-    parameters = {"algorithm": "fedsgd", "privacy": {"epsilon": 0.6, **privacy}}
+    parameters: dict[str, Any] = {"algorithm": "fedsgd", "privacy": {"epsilon": 0.6, **privacy}}
     steps = {
         "read": Step(component="reader", parameters={"tables": {p: TABLES[p] for p in OWNERS}}),
         "train": Step(

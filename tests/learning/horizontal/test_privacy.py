@@ -30,6 +30,7 @@ from atoll.learning.horizontal.parties import aggregator
 from atoll.learning.horizontal.parties.client import Client, Work
 from atoll.learning.horizontal.parties.once import drawn_once
 from atoll.learning.horizontal.parties.parameters import HorizontalParameters
+from atoll.learning.horizontal.parties.privacy import Privacy
 from atoll.learning.horizontal.postprocess.api import Passage
 from atoll.learning.horizontal.postprocess.noise import DistributedNoise
 from atoll.learning.horizontal.sums import Update
@@ -233,16 +234,16 @@ def test_what_is_not_sound_is_refused_with_the_reason(chosen: dict[str, Any], wh
 
 
 def test_rows_that_are_not_known_are_refused() -> None:
-    parameters = HorizontalParameters(algorithm="fedsgd", privacy={"epsilon": 1})
+    parameters = HorizontalParameters(algorithm="fedsgd", privacy=Privacy(epsilon=1))
     with refused("ATL-HOR-144"):
         work_of(parameters, SPEC, 3, {"c0": 9, "c1": 0, "c2": 9})
 
 
 def test_a_sum_that_no_grid_holds_is_refused() -> None:
-    parameters = HorizontalParameters(algorithm="fedsgd", clip=1e9, privacy={"epsilon": 1})
+    parameters = HorizontalParameters(algorithm="fedsgd", clip=1e9, privacy=Privacy(epsilon=1))
     with refused("ATL-HOR-143"):
         work_of(parameters, SPEC, 3, dict.fromkeys(CLIENTS, 10**12))
-    wide = HorizontalParameters(algorithm="fedsgd", minimum_clients=3, privacy={"epsilon": 1})
+    wide = HorizontalParameters(algorithm="fedsgd", minimum_clients=3, privacy=Privacy(epsilon=1))
     large = work_of(wide, SPEC, 1000, dict.fromkeys(map(str, range(1000)), 10**6))
     assert large.adding.mask is not None
     assert large.adding.mask.ring == 64
