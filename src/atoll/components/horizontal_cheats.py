@@ -62,7 +62,7 @@ CHEATS: tuple[Cheat, ...] = (
         "the last by code (ATL-HOR-141); the others do not",
         "the noise of the honest clients that stay; each round's noise goes to one vector, in all "
         "attempts of a run",
-        "a higher `colluding`; `local` noise counts on nobody else",
+        "a higher `colluding`; `local` noise counts on no other party",
     ),
     Cheat(
         "aggregator",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -111,7 +110,7 @@ def _with(sizes: Sizes, private: Private) -> list[str]:
     most = spent.readers.epsilon
     if spent.aggregator is not None:
         most = max(most, spent.aggregator.epsilon)
-    known = f" and up to {asked.colluding} clients" if asked.noise == "distributed" else ""
+    known = f" and up to {asked.colluding} of the clients" if asked.noise == "distributed" else ""
     against = {
         "distributed": f"the aggregator{known} that pool what they know, and any client",
         "local": "the aggregator, and all other clients",
@@ -137,7 +136,3 @@ def _with(sizes: Sizes, private: Private) -> list[str]:
             "each value of the mean change: little is learnt with few clients"
         )
     return found
-
-
-def _share(share: float) -> str:
-    return f"{share:.2g} times that" if math.isinf(share) else f"a deviation of {share:.2g}"

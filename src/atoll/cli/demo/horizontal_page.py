@@ -23,8 +23,9 @@ _PRIVACY = (
     "can hardly find out whether a row was among them: ε bounds by how much the row changes the "
     "odds of anything that is seen, e^ε times, but for a chance of δ. Each round adds to ε, and "
     "so does each further training on the same rows; the owners' ledgers add it up, and a grant "
-    "can cap it. No accuracy leaves the owners' nodes: the curve is put together from their own "
-    "reports, which this demo can read and no party can."
+    "can cap it. The two trainings before it have no ε, and opened sums of these rows without "
+    "noise: they are here to compare with. No accuracy leaves the owners' nodes: the curve is put "
+    "together from their own reports, which this demo can read and no party can."
 )
 
 
