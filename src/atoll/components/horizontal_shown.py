@@ -16,6 +16,8 @@ from atoll.learning.horizontal.parties.reveals import Sizes
 _POINTS = 100
 # Below so many clients, noise that hides one of them leaves little of a mean.
 _FEW = 100
+# A δ beyond this share of one unit is worth a warning.
+_LARGE = 0.1
 
 
 def curves(points: Sequence[Point], work: Work, of: str) -> list[Panel]:
@@ -121,6 +123,12 @@ def _with(sizes: Sizes, private: Private) -> list[str]:
         f"({asked.relation}) against {against}",
         "each run on the same rows spends its ε again, and both ε and both δ add up",
     ]
+    units = private.size.all_rows if asked.unit == "row" else private.size.clients
+    if asked.delta * units > _LARGE:
+        found.append(
+            f"δ = {asked.delta:g} is large for {units} {asked.unit}s: with that chance one of them "
+            "may show as it is"
+        )
     if asked.unit == "row":
         found.append("who has k rows here is protected by k times that ε, and a δ that grows more")
     if asked.noise == "distributed":

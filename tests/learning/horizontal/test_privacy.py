@@ -17,6 +17,7 @@ from atoll.channel import world
 from atoll.channel.faulty import Fault
 from atoll.channel.party import Party
 from atoll.components.horizontal import work_of
+from atoll.components.horizontal_shown import warnings_of
 from atoll.core.errors import AtollError
 from atoll.core.names import Role
 from atoll.core.random import SecretRandom
@@ -31,6 +32,7 @@ from atoll.learning.horizontal.parties.client import Client, Work
 from atoll.learning.horizontal.parties.once import drawn_once
 from atoll.learning.horizontal.parties.parameters import HorizontalParameters
 from atoll.learning.horizontal.parties.privacy import Privacy
+from atoll.learning.horizontal.parties.reveals import sizes_of
 from atoll.learning.horizontal.postprocess.api import Passage
 from atoll.learning.horizontal.postprocess.noise import DistributedNoise
 from atoll.learning.horizontal.sums import Update
@@ -247,6 +249,24 @@ def test_a_sum_that_no_grid_holds_is_refused() -> None:
     large = work_of(wide, SPEC, 1000, dict.fromkeys(map(str, range(1000)), 10**6))
     assert large.adding.mask is not None
     assert large.adding.mask.ring == 64
+
+
+@pytest.mark.parametrize(
+    ("chosen", "what"),
+    [
+        ({}, "up to 1 of the clients"),
+        ({"privacy": {"epsilon": 3.0, "delta": 0.01}}, "is large for 400 rows"),
+        ({"privacy": {"epsilon": 3.0, "noise": "central"}}, "trusted with exact sums"),
+        (by_client(epsilon=3.0), "little is learnt with few clients"),
+    ],
+)
+def test_people_are_warned_of_what_it_means(chosen: dict[str, Any], what: str) -> None:
+    of = work(**chosen)
+    parameters = HorizontalParameters(family="softmax", classes=5, minimum_clients=4)
+    warnings = warnings_of(sizes_of(of, parameters, 4), of.private, set())
+    assert any(what in text for text in warnings)
+    unit = "one row" if of.private.asked.unit == "row" else "one client"  # type: ignore[union-attr]
+    assert f"differential privacy of {unit}" in warnings[0]
 
 
 # -- between parties ------------------------------------------------------------------------------

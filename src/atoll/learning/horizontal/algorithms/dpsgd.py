@@ -21,7 +21,7 @@ from atoll.learning.horizontal.sums import Update
 # Values of gradients by row that are held at a time.
 _BLOCK = 1 << 22
 # Far above what rounding adds to a norm in float64, far below what anyone would see.
-_BELOW = 1 - 2.0**-30
+_BELOW = 1 - 2.0**-20
 
 
 class PrivateSGD(Algorithm):
@@ -82,6 +82,6 @@ def _whole(each: Rows, clip: float, places: int) -> Rows:
     squares = np.einsum("ij,ij->i", each, each)
     each[~np.isfinite(squares)] = 0.0
     length = np.sqrt(np.where(np.isfinite(squares), squares, 0.0))
-    factor = np.minimum(1.0, clip / np.maximum(length, 1e-300)) * (_BELOW * 2.0**places)
+    factor = np.minimum(1.0, clip * _BELOW / np.maximum(length, 1e-300)) * 2.0**places
     each *= factor[:, None]
     return np.trunc(each, out=each)

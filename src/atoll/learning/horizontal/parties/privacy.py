@@ -102,6 +102,7 @@ class Private:
     noise: Noise
     mask: Mask | None
     rounds: int
+    size: Size
 
     @property
     def at_clients(self) -> bool:
@@ -163,12 +164,12 @@ def private(
         "unit": asked.unit,
     }
     if asked.noise == "local":
-        return Private(asked, LocalNoise(**common), None, done)
+        return Private(asked, LocalNoise(**common), None, done, size)
     noise = DistributedNoise(**common, honest=honest) if shares else CentralNoise(**common)
     each = noise.units_each if shares else 0.0
     bound = _reach(clip, size, asked) + (_TAIL * each + 200) * 2.0**-places
     mask = Mask(bound=bound, clients=size.clients, ring=ring, unit=2.0**-places)
-    return Private(asked, noise, mask, done)
+    return Private(asked, noise, mask, done, size)
 
 
 def _reach(clip: float, size: Size, asked: Privacy) -> float:
