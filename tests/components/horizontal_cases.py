@@ -58,6 +58,11 @@ PLAIN: dict[str, Any] = {"sum": "plain", "rounds": 3}
 SHORT: dict[str, Any] = {"rounds": 2, "evaluate_every": 0}
 WIDE: dict[str, Any] = {"hidden": [5], "family": "softmax", "classes": 3, "rounds": 2}
 
+PRIVATE: dict[str, Any] = {"algorithm": "fedsgd", "privacy": {"epsilon": 3.0}}
+CENTRAL: dict[str, Any] = {"epsilon": 3.0, "noise": "central"}
+LOCAL: dict[str, Any] = {"epsilon": 3.0, "noise": "local", "relation": "replace"}
+OF_CLIENTS: dict[str, Any] = {"epsilon": 20.0, "unit": "client"}
+
 
 def part(party: str, classes: int = 2) -> NetworkPart:
     family: Family = "logistic" if classes == 2 else "softmax"
@@ -97,6 +102,13 @@ HORIZONTAL_CASES: dict[str, list[Case]] = {
         horizontal_case(held(), {"rule": "median"}, code="ATL-HOR-110"),
         horizontal_case(held(), {**PLAIN, "rule": "multi_krum"}, code="ATL-HOR-111"),
         horizontal_case(held(), {**PLAIN, "poisoned": 0.1}, code=PARAMETERS),
+        horizontal_case(with_validation(), {**SHORT, **PRIVATE}),
+        horizontal_case(held(), {**SHORT, **PRIVATE, "privacy": CENTRAL}),
+        horizontal_case(held(), {**PLAIN, **PRIVATE, "privacy": LOCAL}),
+        horizontal_case(held(), {**SHORT, "weighting": "equal", "privacy": OF_CLIENTS}),
+        horizontal_case(held(), {**PRIVATE, "algorithm": "fedavg"}, code="ATL-HOR-140"),
+        horizontal_case(held(), {"privacy": {}}, code=PARAMETERS),
+        horizontal_case(held(), {"privacy": {"epsilon": 0}}, code=PARAMETERS),
         horizontal_case(held(), {"minimum_clients": 4}, code="ATL-HOR-084"),
         horizontal_case(held(shop=rows(3, names="abd")), code="ATL-HOR-085"),
         horizontal_case(held(mill=missing()), code="ATL-HOR-083"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -166,13 +166,14 @@ def test_too_few_that_are_left_end_it() -> None:
 class Kept:
     """The checkpoints of all seats over several attempts."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, seats: Iterable[str] = ROLES) -> None:
         self._folder = folder
+        self._seats = tuple(seats)
         self._attempt = 0
 
     def attempt(self) -> dict[str, FileCheckpoints]:
         """Return them for one more attempt, at the newest round that all hold."""
-        stores = {name: FileCheckpoints(self._folder, name, ("plan",)) for name in ROLES}
+        stores = {name: FileCheckpoints(self._folder, name, ("plan",)) for name in self._seats}
         held: set[RoundMark] = set.intersection(*(set(s.held()) for s in stores.values()))
         self._attempt += 1
         for store in stores.values():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Annotated, Literal, Self
 
@@ -10,12 +10,14 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from atoll.core.errors import UserError
 from atoll.learning.horizontal.algorithm import Algorithm
-from atoll.learning.horizontal.algorithms.fedavg import FedAvg
+from atoll.learning.horizontal.algorithms import scaffold
+from atoll.learning.horizontal.algorithms.dpsgd import PrivateSGD
+from atoll.learning.horizontal.algorithms.fedavg import WEIGHT, FedAvg
 from atoll.learning.horizontal.algorithms.fednova import FedNova
 from atoll.learning.horizontal.algorithms.fedsgd import FedSGD
 from atoll.learning.horizontal.algorithms.qfedavg import QFedAvg
-from atoll.learning.horizontal.algorithms.scaffold import Scaffold
 from atoll.learning.horizontal.local import LocalTraining
+from atoll.learning.horizontal.parties.privacy import Privacy, Private, Size, private
 from atoll.learning.horizontal.postprocess.api import Postprocessor
 from atoll.learning.horizontal.postprocess.chain import Chain
 from atoll.learning.horizontal.postprocess.clip import Clip
@@ -90,7 +92,16 @@ class HorizontalParameters(BaseModel):
         description="masked: greatest absolute value of a client's change of a weight in a round",
     )
     clip: float | None = Field(
-        default=None, gt=0, le=1e9, description="greatest L2 norm of an update; empty: not clipped"
+        default=None,
+        gt=0,
+        le=1e9,
+        description="greatest L2 norm of an update; empty: not clipped. With privacy of rows of a "
+        "row's gradient; with privacy empty: 1",
+    )
+    privacy: Privacy | None = Field(
+        default=None,
+        description="differential privacy: epsilon, and as wished delta, unit, relation, noise, "
+        "colluding, multiplier (guide/privacy.md has them); empty: none",
     )
     rule: RuleName = Field(
         default="mean",
@@ -162,6 +173,44 @@ class HorizontalParameters(BaseModel):
         weight = max(rows, 1) if self.weighting == "rows" else 1
         return Mask(bound=self.bound * weight, clients=clients)
 
+    def private(self, size: Size) -> Private | None:
+        """Return what differential privacy takes, where it is asked for.
+
+        Errors: ATL-HOR-140 what is not sound with it, ATL-HOR-073, ATL-HOR-143, ATL-HOR-144,
+        ATL-PRV-014.
+        """
+        if self.privacy is None:
+            return None
+        require_sound(self, self.privacy)
+        if self.privacy.unit == "row" and not size.all_rows:
+            raise UserError(
+                "ATL-HOR-144",
+                "privacy of rows needs the number of rows at each client, which is not known here",
+                place="privacy",
+                hint="train on the tables as they are registered",
+            )
+        clip = 1.0 if self.clip is None else self.clip
+        return private(self.privacy, clip, self.rounds, size, self._constants(size.clients))
+
+    def _constants(self, clients: int) -> dict[str, float]:
+        """Return the numbers of an update that are the same at all clients."""
+        if self.algorithm == "fedsgd":
+            return {}
+        more = {scaffold.CLIENTS: float(clients), scaffold.COUNT: 1.0}
+        return {WEIGHT: 1.0, **(more if self.algorithm == "scaffold" else {})}
+
+    def private_by(self, found: Private, rows: int) -> Algorithm:
+        """Return the algorithm under privacy, for so many rows at all clients together."""
+        if found.asked.unit == "client":
+            return self.trained_by()
+        return PrivateSGD(
+            clip=found.noise.norm,
+            places=found.noise.places,
+            rows=rows,
+            learning_rate=self.learning_rate,
+            server=self.server,
+        )
+
     def chain(self, mask: Mask | None) -> Chain:
         """Return what an update passes before it is summed."""
         clip: tuple[Postprocessor, ...] = () if self.clip is None else (Clip(norm=self.clip),)
@@ -215,7 +264,61 @@ def _qfedavg(of: HorizontalParameters) -> Algorithm:
 
 _MAKERS: Mapping[str, Callable[[HorizontalParameters], Algorithm]] = {
     "fedsgd": lambda of: FedSGD(learning_rate=of.learning_rate),
-    "scaffold": lambda of: Scaffold(local=of.local, server=of.server, weighting=of.weighting),
+    "scaffold": lambda of: scaffold.Scaffold(
+        local=of.local, server=of.server, weighting=of.weighting
+    ),
     "fednova": lambda of: FedNova(local=of.local, server=of.server, weighting=of.weighting),
     "qfedavg": _qfedavg,
 }
+
+
+_BY_ROW: Mapping[str, str] = {
+    "scaffold": "a row moves the control variate that its client keeps, and so all later rounds",
+    "fednova": "a row moves a client's local steps in ways that have no bound",
+    "qfedavg": "updates are weighed by losses, which one row moves without bound",
+}
+_BY_CLIENT: Mapping[str, str] = {
+    "fedsgd": "gradients are weighed by row counts, which noise does not hide",
+    "fednova": "updates bring numbers of steps, which noise does not hide",
+    "qfedavg": "updates bring losses, which noise does not hide",
+}
+
+
+def require_sound(of: HorizontalParameters, asked: Privacy) -> None:
+    """Refuse what no noise here covers. Errors: ATL-HOR-140, with the reason."""
+    for why, hint in _unsound(of, asked):
+        raise UserError(
+            "ATL-HOR-140",
+            f"this training cannot have differential privacy: {why}",
+            place="privacy",
+            hint=hint,
+        )
+
+
+def _unsound(of: HorizontalParameters, asked: Privacy) -> Iterator[tuple[str, str]]:
+    if asked.unit == "row" and of.algorithm != "fedsgd":
+        default = "local steps are not clipped row by row"
+        why = _BY_ROW.get(of.algorithm, default)
+        yield f"{of.algorithm}: {why}", "algorithm: fedsgd, or with many clients unit: client"
+    if asked.unit == "row" and of.l2:
+        yield "l2 adds to gradients what is of no row", "leave l2 out: noise holds weights back"
+    if asked.unit == "client" and of.algorithm in _BY_CLIENT:
+        yield f"{of.algorithm}: {_BY_CLIENT[of.algorithm]}", "algorithm: fedavg or scaffold"
+    if asked.unit == "client" and of.weighting != "equal":
+        yield "weights by rows show row counts, which noise does not hide", "weighting: equal"
+    if of.rule != "mean":
+        yield "a robust rule takes single updates, and no noise here is made for it", "rule: mean"
+    if asked.noise == "local" and of.sum == "masked":
+        yield "local noise is for sums without a mask", "noise: distributed, or sum: plain"
+    if asked.noise != "local" and of.sum == "plain":
+        if asked.noise == "distributed":
+            plain = "a share of the noise is too little for an update that no mask hides"
+        else:
+            plain = "plain updates travel rounded, and what a row moves then has no bound"
+        yield plain, "sum: masked, or noise: local"
+    if asked.noise == "distributed" and 3 * asked.colluding > of.minimum_clients:
+        yield (
+            f"{asked.colluding} colluding clients of at least {of.minimum_clients} could open "
+            "sums without the others",
+            "a third of minimum_clients may collude, not more",
+        )

@@ -52,7 +52,7 @@ class Sizes:
     @property
     def bytes(self) -> int:
         """About how many bytes all parties send."""
-        down = (self.rounds + 2) * self.sent * 4
+        down = (self.sums + 1) * self.sent * 4
         up = 4 * self.rounds * self.values + 16 * self.counts
         shares = self.sums * self.clients * 300 if self.masked else 0
         return self.clients * (down + up + shares)
@@ -70,24 +70,26 @@ def sizes_of(work: Work, parameters: HorizontalParameters, clients: int) -> Size
         if link.stage != Stage.MASK:
             update = link.client(update, Passage(publics, generator))
     figures = measured(model, next(iter(sent.values())), nothing, work.classifies)
-    evaluated = sum(work.evaluates(at) for at in range(work.rounds))
+    # The end is evaluated besides; with privacy nothing is, but by each client for itself.
+    evaluations = 1 + sum(work.evaluates(at) for at in range(work.rounds))
+    ends = int(work.private is None)
     return Sizes(
         masked=parameters.sum == "masked",
         minimum=parameters.minimum_clients,
         clients=clients,
         rounds=work.rounds,
-        sums=work.rounds + 1,
+        sums=work.rounds + ends,
         sent=sum(len(vector) for vector in sent.values()),
         values=sum(len(vector) for vector in update.vectors.values()),
         numbers=len(update.numbers),
-        measured=len(figures),
-        evaluations=evaluated + 1,
+        measured=len(figures) * ends,
+        evaluations=evaluations * ends,
     )
 
 
 def reveals(sizes: Sizes) -> tuple[Reveal, ...]:
     """Return what a training reveals if all clients stay and all rounds are done."""
-    down = (sizes.rounds + 2) * sizes.sent
+    down = (sizes.sums + 1) * sizes.sent
     common = Reveal("aggregator", "client", Weights.kind, "values", str(down), COMMON)
     if not sizes.masked:
         values, counts = sizes.rounds * sizes.values, sizes.counts
