@@ -23,6 +23,7 @@ from atoll.learning.horizontal.parties import aggregator
 from atoll.learning.horizontal.parties.adding import Adding
 from atoll.learning.horizontal.parties.aggregator import Trained
 from atoll.learning.horizontal.parties.client import Client, Work
+from atoll.learning.horizontal.parties.compression import mask_of
 from atoll.learning.horizontal.parties.measured import means, measured
 from atoll.learning.horizontal.parties.parameters import HorizontalParameters
 from atoll.learning.horizontal.parties.reveals import Sizes, reveals, sizes_of
@@ -78,11 +79,13 @@ def work_of(
 ) -> Work:
     """Return what all parties of a training know of it; ``rows`` are the plan's, by seat."""
     mask = parameters.mask(clients, max(rows.values(), default=1))
+    model = model_of(spec, parameters.l2)
+    chain = parameters.compressed.applied(parameters.chain(mask), model.layout.size)
     return Work(
-        model=model_of(spec, parameters.l2),
+        model=model,
         algorithm=parameters.trained_by(),
-        chain=parameters.chain(mask),
-        adding=Adding(mask, parameters.minimum_clients),
+        chain=chain,
+        adding=Adding(mask_of(chain), parameters.minimum_clients, chain.coder),
         rounds=parameters.rounds,
         evaluate_every=parameters.evaluate_every,
         minimum=parameters.minimum_clients,
@@ -160,7 +163,8 @@ def _check(facts: Facts, parameters: HorizontalParameters) -> tuple[str, ...]:
 def describe(facts: Facts, parameters: HorizontalParameters) -> Terms:
     """Return what training reveals: sums of updates or single ones, and the common model.
 
-    Errors: ATL-HOR-080, ATL-HOR-084, ATL-HOR-085, ATL-HOR-060.
+    Errors: ATL-HOR-080, ATL-HOR-084, ATL-HOR-085, ATL-HOR-060, ATL-HOR-050 or ATL-HOR-123 a
+    compression that does not go with the sum or the clip.
     """
     columns = _check(facts, parameters)
     spec = parameters.spec(max(len(columns), 1))

@@ -19,7 +19,7 @@ from atoll.learning.horizontal.local import LocalTraining
 from atoll.learning.horizontal.participation import Clients as Numbers
 from atoll.learning.horizontal.rounds import Closing, Collector
 from atoll.learning.horizontal.selection.pool import Flags
-from atoll.learning.horizontal.simulation import SimulatedClients, Task
+from atoll.learning.horizontal.simulation import SimulatedClients, Task, trainings_of
 from atoll.learning.horizontal.traces import Traces
 from atoll.learning.horizontal.training import Answers
 
@@ -213,8 +213,7 @@ class TimedClients:
 
 def planned_steps(algorithm: Algorithm, rows: int) -> int:
     """Return how many local steps a client of so many rows takes, over all its local trainings."""
-    fields = (getattr(algorithm, name) for name in type(algorithm).model_fields)
-    steps = [_steps_of(local, rows) for local in fields if isinstance(local, LocalTraining)]
+    steps = [_steps_of(local, rows) for local in trainings_of(algorithm)]
     return sum(steps) if steps else int(rows > 0)
 
 

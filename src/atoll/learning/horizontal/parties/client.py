@@ -16,7 +16,7 @@ from atoll.learning.horizontal.parties import vectors
 from atoll.learning.horizontal.parties.adding import Adding, Sum, digest
 from atoll.learning.horizontal.parties.measured import measured
 from atoll.learning.horizontal.parties.messages import Begin, Weights
-from atoll.learning.horizontal.postprocess.api import Passage
+from atoll.learning.horizontal.postprocess.api import Bytes, Passage
 from atoll.learning.horizontal.postprocess.chain import Chain, RoundRandom
 from atoll.learning.horizontal.sums import Update
 
@@ -101,15 +101,22 @@ class Client:
                 return sent[WEIGHTS]
             name = sum_name(begin.round, begin.train)
             of = Sum(name, f"{name}-{count}", begin.names, digest(sent))
-            self.work.adding.hand_in(party, of, self.update(begin.round, begin.train, sent))
+            wire: dict[str, Bytes] = {}
+            update = self.update(begin.round, begin.train, sent, wire)
+            self.work.adding.hand_in(party, of, update, wire)
             count += 1
             if begin.train and self.work.checkpoints(begin.round + 1):
                 party.checkpoint(begin.round + 1, {"kept": dict(self.kept)})
             party.progress("training", begin.round + int(begin.train), self.work.rounds)
             party.cancel.check()
 
-    def update(self, round_: int, train: bool, sent: Vectors) -> Update:
-        """Return this client's update of a round, as it leaves it: all numbers are sums."""
+    def update(
+        self, round_: int, train: bool, sent: Vectors, wire: dict[str, Bytes] | None = None
+    ) -> Update:
+        """Return this client's update of a round, as it leaves it: all numbers are sums.
+
+        Its coder writes into ``wire`` what travels in place of the vectors.
+        """
         party, work = self.party, self.work
         figures: dict[str, float] = {}
         if not train or work.evaluates(round_):
@@ -126,7 +133,7 @@ class Client:
         result = work.algorithm.client(share)
         result.update.check()
         carried = {name: v for name, v in self.kept.items() if name not in result.kept}
-        passage = Passage(RoundRandom(public, round_), generator, carried)
+        passage = Passage(RoundRandom(public, round_), generator, carried, wire=wire)
         made = Update(result.update.vectors, {**result.update.numbers, **figures})
         update = work.chain.client(made, passage)
         self.kept = {**passage.kept, **result.kept}

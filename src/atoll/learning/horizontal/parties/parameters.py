@@ -15,6 +15,8 @@ from atoll.learning.horizontal.algorithms.fedsgd import FedSGD
 from atoll.learning.horizontal.algorithms.qfedavg import QFedAvg
 from atoll.learning.horizontal.algorithms.scaffold import Scaffold
 from atoll.learning.horizontal.local import LocalTraining
+from atoll.learning.horizontal.parties.compression import Compression, Method
+from atoll.learning.horizontal.parties.compression import Width as Bits
 from atoll.learning.horizontal.postprocess.api import Postprocessor
 from atoll.learning.horizontal.postprocess.chain import Chain
 from atoll.learning.horizontal.postprocess.clip import Clip
@@ -88,6 +90,19 @@ class HorizontalParameters(BaseModel):
     clip: float | None = Field(
         default=None, gt=0, le=1e9, description="greatest L2 norm of an update; empty: not clipped"
     )
+    compression: Method = Field(
+        default="none",
+        description="how updates are made smaller: random_k (a share of the values, alike at all "
+        "clients), top_k (each client's largest values; not under masks), quantised (few bits, "
+        "each client's own scale; not under masks), rotated (few bits after a random rotation; "
+        "under masks with a clip)",
+    )
+    compression_share: float | None = Field(
+        default=None, gt=0, le=1, description="random_k, top_k: values that are sent; empty: 0.1"
+    )
+    compression_bits: Bits | None = Field(
+        default=None, description="quantised, rotated: bits of a value; empty: 8"
+    )
     minimum_clients: Annotated[int, Field(ge=1, le=4096)] = Field(
         default=3, description="clients that must stay to the end of each round"
     )
@@ -103,6 +118,10 @@ class HorizontalParameters(BaseModel):
         for name, algorithms in _OWN.items():
             if getattr(self, name) is not None and self.algorithm not in algorithms:
                 raise ValueError(f"{name} is for {', '.join(algorithms)}, not {self.algorithm}")
+        if self.compression_share is not None and self.compression not in {"random_k", "top_k"}:
+            raise ValueError("compression_share is for random_k and top_k")
+        if self.compression_bits is not None and self.compression not in {"quantised", "rotated"}:
+            raise ValueError("compression_bits is for quantised and rotated")
         if self.sum == "masked" and self.minimum_clients < 3:
             raise ValueError("a masked sum needs at least three clients (minimum_clients)")
         if self.l2 and self.hidden:
@@ -149,6 +168,13 @@ class HorizontalParameters(BaseModel):
         """Return what an update passes before it is summed."""
         clip: tuple[Postprocessor, ...] = () if self.clip is None else (Clip(norm=self.clip),)
         return Chain(clip if mask is None else (*clip, mask))
+
+    @property
+    def compressed(self) -> Compression:
+        """How updates are made smaller."""
+        share = 0.1 if self.compression_share is None else self.compression_share
+        bits = 8 if self.compression_bits is None else self.compression_bits
+        return Compression(method=self.compression, share=share, bits=bits)
 
     def trained_by(self) -> Algorithm:
         """Return the algorithm. Errors: ATL-HOR-060 SCAFFOLD with local momentum."""

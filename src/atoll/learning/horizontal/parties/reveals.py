@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from atoll.core.random import PublicRandom
 from atoll.core.reveal import Reveal
 from atoll.learning.horizontal.algorithm import ClientWork
 from atoll.learning.horizontal.local import ClientRows
@@ -16,17 +17,24 @@ from atoll.learning.horizontal.parties.messages import (
     COUNTS,
     OWN,
     Change,
+    Coded,
     Counts,
     Weights,
 )
 from atoll.learning.horizontal.parties.parameters import HorizontalParameters
-from atoll.learning.horizontal.postprocess.api import Passage, Stage
+from atoll.learning.horizontal.postprocess.api import Coder, Passage, Stage
+from atoll.learning.horizontal.postprocess.chain import Chain, RoundRandom
+from atoll.learning.horizontal.postprocess.shared_scale import SharedScale
+from atoll.learning.horizontal.sums import Update
 from atoll.operators import secure_sum
 
 
 @dataclass(frozen=True)
 class Sizes:
-    """Of one training: how many sums, values a round sends out, values and numbers that come in."""
+    """Of one training: how many sums, values a round sends out, values and numbers that come in.
+
+    ``coded`` is how many bytes stand for a client's values, where these do not travel as floats.
+    """
 
     masked: bool
     minimum: int
@@ -35,6 +43,7 @@ class Sizes:
     sums: int
     sent: int
     values: int
+    coded: int | None
     numbers: int
     measured: int
     evaluations: int
@@ -53,7 +62,8 @@ class Sizes:
     def bytes(self) -> int:
         """About how many bytes all parties send."""
         down = (self.rounds + 2) * self.sent * 4
-        up = 4 * self.rounds * self.values + 16 * self.counts
+        vectors = 4 * self.values if self.coded is None else self.coded
+        up = self.rounds * vectors + 16 * self.counts
         shares = self.sums * self.clients * 300 if self.masked else 0
         return self.clients * (down + up + shares)
 
@@ -64,10 +74,10 @@ def sizes_of(work: Work, parameters: HorizontalParameters, clients: int) -> Size
     sent = work.algorithm.message(work.algorithm.start(model.initial(generator)))
     nothing = ClientRows(np.empty((0, 1), np.float32), np.empty(0, np.int64))
     share = ClientWork(model, sent, {}, nothing, generator, clients)
-    publics = dict.fromkeys(("random-k",), generator)
+    publics = RoundRandom(PublicRandom(bytes(32), fixed=True), 0)
     update = work.algorithm.client(share).update
     for link in work.chain.links:
-        if link.stage != Stage.MASK:
+        if link.stage != Stage.MASK and not isinstance(link, SharedScale):
             update = link.client(update, Passage(publics, generator))
     figures = measured(model, next(iter(sent.values())), nothing, work.classifies)
     evaluated = sum(work.evaluates(at) for at in range(work.rounds))
@@ -79,6 +89,7 @@ def sizes_of(work: Work, parameters: HorizontalParameters, clients: int) -> Size
         sums=work.rounds + 1,
         sent=sum(len(vector) for vector in sent.values()),
         values=sum(len(vector) for vector in update.vectors.values()),
+        coded=_coded(work.chain, update),
         numbers=len(update.numbers),
         measured=len(figures),
         evaluations=evaluated + 1,
@@ -91,8 +102,12 @@ def reveals(sizes: Sizes) -> tuple[Reveal, ...]:
     common = Reveal("aggregator", "client", Weights.kind, "values", str(down), COMMON)
     if not sizes.masked:
         values, counts = sizes.rounds * sizes.values, sizes.counts
+        change = Reveal("client", "aggregator", Change.kind, "values", str(values), OWN)
+        if sizes.coded is not None:
+            coded = sizes.rounds * sizes.coded
+            change = Reveal("client", "aggregator", Coded.kind, "data", str(coded), OWN)
         return (
-            Reveal("client", "aggregator", Change.kind, "values", str(values), OWN),
+            change,
             Reveal("client", "aggregator", Counts.kind, "values", str(counts), COUNTS),
             common,
         )
@@ -103,6 +118,16 @@ def reveals(sizes: Sizes) -> tuple[Reveal, ...]:
         ),
         common,
     )
+
+
+def _coded(chain: Chain, update: Update) -> int | None:
+    """Return the bytes that stand for an update's vectors, where values do not travel as floats."""
+    for link in chain.links:
+        if isinstance(link, Coder):
+            return sum(link.coded_bytes(len(vector)) for vector in update.vectors.values())
+        if isinstance(link, SharedScale):
+            return sum(4 * link.length(len(vector)) for vector in update.vectors.values())
+    return None
 
 
 def _times(size: str, sizes: Sizes) -> str:
