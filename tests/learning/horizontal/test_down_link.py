@@ -17,7 +17,7 @@ from atoll.learning.horizontal.postprocess.compress import Quantise, TopK
 from atoll.learning.horizontal.postprocess.down_link import HELD, DownLink
 from atoll.learning.horizontal.simulation import bounded
 from atoll.learning.horizontal.timed import planned_steps
-from atoll.learning.horizontal.traffic import Traffic, coded_bytes, down_link, message_bytes
+from atoll.learning.horizontal.traffic import CountedClients, coded_bytes, down_link, message_bytes
 from atoll.learning.horizontal.training import Round, Training
 from tests.learning.horizontal.tasks import PUBLIC, blobs, mean_loss, simulated, trained
 
@@ -88,7 +88,7 @@ def test_clients_train_from_what_they_hold() -> None:
 def test_late_clients_are_sent_all_of_the_state_and_others_what_they_lack() -> None:
     coder = Quantise(width=4)
     algorithm = _link(coder)
-    clients = Traffic(simulated(algorithm, MODEL, DATA))
+    clients = CountedClients(simulated(algorithm, MODEL, DATA))
     message = algorithm.message(algorithm.start(np.zeros(65)))
     whole, one = message_bytes(message), coded_bytes(coder.coded_bytes(65))
     assert one * 2 < whole < one * 4
@@ -110,7 +110,7 @@ def test_late_clients_are_sent_all_of_the_state_and_others_what_they_lack() -> N
 
 def test_traffic_is_in_the_metrics_of_rounds() -> None:
     algorithm = _link(Quantise(width=4))
-    clients, rounds = Traffic(simulated(algorithm, MODEL, DATA)), list[Round]()
+    clients, rounds = CountedClients(simulated(algorithm, MODEL, DATA)), list[Round]()
     training = Training(algorithm, Participation(count=4), 3)
     state = algorithm.start(np.zeros(65))
     training.run(state, clients, PUBLIC, (clients, rounds.append))

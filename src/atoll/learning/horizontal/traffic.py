@@ -71,7 +71,7 @@ def _piece(kind: str, first: int, count: int) -> int:
 
 
 @dataclass
-class Traffic:
+class CountedClients:
     """Simulated clients whose bytes are counted: those of all clients of a round together.
 
     Each client that is asked is sent the round's message, or behind a ``DownLink`` the differences
