@@ -93,6 +93,8 @@ HORIZONTAL_CASES: dict[str, list[Case]] = {
         horizontal_case(held(), {**PLAIN, **WIDE, "compression": "top_k"}),
         horizontal_case(held(), {**PLAIN, "compression": "quantised", "compression_bits": 1}),
         horizontal_case(held(), {**PLAIN, "compression": "rotated", "compression_bits": 4}),
+        horizontal_case(held(), {**SHORT, "algorithm": "scaffold", "down_bits": 4}),
+        horizontal_case(held(), {**PLAIN, **WIDE, "compression": "quantised", "down_bits": 2}),
         horizontal_case(held(), {"compression": "top_k"}, code="ATL-HOR-050"),
         horizontal_case(held(), {"compression": "rotated"}, code="ATL-HOR-123"),
         horizontal_case(held(), {"compression_share": 0.5}, code=PARAMETERS),

@@ -83,7 +83,7 @@ def work_of(
     chain = parameters.compressed.applied(parameters.chain(mask), model.layout.size)
     return Work(
         model=model,
-        algorithm=parameters.trained_by(),
+        algorithm=parameters.sent_down(parameters.trained_by()),
         chain=chain,
         adding=Adding(mask_of(chain), parameters.minimum_clients, chain.coder),
         rounds=parameters.rounds,

@@ -2,31 +2,37 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 import pytest
 
 from atoll.channel import world
+from atoll.channel.faulty import Fault
 from atoll.channel.party import Party
 from atoll.components.horizontal import work_of
 from atoll.core.errors import AtollError
 from atoll.core.message import Message
 from atoll.core.names import Role
 from atoll.core.random import PublicRandom
+from atoll.flow.work.checkpoints import FileCheckpoints
+from atoll.learning.horizontal.algorithm import WEIGHTS
 from atoll.learning.horizontal.local import ClientRows
 from atoll.learning.horizontal.participation import Participation
 from atoll.learning.horizontal.parties import aggregator
 from atoll.learning.horizontal.parties.client import Client, Work
-from atoll.learning.horizontal.parties.messages import Coded
+from atoll.learning.horizontal.parties.messages import Coded, Difference
 from atoll.learning.horizontal.parties.parameters import HorizontalParameters
 from atoll.learning.horizontal.simulation import SimulatedClients
-from atoll.learning.horizontal.traffic import CountedClients
+from atoll.learning.horizontal.traffic import CountedClients, coded_bytes
 from atoll.learning.horizontal.training import Training
 from atoll.models.network.spec import NetworkSpec
 from tests.learning.horizontal import tasks
+from tests.learning.horizontal.attempts import Kept
 
 CLIENTS = tuple(f"c{at}" for at in range(4))
 ROLES = {"hub": Role.AGGREGATOR, **dict.fromkeys(CLIENTS, Role.CLIENT)}
@@ -46,6 +52,7 @@ PLAIN: list[dict[str, Any]] = [
     {"compression": "quantised", "compression_bits": 1},
     {"compression": "quantised", "compression_bits": 4, "algorithm": "scaffold"},
     {"compression": "rotated", "compression_bits": 4},
+    {"compression": "quantised", "compression_bits": 4, "down_bits": 4},
 ]
 MASKED: list[dict[str, Any]] = [
     {},
@@ -62,18 +69,32 @@ def _work(sum_: Literal["plain", "masked"], **chosen: Any) -> Work:
     return work_of(parameters, SPEC, len(CLIENTS), rows)
 
 
-def _run(of: Work, lie: Callable[[Party], None] = lambda party: None) -> world.World:
+def _run(
+    of: Work,
+    lie: Callable[[Party], None] = lambda party: None,
+    *,
+    faults: Mapping[str, Sequence[Fault]] | None = None,
+    kept: Mapping[str, FileCheckpoints] | None = None,
+) -> world.World:
     def entry(party: Party) -> Any:
         lie(party)
+        if kept is not None:
+            party = dataclasses.replace(party, checkpoints=kept[party.name])
         if party.role == Role.AGGREGATOR:
             return aggregator.run(party, of)
         return Client(party, of, DATA[party.name], DATA[party.name]).run()
 
-    return world.run(ROLES, entry, seed=SEED)
+    return world.run(
+        ROLES,
+        entry,
+        seed=SEED,
+        faults=faults,
+        reachable=lambda name: CLIENTS if name == "hub" else ("hub",),
+    )
 
 
-def _simulated(of: Work) -> tuple[np.ndarray, int]:
-    """Return the weights of the same training in a simulation, and the bytes of all updates."""
+def _simulated(of: Work) -> tuple[np.ndarray, CountedClients]:
+    """Return what clients hold after the same training in a simulation, with its bytes."""
     data = list(DATA.values())
     clients = SimulatedClients(
         of.algorithm, of.model, len(data), data.__getitem__, PUBLIC, chain=of.chain
@@ -81,7 +102,8 @@ def _simulated(of: Work) -> tuple[np.ndarray, int]:
     counted = CountedClients(clients)
     start = of.algorithm.start(of.model.initial(PUBLIC.generator("horizontal", 0, "weights")))
     training = Training(of.algorithm, Participation(method="all"), of.rounds)
-    return training.run(start, counted, PUBLIC).weights, counted.up
+    state = training.run(start, counted, PUBLIC)
+    return of.algorithm.message(state)[WEIGHTS], counted
 
 
 def _up(done: world.World) -> int:
@@ -98,7 +120,8 @@ def _up(done: world.World) -> int:
 def test_in_the_clear_the_bytes_are_those_of_the_size_function(chosen: dict[str, Any]) -> None:
     of = _work("plain", **chosen)
     done = _run(of).check()
-    weights, up = _simulated(of)
+    weights, counted = _simulated(of)
+    up = counted.up
     assert np.array_equal(done.results["hub"].weights, weights)
     assert _up(done) == up
     # The chain's own formula is of the values alone: numbers and frames come on top.
@@ -111,14 +134,50 @@ def test_in_the_clear_the_bytes_are_those_of_the_size_function(chosen: dict[str,
 def test_under_masks_the_bytes_are_those_of_the_ring_and_the_sum(chosen: dict[str, Any]) -> None:
     of = _work("masked", **chosen)
     done = _run(of).check()
-    weights, up = _simulated(of)
+    weights, counted = _simulated(of)
+    up = counted.up
     assert np.array_equal(done.results["hub"].weights, weights.astype(np.float32))
     # What the secure sum sends beside the vectors is the same for all: taken from another run.
     reference = _work("masked", **{n: v for n, v in chosen.items() if n in {"algorithm", *CLIP}})
     other = _run(reference).check()
-    fixed = _up(other) - _simulated(reference)[1]
+    fixed = _up(other) - _simulated(reference)[1].up
     # Keys, shares and signatures; lengths are written in a few bytes more or less.
     assert abs(_up(done) - up - fixed) <= 8 * ROUNDS * len(CLIENTS)
+
+
+@pytest.mark.parametrize("sum_", ["plain", "masked"])
+@pytest.mark.parametrize("bits", [2, 8])
+def test_differences_go_down_in_the_bytes_of_the_size_function(
+    sum_: Literal["plain", "masked"], bits: int
+) -> None:
+    of = _work(sum_, algorithm="scaffold", down_bits=bits, rounds=4)
+    done = _run(of).check()
+    weights, counted = _simulated(of)
+    for found in (done.results["hub"].weights, *(done.results[name] for name in CLIENTS)):
+        assert np.array_equal(found, weights.astype(np.float32))
+    sent = {
+        tag: traffic.bytes_sent
+        for (peer, _, tag), traffic in done.channels["hub"].counters.snapshot().items()
+        if tag.startswith("begin/") and peer == "c0"
+    }
+    assert sent.keys() == {"begin/weights", "begin/control"}
+    # A simulated round ends with its sum; between parties the model goes down once more.
+    coder = of.algorithm.coder  # type: ignore[attr-defined]
+    last = 2 * coded_bytes(coder.coded_bytes(SIZE), Difference)
+    assert sum(sent.values()) == counted.down / len(CLIENTS) + last
+    assert sum(sent.values()) < 0.75 * 2 * 6 * 4 * SIZE
+
+
+@pytest.mark.parametrize("victim", ["hub", "c3"])
+def test_a_restart_with_differences_gives_the_same_bits(tmp_path: Path, victim: str) -> None:
+    of = _work("masked", algorithm="scaffold", down_bits=4, rounds=4, minimum_clients=4)
+    kept = Kept(tmp_path, ROLES)
+    fault = {victim: [Fault("kill", 60 if victim == "hub" else 17)]}
+    cut = _run(of, faults=fault, kept=kept.attempt())
+    assert "hub" not in cut.results
+    again = _run(of, kept=kept.attempt()).check()
+    assert np.array_equal(again.results["hub"].weights, _run(of).check().results["hub"].weights)
+    assert len(again.results["hub"].curve) == 1
 
 
 def test_compression_sends_less() -> None:

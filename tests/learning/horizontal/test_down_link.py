@@ -13,11 +13,12 @@ from atoll.learning.horizontal.local import LocalTraining
 from atoll.learning.horizontal.models.linear import Linear
 from atoll.learning.horizontal.models.outputs import Softmax
 from atoll.learning.horizontal.participation import Participation
+from atoll.learning.horizontal.parties.messages import Difference
 from atoll.learning.horizontal.postprocess.compress import Quantise, TopK
-from atoll.learning.horizontal.postprocess.down_link import HELD, DownLink
+from atoll.learning.horizontal.postprocess.down_link import HELD, DownLink, down_link
 from atoll.learning.horizontal.simulation import bounded
 from atoll.learning.horizontal.timed import planned_steps
-from atoll.learning.horizontal.traffic import CountedClients, coded_bytes, down_link, message_bytes
+from atoll.learning.horizontal.traffic import CountedClients, coded_bytes, message_bytes
 from atoll.learning.horizontal.training import Round, Training
 from tests.learning.horizontal.tasks import PUBLIC, blobs, mean_loss, simulated, trained
 
@@ -47,7 +48,7 @@ def test_a_client_that_reads_the_bytes_holds_what_the_aggregator_holds(
     for round_ in range(5):
         exact = {WEIGHTS: exact[WEIGHTS] + generator.normal(size=65).astype(np.float32)}
         held, wire = algorithm.step(held, exact, round_)
-        own = algorithm.read(own, wire)
+        own = algorithm.after(own, {n: coder.read(data, 65) for n, data in wire.items()})
         assert own[WEIGHTS].tobytes() == held[WEIGHTS].tobytes()
         assert len(wire[WEIGHTS]) == coder.coded_bytes(65)
     # Nothing is lost: while the model stands still, the difference goes over by and by.
@@ -90,7 +91,7 @@ def test_late_clients_are_sent_all_of_the_state_and_others_what_they_lack() -> N
     algorithm = _link(coder)
     clients = CountedClients(simulated(algorithm, MODEL, DATA))
     message = algorithm.message(algorithm.start(np.zeros(65)))
-    whole, one = message_bytes(message), coded_bytes(coder.coded_bytes(65))
+    whole, one = message_bytes(message), coded_bytes(coder.coded_bytes(65), Difference)
     assert one * 2 < whole < one * 4
     sent = []
     for round_, chosen in enumerate([[0, 1], [0, 2], [0, 1, 2], [0], [0], [0, 1]]):

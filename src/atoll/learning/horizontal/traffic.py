@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from atoll.learning.horizontal.algorithm import Algorithm, ClientWork, Vectors
+from atoll.learning.horizontal.algorithm import ClientWork, Vectors
 from atoll.learning.horizontal.local import ClientRows
 from atoll.learning.horizontal.participation import Clients as Numbers
 from atoll.learning.horizontal.parties.messages import (
@@ -20,11 +20,13 @@ from atoll.learning.horizontal.parties.messages import (
     Change,
     Coded,
     Counts,
+    Difference,
     Weights,
 )
+from atoll.learning.horizontal.parties.vectors import Piece
 from atoll.learning.horizontal.postprocess.api import Bytes, Passage, Stage
 from atoll.learning.horizontal.postprocess.chain import Chain, RoundRandom
-from atoll.learning.horizontal.postprocess.down_link import DownLink
+from atoll.learning.horizontal.postprocess.down_link import down_link
 from atoll.learning.horizontal.simulation import SimulatedClients
 from atoll.learning.horizontal.sums import Update
 from atoll.learning.horizontal.training import Answers, Round
@@ -42,32 +44,32 @@ def update_bytes(update: Update, chain: Chain, passage: Passage) -> int:
         return sum(vector.nbytes for vector in sent.vectors.values())
     counts = len(Counts(np.zeros(len(sent.numbers))).encode())
     if wire:
-        return counts + sum(coded_bytes(len(data)) for data in wire.values())
-    return counts + values_bytes(sum(len(v) for v in sent.vectors.values()), "change")
+        return counts + sum(coded_bytes(len(data), Coded) for data in wire.values())
+    return counts + values_bytes(sum(len(v) for v in sent.vectors.values()), Change)
 
 
 def message_bytes(message: Vectors) -> int:
     """Return how many bytes of messages the vectors take that a round begins with, for a client."""
-    return sum(values_bytes(len(vector), "weights") for vector in message.values())
+    return sum(values_bytes(len(vector), Weights) for vector in message.values())
 
 
-def values_bytes(size: int, kind: str) -> int:
-    """Return the bytes of the messages of float32[size]: ``kind`` change or weights."""
-    return sum(_piece(kind, at, min(PIECE, size - at)) for at in range(0, size, PIECE))
+def values_bytes(size: int, make: Piece) -> int:
+    """Return the bytes of the messages of float32[size], ``Change`` or ``Weights``."""
+    return _pieces(size, PIECE, make, "f4")
 
 
-def coded_bytes(size: int) -> int:
-    """Return the bytes of the messages of uint8[size] as a coder writes them."""
-    pieces = range(0, size, CODED_PIECE)
-    return sum(_piece("coded", at, min(CODED_PIECE, size - at)) for at in pieces)
+def coded_bytes(size: int, make: Piece) -> int:
+    """Return the bytes of the messages of uint8[size], ``Coded`` or ``Difference``."""
+    return _pieces(size, CODED_PIECE, make, "u1")
+
+
+def _pieces(size: int, most: int, make: Piece, form: str) -> int:
+    return sum(_piece(make, at, min(most, size - at), form) for at in range(0, size, most))
 
 
 @functools.lru_cache(maxsize=256)
-def _piece(kind: str, first: int, count: int) -> int:
-    if kind == "coded":
-        return len(Coded(first, np.zeros(count, np.uint8)).encode())
-    made = Change if kind == "change" else Weights
-    return len(made(first, np.zeros(count, np.float32)).encode())
+def _piece(make: Piece, first: int, count: int, form: str) -> int:
+    return len(make(first, np.zeros(count, form)).encode())
 
 
 @dataclass
@@ -130,13 +132,5 @@ class CountedClients:
         whole = message_bytes(held)
         if last is None:
             return rest + whole
-        one = sum(coded_bytes(link.coder.coded_bytes(len(v))) for v in held.values())
+        one = sum(coded_bytes(link.coder.coded_bytes(len(v)), Difference) for v in held.values())
         return rest + min(whole, (round_ - last) * one)
-
-
-def down_link(algorithm: Algorithm) -> DownLink | None:
-    """Return the compressed down-link that an algorithm is, or wraps."""
-    if isinstance(algorithm, DownLink):
-        return algorithm
-    inner = getattr(algorithm, "algorithm", None)
-    return down_link(inner) if isinstance(inner, Algorithm) else None

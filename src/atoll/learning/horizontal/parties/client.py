@@ -12,12 +12,13 @@ from atoll.core.errors import PeerError
 from atoll.learning.horizontal.algorithm import WEIGHTS, Algorithm, ClientWork, Vectors
 from atoll.learning.horizontal.local import ClientRows
 from atoll.learning.horizontal.models.api import Model
-from atoll.learning.horizontal.parties import vectors
 from atoll.learning.horizontal.parties.adding import Adding, Sum, digest
+from atoll.learning.horizontal.parties.down import Down
 from atoll.learning.horizontal.parties.measured import measured
-from atoll.learning.horizontal.parties.messages import Begin, Weights
+from atoll.learning.horizontal.parties.messages import Begin
 from atoll.learning.horizontal.postprocess.api import Bytes, Passage
 from atoll.learning.horizontal.postprocess.chain import Chain, RoundRandom
+from atoll.learning.horizontal.postprocess.down_link import down_link
 from atoll.learning.horizontal.sums import Update
 
 # Values of a model whose state is kept after every round, and how often that of a larger one is.
@@ -89,14 +90,11 @@ class Client:
         if resumed is not None:
             self._next, self.kept = resumed[0], resumed[1]["kept"]
         form = {name: len(vector) for name, vector in sorted(self.work.start(party).items())}
-        count = 0
+        count, down = 0, Down(down_link(self.work.algorithm))
         while True:
             begin = party.channel.receive(hub, "begin", Begin)
             self._check(begin)
-            sent = {
-                name: vectors.receive(party.channel, hub, f"begin/{name}", Weights, size)
-                for name, size in form.items()
-            }
+            sent = down.receive(party.channel, hub, begin.round, form)
             if begin.last:
                 return sent[WEIGHTS]
             name = sum_name(begin.round, begin.train)

@@ -40,6 +40,14 @@ class Weights(Message, kind="horizontal.weights"):
 
 
 @dataclass(frozen=True)
+class Difference(Message, kind="horizontal.difference"):
+    """A piece of the difference to what all clients hold, as the down-link's coder writes it."""
+
+    first: int = integer(0, 1 << 34, opaque="where the piece begins, known to both")
+    data: Any = array("u1", (None,), CODED_PIECE, reveals=COMMON)
+
+
+@dataclass(frozen=True)
 class Change(Message, kind="horizontal.change"):
     """A piece of a client's update, in the clear."""
 

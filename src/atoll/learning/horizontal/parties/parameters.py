@@ -20,6 +20,8 @@ from atoll.learning.horizontal.parties.compression import Width as Bits
 from atoll.learning.horizontal.postprocess.api import Postprocessor
 from atoll.learning.horizontal.postprocess.chain import Chain
 from atoll.learning.horizontal.postprocess.clip import Clip
+from atoll.learning.horizontal.postprocess.compress import Quantise
+from atoll.learning.horizontal.postprocess.down_link import DownLink
 from atoll.learning.horizontal.postprocess.mask import Mask
 from atoll.learning.horizontal.server import ServerStep
 from atoll.models.network.spec import Family, NetworkSpec, Width
@@ -103,6 +105,11 @@ class HorizontalParameters(BaseModel):
     compression_bits: Bits | None = Field(
         default=None, description="quantised, rotated: bits of a value; empty: 8"
     )
+    down_bits: Literal[2, 4, 8] | None = Field(
+        default=None,
+        description="bits of a value of what clients are sent: differences to the model that they "
+        "hold; empty: whole models",
+    )
     minimum_clients: Annotated[int, Field(ge=1, le=4096)] = Field(
         default=3, description="clients that must stay to the end of each round"
     )
@@ -175,6 +182,12 @@ class HorizontalParameters(BaseModel):
         share = 0.1 if self.compression_share is None else self.compression_share
         bits = 8 if self.compression_bits is None else self.compression_bits
         return Compression(method=self.compression, share=share, bits=bits)
+
+    def sent_down(self, algorithm: Algorithm) -> Algorithm:
+        """Return an algorithm with what it sends clients compressed, where that is asked for."""
+        if self.down_bits is None:
+            return algorithm
+        return DownLink(algorithm=algorithm, coder=Quantise(width=self.down_bits))
 
     def trained_by(self) -> Algorithm:
         """Return the algorithm. Errors: ATL-HOR-060 SCAFFOLD with local momentum."""

@@ -8,7 +8,7 @@ import numpy as np
 
 from atoll.core.random import PublicRandom
 from atoll.core.reveal import Reveal
-from atoll.learning.horizontal.algorithm import ClientWork
+from atoll.learning.horizontal.algorithm import ClientWork, Vectors
 from atoll.learning.horizontal.local import ClientRows
 from atoll.learning.horizontal.parties.client import Work
 from atoll.learning.horizontal.parties.measured import measured
@@ -19,11 +19,13 @@ from atoll.learning.horizontal.parties.messages import (
     Change,
     Coded,
     Counts,
+    Difference,
     Weights,
 )
 from atoll.learning.horizontal.parties.parameters import HorizontalParameters
 from atoll.learning.horizontal.postprocess.api import Coder, Passage, Stage
 from atoll.learning.horizontal.postprocess.chain import Chain, RoundRandom
+from atoll.learning.horizontal.postprocess.down_link import down_link
 from atoll.learning.horizontal.postprocess.shared_scale import SharedScale
 from atoll.learning.horizontal.sums import Update
 from atoll.operators import secure_sum
@@ -33,7 +35,8 @@ from atoll.operators import secure_sum
 class Sizes:
     """Of one training: how many sums, values a round sends out, values and numbers that come in.
 
-    ``coded`` is how many bytes stand for a client's values, where these do not travel as floats.
+    ``coded`` is how many bytes stand for a client's values, where these do not travel as floats;
+    ``down`` the same of what a round sends out after the first.
     """
 
     masked: bool
@@ -42,6 +45,7 @@ class Sizes:
     rounds: int
     sums: int
     sent: int
+    down: int | None
     values: int
     coded: int | None
     numbers: int
@@ -61,7 +65,8 @@ class Sizes:
     @property
     def bytes(self) -> int:
         """About how many bytes all parties send."""
-        down = (self.rounds + 2) * self.sent * 4
+        whole = 4 * self.sent
+        down = (self.rounds + 2) * whole if self.down is None else whole + self.rounds * self.down
         vectors = 4 * self.values if self.coded is None else self.coded
         up = self.rounds * vectors + 16 * self.counts
         shares = self.sums * self.clients * 300 if self.masked else 0
@@ -88,6 +93,7 @@ def sizes_of(work: Work, parameters: HorizontalParameters, clients: int) -> Size
         rounds=work.rounds,
         sums=work.rounds + 1,
         sent=sum(len(vector) for vector in sent.values()),
+        down=_differences(work, sent),
         values=sum(len(vector) for vector in update.vectors.values()),
         coded=_coded(work.chain, update),
         numbers=len(update.numbers),
@@ -98,8 +104,7 @@ def sizes_of(work: Work, parameters: HorizontalParameters, clients: int) -> Size
 
 def reveals(sizes: Sizes) -> tuple[Reveal, ...]:
     """Return what a training reveals if all clients stay and all rounds are done."""
-    down = (sizes.rounds + 2) * sizes.sent
-    common = Reveal("aggregator", "client", Weights.kind, "values", str(down), COMMON)
+    common = _common(sizes)
     if not sizes.masked:
         values, counts = sizes.rounds * sizes.values, sizes.counts
         change = Reveal("client", "aggregator", Change.kind, "values", str(values), OWN)
@@ -109,15 +114,34 @@ def reveals(sizes: Sizes) -> tuple[Reveal, ...]:
         return (
             change,
             Reveal("client", "aggregator", Counts.kind, "values", str(counts), COUNTS),
-            common,
+            *common,
         )
     return (
         *(
             Reveal(r.sender, r.receiver, r.message, r.field, _times(r.size, sizes), r.what)
             for r in secure_sum.REVEALS["masked"]
         ),
-        common,
+        *common,
     )
+
+
+def _common(sizes: Sizes) -> tuple[Reveal, ...]:
+    """Return what clients are sent: all of it each time, or once and then differences."""
+    times = sizes.rounds + 2 if sizes.down is None else 1
+    size = str(times * sizes.sent)
+    whole = Reveal("aggregator", "client", Weights.kind, "values", size, COMMON)
+    if sizes.down is None:
+        return (whole,)
+    size = str(sizes.rounds * sizes.down)
+    return (whole, Reveal("aggregator", "client", Difference.kind, "data", size, COMMON))
+
+
+def _differences(work: Work, sent: Vectors) -> int | None:
+    """Return the bytes that stand for a difference of what is sent, where the down-link has them."""
+    link = down_link(work.algorithm)
+    if link is None:
+        return None
+    return sum(link.coder.coded_bytes(len(vector)) for vector in sent.values())
 
 
 def _coded(chain: Chain, update: Update) -> int | None:

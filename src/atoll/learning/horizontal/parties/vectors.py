@@ -43,21 +43,23 @@ def receive(channel: Channel, sender: str, tag: str, kind: Any, size: int) -> Ve
     return whole
 
 
-def send_coded(channel: Channel, receiver: str, tag: str, data: Bytes) -> None:
+def send_coded(channel: Channel, receiver: str, tag: str, data: Bytes, make: Piece = Coded) -> None:
     """Send the bytes of one vector in pieces. Errors: those of ``Channel.send``."""
     for first in range(0, len(data), CODED_PIECE):
-        channel.send(receiver, tag, Coded(first, data[first : first + CODED_PIECE]))
+        channel.send(receiver, tag, make(first, data[first : first + CODED_PIECE]))
 
 
-def receive_coded(channel: Channel, sender: str, tag: str, coder: Coder, size: int) -> Vector:
-    """Return the float32[size] whose bytes come in pieces.
+def receive_coded(
+    channel: Channel, sender: str, tag: str, coder: Coder, size: int, kind: Any = Coded
+) -> Vector:
+    """Return the float32[size] whose bytes come in pieces of ``kind``.
 
     Errors: ATL-HOR-081 another number of bytes, or others than the coder writes; those of
     ``Channel.receive``.
     """
     whole = np.empty(coder.coded_bytes(size), np.uint8)
     for first in range(0, len(whole), CODED_PIECE):
-        part = channel.receive(sender, tag, Coded)
+        part = channel.receive(sender, tag, kind)
         wanted = whole[first : first + CODED_PIECE]
         if part.first != first or len(part.data) != len(wanted):
             raise wrong(sender, "it has another size")

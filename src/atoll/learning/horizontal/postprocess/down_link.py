@@ -92,12 +92,13 @@ class DownLink(Algorithm):
         sent = self.coder.client(Update(away, {}), Passage({}, own, wire=wire))
         return {n: _added(held[n], sent.vectors[n]) for n in exact}, wire
 
-    def read(self, held: Vectors, wire: dict[str, Bytes]) -> Vectors:
-        """Return what a client holds next, by what it holds and what it was sent.
+    def exact(self, state: State) -> Vectors:
+        """Return what the aggregator would send without compression."""
+        return self.algorithm.message(_inner(state))
 
-        Errors: ValueError for bytes that no ``step`` writes.
-        """
-        return {n: _added(v, self.coder.read(wire[n], len(v))) for n, v in held.items()}
+    def after(self, held: Vectors, differences: Vectors) -> Vectors:
+        """Return what a client holds next, by what it holds and reads of ``step``'s bytes."""
+        return {name: _added(vector, differences[name]) for name, vector in held.items()}
 
 
 def _held(state: State) -> Vectors:
@@ -110,3 +111,11 @@ def _inner(state: State) -> State:
 
 def _added(held: Vector, change: Vector) -> Vector:
     return held + change.astype(held.dtype, copy=False)
+
+
+def down_link(algorithm: Algorithm) -> DownLink | None:
+    """Return the compressed down-link that an algorithm is, or wraps."""
+    if isinstance(algorithm, DownLink):
+        return algorithm
+    inner = getattr(algorithm, "algorithm", None)
+    return down_link(inner) if isinstance(inner, Algorithm) else None
