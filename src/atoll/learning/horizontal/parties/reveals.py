@@ -137,7 +137,7 @@ def _common(sizes: Sizes) -> tuple[Reveal, ...]:
 
 
 def _differences(work: Work, sent: Vectors) -> int | None:
-    """Return the bytes that stand for a difference of what is sent, where the down-link has them."""
+    """Return the bytes of a difference of what is sent, where the down-link is compressed."""
     link = down_link(work.algorithm)
     if link is None:
         return None
