@@ -161,7 +161,7 @@ def _passage(number: int) -> Passage:
 
 
 @dataclass
-class Turn:
+class ClientRound:
     """One client's round: its update, what left it, and what it carries over."""
 
     made: Update
@@ -169,11 +169,11 @@ class Turn:
     passage: Passage
 
 
-def turn(setup: Setup, state: State, number: int) -> Turn:
+def turn(setup: Setup, state: State, number: int) -> ClientRound:
     passage, message = _passage(number), setup.algorithm.message(state)
     work = ClientWork(MODEL, message, {}, DATA[number], passage.own, CLIENTS)
     made = setup.algorithm.client(work).update
-    return Turn(made, setup.chain.client(made, passage), passage)
+    return ClientRound(made, setup.chain.client(made, passage), passage)
 
 
 def start(setup: Setup) -> State:
@@ -205,7 +205,7 @@ def whole(update: Update) -> np.ndarray:
     return np.concatenate([np.asarray(v, float) for _, v in sorted(update.vectors.items())])
 
 
-def expected(setup: Setup, turns: list[Turn]) -> Update:
+def expected(setup: Setup, turns: list[ClientRound]) -> Update:
     """Return the sum of what clients made, clipped, as linear compression passes it."""
     clip = Chain(tuple(link for link in setup.chain.links if link.stage == Stage.CLIP))
     added = total(clip.client(t.made, _passage(0)) for t in turns)
@@ -222,7 +222,7 @@ def expected(setup: Setup, turns: list[Turn]) -> Update:
     return chain.aggregate(chain.client(added, _passage(0)), SIZE, _passage(0))
 
 
-def rounding(row: Row, setup: Setup, turns: list[Turn]) -> float:
+def rounding(row: Row, setup: Setup, turns: list[ClientRound]) -> float:
     """Return the L2 error that compression and grids state for the sum."""
     error = 1e-6
     values = math.sqrt(sum(len(v) for v in turns[0].made.vectors.values()))
