@@ -63,14 +63,14 @@ def ways() -> Iterator[Way]:
     for share in (0.1, 0.01):
         yield Way(f"top-k {share}", (TopK(share=share),))
     for width in (8, 4, 1):
-        yield Way(f"quantised {width}", (Quantise(width=width),))  # type: ignore[arg-type]
-        rotated = (Rotate(), Quantise(width=width))  # type: ignore[arg-type]
+        yield Way(f"quantised {width}", (Quantise(width=width),))
+        rotated = (Rotate(), Quantise(width=width))
         yield Way(f"rotated {width}", rotated)
     yield Way("signs with feedback", (Quantise(width=1, rounding="nearest", feedback=True),))
     yield Way("masked", (clip, Mask(bound=NORM, clients=CLIENTS)))
     for width in (8, 4):
         reach = Rotate().reach(NORM, size)
-        shared = SharedScale(width=width, reach=reach, clients=CLIENTS)  # type: ignore[arg-type]
+        shared = SharedScale(width=width, reach=reach, clients=CLIENTS)
         yield Way(f"masked rotated {width}", (clip, Rotate(), shared, shared.mask()))
     for rank in (4, 2, 1):
         power = PowerSGD(algorithm=TRAIN, arrays=MODEL.layout.arrays, rank=rank)
