@@ -11,7 +11,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -68,7 +68,8 @@ def ways() -> Iterator[Way]:
         yield Way(f"rotated {width}", rotated)
     yield Way("signs with feedback", (Quantise(width=1, rounding="nearest", feedback=True),))
     yield Way("masked", (clip, Mask(bound=NORM, clients=CLIENTS)))
-    for width in (8, 4):
+    few: tuple[Literal[8, 4], ...] = (8, 4)
+    for width in few:
         reach = Rotate().reach(NORM, size)
         shared = SharedScale(width=width, reach=reach, clients=CLIENTS)
         yield Way(f"masked rotated {width}", (clip, Rotate(), shared, shared.mask()))

@@ -38,7 +38,7 @@ class Down:
 
         ``state`` is the aggregator's after the last round that ended in this attempt.
         """
-        if self.link is None or not self.held or (state is None and round_ != self.round):
+        if self.link is None or (state is None and round_ != self.round):
             self.held, self.round = message, round_
             return None
         if round_ == self.round or state is None:
