@@ -72,6 +72,14 @@ def _piece(make: Piece, first: int, count: int, form: str) -> int:
     return len(make(first, np.zeros(count, form)).encode())
 
 
+def empty_update(clients: SimulatedClients, message: Vectors) -> Update:
+    """Return the update of a client without rows: its form is that of all others."""
+    nothing = ClientRows(np.empty((0, 1), np.float32), np.empty(0, np.int64))
+    generator = np.random.default_rng(0)
+    work = ClientWork(clients.model, message, {}, nothing, generator, clients.registered)
+    return clients.algorithm.client(work).update
+
+
 @dataclass
 class CountedClients:
     """Simulated clients whose bytes are counted: those of all clients of a round together.
@@ -112,13 +120,9 @@ class CountedClients:
         done.metrics["bytes down"], done.metrics["bytes up"] = map(float, self._last)
 
     def _up(self, round_: int, message: Vectors) -> int:
-        clients = self.clients
-        nothing = ClientRows(np.empty((0, 1), np.float32), np.empty(0, np.int64))
-        generator = np.random.default_rng(0)
-        work = ClientWork(clients.model, message, {}, nothing, generator, clients.registered)
-        update = clients.algorithm.client(work).update
-        public = RoundRandom(clients.public, round_)
-        return update_bytes(update, clients.chain, Passage(public, generator))
+        public = RoundRandom(self.clients.public, round_)
+        passage = Passage(public, np.random.default_rng(0))
+        return update_bytes(empty_update(self.clients, message), self.clients.chain, passage)
 
     def _down(self, number: int, round_: int, message: Vectors) -> int:
         link = down_link(self.clients.algorithm)

@@ -21,6 +21,7 @@ from atoll.learning.horizontal.algorithm import (
     ClientWork,
     State,
     Vectors,
+    wrapped,
 )
 from atoll.learning.horizontal.layout import Vector
 from atoll.learning.horizontal.postprocess.api import Bytes, Passage
@@ -115,7 +116,4 @@ def _added(held: Vector, change: Vector) -> Vector:
 
 def down_link(algorithm: Algorithm) -> DownLink | None:
     """Return the compressed down-link that an algorithm is, or wraps."""
-    if isinstance(algorithm, DownLink):
-        return algorithm
-    inner = getattr(algorithm, "algorithm", None)
-    return down_link(inner) if isinstance(inner, Algorithm) else None
+    return next((part for part in wrapped(algorithm) if isinstance(part, DownLink)), None)
