@@ -25,6 +25,7 @@ from atoll.learning.horizontal.parties import aggregator
 from atoll.learning.horizontal.parties.adding import Adding
 from atoll.learning.horizontal.parties.aggregator import Trained
 from atoll.learning.horizontal.parties.client import Client, Work
+from atoll.learning.horizontal.parties.compression import mask_of
 from atoll.learning.horizontal.parties.measured import figure_name, means, measured
 from atoll.learning.horizontal.parties.parameters import HorizontalParameters
 from atoll.learning.horizontal.parties.privacy import Size
@@ -83,23 +84,26 @@ def work_of(
 ) -> Work:
     """Return what all parties of a training know of it; ``rows`` are the plan's, by seat.
 
-    Errors: ATL-HOR-060; with privacy those of ``HorizontalParameters.private``; ATL-HOR-109 to
-    ATL-HOR-111 a robust rule that does not fit the algorithm, the sum or the number of clients.
+    Errors: ATL-HOR-060; ATL-HOR-050 or ATL-HOR-123 a compression that does not go with the sum or
+    the clip; with privacy those of ``HorizontalParameters.private``; ATL-HOR-109 to ATL-HOR-111 a
+    robust rule that does not fit the algorithm, the sum or the number of clients.
     """
-    minimum = parameters.minimum_clients
+    minimum, model = parameters.minimum_clients, model_of(spec, parameters.l2)
     most, every = max(rows.values(), default=1), sum(rows.values()) if all(rows.values()) else 0
     private = parameters.private(Size(spec.size, clients, minimum, most, every))
     if private is None:
-        mask, algorithm = parameters.mask(clients, most), parameters.trained_by()
-        chain, rounds = parameters.chain(mask), parameters.rounds
+        algorithm, rounds = parameters.trained_by(), parameters.rounds
+        chain = parameters.chain(parameters.mask(clients, most))
     else:
-        mask, algorithm = private.mask, parameters.private_by(private, every)
-        chain, rounds = private.chain, private.rounds
+        algorithm, rounds = parameters.private_by(private, every), private.rounds
+        chain = private.chain
+    chain = parameters.compressed.applied(chain, model.layout.size)
+    combine = parameters.combine(chain, clients)
     return Work(
-        model=model_of(spec, parameters.l2),
-        algorithm=algorithm,
+        model=model,
+        algorithm=parameters.sent_down(algorithm),
         chain=chain,
-        adding=Adding(mask, minimum, parameters.combine(mask, clients)),
+        adding=Adding(mask_of(chain), minimum, combine, chain.coder),
         rounds=rounds,
         evaluate_every=parameters.evaluate_every,
         minimum=minimum,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,6 @@ from atoll.channel.party import Party
 from atoll.core.names import Role
 from atoll.core.random import PublicRandom
 from atoll.flow.work.checkpoints import FileCheckpoints
-from atoll.flow.work.messages import RoundMark
 from atoll.learning.horizontal.local import ClientRows
 from atoll.learning.horizontal.models.build import model_of
 from atoll.learning.horizontal.participation import Participation
@@ -31,6 +30,7 @@ from atoll.learning.horizontal.simulation import SimulatedClients
 from atoll.learning.horizontal.training import Training
 from atoll.models.network.spec import NetworkSpec
 from tests.learning.horizontal import tasks
+from tests.learning.horizontal.attempts import Kept
 
 CLIENTS = tuple(f"c{at}" for at in range(5))
 ROLES = {"hub": Role.AGGREGATOR, **dict.fromkeys(CLIENTS, Role.CLIENT)}
@@ -47,11 +47,12 @@ def work(sum_: str = "plain", **chosen: Any) -> Work:
     given: dict[str, Any] = {"family": "softmax", "classes": 5, "rounds": 3} | chosen
     parameters = HorizontalParameters(sum=sum_, **given)  # type: ignore[arg-type]
     mask = parameters.mask(len(CLIENTS), max(map(len, DATA.values())))
+    chain = parameters.chain(mask)
     return Work(
         model_of(SPEC),
         parameters.trained_by(),
-        parameters.chain(mask),
-        Adding(mask, parameters.minimum_clients, parameters.combine(mask, len(CLIENTS))),
+        chain,
+        Adding(mask, parameters.minimum_clients, parameters.combine(chain, len(CLIENTS))),
         parameters.rounds,
         parameters.evaluate_every,
         parameters.minimum_clients,
@@ -163,29 +164,11 @@ def test_too_few_that_are_left_end_it() -> None:
     assert not done.results
 
 
-class Kept:
-    """The checkpoints of all seats over several attempts."""
-
-    def __init__(self, folder: Path, seats: Iterable[str] = ROLES) -> None:
-        self._folder = folder
-        self._seats = tuple(seats)
-        self._attempt = 0
-
-    def attempt(self) -> dict[str, FileCheckpoints]:
-        """Return them for one more attempt, at the newest round that all hold."""
-        stores = {name: FileCheckpoints(self._folder, name, ("plan",)) for name in self._seats}
-        held: set[RoundMark] = set.intersection(*(set(s.held()) for s in stores.values()))
-        self._attempt += 1
-        for store in stores.values():
-            store.enter(max(held, default=None), bytes([self._attempt]) * 32)
-        return stores
-
-
 @pytest.mark.parametrize("sum_", ["plain", "masked"])
 @pytest.mark.parametrize("victim", ["hub", "c3"])
 def test_a_restart_gives_the_same_bits(tmp_path: Path, sum_: str, victim: str) -> None:
     of = work(sum_, algorithm="scaffold", rounds=4, minimum_clients=5)
-    kept = Kept(tmp_path)
+    kept = Kept(tmp_path, ROLES)
     cut = run(
         of, faults={victim: [Fault("kill", 60 if victim == "hub" else 17)]}, kept=kept.attempt()
     )

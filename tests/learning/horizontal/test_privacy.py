@@ -42,7 +42,7 @@ from atoll.models.network.spec import NetworkSpec
 from atoll.privacy.accounting.api import Relation, Release
 from atoll.privacy.accounting.bounds import guarantee
 from tests.learning.horizontal import tasks
-from tests.learning.horizontal.test_parties import Kept
+from tests.learning.horizontal.attempts import Kept
 
 CLIENTS = tuple(f"c{at}" for at in range(4))
 ROLES = {"hub": Role.AGGREGATOR, **dict.fromkeys(CLIENTS, Role.CLIENT)}

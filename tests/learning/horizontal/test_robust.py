@@ -313,7 +313,7 @@ def test_what_needs_a_sum_is_refused(
 def test_a_plan_refuses_what_does_not_fit(chosen: dict[str, Any], code: str) -> None:
     parameters = HorizontalParameters(rule="krum", **{"minimum_clients": 5, **chosen})
     with pytest.raises(AtollError, match=code):
-        parameters.combine(parameters.mask(10, 100), 10)
+        parameters.combine(parameters.chain(parameters.mask(10, 100)), 10)
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ the same bits.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import ClassVar
 
@@ -104,3 +104,11 @@ class Algorithm(BaseModel, ABC):
     def personal(self, sent: Vectors, kept: Vectors) -> Vector:
         """Return the weights that a client uses itself: the global ones, unless it keeps own."""
         return sent[WEIGHTS]
+
+
+def wrapped(algorithm: Algorithm) -> Iterator[Algorithm]:
+    """Yield an algorithm, then the one that it wraps, and so on."""
+    at: object = algorithm
+    while isinstance(at, Algorithm):
+        yield at
+        at = getattr(at, "algorithm", None)

@@ -265,14 +265,34 @@ def bounded(algorithm: Algorithm, steps: int | None) -> Algorithm:
     """
     if steps is None:
         return algorithm
-    fields = {name: getattr(algorithm, name) for name in type(algorithm).model_fields}
-    trainings = {n: local for n, local in fields.items() if isinstance(local, LocalWork)}
-    each = max(1, steps // max(1, len(trainings)))
-    changed = {
-        name: local.model_copy(update={"steps": min(each, local.steps or each)})
-        for name, local in trainings.items()
-    }
+    each = max(1, steps // max(1, len(trainings_of(algorithm))))
+    return _bounded(algorithm, each)
+
+
+def _bounded(algorithm: Algorithm, each: int) -> Algorithm:
+    changed: dict[str, LocalWork | Algorithm] = {}
+    for name, value in _fields(algorithm):
+        if isinstance(value, LocalWork):
+            changed[name] = value.model_copy(update={"steps": min(each, value.steps or each)})
+        elif isinstance(value, Algorithm):
+            changed[name] = _bounded(value, each)
     return algorithm.model_copy(update=changed)
+
+
+def trainings_of(algorithm: Algorithm) -> list[LocalWork]:
+    """Return an algorithm's local trainings, with those of the algorithm that it wraps."""
+    found: list[LocalWork] = []
+    for _, value in _fields(algorithm):
+        if isinstance(value, LocalWork):
+            found.append(value)
+        elif isinstance(value, Algorithm):
+            found += trainings_of(value)
+    return found
+
+
+def _fields(algorithm: Algorithm) -> Iterator[tuple[str, object]]:
+    for name in type(algorithm).model_fields:
+        yield name, getattr(algorithm, name)
 
 
 class _Running:

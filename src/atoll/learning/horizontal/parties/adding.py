@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -15,6 +15,7 @@ from atoll.learning.horizontal.algorithm import Vectors
 from atoll.learning.horizontal.parties import vectors
 from atoll.learning.horizontal.parties.messages import Change, Counts
 from atoll.learning.horizontal.parties.vectors import Form
+from atoll.learning.horizontal.postprocess.api import Bytes, Coder
 from atoll.learning.horizontal.postprocess.mask import Mask, flatten, parts_of, unflatten
 from atoll.learning.horizontal.sums import Update, total
 from atoll.operators import secure_sum
@@ -52,14 +53,21 @@ class Adding:
 
     ``combine`` takes the place of the sum where vectors are handed in, and returns None where too
     few updates count: a robust rule, which no mask may precede.
+    ``coder`` is what writes vectors in the clear as bytes; None: their values travel.
     """
 
     mask: Mask | None
     stay: int
     combine: Callable[[Sequence[Update]], Update | None] | None = None
+    coder: Coder | None = None
 
-    def hand_in(self, party: Party, of: Sum, update: Update) -> None:
-        """Hand in this client's update as its chain left it. Errors: those of the secure sum."""
+    def hand_in(
+        self, party: Party, of: Sum, update: Update, wire: Mapping[str, Bytes] | None = None
+    ) -> None:
+        """Hand in this client's update as its chain left it, ``wire`` as its coder wrote it.
+
+        Errors: those of the secure sum.
+        """
         if self.mask is not None:
             parts = parts_of(update)
             inner, question = self._inner(party, of)
@@ -71,6 +79,11 @@ class Adding:
         form = Form.of(update)
         flat, numbers = form.flat(update)
         party.channel.send(party.aggregator, f"{of.tag}/counts", Counts(numbers))
+        if wire:
+            for name, _ in form.vectors:
+                tag = f"{of.tag}/coded {name}"
+                vectors.send_coded(party.channel, party.aggregator, tag, wire[name])
+            return
         vectors.send(party.channel, party.aggregator, f"{of.tag}/change", Change, flat)
 
     def take(self, party: Party, of: Sum, template: Update) -> tuple[Update | None, frozenset[str]]:
@@ -99,6 +112,14 @@ class Adding:
             numbers = party.channel.receive(client, f"{tag}/counts", Counts).values
             if len(numbers) != len(form.numbers) or not np.isfinite(numbers).all():
                 raise vectors.wrong(client, "its numbers are others")
+            if self.coder is not None:
+                found = {
+                    name: vectors.receive_coded(
+                        party.channel, client, f"{tag}/coded {name}", self.coder, size
+                    )
+                    for name, size in form.vectors
+                }
+                return Update(found, dict(zip(form.numbers, numbers.tolist(), strict=True)))
             flat = vectors.receive(party.channel, client, f"{tag}/change", Change, form.size)
         except AtollError as error:
             if error.code not in LEFT:

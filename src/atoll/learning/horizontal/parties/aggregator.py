@@ -10,18 +10,19 @@ import numpy.typing as npt
 from atoll.channel.party import LEFT, Party
 from atoll.core.errors import AtollError, NetworkError
 from atoll.core.random import SecretRandom
-from atoll.learning.horizontal.algorithm import State, Vectors
+from atoll.learning.horizontal.algorithm import WEIGHTS, State, Vectors
 from atoll.learning.horizontal.participation import Clients as Numbers
 from atoll.learning.horizontal.participation import Participation
-from atoll.learning.horizontal.parties import vectors
 from atoll.learning.horizontal.parties.adding import Sum, digest
 from atoll.learning.horizontal.parties.client import Work, sum_name
+from atoll.learning.horizontal.parties.down import Down
 from atoll.learning.horizontal.parties.measured import Point, means, show
-from atoll.learning.horizontal.parties.messages import Begin, Weights
+from atoll.learning.horizontal.parties.messages import Begin
 from atoll.learning.horizontal.parties.once import drawn_once, source_of
 from atoll.learning.horizontal.parties.privacy import AGGREGATOR, READERS
 from atoll.learning.horizontal.postprocess.api import Passage
 from atoll.learning.horizontal.postprocess.chain import RoundRandom
+from atoll.learning.horizontal.postprocess.down_link import down_link
 from atoll.learning.horizontal.sums import Update
 from atoll.learning.horizontal.training import Answers, Round, Training
 
@@ -46,6 +47,8 @@ class PartyClients:
         self.here = list(party.clients)
         self.left: dict[str, int] = {}
         self._count = 0
+        self._down = Down(down_link(work.algorithm))
+        self._state: State | None = None
 
     @property
     def registered(self) -> int:
@@ -93,17 +96,20 @@ class PartyClients:
     def begin(self, begin: Begin, message: Vectors) -> None:
         """Send what a round begins with to all that are left; who is gone now is found later."""
         channel = self._party.channel
+        parcel = self._down.parcel(begin.round, message, self._state)
         for name in list(self.here):
             try:
                 channel.send(name, "begin", begin)
-                for key, vector in sorted(message.items()):
-                    flat = vector.astype(np.float32, copy=False)
-                    vectors.send(channel, name, f"begin/{key}", Weights, flat)
+                self._down.send(channel, name, message, parcel)
             except AtollError as error:
                 if error.code not in LEFT:
                     raise
                 if begin.last:
                     self._drop(name, begin.round)
+
+    def ended(self, done: Round) -> None:
+        """Note the state after a round: what clients are sent next follows from it."""
+        self._state = done.state
 
     def _drop(self, name: str, round_: int) -> None:
         self.here.remove(name)
@@ -139,13 +145,14 @@ def run(party: Party, work: Work) -> Trained:
         party.cancel.check()
 
     training = Training(work.algorithm, Participation(method="all"), work.rounds)
-    state = training.run(state, clients, party.public_rng, [seen])
+    state = training.run(state, clients, party.public_rng, [clients.ended, seen])
     message = work.algorithm.message(state)
     if work.private is None:
         last = clients.ask_for(state.round, message, train=False)
         _add(party, work, curve, state.round, last)
     clients.begin(Begin(state.round, (), False, True), message)
-    return Trained(state.weights.astype(np.float32, copy=False), curve, clients.left)
+    # What clients hold and evaluated: behind a compressed down-link not quite the state's weights.
+    return Trained(message[WEIGHTS].astype(np.float32, copy=False), curve, clients.left)
 
 
 def _keep(party: Party, state: State, curve: list[Point]) -> None:

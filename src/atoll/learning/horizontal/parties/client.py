@@ -13,14 +13,15 @@ from atoll.core.random import SecretRandom
 from atoll.learning.horizontal.algorithm import WEIGHTS, Algorithm, ClientWork, Vectors
 from atoll.learning.horizontal.local import ClientRows
 from atoll.learning.horizontal.models.api import Model
-from atoll.learning.horizontal.parties import vectors
 from atoll.learning.horizontal.parties.adding import Adding, Sum, digest
+from atoll.learning.horizontal.parties.down import Down
 from atoll.learning.horizontal.parties.measured import Point, means, measured, show
-from atoll.learning.horizontal.parties.messages import Begin, Weights
+from atoll.learning.horizontal.parties.messages import Begin
 from atoll.learning.horizontal.parties.once import drawn_once, source_of
 from atoll.learning.horizontal.parties.privacy import Private
-from atoll.learning.horizontal.postprocess.api import Passage
+from atoll.learning.horizontal.postprocess.api import Bytes, Passage
 from atoll.learning.horizontal.postprocess.chain import Chain, RoundRandom
+from atoll.learning.horizontal.postprocess.down_link import down_link
 from atoll.learning.horizontal.sums import Update
 
 # Values of a model whose state is kept after every round, and how often that of a larger one is.
@@ -102,21 +103,19 @@ class Client:
             self._next, self.kept = resumed[0], resumed[1]["kept"]
             self._seen_before(resumed[1].get("curve", []))
         form = {name: len(vector) for name, vector in sorted(self.work.start(party).items())}
-        count = 0
+        count, down = 0, Down(down_link(self.work.algorithm))
         while True:
             begin = party.channel.receive(hub, "begin", Begin)
             self._check(begin)
-            sent = {
-                name: vectors.receive(party.channel, hub, f"begin/{name}", Weights, size)
-                for name, size in form.items()
-            }
+            sent = down.receive(party.channel, hub, begin.round, form)
             self._look(begin, sent)
             if begin.last:
                 return sent[WEIGHTS]
             name = sum_name(begin.round, begin.train)
             of = Sum(name, f"{name}-{count}", begin.names, digest(sent))
-            update = self.update(begin.round, begin.train, sent, of)
-            self.work.adding.hand_in(party, of, update)
+            wire: dict[str, Bytes] = {}
+            update = self.update(begin.round, begin.train, sent, of, wire)
+            self.work.adding.hand_in(party, of, update, wire)
             count += 1
             if begin.train and self.work.checkpoints(begin.round + 1):
                 points = [[float(value) for value in astuple(point)] for point in self.curve]
@@ -124,10 +123,18 @@ class Client:
             party.progress("training", begin.round + int(begin.train), self.work.rounds)
             party.cancel.check()
 
-    def update(self, round_: int, train: bool, sent: Vectors, of: Sum | None = None) -> Update:
+    def update(
+        self,
+        round_: int,
+        train: bool,
+        sent: Vectors,
+        of: Sum | None = None,
+        wire: dict[str, Bytes] | None = None,
+    ) -> Update:
         """Return this client's update of a round, as it leaves it: all numbers are sums.
 
         ``of`` is the sum that it goes into; without one it goes nowhere, and no noise is used up.
+        The chain's coder writes into ``wire`` what travels in place of the vectors.
         """
         party, work = self.party, self.work
         figures: dict[str, float] = {}
@@ -149,7 +156,7 @@ class Client:
         secret = SecretRandom()
         if work.private is not None and of is not None and work.private.at_clients:
             secret = drawn_once(party, of.name, source_of(of.sent, made.vectors))
-        passage = Passage(RoundRandom(public, round_), generator, carried, secret)
+        passage = Passage(RoundRandom(public, round_), generator, carried, secret, wire=wire)
         update = work.chain.client(made, passage)
         self.kept = {**passage.kept, **result.kept}
         return update

@@ -9,6 +9,7 @@ from atoll.core.message import Message, array, boolean, integer, items, text
 from atoll.operators.secure_sum.masked.messages import MOST_CLIENTS
 
 PIECE = 1 << 20
+CODED_PIECE = 4 * PIECE
 NUMBERS = 64
 COMMON = "the common model after each round, with what the algorithm sends beside it"
 OWN = "the sender's own update of each round, which shows much of its rows"
@@ -39,11 +40,27 @@ class Weights(Message, kind="horizontal.weights"):
 
 
 @dataclass(frozen=True)
+class Difference(Message, kind="horizontal.difference"):
+    """A piece of the difference to what all clients hold, as the down-link's coder writes it."""
+
+    first: int = integer(0, 1 << 34, opaque="where the piece begins, known to both")
+    data: Any = array("u1", (None,), CODED_PIECE, reveals=COMMON)
+
+
+@dataclass(frozen=True)
 class Change(Message, kind="horizontal.change"):
     """A piece of a client's update, in the clear."""
 
     first: int = integer(0, 1 << 31, opaque="where the piece begins, known to both")
     values: Any = array("f4", (None,), PIECE, reveals=OWN)
+
+
+@dataclass(frozen=True)
+class Coded(Message, kind="horizontal.coded"):
+    """A piece of a client's update in the clear, as its compression writes it."""
+
+    first: int = integer(0, 1 << 34, opaque="where the piece begins, known to both")
+    data: Any = array("u1", (None,), CODED_PIECE, reveals=OWN)
 
 
 @dataclass(frozen=True)

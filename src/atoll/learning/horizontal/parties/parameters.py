@@ -17,10 +17,14 @@ from atoll.learning.horizontal.algorithms.fednova import FedNova
 from atoll.learning.horizontal.algorithms.fedsgd import FedSGD
 from atoll.learning.horizontal.algorithms.qfedavg import QFedAvg
 from atoll.learning.horizontal.local import LocalTraining
+from atoll.learning.horizontal.parties.compression import Compression, Method
+from atoll.learning.horizontal.parties.compression import Width as Bits
 from atoll.learning.horizontal.parties.privacy import Privacy, Private, Size, private
 from atoll.learning.horizontal.postprocess.api import Postprocessor
 from atoll.learning.horizontal.postprocess.chain import Chain
 from atoll.learning.horizontal.postprocess.clip import Clip
+from atoll.learning.horizontal.postprocess.compress import Quantise
+from atoll.learning.horizontal.postprocess.down_link import DownLink
 from atoll.learning.horizontal.postprocess.mask import Mask
 from atoll.learning.horizontal.robust import RuleName, rule_named, weight_for
 from atoll.learning.horizontal.server import ServerStep
@@ -114,6 +118,24 @@ class HorizontalParameters(BaseModel):
         lt=0.5,
         description="trimmed_mean, krum, multi_krum: share of clients that may lie; empty: 0.2",
     )
+    compression: Method = Field(
+        default="none",
+        description="how updates are made smaller: random_k (a share of the values, alike at all "
+        "clients), top_k (each client's largest values; not under masks), quantised (few bits, "
+        "each client's own scale; not under masks), rotated (few bits after a random rotation; "
+        "under masks with a clip)",
+    )
+    compression_share: float | None = Field(
+        default=None, gt=0, le=1, description="random_k, top_k: values that are sent; empty: 0.1"
+    )
+    compression_bits: Bits | None = Field(
+        default=None, description="quantised, rotated: bits of a value; empty: 8"
+    )
+    down_bits: Literal[2, 4, 8] | None = Field(
+        default=None,
+        description="bits of a value of what clients are sent: differences to the model that they "
+        "hold; empty: whole models",
+    )
     minimum_clients: Annotated[int, Field(ge=1, le=4096)] = Field(
         default=3, description="clients that must stay to the end of each round"
     )
@@ -129,6 +151,10 @@ class HorizontalParameters(BaseModel):
         for name, algorithms in _OWN.items():
             if getattr(self, name) is not None and self.algorithm not in algorithms:
                 raise ValueError(f"{name} is for {', '.join(algorithms)}, not {self.algorithm}")
+        if self.compression_share is not None and self.compression not in {"random_k", "top_k"}:
+            raise ValueError("compression_share is for random_k and top_k")
+        if self.compression_bits is not None and self.compression not in {"quantised", "rotated"}:
+            raise ValueError("compression_bits is for quantised and rotated")
         if self.sum == "masked" and self.minimum_clients < 3:
             raise ValueError("a masked sum needs at least three clients (minimum_clients)")
         if self.poisoned is not None and self.rule in {"mean", "median"}:
@@ -216,7 +242,7 @@ class HorizontalParameters(BaseModel):
         clip: tuple[Postprocessor, ...] = () if self.clip is None else (Clip(norm=self.clip),)
         return Chain(clip if mask is None else (*clip, mask))
 
-    def combine(self, mask: Mask | None, clients: int) -> Combine | None:
+    def combine(self, chain: Chain, clients: int) -> Combine | None:
         """Return what takes the place of the sum of so many clients; None: nothing does.
 
         Errors: ATL-HOR-109, ATL-HOR-110; ATL-HOR-111 too few clients for the rule.
@@ -224,7 +250,7 @@ class HorizontalParameters(BaseModel):
         rule = rule_named(self.rule, self.poisoned)
         if rule is None:
             return None
-        weight = weight_for(rule, self.trained_by(), self.chain(mask))
+        weight = weight_for(rule, self.trained_by(), chain)
         few = [n for n in range(self.minimum_clients, clients + 1) if not rule.fits(n)]
         if few:
             raise UserError(
@@ -245,6 +271,19 @@ class HorizontalParameters(BaseModel):
             f"{clients} answer; it counts each client once, whatever rows it states, and leaves "
             "out honest updates that differ much from the others",
         )
+
+    @property
+    def compressed(self) -> Compression:
+        """How updates are made smaller."""
+        share = 0.1 if self.compression_share is None else self.compression_share
+        bits = 8 if self.compression_bits is None else self.compression_bits
+        return Compression(method=self.compression, share=share, bits=bits)
+
+    def sent_down(self, algorithm: Algorithm) -> Algorithm:
+        """Return an algorithm with what it sends clients compressed, where that is asked for."""
+        if self.down_bits is None:
+            return algorithm
+        return DownLink(algorithm=algorithm, coder=Quantise(width=self.down_bits))
 
     def trained_by(self) -> Algorithm:
         """Return the algorithm. Errors: ATL-HOR-060 SCAFFOLD with local momentum."""
@@ -306,6 +345,8 @@ def _unsound(of: HorizontalParameters, asked: Privacy) -> Iterator[tuple[str, st
         yield f"{of.algorithm}: {_BY_CLIENT[of.algorithm]}", "algorithm: fedavg or scaffold"
     if asked.unit == "client" and of.weighting != "equal":
         yield "weights by rows show row counts, which noise does not hide", "weighting: equal"
+    if of.compression != "none":
+        yield "no bound is known here on what a row moves after a compression", "compression: none"
     if of.rule != "mean":
         yield "a robust rule takes single updates, and no noise here is made for it", "rule: mean"
     if asked.noise == "local" and of.sum == "masked":

@@ -13,7 +13,8 @@ from atoll.channel.api import Channel
 from atoll.core.errors import PeerError
 from atoll.core.message import Message
 from atoll.learning.horizontal.layout import Vector
-from atoll.learning.horizontal.parties.messages import PIECE
+from atoll.learning.horizontal.parties.messages import CODED_PIECE, PIECE, Coded
+from atoll.learning.horizontal.postprocess.api import Bytes, Coder
 from atoll.learning.horizontal.sums import Update
 
 Piece = Callable[[int, Any], Message]
@@ -40,6 +41,36 @@ def receive(channel: Channel, sender: str, tag: str, kind: Any, size: int) -> Ve
         if not np.isfinite(wanted).all():
             raise wrong(sender, "a value is not finite")
     return whole
+
+
+def send_coded(channel: Channel, receiver: str, tag: str, data: Bytes, make: Piece = Coded) -> None:
+    """Send the bytes of one vector in pieces. Errors: those of ``Channel.send``."""
+    for first in range(0, len(data), CODED_PIECE):
+        channel.send(receiver, tag, make(first, data[first : first + CODED_PIECE]))
+
+
+def receive_coded(
+    channel: Channel, sender: str, tag: str, coder: Coder, size: int, kind: Any = Coded
+) -> Vector:
+    """Return the float32[size] whose bytes come in pieces of ``kind``.
+
+    Errors: ATL-HOR-081 another number of bytes, or others than the coder writes; those of
+    ``Channel.receive``.
+    """
+    whole = np.empty(coder.coded_bytes(size), np.uint8)
+    for first in range(0, len(whole), CODED_PIECE):
+        part = channel.receive(sender, tag, kind)
+        wanted = whole[first : first + CODED_PIECE]
+        if part.first != first or len(part.data) != len(wanted):
+            raise wrong(sender, "it has another size")
+        wanted[:] = part.data
+    try:
+        vector = coder.read(whole, size)
+    except ValueError as error:
+        raise wrong(sender, "its bytes stand for no update") from error
+    if not np.isfinite(vector).all():
+        raise wrong(sender, "a value is not finite")
+    return vector
 
 
 def wrong(sender: str, reason: str) -> PeerError:
