@@ -1,6 +1,12 @@
 """Features of pooled rows by sums that can be masked: each step is a few rounds over clients."""
 
-from atoll.learning.horizontal.features.api import FeatureStep, TableColumns, run_step
+from atoll.learning.horizontal.features.api import (
+    FeatureStep,
+    PartyStep,
+    StepSizes,
+    TableColumns,
+    run_step,
+)
 from atoll.learning.horizontal.features.counted import BinCounts, Evidence, MostFrequent
 from atoll.learning.horizontal.features.moments import Described, Moments
 from atoll.learning.horizontal.features.scaling import (
@@ -23,7 +29,9 @@ __all__ = [
     "Imputation",
     "Moments",
     "MostFrequent",
+    "PartyStep",
     "Sketch",
+    "StepSizes",
     "TableColumns",
     "Vocabulary",
     "by_constant",

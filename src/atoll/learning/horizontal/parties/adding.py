@@ -12,7 +12,7 @@ from atoll.core import codec
 from atoll.core.errors import AtollError
 from atoll.learning.horizontal.algorithm import Vectors
 from atoll.learning.horizontal.parties import vectors
-from atoll.learning.horizontal.parties.messages import Change, Counts
+from atoll.learning.horizontal.parties.messages import Change, Counts, ExactChange
 from atoll.learning.horizontal.parties.vectors import Form
 from atoll.learning.horizontal.postprocess.mask import Mask, flatten, parts_of, unflatten
 from atoll.learning.horizontal.sums import Update, total
@@ -36,21 +36,28 @@ class Sum:
     sent: bytes
 
 
-def digest(sent: Vectors) -> bytes:
-    """Return 32 bytes that stand for the vectors that a round began with."""
+def digest(sent: Vectors, *, exact: bool = False) -> bytes:
+    """Return 32 bytes that stand for the vectors that a round began with.
+
+    ``exact``: they are float64, else float32.
+    """
     made = hashlib.sha256()
     for name, vector in sorted(sent.items()):
         made.update(codec.encode([name, len(vector)]))
-        made.update(np.ascontiguousarray(vector, "<f4").data)
+        made.update(np.ascontiguousarray(vector, "<f8" if exact else "<f4").data)
     return made.digest()
 
 
 @dataclass(frozen=True)
 class Adding:
-    """``mask`` hides single updates (None: the aggregator sees them); ``stay`` must stay."""
+    """``mask`` hides single updates (None: the aggregator sees them); ``stay`` must stay.
+
+    ``exact``: without a mask updates travel in float64, else in float32.
+    """
 
     mask: Mask | None
     stay: int
+    exact: bool = False
 
     def hand_in(self, party: Party, of: Sum, update: Update) -> None:
         """Hand in this client's update as its chain left it. Errors: those of the secure sum."""
@@ -62,10 +69,10 @@ class Adding:
             parameters = self.mask.parameters(parts).model_copy(update={"stay": stay})
             secure_sum.run(inner, inputs, parameters)
             return
-        form = Form.of(update)
+        form = self._form(update)
         flat, numbers = form.flat(update)
         party.channel.send(party.aggregator, f"{of.tag}/counts", Counts(numbers))
-        vectors.send(party.channel, party.aggregator, f"{of.tag}/change", Change, flat)
+        vectors.send(party.channel, party.aggregator, f"{of.tag}/change", self._kind, flat)
 
     def take(self, party: Party, of: Sum, template: Update) -> tuple[Update | None, frozenset[str]]:
         """Return the sum at the aggregator, and whose updates are in it.
@@ -82,17 +89,26 @@ class Adding:
             if found.units is None or found.survivors is None:
                 return None, frozenset()
             return unflatten(found.units, parts), frozenset(found.survivors)
-        form = Form.of(template)
+        form = self._form(template)
         updates = {name: self._plain(party, of.tag, name, form) for name in of.names}
         there = {name: update for name, update in updates.items() if update is not None}
         return total(there.values()), frozenset(there)
+
+    def _form(self, update: Update) -> Form:
+        return Form.of(update, np.float64 if self.exact else np.float32)
+
+    @property
+    def _kind(self) -> type[Change | ExactChange]:
+        return ExactChange if self.exact else Change
 
     def _plain(self, party: Party, tag: str, client: str, form: Form) -> Update | None:
         try:
             numbers = party.channel.receive(client, f"{tag}/counts", Counts).values
             if len(numbers) != len(form.numbers) or not np.isfinite(numbers).all():
                 raise vectors.wrong(client, "its numbers are others")
-            flat = vectors.receive(party.channel, client, f"{tag}/change", Change, form.size)
+            flat = vectors.receive(
+                party.channel, client, f"{tag}/change", self._kind, form.size, form.format
+            )
         except AtollError as error:
             if error.code not in LEFT:
                 raise
