@@ -1,0 +1,64 @@
+"""What components over the rows of clients check and state alike."""
+
+from __future__ import annotations
+
+from atoll.components.api import Facts
+from atoll.core.errors import UserError
+from atoll.core.names import Role, party_of
+
+
+def check_clients(facts: Facts, minimum: int, first: str, *more: str) -> tuple[str, ...]:
+    """Return the columns of the tables at these ports, which are the same at all clients.
+
+    Errors: ATL-HOR-084 too few clients, ATL-HOR-085 other columns.
+    """
+    clients = facts.having(Role.CLIENT)
+    if len(clients) < minimum:
+        raise UserError(
+            "ATL-HOR-084",
+            f"{minimum} clients must stay to the end, and the job has {len(clients)}",
+            place=f"steps.{facts.step}.parameters.minimum_clients",
+            hint="a masked sum needs three; with fewer owners choose sum: plain",
+        )
+    columns = facts.inputs[first][clients[0]].columns
+    for port in (first, *more):
+        for client, table in facts.inputs.get(port, {}).items():
+            if table.columns is not None and columns is not None and table.columns != columns:
+                raise UserError(
+                    "ATL-HOR-085",
+                    "all clients need the same columns in the same order",
+                    party=party_of(client),
+                    place=f"steps.{facts.step}.inputs.{port}",
+                    hint=f"the first has {', '.join(columns[:20])}",
+                )
+    return columns or ()
+
+
+def sum_warnings(facts: Facts, minimum: int, what: str, rounds: int, *, masked: bool) -> list[str]:
+    """Return what a plan warns of where ``what`` is summed over clients in ``rounds`` at most."""
+    clients = facts.having(Role.CLIENT)
+    if not masked:
+        return [
+            f"the aggregator sees each client's {what}, which show much of its rows; sum: masked "
+            "hides them"
+        ]
+    found = [
+        f"the aggregator sees sums over at least {minimum} clients of {what}, in at most {rounds} "
+        "rounds, and no single client's; sums still depend on rows: nothing here is differentially "
+        "private"
+    ]
+    if len(clients) > minimum:
+        found.append(
+            f"{len(clients) - minimum} of {len(clients)} clients may be left out: an aggregator "
+            "that lies learns the sums of one that it leaves out, as the difference of two rounds "
+            f"that ask for alike; with minimum_clients {len(clients)} it cannot, and a client that "
+            "leaves ends the step"
+        )
+    both = {party_of(client) for client in clients}
+    both &= {party_of(seat) for seat in facts.having(Role.AGGREGATOR)}
+    if both:
+        found.append(
+            f"{', '.join(sorted(both))} aggregates and is a client: it knows its own rows, so the "
+            "sums that it sees are of one client fewer"
+        )
+    return found
