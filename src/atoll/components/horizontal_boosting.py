@@ -26,7 +26,6 @@ from atoll.learning.horizontal.parties.step_work import (
     StepWork,
     Summed,
     bytes_of,
-    require_possible,
     reveals,
 )
 from atoll.models.forest.kind import HORIZONTAL_TREES, card
@@ -126,7 +125,6 @@ def describe(facts: Facts, parameters: HorizontalBoostingParameters) -> Terms:
     """
     columns = check_clients(facts, parameters.minimum_clients, "train", "validation")
     clients, width = facts.having(Role.CLIENT), max(len(columns), 1)
-    require_possible(parameters, width, f"steps.{facts.step}.parameters.bins")
     work = StepWork.of(parameters, width, parameters, clients, {})
     models = {c: ArtifactFacts(HORIZONTAL_TREES.name, columns=columns) for c in clients}
     return Terms(

@@ -30,7 +30,6 @@ from atoll.learning.horizontal.parties.step_work import (
     StepWork,
     Summed,
     bytes_of,
-    require_possible,
     reveals,
 )
 from atoll.models.scaling import SCALE_TRANSFORM
@@ -140,7 +139,6 @@ def describe(facts: Facts, parameters: HorizontalScaleParameters) -> Terms:
     columns = parameters.chosen(check_clients(facts, parameters.minimum_clients, "table"))
     clients, step = facts.having(Role.CLIENT), parameters.step
     width, masked = max(len(columns), 1), parameters.sum == "masked"
-    require_possible(step, width, f"steps.{facts.step}.parameters.cells")
     work = StepWork.of(step, width, parameters, clients, {})
     held = facts.inputs["table"]
     fitted = {client: ArtifactFacts(SCALE_TRANSFORM.name, columns=columns) for client in held}

@@ -42,10 +42,10 @@ def scaling(
     if method == "standard":
         offset, divisor = described.mean, described.deviation
     else:
-        offset, divisor = described.low, described.high - described.low
+        with np.errstate(over="ignore"):
+            offset, divisor = described.low, described.high - described.low
     known = described.count > 0
-    with np.errstate(invalid="ignore"):
-        beyond = known & ~(np.isfinite(offset) & np.isfinite(divisor))
+    beyond = known & ~(np.isfinite(offset) & np.isfinite(divisor))
     if beyond.any():
         raise DataError(
             "ATL-CMP-070",

@@ -135,8 +135,8 @@ class Sketch(PartyStep):
         heavy = cells.counts > self.tolerance * cells.counts.sum(axis=1, keepdims=True)
         if self.focus == "ends":
             heavy = cells.outermost
-        spans = np.maximum(cells.greatest[1] - cells.least[0], 0)[:, np.newaxis]
         with np.errstate(over="ignore"):
+            spans = np.maximum(cells.greatest[1] - cells.least[0], 0)[:, np.newaxis]
             # Of a column of one value the range is the cell itself.
             sizes = np.abs(cells.bounds[:, :-1]) * SAME
             fine = np.diff(cells.bounds, axis=1) <= np.maximum(self.resolution * spans, sizes)

@@ -72,7 +72,8 @@ class StepWork:
         clients: Sequence[str],
         rows: Mapping[str, int],
     ) -> StepWork:
-        """Return the work of these clients; ``rows`` are the plan's, by seat."""
+        """Return these clients' work; ``rows`` are by seat, the plan's. Errors: ATL-HOR-160."""
+        _require_possible(step, columns)
         most = max(rows.get(client, UNKNOWN_ROWS) for client in clients)
         bound = step.row_bound * max(most, 1)
         mask = None if summed.sum == "plain" else Mask(bound=bound, clients=len(clients), ring=64)
@@ -106,13 +107,13 @@ class StepWork:
         return done.update, done.kept
 
 
-def require_possible(step: PartyStep, columns: int, place: str) -> None:
+def _require_possible(step: PartyStep, columns: int) -> None:
     """Refuse a step whose updates are too large to be summed. Errors: ATL-HOR-160."""
     if step.sizes(columns).update > MOST_UPDATE:
         raise UserError(
             "ATL-HOR-160",
             f"an update of this step has more than {MOST_UPDATE} values",
-            place=place,
+            place="parameters",
             hint="fewer bins or cells, less depth, or fewer columns",
         )
 
