@@ -178,6 +178,7 @@ class Boosting(PartyStep):
         if EDGES in sent:
             return self.sketch.asked(sent)
         if BASE not in sent:
+            received(sent, LABELS, 1)
             return "labels", 1
         tree, level = received(sent, AT, 2)
         return f"level {level:g} of tree {tree:g}", 1
