@@ -15,6 +15,7 @@ from atoll.core.names import Role, party_of
 from atoll.core.report import KeyValuePanel, LinePanel, Panel, Report, Series, TablePanel
 from atoll.jobs.participation import ONE, SOME, star
 from atoll.jobs.schema import Port, Purpose
+from atoll.learning.horizontal.algorithm import State
 from atoll.learning.horizontal.boosting import Boosting, Forest
 from atoll.learning.horizontal.boosting.result import received_forest, result
 from atoll.learning.horizontal.features.api import numbers
@@ -97,7 +98,16 @@ def _aggregate(task: Task, parameters: HorizontalBoostingParameters) -> Result:
     party = task.party
     columns = party.columns[party.clients[0]]
     work = _work(parameters, columns, task)
-    done = step_aggregator.run(party, work, lambda state: result(parameters, state))
+    shown = 0
+
+    def watch(state: State) -> None:
+        nonlocal shown
+        losses = parameters.losses(state).tolist()
+        for tree in range(shown, len(losses)):
+            party.metric("loss", losses[tree], tree)
+        shown = len(losses)
+
+    done = step_aggregator.run(party, work, lambda state: result(parameters, state), watch)
     return Result(report=report(parameters, done))
 
 

@@ -112,8 +112,15 @@ class StepClients:
             )
 
 
-def run(party: Party, work: StepWork, result: Callable[[State], Vectors]) -> Stepped:
+def run(
+    party: Party,
+    work: StepWork,
+    result: Callable[[State], Vectors],
+    watch: Callable[[State], None] = lambda state: None,
+) -> Stepped:
     """Run a step with all clients; send them what ``result`` makes of its last state.
+
+    ``watch`` sees the state after each round, and the one at which an attempt goes on.
 
     Reveals: to every client, what each round asks for, and the result; see ``StepClient.run`` for
     what it learns. Errors: ATL-NET-048, ATL-HOR-081, ATL-HOR-102, those of the secure sum and of
@@ -124,12 +131,15 @@ def run(party: Party, work: StepWork, result: Callable[[State], Vectors]) -> Ste
     def seen(done: Round) -> None:
         if work.keeps(done.state.round):
             party.checkpoint(done.state.round, {"vectors": dict(done.state.vectors)})
+        watch(done.state)
         party.progress("summing", done.number + 1, step.most_rounds)
         party.cancel.check()
 
     resumed = party.resume()
     # Every client holds the round at which all go on, so none had left before it.
     state = None if resumed is None else State(resumed[0], resumed[1]["vectors"])
+    if state is not None:
+        watch(state)
     state = run_step(step, clients, work.columns, party.public_rng, state, [seen])
     clients.end(state.round, result(state))
     return Stepped(state, clients.left)
