@@ -2,9 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from atoll.components.api import Facts
 from atoll.core.errors import UserError
 from atoll.core.names import Role, party_of
+from atoll.jobs.validation import near
+
+# What the aggregator and all clients of a step see alike.
+PUBLIC_CODES = frozenset(
+    {"ATL-HOR-081", "ATL-HOR-082", "ATL-SUM-011", "ATL-SUM-012", "ATL-SUM-023"}
+)
+
+
+def chosen(wanted: Sequence[str] | None, columns: Sequence[str]) -> tuple[str, ...]:
+    """Return which of a table's features are meant (None: all). Errors: ATL-TAB-002."""
+    for name in wanted or ():
+        if name not in columns:
+            raise UserError(
+                "ATL-TAB-002",
+                f"there is no column {name!r}",
+                place="columns",
+                hint=near(name, columns),
+            )
+    return tuple(name for name in columns if wanted is None or name in wanted)
 
 
 def check_clients(facts: Facts, minimum: int, first: str, *more: str) -> tuple[str, ...]:

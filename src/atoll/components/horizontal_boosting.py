@@ -8,7 +8,7 @@ import numpy as np
 
 from atoll.components.alignment import refuse_more_rows
 from atoll.components.api import ArtifactFacts, Component, Facts, Result, Task, Terms
-from atoll.components.clients import check_clients, sum_warnings
+from atoll.components.clients import PUBLIC_CODES, check_clients, sum_warnings
 from atoll.components.step_cheats import BOOSTING_CHEATS
 from atoll.core.exposure import EVERYONE, OPENED_SUMS, Exposure
 from atoll.core.names import Role, party_of
@@ -197,8 +197,5 @@ HORIZONTAL_BOOSTING = Component(
     },
     outputs={"model": HORIZONTAL_TREES.name},
     dishonest=BOOSTING_CHEATS,
-    # What the aggregator and all clients see alike.
-    public_codes=frozenset(
-        {"ATL-HOR-081", "ATL-HOR-082", "ATL-SUM-011", "ATL-SUM-012", "ATL-SUM-023"}
-    ),
+    public_codes=PUBLIC_CODES,
 )

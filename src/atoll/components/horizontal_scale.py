@@ -8,7 +8,7 @@ import numpy as np
 from pydantic import Field
 
 from atoll.components.api import ArtifactFacts, Component, Facts, Result, Task, Terms
-from atoll.components.clients import check_clients, sum_warnings
+from atoll.components.clients import PUBLIC_CODES, check_clients, chosen, sum_warnings
 from atoll.components.predict import Apply
 from atoll.components.scale import FITTED, SCALE, apply
 from atoll.components.step_cheats import SCALE_CHEATS
@@ -17,12 +17,18 @@ from atoll.core.names import Role, party_of
 from atoll.core.report import Panel, Report, TablePanel
 from atoll.jobs.participation import ONE, SOME, star
 from atoll.jobs.schema import Port
-from atoll.jobs.validation import near
-from atoll.learning.features.scaling import no_column
 from atoll.learning.features.statistics import ColumnName
 from atoll.learning.horizontal.algorithm import State, Vectors
 from atoll.learning.horizontal.features import Described, Moments
-from atoll.learning.horizontal.features.scaling import from_vectors, scaling, to_vectors
+from atoll.learning.horizontal.features.scaling import (
+    Imputation,
+    by_mean,
+    by_median,
+    from_vectors,
+    scaling,
+    to_vectors,
+)
+from atoll.learning.horizontal.features.summary import Summary
 from atoll.learning.horizontal.local import ClientRows
 from atoll.learning.horizontal.parties import step_aggregator
 from atoll.learning.horizontal.parties.step_client import StepClient
@@ -52,8 +58,10 @@ class HorizontalScaleParameters(Summed):
     columns: tuple[ColumnName, ...] | None = Field(
         default=None, max_length=1 << 16, description="the columns; empty: all features"
     )
-    missing: Literal["keep", "mean"] = Field(
-        default="keep", description="missing values: they stay, or the mean stands in for them"
+    missing: Literal["keep", "mean", "median"] = Field(
+        default="keep",
+        description="missing values: they stay, or the mean or median of all rows stands in for "
+        "them; the median takes five rounds more at most, and is known to within a cell",
     )
     range_rounds: int = Field(
         default=3, ge=1, le=16, description="rounds at most that find the range of the values"
@@ -61,19 +69,20 @@ class HorizontalScaleParameters(Summed):
     cells: int = Field(default=256, ge=16, le=1 << 16, description="cells of each of these rounds")
 
     @property
-    def step(self) -> Moments:
+    def step(self) -> Moments | Summary:
         """What is summed."""
+        if self.missing == "median":
+            return Summary(range_rounds=self.range_rounds, cells=self.cells)
         return Moments(range_rounds=self.range_rounds, cells=self.cells)
 
-    def chosen(self, columns: tuple[str, ...]) -> tuple[str, ...]:
-        """Return which of a table's features are scaled, in its order. Errors: ATL-TAB-002."""
-        wanted = columns if self.columns is None else self.columns
-        for name in wanted:
-            if name not in columns:
-                error = no_column(name)
-                error.hint = near(name, columns)
-                raise error
-        return tuple(name for name in columns if name in {*wanted})
+    def fitted(self, state: State) -> tuple[Described, Imputation | None]:
+        """Return what the last state states of all rows. Errors: ATL-HOR-102 before it."""
+        step = self.step
+        if isinstance(step, Summary):
+            described, cells = step.result(state)
+            return described, by_median(cells)
+        described = step.result(state)
+        return described, by_mean(described) if self.missing == "mean" else None
 
 
 def run(task: Task, parameters: HorizontalScaleParameters) -> Result:
@@ -86,7 +95,7 @@ def run(task: Task, parameters: HorizontalScaleParameters) -> Result:
     if party.role == Role.AGGREGATOR:
         return _aggregate(task, parameters)
     table: Table = task.inputs["table"]
-    names = parameters.chosen(table.columns)
+    names = chosen(parameters.columns, table.columns)
     work = _work(parameters, len(names), task)
     data = ClientRows(table.matrix(names), np.empty(table.num_rows))
     sent = StepClient(party, work, data).run()
@@ -109,11 +118,11 @@ def _aggregate(task: Task, parameters: HorizontalScaleParameters) -> Result:
     work = _work(parameters, count, task)
 
     def result(state: State) -> Vectors:
-        described, fill = parameters.step.result(state), parameters.missing == "mean"
+        described, fill = parameters.fitted(state)
         return to_vectors(scaling("all", names, described, parameters.method, fill=fill))
 
     done = step_aggregator.run(party, work, result)
-    return Result(report=report(parameters.step.result(done.state), names, done.left))
+    return Result(report=report(parameters.fitted(done.state)[0], names, done.left))
 
 
 def report(described: Described, names: tuple[str, ...], left: dict[str, int]) -> Report:
@@ -136,7 +145,8 @@ def describe(facts: Facts, parameters: HorizontalScaleParameters) -> Terms:
 
     Errors: ATL-HOR-084, ATL-HOR-085, ATL-HOR-160, ATL-TAB-002.
     """
-    columns = parameters.chosen(check_clients(facts, parameters.minimum_clients, "table"))
+    known = check_clients(facts, parameters.minimum_clients, "table")
+    columns = chosen(parameters.columns, known)
     clients, step = facts.having(Role.CLIENT), parameters.step
     width, masked = max(len(columns), 1), parameters.sum == "masked"
     work = StepWork.of(step, width, parameters, clients, {})
@@ -177,8 +187,5 @@ HORIZONTAL_SCALE = Component(
     rows={"table": ("table", "all")},
     predict=Apply(fitted=FITTED, port=FITTED, by=SCALE.name),
     dishonest=SCALE_CHEATS,
-    # What the aggregator and all clients see alike.
-    public_codes=frozenset(
-        {"ATL-HOR-081", "ATL-HOR-082", "ATL-SUM-011", "ATL-SUM-012", "ATL-SUM-023"}
-    ),
+    public_codes=PUBLIC_CODES,
 )

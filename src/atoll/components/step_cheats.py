@@ -89,7 +89,7 @@ def _changes(what: str, bound: str) -> Iterator[Cheat]:
     )
 
 
-def _scale() -> Iterator[Cheat]:
+def _figures(what: str) -> Iterator[Cheat]:
     yield Cheat(
         "aggregator",
         "learn",
@@ -97,12 +97,12 @@ def _scale() -> Iterator[Cheat]:
         "rows are counted in, and point and scale of the powers. An honest one narrows them around "
         "the least and the greatest value, and so learns both within a cell",
         _NOT,
-        "`range_rounds` times `cells` counts and two times four powers a column, over at least "
+        "`cells` counts in each round and two times four powers a column, over at least "
         "`minimum_clients`; not whose value it is",
         _NOISE,
     )
     yield from _common("counts")
-    yield from _changes("the common scaling", "within its row count for each cell, as in the plan")
+    yield from _changes(what, "within its row count for each cell, as in the plan")
     yield _last()
 
 
@@ -126,5 +126,6 @@ def _boosting() -> Iterator[Cheat]:
     yield _last()
 
 
-SCALE_CHEATS: tuple[Cheat, ...] = tuple(_scale())
+STATISTICS_CHEATS: tuple[Cheat, ...] = tuple(_figures("the common figures"))
+SCALE_CHEATS: tuple[Cheat, ...] = tuple(_figures("the common scaling"))
 BOOSTING_CHEATS: tuple[Cheat, ...] = tuple(_boosting())

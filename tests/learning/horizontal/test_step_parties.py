@@ -16,17 +16,19 @@ from atoll.channel.faulty import Fault
 from atoll.channel.party import Party
 from atoll.core.names import Role
 from atoll.flow.work.checkpoints import FileCheckpoints
+from atoll.learning.horizontal.algorithm import State
 from atoll.learning.horizontal.boosting import Boosting, Forest
 from atoll.learning.horizontal.boosting.result import received_forest, result
 from atoll.learning.horizontal.features import Moments, TableColumns, run_step
 from atoll.learning.horizontal.features.api import PartyStep
-from atoll.learning.horizontal.features.scaling import from_vectors, scaling, to_vectors
+from atoll.learning.horizontal.features.scaling import by_mean, from_vectors, scaling, to_vectors
 from atoll.learning.horizontal.local import ClientRows
 from atoll.learning.horizontal.parties import step_aggregator
 from atoll.learning.horizontal.parties.step_aggregator import Stepped
 from atoll.learning.horizontal.parties.step_client import StepClient
 from atoll.learning.horizontal.parties.step_work import StepWork, Summed
 from atoll.learning.horizontal.simulation import SimulatedClients
+from atoll.models.scaling import ScalePart
 from tests.learning.horizontal.boosting.test_boosting import reference, same, small
 from tests.learning.horizontal.pooled import parts
 from tests.learning.horizontal.test_parties import CLIENTS, PUBLIC, ROLES, SEED, Kept
@@ -44,13 +46,18 @@ def work(step: PartyStep = STEP, sum_: str = "plain", minimum: int = 3) -> StepW
     return StepWork.of(step, COLUMNS, summed, CLIENTS, rows)
 
 
+def fitted(step: Moments, state: State, names: tuple[str, ...]) -> ScalePart:
+    described = step.result(state)
+    return scaling("all", names, described, fill=by_mean(described))
+
+
 def of_state(step: PartyStep) -> Any:
     """Return what the aggregator sends in the end."""
     if isinstance(step, Boosting):
         return lambda state: result(step, state)
     assert isinstance(step, Moments)
     names = tuple(map(str, range(COLUMNS)))
-    return lambda state: to_vectors(scaling("all", names, step.result(state), fill=True))
+    return lambda state: to_vectors(fitted(step, state, names))
 
 
 def run(

@@ -17,6 +17,7 @@ from atoll.learning.horizontal.features.scaling import (
     scaling,
 )
 from atoll.learning.horizontal.features.sketch import Cells, Sketch
+from atoll.learning.horizontal.features.summary import Summary
 from atoll.learning.horizontal.features.vocabulary import Categories, Vocabulary
 
 __all__ = [
@@ -32,6 +33,7 @@ __all__ = [
     "PartyStep",
     "Sketch",
     "StepSizes",
+    "Summary",
     "TableColumns",
     "Vocabulary",
     "by_constant",

@@ -31,13 +31,13 @@ def scaling(
     described: Described,
     method: Literal["standard", "min-max"] = "standard",
     *,
-    fill: bool = False,
+    fill: Imputation | None = None,
 ) -> ScalePart:
     """Return the scaling of pooled columns as the part that ``party`` applies to its rows.
 
     ``standard``: mean and deviation of all rows (ddof 0). ``min-max``: the bounds that ``Moments``
     found, which enclose all values by less than a cell each (2^-16 of the values by default).
-    ``fill``: the mean stands in for missing values. Errors: ATL-CMP-070 a range beyond float64.
+    ``fill`` stands in for missing values, which else stay. Errors: ATL-CMP-070 beyond float64.
     """
     if method == "standard":
         offset, divisor = described.mean, described.deviation
@@ -55,7 +55,8 @@ def scaling(
         )
     offset = np.where(known, offset, 0.0)
     divisor = np.where(known & (divisor > 0), divisor, 1.0)
-    means = [float(at) if fill and np.isfinite(at) else None for at in described.mean]
+    values = np.full(len(names), np.nan) if fill is None else fill.values
+    means = [float(value) if np.isfinite(value) else None for value in values]
     lines = [
         ScaledColumn(name=name, offset=o, divisor=d, missing=m)
         for name, o, d, m in zip(names, offset.tolist(), divisor.tolist(), means, strict=True)

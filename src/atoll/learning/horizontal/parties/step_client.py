@@ -87,7 +87,7 @@ class StepClient:
         parts = ask.parts
         if list(parts) != sorted(set(parts)) or not len(parts) == len(ask.sizes) == len(ask.kept):
             raise self._refused("whose parts do not fit each other")
-        if sum(ask.sizes) > self.work.sizes.message:
+        if sum(ask.sizes) > self.work.message:
             raise self._refused("with more values than a message of this step has")
         if ask.last:
             return

@@ -56,12 +56,16 @@ class Summed(BaseModel):
 
 @dataclass(frozen=True)
 class StepWork:
-    """A step over tables of so many columns, alike at each party. ``adding`` adds exactly."""
+    """A step over tables of so many columns, alike at each party. ``adding`` adds exactly.
+
+    ``result`` is how many values the result has at most, where that is more than a message has.
+    """
 
     step: PartyStep
     columns: int
     adding: Adding
     minimum: int
+    result: int = 0
 
     @classmethod
     def of(
@@ -89,6 +93,11 @@ class StepWork:
     def chain(self) -> Chain:
         """What an update passes before it is summed."""
         return Chain(() if self.adding.mask is None else (self.adding.mask,))
+
+    @property
+    def message(self) -> int:
+        """How many values the aggregator sends at once at most."""
+        return max(self.sizes.message, self.result)
 
     @property
     def sizes(self) -> StepSizes:
