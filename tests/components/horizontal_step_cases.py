@@ -98,6 +98,7 @@ HORIZONTAL_STEP_CASES: dict[str, list[Case]] = {
         case(tables(), {"minimum_clients": 4}, "ATL-HOR-084"),
         case(tables(shop=rows(3, names="abd")), code="ATL-HOR-085"),
         case(tables(), {"columns": ["d"]}, "ATL-TAB-002"),
+        case(tables(), {"columns": []}, "ATL-HOR-161"),
         case(tables(mill=endless()), {**CELLS, "method": "min-max"}, "ATL-CMP-070"),
         case(tables(), {"minimum_clients": 2}, PARAMETERS),
     ],
@@ -125,6 +126,7 @@ HORIZONTAL_STEP_CASES: dict[str, list[Case]] = {
             held(mill=rows(1, classes=3)), {"loss": "softmax", "classes": 3}, sent=590, outputs=3
         ),
         case(held(), {"minimum_clients": 4}, "ATL-HOR-084"),
+        case(held(**{name: rows(1).select([]) for name in CLIENTS}), SMALL, "ATL-HOR-161"),
         case(held(shop=rows(3, names="abd")), SMALL, "ATL-HOR-085"),
         case(held(mill=rows(1, classes=3)), SMALL, "ATL-HOR-020"),
         case(

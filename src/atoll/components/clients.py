@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from atoll.channel.party import Party
 from atoll.components.api import Facts
 from atoll.core.errors import UserError
 from atoll.core.names import Role, party_of
@@ -16,7 +17,10 @@ PUBLIC_CODES = frozenset(
 
 
 def chosen(wanted: Sequence[str] | None, columns: Sequence[str]) -> tuple[str, ...]:
-    """Return which of a table's features are meant (None: all). Errors: ATL-TAB-002."""
+    """Return which of a table's features are meant (None: all).
+
+    Errors: ATL-TAB-002 one that it has not, ATL-HOR-161 none.
+    """
     for name in wanted or ():
         if name not in columns:
             raise UserError(
@@ -25,13 +29,34 @@ def chosen(wanted: Sequence[str] | None, columns: Sequence[str]) -> tuple[str, .
                 place="columns",
                 hint=near(name, columns),
             )
-    return tuple(name for name in columns if wanted is None or name in wanted)
+    found = tuple(name for name in columns if wanted is None or name in wanted)
+    if not found:
+        raise _no_columns()
+    return found
 
 
-def check_clients(facts: Facts, minimum: int, first: str, *more: str) -> tuple[str, ...]:
-    """Return the columns of the tables at these ports, which are the same at all clients.
+def width_of(party: Party) -> int:
+    """Return how many columns the clients' tables have by the plan. Errors: ATL-HOR-161 none."""
+    width = party.columns.get(party.clients[0], 0)
+    if not width:
+        raise _no_columns()
+    return width
 
-    Errors: ATL-HOR-084 too few clients, ATL-HOR-085 other columns.
+
+def _no_columns() -> UserError:
+    """Return the refusal of a step over tables without columns."""
+    return UserError(
+        "ATL-HOR-161",
+        "there are no columns to sum",
+        place="columns",
+        hint="bring tables with features beside id and label",
+    )
+
+
+def check_clients(facts: Facts, minimum: int, first: str, *more: str) -> tuple[str, ...] | None:
+    """Return the columns of the tables at these ports, the same at all clients; None: not known.
+
+    Errors: ATL-HOR-084 too few clients, ATL-HOR-085 other columns, ATL-HOR-161 none.
     """
     clients = facts.having(Role.CLIENT)
     if len(clients) < minimum:
@@ -52,7 +77,9 @@ def check_clients(facts: Facts, minimum: int, first: str, *more: str) -> tuple[s
                     place=f"steps.{facts.step}.inputs.{port}",
                     hint=f"the first has {', '.join(columns[:20])}",
                 )
-    return columns or ()
+    if columns is not None and not columns:
+        raise _no_columns()
+    return columns
 
 
 def sum_warnings(facts: Facts, minimum: int, what: str, rounds: int, *, masked: bool) -> list[str]:

@@ -8,7 +8,7 @@ import numpy as np
 
 from atoll.components.alignment import refuse_more_rows
 from atoll.components.api import ArtifactFacts, Component, Facts, Result, Task, Terms
-from atoll.components.clients import PUBLIC_CODES, check_clients, sum_warnings
+from atoll.components.clients import PUBLIC_CODES, check_clients, sum_warnings, width_of
 from atoll.components.step_cheats import BOOSTING_CHEATS
 from atoll.core.exposure import EVERYONE, OPENED_SUMS, Exposure
 from atoll.core.names import Role, party_of
@@ -96,7 +96,7 @@ def _work(parameters: HorizontalBoostingParameters, columns: int, task: Task) ->
 
 def _aggregate(task: Task, parameters: HorizontalBoostingParameters) -> Result:
     party = task.party
-    columns = party.columns[party.clients[0]]
+    columns = width_of(party)
     work = _work(parameters, columns, task)
     shown = 0
 
@@ -131,10 +131,10 @@ def report(parameters: Boosting, done: Stepped) -> Report:
 def describe(facts: Facts, parameters: HorizontalBoostingParameters) -> Terms:
     """Return what training reveals: sums of histograms, and the trees.
 
-    Errors: ATL-HOR-084, ATL-HOR-085, ATL-HOR-105, ATL-HOR-160.
+    Errors: ATL-HOR-084, ATL-HOR-085, ATL-HOR-105, ATL-HOR-160, ATL-HOR-161.
     """
     columns = check_clients(facts, parameters.minimum_clients, "train", "validation")
-    clients, width = facts.having(Role.CLIENT), max(len(columns), 1)
+    clients, width = facts.having(Role.CLIENT), len(columns or ()) or 1
     work = StepWork.of(parameters, width, parameters, clients, {})
     models = {c: ArtifactFacts(HORIZONTAL_TREES.name, columns=columns) for c in clients}
     return Terms(

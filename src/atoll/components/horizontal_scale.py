@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from pydantic import Field
 
+from atoll.components.alignment import refuse_more_rows
 from atoll.components.api import ArtifactFacts, Component, Facts, Result, Task, Terms
-from atoll.components.clients import PUBLIC_CODES, check_clients, chosen, sum_warnings
+from atoll.components.clients import PUBLIC_CODES, check_clients, chosen, sum_warnings, width_of
 from atoll.components.predict import Apply
 from atoll.components.scale import FITTED, SCALE, apply
 from atoll.components.step_cheats import SCALE_CHEATS
@@ -95,6 +96,7 @@ def run(task: Task, parameters: HorizontalScaleParameters) -> Result:
     if party.role == Role.AGGREGATOR:
         return _aggregate(task, parameters)
     table: Table = task.inputs["table"]
+    refuse_more_rows(party, table.num_rows, [party.name])
     names = chosen(parameters.columns, table.columns)
     work = _work(parameters, len(names), task)
     data = ClientRows(table.matrix(names), np.empty(table.num_rows))
@@ -111,7 +113,7 @@ def _work(parameters: HorizontalScaleParameters, columns: int, task: Task) -> St
 
 def _aggregate(task: Task, parameters: HorizontalScaleParameters) -> Result:
     party = task.party
-    columns = party.columns[party.clients[0]]
+    columns = width_of(party)
     count = columns if parameters.columns is None else len({*parameters.columns})
     # The aggregator needs no names, and has no table that states them.
     names = tuple(f"column {at + 1}" for at in range(count))
@@ -143,12 +145,12 @@ def report(described: Described, names: tuple[str, ...], left: dict[str, int]) -
 def describe(facts: Facts, parameters: HorizontalScaleParameters) -> Terms:
     """Return what fitting reveals: sums by column; rows and columns stay the same.
 
-    Errors: ATL-HOR-084, ATL-HOR-085, ATL-HOR-160, ATL-TAB-002.
+    Errors: ATL-HOR-084, ATL-HOR-085, ATL-HOR-160, ATL-HOR-161, ATL-TAB-002.
     """
     known = check_clients(facts, parameters.minimum_clients, "table")
-    columns = chosen(parameters.columns, known)
+    columns = None if known is None else chosen(parameters.columns, known)
     clients, step = facts.having(Role.CLIENT), parameters.step
-    width, masked = max(len(columns), 1), parameters.sum == "masked"
+    width, masked = len(columns or ()) or 1, parameters.sum == "masked"
     work = StepWork.of(step, width, parameters, clients, {})
     held = facts.inputs["table"]
     fitted = {client: ArtifactFacts(SCALE_TRANSFORM.name, columns=columns) for client in held}

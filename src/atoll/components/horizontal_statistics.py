@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import numpy as np
 from pydantic import Field, field_validator
 
+from atoll.components.alignment import refuse_more_rows
 from atoll.components.api import ArtifactFacts, Component, Facts, Result, Task, Terms
-from atoll.components.clients import PUBLIC_CODES, check_clients, chosen, sum_warnings
+from atoll.components.clients import PUBLIC_CODES, check_clients, chosen, sum_warnings, width_of
 from atoll.components.step_cheats import STATISTICS_CHEATS
 from atoll.core.exposure import EVERYONE, OPENED_SUMS, Exposure
 from atoll.core.names import Role
@@ -88,6 +89,7 @@ def run(task: Task, parameters: HorizontalStatisticsParameters) -> Result:
     if party.role == Role.AGGREGATOR:
         return _aggregate(task, parameters)
     table: Table = task.inputs["table"]
+    refuse_more_rows(party, table.num_rows, [party.name])
     names = chosen(parameters.columns, table.columns)
     work = _work(parameters, len(names), task)
     data = ClientRows(table.matrix(names), np.empty(table.num_rows))
@@ -109,7 +111,7 @@ def _work(parameters: HorizontalStatisticsParameters, columns: int, task: Task) 
 
 def _aggregate(task: Task, parameters: HorizontalStatisticsParameters) -> Result:
     party = task.party
-    width = party.columns[party.clients[0]]
+    width = width_of(party)
     count = width if parameters.columns is None else len({*parameters.columns})
 
     def result(state: State) -> Vectors:
@@ -175,10 +177,10 @@ def report(names: Sequence[str], lines: Sequence[dict[str, Any]], left: dict[str
 def describe(facts: Facts, parameters: HorizontalStatisticsParameters) -> Terms:
     """Return what describing reveals: sums by column.
 
-    Errors: ATL-HOR-084, ATL-HOR-085, ATL-HOR-160, ATL-TAB-002.
+    Errors: ATL-HOR-084, ATL-HOR-085, ATL-HOR-160, ATL-HOR-161, ATL-TAB-002.
     """
     known = check_clients(facts, parameters.minimum_clients, "table")
-    width = max(len(chosen(parameters.columns, known)), 1)
+    width = 1 if known is None else len(chosen(parameters.columns, known))
     clients, masked = facts.having(Role.CLIENT), parameters.sum == "masked"
     work = StepWork.of(parameters.step, width, parameters, clients, {})
     warnings = sum_warnings(
