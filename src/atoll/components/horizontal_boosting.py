@@ -156,8 +156,8 @@ def _warnings(facts: Facts, parameters: HorizontalBoostingParameters) -> tuple[s
     each = rows // (parameters.bins << (parameters.depth - 1))
     if rows and each < FEW:
         found.append(
-            f"the last level of a tree has about {each} rows in a bin: sums over so few show "
-            "values and labels of rows, though not whose they are; take fewer bins or less depth"
+            f"the last level of a tree has about {each or 'no'} rows in a bin: sums over so few "
+            "show values and labels of rows, though not whose they are; take fewer bins or levels"
         )
     return tuple(found)
 
