@@ -13,7 +13,7 @@ from atoll.core import codec
 from atoll.core.errors import AtollError
 from atoll.learning.horizontal.algorithm import Vectors
 from atoll.learning.horizontal.parties import vectors
-from atoll.learning.horizontal.parties.messages import Change, Counts
+from atoll.learning.horizontal.parties.messages import Change, Counts, ExactChange
 from atoll.learning.horizontal.parties.vectors import Form
 from atoll.learning.horizontal.postprocess.api import Bytes, Coder
 from atoll.learning.horizontal.postprocess.mask import Mask, flatten, parts_of, unflatten
@@ -38,12 +38,15 @@ class Sum:
     sent: bytes
 
 
-def digest(sent: Vectors) -> bytes:
-    """Return 32 bytes that stand for the vectors that a round began with."""
+def digest(sent: Vectors, *, exact: bool = False) -> bytes:
+    """Return 32 bytes that stand for the vectors that a round began with.
+
+    ``exact``: they are float64, else float32.
+    """
     made = hashlib.sha256()
     for name, vector in sorted(sent.items()):
         made.update(codec.encode([name, len(vector)]))
-        made.update(np.ascontiguousarray(vector, "<f4").data)
+        made.update(np.ascontiguousarray(vector, "<f8" if exact else "<f4").data)
     return made.digest()
 
 
@@ -54,12 +57,14 @@ class Adding:
     ``combine`` takes the place of the sum where vectors are handed in, and returns None where too
     few updates count: a robust rule, which no mask may precede.
     ``coder`` is what writes vectors in the clear as bytes; None: their values travel.
+    ``exact``: without a mask updates travel in float64, else in float32.
     """
 
     mask: Mask | None
     stay: int
     combine: Callable[[Sequence[Update]], Update | None] | None = None
     coder: Coder | None = None
+    exact: bool = False
 
     def hand_in(
         self, party: Party, of: Sum, update: Update, wire: Mapping[str, Bytes] | None = None
@@ -76,7 +81,7 @@ class Adding:
             parameters = self.mask.parameters(parts).model_copy(update={"stay": stay})
             secure_sum.run(inner, inputs, parameters)
             return
-        form = Form.of(update)
+        form = self._form(update)
         flat, numbers = form.flat(update)
         party.channel.send(party.aggregator, f"{of.tag}/counts", Counts(numbers))
         if wire:
@@ -84,7 +89,7 @@ class Adding:
                 tag = f"{of.tag}/coded {name}"
                 vectors.send_coded(party.channel, party.aggregator, tag, wire[name])
             return
-        vectors.send(party.channel, party.aggregator, f"{of.tag}/change", Change, flat)
+        vectors.send(party.channel, party.aggregator, f"{of.tag}/change", self._kind, flat)
 
     def take(self, party: Party, of: Sum, template: Update) -> tuple[Update | None, frozenset[str]]:
         """Return the sum at the aggregator, and whose updates are in it.
@@ -101,11 +106,18 @@ class Adding:
             if found.units is None or found.survivors is None:
                 return None, frozenset()
             return unflatten(found.units, parts), frozenset(found.survivors)
-        form = Form.of(template)
+        form = self._form(template)
         updates = {name: self._plain(party, of.tag, name, form) for name in of.names}
         there = {name: update for name, update in updates.items() if update is not None}
         together = total if self.combine is None or not form.vectors else self.combine
         return together(list(there.values())), frozenset(there)
+
+    def _form(self, update: Update) -> Form:
+        return Form.of(update, np.float64 if self.exact else np.float32)
+
+    @property
+    def _kind(self) -> type[Change | ExactChange]:
+        return ExactChange if self.exact else Change
 
     def _plain(self, party: Party, tag: str, client: str, form: Form) -> Update | None:
         try:
@@ -120,7 +132,9 @@ class Adding:
                     for name, size in form.vectors
                 }
                 return Update(found, dict(zip(form.numbers, numbers.tolist(), strict=True)))
-            flat = vectors.receive(party.channel, client, f"{tag}/change", Change, form.size)
+            flat = vectors.receive(
+                party.channel, client, f"{tag}/change", self._kind, form.size, form.format
+            )
         except AtollError as error:
             if error.code not in LEFT:
                 raise

@@ -18,20 +18,23 @@ from atoll.learning.horizontal.postprocess.api import Bytes, Coder
 from atoll.learning.horizontal.sums import Update
 
 Piece = Callable[[int, Any], Message]
+Format = type[np.float32] | type[np.float64]
 
 
 def send(channel: Channel, receiver: str, tag: str, make: Piece, vector: Vector) -> None:
-    """Send float32[n] in pieces. Errors: those of ``Channel.send``."""
+    """Send float[n] in pieces; ``make`` states the format. Errors: those of ``Channel.send``."""
     for first in range(0, len(vector), PIECE):
         channel.send(receiver, tag, make(first, vector[first : first + PIECE]))
 
 
-def receive(channel: Channel, sender: str, tag: str, kind: Any, size: int) -> Vector:
-    """Return the float32[size] that comes in pieces of ``kind``.
+def receive(
+    channel: Channel, sender: str, tag: str, kind: Any, size: int, form: Format = np.float32
+) -> Vector:
+    """Return the float[size] of format ``form`` that comes in pieces of ``kind``.
 
     Errors: ATL-HOR-081 another size, or a value that is not finite; those of ``Channel.receive``.
     """
-    whole = np.empty(size, np.float32)
+    whole = np.empty(size, form)
     for first in range(0, size, PIECE):
         part = channel.receive(sender, tag, kind)
         wanted = whole[first : first + PIECE]
@@ -82,16 +85,20 @@ def wrong(sender: str, reason: str) -> PeerError:
 
 @dataclass(frozen=True)
 class Form:
-    """The form of all updates of a round: vectors and numbers by name, in their order."""
+    """The form of all updates of a round: vectors and numbers by name, in their order.
+
+    ``format`` is what values travel in.
+    """
 
     vectors: tuple[tuple[str, int], ...]
     numbers: tuple[str, ...]
+    format: Format = np.float32
 
     @classmethod
-    def of(cls, update: Update) -> Form:
+    def of(cls, update: Update, format_: Format = np.float32) -> Form:
         """Return the form of an update."""
         vectors = tuple(sorted((name, len(vector)) for name, vector in update.vectors.items()))
-        return cls(vectors, tuple(sorted(update.numbers)))
+        return cls(vectors, tuple(sorted(update.numbers)), format_)
 
     @property
     def size(self) -> int:
@@ -99,11 +106,11 @@ class Form:
         return sum(size for _, size in self.vectors)
 
     def flat(self, update: Update) -> tuple[Vector, npt.NDArray[np.float64]]:
-        """Return all vectors in one, float32[size], and the numbers."""
+        """Return all vectors in one, float[size], and the numbers."""
         parts = [update.vectors[name] for name, _ in self.vectors]
-        whole = np.concatenate(parts) if parts else np.empty(0, np.float32)
+        whole = np.concatenate(parts) if parts else np.empty(0)
         numbers = [update.numbers[name] for name in self.numbers]
-        return whole.astype(np.float32, copy=False), np.array(numbers, np.float64)
+        return whole.astype(self.format, copy=False), np.array(numbers, np.float64)
 
     def update(self, flat: Vector, numbers: npt.NDArray[np.floating]) -> Update:
         """Return what ``flat`` was made of."""
