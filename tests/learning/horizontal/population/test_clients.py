@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from typing import Any
 
 import numpy as np
 import pytest
@@ -37,10 +38,10 @@ def population(
 
 def opened(
     terms: PopulationTerms, members: int = 1
-) -> tuple[PopulationWork, OutboundClients, threading.Thread, list[object]]:
+) -> tuple[PopulationWork, OutboundClients, threading.Thread, list[Any]]:
     """Open a round for all members in a thread; its result, or its error, ends up in the list."""
     work, made, clients = population(terms, members)
-    found: list[object] = []
+    found: list[Any] = []
 
     def ask() -> None:
         state = work.algorithm.start(work.model.initial(np.random.default_rng(0)))
