@@ -45,15 +45,23 @@ class Population:
         """Open the members, for one thread."""
         return PopulationStore(self.root / MEMBERS, time.time)
 
-    def invite(self, address: str, hours: float = HOURS) -> tuple[JoinCode, float]:
-        """Make a code for one client that reaches the server at ``address`` (host:port)."""
+    def invite(
+        self, address: str, hours: float = HOURS, count: int = 1
+    ) -> list[tuple[JoinCode, float]]:
+        """Make codes, each for one client that reaches the server at ``address`` (host:port).
+
+        Returns each with when it expires.
+        """
         store = self.store()
         try:
-            number, secret, expires = store.make_code(hours)
+            made = store.make_codes(hours, count)
         finally:
             store.close()
-        key = certificates.key_hash(self.server_key.public_key())
-        return JoinCode(number, self.terms.population, address, key, secret), expires
+        key, name = certificates.key_hash(self.server_key.public_key()), self.terms.population
+        return [
+            (JoinCode(number, name, address, key, secret), expires)
+            for number, secret, expires in made
+        ]
 
     def issue_server(self, now: datetime) -> Path:
         """Issue the server a certificate for its key, and return the file."""

@@ -68,16 +68,18 @@ class PopulationStore:
         """Close the file."""
         self._database.close()
 
-    def make_code(self, hours: float = HOURS) -> tuple[str, bytes, float]:
-        """Make a code; return its id, its secret (kept nowhere) and when it expires."""
-        number, secret = secrets.token_hex(8), secrets.token_bytes(SECRET_BYTES)
+    def make_codes(self, hours: float = HOURS, count: int = 1) -> list[tuple[str, bytes, float]]:
+        """Make codes; return each one's id, its secret (kept nowhere) and when it expires."""
         expires = self._wall() + hours * 3600
+        made = [
+            (secrets.token_hex(8), secrets.token_bytes(SECRET_BYTES), expires) for _ in range(count)
+        ]
         with self._change() as database:
-            database.execute(
+            database.executemany(
                 "INSERT INTO codes (id, hash, expires) VALUES (?, ?, ?)",
-                (number, secret_hash(secret), expires),
+                [(number, secret_hash(secret), expires) for number, secret, expires in made],
             )
-        return number, secret, expires
+        return made
 
     def check_code(self, number: str, secret: bytes) -> None:
         """Check that a code may still be used. Errors: ATL-POP-019, one for every reason."""

@@ -206,6 +206,15 @@ def sentences(terms: PopulationTerms, stated: float | None) -> tuple[str, ...]:
     )
 
 
+def stated_sentences(terms: PopulationTerms) -> tuple[str, ...]:
+    """Return ``sentences`` with the ε of all tasks, where the accounting library is there."""
+    try:
+        stated = epsilon(terms)
+    except UserError:
+        stated = None
+    return sentences(terms, stated)
+
+
 def wrong(reason: str) -> PeerError:
     """Return the refusal of values that are not of these terms."""
     return PeerError("ATL-POP-003", f"what was sent does not keep to the terms: {reason}")
