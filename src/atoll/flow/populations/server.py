@@ -9,8 +9,9 @@ import asyncio
 import ssl
 import threading
 import time
+import weakref
 from collections.abc import Awaitable, Callable, MutableMapping
-from typing import Any
+from typing import Any, ClassVar
 
 import uvicorn
 
@@ -41,9 +42,13 @@ _SMALL = 64 << 10
 class MemberProtocol(PatientProtocol):
     """HTTP whose requests carry, in their state, what TLS proved of the other end."""
 
+    # Of all servers of the process; an orderly end of TLS may outlast the loop.
+    transports: ClassVar[weakref.WeakSet[Any]] = weakref.WeakSet()
+
     def connection_made(self, transport: Any) -> None:
         """Note the certificate of a new connection."""
         super().connection_made(transport)
+        self.transports.add(transport)
         secured: ssl.SSLObject | None = transport.get_extra_info("ssl_object")
         der = None if secured is None else secured.getpeercert(binary_form=True)
         self.app_state = {**self.app_state, "certificate": der}
@@ -71,6 +76,11 @@ class App:
         await send({"type": "lifespan.startup.complete"})
         await receive()
         refreshing.cancel()
+        loop = asyncio.get_running_loop()
+        for transport in list(MemberProtocol.transports):
+            if getattr(transport, "_loop", loop) is loop:
+                transport.abort()
+        await asyncio.sleep(0)
         await send({"type": "lifespan.shutdown.complete"})
 
     @staticmethod
