@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,6 +12,7 @@ from pydantic import ValidationError
 from atoll.cli import outputs
 from atoll.cli.console import table
 from atoll.cli.options import Output, confirm, printed, sure
+from atoll.cli.stopping import on_signals
 from atoll.core.errors import UserError
 
 if TYPE_CHECKING:
@@ -118,9 +118,8 @@ def serve(output: Output, folder: Path, **named: float) -> None:
     from atoll.flow.populations.running import Running
 
     running = Running(load(folder), _options(named), output.info)
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: running.stop())
-    done = running.run(lambda port: output.info(f"serves members at port {port}"))
+    with on_signals(running.stop):
+        done = running.run(lambda port: output.info(f"serves members at port {port}"))
     view = outputs.PopulationServed(
         rounds=done.rounds,
         finished=done.finished,

@@ -18,6 +18,7 @@ from pathlib import Path
 from atoll.channel.outbound.codes import read_code
 from atoll.cli.client.session import MemberSession
 from atoll.core.errors import AtollError
+from atoll.learning.horizontal.population.member import PopulationMember
 from tests.flow.populations.helpers import enrolled, member_of
 
 
@@ -32,7 +33,7 @@ def main(codes: Path, root: Path, first: int) -> None:
     threading.Thread(target=follow, daemon=True).start()
     began = time.process_time()
     due: list[tuple[float, int]] = []
-    members = []
+    members: list[PopulationMember] = []
     for at, line in enumerate(codes.read_text().splitlines()):
         folder = enrolled(root / f"client-{first + at}", read_code(line))
         member = member_of(folder, first + at, MemberSession(folder))

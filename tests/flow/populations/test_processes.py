@@ -78,70 +78,76 @@ def free_port() -> int:
         return int(listener.getsockname()[1])
 
 
+OPTIONS = {
+    "host": "127.0.0.1",
+    "clients": "2",
+    "over": "1.5",
+    "pace": "0.2",
+    "window": "0.5",
+    "fetch": "3",
+    "limit": "10",
+}
+
+
+class World:
+    """A population's folder and its clients', with the processes that run them."""
+
+    def __init__(self, top: Path, started: list[Process]) -> None:
+        self.top, self.started, self.port = top, started, free_port()
+        training = {"rounds": ROUNDS, "minimum_clients": 2, "learning_rate": 0.5}
+        self.made = population(top / "population", training)
+
+    def serve(self, name: str) -> Process:
+        options = {**OPTIONS, "port": str(self.port), "folder": str(self.made.root)}
+        flags = [part for key, value in options.items() for part in (f"--{key}", value)]
+        self.started.append(Process(self.top / name, "population", "serve", *flags, "--json"))
+        return self.started[-1]
+
+    def folder(self, number: int) -> ClientFolder:
+        return ClientFolder(self.top / f"client-{number}")
+
+    def join(self, number: int) -> Process:
+        folder = self.folder(number)
+        arguments = ["client", "join", "--folder", str(folder.root), "--verbose"]
+        if not folder.has_joined():
+            code = self.top / f"code-{number}"
+            code.write_text(self.made.invite(f"127.0.0.1:{self.port}")[0][0].text())
+            data = write_rows(self.top / f"rows-{number}.csv", number)
+            arguments += ["--data", str(data), "--code-file", str(code), "--yes"]
+        self.started.append(Process(self.top / f"client-{number}.log", *arguments))
+        return self.started[-1]
+
+
 @pytest.mark.drill
 def test_a_killed_client_and_a_killed_aggregator_lose_no_round_and_count_none_twice(
     tmp_path: Path, started: list[Process]
 ) -> None:
-    root, port = tmp_path / "population", free_port()
-    made = population(root, {"rounds": ROUNDS, "minimum_clients": 2, "learning_rate": 0.5})
-
-    def serve(name: str) -> Process:
-        options = {
-            "host": "127.0.0.1",
-            "port": str(port),
-            "clients": "2",
-            "over": "1.5",
-            "pace": "0.2",
-            "window": "0.5",
-            "fetch": "3",
-            "limit": "10",
-        }
-        flags = [part for key, value in options.items() for part in (f"--{key}", value)]
-        process = Process(
-            tmp_path / name, "population", "serve", "--folder", str(root), *flags, "--json"
-        )
-        started.append(process)
-        return process
-
-    def join(number: int) -> Process:
-        folder = tmp_path / f"client-{number}"
-        arguments = ["client", "join", "--folder", str(folder), "--verbose"]
-        if not ClientFolder(folder).has_joined():
-            code = tmp_path / f"code-{number}"
-            code.write_text(made.invite(f"127.0.0.1:{port}")[0][0].text())
-            data = write_rows(tmp_path / f"rows-{number}.csv", number)
-            arguments += ["--data", str(data), "--code-file", str(code), "--yes"]
-        process = Process(tmp_path / f"client-{number}.log", *arguments)
-        started.append(process)
-        return process
-
-    server = serve("first.log")
+    world = World(tmp_path, started)
+    server = world.serve("first.log")
     server.wait_for("serves members")
-    clients = [join(number) for number in range(3)]
+    clients = [world.join(number) for number in range(3)]
     server.wait_for(r"round 2/8: \d of")
     clients[0].kill()
     server.wait_for(r"round 4/8: \d of")
     server.kill()
     clients[1].wait_for("not reached")
-    reached = Checkpoint(root / folders.CHECKPOINT, subject=made.terms.digest.hex()).resume()
+    subject = world.made.terms.digest.hex()
+    reached = Checkpoint(world.made.root / folders.CHECKPOINT, subject=subject).resume()
     assert 4 <= reached.round < ROUNDS
 
-    server = serve("second.log")
+    server = world.serve("second.log")
     server.wait_for(f"resumes after round {reached.round}")
-    clients[0] = join(0)
+    clients[0] = world.join(0)
     assert server.process.wait(SECONDS) == 0, server.text()
     shown = json.loads(server.text()[server.text().index("{") :])
-    assert shown["finished"]
-    assert shown["rounds"] == ROUNDS
-    assert shown["failed_rounds"] == 0
-    for client in clients:
-        assert client.end() == 0
-        assert "Traceback" not in client.text()
+    assert (shown["finished"], shown["rounds"], shown["failed_rounds"]) == (True, ROUNDS, 0)
     # What a client counted is at least what entered, and no more than one task a round, but for
     # the round that the killed aggregator began twice.
     answered = 0
     for number, client in enumerate(clients):
-        counted = ClientFolder(tmp_path / f"client-{number}").book().counts().tasks
+        assert client.end() == 0
+        assert "Traceback" not in client.text()
+        counted = world.folder(number).book().counts().tasks
         answers = client.text().count(": answered")
         assert answers <= counted <= ROUNDS + 1
         answered += answers

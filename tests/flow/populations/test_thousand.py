@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -35,9 +36,9 @@ def established(port: int) -> int:
 
 
 def serve(made: Population, log: Path) -> tuple[subprocess.Popen[bytes], int]:
-    options = ("--host", "127.0.0.1", "--clients", str(ASKED), "--over", "1.1", "--rate", "200")
+    options = ["--host", "127.0.0.1", "--clients", str(ASKED), "--over", "1.1", "--rate", "200"]
+    options += ["--pace", "1", "--fetch", "30", "--window", "600", "--limit", "120"]
     stream = log.open("wb")
-    options += ("--pace", "1", "--fetch", "30", "--window", "600", "--limit", "120")
     process = subprocess.Popen(
         [
             sys.executable,
@@ -64,7 +65,7 @@ def serve(made: Population, log: Path) -> tuple[subprocess.Popen[bytes], int]:
 @pytest.mark.drill
 @pytest.mark.timeout(900)
 def test_a_thousand_clients_train_at_one_aggregator(
-    tmp_path: Path, record_property: pytest.RecordProperty
+    tmp_path: Path, record_property: Callable[[str, object], None]
 ) -> None:
     training = {"rounds": ROUNDS, "minimum_clients": ASKED}
     made = population(tmp_path / "population", training)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 import sys
 import threading
 import traceback
@@ -14,6 +13,7 @@ import click
 from atoll.cli import outputs
 from atoll.cli.client.folder import ClientFolder
 from atoll.cli.options import Output, confirm, printed, secret, secret_file, sure
+from atoll.cli.stopping import on_signals
 from atoll.core.errors import AtollError, UserError
 
 if TYPE_CHECKING:
@@ -123,8 +123,6 @@ def _train(output: Output, place: ClientFolder) -> str:
     joined, terms = place.joined, place.terms()
     data = _rows(terms, joined.data, joined.id_column)
     stopping = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stopping.set())
     session = MemberSession(place)
 
     def trace(error: AtollError) -> None:
@@ -144,7 +142,8 @@ def _train(output: Output, place: ClientFolder) -> str:
     )
     output.info(f"client {joined.number} of {terms.population}: {len(data)} rows, dials out")
     try:
-        return visits(member, session, stopping, output.more)
+        with on_signals(stopping.set):
+            return visits(member, session, stopping, output.more)
     finally:
         session.close()
 
