@@ -117,6 +117,15 @@ def test_a_code_works_for_one_key(served: Serving, tmp_path: Path) -> None:
     question = messages.Enrol(code.id, code.secret, digest, request, agreed)
     assert ask(dialer, "enrol", question, messages.Certified).number == number
     assert refused(lambda: enrolled(tmp_path / "two", code)) == "ATL-POP-019"
+    key = certificates.new_key()
+    agreed = certificates.sign_agreement(key, digest, code.id)
+    request = certificates.make_request(key)
+    stolen = messages.Enrol(code.id, code.secret, digest, request, agreed)
+    assert refused(lambda: ask(dialer, "enrol", stolen, messages.Certified)) == "ATL-POP-019"
+    session = MemberSession(one)
+    session.leave()
+    session.close()
+    assert refused(lambda: ask(dialer, "enrol", question, messages.Certified)) == "ATL-POP-019"
     dialer.close()
 
 

@@ -19,9 +19,9 @@ from atoll.flow.populations.server import PopulationServer
 from atoll.flow.store.lock import FileLock
 from atoll.learning.horizontal.algorithm import State
 from atoll.learning.horizontal.callbacks import Checkpoint, Progress, RoundFigures
-from atoll.learning.horizontal.participation import Participation
 from atoll.learning.horizontal.population.clients import MOST_UPDATE_BYTES, OutboundClients
 from atoll.learning.horizontal.population.coordinator import Coordinator, RoundRules
+from atoll.learning.horizontal.population.drawing import AmongPresent
 from atoll.learning.horizontal.population.work import PopulationWork
 from atoll.learning.horizontal.rounds import Closing
 from atoll.learning.horizontal.training import Callback, Round, Training
@@ -42,9 +42,9 @@ class ServeOptions(BaseModel):
     rules: RoundRules = RoundRules()
     memory: int = Field(default=MOST_UPDATE_BYTES, ge=1, description="bytes of a round's updates")
 
-    def participation(self, fewest: int) -> Participation:
+    def participation(self, fewest: int) -> AmongPresent:
         """Return how clients are drawn."""
-        return Participation(
+        return AmongPresent(
             method="uniform", count=self.count, over=self.over, minimum=min(fewest, self.count)
         )
 

@@ -39,13 +39,15 @@ class PopulationService:
         self._digest = population.terms.digest
         self._now = now
         self._ended: set[int] = set()
+        self._since = 0.0
         for number in range(store.count()):
             clients.register(number)
         self.refresh()
 
     def refresh(self) -> None:
         """Take out who was revoked by another process, so that no round waits for it."""
-        for number in set(self._store.ended()) - self._ended:
+        found, self._since = self._store.ended(self._since)
+        for number in set(found) - self._ended:
             self._ended.add(number)
             self._clients.end(number)
 

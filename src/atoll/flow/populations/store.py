@@ -141,10 +141,13 @@ class PopulationStore:
         ).fetchall()
         return [Member(*row) for row in rows]
 
-    def ended(self) -> list[int]:
-        """Return the numbers of those that were revoked or have left."""
-        rows = self._database.execute("SELECT number FROM members WHERE ended IS NOT NULL")
-        return [row[0] for row in rows]
+    def ended(self, since: float = 0.0) -> tuple[list[int], float]:
+        """Return the numbers of those that were removed or have left from a moment on, and the
+        moment to ask from next.
+        """
+        query = "SELECT number, ended FROM members WHERE ended >= ?"
+        rows = self._database.execute(query, (since,)).fetchall()
+        return [row[0] for row in rows], max((row[1] for row in rows), default=since)
 
     def end(self, number: int, reason: str) -> None:
         """Take a member out for good; once more changes nothing. Errors: ATL-POP-004."""

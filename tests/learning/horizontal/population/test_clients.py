@@ -16,9 +16,11 @@ from atoll.learning.horizontal.participation import Participation
 from atoll.learning.horizontal.population import messages
 from atoll.learning.horizontal.population.clients import OutboundClients
 from atoll.learning.horizontal.population.coordinator import Coordinator, Pace, RoundRules
+from atoll.learning.horizontal.population.drawing import AmongPresent
 from atoll.learning.horizontal.population.terms import PopulationTerms, read_terms
 from atoll.learning.horizontal.population.work import PopulationWork, epsilon, sentences
 from atoll.learning.horizontal.rounds import LATE, REPEATED, Closing
+from atoll.learning.horizontal.selection.pool import Pool
 from atoll.learning.horizontal.training import Training
 from tests.learning.horizontal.population.helpers import rows, terms_with, visit
 
@@ -123,6 +125,8 @@ def test_what_does_not_keep_to_the_terms_is_not_summed(what: str) -> None:
     size = work.form.size
     values = np.zeros(size + (what == "short"), np.float32)[1 if what == "short" else 0 :]
     values = values[:-1] if what == "short" else values
+    if what == "gap":
+        values = values[1:]
     if what == "nan":
         values[0] = np.nan
     if what == "long":
@@ -180,6 +184,21 @@ def test_updates_that_would_not_fit_into_memory_are_refused_at_the_start() -> No
     with pytest.raises(UserError) as caught:
         OutboundClients(work, made, SystemClock(), asked=10, memory=4 * 10 * work.form.size - 1)
     assert caught.value.code == "ATL-POP-010"
+
+
+def test_a_round_finds_the_few_that_are_there_among_very_many() -> None:
+    pace = Pace(rate=1e6, least=5, grace=30)
+    rules = RULES.model_copy(update={"pace": pace})
+    made = Coordinator(rules, Eligibility(), SecretRandom())
+    made.register(199_999)
+    there = set(range(0, 200_000, 1500))
+    stays = [made.check_in(number, Condition(), 0.0).wait for number in there]
+    now = max(stays)
+    pool = Pool(200_000, eligible=lambda some: made.present(some, now))
+    drawn = AmongPresent(count=100).select(pool, np.random.default_rng(0))
+    assert len(drawn) == 100 == len(set(drawn.tolist()))
+    assert set(drawn.tolist()) <= there
+    assert len(Participation(count=100).select(pool, np.random.default_rng(0))) < 50
 
 
 def test_a_client_shows_no_more_of_its_machine_than_the_terms_ask() -> None:
