@@ -336,6 +336,9 @@ def test_a_folder_is_served_once(served: Serving) -> None:
 def test_signed_terms_cannot_be_exchanged(tmp_path: Path) -> None:
     made: Population = population(tmp_path / "p")
     assert refused(lambda: population(tmp_path / "p")) == "ATL-POP-021"
+    coarse = {"algorithm": "fedavg", "weighting": "equal", "clip": 1e8}
+    assert refused(lambda: population(tmp_path / "q", coarse, noise=1.0)) == "ATL-HOR-072"
+    assert not (tmp_path / "q").exists()
     more = made.terms.model_copy(update={"tasks_per_day": 1000})
     (made.root / folders.TERMS).write_bytes(more.document())
     assert refused(lambda: folders.load(made.root)) == "ATL-POP-014"

@@ -23,6 +23,7 @@ from atoll.core.errors import UserError
 from atoll.flow.populations.store import HOURS, PopulationStore
 from atoll.jobs.errors import ConflictError, NotFoundError
 from atoll.learning.horizontal.population.terms import PopulationTerms, read_terms
+from atoll.learning.horizontal.population.work import PopulationWork
 
 MARK, TERMS, SIGNATURE = "population.json", "terms.bin", "terms.sig"
 AUTHORITY, AUTHORITY_KEY = "authority.pem", "authority.key.pem"
@@ -86,9 +87,10 @@ class Population:
 def create(root: Path, terms: PopulationTerms) -> Population:
     """Make a population with an authority of its own, which signs its terms.
 
-    Errors: ATL-POP-002, ATL-POP-021 the folder holds one already.
+    Errors: ATL-POP-002, those of the model and the noise, ATL-POP-021 the folder holds one already.
     """
-    terms.require_possible()
+    # A grid that is too coarse for the noise, or a model that is too large, shows now.
+    _ = PopulationWork(terms.require_possible()).form
     root.mkdir(mode=0o700, parents=True, exist_ok=True)
     if (root / MARK).exists():
         raise ConflictError(

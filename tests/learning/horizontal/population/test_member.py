@@ -13,7 +13,8 @@ import pytest
 from atoll.core.errors import AtollError, NetworkError, UserError
 from atoll.core.message import Message
 from atoll.core.random import SecretRandom
-from atoll.learning.horizontal.conditions import Condition
+from atoll.core.reveal import Disclosures
+from atoll.learning.horizontal.conditions import Condition, Eligibility
 from atoll.learning.horizontal.local import ClientRows
 from atoll.learning.horizontal.population import messages
 from atoll.learning.horizontal.population.book import Book
@@ -176,6 +177,30 @@ def test_a_client_stays_away_as_long_as_it_is_sent_away(tmp_path: Path) -> None:
     aggregator.stay = True
     assert member.visit() == 4.0
     assert not (tmp_path / "counts.json").exists()
+
+
+@pytest.mark.parametrize("noise", [None, 2.0])
+def test_what_leaves_is_what_is_declared(tmp_path: Path, noise: float | None) -> None:
+    asked = Eligibility(battery=0.2)
+    member, aggregator, _ = made(tmp_path, noise=noise, tasks=1, eligibility=asked)
+    member.condition = lambda: Condition(battery=0.5, charging=False, link="wifi", cores=4)
+    member.visit()
+    with pytest.raises(UserError):
+        member.visit()
+    sent = Disclosures()
+    for _, message in aggregator.sent:
+        sent.add("client", "aggregator", message.kind, message.revealed())
+    declared = {
+        (r.sender, r.receiver, r.message, r.field): r.count({})
+        for r in member.work.reveals()
+        if r.sender == "client"
+    }
+    shown = {key[2:]: count for key, count in sent.counts.items() if count}
+    check_in = {key: shown.pop(key) for key in list(shown) if key[0] == messages.CheckIn.kind}
+    assert shown == {key[2:]: count for key, count in declared.items()}
+    assert {field for _, field in check_in} == {"battery", "charging", "there"}
+    # With noise no weight travels beside the update.
+    assert ((messages.Finish.kind, "numbers") in shown) == (noise is None)
 
 
 def test_an_answer_of_another_class_is_an_error(tmp_path: Path) -> None:

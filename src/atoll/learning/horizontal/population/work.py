@@ -141,28 +141,23 @@ class PopulationWork:
         result.update.check()
         return self.chain().client(result.update, Passage({}, own, secret=secret))
 
-    def reveals(self, members: int) -> tuple[Reveal, ...]:
-        """Return what each of ``members`` clients and the aggregator reveal, were all tasks done.
+    def reveals(self) -> tuple[Reveal, ...]:
+        """Return what a client and the aggregator reveal to each other if all tasks are done.
 
-        Check-ins are not bounded by the terms; what one shows is.
+        How often a client checks in is not bounded by the terms; what a check-in shows is
+        (``PopulationTerms.asked_conditions``), and that the client is there.
         """
-        tasks = self.terms.tasks
+        up, down = ("client", "aggregator"), ("aggregator", "client")
+        figures = len(self.form.numbers)
         rows = (
-            ("aggregator", "client", messages.Weights, "values", self.sent.size, messages.MODEL),
-            ("client", "aggregator", messages.Piece, "values", self.form.size, messages.OWN),
-            (
-                "client",
-                "aggregator",
-                messages.Finish,
-                "numbers",
-                len(self.form.numbers),
-                messages.FIGURES,
-            ),
+            (*down, messages.Weights, "values", self.sent.size, messages.MODEL),
+            (*up, messages.Piece, "values", self.form.size, messages.OWN),
+            (*up, messages.Finish, "numbers", figures, messages.FIGURES),
         )
         return tuple(
-            Reveal(sender, receiver, kind.kind, field, f"{tasks} * {size}", what)
+            Reveal(sender, receiver, kind.kind, field, f"{self.terms.tasks} * {size}", what)
             for sender, receiver, kind, field, size, what in rows
-            if size and members
+            if size
         )
 
 
