@@ -53,6 +53,12 @@ class MemberProtocol(PatientProtocol):
         der = None if secured is None else secured.getpeercert(binary_form=True)
         self.app_state = {**self.app_state, "certificate": der}
 
+    def shutdown(self) -> None:
+        """End with the server; where nothing is under way, without waiting for the other side."""
+        super().shutdown()
+        if self._waiting():
+            self.transport.abort()
+
 
 class App:
     """The ASGI application; made and used on the server's thread."""
