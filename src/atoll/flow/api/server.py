@@ -52,7 +52,7 @@ class Server:
 
     def start(self) -> None:
         """Listen, and return once requests are answered. Errors: ATL-API-016 the address."""
-        self._socket = _listen(self._settings.host, self._settings.port)
+        self._socket = listen(self._settings.host, self._settings.port)
         self._thread = threading.Thread(
             target=self._server.run, args=([self._socket],), name="atoll-api", daemon=True
         )
@@ -115,14 +115,15 @@ def _config(app: FastAPI, settings: ApiSettings) -> uvicorn.Config:
     return config
 
 
-def _listen(host: str, port: int) -> socket.socket:
+def listen(host: str, port: int, backlog: int = 128) -> socket.socket:
+    """Return a socket that listens. Errors: ATL-API-016 the address cannot be had."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     # asyncio switches Nagle's delay off only where the protocol is named.
     listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind((host, port))
-        listener.listen(128)
+        listener.listen(backlog)
     except OSError as error:
         listener.close()
         raise EnvironmentFault(
