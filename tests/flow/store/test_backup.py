@@ -220,6 +220,19 @@ def test_links_in_a_backup_are_refused(archive: Path) -> None:
     refused(archive, "ATL-STO-026")
 
 
+def test_a_row_of_a_dump_is_judged_before_it_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module = sys.modules[backup.__module__]
+    monkeypatch.setattr(module, "_ROW_BYTES", 1 << 16)
+    file = tmp_path / "jobs.jsonl"
+    file.write_bytes(b'{"id": "a"}\n{"id": [' + b"[]," * 20_000 + b"[]]}\n")
+    rows = module.lines_of(file)
+    assert next(rows) == {"id": "a"}
+    with pytest.raises(ValueError, match="none of ours"):
+        next(rows)
+
+
 def sparse(name: bytes, size: int) -> bytes:
     """Return the header of GNU tar for a file of so many bytes that is one hole."""
     block = bytearray(512)
