@@ -20,7 +20,7 @@ class AgreementView(Given):
     the last day. ``used_today`` and ``used`` are what this node counted.
     """
 
-    id: str
+    id: Annotated[str, Field(pattern=AGREEMENT_ID)]
     job: str
     step: str
     party: str
