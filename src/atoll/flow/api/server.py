@@ -89,7 +89,7 @@ def _config(app: FastAPI, settings: ApiSettings) -> uvicorn.Config:
         options["ssl_keyfile"] = str(settings.key or settings.certificate)
     config = uvicorn.Config(
         app,
-        http=PatientProtocol.within(settings.header_seconds),
+        http=PatientProtocol.within(settings.header_seconds, settings.stall_seconds),
         loop="asyncio",
         ws="none",
         lifespan="on",

@@ -23,8 +23,9 @@ class ApiSettings:
     """Address, limits and habits of the API.
 
     ``body_bytes`` bounds a JSON body, ``upload_bytes`` and ``archive_bytes`` the streamed ones;
-    a body has ``body_seconds`` (streamed: ``upload_seconds``, and never less than
-    ``stall_seconds`` between two pieces) to arrive, an answer ``request_seconds`` to begin.
+    a body has ``body_seconds`` (streamed: ``upload_seconds``) to arrive, with no more than
+    ``stall_seconds`` between two pieces, an answer ``request_seconds`` to begin; of one that waits
+    to be taken, all or ``protocol.TAKEN_BYTES`` is taken each ``stall_seconds``.
     ``watchers`` and ``askers`` are how many wait at once for events, and for answers under standing
     agreements, ``lookers`` how many files are looked at. Of one user, ``user_threads`` requests are
     worked on, ``user_looks`` files looked at, ``user_bodies`` large bodies and ``user_uploads``
