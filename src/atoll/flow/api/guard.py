@@ -69,7 +69,7 @@ class GuardedRoute(APIRoute):
             _hold(request, exchange)
             strict = _CheckedRequest(request.scope, request.receive)
             if self.body_field is not None:
-                await strict.load()
+                await strict.load(self.body_field.field_info.annotation)
             # Without a user a key would be shared by all users.
             if request.method == "POST" and exchange.actor and not declared.streamed:
                 memory: Idempotency = request.app.state.idempotency
