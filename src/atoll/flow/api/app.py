@@ -98,6 +98,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     app.state.watchers = anyio.CapacityLimiter(app.state.settings.watchers)
     app.state.askers = anyio.CapacityLimiter(app.state.settings.askers)
     app.state.keepers = anyio.CapacityLimiter(app.state.settings.keepers)
+    app.state.downloaders = anyio.CapacityLimiter(app.state.settings.downloaders)
     app.state.lookers = anyio.CapacityLimiter(app.state.settings.lookers)
     yield
 

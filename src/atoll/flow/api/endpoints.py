@@ -26,7 +26,7 @@ class Endpoint:
     ``archive``), which are streamed. ``secret``: the answer holds what is shown once, so it is
     never kept to be repeated. ``watched``: it only reads, but what leaves the house through it is
     noted in the audit log. ``recorded``: its service writes the audit line of a change itself, in
-    the change's transaction.
+    the change's transaction. ``download``: the answer may be long, and is made while it is sent.
     """
 
     method: str
@@ -36,6 +36,7 @@ class Endpoint:
     secret: bool = False
     watched: bool = False
     recorded: bool = False
+    download: bool = False
 
     @property
     def place(self) -> str:

@@ -95,6 +95,8 @@ def _hold(request: Request, exchange: HttpExchange) -> None:
         return
     shares, user = _shares(request), exchange.actor.user
     exchange.held.enter_context(shares.hold("requests", user))
+    if exchange.endpoint is not None and exchange.endpoint.download:
+        exchange.held.enter_context(shares.hold("downloads", user))
     length = int(request.headers.get("content-length", "0"))
     if length > LARGE or "transfer-encoding" in request.headers:
         streamed = exchange.endpoint is not None and exchange.endpoint.streamed

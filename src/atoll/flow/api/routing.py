@@ -42,6 +42,7 @@ class Options(TypedDict, total=False):
     secret: bool
     watched: bool
     recorded: bool
+    download: bool
     status_code: int
     response_model: Any
     response_class: type[Response]
@@ -87,11 +88,12 @@ class Routes:
         secret: bool = False,
         watched: bool = False,
         recorded: bool = False,
+        download: bool = False,
         responses: dict[int | str, dict[str, Any]] | None = None,
         **framework: Any,
     ) -> Callable[[F], F]:
         whole = self.prefix + path
-        endpoint = Endpoint(method, whole, may, body, secret, watched, recorded)
+        endpoint = Endpoint(method, whole, may, body, secret, watched, recorded, download)
 
         def add(function: F) -> F:
             route = GuardedRoute(

@@ -20,7 +20,7 @@ from atoll.flow.api.exchange import HttpExchange
 from atoll.flow.api.settings import ApiSettings
 from atoll.jobs.errors import EnvironmentFault
 
-Kind = Literal["requests", "bodies", "uploads", "looks", "checks"]
+Kind = Literal["requests", "bodies", "uploads", "downloads", "looks", "checks"]
 LARGE = 64 << 10
 """A body of more bytes, or of a length that is not stated, counts among the large ones."""
 
@@ -29,6 +29,7 @@ _NAMES: Mapping[Kind, str] = {
     "requests": "requests",
     "bodies": "requests with large bodies",
     "uploads": "uploads",
+    "downloads": "downloads",
     "looks": "looks at files",
     "checks": "checks of tables",
 }
@@ -42,6 +43,7 @@ class Shares:
             "requests": settings.connections // 2,
             "bodies": settings.user_bodies,
             "uploads": settings.user_uploads,
+            "downloads": settings.user_downloads,
             "looks": settings.user_looks,
             "checks": 1,
         }
