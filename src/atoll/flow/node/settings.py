@@ -147,6 +147,9 @@ class JobsSection(Section):
         ge=1,
         le=1_000_000,
     )
+    user_open: int = _key(
+        2000, "so many jobs that one user submitted here may be unfinished", ge=1, le=1_000_000
+    )
     partner_open: int = _key(
         2000, "so many jobs that one partner proposed may be unfinished here", ge=1, le=1_000_000
     )
