@@ -4,16 +4,24 @@ from __future__ import annotations
 
 import json
 import logging
+import secrets
 import socket
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from atoll.core.errors import UserError
+from atoll.flow.access import Access
+from atoll.flow.access.authenticator import AccessSettings
 from atoll.flow.api import server
 from atoll.flow.api.access_log import STRANGERS_LINES, AccessLog, Damper, Warnings
+from atoll.flow.api.app import create_app
 from atoll.flow.api.exchange import HttpExchange
-from tests.flow.api.site import JOB, Site, site
+from atoll.flow.api.server import Server
+from atoll.flow.node.configuration import load
+from tests.flow.api.site import JOB, LIMITS, Site, site
 
 
 @pytest.fixture(scope="module")
@@ -80,3 +88,54 @@ def test_strangers_cause_few_warnings(
     assert len(caplog.messages) == STRANGERS_LINES
     fault = logging.LogRecord("uvicorn.error", logging.ERROR, "f", 1, "a fault", (), None)
     assert all(Warnings().filter(fault) for _ in range(2 * STRANGERS_LINES))
+
+
+WRONG = {"user": "unknown", "password": "a wrong password"}
+
+
+@pytest.fixture
+def proxied(place: Site) -> Iterator[Site]:
+    """Serve the node behind a proxy, on logins that were not tried before."""
+    access = Access(place.node.database, AccessSettings(free_failures_of_address=2))
+    settings = replace(LIMITS, proxies=("127.0.0.0/8", "192.0.2.1/32"))
+    services = replace(place.node.services, access=access)
+    with Server(create_app(services, settings), settings) as behind:
+        yield Site(place.node, behind, place.tokens)
+
+
+def _waits(site: Site, forwarded: str) -> bool:
+    """Return whether the wrong password of a further name has to wait."""
+    asked = {**WRONG, "user": secrets.token_hex(4)}
+    headers = {"X-Forwarded-For": forwarded} if forwarded else {}
+    with site.client(None) as stranger:
+        return stranger.post("/login", json=asked, headers=headers).status_code == 429
+
+
+def test_behind_a_proxy_a_stranger_shuts_out_its_own_address_alone(proxied: Site) -> None:
+    """All had the proxy's address: after thirty failures of a stranger no one could log in."""
+    assert not any(_waits(proxied, "198.51.100.7") for _ in range(3))
+    assert _waits(proxied, "198.51.100.7")
+    # What a stranger writes itself stands before what the proxy adds.
+    assert _waits(proxied, "203.0.113.9, 198.51.100.7")
+    assert _waits(proxied, "198.51.100.7, 192.0.2.1")
+    assert not _waits(proxied, "203.0.113.9")
+    assert not _waits(proxied, "198.51.100.7, 203.0.113.9")
+
+
+def test_who_is_no_trusted_proxy_states_no_address(place: Site) -> None:
+    access = Access(place.node.database, AccessSettings(free_failures_of_address=2))
+    services = replace(place.node.services, access=access)
+    for proxies in ((), ("192.0.2.1/32",)):
+        settings = replace(LIMITS, proxies=proxies)
+        with Server(create_app(services, settings), settings) as bare:
+            site = Site(place.node, bare, place.tokens)
+            tried = [_waits(site, f"198.51.100.{at}") for at in range(4)]
+            assert tried[-1]
+
+
+def test_a_proxy_is_an_address_or_a_network() -> None:
+    named = ["192.0.2.1", "10.0.0.0/8", "2001:db8::1"]
+    assert load(flags={"http.proxies": named}, environment={}).settings.http.proxies == (*named,)
+    for wrong in ("proxy.example", "10.0.0.1/8", "*"):
+        with pytest.raises(UserError, match="ATL-SET-011"):
+            load(flags={"http.proxies": [wrong]}, environment={})

@@ -13,6 +13,7 @@ from atoll.core.errors import InternalError
 from atoll.flow.access import Access, Actor, UnauthenticatedError, local_actor
 from atoll.flow.api import cookies
 from atoll.flow.api.body import StrictRequest
+from atoll.flow.api.clients import client_of
 from atoll.flow.api.endpoints import OWN, PUBLIC, Endpoint
 from atoll.flow.api.exchange import HttpExchange
 from atoll.flow.api.idempotency import Idempotency
@@ -144,11 +145,6 @@ async def still_allowed(request: Request) -> bool:
     access: Access = request.app.state.services.access
     now = await apart(request.app, lambda: access.current(actor))
     return now is not None and (declared.permission == OWN or now.allows(declared.permission))
-
-
-def client_of(request: Request) -> str:
-    """Return the address that asks."""
-    return request.client.host if request.client else ""
 
 
 def bearer(header: str) -> str:

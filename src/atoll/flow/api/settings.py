@@ -32,7 +32,8 @@ class ApiSettings:
     at, ``user_bodies`` large bodies and ``user_uploads`` streamed ones taken, ``user_downloads``
     sent at once, and half of the ``connections`` answered. Without ``authentication`` everyone is
     administrator: for loopback only. With ``proxied`` a proxy adds TLS, so that browsers come by
-    HTTPS as they do to a certificate of our own.
+    HTTPS as they do to a certificate of our own; ``proxies`` are the addresses and networks of
+    proxies that state truly who asks.
     """
 
     host: str = "127.0.0.1"
@@ -62,6 +63,7 @@ class ApiSettings:
     user_downloads: int = 4
     authentication: bool = True
     proxied: bool = False
+    proxies: tuple[str, ...] = ()
     documentation: bool = False
 
     @property

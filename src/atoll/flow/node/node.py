@@ -479,6 +479,7 @@ class Node:
             request_seconds=chosen.request_seconds,
             authentication=self.settings.access.enabled,
             proxied=chosen.plain,
+            proxies=chosen.proxies,
         )
 
     def close(self) -> None:
