@@ -96,7 +96,7 @@ WRONG = {"user": "unknown", "password": "a wrong password"}
 @pytest.fixture
 def proxied(place: Site) -> Iterator[Site]:
     """Serve the node behind a proxy, on logins that were not tried before."""
-    access = Access(place.node.database, AccessSettings(free_failures_of_address=2))
+    access: Any = Access(place.node.database, AccessSettings(free_failures_of_address=2))
     settings = replace(LIMITS, proxies=("127.0.0.0/8", "192.0.2.1/32"))
     services = replace(place.node.services, access=access)
     with Server(create_app(services, settings), settings) as behind:
@@ -123,7 +123,7 @@ def test_behind_a_proxy_a_stranger_shuts_out_its_own_address_alone(proxied: Site
 
 
 def test_who_is_no_trusted_proxy_states_no_address(place: Site) -> None:
-    access = Access(place.node.database, AccessSettings(free_failures_of_address=2))
+    access: Any = Access(place.node.database, AccessSettings(free_failures_of_address=2))
     services = replace(place.node.services, access=access)
     for proxies in ((), ("192.0.2.1/32",)):
         settings = replace(LIMITS, proxies=proxies)

@@ -78,8 +78,9 @@ def test_who_reads_nothing_loses_the_connection(
 ) -> None:
     """A stranger held all 512 connections, for ever, with answers that it never read."""
     chain, key = certificate(tmp_path)
-    tls = {"certificate": chain, "key": key} if encrypted else {}
-    settings = replace(LIMITS, stall_seconds=0.2, **tls)
+    settings = replace(LIMITS, stall_seconds=0.2)
+    if encrypted:
+        settings = replace(settings, certificate=chain, key=key)
     with (
         served(place, settings) as server,
         connected(server, chain if encrypted else None) as client,

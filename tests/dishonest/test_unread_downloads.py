@@ -6,6 +6,7 @@ import contextlib
 import gc
 import io
 import socket
+import tempfile
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
@@ -17,7 +18,6 @@ import numpy as np
 import pytest
 
 from atoll.flow.api import pieces as tables
-from atoll.flow.api import table_export
 from atoll.flow.api.app import create_app
 from atoll.flow.api.server import Server
 from atoll.flow.api.services import Content
@@ -101,7 +101,7 @@ def test_who_makes_a_download_holds_no_thread_of_other_requests(
         yield b"begun"
         assert release.wait(SECONDS)
 
-    monkeypatch.setitem(tables._WRITERS, "csv", slow)  # type: ignore[arg-type]
+    monkeypatch.setitem(tables._WRITERS, "csv", slow)
     settings = replace(PATIENT, user_downloads=50, downloaders=50, connections=200)
     with (
         served(place, tmp_path, settings) as busy,
@@ -123,7 +123,7 @@ def test_a_download_that_is_broken_off_leaves_no_file(
             super().close()
             closed.set()
 
-    monkeypatch.setattr(table_export.tempfile, "TemporaryFile", Noted)
+    monkeypatch.setattr(tempfile, "TemporaryFile", Noted)
     gc.disable()
     try:
         with served(place, tmp_path) as busy:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterable
 from typing import Any
 
 import anyio
@@ -19,9 +19,9 @@ class Pieces(StreamingResponse):
     that answer so declare it (``download``), so that a user has a bounded number of them at once.
     """
 
-    def __init__(self, pieces: Iterator[bytes], **options: Any) -> None:
+    def __init__(self, pieces: Iterable[bytes], **options: Any) -> None:
         super().__init__((), **options)
-        self.pieces = pieces
+        self.pieces = iter(pieces)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send the answer."""
