@@ -15,11 +15,13 @@ import pytest
 from atoll.core.errors import UserError
 from atoll.flow.access import Access
 from atoll.flow.access.authenticator import AccessSettings
+from atoll.flow.access.errors import ThrottledError
 from atoll.flow.api import server
 from atoll.flow.api.access_log import STRANGERS_LINES, AccessLog, Damper, Warnings
 from atoll.flow.api.app import create_app
 from atoll.flow.api.exchange import HttpExchange
 from atoll.flow.api.server import Server
+from atoll.flow.api.shares import Shares
 from atoll.flow.node.configuration import load
 from tests.flow.api.site import JOB, LIMITS, Site, site
 
@@ -57,6 +59,9 @@ def test_strangers_write_few_lines_of_the_log(
             assert stranger.get(odd).status_code == 404
         with place.client("viewer") as user:
             mine = user.get("/me").headers["x-request-id"]
+            # A line may still be on its way when its answer is there.
+            user.get("/me")
+            user.get("/me")
     lines = [json.loads(line) for line in caplog.messages if line.startswith("{")]
     assert sum("user" not in line for line in lines) <= STRANGERS_LINES
     assert all(len(line) < 300 for line in caplog.messages)
@@ -139,3 +144,47 @@ def test_a_proxy_is_an_address_or_a_network() -> None:
     for wrong in ("proxy.example", "10.0.0.1/8", "*"):
         with pytest.raises(UserError, match="ATL-SET-011"):
             load(flags={"http.proxies": [wrong]}, environment={})
+
+
+def test_what_only_looks_leaves_no_line_in_the_audit_log(place: Site) -> None:
+    """A viewer grew it by a line a request."""
+    before = place.audited()
+    with place.client("viewer") as viewer:
+        for _ in range(3):
+            answer = viewer.post("/models/m/1/predict-job", json={"tables": {"bank": "people"}})
+            assert answer.json()["error"]["code"] == "ATL-REG-001"
+        assert place.audited() == before
+        assert viewer.post("/data/people/check").is_success
+    assert place.audited() == before + 1
+
+
+def test_a_user_has_so_many_changes_in_an_hour(place: Site) -> None:
+    settings = replace(LIMITS, user_changes=4)
+    name = place.person("max", "viewer")
+    with Server(create_app(place.node.services, settings), settings) as few:
+        site = Site(place.node, few, place.tokens)
+        before = place.audited()
+        with site.client(name) as viewer, site.client("everybody") as other:
+            for number in range(2):
+                made = viewer.post("/tokens", json={"name": f"t{number}", "scopes": ["job.read"]})
+                viewer.delete(f"/tokens/{made.json()['id']}").raise_for_status()
+            answers = [viewer.post("/data/people/check") for _ in range(20)]
+            assert {one.status_code for one in answers} == {429}
+            assert answers[0].json()["error"]["code"] == "ATL-API-024"
+            assert 3500 < int(answers[0].headers["retry-after"]) <= 3600
+            assert viewer.get("/jobs").is_success
+            assert other.post("/data/people/check").is_success
+        # The changes, ten lines of refusals (the others are counted), and the other user's.
+        assert place.audited() <= before + 4 + 10 + 1
+
+
+def test_changes_are_free_again_after_an_hour() -> None:
+    now = [0.0]
+    shares = Shares(replace(LIMITS, user_changes=1), lambda: now[0])
+    shares.note_change("a")
+    shares.note_change("b")
+    now[0] = 3599.0
+    with pytest.raises(ThrottledError, match="ATL-API-024"):
+        shares.note_change("a")
+    now[0] = 3600.0
+    shares.note_change("a")

@@ -27,6 +27,8 @@ class Endpoint:
     never kept to be repeated. ``watched``: it only reads, but what leaves the house through it is
     noted in the audit log. ``recorded``: its service writes the audit line of a change itself, in
     the change's transaction. ``download``: the answer may be long, and is made while it is sent.
+    ``quiet``: it changes and reveals nothing that is worth a line of the audit log (it looks, or
+    its service counts what it does).
     """
 
     method: str
@@ -37,11 +39,17 @@ class Endpoint:
     watched: bool = False
     recorded: bool = False
     download: bool = False
+    quiet: bool = False
 
     @property
     def place(self) -> str:
         """``METHOD /path``."""
         return f"{self.method} {self.path}"
+
+    @property
+    def noted(self) -> bool:
+        """Whether the audit log notes each request."""
+        return self.watched or (self.method not in SAFE and not self.quiet)
 
     @property
     def streamed(self) -> bool:

@@ -91,10 +91,12 @@ def _user(request: Request) -> str:
 
 
 def _hold(request: Request, exchange: HttpExchange) -> None:
-    """Count a request among its user's, until its work is over. Errors: ATL-API-021."""
+    """Count a request among its user's, until its work is over. Errors: ATL-API-021, 024."""
     if exchange.actor is None:
         return
     shares, user = _shares(request), exchange.actor.user
+    if exchange.endpoint is not None and exchange.endpoint.noted:
+        shares.note_change(user)
     exchange.held.enter_context(shares.hold("requests", user))
     if exchange.endpoint is not None and exchange.endpoint.download:
         exchange.held.enter_context(shares.hold("downloads", user))

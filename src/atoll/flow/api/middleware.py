@@ -201,8 +201,8 @@ class _Reply:
         exchange = self._exchange
         if exchange.actor is None or self._noted:
             return False
-        watched = exchange.endpoint is not None and exchange.endpoint.watched
-        return exchange.method not in SAFE or exchange.status == 403 or watched
+        noted = exchange.endpoint is not None and exchange.endpoint.noted
+        return noted or exchange.status == 403
 
     def _own(self, message: Message) -> list[tuple[bytes, bytes]]:
         present = {name.lower() for name, _ in message.get("headers", ())}

@@ -43,6 +43,7 @@ class Options(TypedDict, total=False):
     watched: bool
     recorded: bool
     download: bool
+    quiet: bool
     status_code: int
     response_model: Any
     response_class: type[Response]
@@ -89,11 +90,12 @@ class Routes:
         watched: bool = False,
         recorded: bool = False,
         download: bool = False,
+        quiet: bool = False,
         responses: dict[int | str, dict[str, Any]] | None = None,
         **framework: Any,
     ) -> Callable[[F], F]:
         whole = self.prefix + path
-        endpoint = Endpoint(method, whole, may, body, secret, watched, recorded, download)
+        endpoint = Endpoint(method, whole, may, body, secret, watched, recorded, download, quiet)
 
         def add(function: F) -> F:
             route = GuardedRoute(

@@ -30,10 +30,11 @@ class ApiSettings:
     agreements, ``lookers`` how many files are looked at, ``downloaders`` of how many downloads a
     piece is made. Of one user, ``user_threads`` requests are worked on, ``user_looks`` files looked
     at, ``user_bodies`` large bodies and ``user_uploads`` streamed ones taken, ``user_downloads``
-    sent at once, and half of the ``connections`` answered. Without ``authentication`` everyone is
-    administrator: for loopback only. With ``proxied`` a proxy adds TLS, so that browsers come by
-    HTTPS as they do to a certificate of our own; ``proxies`` are the addresses and networks of
-    proxies that state truly who asks.
+    sent at once, and half of the ``connections`` answered; ``user_changes`` requests that the audit
+    log notes are taken in an hour. Without ``authentication`` everyone is administrator: for
+    loopback only. With ``proxied`` a proxy adds TLS, so that browsers come by HTTPS as they do to a
+    certificate of our own; ``proxies`` are the addresses and networks of proxies that state truly
+    who asks.
     """
 
     host: str = "127.0.0.1"
@@ -61,6 +62,7 @@ class ApiSettings:
     user_bodies: int = 4
     user_uploads: int = 4
     user_downloads: int = 4
+    user_changes: int = 3600
     authentication: bool = True
     proxied: bool = False
     proxies: tuple[str, ...] = ()

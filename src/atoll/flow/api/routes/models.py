@@ -101,7 +101,7 @@ def export(services: At, id: ModelId, version: ModelVersion) -> Response:
     return Pieces(pieces, media_type="application/x-tar", headers={"Content-Disposition": name})
 
 
-@ROUTES.post("/models/{id}/{version}/predict-job", may="model.read")
+@ROUTES.post("/models/{id}/{version}/predict-job", may="model.read", quiet=True)
 def predict_job(
     services: At,
     id: ModelId,
@@ -113,7 +113,7 @@ def predict_job(
     return views.JobAnswer(job=job.canonical())
 
 
-@ROUTES.post("/models/{id}/{version}/agreement-job", may="model.read")
+@ROUTES.post("/models/{id}/{version}/agreement-job", may="model.read", quiet=True)
 def agreement_job(
     services: At,
     id: ModelId,
