@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import csv
 import io
 import re
@@ -12,7 +11,6 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
-from fastapi.responses import StreamingResponse
 from hypothesis import given
 from hypothesis import strategies as st
 from pyarrow import parquet
@@ -21,6 +19,7 @@ from atoll.components.download import arrow_of, to_csv
 from atoll.components.local_prediction import _to_csv as predictions
 from atoll.components.scores import Scores
 from atoll.flow.api.downloads import Form, download
+from atoll.flow.api.sending import Pieces
 from atoll.flow.api.services import Content
 from atoll.flow.api.table_export import csv_pieces
 from atoll.flow.work.artifacts import store
@@ -33,13 +32,8 @@ NUMBER = re.compile(r"[+-]?[0-9]+([.][0-9]+)?")
 
 def fetched(content: Content, form: Form | None) -> bytes:
     answer = download(content, form)
-    assert isinstance(answer, StreamingResponse)
-
-    async def collect() -> bytes:
-        pieces: list[Any] = [piece async for piece in answer.body_iterator]
-        return b"".join(pieces)
-
-    return asyncio.run(collect())
+    assert isinstance(answer, Pieces)
+    return b"".join(answer.pieces)
 
 
 def kept(table: Table, folder: Path) -> Content:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import socket
 import ssl
 import threading
@@ -11,11 +12,13 @@ from typing import Any
 import uvicorn
 from fastapi import FastAPI
 
+from atoll.flow.api.access_log import Warnings
 from atoll.flow.api.protocol import PatientProtocol
 from atoll.flow.api.settings import ApiSettings, is_loopback
 from atoll.jobs.errors import EnvironmentFault
 
 START_SECONDS = 30.0
+_WARNINGS = Warnings()
 
 
 class Server:
@@ -36,6 +39,7 @@ class Server:
         self._settings = settings
         self._socket: socket.socket | None = None
         self._thread: threading.Thread | None = None
+        logging.getLogger("uvicorn.error").addFilter(_WARNINGS)
         self._server = uvicorn.Server(_config(app, settings))
 
     @property
@@ -89,7 +93,7 @@ def _config(app: FastAPI, settings: ApiSettings) -> uvicorn.Config:
         options["ssl_keyfile"] = str(settings.key or settings.certificate)
     config = uvicorn.Config(
         app,
-        http=PatientProtocol.within(settings.header_seconds),
+        http=PatientProtocol.within(settings.header_seconds, settings.stall_seconds),
         loop="asyncio",
         ws="none",
         lifespan="on",

@@ -35,6 +35,8 @@ CONNECTIONS = 8192
 # Bodies of pieces (4 MiB) that are read at once.
 LARGE = 32
 BODY_SECONDS, IDLE_SECONDS, HANDSHAKE_SECONDS = 60.0, 330, 10.0
+# Clients may have slow links: of an answer that waits, some is taken in this time.
+STALL_SECONDS = 60.0
 _REFRESH = 1.0
 _SMALL = 64 << 10
 
@@ -216,7 +218,7 @@ class PopulationServer:
 def _config(app: App) -> uvicorn.Config:
     config = uvicorn.Config(
         app,
-        http=MemberProtocol.within(HANDSHAKE_SECONDS),
+        http=MemberProtocol.within(HANDSHAKE_SECONDS, STALL_SECONDS),
         loop="asyncio",
         ws="none",
         lifespan="on",
