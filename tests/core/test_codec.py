@@ -77,17 +77,24 @@ VALUES: dict[str, Any] = {
 }
 
 
-@pytest.mark.parametrize("name", VALUES)
-def test_the_count_is_no_less_than_what_python_takes(name: str) -> None:
-    data = codec.encode(VALUES[name])
-    counted = check_msgpack(data, ENOUGH)
+def _decoded(data: bytes) -> tuple[object, int]:
+    """Return a value, and how many bytes of memory its decoding took."""
     gc.collect()
     tracemalloc.start(1)
     try:
         value = codec.decode(data, memory=ENOUGH)
-        taken = tracemalloc.get_traced_memory()[1]
+        return value, tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
+
+
+@pytest.mark.parametrize("name", VALUES)
+def test_the_count_is_no_less_than_what_python_takes(name: str) -> None:
+    data = codec.encode(VALUES[name])
+    counted = check_msgpack(data, ENOUGH)
+    # Threads that other tests left may take memory meanwhile: the least of a few counts.
+    (value, taken), *others = (_decoded(data) for _ in range(3))
+    taken = min(taken, *(more for _, more in others))
     # Python's own table of names grows by a step that depends on what the process has met so far.
     names = 4 << 20 if name == "one map" else 0
     assert taken <= counted + names + 4096
