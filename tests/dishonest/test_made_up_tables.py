@@ -222,7 +222,7 @@ def test_a_node_asks_a_person_about_much_work_over_made_up_tables(host: Host) ->
     """The lie as a node meets it: the attempts that the plan signs count, in every run."""
     decider = Decider(host.policies, lambda: cast(Any, None), host.wall, runs=3)
     # Much for one attempt: how much that is depends on this machine's rate.
-    sizes = (made_up(rows=rows, trees=10) for rows in (2_000, 4_000, 8_000, 16_000, 32_000, 64_000))
+    sizes = (made_up(rows=20_000, trees=trees) for trees in (5, 10, 20, 40, 80, 160, 320))
     some = next(plan for plan in sizes if most_seconds(plan, 1) > MadeUpLimits().seconds / 10)
     assert most_seconds(some, 1) < MadeUpLimits().seconds
     much = some.limited({"train-0": 21}, {})
