@@ -54,7 +54,13 @@ def answered(house: House, job: Job) -> str | None:
     )
     decider.attach(house.declarer.verify, lambda job, error: None)
     record = SimpleNamespace(
-        id="j", party="bank", initiator="shop", drives=False, opening=opening, run=1
+        id="j",
+        party="bank",
+        initiator="shop",
+        drives=False,
+        ask_person=False,
+        opening=opening,
+        run=1,
     )
     made = decider.decide(cast(JobRecord, record), control.Decide(plan, b"n" * 32, 1))
     event = cast(Any, made(cast(Any, 0.0)))

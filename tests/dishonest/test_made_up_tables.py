@@ -224,7 +224,7 @@ def test_a_node_asks_a_person_about_much_work_over_made_up_tables(host: Host) ->
     much = made_up(rows=2_000, trees=10).limited({"train-0": 21}, {})
     assert most_seconds(much, 1) < MadeUpLimits().seconds
     record = SimpleNamespace(id="20300102030405-0000000f", party="shop", initiator="bank")
-    record.drives, record.opening = False, None
+    record.drives, record.opening, record.ask_person = False, None, False
     command = SimpleNamespace(plan=much, nonce=bytes(32), run=1)
     made = decider.decide(cast(Any, record), cast(Any, command))(control.Moment(0.0, 0.0))
     assert cast(control.Decided, made).kind == "queue"

@@ -18,6 +18,7 @@ from atoll.flow.control.runs import begin_next
 from atoll.flow.control.scheduling import done_steps, verdict
 from atoll.flow.control.tasks import answered
 from atoll.flow.control.transition import Transition, halt, stopped
+from atoll.flow.control.voiding import void_own
 from atoll.flow.planning import COIN_STEP
 from atoll.jobs.errors import ConflictError
 
@@ -77,7 +78,12 @@ def _not_mine(record: JobRecord) -> list[str]:
 
 
 def on_stop(transition: Transition, event: StopAsked) -> None:
-    """Ask all parties to end the run; nothing happens if it is ending anyhow."""
+    """Ask all parties to end the run, if it is not ending anyhow.
+
+    Who stopped a partner's job, before or after its end, is asked before anything of it runs again.
+    """
+    if event.kind == "cancel" or event.voids:
+        void_own(transition)
     if transition.halted() is None:
         transition.set_facts(stop=Stop(event.kind, peer_code(event.code) or STOPPED, event.party))
 

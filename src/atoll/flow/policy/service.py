@@ -66,13 +66,21 @@ class Policies:
         self._wall = wall
 
     def consider(
-        self, job: str, plan: Plan, initiator: str, *, run: int = 1, runs: int = 1
+        self,
+        job: str,
+        plan: Plan,
+        initiator: str,
+        *,
+        run: int = 1,
+        runs: int = 1,
+        stopped: bool = False,
     ) -> Decision:
         """Decide on ``runs`` runs of a plan from ``run`` on and, if they are approved, reserve the
         first. Repeatable.
 
         What was approved before, by whomever, stays so for the same plan and first run; what a
-        person refused stays so for each.
+        person refused stays so for each. ``stopped``: a person stopped the job here, so what grants
+        cover waits for a person, too.
         """
         digest = plan.digest()
 
@@ -81,6 +89,8 @@ class Policies:
             if before is not None and before.decision != "queue":
                 return _recorded(before)
             decision = self._decide(connection, job, plan, initiator)
+            if stopped and decision.kind == "approve":
+                decision = Decision("queue", None, ("a person stopped the job here",), ("",))
             if decision.kind == "approve":
                 held = decision.grants
                 self.ledger.reserve(
