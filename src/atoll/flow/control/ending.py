@@ -16,6 +16,7 @@ from atoll.flow.control.quorum import expendable, parties_of, satisfied_without,
 from atoll.flow.control.record import JobRecord
 from atoll.flow.control.runs import begin_next
 from atoll.flow.control.scheduling import done_steps, verdict
+from atoll.flow.control.stalled import watch_others
 from atoll.flow.control.tasks import answered
 from atoll.flow.control.transition import Transition, halt, stopped
 from atoll.flow.control.voiding import void_own
@@ -118,6 +119,7 @@ def tick(transition: Transition, last_contact: Mapping[str, float]) -> None:
             transition.mark("watch")
             _watch(transition, last_contact)
             _unanswered(transition)
+            watch_others(transition)
             _await_verdict(transition)
             _await_steps(transition)
         else:
