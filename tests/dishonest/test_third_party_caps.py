@@ -24,16 +24,16 @@ def sums(policies: Policies) -> list[int]:
     return [usage(policies.ledger, "baskets", name).psi_runs for name in (LIAR, OTHER)]
 
 
-@pytest.mark.parametrize("by_hand", [False, True])
-def test_proposals_that_only_wait(house: House, by_hand: bool) -> None:
+@pytest.mark.parametrize("queued", [False, True])
+def test_proposals_that_only_wait(house: House, queued: bool) -> None:
     """Lie: jobs with a third party that never start. Its own job is approved all the same."""
-    house.grant(partners=[LIAR, OTHER], limits={"psi_runs": 3}, automatic=not by_hand)
+    house.grant(partners=[LIAR, OTHER], limits={"psi_runs": 3}, automatic=not queued)
     policies = house.policies
     approver = person(house.access, house.admin, "pia", ["approver"])
     for number in range(3):
         job = f"job-{number}"
-        assert (policies.consider(job, THREE, LIAR).kind == "queue") == by_hand
-        if by_hand:
+        assert (policies.consider(job, THREE, LIAR).kind == "queue") == queued
+        if queued:
             policies.approve(approver, job, THREE, THREE.digest(), LIAR)
     assert sums(policies) == [3, 0]
     assert usage(policies.ledger, "baskets", OTHER) == Counts()
