@@ -44,7 +44,7 @@ def answered(house: House, job: Job) -> str | None:
     The code and the fact itself are all that the shop is sent of this.
     """
     plan, opening = agreed(house, job)
-    policies = SimpleNamespace(consider=lambda *about, run, runs: Decision("approve"))
+    policies = SimpleNamespace(consider=lambda *about, run, runs, stopped: Decision("approve"))
     house.identity.sign = lambda document: b"signature"
     decider = Decider(
         cast(Policies, policies),
@@ -54,7 +54,13 @@ def answered(house: House, job: Job) -> str | None:
     )
     decider.attach(house.declarer.verify, lambda job, error: None)
     record = SimpleNamespace(
-        id="j", party="bank", initiator="shop", drives=False, opening=opening, run=1
+        id="j",
+        party="bank",
+        initiator="shop",
+        drives=False,
+        ask_person=False,
+        opening=opening,
+        run=1,
     )
     made = decider.decide(cast(JobRecord, record), control.Decide(plan, b"n" * 32, 1))
     event = cast(Any, made(cast(Any, 0.0)))

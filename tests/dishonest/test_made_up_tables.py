@@ -227,7 +227,7 @@ def test_a_node_asks_a_person_about_much_work_over_made_up_tables(host: Host) ->
     assert most_seconds(some, 1) < MadeUpLimits().seconds
     much = some.limited({"train-0": 21}, {})
     record = SimpleNamespace(id="20300102030405-0000000f", party="shop", initiator="bank")
-    record.drives, record.opening = False, None
+    record.drives, record.opening, record.ask_person = False, None, False
     command = SimpleNamespace(plan=much, nonce=bytes(32), run=1)
     made = decider.decide(cast(Any, record), cast(Any, command))(control.Moment(0.0, 0.0))
     assert cast(control.Decided, made).kind == "queue"

@@ -165,7 +165,7 @@ class Node:
                 entry = control.Entry(job, command.offer, command.role, command.initiator)
                 self.queue = control.enqueue(self.queue, entry, held=command.held)
             case control.Release():
-                self.queue = control.release(self.queue, job, command.offer)
+                self.queue = control.release(self.queue, job, command.offer, command.used)
             case control.StartTask():
                 answer = self.task(command)
                 if answer is not None and answer.state == "success" and command.key:

@@ -40,3 +40,12 @@ def test_a_job_that_ended_while_the_clock_was_wrong_hides_no_other(database: Dat
         jobs.update(job(number).id, {"machine": {"number": number}, "ended": ended})
     found = jobs.ended_last(60.0, 2000.0)
     assert [machine["number"] for _, machine in found] == [3, 2]
+
+
+def test_jobs_with_a_party_that_ended_lately(database: Database) -> None:
+    jobs = Jobs(database)
+    for number, ended in ((1, 1000.0), (2, 1990.0), (3, None)):
+        jobs.create(job(number), ("alpha", "beta"))
+        jobs.update(job(number).id, {"ended": ended})
+    assert list(jobs.ended_with("beta", 1500.0)) == [job(2).id]
+    assert list(jobs.ended_with("stranger", 1500.0)) == []

@@ -111,8 +111,10 @@ def ask(transition: Transition, offer: int, *, held: bool = False) -> None:
 
 def release(transition: Transition) -> None:
     """Give the slot back or leave the queue."""
-    if transition.record.ticket:
-        transition.emit(Release(transition.record.ticket))
+    record = transition.record
+    if record.ticket:
+        used = record.begun == record.run if record.holding else None
+        transition.emit(Release(record.ticket, used))
         transition.set(ticket=0, holding=False)
         transition.unmark("offered", "held")
 

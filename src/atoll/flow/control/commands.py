@@ -71,9 +71,13 @@ class Enqueue:
 
 @dataclass(frozen=True)
 class Release:
-    """Give the slot of an offer back, or leave the queue."""
+    """Give the slot of an offer back, or leave the queue.
+
+    ``used``: whether a step began here in the slot; None where none was held.
+    """
 
     offer: int
+    used: bool | None = None
 
 
 @dataclass(frozen=True)

@@ -16,8 +16,10 @@ from atoll.flow.control.quorum import expendable, parties_of, satisfied_without,
 from atoll.flow.control.record import JobRecord
 from atoll.flow.control.runs import begin_next
 from atoll.flow.control.scheduling import done_steps, verdict
+from atoll.flow.control.stalled import watch_others
 from atoll.flow.control.tasks import answered
 from atoll.flow.control.transition import Transition, halt, stopped
+from atoll.flow.control.voiding import void_own
 from atoll.flow.planning import COIN_STEP
 from atoll.jobs.errors import ConflictError
 
@@ -77,7 +79,12 @@ def _not_mine(record: JobRecord) -> list[str]:
 
 
 def on_stop(transition: Transition, event: StopAsked) -> None:
-    """Ask all parties to end the run; nothing happens if it is ending anyhow."""
+    """Ask all parties to end the run, if it is not ending anyhow.
+
+    Who stopped a partner's job, before or after its end, is asked before anything of it runs again.
+    """
+    if event.kind == "cancel" or event.voids:
+        void_own(transition)
     if transition.halted() is None:
         transition.set_facts(stop=Stop(event.kind, peer_code(event.code) or STOPPED, event.party))
 
@@ -112,6 +119,7 @@ def tick(transition: Transition, last_contact: Mapping[str, float]) -> None:
             transition.mark("watch")
             _watch(transition, last_contact)
             _unanswered(transition)
+            watch_others(transition)
             _await_verdict(transition)
             _await_steps(transition)
         else:

@@ -145,7 +145,8 @@ class Progressed:
 class StopAsked:
     """A person (``cancel``) or this node itself (``stop``, with a code) ends the job.
 
-    ``party`` is whose fault it is, where that is another party.
+    ``party`` is whose fault it is, where that is another party. ``voids``: as after a ``cancel``, a
+    host's approval is worth nothing in later runs.
     """
 
     kind: StopKind
@@ -153,6 +154,7 @@ class StopAsked:
     now: Moment
     code: str | None = None
     party: str | None = None
+    voids: bool = False
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from atoll.flow.control import (
     scheduling,
     tasks,
 )
-from atoll.flow.control.codes import STALE_RECORD
+from atoll.flow.control.codes import STALE_RECORD, TWO_PROPOSALS
 from atoll.flow.control.commands import Command, Explain
 from atoll.flow.control.events import (
     Admitted,
@@ -133,6 +133,9 @@ def _on_facts(transition: Transition, event: FactsReceived) -> None:
     except PeerError as error:
         if error.code == "ATL-FLW-001":
             raise error.located(party=event.party) from error
+        if error.code == TWO_PROPOSALS and not record.drives:
+            transition.stop(error.code)
+            return
         transition.complain(event.party, error.code, error.place or "facts")
         transition.stop(error.code, party=event.party)
         if event.party == record.initiator and transition.record.own.end is None:

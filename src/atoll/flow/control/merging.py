@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from atoll.core.errors import PeerError
+from atoll.flow.control.codes import TWO_PROPOSALS
 from atoll.flow.control.facts import BROKEN, DONE, JobDocument, StepCommand, TaskFact
 from atoll.flow.control.reading import read_section
 from atoll.flow.control.sync import Update
@@ -23,7 +24,7 @@ def merge(held: JobDocument, update: Update, *, initiator: bool) -> JobDocument 
         return None
     values = {name: read_section(name, data) for name, data in update.sections.items()}
     newer = replace(held, version=update.version, **values)
-    _check_roles(newer, initiator)
+    _check_roles(held, newer, initiator)
     _check_settled(held, newer)
     _check_counters(held, newer)
     _check_commands(held, newer)
@@ -40,8 +41,11 @@ def _back(facts: JobDocument, what: str) -> PeerError:
     )
 
 
-def _check_roles(newer: JobDocument, initiator: bool) -> None:
+def _check_roles(held: JobDocument, newer: JobDocument, initiator: bool) -> None:
     slot = newer.slot
+    if newer.proposal is not None and not initiator and not held.version:
+        # Either may have taken the other's id: the first to arrive here need not be the honest one.
+        raise PeerError(TWO_PROPOSALS, "two parties proposed a job of this id", party=newer.party)
     leads = newer.commands or newer.proposal or slot.offer or slot.withdrawn or slot.started
     if leads and not initiator:
         raise PeerError(

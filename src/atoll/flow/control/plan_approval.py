@@ -265,4 +265,5 @@ def on_decided(transition: Transition, event: Decided) -> None:
         signed = SignedApproval(event.document, event.signature, record.run)
         approved = check(transition, record.party, signed)
         transition.set(approved={**record.approved, record.party: approved}, spent=0)
+        transition.set(ask_person=False)
         transition.set_facts(approval=signed)

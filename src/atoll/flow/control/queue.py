@@ -40,13 +40,20 @@ class QueueLimits:
 
 @dataclass(frozen=True)
 class Queue:
-    """Who waits and who holds, by job. ``number`` counts the entries: it orders the first come."""
+    """Who waits and who holds, by job. ``number`` counts the entries: it orders the first come.
+
+    ``wasted``: the partners in whose slot here nothing began the last time; ``granted`` counts what
+    was given, ``served`` holds for each partner which of these it got last.
+    """
 
     limits: QueueLimits = field(default_factory=QueueLimits)
     rule: QueueRule = "first_come"
     waiting: Mapping[str, Entry] = field(default_factory=dict)
     holding: Mapping[str, Entry] = field(default_factory=dict)
     number: int = 0
+    wasted: frozenset[str] = frozenset()
+    granted: int = 0
+    served: Mapping[str, int] = field(default_factory=dict)
 
 
 def enqueue(queue: Queue, entry: Entry, *, held: bool = False) -> Queue:
@@ -64,34 +71,59 @@ def enqueue(queue: Queue, entry: Entry, *, held: bool = False) -> Queue:
     return replace(queue, waiting=waiting, holding=holding, number=queue.number + 1)
 
 
-def release(queue: Queue, job: str, offer: int) -> Queue:
-    """Take a job out of line, or its slot back; an offer that is older than the entry is stale."""
+def release(queue: Queue, job: str, offer: int, used: bool | None = None) -> Queue:
+    """Take a job out of line, or its slot back; an offer that is older than the entry is stale.
+
+    ``used``: whether anything began in the slot, None where none was held.
+    """
     known = queue.waiting.get(job) or queue.holding.get(job)
     if known is None or known.offer > offer:
         return queue
+    wasted = queue.wasted
+    if used is not None and known.role == "host":
+        wasted = wasted - {known.who} if used else wasted | {known.who}
     return replace(
         queue,
+        wasted=wasted,
         waiting={j: e for j, e in queue.waiting.items() if j != job},
         holding={j: e for j, e in queue.holding.items() if j != job},
     )
 
 
 def admit(queue: Queue) -> tuple[Queue, tuple[Entry, ...]]:
-    """Give the free slots away by the rule; each entry that got one is an ``Admitted`` event."""
+    """Give the free slots away by the rule; each entry that got one is an ``Admitted`` event.
+
+    Partners that wasted a slot here get another one after each that waits has had one since.
+    """
     granted: list[Entry] = []
-    waiting, holding = dict(queue.waiting), dict(queue.holding)
+    waiting, holding, served = dict(queue.waiting), dict(queue.holding), dict(queue.served)
     for role in ("initiator", "host"):
         line = [entry for entry in waiting.values() if entry.role == role]
         busy = [entry for entry in holding.values() if entry.role == role]
-        free = queue.limits.of(role) - len(busy)
-        chosen = QUEUE_RULES[queue.rule](line, busy, max(0, free)) if free > 0 and line else []
-        for entry in chosen:
-            del waiting[entry.job]
-            holding[entry.job] = entry
-            granted.append(entry)
+        while line and len(busy) < queue.limits.of(role):
+            now = line if role == "initiator" else _in_turn(line, queue.wasted, served)
+            free = queue.limits.of(role) - len(busy) if now is line else 1
+            for entry in QUEUE_RULES[queue.rule](now, busy, free):
+                line.remove(entry)
+                busy.append(entry)
+                holding[entry.job] = waiting.pop(entry.job)
+                granted.append(entry)
+                if role == "host":
+                    served[entry.who] = queue.granted + len(granted)
     if not granted:
         return queue, ()
-    return replace(queue, waiting=waiting, holding=holding), tuple(granted)
+    count = queue.granted + len(granted)
+    queue = replace(queue, waiting=waiting, holding=holding, served=served, granted=count)
+    return queue, tuple(granted)
+
+
+def _in_turn(line: list[Entry], wasted: frozenset[str], served: Mapping[str, int]) -> list[Entry]:
+    """Return whose turn it may be: of those who wasted a slot only who is the longest without."""
+    whose = {entry.who for entry in line}
+    if not whose & wasted:
+        return line
+    first = min(served.get(who, 0) for who in whose)
+    return [e for e in line if e.who not in wasted or served.get(e.who, 0) == first]
 
 
 def queue_rule_first_come(line: list[Entry], busy: list[Entry], free: int) -> list[Entry]:

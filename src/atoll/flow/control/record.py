@@ -23,7 +23,7 @@ FORMAT = 1
 
 
 # Records from before these were known do without.
-_LATER = ("gone", "audience", "tried", "exposed", "spent", "aborted", "opening")
+_LATER = ("gone", "audience", "tried", "exposed", "spent", "aborted", "opening", "ask_person")
 
 
 def _document(facts: JobDocument) -> dict[str, Any]:
@@ -72,7 +72,8 @@ class JobRecord:
     of each step in this run; ``exposed`` are the steps whose last one revealed something or ended
     well, so that another spends an approved run; ``spent`` counts those since the own approval,
     ``aborted`` the coin tosses that broke off after this party had opened its value.
-    ``opening`` is what opens the own commitments; it is never sent.
+    ``opening`` is what opens the own commitments; it is never sent. ``ask_person``: a person of
+    this party stopped the job, so a person decides on its next run, whatever grants cover.
     ``marks`` are monotonic moments; they are worth nothing after a restart and are not saved.
     """
 
@@ -106,6 +107,7 @@ class JobRecord:
     spent: int = 0
     aborted: int = 0
     opening: Opening | None = None
+    ask_person: bool = False
     marks: Mapping[str, float] = field(default_factory=dict, compare=False)
 
     @property

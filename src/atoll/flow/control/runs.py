@@ -10,11 +10,13 @@ from atoll.flow.control.facts import StepCommand, TaskFact
 from atoll.flow.control.plan_approval import DECISION
 from atoll.flow.control.record import JobRecord
 from atoll.flow.control.transition import Transition
+from atoll.flow.control.voiding import void_of_stopped
 
 
 def begin_next(transition: Transition, keep: Mapping[str, StepCommand]) -> None:
     """Begin the next run; what is kept of the last one is not commanded again."""
     release(transition)
+    void_of_stopped(transition)
     record = transition.record
     slot = replace(record.own.slot, withdrawn=record.own.slot.offer)
     transition.set_facts(

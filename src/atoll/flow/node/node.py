@@ -10,7 +10,6 @@ import time
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any, Self
 
@@ -38,7 +37,7 @@ from atoll.flow.node.jobs.control import KEEP_SECONDS, Control
 from atoll.flow.node.jobs.deciding import Decider, made_up_limits
 from atoll.flow.node.jobs.declaring import Declarer
 from atoll.flow.node.jobs.effects import NodeEffects
-from atoll.flow.node.jobs.endings import end_jobs_of, ended_line
+from atoll.flow.node.jobs.endings import ended_line, partner_gone
 from atoll.flow.node.jobs.partner_load import Allowance, LoadLimits
 from atoll.flow.node.jobs.reading import JobReading
 from atoll.flow.node.jobs.rows import JobRows
@@ -377,7 +376,7 @@ class Node:
         self._identity = identity
         self.syncing.follow(identity)
         for peer in gone:
-            self.control.post(partial(end_jobs_of, peer=peer))
+            partner_gone(self.control, Jobs(self.database), peer)
 
     def _job_ended(self, record: JobRecord, command: Ended) -> None:
         _LOG.info("%s", ended_line(record, command))

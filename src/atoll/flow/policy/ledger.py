@@ -178,12 +178,15 @@ class DatabaseLedger:
         grants: Iterable[str] = (),
         steps: Iterable[str] | None = None,
         turn: int = 0,
+        shares: Iterable[Share] | None = None,
     ) -> None:
         """Reserve one run of a plan, or more of some of its steps, inside a write.
 
-        With ``steps`` None the whole run is reserved, and ``runs`` more are approved; else ``runs``
-        is how many were. ``turn`` is the number of the run. Caps are checked before, by ``decide``
-        or ``Policies.begin``.
+        ``shares`` are those of ``pairs`` that are meant; all by default. With ``steps`` None the
+        whole run is reserved, in a partner's job for that partner alone: whoever else takes part
+        has asked for nothing yet, and perhaps never does. Then ``runs`` more are approved; else
+        ``runs`` is how many were. ``turn`` is the number of the run. Caps are checked before, by
+        ``decide`` or ``Policies.begin``.
         """
         chosen = None if steps is None else set(steps)
         lines: list[Entry] = []
@@ -193,7 +196,9 @@ class DatabaseLedger:
             runs += accounts.jobs[job].taken
         common = {**_common(job, plan), "runs": runs, "grants": sorted(grants)}
         common |= {"turn": turn} if turn else {}
-        for exposure, partner in self.pairs(plan, initiator):
+        for exposure, partner in self.pairs(plan, initiator) if shares is None else shares:
+            if chosen is None and initiator not in (self.party, partner):
+                continue
             wanted = {WHOLE: RUN, **exposure.covered()}
             key = accounts.key(exposure, partner)
             for step in sorted(wanted if chosen is None else wanted.keys() & chosen):

@@ -3,8 +3,9 @@
 A decision, its reservation and its audit line are one transaction on the one writer, so of two jobs
 that ask for the last of a cap at the same time one is refused before anything runs.
 
-The life of a job's account: ``consider`` (or a person's ``approve``) reserves; ``begin`` before
-each attempt of a step covers retries and re-runs; ``DatabaseLedger.charge`` after each attempt;
+The life of a job's account: ``consider`` (or a person's ``approve``) reserves what its initiator
+may learn; ``begin`` before each attempt of a step reserves, when a run begins, what others may, and
+covers retries and re-runs; ``DatabaseLedger.charge`` after each attempt;
 ``DatabaseLedger.settle`` when the job has ended in whatever way, also refused or cancelled.
 """
 
@@ -19,7 +20,7 @@ from sqlalchemy import Connection
 
 from atoll.flow.access import Access, Actor
 from atoll.flow.policy import repository
-from atoll.flow.policy.accounts import WHOLE, Accounts, JobAccount
+from atoll.flow.policy.accounts import WHOLE, Accounts
 from atoll.flow.policy.counts import Counts
 from atoll.flow.policy.decision import (
     CAP,
@@ -31,18 +32,18 @@ from atoll.flow.policy.decision import (
     exceeded_caps,
     exceeded_table_caps,
 )
-from atoll.flow.policy.exposure import RUN, TableExposure, table_exposures
+from atoll.flow.policy.exposure import table_exposures
 from atoll.flow.policy.grants import Grant, matches
 from atoll.flow.policy.ledger import DatabaseLedger, Share
 from atoll.flow.policy.made_up import DAY_SECONDS, OVER, MadeUpLimits, over
 from atoll.flow.policy.repository import POLICY, ApprovalRow, Grants
+from atoll.flow.policy.reserving import Asked, by_content, more, unasked, uncovered
 from atoll.flow.store.database import Database
 from atoll.jobs.errors import ConflictError, DeniedError
 from atoll.jobs.plan import Plan
 
 RUNS = "ATL-POL-014"
 Shares = tuple[Share, ...]
-Asked = tuple[TableExposure, str, Counts]
 
 
 class Policies:
@@ -66,13 +67,21 @@ class Policies:
         self._wall = wall
 
     def consider(
-        self, job: str, plan: Plan, initiator: str, *, run: int = 1, runs: int = 1
+        self,
+        job: str,
+        plan: Plan,
+        initiator: str,
+        *,
+        run: int = 1,
+        runs: int = 1,
+        stopped: bool = False,
     ) -> Decision:
         """Decide on ``runs`` runs of a plan from ``run`` on and, if they are approved, reserve the
         first. Repeatable.
 
         What was approved before, by whomever, stays so for the same plan and first run; what a
-        person refused stays so for each.
+        person refused stays so for each. ``stopped``: a person stopped the job here, so what grants
+        cover waits for a person, too.
         """
         digest = plan.digest()
 
@@ -81,6 +90,8 @@ class Policies:
             if before is not None and before.decision != "queue":
                 return _recorded(before)
             decision = self._decide(connection, job, plan, initiator)
+            if stopped and decision.kind == "approve":
+                decision = Decision("queue", None, ("a person stopped the job here",), ("",))
             if decision.kind == "approve":
                 held = decision.grants
                 self.ledger.reserve(
@@ -207,12 +218,13 @@ class Policies:
     ) -> None:
         """Make sure that one more attempt of a step is covered; call it before each attempt.
 
-        The first attempt is covered by the approval's reservation, and so is a retry of an attempt
-        that revealed nothing. Any other takes from the caps again. Grants that the approval rested
-        on must hold at each run, and at each attempt that may reveal. A run of the job (``turn`` is
-        its number) takes one of the approved runs when its coins are tossed, or its first own task
-        begins, whatever step that is; an attempt that ``spends`` one takes another. Each is charged
-        at once, whatever becomes of it.
+        When a run begins, all have approved it: what others than the initiator may learn is
+        reserved then. By this and the approval's reservation the first attempt is covered, and so
+        is a retry of one that revealed nothing. Any other takes from the caps again. Grants that
+        the approval rested on must hold at each run, and at each attempt that may reveal. A run of
+        the job (``turn`` is its number) takes one of the approved runs when its coins are tossed,
+        or its first own task begins, whatever step that is; an attempt that ``spends`` one takes
+        another. Each is charged at once, whatever becomes of it.
         Errors: ATL-PLN-006 another plan, ATL-POL-005 a cap, ATL-POL-001 its grant is gone,
         ATL-POL-014 no run left.
         """
@@ -244,7 +256,11 @@ class Policies:
             raise DeniedError("ATL-PLN-006", "this plan was not approved here", place=job)
         account = accounts.open.get(job)
         takes = spends or account is None or not account.counted(turn)
-        steps = _uncovered(accounts, account, pairs, {step, WHOLE} if takes else {step})
+        if takes and account is not None and not history.used_up():
+            self._reserve_others(connection, job, plan, initiator)
+            accounts = self.ledger.accounts(connection)
+            account = accounts.open[job]
+        steps = uncovered(accounts, account, pairs, {step, WHOLE} if takes else {step})
         if not plan.exposure and any(steps & share.covered().keys() for share, _ in pairs):
             text = "this plan is from before steps declared what they expose: submit it again"
             raise DeniedError("ATL-PLN-006", text, place=job)
@@ -254,12 +270,25 @@ class Policies:
         self._check_grants(connection, wanted, history.grants)
         if steps:
             held, runs = history.grants, history.allowed
-            asked = [(share, partner, _more(share, steps)) for share, partner in pairs]
+            asked = [(share, partner, more(share, steps)) for share, partner in pairs]
             self._check_caps(connection, accounts, asked, held)
             self.ledger.reserve(
                 connection, job, plan, initiator, runs=runs, grants=held, steps=steps
             )
         self.ledger.start(connection, job, plan, step, attempt, initiator, turn=turn, takes=takes)
+
+    def _reserve_others(self, connection: Connection, job: str, plan: Plan, initiator: str) -> None:
+        accounts = self.ledger.accounts(connection)
+        late = unasked(accounts, job, self.ledger.pairs(plan, initiator))
+        if not late:
+            return
+        steps = {WHOLE}.union(*(share.covered() for share, _ in late))
+        asked = [(share, partner, more(share, steps)) for share, partner in late]
+        held, runs = accounts.jobs[job].grants, accounts.jobs[job].allowed
+        self._check_caps(connection, accounts, asked, held)
+        self.ledger.reserve(
+            connection, job, plan, initiator, runs=runs, grants=held, steps=steps, shares=late
+        )
 
     def shares(self, plan: Plan, step: str) -> Shares:
         """Return what a step asks of each table for each partner; it does not change."""
@@ -347,7 +376,7 @@ class Policies:
         caps = repository.caps_of(connection, {exposure.table for exposure, _, _ in asked})
         shares = [(exposure, partner) for exposure, partner, _ in asked]
         holding = self._check_grants(connection, shares, held)
-        sums = _by_content(accounts, asked)
+        sums = by_content(accounts, asked)
         for (exposure, partner), fitting in zip(shares, holding, strict=True):
             used = accounts.used(exposure.table, exposure.digest, partner)
             more = sums[accounts.content(exposure.digest), partner]
@@ -387,37 +416,6 @@ class Policies:
             plan=plan.digest(),
             grants=decision.grants or None,
         )
-
-
-def _uncovered(
-    accounts: Accounts, account: JobAccount | None, pairs: Iterable[Share], wanted: set[str]
-) -> set[str]:
-    """Return those of the wanted steps that must be reserved, ``WHOLE`` for a run."""
-    if account is None:
-        return wanted
-    return {
-        step
-        for share, partner in pairs
-        for step in wanted & {WHOLE, *share.covered()}
-        if not account.covers(accounts.key(share, partner), step)
-    }
-
-
-def _by_content(accounts: Accounts, asked: Sequence[Asked]) -> dict[tuple[str, str], Counts]:
-    """Return what is asked of each content for each partner: tables may share one."""
-    found: dict[tuple[str, str], Counts] = {}
-    for exposure, partner, more in asked:
-        at = accounts.content(exposure.digest), partner
-        found[at] = found.get(at, Counts()) + more
-    return found
-
-
-def _more(exposure: TableExposure, steps: set[str]) -> Counts:
-    found = RUN if WHOLE in steps else Counts()
-    for name, counts in exposure.covered().items():
-        if name in steps:
-            found = found + counts
-    return found
 
 
 def _capped(reason: str, table: str, partner: str) -> DeniedError:

@@ -206,6 +206,16 @@ class Jobs(Repository):
         query = select(func.count()).select_from(_T).where(*mine)
         return int(self._read(lambda c: c.execute(query, {"of": owner}).scalar_one(), connection))
 
+    def ended_with(self, party: str, since: float) -> Sequence[str]:
+        """Return the ids of the jobs with a party that ended at a moment or later."""
+        parties = schema.job_parties
+        query = (
+            select(_T.c.id)
+            .join(parties, parties.c.job == _T.c.id)
+            .where(parties.c.party == party, _T.c.ended >= since)
+        )
+        return [row.id for row in self.database.read(lambda c: c.execute(query).all())]
+
     def counts(self, *, connection: Connection | None = None) -> dict[str, int]:
         """Return how many jobs are in each state."""
         query = select(_T.c.state, func.count()).group_by(_T.c.state)

@@ -42,10 +42,10 @@ class Slots:
                 self._grant[record.id] = (command.offer, grant)
         self._admit()
 
-    def release(self, job: str, offer: int) -> None:
-        """Give a slot back, or leave the line."""
+    def release(self, job: str, offer: int, used: bool | None = None) -> None:
+        """Give a slot back (``used``: whether anything began in it), or leave the line."""
         with self._lock:
-            self._queue = release(self._queue, job, offer)
+            self._queue = release(self._queue, job, offer, used)
             if self._grant.get(job, (0,))[0] <= offer:
                 self._grant.pop(job, None)
         self._admit()

@@ -14,7 +14,15 @@ from atoll.core import codec
 from atoll.core.errors import AtollError, UserError
 from atoll.core.names import party_of
 from atoll.flow.access import Actor
-from atoll.flow.control import Decide, Decided, Event, JobRecord, Moment, open_decision
+from atoll.flow.control import (
+    Decide,
+    Decided,
+    Event,
+    JobRecord,
+    Moment,
+    StopAsked,
+    open_decision,
+)
 from atoll.flow.node.jobs.declaring import OwnDeclaration
 from atoll.flow.node.settings import PolicySection
 from atoll.flow.planning import COIN_STEP
@@ -29,7 +37,8 @@ from atoll.jobs.errors import ConflictError, DeniedError
 from atoll.jobs.plan import Plan
 
 _LOG = logging.getLogger(__name__)
-_VALIDITY_SECONDS = 7 * 86400.0
+# So long an approval holds; a run that began by then goes on.
+VALIDITY_SECONDS = 7 * 86400.0
 
 Make = Callable[[Moment], Event]
 
@@ -76,7 +85,12 @@ class Decider:
     def decide(self, record: JobRecord, command: Decide) -> Make:
         """Decide by the policies and return the resulting event."""
         decision = self._made_up(record, command) or self._policies.consider(
-            record.id, command.plan, record.initiator, run=command.run, runs=self._runs
+            record.id,
+            command.plan,
+            record.initiator,
+            run=command.run,
+            runs=self._runs,
+            stopped=record.ask_person,
         )
         if decision.kind == "approve":
             return self._approved(record, command)
@@ -90,6 +104,8 @@ class Decider:
         """Decide on a job over made-up tables alone; None: it is one like any other."""
         plan = command.plan
         if self._synthetic is None or not uses_only_synthetic_data(plan, record.party):
+            return None
+        if record.ask_person:
             return None
         if record.drives:
             return Decision("approve")
@@ -120,7 +136,7 @@ class Decider:
             command.plan,
             party,
             nonce=command.nonce,
-            expires=int(self._wall() + _VALIDITY_SECONDS),
+            expires=int(self._wall() + VALIDITY_SECONDS),
             runs=self._runs,
         )
         document = made.encode()
@@ -150,22 +166,25 @@ class Decider:
         return self.approval(record.party, command)
 
     def refuse(self, record: JobRecord, reason: str, actor: Actor) -> Make:
-        """Let a person refuse what waits. Errors: those of ``Policies.refuse``, ATL-NOD-023."""
-        command = self._asked(record)
+        """Let a person refuse what waits, or later runs of a partner's job that has ended.
+
+        Errors: those of ``Policies.refuse``, ATL-NOD-023.
+        """
+        over = record.end is not None and not record.drives
+        command = open_decision(record) if over else self._asked(record)
+        if command is None or not command.plan.complete:
+            raise _waits_not(record.id)
         run = command.run
         self._policies.refuse(actor, record.id, command.plan.digest(), reason, run=run)
+        if over:
+            return lambda now: StopAsked("cancel", actor.user, now)
         return lambda now: Decided(kind="refuse", now=now, code="ATL-POL-016", run=run)
 
     def _asked(self, record: JobRecord) -> Decide:
         # What the machine asked, perhaps before this process began.
         command = open_decision(record) if record.queued else None
         if command is None:
-            raise ConflictError(
-                "ATL-NOD-023",
-                "the job does not wait for an approval here",
-                place=record.id,
-                hint="see its state: atoll job show",
-            )
+            raise _waits_not(record.id)
         return command
 
     def declared(self, run: str, job: Job, declared: OwnDeclaration) -> None:
@@ -261,6 +280,15 @@ class Decider:
     def settle(self, job: str, run: int) -> None:
         """Close the account of a job of which a run has ended; nothing if a later one goes on."""
         self._policies.ledger.settle(job, run)
+
+
+def _waits_not(job: str) -> ConflictError:
+    return ConflictError(
+        "ATL-NOD-023",
+        "the job does not wait for an approval here",
+        place=job,
+        hint="see its state: atoll job show",
+    )
 
 
 def _tables(declared: OwnDeclaration) -> bytes:

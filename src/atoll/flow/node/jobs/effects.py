@@ -183,8 +183,8 @@ class NodeEffects:
                 self._wake(peers)
             case Enqueue():
                 self._enqueue(record, command)
-            case Release(offer=offer):
-                self._slots.release(record.id, offer)
+            case Release(offer=offer, used=used):
+                self._slots.release(record.id, offer, used)
                 self.tasks.release(record.id, idle=True)
             case StartTask():
                 self._start(record, command)

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import threading
+from functools import partial
 
 from atoll.flow.control import Ended, JobRecord, StopAsked, view
 from atoll.flow.node.jobs.batch import Batch
 from atoll.flow.node.jobs.control import Control
+from atoll.flow.node.jobs.deciding import VALIDITY_SECONDS
+from atoll.flow.store import Jobs
 
 # What follows a job's end is a matter of milliseconds; a database that cannot be written is not.
 _SECONDS = 10.0
@@ -53,11 +56,27 @@ def ended_line(record: JobRecord, ended: Ended) -> str:
 
 
 def end_jobs_of(control: Control, batch: Batch, *, peer: str) -> None:
-    """End the jobs with a party that is no partner any more."""
+    """End the jobs with a party that is no partner any more.
+
+    If it becomes one again, what was approved before does not go on: also no ended job's next run.
+    """
     for job, record in list(control.records.items()):
-        if record.end is None and peer in record.peers:
-            now = control.now
-            control.move(job, StopAsked("stop", record.party, now, code="ATL-NOD-040"), batch)
+        if peer in record.peers:
+            _end(control, batch, job=job)
+
+
+def partner_gone(control: Control, jobs: Jobs, peer: str) -> None:
+    """Have that done; from any thread. Ended jobs that are not at hand follow one at a time."""
+    control.post(partial(end_jobs_of, peer=peer))
+    for job in jobs.ended_with(peer, control.now.wall - VALIDITY_SECONDS):
+        control.post(partial(_end, job=job))
+
+
+def _end(control: Control, batch: Batch, *, job: str) -> None:
+    record = control.record(job)
+    if record is not None:
+        event = StopAsked("stop", record.party, control.now, code="ATL-NOD-040", voids=True)
+        control.move(job, event, batch)
 
 
 def end_refused(control: Control, batch: Batch, *, peer: str, code: str, since: float) -> None:

@@ -202,7 +202,10 @@ class JobService(JobReading):
         return self.get(job)
 
     def stop(self, job: str, actor: Actor) -> Mapping[str, Any]:
-        """Cancel a job at all parties, at any state. Errors: ATL-STO-019, ATL-FLW-013 ended."""
+        """Cancel a job at all parties, at any state; a partner's job needs another approval then.
+
+        Errors: ATL-STO-019.
+        """
         return self._move(job, lambda record, now: StopAsked("cancel", actor.user, now))
 
     def retry(self, job: str, actor: Actor) -> Mapping[str, Any]:
@@ -221,7 +224,7 @@ class JobService(JobReading):
         return self._move(job, lambda _, now: made(now))
 
     def refuse(self, job: str, reason: str, actor: Actor) -> Mapping[str, Any]:
-        """Refuse the plan that waits here. Errors: those of ``Policies.refuse``, ATL-NOD-023."""
+        """Refuse what waits here or has ended. Errors: of ``Policies.refuse``, ATL-NOD-023."""
         made = self._decider.refuse(self._record(job), reason, actor)
         return self._move(job, lambda _, now: made(now))
 
