@@ -29,6 +29,7 @@ from atoll.learning.horizontal.sums import Update, total
 from atoll.learning.horizontal.training import Training
 from bench.harness import Options
 from bench.histogram import timed
+from bench.horizontal_bytes import compression
 from bench.horizontal_scale import scale
 from bench.horizontal_trees import boosting
 from bench.masked_sum import masked_sum
@@ -41,7 +42,9 @@ Weights = list[np.ndarray]
 
 
 def run(options: Options) -> Iterator[dict[str, Any]]:
-    """Yield horizontal.logistic, .mlp, .aggregate, .secure_sum, .boosting, those of ``scale``."""
+    """Yield horizontal.logistic, .mlp, .aggregate, .secure_sum, .boosting, .compression, and those
+    of ``scale``.
+    """
     data = _clients(options.rows or ROWS)
     models: dict[str, Model] = {
         "logistic": Linear(COLUMNS, Softmax(CLASSES)),
@@ -57,6 +60,7 @@ def run(options: Options) -> Iterator[dict[str, Any]]:
     yield from _aggregated()
     yield from masked_sum()
     yield from boosting(options)
+    yield from compression()
     yield from scale()
 
 

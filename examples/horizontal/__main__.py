@@ -13,13 +13,29 @@ from pathlib import Path
 from common import SEEDS, row
 from estimators import ESTIMATORS
 from even_losses import QFEDAVG
+from fewer_bytes import COMPRESSION
 from partial_work import PARTIAL
 from personal_models import PERSONAL
+from poisoned_clients import ROBUST
+from private_owners import PRIVACY
+from related_tasks import MOCHA
 from skewed_classes import SCAFFOLD
 from slow_clients import FEDBUFF
 from trees import TREES
 
-EXAMPLES = (SCAFFOLD, PARTIAL, FEDBUFF, PERSONAL, QFEDAVG, TREES, ESTIMATORS)
+EXAMPLES = (
+    SCAFFOLD,
+    PARTIAL,
+    FEDBUFF,
+    PERSONAL,
+    MOCHA,
+    QFEDAVG,
+    ROBUST,
+    COMPRESSION,
+    PRIVACY,
+    TREES,
+    ESTIMATORS,
+)
 BEGIN, END = "<!-- claims -->\n", "<!-- /claims -->"
 
 

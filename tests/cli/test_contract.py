@@ -13,10 +13,14 @@ import pytest
 
 from atoll.channel.identity import export_ca, init_party
 from atoll.cli import outputs
+from atoll.cli.client.folder import ClientFolder
 from atoll.cli.commands import COMMANDS
 from atoll.cli.main import run
+from atoll.flow.populations.folder import load
 from atoll.sdk import Client
 from atoll.sdk.pipeline import Pipeline
+from tests.flow.populations.helpers import Clients, serving, write_rows
+from tests.learning.horizontal.population.helpers import terms_with
 from tests.sdk.agreements import AGREEMENT
 from tests.sdk.site import PASSWORD, Site, make_job
 from tests.sdk.small import DIGEST
@@ -74,6 +78,32 @@ def test_jobs(node: Site, check: Check, tmp_path: Path) -> None:
     check("job rerun", job, "--from", "psi")
     check("job rerun", job, "psi")
     check("job refuse", job, "--yes")
+
+
+def test_populations(check: Check, tmp_path: Path) -> None:
+    root = tmp_path / "population"
+    terms = tmp_path / "terms.json"
+    terms.write_text(terms_with({"rounds": 1}).model_dump_json())
+    made = check("population create", str(terms), "--folder", str(root))
+    assert made["population"] == "phones"
+    with serving(load(root), count=1) as found:
+        address = f"127.0.0.1:{found.port}"
+        listed = check("population invite", "--folder", str(root), "--address", address)
+        code = tmp_path / "code"
+        code.write_text(listed["items"][0]["code"])
+        data = write_rows(tmp_path / "rows.csv", 1)
+        joined = ("--folder", str(tmp_path / "client"))
+        more = ("--data", str(data), "--code-file", str(code), "--yes", "--only")
+        assert check("client join", *joined, *more)["number"] == 0
+        with Clients([ClientFolder(tmp_path / "client")]):
+            found.wait()
+    assert check("population serve", "--folder", str(root), "--host", "127.0.0.1")["finished"]
+    assert check("client status", *joined)["tasks"] == 1
+    assert check("population members", "--folder", str(root))["count"] == 1
+    check("population remove", "0", "--folder", str(root), "--yes")
+    assert run(["client", "leave", *joined, "--yes"]) == 6
+    check("client leave", *joined, "--yes", "--forget")
+    assert not (tmp_path / "client").exists()
 
 
 def test_tables(node: Site, check: Check, tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from atoll.core.names import Role
 from atoll.models.scaling import ScaledColumn, ScalePart
 from atoll.table import Table
 from tests.components.horizontal_cases import HORIZONTAL_CASES
+from tests.components.horizontal_step_cases import HORIZONTAL_STEP_CASES
 from tests.held import HeldTables
 
 ROWS = 60
@@ -252,3 +253,4 @@ CASES: dict[str, list[Case]] = HORIZONTAL_CASES | {
         ),
     ],
 }
+CASES |= HORIZONTAL_STEP_CASES

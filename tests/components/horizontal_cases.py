@@ -58,6 +58,11 @@ PLAIN: dict[str, Any] = {"sum": "plain", "rounds": 3}
 SHORT: dict[str, Any] = {"rounds": 2, "evaluate_every": 0}
 WIDE: dict[str, Any] = {"hidden": [5], "family": "softmax", "classes": 3, "rounds": 2}
 
+PRIVATE: dict[str, Any] = {"algorithm": "fedsgd", "privacy": {"epsilon": 3.0}}
+CENTRAL: dict[str, Any] = {"epsilon": 3.0, "noise": "central"}
+LOCAL: dict[str, Any] = {"epsilon": 3.0, "noise": "local", "relation": "replace"}
+OF_CLIENTS: dict[str, Any] = {"epsilon": 20.0, "unit": "client"}
+
 
 def part(party: str, classes: int = 2) -> NetworkPart:
     family: Family = "logistic" if classes == 2 else "softmax"
@@ -88,6 +93,33 @@ HORIZONTAL_CASES: dict[str, list[Case]] = {
         horizontal_case(held(), {**PLAIN, **WIDE, "algorithm": "fedprox"}),
         horizontal_case(held(), {**SHORT, "family": "poisson"}),
         horizontal_case(held(), {**PLAIN, "family": "linear", "l2": 0.1}),
+        horizontal_case(held(), {**PLAIN, "rule": "median"}),
+        horizontal_case(held(), {**PLAIN, "rule": "trimmed_mean", "poisoned": 0.3}),
+        horizontal_case(held(), {**PLAIN, "rule": "krum", "poisoned": 0.0, "algorithm": "fedsgd"}),
+        horizontal_case(
+            held(), {**PLAIN, "rule": "median", "algorithm": "fednova"}, code="ATL-HOR-109"
+        ),
+        horizontal_case(held(), {"rule": "median"}, code="ATL-HOR-110"),
+        horizontal_case(held(), {**PLAIN, "rule": "multi_krum"}, code="ATL-HOR-111"),
+        horizontal_case(held(), {**PLAIN, "poisoned": 0.1}, code=PARAMETERS),
+        horizontal_case(with_validation(), {**SHORT, **PRIVATE}),
+        horizontal_case(held(), {**SHORT, **PRIVATE, "privacy": CENTRAL}),
+        horizontal_case(held(), {**PLAIN, **PRIVATE, "privacy": LOCAL}),
+        horizontal_case(held(), {**SHORT, "weighting": "equal", "privacy": OF_CLIENTS}),
+        horizontal_case(held(), {**PRIVATE, "algorithm": "fedavg"}, code="ATL-HOR-140"),
+        horizontal_case(held(), {"privacy": {}}, code=PARAMETERS),
+        horizontal_case(held(), {"privacy": {"epsilon": 0}}, code=PARAMETERS),
+        horizontal_case(held(), {**SHORT, "compression": "random_k", "compression_share": 0.5}),
+        horizontal_case(held(), {**SHORT, **WIDE, "compression": "rotated", "clip": 1.0}),
+        horizontal_case(held(), {**PLAIN, **WIDE, "compression": "top_k"}),
+        horizontal_case(held(), {**PLAIN, "compression": "quantised", "compression_bits": 1}),
+        horizontal_case(held(), {**PLAIN, "compression": "rotated", "compression_bits": 4}),
+        horizontal_case(held(), {**SHORT, "algorithm": "scaffold", "down_bits": 4}),
+        horizontal_case(held(), {**PLAIN, **WIDE, "compression": "quantised", "down_bits": 2}),
+        horizontal_case(held(), {"compression": "top_k"}, code="ATL-HOR-050"),
+        horizontal_case(held(), {"compression": "rotated"}, code="ATL-HOR-123"),
+        horizontal_case(held(), {"compression_share": 0.5}, code=PARAMETERS),
+        horizontal_case(held(), {"compression_bits": 4}, code=PARAMETERS),
         horizontal_case(held(), {"minimum_clients": 4}, code="ATL-HOR-084"),
         horizontal_case(held(shop=rows(3, names="abd")), code="ATL-HOR-085"),
         horizontal_case(held(mill=missing()), code="ATL-HOR-083"),

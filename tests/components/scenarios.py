@@ -159,7 +159,14 @@ FITS: Mapping[str, Any] = {
 # Its rows come with requests, after the job: test_scoring, and tests/flow/standing.
 BY_REQUEST = {"scoring"}
 # What has clients in place of guest and hosts is in ``test_horizontal_tables``.
-ELSEWHERE = BY_REQUEST | {"horizontal", "local_prediction"}
+CLIENTS = {
+    "horizontal",
+    "horizontal_statistics",
+    "horizontal_scale",
+    "horizontal_boosting",
+    "local_prediction",
+}
+ELSEWHERE = BY_REQUEST | CLIENTS
 
 SCENARIOS: Mapping[str, Mapping[str, Scenario]] = {
     "synthetic": {"made-up": Scenario(tables=(), constant="it takes no table and reads none")},

@@ -16,7 +16,7 @@ from atoll.jobs.definition import Job, parse_job
 from atoll.models.network.part import NetworkPart
 from atoll.table import Table
 from tests import whole
-from tests.components.horizontal_cases import CLIENTS, part, rows
+from tests.components.horizontal_cases import CLIENTS, missing, part, rows
 from tests.held import HeldTables
 
 Vary = Callable[[Table], Table]
@@ -59,6 +59,54 @@ def weights(done: whole.Whole) -> dict[str, np.ndarray]:
 
 def codes(done: whole.Whole) -> set[str]:
     return {getattr(error, "code", repr(error)) for error in done.errors.values()}
+
+
+def pooled(component: str, **parameters: Any) -> tuple[Any, np.ndarray, whole.Whole]:
+    """Run a step over tables with missing values; return bank's results and all clients' rows."""
+    tables = {name: rows(at) for at, name in enumerate(CLIENTS)} | {"mill": missing()}
+    port = {"table": "rows.table"}
+    plain: dict[str, Any] = job().canonical()
+    plain["steps"] = {
+        "rows": plain["steps"]["rows"],
+        "it": {"component": component, "inputs": port, "parameters": parameters},
+    }
+    held = {name: HeldTables({"rows": table}) for name, table in tables.items()}
+    done = whole.play(parse_job(plain), held, CATALOGUE).check()
+    values = np.concatenate([table.matrix() for table in tables.values()])
+    return done.results["bank"].results["it"], values, done
+
+
+@pytest.mark.parametrize("sum_", ["masked", "plain"])
+def test_statistics_are_those_of_all_rows(sum_: str) -> None:
+    result, values, done = pooled("horizontal_statistics", sum=sum_, quantiles=[0.5])
+    found = result.outputs["statistics"]["columns"]
+    assert [line["name"] for line in found] == ["a", "b", "c"]
+    assert [line["missing"] for line in found] == np.isnan(values).sum(axis=0).tolist()
+    assert np.allclose([line["mean"] for line in found], np.nanmean(values, axis=0), atol=1e-9)
+    assert np.allclose([line["std"] for line in found], np.nanstd(values, axis=0, ddof=1))
+    off = [line["quantile 0.5"] for line in found] - np.nanmedian(values, axis=0)
+    assert (np.abs(off) <= [line["error 0.5"] + 1e-12 for line in found]).all()
+    assert done.results["hub"].results["it"].report is not None
+
+
+@pytest.mark.parametrize(
+    ("parameters", "filled"),
+    [({}, None), ({"missing": "mean"}, np.nanmean), ({"missing": "median"}, np.nanmedian)],
+)
+def test_columns_are_scaled_by_all_rows_and_filled(
+    parameters: dict[str, Any], filled: Callable[..., Any] | None
+) -> None:
+    result, values, done = pooled("horizontal_scale", **parameters)
+    mean, deviation = np.nanmean(values, axis=0), np.nanstd(values, axis=0)
+    own = done.results["mill"].results["it"].outputs["table"].matrix()
+    before = missing().matrix()
+    if filled is not None:
+        before = np.where(np.isnan(before), filled(values, axis=0), before)
+    # A median is known to within a cell.
+    assert np.allclose(own, (before - mean) / deviation, atol=0.02, equal_nan=True)
+    assert np.isnan(own).any() == (filled is None)
+    assert result.outputs["transform"].party == "bank"
+    assert result.outputs["table"].label_name == "y"
 
 
 def turned(table: Table) -> Table:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Annotated, Any
 
 import pytest
-from pydantic import StrictInt, StrictStr, ValidationError
+from pydantic import BaseModel, StrictInt, StrictStr, ValidationError
 
 from atoll.core.strict import WireValue, at_most, read, reason, text
 
@@ -75,3 +75,16 @@ def test_the_reason_is_short_and_names_the_place() -> None:
     assert text.startswith("'several.aaa")
     assert "secret" not in text
     assert len(text) < 200
+
+
+def test_a_field_may_be_called_like_a_part_of_a_schema() -> None:
+    """Fields by their names were taken for a schema: one called `type` could not be read at all."""
+
+    class Odd(BaseModel):
+        type: str
+        default: tuple[int, ...] = ()
+
+    assert read(Odd, {"type": "x", "default": [1]}) == Odd(type="x", default=(1,))
+    with pytest.raises(ValidationError) as caught:
+        read(Odd, {"type": "x", "default": ["a", "b", "c"]})
+    assert caught.value.error_count() == 1

@@ -124,7 +124,7 @@ def test_rows_that_are_only_stated_to_be_common(house: House) -> None:
 
 def test_steps_that_send_nothing_choose_what_the_others_reveal(house: House) -> None:
     """Lie: a scaling that no grant named made the host's columns say "income above 22,000"."""
-    cut = {"columns": ["income"], "bounds": "value", "lower": 22_000, "upper": 22_000.01}
+    cut: Any = {"columns": ["income"], "bounds": "value", "lower": 22_000, "upper": 22_000.01}
     scale = Step(component="scale", inputs={"table": "match.table"}, parameters=cut)
     hold = Step(component="split", inputs={"table": "scale.table"})
     assert _answers(house, scale=scale, hold=hold) == "ATL-POL-003"

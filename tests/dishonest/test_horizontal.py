@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -238,8 +238,10 @@ def lying(change: Callable[[Update], Update]) -> Role_:
         adding = of.adding
 
         class Lying(type(adding)):  # type: ignore[misc]
-            def hand_in(self, party: Party, of: Sum, update: Update) -> None:
-                super().hand_in(party, of, change(update))
+            def hand_in(
+                self, party: Party, of: Sum, update: Update, wire: Mapping[str, Any] | None = None
+            ) -> None:
+                super().hand_in(party, of, change(update), wire)
 
         made = Lying(adding.mask, adding.stay)
         own = dataclasses.replace(of, adding=made)

@@ -20,6 +20,7 @@ from typing import Any
 import httpx
 import pytest
 
+from atoll.flow.access import local_actor
 from atoll.flow.api.app import create_app
 from atoll.flow.api.idempotency import Idempotency
 from atoll.flow.api.server import Server
@@ -254,6 +255,7 @@ class Stated:
     """Services of jobs and models that state digests, as a node's own do."""
 
     digest = "ab" * 32
+    signature = "ef" * 64
 
     def artifacts(self, job: str) -> list[dict[str, Any]]:
         row = {"step": "match", "name": "table", "kind": "table", "digest": self.digest}
@@ -264,7 +266,9 @@ class Stated:
         return [{"time": 1.0, "level": "info", "message": text}]
 
     def get(self, model: str, version: int) -> dict[str, Any]:
-        lineage = {"plan": "cd" * 32, "fitted": {"scale": {"digest": self.digest}}}
+        came = {"from": {"version": 1, "digest": self.digest}, "signature": self.signature}
+        lineage = {"plan": "cd" * 32, "migrated": came, "several": [[self.digest]]}
+        lineage["fitted"] = {"scale": {"digest": self.digest}}
         row = {"id": "m", "version": 1, "job": "j", "step": "s", "role": "guest", "kind": "a.b"}
         more = {"digest": self.digest, "stage": "candidate", "lineage": lineage, "created": 1.0}
         return row | more
@@ -283,6 +287,8 @@ def test_digests_of_outputs_are_bare_for_those_alone_who_may_read_them(place: Si
                 shown.append(user.get("/models/m/1").text)
                 assert ["digest" in one for one in shown] == [True] * 3
                 assert [Stated.digest in one for one in shown] == [bare] * 3
+                # A guessed part could be tried against a signature over its digest.
+                assert (Stated.signature in shown[2]) is bare
                 assert "cd" * 32 in shown[2]
 
 
@@ -309,6 +315,42 @@ def test_keys_of_one_user_push_out_no_one_elses(
         assert again.headers["idempotent-replay"] == "true"
         assert again.json()["id"] == first.json()["id"]
         assert all(len(mine) <= 4 for mine in kept._users.values())
+
+
+def test_a_narrow_token_gets_no_answer_of_its_users_other_token(place: Site) -> None:
+    """A token without `data.preview` got extremes by the key of one that has it."""
+    once = {"Idempotency-Key": "nightly"}
+    owner = place.person("nightly", "data owner")
+    place.tokens["narrow one"] = place.token(owner, frozenset({"data.read"}), 3600.0)
+    with place.client(owner) as wide, place.client("narrow one") as narrow:
+        first = wide.post("/data/people/check", headers=once)
+        assert {one["maximum"] for one in first.json()["columns"]} == {1.0, 3.0}
+        seen = narrow.post("/data/people/check", headers=once)
+        assert "idempotent-replay" not in seen.headers
+        assert {one["maximum"] for one in seen.json()["columns"]} == {None}
+        assert wide.post("/data/people/check", headers=once).headers["idempotent-replay"] == "true"
+
+
+def test_a_user_gets_no_answer_of_roles_that_were_removed(place: Site) -> None:
+    once = {"Idempotency-Key": "nightly"}
+    name = place.person("demoted", "data owner", "viewer")
+    with place.client(name) as user:
+        first = user.post("/data/people/check", headers=once)
+        place.node.access.set_roles(local_actor(), name, ["viewer"])
+        seen = user.post("/data/people/check", headers=once)
+    assert {one["maximum"] for one in first.json()["columns"]} == {1.0, 3.0}
+    assert {one["maximum"] for one in seen.json()["columns"]} == {None}
+
+
+def test_what_is_refused_is_not_done(place: Site) -> None:
+    """`POST /users` by a token with `user.write` alone was answered 403, and the user was made."""
+    admin = place.person("halfway", "administrator")
+    place.tokens["writing"] = place.token(admin, frozenset({"user.write"}), 3600.0)
+    with place.client("writing") as user, place.client(admin) as whole:
+        refused = user.post("/users", json={"name": "made-anyway", "roles": ["data owner"]})
+        assert (refused.status_code, code(refused)) == (403, "ATL-ACC-003")
+        assert "made-anyway" not in whole.get("/users").text
+        assert whole.post("/users", json={"name": "made-anyway"}).status_code == 201
 
 
 def test_the_key_of_a_request_that_runs_is_not_dropped(

@@ -13,6 +13,7 @@ import atoll
 from atoll.core.names import Role
 from atoll.models.boosting import GuestPart, HostPart, Split, Tree
 from atoll.models.catalogue import KINDS, UNSTATED
+from atoll.models.forest.part import ForestPart, ForestSpec
 from atoll.models.kinds import concrete, is_general, kind_of
 from atoll.models.network.part import NetworkPart
 from atoll.models.network.spec import NetworkSpec
@@ -40,6 +41,14 @@ OWN: Mapping[str, tuple[str, ...]] = {
         "learning/features/scaling.py",
         "learning/horizontal/features/scaling.py",
         "components/scale.py",
+        "components/horizontal_scale.py",
+    ),
+    "forest": (
+        "models/forest/",
+        "models/catalogue.py",
+        "learning/horizontal/boosting/",
+        "components/horizontal_boosting.py",
+        "sdk/horizontal_trees.py",
     ),
     "network": (
         "models/network/",
@@ -51,6 +60,7 @@ OWN: Mapping[str, tuple[str, ...]] = {
 }
 NAMES = {
     "boosting": ("boosting.model",),
+    "forest": ("horizontal_boosting.model",),
     "scaling": ("scale.transform",),
     "network": ("horizontal.model",),
 }
@@ -85,13 +95,28 @@ SCALE = ScalePart(
     party="shop",
     scaled=(
         ScaledColumn(name="b", offset=0.1, divisor=3e-300),
-        ScaledColumn(name="ü", lower=-1.5, upper=1e300, offset=-7.0, divisor=1.0),
+        ScaledColumn(name="ü", lower=-1.5, upper=1e300, offset=-7.0, divisor=1.0, missing=0.5),
     ),
 )
 SPEC = NetworkSpec(columns=2, family="softmax", classes=3, hidden=(4,))
 NETWORK = NetworkPart("shop", ("b", "ü"), SPEC, np.linspace(-1, 1, SPEC.size, dtype=np.float32))
+FOREST = ForestPart(
+    "shop",
+    ("b", "ü"),
+    ForestSpec(loss="softmax", classes=2, trees=1, depth=1),
+    np.array([0.5, -0.1]),
+    {
+        "column": np.array([1, -1, -1, -1, -1, -1], np.int32),
+        "threshold": np.array([0.25, 0, 0, 0, 0, 0]),
+        "missing_left": np.array([1, 0, 0, 0, 0, 0], np.uint8),
+        "weight": np.array([0, 0.1, -0.3, 0.2, 0, 0]),
+        "gain": np.array([1.5, 0, 0, 0, 0, 0]),
+        "rows": np.array([9, 4, 5, 9, 0, 0]),
+    },
+)
 SAMPLES: Mapping[str, Samples] = {
     "boosting.model": (Sample(GUEST, TWO, OTHER_GUEST), Sample(HOST, TWO, OTHER_GUEST)),
+    "horizontal_boosting.model": (Sample(FOREST, TWO, {"bank": Role.GUEST, "mill": Role.HOST}),),
     "horizontal.model": (Sample(NETWORK, TWO, {"bank": Role.GUEST, "mill": Role.HOST}),),
     "scale.transform": (Sample(SCALE, TWO, {"bank": Role.GUEST, "mill": Role.HOST}),),
 }

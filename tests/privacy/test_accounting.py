@@ -265,12 +265,14 @@ def test_a_multiplier_out_of_bounds_is_refused(multiplier: float) -> None:
 def test_a_run_is_charged_in_the_ledgers_unit() -> None:
     readers, seen = (Guarantee(e, 1e-6, ONE) for e in (0.1234561, 0.5))
     both = Spending(readers, seen).exposures("client", "aggregator")
-    assert [(e.unit, e.receiver) for e in both] == [(EPSILON, "everyone"), (EPSILON, "aggregator")]
-    assert both[0].amount == 0.123457
-    assert sum(e.amount for e in both) == pytest.approx(0.5, abs=2e-6)
-    assert sum(e.amount for e in both) >= 0.5
+    assert [(e.unit, e.sender, e.receiver) for e in both] == [
+        (EPSILON, "client", "aggregator"),
+        (EPSILON, "aggregator", "client"),
+    ]
+    assert [e.amount for e in both] == [0.5, 0.123457]
     trusted = Spending(readers, None).exposures("client", "aggregator")
-    assert [e.unit for e in trusted] == [EPSILON, UNCOUNTED]
+    assert [e.unit for e in trusted] == [EPSILON, EPSILON, UNCOUNTED]
+    assert [e.amount for e in trusted] == [0.123457, 0.123457, 1]
     with pytest.raises(UserError, match="ATL-PRV-015"):
         Spending(Guarantee(math.inf, 1e-6, ONE), None).exposures("client", "aggregator")
 
@@ -289,16 +291,18 @@ import sys
 sys.modules["dp_accounting"] = None
 import atoll.learning.horizontal.budget
 from atoll.core.errors import UserError
-from atoll.privacy.accounting.api import Relation, Release
+from atoll.privacy.accounting.api import Relation, Release, Sampling
 from atoll.privacy.accounting.bounds import guarantee
+print(guarantee(Release(1.0), 1, 1e-5, Relation.REPLACE).by)
 try:
-    guarantee(Release(1.0), 1, 1e-5, Relation.REPLACE)
+    guarantee(Release(1.0, Sampling("poisson", 1, 9)), 1, 1e-5, Relation.REPLACE)
 except UserError as missing:
     print(missing)
 """
     done = subprocess.run(
         [sys.executable, "-c", script], capture_output=True, text=True, check=True
     )
+    assert "analytic Gaussian" in done.stdout
     assert "ATL-PRV-010" in done.stdout
     assert "pip install 'atoll[privacy]'" in done.stdout
 

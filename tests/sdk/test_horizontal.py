@@ -87,6 +87,40 @@ def test_owners_of_rows_are_named_by_an_array() -> None:
         model.fit(whole[["a", "b"]].iloc[1:], whole.y.iloc[1:])
 
 
+def test_digits_with_privacy_of_rows() -> None:
+    rows, labels = digits()
+    model = HorizontalClassifier(
+        algorithm="fedsgd", rounds=25, learning_rate=4.0, privacy={"epsilon": 3.0}, seed=3
+    )
+    model.fit(rows[:1500], labels[:1500])
+    assert model.score(rows[1500:], labels[1500:]) > 0.75
+    assert any("ε = 2.99" in text or "ε = 3" in text for text in model.plan_.warnings)
+    panel: Any = model.reports_["train"].panels[0]
+    assert panel.values["epsilon against the aggregator"] == pytest.approx(3, rel=2e-3)
+    assert panel.values["one unit is"] == "one row"
+    copy: Any = clone(model)
+    assert copy.get_params()["privacy"] == {"epsilon": 3.0}
+    with refused("ATL-HOR-140"):
+        HorizontalClassifier(privacy={"epsilon": 3.0}).fit(rows[:90], labels[:90])
+
+
+def test_a_regression_with_privacy_between_two_owners() -> None:
+    random = np.random.default_rng(0)
+    rows = random.normal(size=(3000, 2))
+    target = rows @ [0.5, -0.3] + 1 + 0.1 * random.normal(size=3000)
+    model = HorizontalRegressor(
+        algorithm="fedsgd",
+        rounds=20,
+        sum="plain",
+        minimum_clients=2,
+        owners=2,
+        privacy={"epsilon": 5.0, "noise": "local"},
+        seed=2,
+    )
+    model.fit(rows, target)
+    assert model.score(rows, target) > 0.7
+
+
 def test_two_owners_need_a_plain_sum() -> None:
     tables = {name: two(at) for at, name in enumerate(("north", "east"))}
     with refused("ATL-HOR-084"):

@@ -23,6 +23,8 @@ COMMANDS = {
     "job": ("atoll.cli.job.group", "jobs: plan, submit, watch, approve, stop"),
     "model": ("atoll.cli.model", "models: show, publish, bind, export, predict"),
     "agreement": ("atoll.cli.agreement", "standing agreements: propose, show, score rows, end"),
+    "population": ("atoll.cli.population", "clients that dial out: invite, serve, train, remove"),
+    "client": ("atoll.cli.client.group", "be such a client: join, train, leave"),
     "component": ("atoll.cli.component", "algorithms: list, approve, write your own"),
     "report": ("atoll.cli.report", "draw report files on one HTML page"),
     "ledger": ("atoll.cli.ledger", "what was agreed to and revealed"),

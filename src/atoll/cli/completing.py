@@ -1,7 +1,12 @@
-"""What the shell completes with what the node knows; silent wherever that cannot be asked."""
+"""What the shell completes with what the node knows; silent wherever that cannot be asked.
+
+A shell puts what it completes into the line as it is and runs the line: of what a node states only
+plain words are completed, whatever the node.
+"""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +20,9 @@ if TYPE_CHECKING:
 
 SECONDS = 2.0
 ROWS = 100
+ABOUT = 256
+# Nothing of this is quoted, expanded or an option in any shell.
+_WORD = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,255}")
 Completer = Callable[[click.Context, click.Parameter, str], list[CompletionItem]]
 
 
@@ -32,9 +40,9 @@ def _asking(ask: Callable[[Client, dict[str, Any]], Iterable[tuple[str, str]]]) 
             # A shell that completes is no place for errors.
             return []
         return [
-            CompletionItem(clean(name), help=clean(about))
-            for name, about in found
-            if name.startswith(incomplete)
+            CompletionItem(name, help=clean(about[:ABOUT]))
+            for name, about in found[:ROWS]
+            if name.startswith(incomplete) and _WORD.fullmatch(name)
         ]
 
     return complete

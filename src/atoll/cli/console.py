@@ -14,6 +14,8 @@ from atoll.core.errors import AtollError
 from atoll.core.printable import clean, clean_lines, to_json
 
 _RED, _DIM, _PLAIN = "\033[31m", "\033[2m", "\033[0m"
+# Characters that a cell of a table shows: all rows are as wide as the longest.
+CELL = 256
 _OPTIONS = {"colour": True, "traces": False}
 
 
@@ -82,7 +84,11 @@ def show_error(error: AtollError) -> None:
 
 
 def table(rows: Sequence[Sequence[str]]) -> str:
-    """Return rows as columns, numbers to the right; the first row is the head."""
+    """Return rows as columns, numbers to the right; the first row is the head.
+
+    What is longer than ``CELL`` characters is cut; --json has all of it.
+    """
+    rows = [[cut(cell) for cell in row] for row in rows]
     widths = [max(len(row[at]) for row in rows) for at in range(len(rows[0]))]
     right = [at > 0 and all(_number(row[at]) for row in rows[1:]) for at in range(len(widths))]
     lines = []
@@ -90,6 +96,11 @@ def table(rows: Sequence[Sequence[str]]) -> str:
         cells = zip(row, widths, right, strict=True)
         lines.append("  ".join(c.rjust(w) if r else c.ljust(w) for c, w, r in cells).rstrip())
     return "\n".join(lines)
+
+
+def cut(text: str) -> str:
+    """Return a text with at most ``CELL`` characters; … stands for the rest."""
+    return text if len(text) <= CELL else f"{text[: CELL - 1]}…"
 
 
 def _number(cell: str) -> bool:

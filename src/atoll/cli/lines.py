@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from atoll.cli.console import amount, table
+from atoll.cli.console import amount, cut, table
 from atoll.core.printable import clean
 from atoll.core.report import (
     BarPanel,
@@ -25,7 +25,11 @@ _ROWS = 40
 
 def moment(seconds: float | None) -> str:
     """Return a time (seconds since 1970) in UTC."""
-    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%d %H:%M:%S}" if seconds else "–"
+    try:
+        return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%d %H:%M:%S}" if seconds else "–"
+    except (OverflowError, ValueError, OSError):
+        # A node may state any number.
+        return "–"
 
 
 def rows(head: Sequence[str], lines: Iterable[Sequence[Any]], empty: str) -> str:
@@ -39,7 +43,7 @@ def rows(head: Sequence[str], lines: Iterable[Sequence[Any]], empty: str) -> str
 def facts(*pairs: tuple[str, object]) -> str:
     """Return named values, one a line; those that are None are left out."""
     known = [
-        (clean(name), clean(value)) for name, value in pairs if value not in (None, "", (), {})
+        (clean(cut(name)), clean(value)) for name, value in pairs if value not in (None, "", (), {})
     ]
     width = max((len(name) for name, _ in known), default=0)
     return "\n".join(f"{name:<{width}}  {value}" for name, value in known)

@@ -48,6 +48,74 @@ class Saved(Printed):
     bytes: int
 
 
+class PopulationView(Printed):
+    """A population that was made; ``terms`` is the digest of what its clients sign."""
+
+    aggregator: str
+    population: str
+    folder: str
+    terms: str
+    until: str
+
+
+class CodeView(Printed):
+    """A one-time code, and when it expires (ISO 8601)."""
+
+    code: str
+    expires: str
+
+
+class CodeList(Printed):
+    """Codes, each for one client."""
+
+    items: tuple[CodeView, ...]
+
+
+class PopulationMember(Printed):
+    """A client that joined; ``key`` is the SHA-256 of its public key."""
+
+    number: int
+    key: str
+    joined: str
+    ended: str | None = None
+    reason: str | None = None
+
+
+class PopulationMembers(Printed):
+    """Clients by number, and how many ever joined."""
+
+    items: tuple[PopulationMember, ...]
+    count: int
+
+
+class PopulationServed(Printed):
+    """What a population's training has reached, with failures and refusals by code."""
+
+    rounds: int
+    finished: bool
+    model: str
+    answered: int
+    failed_rounds: int
+    failures: dict[str, int]
+    refused: dict[str, int]
+
+
+class ClientStatus(Printed):
+    """What a client agreed to and has done."""
+
+    aggregator: str
+    population: str
+    number: int
+    address: str
+    terms: str
+    until: str
+    tasks: int
+    tasks_at_most: int
+    day: str
+    today: int
+    certified_until: str
+
+
 class PeerOfFolder(Printed):
     """A partner that a party's folder trusts."""
 
@@ -187,6 +255,9 @@ COMMANDS: Mapping[str, Any] = {
     "agreement show": views.AgreementView,
     "audit show": views.AuditPage,
     "audit verify": Verified,
+    "client join": ClientStatus | Done,
+    "client leave": Done,
+    "client status": ClientStatus,
     "component approve": views.ComponentView,
     "component list": views.ComponentList,
     "component new": Scaffolded,
@@ -251,6 +322,11 @@ COMMANDS: Mapping[str, Any] = {
     "party show": PartyFolder,
     "party trust": views.PartyView,
     "party withdraw": Done,
+    "population create": PopulationView,
+    "population invite": CodeList,
+    "population members": PopulationMembers,
+    "population remove": Done,
+    "population serve": PopulationServed,
     "restart": Started,
     "schema": Schemas,
     "selftest": views.Selftest,

@@ -8,6 +8,9 @@ from atoll.components.download import DOWNLOAD
 from atoll.components.evaluation import EVALUATION
 from atoll.components.fitted import FITTED
 from atoll.components.horizontal import HORIZONTAL
+from atoll.components.horizontal_boosting import HORIZONTAL_BOOSTING
+from atoll.components.horizontal_scale import HORIZONTAL_SCALE
+from atoll.components.horizontal_statistics import HORIZONTAL_STATISTICS
 from atoll.components.local_prediction import LOCAL_PREDICTION
 from atoll.components.prediction import PREDICTION
 from atoll.components.psi import PSI
@@ -31,6 +34,9 @@ CATALOGUE: dict[str, Component] = {
     "scale": SCALE,
     "boosting": BOOSTING,
     "horizontal": HORIZONTAL,
+    "horizontal_statistics": HORIZONTAL_STATISTICS,
+    "horizontal_scale": HORIZONTAL_SCALE,
+    "horizontal_boosting": HORIZONTAL_BOOSTING,
     "model": REGISTERED_MODEL,
     "fitted": FITTED,
     "prediction": PREDICTION,

@@ -103,7 +103,7 @@ def _check_predict(component: Component) -> None:
     if isinstance(rule, Apply):
         port, kind = component.inputs.get(rule.port), component.outputs.get(rule.fitted)
         fits = port is not None and kind is not None and port.optional and port.accepts(kind)
-        _require(fits, "what was fitted goes in again at an optional input")
+        _require(fits or rule.by, "what was fitted goes in again at an optional input")
         _require(str(kind).endswith(".transform"), "what was fitted is of a kind .transform")
 
 

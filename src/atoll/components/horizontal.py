@@ -7,13 +7,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from atoll.channel.party import Party
 from atoll.components.alignment import refuse_more_rows
 from atoll.components.api import ArtifactFacts, Component, Facts, Result, Task, Terms
 from atoll.components.horizontal_cheats import CHEATS
+from atoll.components.horizontal_shown import curves, spent_panels, warnings_of
 from atoll.core.errors import DataError, UserError
 from atoll.core.exposure import EVERYONE, OPENED_SUMS, Exposure
 from atoll.core.names import Role, party_of
-from atoll.core.report import KeyValuePanel, LinePanel, Panel, Report, Series, TablePanel
+from atoll.core.report import KeyValuePanel, Panel, Report, TablePanel
 from atoll.jobs.participation import ONE, SOME, star
 from atoll.jobs.schema import Port, Purpose
 from atoll.learning.horizontal.layout import Vector
@@ -23,8 +25,10 @@ from atoll.learning.horizontal.parties import aggregator
 from atoll.learning.horizontal.parties.adding import Adding
 from atoll.learning.horizontal.parties.aggregator import Trained
 from atoll.learning.horizontal.parties.client import Client, Work
-from atoll.learning.horizontal.parties.measured import means, measured
+from atoll.learning.horizontal.parties.compression import mask_of
+from atoll.learning.horizontal.parties.measured import figure_name, means, measured
 from atoll.learning.horizontal.parties.parameters import HorizontalParameters
+from atoll.learning.horizontal.parties.privacy import Size
 from atoll.learning.horizontal.parties.reveals import Sizes, reveals, sizes_of
 from atoll.models.network.kind import HORIZONTAL_MODEL, card
 from atoll.models.network.part import NetworkPart
@@ -47,8 +51,9 @@ def run(task: Task, parameters: HorizontalParameters) -> Result:
     data = rows_of(table, spec)
     validation = task.inputs.get("validation")
     held_out = data if validation is None else rows_of(validation, spec, table.columns)
-    work = work_of(parameters, spec, len(party.clients), party.rows)
-    weights = Client(party, work, data, held_out).run()
+    work = work_of(parameters, spec, len(party.clients), _rows(party))
+    client = Client(party, work, data, held_out)
+    weights = client.run()
     part = NetworkPart(party_of(party.name), table.columns, spec, weights)
     figures = means(measured(work.model, weights, held_out, work.classifies))
     panels: list[Panel] = []
@@ -56,10 +61,11 @@ def run(task: Task, parameters: HorizontalParameters) -> Result:
         named: dict[str, float | int | str | None] = {
             "rows": len(held_out),
             "loss": figures.loss,
-            _figure(work): figures.figure,
+            figure_name(work.classifies): figures.figure,
         }
         title = "Own training rows" if validation is None else "Own held-out rows"
         panels.append(KeyValuePanel(title=title, values=named))
+    panels += curves(client.curve, work, "own rows")
     report = Report(title="Horizontal training", panels=(*panels, *card(part)))
     return Result({"model": part}, report=report)
 
@@ -68,7 +74,7 @@ def _aggregate(task: Task, parameters: HorizontalParameters) -> Result:
     party = task.party
     columns = party.columns[party.clients[0]]
     spec = parameters.spec(columns)
-    work = work_of(parameters, spec, len(party.clients), party.rows)
+    work = work_of(parameters, spec, len(party.clients), _rows(party))
     trained = aggregator.run(party, work)
     return Result(report=report(trained, work))
 
@@ -76,18 +82,39 @@ def _aggregate(task: Task, parameters: HorizontalParameters) -> Result:
 def work_of(
     parameters: HorizontalParameters, spec: NetworkSpec, clients: int, rows: Mapping[str, int]
 ) -> Work:
-    """Return what all parties of a training know of it; ``rows`` are the plan's, by seat."""
-    mask = parameters.mask(clients, max(rows.values(), default=1))
+    """Return what all parties of a training know of it; ``rows`` are the plan's, by seat.
+
+    Errors: ATL-HOR-060; ATL-HOR-050 or ATL-HOR-123 a compression that does not go with the sum or
+    the clip; with privacy those of ``HorizontalParameters.private``; ATL-HOR-109 to ATL-HOR-111 a
+    robust rule that does not fit the algorithm, the sum or the number of clients.
+    """
+    minimum, model = parameters.minimum_clients, model_of(spec, parameters.l2)
+    most, every = max(rows.values(), default=1), sum(rows.values()) if all(rows.values()) else 0
+    private = parameters.private(Size(spec.size, clients, minimum, most, every))
+    if private is None:
+        algorithm, rounds = parameters.trained_by(), parameters.rounds
+        chain = parameters.chain(parameters.mask(clients, most))
+    else:
+        algorithm, rounds = parameters.private_by(private, every), private.rounds
+        chain = private.chain
+    chain = parameters.compressed.applied(chain, model.layout.size)
+    combine = parameters.combine(chain, clients)
     return Work(
-        model=model_of(spec, parameters.l2),
-        algorithm=parameters.trained_by(),
-        chain=parameters.chain(mask),
-        adding=Adding(mask, parameters.minimum_clients),
-        rounds=parameters.rounds,
+        model=model,
+        algorithm=parameters.sent_down(algorithm),
+        chain=chain,
+        adding=Adding(mask_of(chain), minimum, combine, chain.coder),
+        rounds=rounds,
         evaluate_every=parameters.evaluate_every,
-        minimum=parameters.minimum_clients,
+        minimum=minimum,
         classifies=spec.family in {"logistic", "softmax"},
+        private=private,
     )
+
+
+def _rows(party: Party) -> dict[str, int]:
+    """Return the most rows of each client by the plan, 0 where it states none."""
+    return {client: party.rows.get(client, 0) for client in party.clients}
 
 
 def rows_of(table: Table, spec: NetworkSpec, columns: tuple[str, ...] | None = None) -> ClientRows:
@@ -104,27 +131,11 @@ def rows_of(table: Table, spec: NetworkSpec, columns: tuple[str, ...] | None = N
     return ClientRows(features, output_of(spec).check(table.label()))
 
 
-def _figure(work: Work) -> str:
-    return "accuracy" if work.classifies else "squared error"
-
-
 def report(trained: Trained, work: Work) -> Report:
     """Return the aggregator's report: the curve of the common model, and who left."""
-    rounds = tuple(float(point.round) for point in trained.curve)
-    lines = (
-        ("Loss", "loss", tuple(point.loss for point in trained.curve)),
-        (_figure(work).capitalize(), _figure(work), tuple(p.figure for p in trained.curve)),
-    )
-    panels: list[Panel] = [
-        LinePanel(
-            title=title,
-            x_label="round",
-            y_label=name,
-            series=(Series(name="all clients", x=rounds, y=values),),
-        )
-        for title, name, values in lines
-        if values
-    ]
+    panels = curves(trained.curve, work, "all clients")
+    if work.private is not None:
+        panels += spent_panels(work.private)
     if trained.left:
         left = tuple(sorted(trained.left.items()))
         panels.append(TablePanel(title="Clients that left", columns=("client", "round"), rows=left))
@@ -160,52 +171,36 @@ def _check(facts: Facts, parameters: HorizontalParameters) -> tuple[str, ...]:
 def describe(facts: Facts, parameters: HorizontalParameters) -> Terms:
     """Return what training reveals: sums of updates or single ones, and the common model.
 
-    Errors: ATL-HOR-080, ATL-HOR-084, ATL-HOR-085, ATL-HOR-060.
+    Errors: ATL-HOR-080, ATL-HOR-084, ATL-HOR-085, those of ``work_of``.
     """
     columns = _check(facts, parameters)
     spec = parameters.spec(max(len(columns), 1))
     clients = facts.having(Role.CLIENT)
-    sizes = sizes_of(work_of(parameters, spec, len(clients), {}), parameters, len(clients))
+    train = facts.inputs["train"]
+    # Before tables are named, neither columns nor rows are known: a shape is all that is asked for.
+    rows = {client: train[client].rows or int(not columns) for client in clients}
+    work = work_of(parameters, spec, len(clients), rows)
+    sizes = sizes_of(work, parameters, len(clients))
     parties = {party_of(client) for client in clients}
+    both = parties & {party_of(hub) for hub in facts.having(Role.AGGREGATOR)}
+    rule = "" if parameters.rule == "mean" else f".{parameters.rule}"
     models = {c: ArtifactFacts(HORIZONTAL_MODEL.name, columns=columns) for c in clients}
     return Terms(
-        implementation=f"horizontal.{parameters.algorithm}.{parameters.sum}",
+        implementation=f"horizontal.{parameters.algorithm}.{parameters.sum}{rule}",
         trust_model="federated",
         reveals=reveals(sizes),
         minimums={"clients": parameters.minimum_clients},
         estimated_bytes=sizes.bytes,
         outputs={"model": models},
-        warnings=_warnings(sizes, parties & {party_of(a) for a in facts.having(Role.AGGREGATOR)}),
-        exposure=(Exposure(OPENED_SUMS, sizes.opened, Role.CLIENT, EVERYONE),),
+        warnings=(*warnings_of(sizes, work.private, both), *parameters.rule_notes(len(clients))),
+        exposure=_exposure(sizes, work),
     )
 
 
-def _warnings(sizes: Sizes, both: set[str]) -> tuple[str, ...]:
-    found = []
-    if sizes.masked:
-        found.append(
-            f"the aggregator sees {sizes.sums} sums of at least {sizes.minimum} clients' updates, "
-            "and no single update; sums, and the common model, still depend on rows: nothing here "
-            "is differentially private"
-        )
-        if sizes.clients > sizes.minimum:
-            spare = sizes.clients - sizes.minimum
-            found.append(
-                f"{spare} of {sizes.clients} clients may be left out: an aggregator that lies "
-                "learns about the update of one that it leaves out between two rounds; with "
-                f"minimum_clients {sizes.clients} it cannot, and a client that leaves ends the step"
-            )
-    else:
-        found.append(
-            "the aggregator sees each client's update: single rows can be read off it, most easily "
-            "of clients with few; sum: masked hides it"
-        )
-    if both and sizes.masked:
-        found.append(
-            f"{', '.join(sorted(both))} aggregates and is a client: it knows its own update, so "
-            "the sums that it sees are of one client fewer"
-        )
-    return tuple(found)
+def _exposure(sizes: Sizes, work: Work) -> tuple[Exposure, ...]:
+    if work.private is None:
+        return (Exposure(OPENED_SUMS, sizes.opened, Role.CLIENT, EVERYONE),)
+    return work.private.spent(work.rounds).exposures(Role.CLIENT, Role.AGGREGATOR)
 
 
 HORIZONTAL = Component(

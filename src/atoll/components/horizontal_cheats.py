@@ -23,7 +23,7 @@ CHEATS: tuple[Cheat, ...] = (
         "by a loss that does not fall; clients see who is in a sum",
         "the values of as many sums as the plan has rounds, of at least `minimum_clients` each; "
         "different weights to different clients give no sum, for sessions hold their digest",
-        "nothing in this protocol; noise (differential privacy) bounds what any weights show",
+        "`privacy`: noise bounds what any weights show",
     ),
     Cheat(
         "aggregator",
@@ -33,7 +33,7 @@ CHEATS: tuple[Cheat, ...] = (
         _NOT,
         "the approved runs, each charged. Within a run, attempts after a crash included, a client "
         "agrees for each round to one set of clients and one source (ATL-SUM-023)",
-        "fewer runs, or noise (differential privacy)",
+        "fewer runs, or `privacy`, of which each run spends ε",
     ),
     Cheat(
         "aggregator",
@@ -43,7 +43,7 @@ CHEATS: tuple[Cheat, ...] = (
         "the client is left out, and those in its place see who is in each sum",
         "as many clients in an attempt as there are beyond `minimum_clients`; who is left out does "
         "not come back, and each round is summed once (ATL-HOR-082)",
-        "`minimum_clients` as many as there are clients; or noise (differential privacy)",
+        "`minimum_clients` as many as there are clients; or `privacy`",
     ),
     Cheat(
         "aggregator",
@@ -52,6 +52,25 @@ CHEATS: tuple[Cheat, ...] = (
         _NOT,
         "each other client's updates; with fewer of them, the sum of the honest ones alone",
         "more clients that do not collude",
+    ),
+    Cheat(
+        "aggregator",
+        "learn",
+        "with `privacy` more than its ε allows, by more clients than `colluding` states that leave "
+        "out their shares of the noise, or take them away; not by asking for a round again after a "
+        "crash",
+        "the last by code (ATL-HOR-141); the others do not",
+        "the noise of the honest clients that stay; each round's noise goes to one vector, in all "
+        "attempts of a run",
+        "a higher `colluding`; `local` noise counts on no other party",
+    ),
+    Cheat(
+        "aggregator",
+        "learn",
+        "with `central` noise, sums of at least `minimum_clients` without any noise",
+        _NOT,
+        "as with `masked` without privacy; the plan says that it is trusted with them",
+        "`distributed` or `local` noise",
     ),
     Cheat(
         "aggregator",
@@ -68,7 +87,7 @@ CHEATS: tuple[Cheat, ...] = (
         "and reads the others' off the next weights",
         _NOT,
         "one sum of all others' updates a round, as an honest client does",
-        "more clients, or noise (differential privacy)",
+        "more clients, or `privacy`",
     ),
     Cheat(
         "client",
@@ -77,7 +96,8 @@ CHEATS: tuple[Cheat, ...] = (
         "it does not under masks; by the curve, or by held-out rows of others",
         "within `bound` times its rows for each value; `clip` bounds an update's norm only at an "
         "honest client",
-        "`plain` with a robust rule would; `masked` cannot look at single updates",
+        "`plain` with a robust `rule`, up to its share of liars; `masked` cannot look at single "
+        "updates",
     ),
     Cheat(
         "any",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +9,7 @@ import numpy as np
 
 from atoll.components.api import Component, Facts, Result, Task, Terms
 from atoll.components.columns import expect_columns
-from atoll.components.scores import Floats, Scores, scores_of
+from atoll.components.scores import Floats, Scores, csv_of, scores_of
 from atoll.components.unused import unused_report
 from atoll.core.errors import UserError
 from atoll.jobs.definition import Frozen
@@ -70,15 +69,12 @@ def _alone(kind: ModelKind | None, name: str) -> Callable[[Any, Floats], Floats]
 
 def _to_csv(scores: Scores, probabilities: Floats) -> bytes:
     import pyarrow as pa
-    import pyarrow.csv as arrow_csv
 
     table = scores.to_arrow()
     table = table.rename_columns([{"score": "class"}.get(n, n) for n in table.column_names])
     for at in range(probabilities.shape[1]):
         table = table.append_column(f"probability_{at}", pa.array(probabilities[:, at]))
-    out = io.BytesIO()
-    arrow_csv.write_csv(table, out)
-    return out.getvalue()
+    return csv_of(table)
 
 
 def describe(facts: Facts, parameters: LocalPredictionParameters) -> Terms:

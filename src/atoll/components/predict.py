@@ -36,10 +36,15 @@ class Drop:
 
 @dataclass(frozen=True)
 class Apply:
-    """The step is done again with what it fitted: the output ``fitted`` goes in at ``port``."""
+    """The step is done again with what it fitted: the output ``fitted`` goes in at ``port``.
+
+    ``by`` names the component that does it (empty: its own) without further parameters, for what
+    parties fitted together and each applies alone.
+    """
 
     fitted: str
     port: str
+    by: str = ""
 
 
 Predict = Repeat | Drop | Apply

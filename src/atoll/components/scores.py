@@ -40,9 +40,19 @@ class Scores:
         return pa.table(columns | {"score": pa.array(self.score)})
 
     def to_csv(self) -> bytes:
-        """Return the columns id, label (if known), score as CSV; scores keep every bit."""
-        import pyarrow.csv as arrow_csv
+        """Return the columns id, label (if known), score as CSV; scores keep every bit.
 
-        out = io.BytesIO()
-        arrow_csv.write_csv(self.to_arrow(), out)
-        return out.getvalue()
+        An id that a spreadsheet would run as a formula gets ' in front; ``to_arrow`` has it raw.
+        """
+        return csv_of(self.to_arrow())
+
+
+def csv_of(table: Any) -> bytes:
+    """Return an Arrow table as CSV for people, without formulas."""
+    import pyarrow.csv as arrow_csv
+
+    from atoll.table.formulas import escaped
+
+    out = io.BytesIO()
+    arrow_csv.write_csv(escaped(table), out)
+    return out.getvalue()

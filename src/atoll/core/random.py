@@ -32,6 +32,17 @@ class SecretRandom:
         source._seed = hashlib.sha256(b"atoll/test-secret/v1" + raw).digest()
         return source
 
+    @classmethod
+    def keyed(cls, key: _Bytes) -> SecretRandom:
+        """Make the source that follows from a secret key of 32 bytes, for one use of it.
+
+        For what an attempt after a crash must draw as the one before it (noise of privacy). The key
+        comes from the operating system and stays at this party; each use has a key of its own.
+        """
+        source = cls()
+        source._seed = hashlib.sha256(b"atoll/keyed-secret/v1" + key).digest()
+        return source
+
     def bytes(self, count: int) -> _Bytes:
         """Return ``count`` secret bytes."""
         if self._seed is None:

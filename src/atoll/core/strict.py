@@ -88,9 +88,12 @@ def _hasty(schema: Any) -> Any:
         return [_hasty(entry) for entry in schema]
     if not isinstance(schema, dict):
         return schema
-    kept = ("metadata", "default", "serialization")
-    made = {name: part if name in kept else _hasty(part) for name, part in schema.items()}
     kind = schema.get("type")
+    # A map of fields by their names, one of which may be called so, is no schema itself.
+    kept = ("metadata", "default", "serialization") if isinstance(kind, str) else ()
+    made = {name: part if name in kept else _hasty(part) for name, part in schema.items()}
+    if not isinstance(kind, str):
+        return made
     if kind in _SEVERAL:
         made["fail_fast"] = True
     if kind == "float":

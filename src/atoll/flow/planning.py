@@ -20,7 +20,7 @@ from atoll.components.code import component_code, platform_digest
 from atoll.components.fitted import reference_of
 from atoll.components.references import Lookup, ModelRef
 from atoll.core.errors import InternalError, PeerError, UserError
-from atoll.core.exposure import OPENED_SUMS, Exposure, at_least
+from atoll.core.exposure import EPSILON, OPENED_SUMS, Exposure, at_least
 from atoll.core.names import Role, Seat, addresses, party_of, roles_text
 from atoll.core.reveal import Reveal
 from atoll.flow.inference import Declared, Inference, check_own, infer, placed, structure
@@ -284,11 +284,15 @@ def _rows(
 
 
 def _columns(made: Inference) -> dict[str, dict[str, int]]:
-    """Return how many columns each seat has in steps that open sums, where that is known."""
+    """Return how many columns each seat has in steps that open sums, where that is known.
+
+    Sums with noise count too: what is charged for these is ε.
+    """
     found = {}
     for name, facts in made.facts.items():
         known = {address: width for address in facts.roles if (width := facts.width(address))}
-        if known and any(entry.unit == OPENED_SUMS for entry in made.terms[name].exposure):
+        units = {entry.unit for entry in made.terms[name].exposure}
+        if known and units & {OPENED_SUMS, EPSILON}:
             found[name] = known
     return found
 

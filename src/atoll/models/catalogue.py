@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from atoll.models.boosting.kind import BOOSTING_MODEL
+from atoll.models.forest.kind import HORIZONTAL_TREES
 from atoll.models.kinds import Kinds, table_of
 from atoll.models.network.kind import HORIZONTAL_MODEL
 from atoll.models.scaling import SCALE_TRANSFORM
 
-KINDS: Kinds = table_of((BOOSTING_MODEL, HORIZONTAL_MODEL, SCALE_TRANSFORM))
+KINDS: Kinds = table_of((BOOSTING_MODEL, HORIZONTAL_MODEL, HORIZONTAL_TREES, SCALE_TRANSFORM))
 # Of jobs that name a registered model and do not state its kind: there was no other one.
 UNSTATED = BOOSTING_MODEL.name

@@ -26,7 +26,8 @@ class _Data(BaseModel):
 class ScaledColumn(_Data):
     """One column: a value is clipped to ``lower`` and ``upper``, then (value - offset) / divisor.
 
-    None: not clipped on that side.
+    None: not clipped on that side. ``missing`` stands in for a missing value before that; None: it
+    stays missing.
     """
 
     name: str = Field(min_length=1, max_length=256)
@@ -34,6 +35,7 @@ class ScaledColumn(_Data):
     upper: FiniteFloat | None = None
     offset: FiniteFloat
     divisor: FiniteFloat = Field(gt=0)
+    missing: FiniteFloat | None = None
 
     @model_validator(mode="after")
     def _in_order(self) -> Self:
@@ -63,13 +65,15 @@ class ScalePart(_Data):
 
 
 def scaled(column: ScaledColumn, values: Floats) -> Floats:
-    """Return float64[rows] scaled; missing values (NaN) stay missing.
+    """Return float64[rows] scaled; missing values (NaN) stay missing unless one stands in for them.
 
     Errors: ATL-CMP-071 a result is beyond what float64 holds.
     """
     made = values
+    if column.missing is not None:
+        made = np.where(np.isnan(made), column.missing, made)
     if column.lower is not None or column.upper is not None:
-        made = np.clip(values, column.lower, column.upper)
+        made = np.clip(made, column.lower, column.upper)
     with np.errstate(over="ignore"):
         made = (made - column.offset) / column.divisor
     if np.isinf(made).any():
@@ -83,7 +87,12 @@ def scaled(column: ScaledColumn, values: Floats) -> Floats:
 
 def part_to_bytes(part: ScalePart) -> bytes:
     """Return the part as JSON with sorted keys: equal parts have equal bytes."""
-    return json.dumps(part.model_dump(mode="json"), sort_keys=True, separators=(",", ":")).encode()
+    plain = part.model_dump(mode="json")
+    for column in plain["scaled"]:
+        # Parts from before there was this field keep their bytes.
+        if column["missing"] is None:
+            del column["missing"]
+    return json.dumps(plain, sort_keys=True, separators=(",", ":")).encode()
 
 
 def part_from_bytes(data: bytes) -> ScalePart:
@@ -107,10 +116,10 @@ def rename(part: ScalePart, names: Mapping[str, str]) -> ScalePart:
 def card(part: ScalePart) -> tuple[Panel, ...]:
     """Return what was fitted, a line for each column."""
     lines = tuple(
-        (column.name, column.lower, column.upper, column.offset, column.divisor)
+        (column.name, column.lower, column.upper, column.offset, column.divisor, column.missing)
         for column in part.scaled[:SHOWN]
     )
-    names = ("column", "lower", "upper", "offset", "divisor")
+    names = ("column", "lower", "upper", "offset", "divisor", "missing")
     return (TablePanel(title="Scaling", columns=names, rows=lines),)
 
 

@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     from atoll.sdk.estimators import VerticalBoostingClassifier
     from atoll.sdk.federation import Federation, Outcomes, PartyOutcome, local
     from atoll.sdk.horizontal import HorizontalClassifier, HorizontalRegressor
+    from atoll.sdk.horizontal_trees import (
+        HorizontalBoostingClassifier,
+        HorizontalBoostingRegressor,
+    )
     from atoll.sdk.jobs import Job
     from atoll.sdk.pipeline import Output, Pipeline, StepHandle, read_job
 
@@ -23,6 +27,8 @@ __all__ = [
     "AsyncJob",
     "Client",
     "Federation",
+    "HorizontalBoostingClassifier",
+    "HorizontalBoostingRegressor",
     "HorizontalClassifier",
     "HorizontalRegressor",
     "Job",
@@ -41,6 +47,8 @@ _PLACES = {
     "AsyncJob": "asynchronous",
     "Client": "client",
     "Federation": "federation",
+    "HorizontalBoostingClassifier": "horizontal_trees",
+    "HorizontalBoostingRegressor": "horizontal_trees",
     "HorizontalClassifier": "horizontal",
     "HorizontalRegressor": "horizontal",
     "Job": "jobs",

@@ -103,14 +103,15 @@ class AsyncClient(Resources):
                     timeout=wiring.timeout_for(request, self._timeout, stream=stream),
                 )
             )
-        wiring.check_known(target, response.status_code)
+        encoding = response.headers.get("content-encoding")
+        wiring.check_answer(target, response.status_code, encoding)
         return response
 
     async def whole(self, response: httpx.Response) -> Answer:
         """Read an answer. Errors: ``Lost``, ATL-SDK-010 too large."""
         body = bytearray()
         with wiring.translated_errors(self.target):
-            async for chunk in response.aiter_bytes():
+            async for chunk in response.aiter_raw():
                 body += chunk
                 if len(body) > JSON_BYTES:
                     raise unexpected(response.status_code)
@@ -201,7 +202,7 @@ class _Opened:
         if self._response is None:
             return 0
         with wiring.Draft(file) as draft, wiring.translated_errors(self._client.target):
-            async for chunk in self._response.aiter_bytes(wiring.CHUNK):
+            async for chunk in self._response.aiter_raw(wiring.CHUNK):
                 draft.write(chunk)
         return draft.size
 
@@ -213,6 +214,6 @@ async def _pieces(file: IO[bytes]) -> AsyncIterator[bytes]:
 
 async def _lines(response: httpx.Response) -> AsyncIterator[str]:
     cutter = sse.Lines()
-    async for chunk in response.aiter_bytes():
+    async for chunk in response.aiter_raw():
         for line in cutter.feed(chunk):
             yield line

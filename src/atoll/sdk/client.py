@@ -114,14 +114,15 @@ class Client(Resources):
                     timeout=wiring.timeout_for(request, self._timeout, stream=stream),
                 )
             )
-        wiring.check_known(target, response.status_code)
+        encoding = response.headers.get("content-encoding")
+        wiring.check_answer(target, response.status_code, encoding)
         return response
 
     def whole(self, response: httpx.Response) -> Answer:
         """Read an answer. Errors: ``Lost``, ATL-SDK-010 too large."""
         body = bytearray()
         with wiring.translated_errors(self.target):
-            for chunk in response.iter_bytes():
+            for chunk in response.iter_raw():
                 body += chunk
                 if len(body) > JSON_BYTES:
                     raise unexpected(response.status_code)
@@ -195,12 +196,12 @@ class _Opened:
         if self._response is None:
             return 0
         with wiring.Draft(file) as draft, wiring.translated_errors(self._client.target):
-            for chunk in self._response.iter_bytes(wiring.CHUNK):
+            for chunk in self._response.iter_raw(wiring.CHUNK):
                 draft.write(chunk)
         return draft.size
 
 
 def _lines(response: httpx.Response) -> Iterator[str]:
     cutter = sse.Lines()
-    for chunk in response.iter_bytes():
+    for chunk in response.iter_raw():
         yield from cutter.feed(chunk)

@@ -53,6 +53,6 @@ def _line(name: str, owner: type[BaseModel]) -> str:
     form = {**next(iter(form.get("anyOf", [{}]))), **form}
     signs = {"minimum": "≥", "exclusiveMinimum": ">", "maximum": "≤", "exclusiveMaximum": "<"}
     bounds = [f"{sign} {form[key]:g}" for key, sign in signs.items() if key in form]
-    bounds += [", ".join(form["enum"])] if "enum" in form else []
+    bounds += [", ".join(map(str, form["enum"]))] if "enum" in form else []
     allowed = f"; {', '.join(bounds)}" if bounds else ""
     return f"{name} ({form['default']!r}{allowed}): {form['description']}"

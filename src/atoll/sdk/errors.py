@@ -58,6 +58,9 @@ _STATUS: dict[int, type[AtollError]] = {
     503: EnvironmentFault,
 }
 RETRYABLE = frozenset({429, 502, 503, 504})
+# Characters that are kept of what a node states in an error.
+CODE = 64
+TEXT = 4096
 _TEXTS = ("party", "phase", "place", "hint")
 
 
@@ -76,8 +79,9 @@ def from_answer(status: int, body: Any, retry_after: float | None = None) -> Ato
     details = body.get("error") if isinstance(body, Mapping) else None
     if not isinstance(details, Mapping) or not isinstance(details.get("code"), str):
         return _foreign(status)
-    where = {name: details[name] for name in _TEXTS if isinstance(details.get(name), str)}
-    code, message = details["code"], str(details.get("message", ""))
+    texts = {name: details[name] for name in _TEXTS if isinstance(details.get(name), str)}
+    where = {name: text[:TEXT] for name, text in texts.items()}
+    code, message = details["code"][:CODE], str(details.get("message", ""))[:TEXT]
     error = _make(status, str(details.get("kind", "")), retry_after)(code, message, **where)
     # What another party has refused it refuses again.
     error.retryable = status in RETRYABLE and details.get("kind") != "CallRefusedError"

@@ -19,7 +19,6 @@ import pyarrow as pa
 from atoll.core.errors import AtollError, DataError, UserError
 from atoll.learning.horizontal.parties.parameters import HorizontalParameters
 from atoll.models.columns import match_columns
-from atoll.models.network.part import NetworkPart
 from atoll.sdk.constructors import taking
 from atoll.sdk.estimating import Estimator, NotFittedError
 from atoll.sdk.frames import NamedColumns, is_frame, one_table
@@ -37,8 +36,9 @@ class _Horizontal(Estimator):
     seed: int | None
     owners: Any
     label: str
-    hidden: Any
-    parts_: Mapping[str, NetworkPart]
+    parts_: Mapping[str, Any]
+    _component = "horizontal"
+    _trained: tuple[str, ...] = _TRAINING
 
     def _train(
         self, tables: Mapping[str, Any], labels: Mapping[str, Floats], **chosen: Any
@@ -49,7 +49,8 @@ class _Horizontal(Estimator):
         while hub in tables:
             hub += "1"
         roles = {hub: "aggregator", **dict.fromkeys(tables, "client")}
-        given = {name: getattr(self, name) for name in _TRAINING} | chosen
+        given = {name: getattr(self, name) for name in self._trained} | chosen
+        given = {n: list(v) if isinstance(v, tuple) else v for n, v in given.items()}
         job: dict[str, Any] = {
             "name": "estimator",
             "parties": roles,
@@ -59,9 +60,9 @@ class _Horizontal(Estimator):
                     "parameters": {"tables": dict.fromkeys(tables, _TABLE), "label": self.label},
                 },
                 "train": {
-                    "component": "horizontal",
+                    "component": self._component,
                     "inputs": {"train": "rows.table"},
-                    "parameters": {**given, "hidden": list(self.hidden)},
+                    "parameters": given,
                 },
             },
         }
@@ -149,15 +150,23 @@ class _Horizontal(Estimator):
                 f"the model was fitted on {len(part.columns)} columns, not {len(columns.names)}",
             )
         match_columns(part.columns, columns.names)
-        return part.predict(_numbers(columns.select(part.columns)))
+        found: Floats = part.predict(self._numbers(columns.select(part.columns)))
+        return found
+
+    def _numbers(self, table: Any) -> Floats:
+        """Return float64[rows, columns]. Errors: ATL-SDK-032 text, or a missing value."""
+        return _whole(numbers(table))
 
 
-def _numbers(table: Any) -> Floats:
-    """Return float64[rows, columns]. Errors: ATL-SDK-032 text, or a missing value."""
+def numbers(table: Any) -> Floats:
+    """Return float64[rows, columns], NaN for missing. Errors: ATL-SDK-032 text."""
     try:
-        values = np.column_stack([c.to_numpy() for c in table.columns]).astype(np.float64)
+        return np.column_stack([c.to_numpy() for c in table.columns]).astype(np.float64)
     except (TypeError, ValueError):
         raise DataError("ATL-SDK-032", "a column of the model does not hold numbers") from None
+
+
+def _whole(values: Floats) -> Floats:
     if np.isnan(values).any():
         raise DataError(
             "ATL-SDK-032",
@@ -207,9 +216,12 @@ class HorizontalClassifier(_Horizontal):
             party: np.searchsorted(self.classes_, label).astype(np.float64)
             for party, label in labels.items()
         }
-        family = "logistic" if len(self.classes_) == 2 else "softmax"
-        self._train(tables, codes, family=family, classes=len(self.classes_))
+        self._train(tables, codes, **self._form(len(self.classes_)))
         return self
+
+    def _form(self, classes: int) -> dict[str, Any]:
+        """Return the parameters that follow from the number of classes."""
+        return {"family": "logistic" if classes == 2 else "softmax", "classes": classes}
 
     def predict_proba(self, X: Any) -> Floats:  # noqa: N803
         """Return the probability of each class, float64[rows, classes]. Errors: ATL-SDK-033."""

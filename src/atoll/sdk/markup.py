@@ -43,7 +43,11 @@ def state(name: str) -> str:
 
 def moment(seconds: float | None) -> str:
     """Return a time as text in UTC."""
-    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%d %H:%M:%S}" if seconds else ""
+    try:
+        return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%d %H:%M:%S}" if seconds else ""
+    except (OverflowError, ValueError, OSError):
+        # A node may state any number.
+        return ""
 
 
 def job(view: views.JobView) -> str:

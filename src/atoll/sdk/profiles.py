@@ -16,10 +16,11 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from atoll.core.errors import UserError
+from atoll.core.errors import AtollError, UserError
 from atoll.jobs.errors import DeniedError, NotFoundError
 from atoll.jobs.validation import near
 
+_FILE_BYTES = 1 << 20
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}")
 _LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1", "0.0.0.0", "::"})  # noqa: S104 -- names
 
@@ -96,7 +97,7 @@ def read_profiles(path: Path | None = None) -> Profiles:
     try:
         with file.open("rb") as stream:
             mode = os.fstat(stream.fileno()).st_mode
-            value = tomllib.loads(stream.read(1 << 20).decode("utf-8"))
+            value = tomllib.loads(stream.read(_FILE_BYTES).decode("utf-8"))
     except FileNotFoundError:
         return Profiles({})
     except (OSError, ValueError) as error:
@@ -146,21 +147,47 @@ def _malformed(file: Path, field: str = "") -> UserError:
 
 
 def write_profiles(profiles: Profiles, path: Path | None = None) -> Path:
-    """Write the profiles, readable by this user alone, whole or not at all."""
+    """Write the profiles, readable by this user alone, whole or not at all.
+
+    Errors: ATL-SDK-021 a value of them that the file cannot hold; the file stays as it was.
+    """
     # Reading them needs no cryptography, which comes with this.
     from atoll.channel.identity.files import write_atomic
 
     file = path or config_file()
+    data = _written(profiles, file)
     file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    lines = [f"default = {json.dumps(profiles.default)}"] if profiles.default else []
+    write_atomic(file, data, 0o600)
+    return file
+
+
+def _written(profiles: Profiles, file: Path) -> bytes:
+    """Return the file's bytes, which read back as the same. Errors: ATL-SDK-021."""
+    lines = [f"default = {_toml(profiles.default)}"] if profiles.default else []
     for name, profile in profiles.profiles.items():
         lines += ["", f"[profiles.{name}]"]
         for key, value in asdict(profile).items():
             if value is not None and value is not False:
-                # JSON's text and numbers are TOML's, but for DEL, which no value of ours holds.
-                lines.append(f"{key} = {json.dumps(value)}")
-    write_atomic(file, ("\n".join(lines).lstrip("\n") + "\n").encode(), 0o600)
-    return file
+                lines.append(f"{key} = {_toml(value)}")
+    text = "\n".join(lines).lstrip("\n") + "\n"
+    try:
+        data = text.encode()
+        again = _profiles(tomllib.loads(text), file) if len(data) <= _FILE_BYTES else None
+    except (AtollError, ValueError):
+        again = None
+    if again != profiles:
+        raise UserError(
+            "ATL-SDK-021",
+            "the file of profiles cannot hold a value of these",
+            place=str(file),
+            hint="the file stays as it was",
+        )
+    return data
+
+
+def _toml(value: str | float | bool) -> str:
+    """Return a value as TOML: as JSON, which writes text beyond U+FFFF in another way, though."""
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
 def checked_url(url: str) -> str:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from typing import Any
 
-from atoll.sdk.wire import unexpected
+from atoll.sdk.wire import parse, unexpected
 
 EVENT_BYTES = 4 << 20
 
@@ -21,10 +20,7 @@ class ServerSentEvent:
 
     def value(self) -> Any:
         """Return the data as JSON. Errors: ATL-SDK-010."""
-        try:
-            return json.loads(self.data)
-        except (ValueError, RecursionError) as error:
-            raise unexpected(200) from error
+        return parse(self.data.encode(), EVENT_BYTES)
 
 
 class Lines:

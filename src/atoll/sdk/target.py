@@ -17,7 +17,7 @@ from atoll.sdk.errors import TimedOutError
 from atoll.sdk.flows import Lost
 from atoll.sdk.http_import import httpx
 from atoll.sdk.profiles import check_token_travels, checked_url, loopback, read_profiles
-from atoll.sdk.wire import Request
+from atoll.sdk.wire import Request, unexpected
 
 CONNECT_SECONDS = 10.0
 CHUNK = 1 << 20
@@ -116,8 +116,13 @@ def renewed(target: Target) -> Target:
     return replace(target, url=found.url, token=target.token if target.given else found.token)
 
 
-def check_known(target: Target, status: int) -> None:
-    """Have a request sent again of which the token is that of a process before this one."""
+def check_answer(target: Target, status: int, encoding: str | None) -> None:
+    """Have a request sent again of which the token is that of a process before this one.
+
+    Errors: ``Lost``, ATL-SDK-010 the answer is compressed, though none was asked for.
+    """
+    if (encoding or "identity").strip().lower() != "identity":
+        raise unexpected(status)
     if status == UNAUTHENTICATED and renewed(target) != target:
         raise Lost(unreached(target, "it was started again"), unsent=True)
 
@@ -126,7 +131,8 @@ def options(target: Target, timeout: float) -> dict[str, Any]:
     """Return what both of httpx's clients are made with."""
     return {
         "timeout": httpx.Timeout(timeout, connect=min(timeout, CONNECT_SECONDS)),
-        "headers": {"User-Agent": f"atoll/{__version__}"},
+        # A few compressed bytes can become any number: none of an answer is compressed.
+        "headers": {"User-Agent": f"atoll/{__version__}", "Accept-Encoding": "identity"},
         "follow_redirects": False,
         # A proxy of the environment must not see what stays on this machine.
         "trust_env": not loopback(target.url),

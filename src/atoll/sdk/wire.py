@@ -6,6 +6,7 @@ A ``Call`` is a request with the class of its answer; nothing here opens a socke
 from __future__ import annotations
 
 import json
+import math
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -13,13 +14,17 @@ from pathlib import Path
 from typing import Any, Generic, TypeVar
 from urllib.parse import quote, urlencode
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 
+from atoll.core import codec, strict
 from atoll.core.errors import AtollError, UserError
 from atoll.flow.api.settings import PREFIX
 from atoll.sdk.errors import from_answer
 
-JSON_BYTES = 256 << 20
+# What a node can make its client take: the bytes, and four times these as objects.
+JSON_BYTES = 64 << 20
+DEPTH = 80
+_DIGITS = 20
 
 T = TypeVar("T")
 M = TypeVar("M", bound=BaseModel)
@@ -100,12 +105,7 @@ class Answer:
 
     def value(self) -> Any:
         """Return the JSON value. Errors: ATL-SDK-010."""
-        if not self.body:
-            return None
-        try:
-            return json.loads(self.body)
-        except (ValueError, RecursionError) as error:
-            raise unexpected(self.status) from error
+        return parse(self.body, JSON_BYTES, self.status) if self.body else None
 
     def error(self) -> AtollError:
         """Return the error in this answer."""
@@ -133,11 +133,43 @@ class Call(Generic[T]):
         return value  # type: ignore[no-any-return]
 
 
-def view(kind: type[M], value: Any) -> M:
-    """Return plain JSON as a result class. Errors: ATL-SDK-010 of another form."""
+def parse(data: bytes, limit: int, status: int = 200) -> Any:
+    """Return the value of a node's JSON, judged before anything is built.
+
+    Errors: ATL-SDK-010 no JSON, a number beyond 64 bits, or more structure than ``limit`` allows.
+    """
     try:
-        return kind.model_validate(value)
-    except ValidationError as error:
+        codec.judge_json(data, depth=DEPTH, memory=codec.document_memory(limit))
+        return json.loads(
+            str(data, "utf-8"), parse_int=_integer, parse_float=_finite, parse_constant=_finite
+        )
+    except (AtollError, ValueError, RecursionError) as error:
+        raise unexpected(status) from error
+
+
+def _integer(text: str) -> int:
+    if len(text) > _DIGITS:
+        raise ValueError("an integer is beyond 64 bits")
+    return int(text)
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    if not math.isfinite(value):
+        raise ValueError("a number is not finite")
+    return value
+
+
+def view(kind: type[M], value: Any) -> M:
+    """Return plain JSON as a result class; the first thing wrong ends the reading.
+
+    Errors: ATL-SDK-010 of another form.
+    """
+    try:
+        # What may have any fields is read as it is: of unknown ones the other way keeps one.
+        loose = kind.model_config.get("extra") == "allow"
+        return kind.model_validate(value) if loose else strict.read(kind, value)
+    except ValueError as error:
         raise unexpected(200) from error
 
 

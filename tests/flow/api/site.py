@@ -40,6 +40,7 @@ LIMITS = ApiSettings(
     header_seconds=1.0,
     request_seconds=20.0,
     drain_seconds=2.0,
+    user_changes=1_000_000,
 )
 EVERYTHING = frozenset(PERMISSIONS) | PROBE.permissions.keys()
 FLAGS = {"http.port": "0", "gateway.listen": "127.0.0.1:0", "workers.warm": "0"}

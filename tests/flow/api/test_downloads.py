@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import csv
 import io
 import re
@@ -12,13 +11,15 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
-from fastapi.responses import StreamingResponse
 from hypothesis import given
 from hypothesis import strategies as st
 from pyarrow import parquet
 
 from atoll.components.download import arrow_of, to_csv
+from atoll.components.local_prediction import _to_csv as predictions
+from atoll.components.scores import Scores
 from atoll.flow.api.downloads import Form, download
+from atoll.flow.api.sending import Pieces
 from atoll.flow.api.services import Content
 from atoll.flow.api.table_export import csv_pieces
 from atoll.flow.work.artifacts import store
@@ -31,13 +32,8 @@ NUMBER = re.compile(r"[+-]?[0-9]+([.][0-9]+)?")
 
 def fetched(content: Content, form: Form | None) -> bytes:
     answer = download(content, form)
-    assert isinstance(answer, StreamingResponse)
-
-    async def collect() -> bytes:
-        pieces: list[Any] = [piece async for piece in answer.body_iterator]
-        return b"".join(pieces)
-
-    return asyncio.run(collect())
+    assert isinstance(answer, Pieces)
+    return b"".join(answer.pieces)
 
 
 def kept(table: Table, folder: Path) -> Content:
@@ -104,3 +100,17 @@ def test_both_exports_escape_formulas_in_ids_and_names_and_no_numbers() -> None:
     assert rows[0] == ["id", "'=evil", "fine"]
     assert [row[0] for row in rows[1:]] == [f"'{text}" for text in FORMULAS] + PLAIN
     assert rows[2][1] == "-1"
+
+
+@pytest.mark.parametrize("classes", [None, 3])
+def test_the_files_of_scores_hold_no_formula(classes: int | None) -> None:
+    """Ids as they are stood in `scores.csv` and `predictions.csv`: one is whatever a file holds."""
+    ids = [*FORMULAS, *PLAIN]
+    nothing = np.full(len(ids), np.nan)
+    scores = Scores(pa.array(ids).cast(pa.binary()), nothing, np.arange(float(len(ids))))
+    chances = None if classes is None else np.full((len(ids), classes), 0.25)
+    made = scores.to_csv() if chances is None else predictions(scores, chances)
+    rows = list(csv.reader(io.StringIO(made.decode(), newline="")))
+    assert [row[0] for row in rows[1:]] == [f"'{text}" for text in FORMULAS] + PLAIN
+    assert [float(row[1]) for row in rows[1:]] == list(range(len(ids)))
+    assert scores.to_arrow().column("id").to_pylist() == ids

@@ -64,7 +64,7 @@ class Desk:
     def grant(self, **terms: Any) -> str:
         whole = {
             "partners": [GUEST],
-            "components": ["psi", "boosting", "prediction"],
+            "components": ["psi", "split", "boosting", "prediction"],
             "automatic": True,
             **terms,
         }

@@ -6,6 +6,7 @@ import hashlib
 import io
 import json
 import sqlite3
+import sys
 import tarfile
 import threading
 from collections.abc import Callable
@@ -216,6 +217,64 @@ def test_links_in_a_backup_are_refused(archive: Path) -> None:
         member.type = tarfile.SYMTYPE
         member.linkname = "/etc/passwd"
         tar.addfile(member)
+    refused(archive, "ATL-STO-026")
+
+
+def test_a_row_of_a_dump_is_judged_before_it_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module = sys.modules[backup.__module__]
+    monkeypatch.setattr(module, "_ROW_BYTES", 1 << 16)
+    file = tmp_path / "jobs.jsonl"
+    file.write_bytes(b'{"id": "a"}\n{"id": [' + b"[]," * 20_000 + b"[]]}\n")
+    rows = module.lines_of(file)
+    assert next(rows) == {"id": "a"}
+    with pytest.raises(ValueError, match="none of ours"):
+        next(rows)
+
+
+def sparse(name: bytes, size: int) -> bytes:
+    """Return the header of GNU tar for a file of so many bytes that is one hole."""
+    block = bytearray(512)
+    octal = {124: 0, 136: 0, 386: size, 398: 0, 483: size}
+    for at, number in octal.items():
+        block[at : at + 12] = b"%011o\0" % number
+    block[: len(name)] = name
+    block[100:108], block[156:157], block[257:265] = b"0000600\0", b"S", b"ustar  \0"
+    block[148:156] = b" " * 8
+    block[148:156] = b"%06o\0 " % sum(block)
+    return bytes(block)
+
+
+def sparse_pax(name: bytes, size: int) -> bytes:
+    made = tarfile.TarInfo(name.decode())
+    made.pax_headers = {"GNU.sparse.map": f"{size},0", "GNU.sparse.size": str(size)}
+    return made.tobuf(tarfile.PAX_FORMAT)
+
+
+@pytest.mark.parametrize("header", [sparse, sparse_pax])
+def test_a_backup_writes_no_more_than_it_holds(
+    archive: Path, monkeypatch: pytest.MonkeyPatch, header: Callable[[bytes, int], bytes]
+) -> None:
+    """1,536 bytes made restoring write 300 MB before it looked at them."""
+    size = 8 << 20
+    archive.write_bytes(header(b"database/atoll.db", size) + bytes(1024))
+    with tarfile.open(archive, "r|") as tar:
+        assert [(one.size, one.issparse()) for one in tar] == [(size, True)]
+    module = sys.modules[restore.__module__]
+    monkeypatch.setattr(module, "_write", lambda *_: pytest.fail("it was written"))
+    refused(archive, "ATL-STO-026")
+
+
+def test_a_manifest_is_judged_before_it_is_read(
+    archive: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Lists in lists cost thirtyfold: 256 MiB of manifest would have taken gigabytes."""
+    module = sys.modules[restore.__module__]
+    monkeypatch.setattr(module, "_MANIFEST_BYTES", 1 << 16)
+    lists = b"[" + b"[]," * 20_000 + b"[]]"
+    rewrite(archive, lambda parts: parts.update({"manifest.json": lists}))
+    monkeypatch.setattr(module.json, "loads", lambda text: pytest.fail("it was read"))
     refused(archive, "ATL-STO-026")
 
 

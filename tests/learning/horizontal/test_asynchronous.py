@@ -19,8 +19,10 @@ from atoll.learning.horizontal.local import LocalTraining
 from atoll.learning.horizontal.models.linear import Linear
 from atoll.learning.horizontal.models.outputs import Softmax
 from atoll.learning.horizontal.participation import Participation
+from atoll.learning.horizontal.postprocess.adaptive import AdaptiveClip
 from atoll.learning.horizontal.postprocess.chain import Chain
 from atoll.learning.horizontal.postprocess.compress import Quantise, RandomK
+from atoll.learning.horizontal.postprocess.power_sgd import PowerSGD
 from atoll.learning.horizontal.rounds import Closing
 from atoll.learning.horizontal.selection.losses import Oort
 from atoll.learning.horizontal.simulation import SimulatedClients, Task
@@ -190,6 +192,14 @@ def test_what_needs_common_rounds_is_refused() -> None:
         _run(clients, 2, PLAN)
     clients.clients.chain = Chain((Quantise(width=8),))
     _run(clients, 2, PLAN)
+
+
+def test_bases_of_a_round_are_refused_where_there_are_no_rounds() -> None:
+    power = PowerSGD(algorithm=FEDAVG, arrays=MODEL.layout.arrays)
+    for algorithm in (power, AdaptiveClip(algorithm=power, clients=10)):
+        training = AsynchronousTraining(algorithm, PLAN, 2)
+        with pytest.raises(AtollError, match="ATL-HOR-045: PowerSGD"):
+            training.run(algorithm.start(np.zeros(MODEL.layout.size)), _clients(), PUBLIC)
 
 
 WAYS: dict[str, tuple[Participation, Closing]] = {

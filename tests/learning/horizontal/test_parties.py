@@ -17,7 +17,6 @@ from atoll.channel.party import Party
 from atoll.core.names import Role
 from atoll.core.random import PublicRandom
 from atoll.flow.work.checkpoints import FileCheckpoints
-from atoll.flow.work.messages import RoundMark
 from atoll.learning.horizontal.local import ClientRows
 from atoll.learning.horizontal.models.build import model_of
 from atoll.learning.horizontal.participation import Participation
@@ -26,10 +25,12 @@ from atoll.learning.horizontal.parties.adding import Adding
 from atoll.learning.horizontal.parties.aggregator import Trained
 from atoll.learning.horizontal.parties.client import Client, Work
 from atoll.learning.horizontal.parties.parameters import HorizontalParameters
+from atoll.learning.horizontal.robust import Rule, RuleName, rule_named
 from atoll.learning.horizontal.simulation import SimulatedClients
 from atoll.learning.horizontal.training import Training
 from atoll.models.network.spec import NetworkSpec
 from tests.learning.horizontal import tasks
+from tests.learning.horizontal.attempts import Kept
 
 CLIENTS = tuple(f"c{at}" for at in range(5))
 ROLES = {"hub": Role.AGGREGATOR, **dict.fromkeys(CLIENTS, Role.CLIENT)}
@@ -46,11 +47,12 @@ def work(sum_: str = "plain", **chosen: Any) -> Work:
     given: dict[str, Any] = {"family": "softmax", "classes": 5, "rounds": 3} | chosen
     parameters = HorizontalParameters(sum=sum_, **given)  # type: ignore[arg-type]
     mask = parameters.mask(len(CLIENTS), max(map(len, DATA.values())))
+    chain = parameters.chain(mask)
     return Work(
         model_of(SPEC),
         parameters.trained_by(),
-        parameters.chain(mask),
-        Adding(mask, parameters.minimum_clients),
+        chain,
+        Adding(mask, parameters.minimum_clients, parameters.combine(chain, len(CLIENTS))),
         parameters.rounds,
         parameters.evaluate_every,
         parameters.minimum_clients,
@@ -85,11 +87,11 @@ def weights(done: world.World) -> np.ndarray:
     return found.weights
 
 
-def simulated(of: Work) -> np.ndarray:
+def simulated(of: Work, rule: Rule | None = None) -> np.ndarray:
     """Return the weights of the same training in a simulation."""
     data = list(DATA.values())
     clients = SimulatedClients(
-        of.algorithm, of.model, len(data), data.__getitem__, PUBLIC, chain=of.chain
+        of.algorithm, of.model, len(data), data.__getitem__, PUBLIC, chain=of.chain, rule=rule
     )
     start = of.algorithm.start(of.model.initial(PUBLIC.generator("horizontal", 0, "weights")))
     training = Training(of.algorithm, Participation(method="all"), of.rounds)
@@ -107,6 +109,22 @@ def test_parties_and_the_simulation_give_the_same_bits(chosen: dict[str, Any]) -
     assert np.array_equal(weights(done), simulated(of))
     for name in CLIENTS:
         assert np.array_equal(done.results[name], weights(done))
+
+
+@pytest.mark.parametrize("name", ["median", "trimmed_mean", "krum", "multi_krum"])
+def test_a_robust_rule_gives_the_same_bits_between_parties(name: RuleName) -> None:
+    of = work(rule=name, minimum_clients=5)
+    done = run(of).check()
+    assert np.array_equal(weights(done), simulated(of, rule_named(name)))
+    assert not np.array_equal(weights(done), simulated(of))
+    assert [point.clients for point in done.results["hub"].curve] == [5] * 4
+
+
+def test_a_robust_rule_goes_on_without_a_client_that_dies() -> None:
+    of = work(rule="median")
+    done = run(of, faults={"c2": [Fault("kill", 9)]})
+    assert set(done.results["hub"].left) == {"c2"}
+    assert np.isfinite(weights(done)).all()
 
 
 def test_masks_change_nothing_but_the_rounding() -> None:
@@ -146,28 +164,11 @@ def test_too_few_that_are_left_end_it() -> None:
     assert not done.results
 
 
-class Kept:
-    """The checkpoints of all seats over several attempts."""
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        self._attempt = 0
-
-    def attempt(self) -> dict[str, FileCheckpoints]:
-        """Return them for one more attempt, at the newest round that all hold."""
-        stores = {name: FileCheckpoints(self._folder, name, ("plan",)) for name in ROLES}
-        held: set[RoundMark] = set.intersection(*(set(s.held()) for s in stores.values()))
-        self._attempt += 1
-        for store in stores.values():
-            store.enter(max(held, default=None), bytes([self._attempt]) * 32)
-        return stores
-
-
 @pytest.mark.parametrize("sum_", ["plain", "masked"])
 @pytest.mark.parametrize("victim", ["hub", "c3"])
 def test_a_restart_gives_the_same_bits(tmp_path: Path, sum_: str, victim: str) -> None:
     of = work(sum_, algorithm="scaffold", rounds=4, minimum_clients=5)
-    kept = Kept(tmp_path)
+    kept = Kept(tmp_path, ROLES)
     cut = run(
         of, faults={victim: [Fault("kill", 60 if victim == "hub" else 17)]}, kept=kept.attempt()
     )

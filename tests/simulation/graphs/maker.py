@@ -38,7 +38,15 @@ WEIGHTS = {
 # Here no party has a registry, so what is registered must come from a step.
 REGISTERED = frozenset({"model", "fitted"})
 # They train and score at parties that all have the whole model.
-OF_CLIENTS = frozenset({"horizontal", "local_prediction"})
+OF_CLIENTS = frozenset(
+    {
+        "horizontal",
+        "horizontal_statistics",
+        "horizontal_scale",
+        "horizontal_boosting",
+        "local_prediction",
+    }
+)
 _NAMES = ("a", "first", "psi", "read-me", "x_1", "flow", "plan", "run", "histogram", "z" * 63)
 _BAD_NAMES = ("agreement", "coin-toss", "start", "finish", "hello", "Upper", "a.b", "", "z" * 64)
 

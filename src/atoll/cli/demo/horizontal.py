@@ -1,7 +1,8 @@
 """``atoll demo --horizontal``: four owners of digits that look different, and one aggregator.
 
 Everything goes over ``atoll.sdk``, as anybody could write it: each owner's node holds its own
-digits, the aggregator's node holds none and sees sums alone.
+digits, the aggregator's node holds none and sees sums alone. With privacy it sees sums with noise,
+and no figure: how good the model is the owners' own reports say.
 """
 
 from __future__ import annotations
@@ -26,6 +27,13 @@ from atoll.table import Table, write_csv
 HUB = "hub"
 OWNERS = ("east", "north", "south", "west")
 ALGORITHMS = ("fedavg", "scaffold")
+# What a row of an owner is protected by in the run with privacy.
+EPSILON = 3.0
+PRIVATE: Mapping[str, Any] = {
+    "algorithm": "fedsgd",
+    "learning_rate": 4.0,
+    "privacy": {"epsilon": EPSILON},
+}
 TABLE = "digits"
 CLASSES = 10
 _SKEW = 0.3
@@ -95,31 +103,29 @@ def bring(clients: Mapping[str, Client], shares: Digits, folder: Path) -> None:
             )
 
 
-def pipeline(algorithm: str, rounds: int, seed: int, privacy: Mapping[str, Any]) -> Pipeline:
+def pipeline(name: str, rounds: int, seed: int, chosen: Mapping[str, Any]) -> Pipeline:
     """Return the job: read, train, evaluate in each round on all owners' held-out rows."""
-    p = Pipeline(f"demo-{algorithm}", aggregator=HUB, client=list(OWNERS), seed=seed)
+    p = Pipeline(f"demo-{name}", aggregator=HUB, client=list(OWNERS), seed=seed)
     train = p.reader(tables=dict.fromkeys(OWNERS, TABLE), label=LABEL)
     test = p.reader(tables=dict.fromkeys(OWNERS, f"{TABLE}-test"), label=LABEL)
-    p.horizontal(
-        train=train,
-        validation=test,
-        family="softmax",
-        classes=CLASSES,
-        algorithm=algorithm,
-        rounds=rounds,
-        epochs=5,
-        learning_rate=0.2,
-        weighting="equal",
-        minimum_clients=len(OWNERS),
-        **privacy,
-    )
+    parameters = {
+        "family": "softmax",
+        "classes": CLASSES,
+        "rounds": rounds,
+        "epochs": 5,
+        "learning_rate": 0.2,
+        "weighting": "equal",
+        "minimum_clients": len(OWNERS),
+        **chosen,
+    }
+    p.horizontal(train=train, validation=test, **parameters)
     return p
 
 
 def run(
     clients: Mapping[str, Client], job: Pipeline, shown: Display
 ) -> tuple[Job, dict[str, Any], Report]:
-    """Run a job at the aggregator's node; return it, its figures and its report."""
+    """Run a job at the aggregator's node; return it, what it took and its report."""
     started = time.monotonic()
     submitted = clients[HUB].jobs.submit(job)
     for event in submitted.stream():
@@ -130,13 +136,36 @@ def run(
     traffic = [line for line in done.traffic().items if line.step == "horizontal"]
     figures = {
         "seconds": round(seconds, 3),
-        "accuracy": _last(report, "Accuracy"),
-        "loss": _last(report, "Loss"),
-        "curve": _curve(report, "Accuracy"),
         "bytes_sent": sum(line.bytes_sent for line in traffic),
         "bytes_received": sum(line.bytes_received for line in traffic),
     }
     return done, figures, report
+
+
+def curves(report: Report) -> dict[str, Any]:
+    """Return accuracy and loss of all owners together, from the aggregator's report."""
+    accuracy, loss = (_curve(report, title) for title in ("Accuracy", "Loss"))
+    return {"accuracy": round(accuracy[-1], 4), "loss": round(loss[-1], 4), "curve": accuracy}
+
+
+def owners_curves(clients: Mapping[str, Client], job: str, shares: Digits) -> dict[str, Any]:
+    """Return the same from the owners' own reports, which the demo alone can put together."""
+    rows = np.array([shares.test[owner].num_rows for owner in OWNERS], np.float64)
+    reports = [clients[owner].jobs.get(job).report("horizontal") for owner in OWNERS]
+    accuracy, loss = (
+        np.average([_curve(report, title) for report in reports], axis=0, weights=rows)
+        for title in ("Accuracy", "Loss")
+    )
+    return {
+        "accuracy": round(float(accuracy[-1]), 4),
+        "loss": round(float(loss[-1]), 4),
+        "curve": accuracy.tolist(),
+    }
+
+
+def epsilons(report: Report) -> dict[str, list[float]]:
+    """Return ε after each round, by against whom, from the aggregator's report."""
+    return {line.name: list(line.y) for line in _panel(report, "Epsilon spent").series}
 
 
 def _panel(report: Report, title: str) -> LinePanel:
@@ -145,7 +174,3 @@ def _panel(report: Report, title: str) -> LinePanel:
 
 def _curve(report: Report, title: str) -> list[float]:
     return list(_panel(report, title).series[0].y)
-
-
-def _last(report: Report, title: str) -> float:
-    return round(_curve(report, title)[-1], 4)

@@ -8,8 +8,9 @@ from typing import Any
 
 from atoll.cli.console import amount, table
 from atoll.cli.demo import horizontal, stage
-from atoll.cli.demo.horizontal import ALGORITHMS, HUB, OWNERS, Digits
-from atoll.cli.demo.horizontal_page import NAMES
+from atoll.cli.demo.horizontal import ALGORITHMS, EPSILON, HUB, OWNERS, PRIVATE, Digits
+from atoll.cli.demo.horizontal_page import NAMES, PRIVATE_NAME, trainings
+from atoll.learning.horizontal.parties.privacy import Privacy
 from atoll.sdk import Client, Job
 
 
@@ -37,11 +38,21 @@ def _play(options: stage.Options, rounds: int, folder: Path, report: Path) -> di
             shown.note("all nodes are up and trust each other")
             for algorithm in ALGORITHMS:
                 shown.note(f"{NAMES[algorithm]}: {rounds} rounds under a masked sum")
-                job = horizontal.pipeline(algorithm, rounds, options.seed, {})
-                done, figures, _ = horizontal.run(clients, job, shown)
-                result["algorithms"][algorithm] = figures
+                job = horizontal.pipeline(algorithm, rounds, options.seed, {"algorithm": algorithm})
+                done, took, found = horizontal.run(clients, job, shown)
+                result["algorithms"][algorithm] = took | horizontal.curves(found)
             result["reveals"] = _revealed(clients, done)
             result["warnings"] = list(done.plan().plan["warnings"])  # type: ignore[arg-type]
+            shown.note(f"with privacy of rows, ε = {EPSILON:g}: {rounds} rounds")
+            job = horizontal.pipeline("privacy", rounds, options.seed, PRIVATE)
+            done, took, found = horizontal.run(clients, job, shown)
+            result["privacy"] = {
+                **took,
+                **horizontal.owners_curves(clients, done.id, shares),
+                "epsilon": horizontal.epsilons(found),
+                "delta": Privacy(epsilon=EPSILON).delta,
+                "warnings": list(done.plan().plan["warnings"]),  # type: ignore[arg-type]
+            }
     if options.keep:
         result["nodes"] = stage.kept(made)
     report.parent.mkdir(parents=True, exist_ok=True)
@@ -85,10 +96,10 @@ def summary(result: Mapping[str, Any]) -> str:
         rows = result["rows"][owner]
         shares.append((owner, str(rows["train"]), str(rows["test"]), *map(str, counts)))
     trained = [("algorithm", "accuracy", "loss", "seconds", "sent", "received")]
-    for name, found in result["algorithms"].items():
+    for name, found in trainings(result).items():
         trained.append(
             (
-                NAMES[name],
+                name,
                 f"{found['accuracy']:.4f}",
                 f"{found['loss']:.4f}",
                 f"{found['seconds']:.2f}",
@@ -102,8 +113,9 @@ def summary(result: Mapping[str, Any]) -> str:
         "rows of each digit at each owner\n" + table(shares),
         "accuracy and loss are over all owners' held-out rows; bytes are the aggregator's\n"
         + table(trained),
-        "what was sent in the last training, in values\n" + table(seen),
+        "what was sent in the training before the one with privacy, in values\n" + table(seen),
         *(f"warning: {text}" for text in result["warnings"]),
+        *(f"warning, {PRIVATE_NAME}: {text}" for text in result["privacy"]["warnings"]),
         f"report: {result['report']}",
         *stage.running(result.get("nodes", {})),
     ]

@@ -19,6 +19,9 @@ from atoll.jobs.states import ENDED
 if TYPE_CHECKING:
     from atoll.flow.api import views
 
+# Steps that a picture shows; a job has fewer.
+STEPS = 1024
+_REASON = 4096
 _DONE = frozenset({"success", "reused", "failed", "cancelled", "lost"})
 _COLOURS = {"success": "green", "reused": "green", "running": "blue", "failed": "red"}
 
@@ -56,7 +59,8 @@ class Picture:
     def of(cls, view: views.JobView) -> Picture:
         """Begin with what the node knows now."""
         order = [name for name in view.order if name in view.steps] or list(view.steps)
-        return cls(view.id, view.name, view.state, steps={name: StepPicture() for name in order})
+        steps = {name: StepPicture() for name in order[:STEPS]}
+        return cls(view.id, view.name, view.state, steps=steps)
 
     def take(self, event: views.Event) -> str | None:
         """Take an event in; return what changed, if something did."""
@@ -65,14 +69,14 @@ class Picture:
             return self._state(event.time, data)
         if event.step is None:
             return None
+        if event.step not in self.steps and len(self.steps) >= STEPS:
+            return None
         step = self.steps.setdefault(event.step, StepPicture())
         if event.kind == "step":
             return self._step(event, step)
         if event.kind == "progress":
             step.phase = str(data.get("phase", ""))
-            done, total = data.get("done"), data.get("total")
-            if isinstance(done, int | float) and isinstance(total, int | float) and total:
-                step.share = min(done / total, 1.0)
+            step.share = _share(data.get("done"), data.get("total"), step.share)
         elif event.kind == "phase":
             step.phase = str(data.get("phase", ""))
         elif event.kind == "resumed":
@@ -109,8 +113,23 @@ class Picture:
         return _line(event.time, event.step or "", what, here)
 
 
+def _share(done: Any, total: Any, before: float | None) -> float | None:
+    """Return what is done as a share of 1, whatever the node states; else what it was before."""
+    if not isinstance(done, int | float) or not isinstance(total, int | float) or total <= 0:
+        return before
+    return min(max(done / total, 0.0), 1.0)
+
+
+def _clock(moment: float) -> str:
+    try:
+        return time.strftime("%H:%M:%S", time.gmtime(moment))
+    except (OverflowError, ValueError, OSError):
+        # A node may state any number.
+        return "--:--:--"
+
+
 def _line(moment: float, name: str, state: str, reasons: str) -> str:
-    text = f"{time.strftime('%H:%M:%S', time.gmtime(moment))}  {name:<16} {state}"
+    text = f"{_clock(moment)}  {name:<16} {state}"
     return clean(f"{text}  ({reasons})" if reasons else text)
 
 
@@ -171,26 +190,31 @@ def _redraw(picture: Picture, events: Any, late: Callable[[], bool]) -> None:
         live.refresh()
 
 
+def shown(text: str) -> str:
+    """Return a text as a picture holds it: it is drawn again and again."""
+    return clean(console.cut(text))
+
+
 def _drawn(picture: Picture, now: float) -> Any:
     from rich.table import Table
     from rich.text import Text
 
-    title = Text(clean(f"{picture.name} {picture.job}  "))
-    title.append(clean(picture.state), style=_COLOURS.get(picture.state, "yellow"))
+    title = Text(shown(f"{picture.name} {picture.job}  "))
+    title.append(shown(picture.state), style=_COLOURS.get(picture.state, "yellow"))
     if picture.reason:
-        title.append(f"  {clean(picture.reason)}")
+        title.append(f"  {clean(picture.reason[:_REASON])}")
     drawn = Table(title=title, title_justify="left", box=None, pad_edge=False)
     for head in ("step", "state", "attempt", "seconds", "here", "peers", "progress"):
         drawn.add_column(head, justify="right" if head in ("attempt", "seconds") else "left")
     for name, step in picture.steps.items():
         seconds = step.seconds(now)
         drawn.add_row(
-            Text(clean(name)),
-            Text(clean(step.state), style=_COLOURS.get(step.state, "dim")),
+            Text(shown(name)),
+            Text(shown(step.state), style=_COLOURS.get(step.state, "dim")),
             str(step.attempt or ""),
             "" if seconds is None else f"{seconds:.1f}",
-            Text(clean(step.own)),
-            Text(clean(step.peers)),
+            Text(shown(step.own)),
+            Text(shown(step.peers)),
             Text(_bar(step)),
         )
     return drawn
@@ -199,7 +223,7 @@ def _drawn(picture: Picture, now: float) -> Any:
 def _bar(step: StepPicture) -> str:
     if step.state != "running":
         return ""
-    phase = clean(step.phase)
+    phase = shown(step.phase)
     if step.share is None:
         return phase
     full = round(step.share * 10)

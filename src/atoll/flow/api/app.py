@@ -27,7 +27,7 @@ from atoll.flow.api.keyed import Keyed
 from atoll.flow.api.limits import Limits
 from atoll.flow.api.middleware import Envelope
 from atoll.flow.api.mounting import mount
-from atoll.flow.api.openapi import description
+from atoll.flow.api.openapi import as_bytes, description
 from atoll.flow.api.routes import (
     agreements,
     components,
@@ -66,7 +66,7 @@ def create_app(
     app = FastAPI(
         title="Atoll",
         version=__version__,
-        openapi_url=f"{PREFIX}/openapi.json",
+        openapi_url=None,
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
@@ -80,7 +80,9 @@ def create_app(
     app.state.keyed = Keyed(secret or secrets.token_bytes(32))
     app.state.shares = Shares(chosen)
     app.state.stopping = threading.Event()
+    app.state.description = None
     app.router.routes.extend(mounted.routes)
+    app.add_route(f"{PREFIX}/openapi.json", _description, include_in_schema=False)
     if chosen.documentation:
         app.add_route(f"{PREFIX}/docs", _documentation, methods=["GET"], include_in_schema=False)
     add_handlers(app)
@@ -96,8 +98,13 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     app.state.watchers = anyio.CapacityLimiter(app.state.settings.watchers)
     app.state.askers = anyio.CapacityLimiter(app.state.settings.askers)
     app.state.keepers = anyio.CapacityLimiter(app.state.settings.keepers)
+    app.state.downloaders = anyio.CapacityLimiter(app.state.settings.downloaders)
     app.state.lookers = anyio.CapacityLimiter(app.state.settings.lookers)
     yield
+
+
+async def _description(request: Request) -> Response:
+    return Response(as_bytes(request.app), media_type="application/json")
 
 
 async def _documentation(request: Request) -> Response:

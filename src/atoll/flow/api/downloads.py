@@ -6,9 +6,10 @@ from collections.abc import Iterator, Mapping
 from typing import Literal
 
 from fastapi import Response
-from fastapi.responses import FileResponse, StreamingResponse
+from fastapi.responses import FileResponse
 
 from atoll.components.kinds import is_own
+from atoll.flow.api.sending import Pieces
 from atoll.flow.api.services import Content
 from atoll.jobs.errors import DeniedError
 
@@ -34,7 +35,7 @@ def download(content: Content, form: Form | None) -> Response:
         from atoll.flow.api.pieces import pieces
 
         chosen: Form = form or "csv"
-        return StreamingResponse(
+        return Pieces(
             pieces(content, chosen),
             media_type=_MEDIA[chosen],
             headers=_attachment(content.name, chosen),
@@ -64,7 +65,7 @@ def _own(content: Content) -> Response:
 
     headers = _attachment(content.name, "json" if is_json else "bin")
     media = _JSON_MEDIA if is_json else _PLAIN_MEDIA
-    return StreamingResponse(pieces(), media_type=media, headers=headers)
+    return Pieces(pieces(), media_type=media, headers=headers)
 
 
 def _attachment(name: str, ending: str) -> dict[str, str]:

@@ -26,7 +26,9 @@ class Endpoint:
     ``archive``), which are streamed. ``secret``: the answer holds what is shown once, so it is
     never kept to be repeated. ``watched``: it only reads, but what leaves the house through it is
     noted in the audit log. ``recorded``: its service writes the audit line of a change itself, in
-    the change's transaction.
+    the change's transaction. ``download``: the answer may be long, and is made while it is sent.
+    ``quiet``: it changes and reveals nothing that is worth a line of the audit log (it looks, or
+    its service counts what it does).
     """
 
     method: str
@@ -36,11 +38,18 @@ class Endpoint:
     secret: bool = False
     watched: bool = False
     recorded: bool = False
+    download: bool = False
+    quiet: bool = False
 
     @property
     def place(self) -> str:
         """``METHOD /path``."""
         return f"{self.method} {self.path}"
+
+    @property
+    def noted(self) -> bool:
+        """Whether the audit log notes each request."""
+        return self.watched or (self.method not in SAFE and not self.quiet)
 
     @property
     def streamed(self) -> bool:

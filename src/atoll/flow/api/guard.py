@@ -13,6 +13,7 @@ from atoll.core.errors import InternalError
 from atoll.flow.access import Access, Actor, UnauthenticatedError, local_actor
 from atoll.flow.api import cookies
 from atoll.flow.api.body import StrictRequest
+from atoll.flow.api.clients import client_of
 from atoll.flow.api.endpoints import OWN, PUBLIC, Endpoint
 from atoll.flow.api.exchange import HttpExchange
 from atoll.flow.api.idempotency import Idempotency
@@ -69,7 +70,7 @@ class GuardedRoute(APIRoute):
             _hold(request, exchange)
             strict = _CheckedRequest(request.scope, request.receive)
             if self.body_field is not None:
-                await strict.load()
+                await strict.load(self.body_field.field_info.annotation)
             # Without a user a key would be shared by all users.
             if request.method == "POST" and exchange.actor and not declared.streamed:
                 memory: Idempotency = request.app.state.idempotency
@@ -90,11 +91,15 @@ def _user(request: Request) -> str:
 
 
 def _hold(request: Request, exchange: HttpExchange) -> None:
-    """Count a request among its user's, until its work is over. Errors: ATL-API-021."""
+    """Count a request among its user's, until its work is over. Errors: ATL-API-021, 024."""
     if exchange.actor is None:
         return
     shares, user = _shares(request), exchange.actor.user
+    if exchange.endpoint is not None and exchange.endpoint.noted:
+        shares.note_change(user)
     exchange.held.enter_context(shares.hold("requests", user))
+    if exchange.endpoint is not None and exchange.endpoint.download:
+        exchange.held.enter_context(shares.hold("downloads", user))
     length = int(request.headers.get("content-length", "0"))
     if length > LARGE or "transfer-encoding" in request.headers:
         streamed = exchange.endpoint is not None and exchange.endpoint.streamed
@@ -142,11 +147,6 @@ async def still_allowed(request: Request) -> bool:
     access: Access = request.app.state.services.access
     now = await apart(request.app, lambda: access.current(actor))
     return now is not None and (declared.permission == OWN or now.allows(declared.permission))
-
-
-def client_of(request: Request) -> str:
-    """Return the address that asks."""
-    return request.client.host if request.client else ""
 
 
 def bearer(header: str) -> str:

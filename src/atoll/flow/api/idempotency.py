@@ -1,5 +1,8 @@
 """Keys that make a repeated POST harmless: the same key and body get the same answer again.
 
+An answer is kept for who got it: another token of the same user, or the same one with other
+permissions, may not see all that is in it, and does by a key of its own what it may do.
+
 Kept in memory for a day and for a bounded number of answers of each user, so that no user's keys
 push out another's; a submitted job's key is kept by the job itself, so that it also holds after a
 restart.
@@ -16,6 +19,7 @@ from typing import Any
 
 from fastapi import Request, Response
 
+from atoll.flow.access import SYSTEM
 from atoll.flow.api.errors import StatusError
 from atoll.flow.api.exchange import HttpExchange
 
@@ -35,7 +39,8 @@ class _Entry:
     media_type: str = "application/json"
 
 
-_Kept = OrderedDict[tuple[str, str], _Entry]
+_Name = tuple[str, str, str, frozenset[str]]
+_Kept = OrderedDict[_Name, _Entry]
 
 
 class Idempotency:
@@ -64,8 +69,10 @@ class Idempotency:
                 "ATL-API-011",
                 f"an idempotency key has 1 to {KEY_LENGTH} printable ASCII characters",
             )
-        user = exchange.actor.user if exchange.actor else ""
-        name = (f"{request.method} {exchange.path}", key)
+        actor = exchange.actor or SYSTEM
+        user = actor.user
+        # Also a user who was removed and made again has other tokens.
+        name = (f"{request.method} {exchange.path}", key, actor.token, actor.permissions)
         digest = hashlib.sha256(await request.body()).digest()
         self._forget()
         mine = self._users.setdefault(user, OrderedDict())

@@ -18,7 +18,8 @@ from fastapi import Request
 from atoll.flow.access import Actor
 from atoll.flow.api import views
 
-_DIGEST = re.compile(r"(?<![0-9a-f])[0-9a-f]{64}(?![0-9a-f])")
+# Longer ones are signatures, which can be tried against a digest as well.
+_DIGEST = re.compile(r"(?<![0-9a-f])[0-9a-f]{64,}(?![0-9a-f])")
 _VALUES = "data.preview"
 _OUTPUTS = "artifact.read"
 
@@ -34,7 +35,7 @@ class Keyed:
         return hmac.digest(self._secret, digest.encode(), hashlib.sha256).hex()
 
     def within(self, text: str) -> str:
-        """Return a text with the keyed form of each digest in it."""
+        """Return a text with the keyed form of each digest and signature in it."""
         return _DIGEST.sub(lambda found: self.digest(found[0]), text)
 
 
@@ -78,17 +79,19 @@ def log(request: Request, by: Actor, view: views.Log) -> views.Log:
 
 
 def model(request: Request, by: Actor, view: views.ModelView) -> views.ModelView:
-    """Return a model as a user may see it."""
+    """Return a model as a user may see it; the plan's digest is that of its job, which all see."""
     if by.allows(_OUTPUTS):
         return view
     keyed = _of(request)
-    lineage = dict(view.lineage)
-    if "fitted" in lineage:
-        lineage["fitted"] = _deep(keyed, lineage["fitted"])
+    lineage = _deep(keyed, view.lineage)
+    if "plan" in lineage:
+        lineage["plan"] = view.lineage["plan"]
     return view.model_copy(update={"digest": keyed.digest(view.digest), "lineage": lineage})
 
 
 def _deep(keyed: Keyed, value: Any) -> Any:
     if isinstance(value, Mapping):
-        return {name: _deep(keyed, entry) for name, entry in value.items()}
+        return {keyed.within(name): _deep(keyed, entry) for name, entry in value.items()}
+    if isinstance(value, list | tuple):
+        return [_deep(keyed, entry) for entry in value]
     return keyed.within(value) if isinstance(value, str) else value

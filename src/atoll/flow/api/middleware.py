@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
-import logging
 import time
 from collections.abc import Callable
 from typing import Any
@@ -13,14 +11,12 @@ from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from atoll.core.errors import AtollError
+from atoll.flow.api.access_log import AccessLog
 from atoll.flow.api.endpoints import SAFE
 from atoll.flow.api.errors import StatusError, answer, fault
 from atoll.flow.api.exchange import HttpExchange
 from atoll.flow.api.limits import Bounds, Limits
-from atoll.flow.api.places import shown
 from atoll.flow.api.shares import LARGE, apart
-
-log = logging.getLogger("atoll.api.access")
 
 _HEADERS: tuple[tuple[bytes, bytes], ...] = (
     (b"x-content-type-options", b"nosniff"),
@@ -44,6 +40,7 @@ class Envelope:
         self._app = app
         self._limits = limits
         self._audit = audit
+        self._log = AccessLog()
         self._late: set[asyncio.Task[None]] = set()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -66,7 +63,7 @@ class Envelope:
             await reply.fail(error)
         finally:
             self._count(exchange)
-            _log(exchange)
+            self._log.write(exchange)
 
     async def _serve(self, scope: Scope, body: _Body, reply: _Reply) -> None:
         """Run the app until it has begun to answer in time; then let it take its time."""
@@ -204,8 +201,8 @@ class _Reply:
         exchange = self._exchange
         if exchange.actor is None or self._noted:
             return False
-        watched = exchange.endpoint is not None and exchange.endpoint.watched
-        return exchange.method not in SAFE or exchange.status == 403 or watched
+        noted = exchange.endpoint is not None and exchange.endpoint.noted
+        return noted or exchange.status == 403
 
     def _own(self, message: Message) -> list[tuple[bytes, bytes]]:
         present = {name.lower() for name, _ in message.get("headers", ())}
@@ -234,21 +231,3 @@ class _Reply:
 
 async def _nothing() -> Message:
     return {"type": "http.disconnect"}
-
-
-def _log(exchange: HttpExchange) -> None:
-    """Write one line of JSON: no query, no header and no body is in it."""
-    line: dict[str, Any] = {
-        "id": exchange.id,
-        "method": shown(exchange.method, 16),
-        "path": shown(exchange.path),
-        "status": exchange.status,
-        "ms": round((time.monotonic() - exchange.started) * 1000, 1),
-        "received": exchange.received,
-        "sent": exchange.sent,
-    }
-    if exchange.actor is not None:
-        line["user"] = exchange.actor.user
-    if exchange.code:
-        line["code"] = exchange.code
-    log.info(json.dumps(line, ensure_ascii=True))

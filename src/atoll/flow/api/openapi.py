@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from fastapi import FastAPI
@@ -41,6 +42,15 @@ def description(app: FastAPI) -> dict[str, Any]:
         _drop_framework_schemas(whole)
         app.openapi_schema = whole
     return app.openapi_schema
+
+
+def as_bytes(app: FastAPI) -> bytes:
+    """Return the document as JSON, made once: anybody may ask for it, again and again."""
+    if app.state.description is None:
+        text = json.dumps(app.openapi(), ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+        app.state.description = text.encode()
+    made: bytes = app.state.description
+    return made
 
 
 def _complete(operation: dict[str, Any], endpoint: Endpoint) -> None:

@@ -42,6 +42,8 @@ class Options(TypedDict, total=False):
     secret: bool
     watched: bool
     recorded: bool
+    download: bool
+    quiet: bool
     status_code: int
     response_model: Any
     response_class: type[Response]
@@ -87,11 +89,13 @@ class Routes:
         secret: bool = False,
         watched: bool = False,
         recorded: bool = False,
+        download: bool = False,
+        quiet: bool = False,
         responses: dict[int | str, dict[str, Any]] | None = None,
         **framework: Any,
     ) -> Callable[[F], F]:
         whole = self.prefix + path
-        endpoint = Endpoint(method, whole, may, body, secret, watched, recorded)
+        endpoint = Endpoint(method, whole, may, body, secret, watched, recorded, download, quiet)
 
         def add(function: F) -> F:
             route = GuardedRoute(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from typing import Any
 
@@ -52,8 +53,9 @@ _SCHEMAS: Mapping[str, type[BaseModel]] = {
 NAMES: tuple[str, ...] = tuple(sorted(_SCHEMAS))
 
 
-def schema(name: str) -> dict[str, Any]:
-    """Return a schema (JSON Schema 2020-12). Errors: ATL-API-013."""
+@functools.cache
+def schema(name: str) -> Mapping[str, Any]:
+    """Return a schema (JSON Schema 2020-12), made once. Errors: ATL-API-013."""
     found = _SCHEMAS.get(name)
     if found is None:
         raise NotFoundError(

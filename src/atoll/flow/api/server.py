@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import socket
 import ssl
 import threading
@@ -11,11 +12,13 @@ from typing import Any
 import uvicorn
 from fastapi import FastAPI
 
+from atoll.flow.api.access_log import Warnings
 from atoll.flow.api.protocol import PatientProtocol
 from atoll.flow.api.settings import ApiSettings, is_loopback
 from atoll.jobs.errors import EnvironmentFault
 
 START_SECONDS = 30.0
+_WARNINGS = Warnings()
 
 
 class Server:
@@ -36,6 +39,7 @@ class Server:
         self._settings = settings
         self._socket: socket.socket | None = None
         self._thread: threading.Thread | None = None
+        logging.getLogger("uvicorn.error").addFilter(_WARNINGS)
         self._server = uvicorn.Server(_config(app, settings))
 
     @property
@@ -52,7 +56,7 @@ class Server:
 
     def start(self) -> None:
         """Listen, and return once requests are answered. Errors: ATL-API-016 the address."""
-        self._socket = _listen(self._settings.host, self._settings.port)
+        self._socket = listen(self._settings.host, self._settings.port)
         self._thread = threading.Thread(
             target=self._server.run, args=([self._socket],), name="atoll-api", daemon=True
         )
@@ -89,7 +93,7 @@ def _config(app: FastAPI, settings: ApiSettings) -> uvicorn.Config:
         options["ssl_keyfile"] = str(settings.key or settings.certificate)
     config = uvicorn.Config(
         app,
-        http=PatientProtocol.within(settings.header_seconds),
+        http=PatientProtocol.within(settings.header_seconds, settings.stall_seconds),
         loop="asyncio",
         ws="none",
         lifespan="on",
@@ -115,14 +119,15 @@ def _config(app: FastAPI, settings: ApiSettings) -> uvicorn.Config:
     return config
 
 
-def _listen(host: str, port: int) -> socket.socket:
+def listen(host: str, port: int, backlog: int = 128) -> socket.socket:
+    """Return a socket that listens. Errors: ATL-API-016 the address cannot be had."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     # asyncio switches Nagle's delay off only where the protocol is named.
     listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind((host, port))
-        listener.listen(128)
+        listener.listen(backlog)
     except OSError as error:
         listener.close()
         raise EnvironmentFault(

@@ -7,6 +7,7 @@ that is too late). Requests that anybody may send have no user: all of them coun
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
@@ -20,7 +21,8 @@ from atoll.flow.api.exchange import HttpExchange
 from atoll.flow.api.settings import ApiSettings
 from atoll.jobs.errors import EnvironmentFault
 
-Kind = Literal["requests", "bodies", "uploads", "looks", "checks"]
+Kind = Literal["requests", "bodies", "uploads", "downloads", "looks", "checks"]
+_HOUR = 3600.0
 LARGE = 64 << 10
 """A body of more bytes, or of a length that is not stated, counts among the large ones."""
 
@@ -29,6 +31,7 @@ _NAMES: Mapping[Kind, str] = {
     "requests": "requests",
     "bodies": "requests with large bodies",
     "uploads": "uploads",
+    "downloads": "downloads",
     "looks": "looks at files",
     "checks": "checks of tables",
 }
@@ -37,11 +40,15 @@ _NAMES: Mapping[Kind, str] = {
 class Shares:
     """What users hold now. Used in the event loop's thread alone."""
 
-    def __init__(self, settings: ApiSettings) -> None:
+    def __init__(self, settings: ApiSettings, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._most_changes = settings.user_changes
+        self._changes: dict[str, tuple[float, int]] = {}
         self._most: Mapping[Kind, int] = {
             "requests": settings.connections // 2,
             "bodies": settings.user_bodies,
             "uploads": settings.user_uploads,
+            "downloads": settings.user_downloads,
             "looks": settings.user_looks,
             "checks": 1,
         }
@@ -66,6 +73,21 @@ class Shares:
             self._held[user, kind] -= 1
             if not self._held[user, kind]:
                 del self._held[user, kind]
+
+    def note_change(self, user: str) -> None:
+        """Count a request that the audit log notes. Errors: ATL-API-024 too many in an hour."""
+        now = self._clock()
+        since, count = self._changes.get(user, (now, 0))
+        if now - since >= _HOUR:
+            since, count = now, 0
+        if count >= self._most_changes:
+            raise ThrottledError(
+                "ATL-API-024",
+                f"a user makes at most {self._most_changes} changes in an hour",
+                retry_after=since + _HOUR - now,
+                hint="send it again later",
+            )
+        self._changes[user] = since, count + 1
 
     @asynccontextmanager
     async def thread(self, user: str) -> AsyncIterator[None]:

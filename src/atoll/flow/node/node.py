@@ -12,7 +12,6 @@ from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self
 
 from atoll.channel.grpc.gateway import Gateway, GatewaySettings
@@ -456,7 +455,7 @@ class Node:
 
     def _api_settings(self) -> ApiSettings:
         chosen = self.settings.http
-        if not is_loopback(chosen.host) and not chosen.certificate and not chosen.plain:
+        if not (is_loopback(chosen.host) or chosen.certificate or chosen.plain):
             raise EnvironmentFault(
                 "ATL-NOD-031",
                 "the API would send passwords in the clear",
@@ -473,6 +472,7 @@ class Node:
             request_seconds=chosen.request_seconds,
             authentication=self.settings.access.enabled,
             proxied=chosen.plain,
+            proxies=chosen.proxies,
         )
 
     def close(self) -> None:
@@ -485,10 +485,5 @@ class Node:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()

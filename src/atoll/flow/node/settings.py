@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from ipaddress import ip_network
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from atoll.core.limits import RETRIES
 
@@ -12,6 +13,14 @@ from atoll.core.limits import RETRIES
 def _key(default: Any, description: str, *, fate: str = "", **bounds: Any) -> Any:
     extra: dict[str, Any] = {"fate": fate} if fate else {}
     return Field(default, description=description, json_schema_extra=extra, **bounds)
+
+
+def _network(text: str) -> str:
+    ip_network(text)
+    return text
+
+
+Network = Annotated[str, AfterValidator(_network)]
 
 
 class Section(BaseModel):
@@ -36,6 +45,11 @@ class HttpSection(Section):
     certificate: str = _key("", "a PEM file: serve HTTPS with it; needed beyond loopback")
     key: str = _key("", "the PEM file of the certificate's key")
     plain: bool = _key(False, "allow plain HTTP beyond loopback, behind a proxy that adds TLS")
+    proxies: tuple[Network, ...] = _key(
+        (),
+        "addresses or networks of proxies in front: of their requests the last X-Forwarded-For "
+        "is who asks, by whom failed logins are counted",
+    )
     body_bytes: int = _key(8 << 20, "the largest JSON body", ge=1024, le=1 << 30)
     upload_bytes: int = _key(16 << 30, "the largest table that may be uploaded", ge=1024)
     request_seconds: float = _key(
@@ -146,6 +160,9 @@ class JobsSection(Section):
         "no job can be submitted here while so many, own and partners', have not ended",
         ge=1,
         le=1_000_000,
+    )
+    user_open: int = _key(
+        2000, "so many jobs that one user submitted here may be unfinished", ge=1, le=1_000_000
     )
     partner_open: int = _key(
         2000, "so many jobs that one partner proposed may be unfinished here", ge=1, le=1_000_000

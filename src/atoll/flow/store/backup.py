@@ -23,6 +23,8 @@ from typing import IO, Any
 
 from sqlalchemy import Connection, select
 
+from atoll.core import codec
+from atoll.core.errors import AtollError
 from atoll.flow.store import migrate, schema
 from atoll.flow.store.artifacts import Artifacts
 from atoll.flow.store.database import Database
@@ -37,6 +39,9 @@ TABLES = "database/tables"
 ARTIFACTS = "artifacts"
 SETTINGS = "settings"
 _FETCH = 500
+# A row holds a job or plan, which nests less, and takes less, than any document that made it.
+_ROW_DEPTH = 128
+_ROW_BYTES = 256 << 20
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}")
 
 
@@ -189,7 +194,11 @@ def _member(name: str, size: int) -> tarfile.TarInfo:
 
 
 def lines_of(path: Path) -> Iterator[dict[str, Any]]:
-    """Walk the rows of a table in a dump."""
-    with path.open(encoding="utf-8") as file:
+    """Walk the rows of a table in a dump. Errors: ValueError one takes more memory than any row."""
+    with path.open("rb") as file:
         for line in file:
+            try:
+                codec.judge_json(line, depth=_ROW_DEPTH, memory=codec.document_memory(_ROW_BYTES))
+            except AtollError as error:
+                raise ValueError("a row is none of ours") from error
             yield json.loads(line)

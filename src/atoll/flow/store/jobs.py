@@ -200,6 +200,12 @@ class Jobs(Repository):
         make = build(_Machine)
         return [(one.id, one.machine) for one in (make(row) for row in rows)]
 
+    def open_of(self, owner: str, *, connection: Connection | None = None) -> int:
+        """Return how many jobs of an owner have not ended."""
+        mine = (_T.c.ended.is_(None), _T.c.owner == bindparam("of"))
+        query = select(func.count()).select_from(_T).where(*mine)
+        return int(self._read(lambda c: c.execute(query, {"of": owner}).scalar_one(), connection))
+
     def counts(self, *, connection: Connection | None = None) -> dict[str, int]:
         """Return how many jobs are in each state."""
         query = select(_T.c.state, func.count()).group_by(_T.c.state)

@@ -17,6 +17,7 @@ from typing import IO, Any
 
 from sqlalchemy import Connection, Engine, MetaData, Table, func, inspect, select
 
+from atoll.core import codec
 from atoll.core.errors import AtollError, UserError
 from atoll.flow.store import engine as engines
 from atoll.flow.store import migrate, schema
@@ -32,6 +33,7 @@ _MEMBER = re.compile(
     rf"|{SETTINGS}/[A-Za-z0-9_][A-Za-z0-9_.-]{{0,99}}"
 )
 _MANIFEST_BYTES = 256 << 20
+_DEPTH = 8
 _CHUNK = 1 << 20
 _BATCH = 500
 _CODE = "SELECT count(*) FROM sqlite_master WHERE type IN ('trigger', 'view')"
@@ -82,14 +84,25 @@ def _unpack(archive: Path, staged: Path) -> dict[str, Any]:
     found: dict[str, dict[str, Any]] = {}
     with _broken_is_damaged(), tarfile.open(archive, mode="r|") as tar:
         for member in tar:
-            content = tar.extractfile(member) if member.isreg() else None
+            # What is written is what lies in the archive: a sparse member may state any size.
+            plain = member.isreg() and not member.issparse()
+            content = tar.extractfile(member) if plain else None
             if content is None or not _MEMBER.fullmatch(member.name) or member.name in found:
                 raise _damaged("it holds what no backup of ours does")
             if member.name == MANIFEST and member.size > _MANIFEST_BYTES:
                 raise _damaged("its manifest is too large")
             found[member.name] = _write(content, staged / member.name)
-        manifest = json.loads((staged / MANIFEST).read_bytes()) if MANIFEST in found else None
+        manifest = _manifest(staged / MANIFEST) if MANIFEST in found else None
         return _verified(manifest, found)
+
+
+def _manifest(path: Path) -> Any:
+    data = path.read_bytes()
+    try:
+        codec.judge_json(data, depth=_DEPTH, memory=codec.document_memory(_MANIFEST_BYTES))
+    except AtollError as error:
+        raise _damaged("its manifest has another form") from error
+    return json.loads(data)
 
 
 def _write(content: IO[bytes], path: Path) -> dict[str, Any]:

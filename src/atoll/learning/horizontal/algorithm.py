@@ -8,8 +8,9 @@ the same bits.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict
@@ -74,6 +75,12 @@ class Algorithm(BaseModel, ABC):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
+    # The number that all vectors of an update are multiplied by, where nothing but their mean
+    # enters the state: a robust rule can then take the place of the sum. None: it cannot.
+    weighed_by: ClassVar[str | None] = None
+    # Whether ``aggregate`` needs each client's update by itself (``sums.joined``), not their sum.
+    separate: ClassVar[bool] = False
+
     def start(self, weights: Vector) -> State:
         """Return the state before the first round."""
         return State(0, {WEIGHTS: weights})
@@ -81,6 +88,10 @@ class Algorithm(BaseModel, ABC):
     def message(self, state: State) -> Vectors:
         """Return what every client of a round is sent."""
         return {WEIGHTS: state.weights}
+
+    def sent_to(self, message: Vectors, number: int) -> Vectors:
+        """Return what of a round's message this client is sent: all of it, unless each has own."""
+        return message
 
     @abstractmethod
     def client(self, work: ClientWork) -> ClientResult:
@@ -93,3 +104,11 @@ class Algorithm(BaseModel, ABC):
     def personal(self, sent: Vectors, kept: Vectors) -> Vector:
         """Return the weights that a client uses itself: the global ones, unless it keeps own."""
         return sent[WEIGHTS]
+
+
+def wrapped(algorithm: Algorithm) -> Iterator[Algorithm]:
+    """Yield an algorithm, then the one that it wraps, and so on."""
+    at: object = algorithm
+    while isinstance(at, Algorithm):
+        yield at
+        at = getattr(at, "algorithm", None)

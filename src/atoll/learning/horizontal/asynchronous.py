@@ -18,10 +18,11 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from atoll.core.errors import UserError
 from atoll.core.random import PublicRandom
-from atoll.learning.horizontal.algorithm import Algorithm, State, Vectors
+from atoll.learning.horizontal.algorithm import Algorithm, State, Vectors, wrapped
 from atoll.learning.horizontal.layout import Vector
 from atoll.learning.horizontal.postprocess.api import Postprocessor, Stage
 from atoll.learning.horizontal.postprocess.chain import Chain
+from atoll.learning.horizontal.postprocess.power_sgd import PowerSGD
 from atoll.learning.horizontal.simulation import Task
 from atoll.learning.horizontal.timed import VANISHED, TimedClients
 from atoll.learning.horizontal.training import Answers, Callback, Round, driven
@@ -124,7 +125,7 @@ class AsynchronousTraining:
     schedule follows from the traces alone, and a buffer's turns are trained together, added in the
     order in which they arrived: any number of threads gives the same bits. Errors of ``run``:
     ATL-HOR-030 no client answered, ATL-HOR-039 flights of a later state, ATL-HOR-045 a
-    postprocessor that needs common rounds.
+    postprocessor that needs common rounds, ATL-HOR-114 an algorithm that needs single updates.
     """
 
     algorithm: Algorithm
@@ -143,7 +144,14 @@ class AsynchronousTraining:
 
         ``state`` and ``flights`` may come from a checkpoint.
         """
-        _require_no_rounds(clients.clients.chain)
+        _require_no_rounds(clients.clients.chain, self.algorithm)
+        if self.algorithm.separate:
+            raise UserError(
+                "ATL-HOR-114",
+                f"{type(self.algorithm).__name__} needs each client's update as it is, and "
+                "asynchronous training scales those that are late",
+                hint="train in rounds; with a limit and partial work none waits for the slow",
+            )
         if any(flight.version > state.round for flight in self.flights.heap):
             raise UserError("ATL-HOR-039", "turns under way began after the state that resumes")
         return driven(state, self.rounds, lambda at: self._step(at, clients, public), callbacks)
@@ -226,12 +234,17 @@ class AsynchronousTraining:
         return None
 
 
-def _require_no_rounds(chain: Chain) -> None:
-    """Refuse links that undo at the aggregator what all clients of one round do alike."""
-    for link in chain.links:
-        if link.stage == Stage.MASK or type(link).aggregate is not Postprocessor.aggregate:
+def _require_no_rounds(chain: Chain, algorithm: Algorithm) -> None:
+    """Refuse what undoes at the aggregator what all clients of one round do alike."""
+    found: list[Algorithm | Postprocessor] = [
+        link
+        for link in chain.links
+        if link.stage == Stage.MASK or type(link).aggregate is not Postprocessor.aggregate
+    ]
+    for part in (*found, *wrapped(algorithm)):
+        if isinstance(part, PowerSGD) or part in found:
             raise UserError(
                 "ATL-HOR-045",
-                f"{type(link).__name__} needs clients of one round, which asynchronous ones lack",
+                f"{type(part).__name__} needs clients of one round, which asynchronous ones lack",
                 hint="use a postprocessor that works on each update by itself, or train in rounds",
             )

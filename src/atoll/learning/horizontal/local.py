@@ -28,8 +28,8 @@ class ClientRows:
         return len(self.rows)
 
 
-class LocalTraining(BaseModel):
-    """How a client trains between two messages."""
+class LocalWork(BaseModel):
+    """How much a client does between two messages: batches of its rows, and how many."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -40,8 +40,6 @@ class LocalTraining(BaseModel):
     batch_size: int | None = Field(
         default=20, ge=1, le=1 << 20, description="rows of a step; empty: all rows"
     )
-    learning_rate: float = Field(default=0.1, gt=0, le=1e3, description="size of a step")
-    momentum: float = Field(default=0.0, ge=0, lt=1, description="of the client's own steps")
 
     def step_rows(self, rows: int) -> int:
         """Return how many rows a step has, for a client of so many."""
@@ -68,6 +66,13 @@ class LocalTraining(BaseModel):
                 yield data
             else:
                 yield from _epoch(data, size, order)
+
+
+class LocalTraining(LocalWork):
+    """How a client trains between two messages."""
+
+    learning_rate: float = Field(default=0.1, gt=0, le=1e3, description="size of a step")
+    momentum: float = Field(default=0.0, ge=0, lt=1, description="of the client's own steps")
 
 
 def _epoch(data: ClientRows, size: int, order: kernels.Order) -> Iterator[ClientRows]:

@@ -136,7 +136,7 @@ def personal(
     message = algorithm.message(state)
 
     def weights(number: int) -> Vector:
-        return algorithm.personal(message, kept.get(number, {}))
+        return algorithm.personal(algorithm.sent_to(message, number), kept.get(number, {}))
 
     return weights
 

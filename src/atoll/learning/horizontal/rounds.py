@@ -81,18 +81,32 @@ class Collector:
         """The clients that have not answered yet."""
         return frozenset(self._waiting)
 
+    def awaits(self, number: int) -> bool:
+        """Return whether this client's answer is still to come."""
+        return number in self._waiting
+
     def admit(self, round_: int, number: int) -> bool:
         """Return whether this answer enters the round; count it as refused where it does not."""
+        return not self.verdict(round_, number)
+
+    def verdict(self, round_: int, number: int) -> str:
+        """Take an answer as ``admit`` does; return the code of its refusal, empty if it enters."""
+        code = ""
         if round_ != self._round or (self._closed and number in self._waiting):
-            self.refused[LATE] += 1
+            code = LATE
         elif number not in self._asked:
-            self.refused[UNASKED] += 1
+            code = UNASKED
         elif number not in self._waiting:
-            self.refused[REPEATED] += 1
+            code = REPEATED
+        if code:
+            self.refused[code] += 1
         else:
             self._waiting.remove(number)
-            return True
-        return False
+        return code
+
+    def drop(self, number: int) -> None:
+        """Wait no more for a client that is known to be lost: its answer would be a second one."""
+        self._waiting.discard(number)
 
     def close(self) -> None:
         """Take no more answers: those that come from now on are late."""

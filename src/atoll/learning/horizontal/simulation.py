@@ -22,13 +22,14 @@ from threadpoolctl import ThreadpoolController
 from atoll.core.errors import AtollError, UserError
 from atoll.core.random import PublicRandom, SecretRandom
 from atoll.learning.horizontal.algorithm import WEIGHTS, Algorithm, ClientWork, Vectors
-from atoll.learning.horizontal.local import ClientRows, LocalTraining
+from atoll.learning.horizontal.local import ClientRows, LocalWork
 from atoll.learning.horizontal.models.api import Model
 from atoll.learning.horizontal.participation import ClientReport
 from atoll.learning.horizontal.participation import Clients as Numbers
 from atoll.learning.horizontal.postprocess.api import Passage, Stage
 from atoll.learning.horizontal.postprocess.chain import Chain, RoundRandom
-from atoll.learning.horizontal.sums import Update, require_alike, total
+from atoll.learning.horizontal.robust import Rule, weight_for
+from atoll.learning.horizontal.sums import Update, joined, require_alike, total
 from atoll.learning.horizontal.training import Answers
 
 BLOCK = 8
@@ -56,6 +57,7 @@ class Task:
 class _Block:
     answers: Answers
     tracebacks: dict[int, str]
+    updates: Mapping[int, Update]
 
 
 def seeded_noise(seed: bytes) -> SecretSource:
@@ -79,8 +81,11 @@ class SimulatedClients:
     aggregator, number -1) draws noise from in a round; ``seeded_noise`` makes runs with noise
     repeat, and protects nothing. ``threads`` changes the time alone. A client that fails counts as
     one that did not answer; its traceback stays in ``tracebacks`` (the last 100), and the loop is
-    given its code. With ``reporting`` each client reports its loss, its rows and what it took.
-    Errors of ``ask``: ATL-HOR-044 such reports beside a mask.
+    given its code. With ``reporting`` each client reports its loss, its rows and what it took. With
+    a ``rule`` single updates are held until all are there (clients of a round × values), and it
+    takes the place of the sum; so they are for an algorithm that needs them ``separate``. Errors:
+    ATL-HOR-109, ATL-HOR-110, ATL-HOR-114 a rule or an algorithm that needs single updates where
+    there are none; of ``ask``: ATL-HOR-044 reports beside a mask.
     """
 
     algorithm: Algorithm
@@ -94,7 +99,11 @@ class SimulatedClients:
     tracebacks: dict[int, str] = field(default_factory=dict)
     secret: SecretSource = lambda round_, number: SecretRandom()
     reporting: bool = False
+    rule: Rule | None = None
     _before: dict[int, Vectors | None] = field(default_factory=dict, init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        self._require_singles()
 
     def ask(self, round_: int, message: Vectors, chosen: Numbers) -> Answers:
         """Train the chosen clients and add up what they give, in the order of their numbers."""
@@ -105,19 +114,47 @@ class SimulatedClients:
 
         No client may occur twice. ``round_`` is what the aggregator's side of the chain draws by.
         """
+        # The chain may have changed since this object was made.
         self._require_no_mask()
-        self._before = {task.number: self.kept.get(task.number) for task in tasks}
-        blocks = [tasks[i : i + BLOCK] for i in range(0, len(tasks), BLOCK)]
-        # Threads of the BLAS beside ours would wait for each other: a step's products are small.
-        with _blas().limit(limits=1), ThreadPoolExecutor(self.threads) as pool:
-            done = _ahead(pool, self._block, blocks, 2 * self.threads)
-            answers = self._joined(done if self.threads > 1 else map(self._block, blocks))
+        self._require_singles()
+        if self.algorithm.separate:
+            answers, updates = self._run(tasks, single=True)
+            return replace(answers, total=joined(updates))
+        answers = self._summed(tasks) if self.rule is None else self._combined(tasks, self.rule)
         if answers.total is None:
             return answers
         secret = self.secret(round_, AGGREGATOR)
         passage = Passage(RoundRandom(self.public, round_), _generator(), secret=secret)
         whole = self.chain.aggregate(answers.total, self.model.layout.size, passage)
         return replace(answers, total=whole)
+
+    def _summed(self, tasks: Sequence[Task]) -> Answers:
+        return self._run(tasks, single=False)[0]
+
+    def _combined(self, tasks: Sequence[Task], rule: Rule) -> Answers:
+        weight = weight_for(rule, self.algorithm, self.chain)
+        answers, updates = self._run(tasks, single=True)
+        return replace(answers, total=rule.combine(list(updates.values()), weight))
+
+    def _require_singles(self) -> None:
+        if self.rule is not None:
+            weight_for(self.rule, self.algorithm, self.chain)
+        if self.algorithm.separate and self.chain.links:
+            raise UserError(
+                "ATL-HOR-114",
+                f"{type(self.algorithm).__name__} needs each client's update as it is, and "
+                f"{type(self.chain.links[0]).__name__} hides or changes it",
+                hint="leave the postprocessors out, or train one model for all (Ditto, FedRep)",
+            )
+
+    def _run(self, tasks: Sequence[Task], *, single: bool) -> tuple[Answers, dict[int, Update]]:
+        self._before = {task.number: self.kept.get(task.number) for task in tasks}
+        blocks = [tasks[i : i + BLOCK] for i in range(0, len(tasks), BLOCK)]
+        # Threads of the BLAS beside ours would wait for each other: a step's products are small.
+        with _blas().limit(limits=1), ThreadPoolExecutor(self.threads) as pool:
+            work = functools.partial(self._block, single=single)
+            done = _ahead(pool, work, blocks, 2 * self.threads)
+            return self._joined(done if self.threads > 1 else map(work, blocks))
 
     def take_back(self) -> None:
         """Give each client of the last round what it had kept before."""
@@ -139,8 +176,8 @@ class SimulatedClients:
             number, _, name = key.partition(".")
             self.kept[int(number)] = {**self.kept.get(int(number), {}), name: vector}
 
-    def _block(self, block: Sequence[Task]) -> _Block:
-        updates: list[Update] = []
+    def _block(self, block: Sequence[Task], *, single: bool) -> _Block:
+        updates: dict[int, Update] = {}
         failures: dict[int, str] = {}
         tracebacks: dict[int, str] = {}
         reports: dict[int, ClientReport] = {}
@@ -154,12 +191,14 @@ class SimulatedClients:
                 failures[number] = error.code if isinstance(error, AtollError) else "ATL-HOR-031"
                 tracebacks[number] = traceback.format_exc()[-MOST_CHARACTERS:]
                 continue
-            updates.append(update)
+            updates[number] = update
             if kept:
                 self.kept[number] = kept
             if report is not None:
                 reports[number] = report
-        return _Block(Answers(total(updates), len(updates), failures, reports), tracebacks)
+        added = None if single else total(updates.values())
+        answers = Answers(added, len(updates), failures, reports)
+        return _Block(answers, tracebacks, updates if single else {})
 
     def _train(
         self, task: Task, generator: np.random.Generator
@@ -167,7 +206,7 @@ class SimulatedClients:
         kept = self.kept.get(task.number, {})
         work = ClientWork(
             model=self.model,
-            sent=task.sent,
+            sent=self.algorithm.sent_to(task.sent, task.number),
             kept=kept,
             data=self.data(task.number),
             generator=generator,
@@ -189,8 +228,9 @@ class SimulatedClients:
         loss = work.model.gradient_of(work.sent[WEIGHTS]).loss(work.data.rows, work.data.targets)
         return ClientReport(loss, rows).check()
 
-    def _joined(self, parts: Iterable[_Block]) -> Answers:
+    def _joined(self, parts: Iterable[_Block]) -> tuple[Answers, dict[int, Update]]:
         running, answered = _Running(), 0
+        updates: dict[int, Update] = {}
         failures: dict[int, str] = {}
         reports: dict[int, ClientReport] = {}
         for part in parts:
@@ -198,8 +238,9 @@ class SimulatedClients:
             answered += part.answers.answered
             failures.update(part.answers.failures)
             reports.update(part.answers.reports)
+            updates.update(part.updates)
             self._keep(part.tracebacks)
-        return Answers(running.total(), answered, failures, reports)
+        return Answers(running.total(), answered, failures, reports), updates
 
     def _keep(self, tracebacks: Mapping[int, str]) -> None:
         for number, text in tracebacks.items():
@@ -224,14 +265,34 @@ def bounded(algorithm: Algorithm, steps: int | None) -> Algorithm:
     """
     if steps is None:
         return algorithm
-    fields = {name: getattr(algorithm, name) for name in type(algorithm).model_fields}
-    trainings = {n: local for n, local in fields.items() if isinstance(local, LocalTraining)}
-    each = max(1, steps // max(1, len(trainings)))
-    changed = {
-        name: local.model_copy(update={"steps": min(each, local.steps or each)})
-        for name, local in trainings.items()
-    }
+    each = max(1, steps // max(1, len(trainings_of(algorithm))))
+    return _bounded(algorithm, each)
+
+
+def _bounded(algorithm: Algorithm, each: int) -> Algorithm:
+    changed: dict[str, LocalWork | Algorithm] = {}
+    for name, value in _fields(algorithm):
+        if isinstance(value, LocalWork):
+            changed[name] = value.model_copy(update={"steps": min(each, value.steps or each)})
+        elif isinstance(value, Algorithm):
+            changed[name] = _bounded(value, each)
     return algorithm.model_copy(update=changed)
+
+
+def trainings_of(algorithm: Algorithm) -> list[LocalWork]:
+    """Return an algorithm's local trainings, with those of the algorithm that it wraps."""
+    found: list[LocalWork] = []
+    for _, value in _fields(algorithm):
+        if isinstance(value, LocalWork):
+            found.append(value)
+        elif isinstance(value, Algorithm):
+            found += trainings_of(value)
+    return found
+
+
+def _fields(algorithm: Algorithm) -> Iterator[tuple[str, object]]:
+    for name in type(algorithm).model_fields:
+        yield name, getattr(algorithm, name)
 
 
 class _Running:

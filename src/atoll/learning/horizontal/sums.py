@@ -58,6 +58,34 @@ def require_alike(one: Update, other: Update) -> None:
         )
 
 
+def joined(updates: Mapping[int, Update]) -> Update | None:
+    """Return all updates in one, each vector and number under its client's, or None for none.
+
+    Holds clients × values, and shows the aggregator each client's update. Errors: ATL-HOR-010.
+    """
+    parts = list(updates.items())
+    for _, update in parts[1:]:
+        require_alike(parts[0][1], update)
+    vectors = {f"{n}.{name}": v for n, update in parts for name, v in update.vectors.items()}
+    numbers = {f"{n}.{name}": v for n, update in parts for name, v in update.numbers.items()}
+    return Update(vectors, numbers) if parts else None
+
+
+def parted(whole: Update) -> dict[int, Update]:
+    """Return the updates that ``joined`` made one of, by client."""
+    found: dict[int, Update] = {}
+    for name, vector in whole.vectors.items():
+        number, _, own = name.partition(".")
+        found.setdefault(int(number), Update({}, {}))
+        part = found[int(number)]
+        found[int(number)] = Update({**part.vectors, own: vector}, part.numbers)
+    for name, value in whole.numbers.items():
+        number, _, own = name.partition(".")
+        part = found.get(int(number), Update({}, {}))
+        found[int(number)] = Update(part.vectors, {**part.numbers, own: value})
+    return found
+
+
 def _shape(update: Update) -> tuple[object, ...]:
     vectors = {name: (v.shape, v.dtype.str) for name, v in update.vectors.items()}
     return vectors, sorted(update.numbers)

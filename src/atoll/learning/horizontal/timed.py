@@ -15,12 +15,13 @@ import numpy as np
 from atoll.core.clock import ManualClock
 from atoll.learning.horizontal.algorithm import Algorithm, Vectors
 from atoll.learning.horizontal.conditions import Eligibility
-from atoll.learning.horizontal.local import LocalTraining
+from atoll.learning.horizontal.local import LocalWork
 from atoll.learning.horizontal.participation import Clients as Numbers
 from atoll.learning.horizontal.rounds import Closing, Collector
 from atoll.learning.horizontal.selection.pool import Flags
-from atoll.learning.horizontal.simulation import SimulatedClients, Task
+from atoll.learning.horizontal.simulation import SimulatedClients, Task, trainings_of
 from atoll.learning.horizontal.traces import Traces
+from atoll.learning.horizontal.traffic import empty_update
 from atoll.learning.horizontal.training import Answers
 
 VANISHED, SLOW = "ATL-HOR-037", "ATL-HOR-038"
@@ -50,9 +51,10 @@ class Timing:
 class TimedClients:
     """Simulated clients whose turns take time, on ``clock`` (seconds).
 
-    A turn takes the bytes there and back over the client's link and ``steps(number)`` local steps
-    (by default as many as the algorithm takes over its rows; ``rows`` gives their number without
-    the rows). A client that has vanished is known to be gone ``notice`` seconds later. With
+    A turn takes the bytes of values there and back over the client's link (of whole messages, also
+    behind a ``DownLink``, since it is not known what a client missed) and ``steps(number)`` local
+    steps (by default as many as the algorithm takes over its rows; ``rows`` gives their number
+    without the rows). A client that has vanished is known to be gone ``notice`` seconds later. With
     ``partial`` and a limit, a client that would be late takes the steps that fit, and its update
     counts with them. A round that found no client lasts ``pause`` seconds.
     """
@@ -67,6 +69,7 @@ class TimedClients:
     pause: float = 60.0
     rows: Callable[[int], int] | None = None
     steps: Callable[[int], int] | None = None
+    _ups: dict[tuple[int, ...], int] = field(default_factory=dict, init=False, repr=False)
     _late: list[tuple[float, int, int]] = field(default_factory=list, init=False, repr=False)
 
     @property
@@ -121,8 +124,9 @@ class TimedClients:
         if stays <= 0 or not profile.down or not profile.up:
             return Timing(number, lost=self.notice)
         chance = self.traces.chance(number, turn)
+        message = self.clients.algorithm.sent_to(message, number)
         down = sum(vector.nbytes for vector in message.values())
-        up = self.clients.chain.bytes(self.clients.model.layout.size, len(message))
+        up = self._up(message)
         fixed = down / profile.down + up / profile.up
         steps, whole = self._fitting(fixed, profile.seconds_per_step, self._steps(number))
         if chance.vanishes is not None and chance.vanishes * whole <= stays:
@@ -132,6 +136,15 @@ class TimedClients:
             back = self.traces.returns(number, moment + stays) - moment
             return Timing(number, lost=stays + self.notice, returns=back + whole - stays)
         return Timing(number, whole, steps=steps, repeated=chance.repeated)
+
+    def _up(self, message: Vectors) -> int:
+        """Return the bytes of values of an update: it follows from the message's form."""
+        form = tuple(len(vector) for _, vector in sorted(message.items()))
+        if form not in self._ups:
+            vectors = empty_update(self.clients, message).vectors
+            sizes = [self.clients.chain.bytes(len(vector), 1) for vector in vectors.values()]
+            self._ups[form] = sum(sizes)
+        return self._ups[form]
 
     def take_back(self) -> None:
         """See ``Restoring.take_back``."""
@@ -213,12 +226,11 @@ class TimedClients:
 
 def planned_steps(algorithm: Algorithm, rows: int) -> int:
     """Return how many local steps a client of so many rows takes, over all its local trainings."""
-    fields = (getattr(algorithm, name) for name in type(algorithm).model_fields)
-    steps = [_steps_of(local, rows) for local in fields if isinstance(local, LocalTraining)]
+    steps = [_steps_of(local, rows) for local in trainings_of(algorithm)]
     return sum(steps) if steps else int(rows > 0)
 
 
-def _steps_of(local: LocalTraining, rows: int) -> int:
+def _steps_of(local: LocalWork, rows: int) -> int:
     batch = rows if local.batch_size is None else local.batch_size
     steps = local.epochs * math.ceil(rows / batch) if rows else 0
     return steps if local.steps is None else min(steps, local.steps)

@@ -1,11 +1,11 @@
 """What is accounted for: a noisy sum of clipped contributions, and who may take part in it.
 
-The unit is one client with all its rows. Two neighbouring relations are offered, and each figure
-names its own:
+The unit is one client with all its rows, or one row of a client where single rows are clipped. Two
+neighbouring relations are offered, and each figure names its own:
 
-- ``add-or-remove``: with or without one client. Where participation is seen, so that no one can be
-  absent, it is one client's contributions against nothing (zero vectors).
-- ``replace``: one client's rows replaced by any others; twice as far as the former.
+- ``add-or-remove``: with or without one unit. Where participation, or the number of rows, is seen,
+  so that none can be absent, it is one unit's contributions against nothing (zero vectors).
+- ``replace``: one client's rows, or one row, replaced by any others; twice as far as the former.
 
 Source: Dwork, Roth, "The Algorithmic Foundations of Differential Privacy" (2014), section 2.3.
 """
@@ -90,7 +90,7 @@ class Release:
 
 @dataclass(frozen=True)
 class Guarantee:
-    """A statement of (ε, δ) privacy: its relation, its unit (client), and which bound gave it."""
+    """A statement of (ε, δ) privacy: its relation, its unit (client, row), which bound gave it."""
 
     epsilon: float
     delta: float

@@ -4,7 +4,7 @@ What the library (0.6) does that a good guess gets wrong, and what is done about
 replace-one its PLD accountant reads a Gaussian's multiplier against half the distance, its RDP
 accountant against the whole one; its PLD bound is too large or infinite at a very small δ; and a
 weak Gaussian makes its PLD grids, and the time, grow without bound. A Gaussian without sampling has
-an exact figure (Balle, Wang 2018), which the library has too.
+an exact figure (``analytic``), for which the library is not needed.
 """
 
 from __future__ import annotations
@@ -18,13 +18,11 @@ import numpy as np
 import numpy.typing as npt
 
 from atoll.core.errors import UserError
-from atoll.privacy.accounting import curves
+from atoll.privacy.accounting import analytic, curves
 from atoll.privacy.accounting.api import Guarantee, Relation, Release, require_delta
 
 # The grid of a PLD adds about 0.7 · rounds · step² to ε: the step is such that it is 0.1 %.
 _ERROR, _FINEST, _COARSEST = 1e-3, 2.0**-15, 2.0**-6
-# Below this δ the difference of two normal tails has too few digits left.
-_CANCELLED = 1e-12
 # No PLD is made of what costs more than this: its grid would be large, and ε says nothing there.
 _WEAK = 200.0
 _FEW_ORDERS = (2, 3, 4, 5, 6, 8, 10, 12, 16, 20, 24, 32, 48, 64, 96, 128, 256)
@@ -47,14 +45,14 @@ def library() -> Any:
 def guarantee(release: Release, rounds: int, delta: float, relation: Relation) -> Guarantee:
     """Return what ``rounds`` rounds of a release guarantee for one client.
 
-    Reveals: nothing. Errors: ATL-PRV-010 the library is missing, ATL-PRV-012 a δ or a number of
-    rounds out of bounds. Source: Mironov 2017 (RDP); Sommer, Meiser, Mohammadi 2019 and Doroshenko
+    Gaussian noise without sampling needs no library at a δ of 10^-12 and more. Reveals: nothing.
+    Errors: ATL-PRV-010 the library is missing, ATL-PRV-012 a δ or a number of rounds out of bounds.
+    Source: Mironov 2017 (RDP); Sommer, Meiser, Mohammadi 2019 and Doroshenko
     et al. 2022 (PLD).
     """
     require_delta(delta)
     if not 0 <= rounds <= MOST_ROUNDS:
         raise UserError("ATL-PRV-012", f"rounds go from 0 to {MOST_ROUNDS}")
-    library()
     if not rounds:
         return Guarantee(0.0, delta, relation, "nothing was released")
     epsilon, by = min(_bounds(release, rounds, delta, relation))
@@ -64,15 +62,20 @@ def guarantee(release: Release, rounds: int, delta: float, relation: Relation) -
 def _bounds(
     release: Release, rounds: int, delta: float, relation: Relation
 ) -> Iterator[tuple[float, str]]:
+    sampling, plain = release.sampling, math.inf
+    if release.mechanism == "gaussian":
+        # Sampling only helps: what all rounds cost without it is a bound, exact where it is none.
+        deviation = release.multiplier / _distance(relation) / math.sqrt(rounds)
+        plain = analytic.epsilon_of(deviation, delta)
+        yield plain, "analytic Gaussian"
+        if sampling.method == "known" and math.isfinite(plain):
+            return
     curve = _curve(release, relation)
     rdp = math.inf if curve is None else _of_curve(*curve, rounds, delta)
     yield rdp, "RDP"
     if release.mechanism != "gaussian":
         return
-    # Sampling only helps: what all rounds cost without it is a bound, and exact where it is none.
-    plain = _analytic(release.multiplier / _distance(relation) / math.sqrt(rounds), delta)
-    yield plain, "analytic Gaussian"
-    sampling, rough = release.sampling, min(rdp, plain)
+    rough = min(rdp, plain)
     if sampling.method == "poisson" and sampling.rate < 1 and rough <= _WEAK:
         grid = math.sqrt(_ERROR * max(rough, _ERROR) / rounds)
         step = 2.0 ** math.floor(math.log2(min(_COARSEST, max(_FINEST, grid))))
@@ -121,14 +124,6 @@ def _of_curve(
         return math.inf
     chosen = np.array(orders)[finite]
     return float(compute_epsilon(chosen, rounds * curve[finite], delta)[0])
-
-
-def _analytic(deviation: float, delta: float) -> float:
-    if delta < _CANCELLED:
-        return math.inf
-    # Where noise is large the library takes the logarithm of a difference that is rounded to 0.
-    with np.errstate(divide="ignore"):
-        return float(library().get_epsilon_gaussian(deviation, delta))
 
 
 @functools.lru_cache(maxsize=4)

@@ -11,7 +11,7 @@ import math
 from dataclasses import dataclass, replace
 
 from atoll.core.errors import UserError
-from atoll.core.exposure import EPSILON, EVERYONE, UNCOUNTED, Exposure
+from atoll.core.exposure import EPSILON, UNCOUNTED, Exposure
 from atoll.privacy.accounting.api import Guarantee
 
 _FINEST = 1_000_000
@@ -30,15 +30,18 @@ class Spending:
     def exposures(self, client: str, aggregator: str) -> tuple[Exposure, ...]:
         """Return what a run exposes of each client's table, by roles, rounded up to 10^-6.
 
-        Reveals: nothing. Errors: ATL-PRV-015 an ε that is not finite, which no cap can count.
+        Other clients read the model by way of the aggregator. A party in both roles is charged for
+        both, which is more than it learns. Reveals: nothing. Errors: ATL-PRV-015 an ε that is not
+        finite, which no cap can count.
         """
-        readers = Exposure(EPSILON, _whole(self.readers.epsilon), client, EVERYONE)
+        readers = _whole(self.readers.epsilon)
+        passed_on = Exposure(EPSILON, readers, aggregator, client)
         if self.aggregator is None:
             # It sees what no ε bounds: a grant must name the component for that.
-            return (readers, Exposure(UNCOUNTED, 1, client, aggregator))
-        # Everyone includes the aggregator: together they are what it learns.
-        more = max(0.0, self.aggregator.epsilon - self.readers.epsilon)
-        return (readers, Exposure(EPSILON, _whole(more), client, aggregator))
+            trusted = Exposure(UNCOUNTED, 1, client, aggregator)
+            return (Exposure(EPSILON, readers, client, aggregator), passed_on, trusted)
+        most = max(readers, _whole(self.aggregator.epsilon))
+        return (Exposure(EPSILON, most, client, aggregator), passed_on)
 
 
 def added(one: Guarantee, other: Guarantee) -> Guarantee:

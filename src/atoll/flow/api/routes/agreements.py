@@ -43,7 +43,7 @@ def end(services: At, by: By, id: AgreementId, asked: views.EndRequest) -> views
     return shape(views.AgreementView, services.agreements.end(id, asked.reason, by))
 
 
-@ROUTES.post("/agreements/{id}/requests", may="agreement.ask", recorded=True)
+@ROUTES.post("/agreements/{id}/requests", may="agreement.ask", recorded=True, quiet=True)
 async def ask(
     services: At,
     by: By,

@@ -216,6 +216,7 @@ def report(
     "/jobs/{id}/artifacts/{step}/{name}",
     may="artifact.read",
     watched=True,
+    download=True,
     response_class=Response,
     responses={200: {"content": _FILE}},
 )

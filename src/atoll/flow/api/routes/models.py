@@ -11,6 +11,7 @@ from atoll.flow.api import keyed, views
 from atoll.flow.api.common import PAGE, After, Limit, ModelId, ModelVersion
 from atoll.flow.api.guard import At, By
 from atoll.flow.api.routing import Routes, bytes_body
+from atoll.flow.api.sending import Pieces
 from atoll.flow.api.shaping import paged, shape
 
 ROUTES = Routes("models")
@@ -89,6 +90,7 @@ def bind(
     "/models/{id}/{version}/export",
     may="model.write",
     watched=True,
+    download=True,
     response_class=StreamingResponse,
     responses={200: {"content": _ARCHIVE}},
 )
@@ -96,12 +98,10 @@ def export(services: At, id: ModelId, version: ModelVersion) -> Response:
     """Return this party's part as an archive that the party's key has signed."""
     pieces = services.models.export(id, version)
     name = f'attachment; filename="{id}-{version}.tar"'
-    return StreamingResponse(
-        pieces, media_type="application/x-tar", headers={"Content-Disposition": name}
-    )
+    return Pieces(pieces, media_type="application/x-tar", headers={"Content-Disposition": name})
 
 
-@ROUTES.post("/models/{id}/{version}/predict-job", may="model.read")
+@ROUTES.post("/models/{id}/{version}/predict-job", may="model.read", quiet=True)
 def predict_job(
     services: At,
     id: ModelId,
@@ -113,7 +113,7 @@ def predict_job(
     return views.JobAnswer(job=job.canonical())
 
 
-@ROUTES.post("/models/{id}/{version}/agreement-job", may="model.read")
+@ROUTES.post("/models/{id}/{version}/agreement-job", may="model.read", quiet=True)
 def agreement_job(
     services: At,
     id: ModelId,

@@ -36,7 +36,9 @@ def list_users(
 
 @ROUTES.post("/users", may="user.write", secret=True, recorded=True, status_code=201)
 def add_user(services: At, by: By, asked: views.UserRequest) -> views.NewUser:
-    """Add a user, who must change the password at the first login."""
+    """Add a user, who must change the password at the first login; needs user.read, too."""
+    # The answer shows the user: whoever may not see it must not learn so after the fact.
+    services.access.require(by, "user.read", asked.name)
     generated = services.access.add_user(by, asked.name, asked.roles, asked.password)
     user = services.access.user(by, asked.name)
     return shape(views.NewUser, _user(user) | {"password": generated})

@@ -5,9 +5,10 @@ from __future__ import annotations
 from fastapi import Request, Response
 
 from atoll.flow.api import cookies, views
+from atoll.flow.api.clients import client_of
 from atoll.flow.api.endpoints import OWN, PUBLIC
 from atoll.flow.api.exchange import HttpExchange
-from atoll.flow.api.guard import At, By, client_of
+from atoll.flow.api.guard import At, By
 from atoll.flow.api.routing import Routes
 from atoll.flow.api.shaping import shape
 

@@ -7,7 +7,10 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, JsonValue, RootModel
 
 from atoll.flow.api.views.base import Asked, ColumnName, DataName, Given, Line, Lines, PartyName
+from atoll.flow.policy.grants import MOST_NAMES
 from atoll.jobs.plan import DAY
+
+MOST_FIELDS = 256
 
 AGREEMENT_ID = r"^[0-9]{14}-[0-9a-f]{8}\.[a-z][a-z0-9_-]{0,62}$"
 AgreementState = Literal["live", "ended", "over", "used up"]
@@ -20,7 +23,7 @@ class AgreementView(Given):
     the last day. ``used_today`` and ``used`` are what this node counted.
     """
 
-    id: str
+    id: Annotated[str, Field(pattern=AGREEMENT_ID)]
     job: str
     step: str
     party: str
@@ -54,7 +57,7 @@ class EndRequest(Asked):
     reason: Lines = ""
 
 
-class StandingRequest(RootModel[dict[Line, JsonValue]]):
+class StandingRequest(RootModel[Annotated[dict[Line, JsonValue], Field(max_length=MOST_FIELDS)]]):
     """A request under a standing agreement, in the form that its component takes."""
 
 
@@ -69,7 +72,9 @@ class AgreementJobRequest(Asked):
     per_day: Annotated[int, Field(strict=True, ge=1, lt=1 << 40)]
     most: Annotated[int, Field(strict=True, ge=1, lt=1 << 40)]
     until: Annotated[str, Field(pattern=DAY)]
-    columns: dict[PartyName, tuple[ColumnName, ...]] = Field(default_factory=dict, max_length=64)
+    columns: dict[PartyName, Annotated[tuple[ColumnName, ...], Field(max_length=MOST_NAMES)]] = (
+        Field(default_factory=dict, max_length=64)
+    )
     id: ColumnName = "id"
 
     def terms(self) -> dict[str, Any]:

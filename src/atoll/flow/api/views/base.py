@@ -17,7 +17,7 @@ ANY_STEP = r"^(coin toss|[a-z][a-z0-9_-]{0,62})$"
 ARTIFACT_NAME = r"^[a-z0-9]([a-z0-9_.-]{0,126}[a-z0-9])?$"
 DATA_NAME = r"^[a-z0-9][a-z0-9_-]{0,62}$"
 PARTY_NAME = r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$"
-USER_NAME = r"^[a-z0-9][a-z0-9._-]{0,62}$"
+USER_NAME = r"^[a-z0-9][a-z0-9._-]{0,63}$"
 MODEL_ID = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$"
 DIGEST = r"^[0-9a-f]{64}$"
 # Printable text of one line; text of several may hold line feeds and tabs.
@@ -32,6 +32,12 @@ UserName = Annotated[str, Field(pattern=USER_NAME)]
 StepName = Annotated[str, Field(pattern=STEP_NAME)]
 ColumnName = Annotated[str, Field(min_length=1, max_length=256, pattern=LINE)]
 Digest = Annotated[str, Field(pattern=DIGEST)]
+JobId = Annotated[str, Field(pattern=JOB_ID)]
+ModelId = Annotated[str, Field(pattern=MODEL_ID)]
+AnyStep = Annotated[str, Field(pattern=ANY_STEP)]
+# What fits a header and a file; an end at which a calendar still has years.
+TokenText = Annotated[str, Field(max_length=512, pattern=r"^[!-~]+$")]
+Moment = Annotated[float, Field(ge=0, le=1e11, allow_inf_nan=False)]
 Tag = Annotated[str, Field(min_length=1, max_length=64, pattern=LINE)]
 Tags = Annotated[tuple[Tag, ...], Field(max_length=32)]
 RoleName = Literal["viewer", "modeller", "data owner", "approver", "auditor", "administrator"]

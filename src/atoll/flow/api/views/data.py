@@ -23,7 +23,7 @@ class RegisterRequest(Asked):
 class DataView(Given):
     """A registered table; ``columns`` are the features."""
 
-    name: str
+    name: DataName
     format: str
     digest: str
     id_column: str

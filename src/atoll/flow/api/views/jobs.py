@@ -7,7 +7,17 @@ from typing import Literal
 from pydantic import Field, JsonValue
 
 from atoll.core.limits import RETRIES
-from atoll.flow.api.views.base import Asked, Given, JobState, Line, Lines, StepName, Tags
+from atoll.flow.api.views.base import (
+    AnyStep,
+    Asked,
+    Given,
+    JobId,
+    JobState,
+    Line,
+    Lines,
+    StepName,
+    Tags,
+)
 from atoll.jobs.definition import Job
 
 
@@ -67,7 +77,7 @@ class PlanView(Given):
 class JobRow(Given):
     """A job in a list."""
 
-    id: str
+    id: JobId
     name: str
     state: JobState
     role: str = ""
@@ -103,8 +113,8 @@ class JobView(JobRow):
     hint: str | None = None
     notes: str = ""
     parties: dict[str, str] = Field(default_factory=dict)
-    steps: dict[str, StepView] = Field(default_factory=dict)
-    order: tuple[str, ...] = ()
+    steps: dict[AnyStep, StepView] = Field(default_factory=dict)
+    order: tuple[AnyStep, ...] = ()
     progress: float | None = None
     plan_digest: str | None = None
     updated: float | None = None
@@ -193,7 +203,7 @@ class TrafficList(Given):
 class Artifact(Given):
     """Something that a step has made at this party."""
 
-    step: str
+    step: AnyStep
     attempt: int = 0
     name: str
     kind: str

@@ -6,13 +6,13 @@ from typing import Annotated
 
 from pydantic import Field, JsonValue
 
-from atoll.flow.api.views.base import Asked, DataName, Given, PartyName, Stage
+from atoll.flow.api.views.base import Asked, DataName, Given, ModelId, PartyName, Stage
 
 
 class ModelView(Given):
     """This party's part of a model, with where it comes from."""
 
-    id: str
+    id: ModelId
     version: int
     job: str
     step: str
@@ -47,8 +47,8 @@ class BindRequest(Asked):
 class ServiceView(Given):
     """A service name, the version behind it, and what stood there before, the last first."""
 
-    name: str
-    model: str
+    name: DataName
+    model: ModelId
     version: int
     updated: float
     history: tuple[dict[str, JsonValue], ...] = ()

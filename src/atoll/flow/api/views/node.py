@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field, JsonValue
 
-from atoll.flow.api.views.base import Asked, Digest, Given, Line, PartyName
+from atoll.flow.api.views.base import Asked, Digest, Given, Line, Moment, PartyName, TokenText
 
 
 class LoginRequest(Asked):
@@ -19,8 +19,8 @@ class LoginRequest(Asked):
 class LoginAnswer(Given):
     """A bearer token; ``expires`` is in seconds since 1970."""
 
-    token: str
-    expires: float
+    token: TokenText
+    expires: Moment
 
 
 class SessionAnswer(Given):

@@ -23,7 +23,7 @@ class PartyView(Given):
     ``unconfirmed`` is the address that it offers: it is not dialled until you state it.
     """
 
-    party: str
+    party: PartyName
     address: str | None = None
     unconfirmed: str | None = None
     fingerprint: str = ""

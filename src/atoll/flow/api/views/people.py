@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import Field, JsonValue
 
-from atoll.flow.api.views.base import LINE, Asked, Given, Line, RoleName, UserName
+from atoll.flow.api.views.base import LINE, Asked, Given, Line, RoleName, TokenText, UserName
 
 
 class UserRequest(Asked):
@@ -28,7 +28,7 @@ class PatchUserRequest(Asked):
 class UserView(Given):
     """A user."""
 
-    name: str
+    name: UserName
     roles: tuple[str, ...]
     disabled: bool = False
     must_change: bool = False
@@ -73,7 +73,7 @@ class TokenView(Given):
 class NewToken(TokenView):
     """A new token with its secret: shown once."""
 
-    token: str
+    token: TokenText
 
 
 class TokenPage(Given):

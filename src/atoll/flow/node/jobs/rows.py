@@ -53,6 +53,12 @@ class JobRows:
         """Note what goes with a job that is about to be submitted."""
         self._submissions[job] = submission
 
+    def open_of(self, user: str) -> int:
+        """Return how many jobs a user has submitted that have not ended."""
+        # Noted first: what is written meanwhile counts twice rather than not at all.
+        announced = sum(one.owner == user for one in list(self._submissions.values()))
+        return announced + self._jobs.open_of(user)
+
     def explain(self, job: str, error: AtollError) -> None:
         """Keep why this node ends a job, for its own people: partners learn the code alone."""
         self._reasons[job] = error

@@ -156,7 +156,7 @@ class JobService(JobReading):
         """Propose a job to its parties; the same ``key`` gives the same job again.
 
         Errors: those of validation, ATL-PTY-012 a party that is no partner, ATL-NOD-024 too many
-        jobs wait.
+        jobs wait, in all or of this user.
         """
         self._declarer.check(job)
         own_key = f"{actor.user}/{key}" if key else None
@@ -176,6 +176,12 @@ class JobService(JobReading):
             again = None if own_key is None else self.jobs.by_key(own_key)
             if again is not None:
                 return _same(again, job).id
+            if self._rows.open_of(actor.user) >= self._settings.user_open:
+                raise ConflictError(
+                    "ATL-NOD-024",
+                    "too many of your jobs wait",
+                    hint="let some end, or raise jobs.user_open",
+                )
             declaration = Submission(actor.user, tuple(tags), notes, own_key)
             self._rows.announce(name, declaration)
             control.move(name, Submitted(name, job, chosen, nonce, control.now), batch)

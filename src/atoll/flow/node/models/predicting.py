@@ -15,13 +15,16 @@ from atoll.components.api import Catalogue, Component
 from atoll.components.catalogue import CATALOGUE
 from atoll.components.fitted import FITTED
 from atoll.components.kinds import declared
+from atoll.components.local_prediction import LOCAL_PREDICTION
 from atoll.components.predict import Apply, Drop, Repeat
 from atoll.components.prediction import PREDICTION
 from atoll.components.psi import PSI
 from atoll.components.registered import REGISTERED_MODEL
 from atoll.core.errors import UserError
+from atoll.core.names import Roles
 from atoll.flow.node.models.fitted import Fitted
 from atoll.jobs.definition import RESERVED, Job, Step
+from atoll.jobs.participation import OWNERS
 from atoll.jobs.schema import Purpose
 from atoll.jobs.validation import near
 
@@ -49,16 +52,19 @@ def predict_job(
 ) -> Job:
     """Return the job that scores ``tables`` (by party) with a model.
 
-    ``label`` is the label's column in the guest's table, empty if it has none; None: that of the
-    training. It has no seed, whatever the graph has: scoring draws nothing that is public, and what
-    is repeated or applied does not depend on the coins.
+    Where each party holds the whole model, each scores its own table alone, and those that brought
+    no rows to the training are not asked. ``label`` is the label's column in the guest's table, or
+    at each client, empty if there is none; None: that of the training. It has no seed, whatever the
+    graph has: scoring draws nothing that is public, and what is repeated or applied does not depend
+    on the coins.
     Errors: ATL-REG-009 the model's kind or graph has no prediction, or tables do not fit.
     """
     graph = trained.graph
-    _check_tables(graph, tables)
     kind = declared(catalogue).get(trained.kind)
-    if kind is None or kind.scorer is None:
+    if kind is None or (kind.scorer is None and kind.alone is None):
         raise _none(f"nothing here scores rows with models of kind {trained.kind!r}")
+    parties = graph.parties if kind.scorer is not None else _owners(graph)
+    _check_tables(parties, tables)
     walk = _Walk(trained, tables, label, catalogue)
     steps = walk.steps
     source = walk.take(trained_on(graph, trained.step, catalogue))
@@ -68,11 +74,20 @@ def predict_job(
         parameters={"model": trained.model, "version": trained.version, "kind": trained.kind},
     )
     steps[PREDICTION_STEP] = Step(
-        component=PREDICTION.name,
+        component=LOCAL_PREDICTION.name if kind.scorer is None else PREDICTION.name,
         inputs={"model": f"{MODEL_STEP}.model", "table": f"{MODEL_STEP}.table"},
     )
     name = f"predict-{graph.name}"[:63].rstrip("-_")
-    return Job(name=name, parties=graph.parties, steps=steps)
+    return Job(name=name, parties=parties, steps=steps)
+
+
+def _owners(graph: Job) -> dict[str, Roles]:
+    """Return the parties that bring rows, in the roles in which they do."""
+    held = {
+        party: tuple(role for role in roles if role in OWNERS)
+        for party, roles in graph.parties.items()
+    }
+    return {party: roles for party, roles in held.items() if roles}
 
 
 def applied(graph: Job, step: str, catalogue: Catalogue) -> tuple[tuple[str, str], ...]:
@@ -174,6 +189,9 @@ class _Walk:
         if isinstance(rule, Apply):
             inputs[rule.port] = self._fitted(name, step)
         parameters: Mapping[str, Any] = step.parameters
+        made_by = step.component
+        if isinstance(rule, Apply) and rule.by:
+            parameters, made_by = {}, rule.by
         stated = False
         if isinstance(rule, Repeat) and rule.fresh is not None:
             parameters, stated = rule.fresh(step.parameters, self._tables, self._label)
@@ -182,10 +200,10 @@ class _Walk:
         if mine is None:
             mine = self._names[name] = f"{name}-rows" if name in reserved else name
         self.steps[mine] = Step(
-            component=step.component,
+            component=made_by,
             inputs=inputs,
             parameters=dict(parameters),
-            overrides=step.overrides,
+            overrides=step.overrides if made_by == step.component else {},
         )
         return self._common(name, f"{mine}.{output}") if stated else f"{mine}.{output}"
 
@@ -220,16 +238,16 @@ class _Walk:
         return name
 
 
-def _check_tables(graph: Job, tables: Mapping[str, str]) -> None:
+def _check_tables(parties: Mapping[str, Roles], tables: Mapping[str, str]) -> None:
     for party in tables:
-        if party not in graph.parties:
+        if party not in parties:
             raise UserError(
                 "ATL-REG-009",
                 "a table is given for a party that has no part of the model",
                 place=f"tables.{party}",
-                hint=near(party, graph.parties),
+                hint=near(party, parties),
             )
-    missing = sorted(graph.parties.keys() - tables.keys())
+    missing = sorted(parties.keys() - tables.keys())
     if missing:
         raise UserError(
             "ATL-REG-009",

@@ -7,6 +7,7 @@ from typing import Any
 
 from atoll.components.api import Catalogue
 from atoll.components.catalogue import CATALOGUE
+from atoll.components.kinds import declared
 from atoll.components.prediction import PREDICTION
 from atoll.components.psi import PSI
 from atoll.components.reader import READER
@@ -45,6 +46,13 @@ def agreement_job(
             "the last day of the agreement would be over already",
             place="until",
             hint=f"name {today} or a later day",
+        )
+    kind = declared(catalogue).get(trained.kind)
+    if kind is not None and kind.scorer is None and kind.alone is not None:
+        raise UserError(
+            "ATL-REG-009",
+            "no standing agreement is made of this model: each party holds the whole of it",
+            hint="score own rows alone: atoll model predict, or the component local_prediction",
         )
     graph = trained.graph
     guests = {party for party, roles in graph.parties.items() if Role.GUEST in roles}

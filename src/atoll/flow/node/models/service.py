@@ -21,7 +21,7 @@ from atoll.components.kinds import declared
 from atoll.components.references import ModelRef
 from atoll.components.registered import unknown_kind
 from atoll.core import codec
-from atoll.core.names import Role
+from atoll.core.names import LABELLED
 from atoll.flow.api.services import Page
 from atoll.flow.node.data.staging import receive, sweep
 from atoll.flow.node.models import archive
@@ -455,9 +455,9 @@ class ModelService:
         return declared(self._catalogue())
 
     def _label(self, graph: Job, tables: Mapping[str, str]) -> str | None:
-        """Return the label's column of the guest's table, empty for none; None: not here."""
+        """Return the label's column of this party's table, empty for none; None: not here."""
         party = self._identity().party
-        if Role.GUEST not in graph.parties.get(party, ()) or party not in tables:
+        if LABELLED.isdisjoint(graph.parties.get(party, ())) or party not in tables:
             return None
         found = DataSets(self._database).find(tables[party])
         return None if found is None else found.label or ""

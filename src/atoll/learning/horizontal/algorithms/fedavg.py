@@ -6,7 +6,7 @@ Networks" (MLSys 2020), for the proximal term.
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field
 
@@ -25,6 +25,8 @@ class FedAvg(Algorithm):
     Summed: each client's change times its weight, and the weights. With ``proximal`` m each local
     loss gains m/2 · |w − global|² (FedProx).
     """
+
+    weighed_by: ClassVar[str | None] = WEIGHT
 
     local: LocalTraining = LocalTraining()
     server: ServerStep = ServerStep()

@@ -5,6 +5,8 @@ Source: Wang et al., "Tackling the Objective Inconsistency Problem" (NeurIPS 202
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from atoll.learning.horizontal.algorithm import WEIGHTS, ClientResult, ClientWork, State
 from atoll.learning.horizontal.algorithms.fedavg import CHANGE, WEIGHT, FedAvg
 from atoll.learning.horizontal.local import train
@@ -19,6 +21,9 @@ class FedNova(FedAvg):
     Summed: changes by weight and effective steps, the weights, and weight times effective steps. A
     client that did only part of its work counts with what it did.
     """
+
+    # The steps that clients state scale the mean.
+    weighed_by: ClassVar[str | None] = None
 
     def client(self, work: ClientWork) -> ClientResult:
         """See ``Algorithm.client``."""

@@ -6,6 +6,8 @@ the pooled rows.
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import numpy as np
 from pydantic import Field
 
@@ -18,6 +20,8 @@ GRADIENT, ROWS = "gradient", "rows"
 
 class FedSGD(Algorithm):
     """Summed: each client's mean gradient times its rows, and the rows."""
+
+    weighed_by: ClassVar[str | None] = ROWS
 
     learning_rate: float = Field(default=0.1, gt=0, le=1e3, description="size of a step")
     server: ServerStep = ServerStep()

@@ -8,8 +8,9 @@ of Ke et al., "LightGBM" (NeurIPS 2017).
 
 Revealed to the aggregator, of all clients of a round together: the sketch's counts; the rows and
 the sum of the labels; by node, column and bin the sum of the gradients, of the Hessians and the
-number of rows. For labels 0 and 1 these give the number of each label in a bin, and a bin of one
-row shows its value and label (not whose it is): ``minimum_leaf_rows`` bounds leaves, not sums.
+number of rows; the loss before each tree. For labels 0 and 1 these give the number of each label in
+a bin, and a bin of one row shows its value and label (not whose it is): ``minimum_leaf_rows``
+bounds leaves, not sums.
 Revealed to clients: the bins, and the trees with their weights.
 """
 
@@ -50,7 +51,8 @@ from atoll.learning.horizontal.boosting.splits import (
 )
 from atoll.learning.horizontal.features.api import (
     ROWS,
-    FeatureStep,
+    PartyStep,
+    StepSizes,
     received,
     summed,
     unfinished,
@@ -66,9 +68,12 @@ from atoll.learning.vertical.boosting.parameters import TREE_NODES
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 BASE, AT, LIVE, SUMS, LABELS, SALT = "base", "at", "live", "sums", "labels", "salt"
+LOSS, LOSSES = "loss", "losses"
+# Losses are summed on a grid of their own, which masks keep.
+_LOSS_BITS = 16
 
 
-class Boosting(FeatureStep):
+class Boosting(PartyStep):
     """Boosted trees, level by level; the state holds the growing forest as plain vectors.
 
     With all clients in each round the trees are those of the pooled rows with the same bins, bit
@@ -139,6 +144,44 @@ class Boosting(FeatureStep):
     def most_rounds(self) -> int:
         """See ``FeatureStep.most_rounds``."""
         return self.sketch_rounds + 1 + self.trees * self.depth
+
+    @property
+    def row_bound(self) -> float:
+        """See ``PartyStep.row_bound``."""
+        return max(1.0, self.bound)
+
+    @property
+    def kept_every(self) -> int:
+        """See ``PartyStep.kept_every``: about once a tree."""
+        return self.depth
+
+    @property
+    def lasting(self) -> tuple[str, ...]:
+        """See ``PartyStep.lasting``: what its samples are drawn by; the rest follows from trees."""
+        return (SALT,)
+
+    def sizes(self, columns: int) -> StepSizes:
+        """See ``PartyStep.sizes``."""
+        cells, shape = self.sketch.sizes(columns), self.shape
+        nodes = CHANNELS * shape.outputs * columns * shape.width
+        levels = self.trees * (nodes * ((1 << self.depth) - 1) + self.depth + 1)
+        trees = len(FIELDS) * self.trees * shape.outputs * shape.nodes
+        message = trees + columns * (self.bins - 1) + shape.outputs * (1 + (1 << self.depth)) + 2
+        return StepSizes(
+            message=max(cells.message, message),
+            update=max(cells.update, nodes << (self.depth - 1)),
+            total=cells.total + shape.outputs + 1 + levels,
+        )
+
+    def asked(self, sent: Vectors) -> tuple[str, int]:
+        """See ``PartyStep.asked``: each level of each tree once."""
+        if EDGES in sent:
+            return self.sketch.asked(sent)
+        if BASE not in sent:
+            received(sent, LABELS, 1)
+            return "labels", 1
+        tree, level = received(sent, AT, 2)
+        return f"level {level:g} of tree {tree:g}", 1
 
     def begin(self, columns: int) -> State:
         """See ``FeatureStep.begin``."""
@@ -223,6 +266,8 @@ class Boosting(FeatureStep):
         places = own.places(sent, tree, level, shape)
         g, h = self.objectives.gradients(margins, targets, self.scale_bits)
         require_exact(g, len(rows), work.clients, self.bound, self.scale_bits)
+        if level == 0:
+            count = {**count, LOSS: self._loss(margins, targets)}
         kept = own.keep(margins, places, sent, (tree, level), shape)
         inside = None
         if self.row_sample < 1:
@@ -232,6 +277,16 @@ class Boosting(FeatureStep):
         sums = level_sums(own.codes, places, g, h, live, shape, inside)
         sums[:2] *= 2.0**-self.scale_bits
         return ClientResult(Update({SUMS: sums.ravel()}, count), kept)
+
+    def _loss(self, margins: Floats, targets: Targets) -> float:
+        """Return the loss before a tree, summed over rows on a grid so that sums are exact."""
+        losses = self.objectives.of_rows(margins, targets) / self.row_bound**2
+        return float(np.rint(losses * 2.0**_LOSS_BITS).sum() * 2.0**-_LOSS_BITS)
+
+    def losses(self, state: State) -> Floats:
+        """Return the mean loss of the rows before each tree that was begun, float64[trees]."""
+        begun = int(state.vectors[AT][0] + (state.vectors[AT][1] > 0)) if AT in state.vectors else 0
+        return np.asarray(state.vectors.get(LOSSES, np.empty(0))[:begun], dtype=np.float64)
 
     def _sampled(self, salt: int, tree: int, rows: int) -> Ints:
         """Return this client's rows of a tree, each with the probability of the sample.
@@ -256,8 +311,10 @@ class Boosting(FeatureStep):
         whole = (live == np.rint(live)).all() and (np.diff(live) > 0).all()
         if not len(live) or not whole or not 0 <= live[0] <= live[-1] < shape.outputs * shape.nodes:
             raise wrong_message(LIVE)
-        if len(live) > shape.outputs << self.depth or not found[COLUMN].min() >= -1:
+        if not (live.astype(np.int64) % shape.nodes + 1 >> int(level) == 1).all():
             raise wrong_message(LIVE)
+        if not found[COLUMN].min() >= -1:
+            raise wrong_message(COLUMN)
         splits = found[COLUMN].reshape(-1, shape.nodes)
         if splits.max() >= columns or (splits[:, shape.nodes // 2 :] >= 0).any():
             raise wrong_message(COLUMN)
@@ -268,7 +325,8 @@ class Boosting(FeatureStep):
     def _binned(self, round_: int, binning: Binning) -> State:
         """Return the state in which bins are known and no label was asked for."""
         trees = empty(self.trees * self.shape.outputs, self.shape.nodes)
-        return State(round_, {THRESHOLDS: to_vector(binning), **trees})
+        losses = {LOSSES: np.zeros(self.trees)}
+        return State(round_, {THRESHOLDS: to_vector(binning), **trees, **losses})
 
     def _next_tree(self, tree: int) -> dict[str, Floats]:
         """Return where tree number ``tree`` begins: the roots of all outputs are live."""
@@ -288,7 +346,10 @@ class Boosting(FeatureStep):
         objective = self._objective()
         value_bins = from_vector(thresholds, columns).value_bins
         choices = best_splits(whole, value_bins, objective, self.minimum_leaf_rows)
-        vectors = {n: np.array(state.vectors[n], dtype=np.float64) for n in FIELDS}
+        vectors = {n: np.array(state.vectors[n], dtype=np.float64) for n in (*FIELDS, LOSSES)}
+        if level == 0:
+            mean = total.numbers[LOSS] / total.numbers[ROWS]
+            vectors[LOSSES][tree] = mean * self.row_bound**2
         after: list[int] = []
         first = tree * shape.outputs * shape.nodes
         for node, choice in zip(live.tolist(), choices, strict=True):

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -20,11 +21,13 @@ from atoll.learning.horizontal.boosting.losses import Logistic, Loss
 from atoll.learning.horizontal.layout import Vector
 from atoll.learning.vertical.boosting.grow import threshold
 from atoll.models.boosting.part import GUEST, LEAF, GuestPart, Split, Tree
+from atoll.models.forest.part import ForestPart, ForestSpec
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 Codes = npt.NDArray[np.uint8]
 Bools = npt.NDArray[np.bool_]
+LossName = Literal["logistic", "squared", "softmax"]
 COLUMN, CUT, MISSING_LEFT = "tree.column", "tree.cut", "tree.missing_left"
 GAIN, HELD = "tree.gain", "tree.rows"
 # What rows are routed by, and what a model keeps besides.
@@ -151,6 +154,28 @@ class Forest:
             host_splits=(),
             trees=trees,
         )
+
+    def whole(self, party: str, names: Sequence[str], loss: LossName) -> ForestPart:
+        """Return the model as the part that ``party`` keeps and scores alone; ``loss`` is its
+        loss's name.
+        """
+        v, splits = self.vectors, self.vectors[COLUMN] >= 0
+        column = v[COLUMN].astype(np.int32)
+        threshold_ = np.zeros(len(column))
+        for at in np.flatnonzero(splits).tolist():
+            threshold_[at] = threshold(self.binning.thresholds[column[at]], int(v[CUT][at]))
+        spec = ForestSpec(
+            loss=loss, classes=max(len(self.base), 2), trees=self.trees, depth=self.depth
+        )
+        arrays: dict[str, npt.NDArray[Any]] = {
+            "column": column,
+            "threshold": threshold_,
+            "missing_left": ((v[MISSING_LEFT] > 0) & splits).astype(np.uint8),
+            "weight": v[WEIGHTS],
+            "gain": v[GAIN],
+            "rows": v[HELD].astype(np.int64),
+        }
+        return ForestPart(party, tuple(names), spec, self.base, arrays)
 
     def _tree(self, number: int, splits: list[Split]) -> Tree:
         """Return a tree breadth first, its splits appended to ``splits``."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -27,6 +28,7 @@ class Loss(ABC):
     """A loss over ``outputs`` margins a row; margins are float64[outputs, n]."""
 
     outputs: int = 1
+    classifies: ClassVar[bool] = True
 
     @abstractmethod
     def check(self, targets: Targets) -> Targets:
@@ -39,6 +41,10 @@ class Loss(ABC):
     @abstractmethod
     def sums(self, targets: Targets) -> Floats:
         """Return what the first margins are made of, summed over rows: float64[outputs]."""
+
+    @abstractmethod
+    def of_rows(self, margins: Floats, targets: Targets) -> Floats:
+        """Return each row's loss, float64[n]."""
 
     @abstractmethod
     def base(self, sums: Floats, rows: float) -> Floats:
@@ -77,6 +83,11 @@ class Logistic(Loss):
         """See ``Loss.sums``."""
         return np.array([float(targets.sum())])
 
+    def of_rows(self, margins: Floats, targets: Targets) -> Floats:
+        """See ``Loss.of_rows``."""
+        found: Floats = np.logaddexp(0.0, margins[0]) - margins[0] * targets
+        return found
+
     def base(self, sums: Floats, rows: float) -> Floats:
         """See ``Loss.base``: the log-odds of the mean label, or 0 where there is one class."""
         ones, zeros = sums[0], rows - sums[0]
@@ -90,6 +101,8 @@ class Logistic(Loss):
 class Squared(Loss):
     """Half the squared error of finite targets; the margin is the prediction."""
 
+    classifies: ClassVar[bool] = False
+
     def check(self, targets: Targets) -> Targets:
         """See ``Loss.check``."""
         return Gaussian().check(targets)
@@ -101,6 +114,11 @@ class Squared(Loss):
     def sums(self, targets: Targets) -> Floats:
         """See ``Loss.sums``."""
         return np.array([float(targets.sum())])
+
+    def of_rows(self, margins: Floats, targets: Targets) -> Floats:
+        """See ``Loss.of_rows``."""
+        found: Floats = 0.5 * np.square(margins[0] - targets)
+        return found
 
     def base(self, sums: Floats, rows: float) -> Floats:
         """See ``Loss.base``: the mean."""
@@ -132,6 +150,12 @@ class Multinomial(Loss):
     def sums(self, targets: Targets) -> Floats:
         """See ``Loss.sums``."""
         return np.bincount(targets, minlength=self.outputs).astype(np.float64)
+
+    def of_rows(self, margins: Floats, targets: Targets) -> Floats:
+        """See ``Loss.of_rows``."""
+        away = margins - margins.max(axis=0)
+        found: Floats = np.log(np.exp(away).sum(axis=0)) - away[targets, np.arange(len(targets))]
+        return found
 
     def base(self, sums: Floats, rows: float) -> Floats:
         """See ``Loss.base``: logarithms of the classes' shares, half a row for an absent one."""

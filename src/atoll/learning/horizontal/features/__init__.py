@@ -1,6 +1,12 @@
 """Features of pooled rows by sums that can be masked: each step is a few rounds over clients."""
 
-from atoll.learning.horizontal.features.api import FeatureStep, TableColumns, run_step
+from atoll.learning.horizontal.features.api import (
+    FeatureStep,
+    PartyStep,
+    StepSizes,
+    TableColumns,
+    run_step,
+)
 from atoll.learning.horizontal.features.counted import BinCounts, Evidence, MostFrequent
 from atoll.learning.horizontal.features.moments import Described, Moments
 from atoll.learning.horizontal.features.scaling import (
@@ -11,6 +17,7 @@ from atoll.learning.horizontal.features.scaling import (
     scaling,
 )
 from atoll.learning.horizontal.features.sketch import Cells, Sketch
+from atoll.learning.horizontal.features.summary import Summary
 from atoll.learning.horizontal.features.vocabulary import Categories, Vocabulary
 
 __all__ = [
@@ -23,7 +30,10 @@ __all__ = [
     "Imputation",
     "Moments",
     "MostFrequent",
+    "PartyStep",
     "Sketch",
+    "StepSizes",
+    "Summary",
     "TableColumns",
     "Vocabulary",
     "by_constant",

@@ -56,6 +56,45 @@ class FeatureStep(Algorithm):
 
 
 @dataclass(frozen=True)
+class StepSizes:
+    """What a step sends at most, in values: in a message, in one update, in all of a client's."""
+
+    message: int
+    update: int
+    total: int
+
+
+class PartyStep(FeatureStep):
+    """A step that the parties of a job run: clients hold the aggregator to its rounds and sizes."""
+
+    @property
+    def row_bound(self) -> float:
+        """The most that one row adds to a value of an update, in absolute value."""
+        return 1.0
+
+    @property
+    def kept_every(self) -> int:
+        """After how many rounds states are kept for an attempt after this one."""
+        return 1
+
+    @property
+    def lasting(self) -> tuple[str, ...]:
+        """What a client keeps that it cannot work out again from the aggregator's message."""
+        return ()
+
+    @abstractmethod
+    def sizes(self, columns: int) -> StepSizes:
+        """Return how much is sent for tables of so many columns."""
+
+    @abstractmethod
+    def asked(self, sent: Vectors) -> tuple[str, int]:
+        """Return what a message asks for, and how often a client may be asked for it.
+
+        Errors: ATL-HOR-100 for what is no message of this step.
+        """
+
+
+@dataclass(frozen=True)
 class TableColumns:
     """Stands in a model's place where columns are summed and no gradient is taken."""
 

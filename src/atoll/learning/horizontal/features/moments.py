@@ -20,11 +20,13 @@ from pydantic import Field
 from atoll.learning.horizontal.algorithm import ClientResult, ClientWork, State, Vectors
 from atoll.learning.horizontal.features.api import (
     ROWS,
-    FeatureStep,
+    PartyStep,
+    StepSizes,
     numbers,
     received,
     summed,
     unfinished,
+    wrong_message,
 )
 from atoll.learning.horizontal.features.sketch import EDGES, MISSING, Sketch
 from atoll.learning.horizontal.sums import Update
@@ -36,7 +38,7 @@ _ORDERS = 4
 _RANGE, _MEAN, _CENTRAL, _DONE = range(4)
 
 
-class Moments(FeatureStep):
+class Moments(PartyStep):
     """Sums of u, u², u³, u⁴ with u = (value − pivot) / scale; the last pivot is the mean.
 
     The result is that of the clients of the last round. Its error against the pooled computation is
@@ -56,6 +58,25 @@ class Moments(FeatureStep):
     def most_rounds(self) -> int:
         """See ``FeatureStep.most_rounds``."""
         return self.range_rounds + 2
+
+    @property
+    def row_bound(self) -> float:
+        """See ``PartyStep.row_bound``: the fourth power of at most 2."""
+        return 16.0
+
+    def sizes(self, columns: int) -> StepSizes:
+        """See ``PartyStep.sizes``."""
+        cells, powers = self.sketch.sizes(columns), columns * (_ORDERS + 2)
+        total = cells.total + 2 * (powers + 1)
+        return StepSizes(max(cells.message, 3 * columns), max(cells.update, powers), total)
+
+    def asked(self, sent: Vectors) -> tuple[str, int]:
+        """See ``PartyStep.asked``."""
+        if EDGES in sent:
+            return self.sketch.asked(sent)
+        if PIVOT not in sent:
+            raise wrong_message(PIVOT)
+        return "sums of powers", 2
 
     def begin(self, columns: int, low: Floats | None = None, high: Floats | None = None) -> State:
         """See ``FeatureStep.begin``; public bounds float64[columns] spare the range's rounds."""

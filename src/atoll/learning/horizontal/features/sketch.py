@@ -24,7 +24,8 @@ from atoll.learning.features.binning import Binning, between, bin_starts
 from atoll.learning.horizontal.algorithm import ClientResult, ClientWork, State, Vectors
 from atoll.learning.horizontal.features.api import (
     ROWS,
-    FeatureStep,
+    PartyStep,
+    StepSizes,
     numbers,
     received,
     summed,
@@ -41,7 +42,7 @@ SAME = 1e-12
 MOST_SKETCH = 1 << 28
 
 
-class Sketch(FeatureStep):
+class Sketch(PartyStep):
     """Counts in ``cells`` cells a column, refined until they are fine enough.
 
     It ends when each cell holds at most ``tolerance`` of the column's rows or is narrower than
@@ -61,6 +62,17 @@ class Sketch(FeatureStep):
     def most_rounds(self) -> int:
         """See ``FeatureStep.most_rounds``."""
         return self.rounds
+
+    def sizes(self, columns: int) -> StepSizes:
+        """See ``PartyStep.sizes``."""
+        update = columns * (self.cells + 1)
+        return StepSizes(columns * (self.cells - 1), update, self.rounds * (update + 1))
+
+    def asked(self, sent: Vectors) -> tuple[str, int]:
+        """See ``PartyStep.asked``."""
+        if EDGES not in sent:
+            raise wrong_message(EDGES)
+        return "counts in cells", self.rounds
 
     def begin(self, columns: int, low: Floats | None = None, high: Floats | None = None) -> State:
         """See ``FeatureStep.begin``; ``low`` and ``high`` float64[columns] are public bounds."""
@@ -123,8 +135,8 @@ class Sketch(FeatureStep):
         heavy = cells.counts > self.tolerance * cells.counts.sum(axis=1, keepdims=True)
         if self.focus == "ends":
             heavy = cells.outermost
-        spans = np.maximum(cells.greatest[1] - cells.least[0], 0)[:, np.newaxis]
         with np.errstate(over="ignore"):
+            spans = np.maximum(cells.greatest[1] - cells.least[0], 0)[:, np.newaxis]
             # Of a column of one value the range is the cell itself.
             sizes = np.abs(cells.bounds[:, :-1]) * SAME
             fine = np.diff(cells.bounds, axis=1) <= np.maximum(self.resolution * spans, sizes)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -43,4 +43,16 @@ class Gradient(Protocol):
 
     def loss(self, rows: Rows, targets: Targets) -> float:
         """Return the mean loss over ``rows``."""
+        ...
+
+
+@runtime_checkable
+class ByRow(Protocol):
+    """A ``Gradient`` that can also be had row by row, which privacy of single rows needs."""
+
+    def each(self, rows: Rows, targets: Targets) -> Rows:
+        """Return the gradient of each row's own loss, float[n, size], without any penalty.
+
+        A row's values depend on that row and its number alone, whatever the others hold.
+        """
         ...

@@ -70,7 +70,17 @@ class LinearGradient:
         if model.l2:
             weight += model.l2 * self._weight
 
+    def each(self, rows: Rows, targets: Targets) -> Rows:
+        """See ``ByRow.each``."""
+        error = self._model.output.derivative(self.linear(rows), targets) * len(rows)
+        return np.concatenate([outer(rows, error), error], axis=1)
+
     def loss(self, rows: Rows, targets: Targets) -> float:
         """See ``Gradient.loss``."""
         penalty = self._model.l2 / 2 * float(np.square(self._weight).sum()) if self._model.l2 else 0
         return self._model.output.loss(self.linear(rows), targets) + penalty
+
+
+def outer(entered: Rows, error: Rows) -> Rows:
+    """Return each row's gradient of a layer's weight, flat: float[n, inputs · outputs]."""
+    return (entered[:, :, None] * error[:, None, :]).reshape(len(entered), -1)

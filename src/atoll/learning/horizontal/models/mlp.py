@@ -9,6 +9,7 @@ import numpy as np
 
 from atoll.learning.horizontal.layout import Layout, Vector
 from atoll.learning.horizontal.models.api import Rows, Targets
+from atoll.learning.horizontal.models.linear import outer
 from atoll.learning.horizontal.models.outputs import Output
 
 
@@ -89,6 +90,17 @@ class MLPGradient:
             if i:
                 error = error @ self._layers[i][0].T
                 error *= entered > 0
+
+    def each(self, rows: Rows, targets: Targets) -> Rows:
+        """See ``ByRow.each``."""
+        values, parts = self.forward(rows), list[Rows]()
+        error = self._model.output.derivative(values.pop(), targets) * len(rows)
+        for weight, _ in reversed(self._layers):
+            entered = values.pop()
+            parts = [outer(entered, error), error, *parts]
+            # What entered the first layer are the rows: their slope is not used.
+            error = (error @ weight.T) * (entered > 0)
+        return np.concatenate(parts, axis=1)
 
     def loss(self, rows: Rows, targets: Targets) -> float:
         """See ``Gradient.loss``."""

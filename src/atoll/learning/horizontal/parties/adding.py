@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -12,8 +13,9 @@ from atoll.core import codec
 from atoll.core.errors import AtollError
 from atoll.learning.horizontal.algorithm import Vectors
 from atoll.learning.horizontal.parties import vectors
-from atoll.learning.horizontal.parties.messages import Change, Counts
+from atoll.learning.horizontal.parties.messages import Change, Counts, ExactChange
 from atoll.learning.horizontal.parties.vectors import Form
+from atoll.learning.horizontal.postprocess.api import Bytes, Coder
 from atoll.learning.horizontal.postprocess.mask import Mask, flatten, parts_of, unflatten
 from atoll.learning.horizontal.sums import Update, total
 from atoll.operators import secure_sum
@@ -36,24 +38,41 @@ class Sum:
     sent: bytes
 
 
-def digest(sent: Vectors) -> bytes:
-    """Return 32 bytes that stand for the vectors that a round began with."""
+def digest(sent: Vectors, *, exact: bool = False) -> bytes:
+    """Return 32 bytes that stand for the vectors that a round began with.
+
+    ``exact``: they are float64, else float32.
+    """
     made = hashlib.sha256()
     for name, vector in sorted(sent.items()):
         made.update(codec.encode([name, len(vector)]))
-        made.update(np.ascontiguousarray(vector, "<f4").data)
+        made.update(np.ascontiguousarray(vector, "<f8" if exact else "<f4").data)
     return made.digest()
 
 
 @dataclass(frozen=True)
 class Adding:
-    """``mask`` hides single updates (None: the aggregator sees them); ``stay`` must stay."""
+    """``mask`` hides single updates (None: the aggregator sees them); ``stay`` must stay.
+
+    ``combine`` takes the place of the sum where vectors are handed in, and returns None where too
+    few updates count: a robust rule, which no mask may precede.
+    ``coder`` is what writes vectors in the clear as bytes; None: their values travel.
+    ``exact``: without a mask updates travel in float64, else in float32.
+    """
 
     mask: Mask | None
     stay: int
+    combine: Callable[[Sequence[Update]], Update | None] | None = None
+    coder: Coder | None = None
+    exact: bool = False
 
-    def hand_in(self, party: Party, of: Sum, update: Update) -> None:
-        """Hand in this client's update as its chain left it. Errors: those of the secure sum."""
+    def hand_in(
+        self, party: Party, of: Sum, update: Update, wire: Mapping[str, Bytes] | None = None
+    ) -> None:
+        """Hand in this client's update as its chain left it, ``wire`` as its coder wrote it.
+
+        Errors: those of the secure sum.
+        """
         if self.mask is not None:
             parts = parts_of(update)
             inner, question = self._inner(party, of)
@@ -62,10 +81,15 @@ class Adding:
             parameters = self.mask.parameters(parts).model_copy(update={"stay": stay})
             secure_sum.run(inner, inputs, parameters)
             return
-        form = Form.of(update)
+        form = self._form(update)
         flat, numbers = form.flat(update)
         party.channel.send(party.aggregator, f"{of.tag}/counts", Counts(numbers))
-        vectors.send(party.channel, party.aggregator, f"{of.tag}/change", Change, flat)
+        if wire:
+            for name, _ in form.vectors:
+                tag = f"{of.tag}/coded {name}"
+                vectors.send_coded(party.channel, party.aggregator, tag, wire[name])
+            return
+        vectors.send(party.channel, party.aggregator, f"{of.tag}/change", self._kind, flat)
 
     def take(self, party: Party, of: Sum, template: Update) -> tuple[Update | None, frozenset[str]]:
         """Return the sum at the aggregator, and whose updates are in it.
@@ -82,17 +106,35 @@ class Adding:
             if found.units is None or found.survivors is None:
                 return None, frozenset()
             return unflatten(found.units, parts), frozenset(found.survivors)
-        form = Form.of(template)
+        form = self._form(template)
         updates = {name: self._plain(party, of.tag, name, form) for name in of.names}
         there = {name: update for name, update in updates.items() if update is not None}
-        return total(there.values()), frozenset(there)
+        together = total if self.combine is None or not form.vectors else self.combine
+        return together(list(there.values())), frozenset(there)
+
+    def _form(self, update: Update) -> Form:
+        return Form.of(update, np.float64 if self.exact else np.float32)
+
+    @property
+    def _kind(self) -> type[Change | ExactChange]:
+        return ExactChange if self.exact else Change
 
     def _plain(self, party: Party, tag: str, client: str, form: Form) -> Update | None:
         try:
             numbers = party.channel.receive(client, f"{tag}/counts", Counts).values
             if len(numbers) != len(form.numbers) or not np.isfinite(numbers).all():
                 raise vectors.wrong(client, "its numbers are others")
-            flat = vectors.receive(party.channel, client, f"{tag}/change", Change, form.size)
+            if self.coder is not None:
+                found = {
+                    name: vectors.receive_coded(
+                        party.channel, client, f"{tag}/coded {name}", self.coder, size
+                    )
+                    for name, size in form.vectors
+                }
+                return Update(found, dict(zip(form.numbers, numbers.tolist(), strict=True)))
+            flat = vectors.receive(
+                party.channel, client, f"{tag}/change", self._kind, form.size, form.format
+            )
         except AtollError as error:
             if error.code not in LEFT:
                 raise

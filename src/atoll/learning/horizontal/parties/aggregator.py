@@ -9,32 +9,24 @@ import numpy.typing as npt
 
 from atoll.channel.party import LEFT, Party
 from atoll.core.errors import AtollError, NetworkError
-from atoll.learning.horizontal.algorithm import State, Vectors
+from atoll.core.random import SecretRandom
+from atoll.learning.horizontal.algorithm import WEIGHTS, State, Vectors
 from atoll.learning.horizontal.participation import Clients as Numbers
 from atoll.learning.horizontal.participation import Participation
-from atoll.learning.horizontal.parties import vectors
 from atoll.learning.horizontal.parties.adding import Sum, digest
 from atoll.learning.horizontal.parties.client import Work, sum_name
-from atoll.learning.horizontal.parties.measured import means
-from atoll.learning.horizontal.parties.messages import Begin, Weights
+from atoll.learning.horizontal.parties.down import Down
+from atoll.learning.horizontal.parties.measured import Point, means, show
+from atoll.learning.horizontal.parties.messages import Begin
+from atoll.learning.horizontal.parties.once import drawn_once, source_of
+from atoll.learning.horizontal.parties.privacy import AGGREGATOR, READERS
 from atoll.learning.horizontal.postprocess.api import Passage
 from atoll.learning.horizontal.postprocess.chain import RoundRandom
+from atoll.learning.horizontal.postprocess.down_link import down_link
+from atoll.learning.horizontal.sums import Update
 from atoll.learning.horizontal.training import Answers, Round, Training
 
 _GONE = "ATL-NET-003"
-
-
-@dataclass(frozen=True)
-class Point:
-    """The model before round ``round``, over the held-out rows of ``clients``.
-
-    ``figure`` is the share of right classes, or the mean squared error.
-    """
-
-    round: int
-    loss: float
-    figure: float
-    clients: int
 
 
 @dataclass
@@ -55,6 +47,8 @@ class PartyClients:
         self.here = list(party.clients)
         self.left: dict[str, int] = {}
         self._count = 0
+        self._down = Down(down_link(work.algorithm))
+        self._state: State | None = None
 
     @property
     def registered(self) -> int:
@@ -79,7 +73,11 @@ class PartyClients:
         self._count += 1
         total, there = work.adding.take(party, of, work.template(party, round_, train))
         if total is not None:
-            passage = Passage(RoundRandom(party.public_rng, round_), np.random.default_rng(0))
+            passage = Passage(
+                RoundRandom(party.public_rng, round_),
+                np.random.default_rng(0),
+                secret=self._secret(of, total),
+            )
             total = work.passed(train).aggregate(total, work.model.layout.size, passage)
         for name in names:
             if name not in there:
@@ -88,20 +86,30 @@ class PartyClients:
         gone = {self._all.index(name): _GONE for name in self.left}
         return Answers(total, len(there), gone)
 
+    def _secret(self, of: Sum, total: Update) -> SecretRandom:
+        """Return what the aggregator draws noise from, where the noise is its own."""
+        private = self._work.private
+        if private is None or private.at_clients:
+            return SecretRandom()
+        return drawn_once(self._party, of.name, source_of(of.sent, total.vectors))
+
     def begin(self, begin: Begin, message: Vectors) -> None:
         """Send what a round begins with to all that are left; who is gone now is found later."""
         channel = self._party.channel
+        parcel = self._down.parcel(begin.round, message, self._state)
         for name in list(self.here):
             try:
                 channel.send(name, "begin", begin)
-                for key, vector in sorted(message.items()):
-                    flat = vector.astype(np.float32, copy=False)
-                    vectors.send(channel, name, f"begin/{key}", Weights, flat)
+                self._down.send(channel, name, message, parcel)
             except AtollError as error:
                 if error.code not in LEFT:
                     raise
                 if begin.last:
                     self._drop(name, begin.round)
+
+    def ended(self, done: Round) -> None:
+        """Note the state after a round: what clients are sent next follows from it."""
+        self._state = done.state
 
     def _drop(self, name: str, round_: int) -> None:
         self.here.remove(name)
@@ -130,18 +138,21 @@ def run(party: Party, work: Work) -> Trained:
 
     def seen(done: Round) -> None:
         _add(party, work, curve, done.number, done.answers)
+        _spend(party, work, done.state.round)
         if work.checkpoints(done.state.round):
             _keep(party, done.state, curve)
         party.progress("training", done.number + 1, work.rounds)
         party.cancel.check()
 
     training = Training(work.algorithm, Participation(method="all"), work.rounds)
-    state = training.run(state, clients, party.public_rng, [seen])
+    state = training.run(state, clients, party.public_rng, [clients.ended, seen])
     message = work.algorithm.message(state)
-    last = clients.ask_for(state.round, message, train=False)
-    _add(party, work, curve, state.round, last)
+    if work.private is None:
+        last = clients.ask_for(state.round, message, train=False)
+        _add(party, work, curve, state.round, last)
     clients.begin(Begin(state.round, (), False, True), message)
-    return Trained(state.weights.astype(np.float32, copy=False), curve, clients.left)
+    # What clients hold and evaluated: behind a compressed down-link not quite the state's weights.
+    return Trained(message[WEIGHTS].astype(np.float32, copy=False), curve, clients.left)
 
 
 def _keep(party: Party, state: State, curve: list[Point]) -> None:
@@ -158,7 +169,9 @@ def _begun(party: Party, work: Work, curve: list[Point]) -> State:
     round_, kept = resumed
     for at, loss, figure, clients in kept["curve"]:
         curve.append(Point(int(at), loss, figure, int(clients)))
-        _report(party, work, curve[-1])
+        show(party, curve[-1], work.classifies)
+    for done in range(1, round_ + 1):
+        _spend(party, work, done)
     return State(round_, kept["vectors"])
 
 
@@ -167,10 +180,14 @@ def _add(party: Party, work: Work, curve: list[Point], round_: int, answers: Ans
     if found is None:
         return
     curve.append(Point(round_, found.loss, found.figure, answers.answered))
-    _report(party, work, curve[-1])
+    show(party, curve[-1], work.classifies)
 
 
-def _report(party: Party, work: Work, point: Point) -> None:
-    party.metric("loss", point.loss, point.round)
-    name = "accuracy" if work.classifies else "squared error"
-    party.metric(name, point.figure, point.round)
+def _spend(party: Party, work: Work, rounds: int) -> None:
+    """Show what so many rounds cost in ε, where that is bounded."""
+    if work.private is None:
+        return
+    spent = work.private.spent(rounds)
+    party.metric(READERS, spent.readers.epsilon, rounds)
+    if spent.aggregator is not None:
+        party.metric(AGGREGATOR, spent.aggregator.epsilon, rounds)

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import astuple, dataclass, field
 
 import numpy as np
 import numpy.typing as npt
 
 from atoll.channel.party import Party
 from atoll.core.errors import PeerError
+from atoll.core.random import SecretRandom
 from atoll.learning.horizontal.algorithm import WEIGHTS, Algorithm, ClientWork, Vectors
 from atoll.learning.horizontal.local import ClientRows
 from atoll.learning.horizontal.models.api import Model
-from atoll.learning.horizontal.parties import vectors
 from atoll.learning.horizontal.parties.adding import Adding, Sum, digest
-from atoll.learning.horizontal.parties.measured import measured
-from atoll.learning.horizontal.parties.messages import Begin, Weights
-from atoll.learning.horizontal.postprocess.api import Passage
+from atoll.learning.horizontal.parties.down import Down
+from atoll.learning.horizontal.parties.measured import Point, means, measured, show
+from atoll.learning.horizontal.parties.messages import Begin
+from atoll.learning.horizontal.parties.once import drawn_once, source_of
+from atoll.learning.horizontal.parties.privacy import Private
+from atoll.learning.horizontal.postprocess.api import Bytes, Passage
 from atoll.learning.horizontal.postprocess.chain import Chain, RoundRandom
+from atoll.learning.horizontal.postprocess.down_link import down_link
 from atoll.learning.horizontal.sums import Update
 
 # Values of a model whose state is kept after every round, and how often that of a larger one is.
@@ -26,7 +30,10 @@ _SMALL, _SELDOM = 1 << 20, 10
 
 @dataclass(frozen=True)
 class Work:
-    """What all parties of a training know of it: alike at each."""
+    """What all parties of a training know of it: alike at each.
+
+    With ``private`` no figures are summed: each client evaluates on its own rows for itself.
+    """
 
     model: Model
     algorithm: Algorithm
@@ -36,6 +43,7 @@ class Work:
     evaluate_every: int
     minimum: int
     classifies: bool
+    private: Private | None = None
 
     def start(self, party: Party) -> Vectors:
         """Return what the first round sends, which all parties can work out."""
@@ -65,13 +73,17 @@ class Work:
 
 @dataclass
 class Client:
-    """One client over a training. ``data`` and ``held_out`` stay here, as does what it keeps."""
+    """One client over a training. ``data`` and ``held_out`` stay here, as does what it keeps.
+
+    ``curve`` are this client's own figures, where those of all are not summed.
+    """
 
     party: Party
     work: Work
     data: ClientRows
     held_out: ClientRows
     kept: Vectors = field(default_factory=dict)
+    curve: list[Point] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         # The round that may come next, who may be in it, and whether the end was evaluated.
@@ -82,37 +94,51 @@ class Client:
         """Take part until the end; return the common weights, float32[size].
 
         Reveals: to the aggregator, each round's update, or under masks the sum of at least
-        ``minimum`` clients' alone. Errors: ATL-HOR-081, ATL-HOR-082, those of ``Adding``.
+        ``minimum`` clients' alone. With privacy, each with its noise. Errors: ATL-HOR-081,
+        ATL-HOR-082, ATL-HOR-141, those of ``Adding``.
         """
         party, hub = self.party, self.party.aggregator
         resumed = party.resume()
         if resumed is not None:
             self._next, self.kept = resumed[0], resumed[1]["kept"]
+            self._seen_before(resumed[1].get("curve", []))
         form = {name: len(vector) for name, vector in sorted(self.work.start(party).items())}
-        count = 0
+        count, down = 0, Down(down_link(self.work.algorithm))
         while True:
             begin = party.channel.receive(hub, "begin", Begin)
             self._check(begin)
-            sent = {
-                name: vectors.receive(party.channel, hub, f"begin/{name}", Weights, size)
-                for name, size in form.items()
-            }
+            sent = down.receive(party.channel, hub, begin.round, form)
+            self._look(begin, sent)
             if begin.last:
                 return sent[WEIGHTS]
             name = sum_name(begin.round, begin.train)
             of = Sum(name, f"{name}-{count}", begin.names, digest(sent))
-            self.work.adding.hand_in(party, of, self.update(begin.round, begin.train, sent))
+            wire: dict[str, Bytes] = {}
+            update = self.update(begin.round, begin.train, sent, of, wire)
+            self.work.adding.hand_in(party, of, update, wire)
             count += 1
             if begin.train and self.work.checkpoints(begin.round + 1):
-                party.checkpoint(begin.round + 1, {"kept": dict(self.kept)})
+                points = [[float(value) for value in astuple(point)] for point in self.curve]
+                party.checkpoint(begin.round + 1, {"kept": dict(self.kept), "curve": points})
             party.progress("training", begin.round + int(begin.train), self.work.rounds)
             party.cancel.check()
 
-    def update(self, round_: int, train: bool, sent: Vectors) -> Update:
-        """Return this client's update of a round, as it leaves it: all numbers are sums."""
+    def update(
+        self,
+        round_: int,
+        train: bool,
+        sent: Vectors,
+        of: Sum | None = None,
+        wire: dict[str, Bytes] | None = None,
+    ) -> Update:
+        """Return this client's update of a round, as it leaves it: all numbers are sums.
+
+        ``of`` is the sum that it goes into; without one it goes nowhere, and no noise is used up.
+        The chain's coder writes into ``wire`` what travels in place of the vectors.
+        """
         party, work = self.party, self.work
         figures: dict[str, float] = {}
-        if not train or work.evaluates(round_):
+        if work.private is None and (not train or work.evaluates(round_)):
             weights = work.algorithm.personal(sent, self.kept)
             figures = measured(work.model, weights, self.held_out, work.classifies)
         if not train:
@@ -126,11 +152,31 @@ class Client:
         result = work.algorithm.client(share)
         result.update.check()
         carried = {name: v for name, v in self.kept.items() if name not in result.kept}
-        passage = Passage(RoundRandom(public, round_), generator, carried)
         made = Update(result.update.vectors, {**result.update.numbers, **figures})
+        secret = SecretRandom()
+        if work.private is not None and of is not None and work.private.at_clients:
+            secret = drawn_once(party, of.name, source_of(of.sent, made.vectors))
+        passage = Passage(RoundRandom(public, round_), generator, carried, secret, wire=wire)
         update = work.chain.client(made, passage)
         self.kept = {**passage.kept, **result.kept}
         return update
+
+    def _look(self, begin: Begin, sent: Vectors) -> None:
+        """Evaluate on the own held-out rows for this client alone, where sums would show rows."""
+        work = self.work
+        if work.private is None or not (begin.last or work.evaluates(begin.round)):
+            return
+        weights = work.algorithm.personal(sent, self.kept)
+        found = means(measured(work.model, weights, self.held_out, work.classifies))
+        if found is not None:
+            self.curve.append(Point(begin.round, found.loss, found.figure, 1))
+            show(self.party, self.curve[-1], work.classifies)
+
+    def _seen_before(self, points: list[list[float]]) -> None:
+        """Show the points of an earlier attempt."""
+        for at, loss, figure, clients in points:
+            self.curve.append(Point(int(at), loss, figure, int(clients)))
+            show(self.party, self.curve[-1], self.work.classifies)
 
     def _check(self, begin: Begin) -> None:
         """Refuse a round that is not of the plan, and note this one. Errors: ATL-HOR-082.
@@ -146,7 +192,7 @@ class Client:
             raise self._refused("with too few clients, or others than those that were left")
         if begin.train and not self._next <= begin.round < rounds:
             raise self._refused("that is over, or beyond those of the plan")
-        if not begin.train and (begin.round != rounds or self._ended):
+        if not begin.train and (begin.round != rounds or self._ended or self.work.private):
             raise self._refused("of evaluation that is not at the end, or not the first there")
         self._there, self._next = frozenset(names), begin.round + 1
         self._ended = not begin.train

@@ -3,15 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 
+from atoll.channel.party import Party
 from atoll.learning.horizontal.layout import Vector
 from atoll.learning.horizontal.local import ClientRows
 from atoll.learning.horizontal.models.api import Model
 
 ROWS, LOSS, FIGURE = "evaluated.rows", "evaluated.loss", "evaluated.figure"
+
+
+@dataclass(frozen=True)
+class Point:
+    """The model before round ``round``, over the held-out rows of ``clients``.
+
+    ``figure`` is the share of right classes, or the mean squared error.
+    """
+
+    round: int
+    loss: float
+    figure: float
+    clients: int
 
 
 class Means(NamedTuple):
@@ -46,3 +61,14 @@ def means(numbers: Mapping[str, float]) -> Means | None:
     """Return the means of summed figures; None where no rows were evaluated."""
     rows = numbers.get(ROWS, 0.0)
     return Means(numbers[LOSS] / rows, numbers[FIGURE] / rows) if rows else None
+
+
+def show(party: Party, point: Point, classifies: bool) -> None:
+    """Show a point at this party's own node."""
+    party.metric("loss", point.loss, point.round)
+    party.metric(figure_name(classifies), point.figure, point.round)
+
+
+def figure_name(classifies: bool) -> str:
+    """Return what the figure of a point is called."""
+    return "accuracy" if classifies else "squared error"

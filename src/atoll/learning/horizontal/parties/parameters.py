@@ -2,29 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from atoll.core.errors import UserError
 from atoll.learning.horizontal.algorithm import Algorithm
-from atoll.learning.horizontal.algorithms.fedavg import FedAvg
+from atoll.learning.horizontal.algorithms import scaffold
+from atoll.learning.horizontal.algorithms.dpsgd import PrivateSGD
+from atoll.learning.horizontal.algorithms.fedavg import WEIGHT, FedAvg
 from atoll.learning.horizontal.algorithms.fednova import FedNova
 from atoll.learning.horizontal.algorithms.fedsgd import FedSGD
 from atoll.learning.horizontal.algorithms.qfedavg import QFedAvg
-from atoll.learning.horizontal.algorithms.scaffold import Scaffold
 from atoll.learning.horizontal.local import LocalTraining
+from atoll.learning.horizontal.parties.compression import Compression, Method
+from atoll.learning.horizontal.parties.compression import Width as Bits
+from atoll.learning.horizontal.parties.privacy import Privacy, Private, Size, private
 from atoll.learning.horizontal.postprocess.api import Postprocessor
 from atoll.learning.horizontal.postprocess.chain import Chain
 from atoll.learning.horizontal.postprocess.clip import Clip
+from atoll.learning.horizontal.postprocess.compress import Quantise
+from atoll.learning.horizontal.postprocess.down_link import DownLink
 from atoll.learning.horizontal.postprocess.mask import Mask
+from atoll.learning.horizontal.robust import RuleName, rule_named, weight_for
 from atoll.learning.horizontal.server import ServerStep
+from atoll.learning.horizontal.sums import Update
 from atoll.models.network.spec import Family, NetworkSpec, Width
 
 Name = Literal[
     "fedavg", "fedavgm", "fedadam", "fedyogi", "fedprox", "fedsgd", "scaffold", "fednova", "qfedavg"
 ]
+Combine = Callable[[Sequence[Update]], Update | None]
 _SERVERS: Mapping[str, Literal["momentum", "adam", "yogi"]] = {
     "fedavgm": "momentum",
     "fedadam": "adam",
@@ -86,7 +96,45 @@ class HorizontalParameters(BaseModel):
         description="masked: greatest absolute value of a client's change of a weight in a round",
     )
     clip: float | None = Field(
-        default=None, gt=0, le=1e9, description="greatest L2 norm of an update; empty: not clipped"
+        default=None,
+        gt=0,
+        le=1e9,
+        description="greatest L2 norm of an update; empty: not clipped. With privacy of rows of a "
+        "row's gradient; with privacy empty: 1",
+    )
+    privacy: Privacy | None = Field(
+        default=None,
+        description="differential privacy: epsilon, and as wished delta, unit, relation, noise, "
+        "colluding, multiplier (guide/privacy.md has them); empty: none",
+    )
+    rule: RuleName = Field(
+        default="mean",
+        description="how updates become one; all but mean withstand clients that lie, count each "
+        "client once and need sum: plain",
+    )
+    poisoned: float | None = Field(
+        default=None,
+        ge=0,
+        lt=0.5,
+        description="trimmed_mean, krum, multi_krum: share of clients that may lie; empty: 0.2",
+    )
+    compression: Method = Field(
+        default="none",
+        description="how updates are made smaller: random_k (a share of the values, alike at all "
+        "clients), top_k (each client's largest values; not under masks), quantised (few bits, "
+        "each client's own scale; not under masks), rotated (few bits after a random rotation; "
+        "under masks with a clip)",
+    )
+    compression_share: float | None = Field(
+        default=None, gt=0, le=1, description="random_k, top_k: values that are sent; empty: 0.1"
+    )
+    compression_bits: Bits | None = Field(
+        default=None, description="quantised, rotated: bits of a value; empty: 8"
+    )
+    down_bits: Literal[2, 4, 8] | None = Field(
+        default=None,
+        description="bits of a value of what clients are sent: differences to the model that they "
+        "hold; empty: whole models",
     )
     minimum_clients: Annotated[int, Field(ge=1, le=4096)] = Field(
         default=3, description="clients that must stay to the end of each round"
@@ -103,8 +151,14 @@ class HorizontalParameters(BaseModel):
         for name, algorithms in _OWN.items():
             if getattr(self, name) is not None and self.algorithm not in algorithms:
                 raise ValueError(f"{name} is for {', '.join(algorithms)}, not {self.algorithm}")
+        if self.compression_share is not None and self.compression not in {"random_k", "top_k"}:
+            raise ValueError("compression_share is for random_k and top_k")
+        if self.compression_bits is not None and self.compression not in {"quantised", "rotated"}:
+            raise ValueError("compression_bits is for quantised and rotated")
         if self.sum == "masked" and self.minimum_clients < 3:
             raise ValueError("a masked sum needs at least three clients (minimum_clients)")
+        if self.poisoned is not None and self.rule in {"mean", "median"}:
+            raise ValueError(f"poisoned is for trimmed_mean, krum and multi_krum, not {self.rule}")
         if self.l2 and self.hidden:
             raise ValueError("l2 is for linear models, without hidden layers")
         return self
@@ -145,10 +199,91 @@ class HorizontalParameters(BaseModel):
         weight = max(rows, 1) if self.weighting == "rows" else 1
         return Mask(bound=self.bound * weight, clients=clients)
 
+    def private(self, size: Size) -> Private | None:
+        """Return what differential privacy takes, where it is asked for.
+
+        Errors: ATL-HOR-140 what is not sound with it, ATL-HOR-073, ATL-HOR-143, ATL-HOR-144,
+        ATL-PRV-014.
+        """
+        if self.privacy is None:
+            return None
+        require_sound(self, self.privacy)
+        if self.privacy.unit == "row" and not size.all_rows:
+            raise UserError(
+                "ATL-HOR-144",
+                "privacy of rows needs the number of rows at each client, which is not known here",
+                place="privacy",
+                hint="train on the tables as they are registered",
+            )
+        clip = 1.0 if self.clip is None else self.clip
+        return private(self.privacy, clip, self.rounds, size, self._constants(size.clients))
+
+    def _constants(self, clients: int) -> dict[str, float]:
+        """Return the numbers of an update that are the same at all clients."""
+        if self.algorithm == "fedsgd":
+            return {}
+        more = {scaffold.CLIENTS: float(clients), scaffold.COUNT: 1.0}
+        return {WEIGHT: 1.0, **(more if self.algorithm == "scaffold" else {})}
+
+    def private_by(self, found: Private, rows: int) -> Algorithm:
+        """Return the algorithm under privacy, for so many rows at all clients together."""
+        if found.asked.unit == "client":
+            return self.trained_by()
+        return PrivateSGD(
+            clip=found.noise.norm,
+            places=found.noise.places,
+            rows=rows,
+            learning_rate=self.learning_rate,
+            server=self.server,
+        )
+
     def chain(self, mask: Mask | None) -> Chain:
         """Return what an update passes before it is summed."""
         clip: tuple[Postprocessor, ...] = () if self.clip is None else (Clip(norm=self.clip),)
         return Chain(clip if mask is None else (*clip, mask))
+
+    def combine(self, chain: Chain, clients: int) -> Combine | None:
+        """Return what takes the place of the sum of so many clients; None: nothing does.
+
+        Errors: ATL-HOR-109, ATL-HOR-110; ATL-HOR-111 too few clients for the rule.
+        """
+        rule = rule_named(self.rule, self.poisoned)
+        if rule is None:
+            return None
+        weight = weight_for(rule, self.trained_by(), chain)
+        few = [n for n in range(self.minimum_clients, clients + 1) if not rule.fits(n)]
+        if few:
+            raise UserError(
+                "ATL-HOR-111",
+                f"{self.rule} is for more clients than {few[-1]} where so large a share may lie",
+                hint="raise minimum_clients, lower poisoned, or take the median",
+            )
+        return partial(rule.combine, weight=weight)
+
+    def rule_notes(self, clients: int) -> tuple[str, ...]:
+        """Return what those who approve should know of the rule, nothing for the mean."""
+        rule = rule_named(self.rule, self.poisoned)
+        if rule is None:
+            return ()
+        most = rule.tolerates(self.minimum_clients)
+        return (
+            f"{self.rule} withstands {most} lying clients where {self.minimum_clients} of "
+            f"{clients} answer; it counts each client once, whatever rows it states, and leaves "
+            "out honest updates that differ much from the others",
+        )
+
+    @property
+    def compressed(self) -> Compression:
+        """How updates are made smaller."""
+        share = 0.1 if self.compression_share is None else self.compression_share
+        bits = 8 if self.compression_bits is None else self.compression_bits
+        return Compression(method=self.compression, share=share, bits=bits)
+
+    def sent_down(self, algorithm: Algorithm) -> Algorithm:
+        """Return an algorithm with what it sends clients compressed, where that is asked for."""
+        if self.down_bits is None:
+            return algorithm
+        return DownLink(algorithm=algorithm, coder=Quantise(width=self.down_bits))
 
     def trained_by(self) -> Algorithm:
         """Return the algorithm. Errors: ATL-HOR-060 SCAFFOLD with local momentum."""
@@ -168,7 +303,63 @@ def _qfedavg(of: HorizontalParameters) -> Algorithm:
 
 _MAKERS: Mapping[str, Callable[[HorizontalParameters], Algorithm]] = {
     "fedsgd": lambda of: FedSGD(learning_rate=of.learning_rate),
-    "scaffold": lambda of: Scaffold(local=of.local, server=of.server, weighting=of.weighting),
+    "scaffold": lambda of: scaffold.Scaffold(
+        local=of.local, server=of.server, weighting=of.weighting
+    ),
     "fednova": lambda of: FedNova(local=of.local, server=of.server, weighting=of.weighting),
     "qfedavg": _qfedavg,
 }
+
+
+_BY_ROW: Mapping[str, str] = {
+    "scaffold": "a row moves the control variate that its client keeps, and so all later rounds",
+    "fednova": "a row moves a client's local steps in ways that have no bound",
+    "qfedavg": "updates are weighed by losses, which one row moves without bound",
+}
+_BY_CLIENT: Mapping[str, str] = {
+    "fedsgd": "gradients are weighed by row counts, which noise does not hide",
+    "fednova": "updates bring numbers of steps, which noise does not hide",
+    "qfedavg": "updates bring losses, which noise does not hide",
+}
+
+
+def require_sound(of: HorizontalParameters, asked: Privacy) -> None:
+    """Refuse what no noise here covers. Errors: ATL-HOR-140, with the reason."""
+    for why, hint in _unsound(of, asked):
+        raise UserError(
+            "ATL-HOR-140",
+            f"this training cannot have differential privacy: {why}",
+            place="privacy",
+            hint=hint,
+        )
+
+
+def _unsound(of: HorizontalParameters, asked: Privacy) -> Iterator[tuple[str, str]]:
+    if asked.unit == "row" and of.algorithm != "fedsgd":
+        default = "local steps are not clipped row by row"
+        why = _BY_ROW.get(of.algorithm, default)
+        yield f"{of.algorithm}: {why}", "algorithm: fedsgd, or with many clients unit: client"
+    if asked.unit == "row" and of.l2:
+        yield "l2 adds to gradients what is of no row", "leave l2 out: noise holds weights back"
+    if asked.unit == "client" and of.algorithm in _BY_CLIENT:
+        yield f"{of.algorithm}: {_BY_CLIENT[of.algorithm]}", "algorithm: fedavg or scaffold"
+    if asked.unit == "client" and of.weighting != "equal":
+        yield "weights by rows show row counts, which noise does not hide", "weighting: equal"
+    if of.compression != "none":
+        yield "no bound is known here on what a row moves after a compression", "compression: none"
+    if of.rule != "mean":
+        yield "a robust rule takes single updates, and no noise here is made for it", "rule: mean"
+    if asked.noise == "local" and of.sum == "masked":
+        yield "local noise is for sums without a mask", "noise: distributed, or sum: plain"
+    if asked.noise != "local" and of.sum == "plain":
+        if asked.noise == "distributed":
+            plain = "a share of the noise is too little for an update that no mask hides"
+        else:
+            plain = "plain updates travel rounded, and what a row moves then has no bound"
+        yield plain, "sum: masked, or noise: local"
+    if asked.noise == "distributed" and 3 * asked.colluding > of.minimum_clients:
+        yield (
+            f"{asked.colluding} colluding clients of at least {of.minimum_clients} could open "
+            "sums without the others",
+            "a third of minimum_clients may collude, not more",
+        )

@@ -14,11 +14,14 @@ from enum import IntEnum
 from typing import ClassVar
 
 import numpy as np
+import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict
 
 from atoll.core.random import SecretRandom
 from atoll.learning.horizontal.layout import Vector
 from atoll.learning.horizontal.sums import Update
+
+Bytes = npt.NDArray[np.uint8]
 
 
 class Stage(IntEnum):
@@ -38,13 +41,15 @@ class Passage:
     ``public`` draws what all clients of a round draw alike, afresh for each hook by its name;
     ``own`` draws for this client alone, ``secret`` what no one else may know (noise of privacy:
     never from a seed that others have). ``kept`` is what the client keeps for its next round, and
-    is written only by hooks that carry something over.
+    is written only by hooks that carry something over. Where ``wire`` is a dict, a ``Coder`` writes
+    into it the bytes that stand for each vector on its way.
     """
 
     public: Mapping[str, np.random.Generator]
     own: np.random.Generator
     kept: dict[str, Vector] = field(default_factory=dict)
     secret: SecretRandom = field(default_factory=SecretRandom)
+    wire: dict[str, Bytes] | None = None
 
 
 class Postprocessor(BaseModel, ABC):
@@ -67,6 +72,32 @@ class Postprocessor(BaseModel, ABC):
         """Return why this link may not stand in a chain of these links, None if it may."""
         return None
 
+    def length(self, size: int) -> int:
+        """Return how many values a vector of so many has behind this link."""
+        return size
+
     def bits(self, values: int, bits: float) -> tuple[int, float]:
         """Return how many values of how many bits travel, where so many would without this link."""
-        return values, bits
+        return self.length(values), bits
+
+
+class Coder(Postprocessor):
+    """A link behind which a vector travels as bytes of its own form; it depends on one client.
+
+    ``client`` leaves the vector as the aggregator reads it, so that a simulation adds what is
+    really read; ``read`` of what it wrote into ``Passage.wire`` is that vector in float32.
+    """
+
+    stage: ClassVar[Stage] = Stage.COMPRESS
+    linear: ClassVar[bool] = False
+
+    @abstractmethod
+    def coded_bytes(self, size: int) -> int:
+        """Return how many bytes stand for a vector of so many values: the same for all vectors."""
+
+    @abstractmethod
+    def read(self, data: Bytes, size: int) -> Vector:
+        """Return float32[size] of uint8[coded_bytes(size)] from elsewhere.
+
+        Errors: ValueError for bytes that ``client`` does not write.
+        """

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
 from atoll.core.errors import UserError
 from atoll.core.random import PublicRandom
-from atoll.learning.horizontal.postprocess.api import Passage, Postprocessor, Stage
+from atoll.learning.horizontal.postprocess.api import Coder, Passage, Postprocessor, Stage
 from atoll.learning.horizontal.sums import Update
 
 _WHY = {
@@ -36,6 +37,8 @@ class Chain:
         carried = [link for link in self.links if getattr(link, "feedback", False)]
         if carried and any(link.stage == Stage.CLIP for link in self.links):
             raise _unsound(f"{_name(carried[0])} adds what it left out after the clip: no bound")
+        if sum(isinstance(link, Coder) for link in self.links) > 1:
+            raise _unsound("one way to write vectors as bytes is enough")
         masked = any(link.stage == Stage.MASK for link in self.links)
         local = [link for link in self.links if not link.linear]
         if masked and local:
@@ -53,16 +56,38 @@ class Chain:
 
     def aggregate(self, total: Update, size: int, passage: Passage) -> Update:
         """Return the sum of updates as the algorithm takes it, vectors float[size]."""
-        for link in reversed(self.links):
-            total = link.aggregate(total, size, passage)
+        for link, before in reversed(list(zip(self.links, self._lengths(size), strict=True))):
+            total = link.aggregate(total, before, passage)
         return total
 
+    @cached_property
+    def coder(self) -> Coder | None:
+        """The link that writes vectors as bytes of its own form; None: values travel."""
+        return next((link for link in self.links if isinstance(link, Coder)), None)
+
+    def length(self, size: int) -> int:
+        """Return how many values of a vector of so many leave the client."""
+        for link in self.links:
+            size = link.length(size)
+        return size
+
     def bytes(self, size: int, vectors: int, bits: int = 32) -> int:
-        """Return how many bytes of values a client's update takes."""
+        """Return how many bytes a client's update takes: those of its values, or coded ones.
+
+        Numbers and the messages' frames come on top (``parties``).
+        """
+        if self.coder is not None:
+            return vectors * self.coder.coded_bytes(self.length(size))
         values, width = size, float(bits)
         for link in self.links:
             values, width = link.bits(values, width)
         return vectors * int(np.ceil(values * width / 8))
+
+    def _lengths(self, size: int) -> Iterator[int]:
+        """Yield how many values a vector has before each link."""
+        for link in self.links:
+            yield size
+            size = link.length(size)
 
 
 class RoundRandom(Mapping[str, np.random.Generator]):

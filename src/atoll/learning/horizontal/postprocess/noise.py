@@ -48,9 +48,11 @@ class Noise(Postprocessor):
     An update's numbers are either ``constants``, the same at all clients, of which the aggregator
     takes ``clients`` times the value whoever answered, or ``measured``: these count towards the
     norm and get noise. Others are refused, since a weight or a loss gives away what the vectors
-    hide; the number of clipped updates is dropped. Errors: ATL-HOR-070 an update longer than
-    ``norm``, ATL-HOR-071 a number that is not protected, ATL-HOR-072 a grid that is too coarse or
-    too fine.
+    hide; the number of clipped updates is dropped. With the ``unit`` row an update is a sum of
+    rows, each cut to the grid within ``norm`` by the algorithm (``PrivateSGD``); it is taken as it
+    is, and no link may stand before. Errors: ATL-HOR-052 a sum of rows beside the grid, ATL-HOR-070
+    an update longer than ``norm``, ATL-HOR-071 a number that is not protected, ATL-HOR-072 a grid
+    that is too coarse or too fine.
     """
 
     stage: ClassVar[Stage] = Stage.NOISE
@@ -64,6 +66,9 @@ class Noise(Postprocessor):
         default={"weight": 1.0}, description="numbers that are the same at each client"
     )
     measured: tuple[str, ...] = Field(default=(), description="numbers that get noise")
+    unit: Literal["client", "row"] = Field(
+        default="client", description="whose contribution ``norm`` bounds, and noise hides"
+    )
 
     @model_validator(mode="after")
     def _on_the_grid(self) -> Self:
@@ -108,7 +113,8 @@ class Noise(Postprocessor):
         parts.append(np.array([update.numbers[name] for name in self.measured]))
         whole = np.concatenate(parts)
         ends = np.cumsum([len(part) for part in parts])[:-1]
-        gridded = self._gridded(whole, passage.own)
+        by_row = self.unit == "row"
+        gridded = self._summed(whole) if by_row else self._gridded(whole, passage.own)
         self._add_own(gridded, passage.secret)
         gridded *= 2.0**-self.places
         *vectors, measured = np.split(gridded, ends)
@@ -124,6 +130,9 @@ class Noise(Postprocessor):
         """See ``Postprocessor.refusal``."""
         if sum(link.stage == Stage.NOISE for link in links) > 1:
             return "stands beside other noise: only one of them is accounted for"
+        if self.unit == "row":
+            before = [link for link in links if link.stage < Stage.NOISE]
+            return "hides rows: what changes their sum before it has no bound" if before else None
         if not any(getattr(link, "norm", math.inf) <= self.norm for link in _clips(links)):
             return f"needs a clip to a norm of at most {self.norm:g} before it"
         if not all(link.linear for link in links):
@@ -148,6 +157,13 @@ class Noise(Postprocessor):
                     f"{name!r} of an update is neither a constant of all clients nor measured",
                     hint="weigh clients equally (weighting='equal')",
                 )
+
+    def _summed(self, whole: Grid) -> Grid:
+        """Return a sum of rows in units of the grid, on which it lies."""
+        units: Grid = whole * 2.0**self.places
+        if not np.isfinite(units).all() or (units != np.rint(units)).any():
+            raise DataError("ATL-HOR-052", "a sum of rows lies beside the grid of its noise")
+        return units
 
     def _gridded(self, whole: Grid, generator: np.random.Generator) -> Grid:
         """Return ``whole`` in units of the grid, rounded at random within the norm."""
@@ -274,6 +290,14 @@ class DistributedNoise(Noise):
     def _add_own(self, gridded: Grid, secret: SecretRandom) -> None:
         kind = WideDiscreteGaussian if self.distribution == "gaussian" else Skellam
         gridded += kind(self.units_each, secret).sample(len(gridded))
+
+
+def nominal(multiplier: float, units: float) -> float:
+    """Return the multiplier of grid noise that is as good as Gaussian noise of ``multiplier``.
+
+    ``units`` is the norm in units of the grid. Reveals: nothing. Errors: none.
+    """
+    return math.sqrt(multiplier * multiplier + _ROUNDED / (units * units)) * (1 + 1e-12)
 
 
 def _as_gaussian(multiplier: float, units: float) -> float:

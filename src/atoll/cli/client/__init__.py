@@ -1,0 +1,1 @@
+"""``atoll client``: a light process that dials out and trains on a file of its own."""

@@ -1,0 +1,112 @@
+"""What components over the rows of clients check and state alike."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from atoll.channel.party import Party
+from atoll.components.api import Facts
+from atoll.core.errors import UserError
+from atoll.core.names import Role, party_of
+from atoll.jobs.validation import near
+
+# What the aggregator and all clients of a step see alike.
+PUBLIC_CODES = frozenset(
+    {"ATL-HOR-081", "ATL-HOR-082", "ATL-SUM-011", "ATL-SUM-012", "ATL-SUM-023"}
+)
+
+
+def chosen(wanted: Sequence[str] | None, columns: Sequence[str]) -> tuple[str, ...]:
+    """Return which of a table's features are meant (None: all).
+
+    Errors: ATL-TAB-002 one that it has not, ATL-HOR-161 none.
+    """
+    for name in wanted or ():
+        if name not in columns:
+            raise UserError(
+                "ATL-TAB-002",
+                f"there is no column {name!r}",
+                place="columns",
+                hint=near(name, columns),
+            )
+    found = tuple(name for name in columns if wanted is None or name in wanted)
+    if not found:
+        raise _no_columns()
+    return found
+
+
+def width_of(party: Party) -> int:
+    """Return how many columns the clients' tables have by the plan. Errors: ATL-HOR-161 none."""
+    width = party.columns.get(party.clients[0], 0)
+    if not width:
+        raise _no_columns()
+    return width
+
+
+def _no_columns() -> UserError:
+    """Return the refusal of a step over tables without columns."""
+    return UserError(
+        "ATL-HOR-161",
+        "there are no columns to sum",
+        place="columns",
+        hint="bring tables with features beside id and label",
+    )
+
+
+def check_clients(facts: Facts, minimum: int, first: str, *more: str) -> tuple[str, ...] | None:
+    """Return the columns of the tables at these ports, the same at all clients; None: not known.
+
+    Errors: ATL-HOR-084 too few clients, ATL-HOR-085 other columns, ATL-HOR-161 none.
+    """
+    clients = facts.having(Role.CLIENT)
+    if len(clients) < minimum:
+        raise UserError(
+            "ATL-HOR-084",
+            f"{minimum} clients must stay to the end, and the job has {len(clients)}",
+            place=f"steps.{facts.step}.parameters.minimum_clients",
+            hint="a masked sum needs three; with fewer owners choose sum: plain",
+        )
+    columns = facts.inputs[first][clients[0]].columns
+    for port in (first, *more):
+        for client, table in facts.inputs.get(port, {}).items():
+            if table.columns is not None and columns is not None and table.columns != columns:
+                raise UserError(
+                    "ATL-HOR-085",
+                    "all clients need the same columns in the same order",
+                    party=party_of(client),
+                    place=f"steps.{facts.step}.inputs.{port}",
+                    hint=f"the first has {', '.join(columns[:20])}",
+                )
+    if columns is not None and not columns:
+        raise _no_columns()
+    return columns
+
+
+def sum_warnings(facts: Facts, minimum: int, what: str, rounds: int, *, masked: bool) -> list[str]:
+    """Return what a plan warns of where ``what`` is summed over clients in ``rounds`` at most."""
+    clients = facts.having(Role.CLIENT)
+    if not masked:
+        return [
+            f"the aggregator sees each client's {what}, which show much of its rows; sum: masked "
+            "hides them"
+        ]
+    found = [
+        f"the aggregator sees sums over at least {minimum} clients of {what}, in at most {rounds} "
+        "rounds, and no single client's; sums still depend on rows: nothing here is differentially "
+        "private"
+    ]
+    if len(clients) > minimum:
+        found.append(
+            f"{len(clients) - minimum} of {len(clients)} clients may be left out: an aggregator "
+            "that lies learns the sums of one that it leaves out, as the difference of two rounds "
+            f"that ask for alike; with minimum_clients {len(clients)} it cannot, and a client that "
+            "leaves ends the step"
+        )
+    both = {party_of(client) for client in clients}
+    both &= {party_of(seat) for seat in facts.having(Role.AGGREGATOR)}
+    if both:
+        found.append(
+            f"{', '.join(sorted(both))} aggregates and is a client: it knows its own rows, so the "
+            "sums that it sees are of one client fewer"
+        )
+    return found

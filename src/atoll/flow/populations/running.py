@@ -1,0 +1,169 @@
+"""Trains a population's model: serves its members round by round, and resumes after a kill."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field
+
+from atoll.channel.identity.certificates import present
+from atoll.channel.identity.files import write_atomic
+from atoll.core.clock import SystemClock
+from atoll.core.errors import CancelledError
+from atoll.core.random import PublicRandom, SecretRandom
+from atoll.flow.populations.folder import CHECKPOINT, LOCK, MODEL, Population
+from atoll.flow.populations.server import PopulationServer
+from atoll.flow.store.lock import FileLock
+from atoll.learning.horizontal.algorithm import State
+from atoll.learning.horizontal.callbacks import Checkpoint, Progress, RoundFigures
+from atoll.learning.horizontal.population.clients import MOST_UPDATE_BYTES, OutboundClients
+from atoll.learning.horizontal.population.coordinator import Coordinator, RoundRules
+from atoll.learning.horizontal.population.drawing import AmongPresent
+from atoll.learning.horizontal.population.work import PopulationWork
+from atoll.learning.horizontal.rounds import Closing
+from atoll.learning.horizontal.training import Callback, Round, Training
+from atoll.models.network.part import NetworkPart, encode
+
+_TICK = 0.5
+
+
+class ServeOptions(BaseModel):
+    """How a population is served; none of it is part of what its members agreed to."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    host: str = Field(default="0.0.0.0", description="address to listen on")  # noqa: S104
+    port: int = Field(default=0, ge=0, le=65535, description="port to listen on; 0: a free one")
+    count: int = Field(default=100, ge=1, le=1 << 20, description="answers of a round")
+    over: float = Field(default=1.3, ge=1, le=8, description="clients asked, in multiples of it")
+    rules: RoundRules = RoundRules()
+    memory: int = Field(default=MOST_UPDATE_BYTES, ge=1, description="bytes of a round's updates")
+
+    def participation(self, fewest: int) -> AmongPresent:
+        """Return how clients are drawn."""
+        return AmongPresent(
+            method="uniform", count=self.count, over=self.over, minimum=min(fewest, self.count)
+        )
+
+
+@dataclass
+class Served:
+    """What came of it: the model after so many rounds, and whether all were done."""
+
+    part: NetworkPart
+    rounds: int
+    finished: bool
+    figures: RoundFigures
+
+
+class Running:
+    """One population, served and trained by this process alone."""
+
+    def __init__(
+        self, population: Population, options: ServeOptions, write: Callable[[str], None]
+    ) -> None:
+        """Prepare; nothing listens yet. Errors: ATL-POP-007, ATL-POP-010."""
+        self._population, self._options, self._write = population, options, write
+        terms = population.terms
+        self._work = PopulationWork(terms)
+        self._drawn = options.participation(terms.training.minimum_clients)
+        # Over-selection: the fastest count.
+        closing: Closing = options.rules.closing
+        if options.over > 1 and closing.first is None:
+            closing = closing.model_copy(update={"first": options.count})
+        rules = options.rules.model_copy(update={"closing": closing})
+        coordinator = Coordinator(rules, terms.eligibility, SecretRandom())
+        asked = self._drawn.asked
+        self.clients = OutboundClients(
+            self._work, coordinator, SystemClock(), asked, options.memory
+        )
+        self._stopping = threading.Event()
+
+    def stop(self) -> None:
+        """Leave the open round and end; the next run goes on before it."""
+        self._stopping.set()
+        self.clients.stop()
+
+    def run(self, ready: Callable[[int], None] = lambda _: None) -> Served:
+        """Serve until all rounds are done, the terms' last day has passed, or ``stop``.
+
+        ``ready`` is given the port. Errors: ATL-STO-007 another process serves it, ATL-API-016,
+        ATL-HOR-030 and 032 no round succeeded, ATL-HOR-039 the checkpoint is of another training.
+        """
+        lock = FileLock(self._population.root / LOCK)
+        lock.acquire()
+        try:
+            options = self._options
+            server = PopulationServer(self._population, self.clients, options.host, options.port)
+            server.start()
+            watch = threading.Thread(target=self._watch, args=(server,), daemon=True)
+            watch.start()
+            try:
+                ready(server.port)
+                return self._train()
+            finally:
+                self.stop()
+                watch.join()
+                server.stop()
+        finally:
+            lock.release()
+
+    def _train(self) -> Served:
+        terms, figures = self._population.terms, RoundFigures()
+        rounds = terms.training.rounds
+        # Nothing else is drawn alike by all, so the seed is this run's own.
+        public = PublicRandom(SecretRandom().bytes(32))
+        checkpoint = Checkpoint(self._population.root / CHECKPOINT, subject=terms.digest.hex())
+        state = self._begun(checkpoint, public)
+        latest = [state]
+
+        def seen(done: Round) -> bool:
+            latest[0] = done.state
+            self._keep(done.state)
+            return done.state.round < rounds and not self._gather()
+
+        training = Training(
+            self._work.algorithm,
+            self._drawn,
+            rounds,
+            eligible=self.clients.eligible,
+            secret=SecretRandom(),
+        )
+        callbacks: list[Callback] = [figures, Progress(self._write, rounds), checkpoint, seen]
+        if state.round < rounds and self._gather():
+            try:
+                training.run(state, self.clients, public, callbacks)
+            except CancelledError:
+                self._write("stopped within a round, which the next run begins again")
+        self._keep(latest[0])
+        done = latest[0].round
+        return Served(self._part(latest[0]), done, done >= rounds, figures)
+
+    def _begun(self, checkpoint: Checkpoint, public: PublicRandom) -> State:
+        if (self._population.root / CHECKPOINT).exists():
+            state = checkpoint.resume()
+            self._write(f"resumes after round {state.round}")
+            return state
+        generator = public.generator("population", 0, "weights")
+        return self._work.algorithm.start(self._work.model.initial(generator))
+
+    def _gather(self) -> bool:
+        return self.clients.gather(self._drawn.asked, self._drawn.minimum)
+
+    def _part(self, state: State) -> NetworkPart:
+        terms, weights = self._population.terms, state.weights.astype(np.float32)
+        return NetworkPart(terms.aggregator, terms.columns, self._work.spec, weights)
+
+    def _keep(self, state: State) -> None:
+        write_atomic(self._population.root / MODEL, encode(self._part(state)))
+
+    def _watch(self, server: PopulationServer) -> None:
+        """End in time, and keep the server's certificate current."""
+        while not self._stopping.wait(_TICK):
+            server.keep_current()
+            if present().date() > self._population.terms.until:
+                self._write("the last day of the terms has passed")
+                self.stop()

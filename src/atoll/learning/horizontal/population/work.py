@@ -1,0 +1,215 @@
+"""What both sides make of a population's terms: the model, a task, and what a client may send."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import numpy.typing as npt
+
+from atoll.core.errors import PeerError, UserError
+from atoll.core.random import SecretRandom
+from atoll.core.reveal import Reveal
+from atoll.learning.horizontal.algorithm import Algorithm, ClientWork, Vectors
+from atoll.learning.horizontal.layout import Vector
+from atoll.learning.horizontal.local import ClientRows
+from atoll.learning.horizontal.models.api import Model
+from atoll.learning.horizontal.models.build import model_of
+from atoll.learning.horizontal.parties.vectors import Form
+from atoll.learning.horizontal.population import messages
+from atoll.learning.horizontal.population.terms import PopulationTerms
+from atoll.learning.horizontal.postprocess.api import Passage, Postprocessor
+from atoll.learning.horizontal.postprocess.chain import Chain
+from atoll.learning.horizontal.postprocess.clip import Clip, norm
+from atoll.learning.horizontal.postprocess.noise import LocalNoise
+from atoll.learning.horizontal.sums import Update
+from atoll.models.network.spec import NetworkSpec
+
+Numbers = npt.NDArray[np.float64]
+# Numbers that count rows or clients; no client weighs more than the terms allow.
+_WEIGHTS = ("weight", "rows")
+# Norms of long float32 vectors are right to about this.
+_TOLERANCE = 1e-3
+
+
+@dataclass(frozen=True)
+class PopulationWork:
+    """The objects that terms mean: alike at the aggregator and at each client."""
+
+    terms: PopulationTerms
+
+    @cached_property
+    def spec(self) -> NetworkSpec:
+        """The form of the model."""
+        return self.terms.training.spec(len(self.terms.columns))
+
+    @cached_property
+    def model(self) -> Model:
+        """The model that trains."""
+        return model_of(self.spec, self.terms.training.l2)
+
+    @cached_property
+    def algorithm(self) -> Algorithm:
+        """How it trains."""
+        return self.terms.training.trained_by()
+
+    def chain(self, clients: int = 1) -> Chain:
+        """Return what an update passes; ``clients`` answered, as far as the aggregator knows."""
+        clip, noise = self.terms.training.clip, self.terms.noise
+        links: list[Postprocessor] = [] if clip is None else [Clip(norm=clip)]
+        if noise is not None and clip is not None:
+            links.append(LocalNoise(norm=clip, multiplier=noise, clients=clients))
+        return Chain(tuple(links))
+
+    @cached_property
+    def sent(self) -> Form:
+        """The form of what every client of a round is sent."""
+        return Form.of(Update(self._start, {}))
+
+    @cached_property
+    def form(self) -> Form:
+        """The form of each client's update."""
+        nothing = ClientRows(np.empty((0, len(self.terms.columns)), np.float32), np.empty(0))
+        return Form.of(self._update(nothing, self._start, SecretRandom()))
+
+    @cached_property
+    def _start(self) -> Vectors:
+        weights = self.model.initial(np.random.default_rng(0))
+        return self.algorithm.message(self.algorithm.start(weights))
+
+    def pack(self, message: Vectors) -> Vector:
+        """Return a round's vectors in one, float32[sent.size], as they travel."""
+        flat, _ = self.sent.flat(Update(message, {}))
+        return flat
+
+    def unpack(self, flat: Vector) -> Vectors:
+        """Return the vectors of float32[sent.size]. Errors: ATL-POP-003 another size, or a value
+        that is not finite.
+        """
+        if flat.shape != (self.sent.size,) or not np.isfinite(flat).all():
+            raise wrong("the model has another size, or a value that is not finite")
+        return self.sent.update(flat, np.empty(0)).vectors
+
+    def perform(
+        self, data: ClientRows, sent: Vectors, secret: SecretRandom
+    ) -> tuple[Vector, Numbers]:
+        """Train at the client: return the update float32[form.size] and its numbers, float64[k].
+
+        Batches and noise are drawn from ``secret``. Errors: ATL-POP-009 more rows than count, those
+        of the algorithm and the chain.
+        """
+        if len(data) > self.terms.most_rows:
+            raise UserError(
+                "ATL-POP-009",
+                f"the terms count at most {self.terms.most_rows} rows of a client",
+                hint="hand in a file with fewer rows",
+            )
+        return self.form.flat(self._update(data, sent, secret))
+
+    def received(self, flat: Vector, numbers: Numbers) -> Update:
+        """Return a client's update at the aggregator if it keeps to the terms.
+
+        ``flat`` is float32[form.size], ``numbers`` float64[k]. Whether it makes sense cannot be
+        seen: a client may train on rows that it made up. Errors: ATL-POP-003.
+        """
+        form, terms = self.form, self.terms
+        if flat.shape != (form.size,) or len(numbers) != len(form.numbers):
+            raise wrong("it has another size")
+        if not np.isfinite(flat).all() or not np.isfinite(numbers).all():
+            raise wrong("a value is not finite")
+        update = form.update(flat, numbers)
+        if numbers.min(initial=0.0) < 0:
+            raise wrong("a count is negative")
+        most = terms.most_rows if terms.training.weighting == "rows" else 1
+        for name in _WEIGHTS:
+            if update.numbers.get(name, 0.0) > most:
+                raise wrong("it weighs more than the terms allow")
+        clip = terms.training.clip
+        if clip is not None and terms.noise is None and norm(update) > clip * (1 + _TOLERANCE):
+            raise wrong("it is longer than the clip")
+        return update
+
+    def added(self, total: Update, answered: int) -> Update:
+        """Return the sum of so many updates as the algorithm takes it."""
+        passage = Passage({}, np.random.default_rng(0))
+        return self.chain(answered).aggregate(total, self.model.layout.size, passage)
+
+    def _update(self, data: ClientRows, sent: Vectors, secret: SecretRandom) -> Update:
+        own = np.random.Generator(np.random.Philox(key=int.from_bytes(secret.bytes(16), "big")))
+        result = self.algorithm.client(ClientWork(self.model, sent, {}, data, own, 1))
+        result.update.check()
+        return self.chain().client(result.update, Passage({}, own, secret=secret))
+
+    def reveals(self) -> tuple[Reveal, ...]:
+        """Return what a client and the aggregator reveal to each other if all tasks are done.
+
+        How often a client checks in is not bounded by the terms; what a check-in shows is
+        (``PopulationTerms.asked_conditions``), and that the client is there.
+        """
+        up, down = ("client", "aggregator"), ("aggregator", "client")
+        figures = len(self.form.numbers)
+        rows = (
+            (*down, messages.Weights, "values", self.sent.size, messages.MODEL),
+            (*up, messages.Piece, "values", self.form.size, messages.OWN),
+            (*up, messages.Finish, "numbers", figures, messages.FIGURES),
+        )
+        return tuple(
+            Reveal(sender, receiver, kind.kind, field, f"{self.terms.tasks} * {size}", what)
+            for sender, receiver, kind, field, size, what in rows
+            if size
+        )
+
+
+def epsilon(terms: PopulationTerms, tasks: int | None = None) -> float | None:
+    """Return ε of one client's data against the aggregator after so many tasks (all of the terms').
+
+    At ``terms.delta``, where all of the client's rows may be replaced; None without noise. Needs
+    the accounting library. Errors: ATL-PRV-010 it is missing.
+    """
+    from atoll.privacy.accounting.api import Relation
+    from atoll.privacy.accounting.bounds import guarantee
+
+    clip = terms.training.clip
+    if terms.noise is None or clip is None:
+        return None
+    release = LocalNoise(norm=clip, multiplier=terms.noise, clients=1).aggregator()
+    done = terms.tasks if tasks is None else tasks
+    return (
+        None if release is None else guarantee(release, done, terms.delta, Relation.REPLACE).epsilon
+    )
+
+
+def sentences(terms: PopulationTerms, stated: float | None) -> tuple[str, ...]:
+    """Return what a person agrees to, one thing a line; ``stated`` is the ε of all tasks."""
+    work, training = PopulationWork(terms), terms.training
+    conditions = ", ".join(sorted(terms.asked_conditions)) or "none"
+    seen = f"{terms.aggregator} sees each update of yours"
+    if terms.noise is None:
+        seen += " as it is: single rows can be read off it, most easily of a client with few"
+    else:
+        shown = "unknown here" if stated is None else f"{stated:.3g}"
+        seen += f" with noise: ε {shown} at δ {terms.delta:g} after {terms.tasks} tasks"
+    return (
+        f"population {terms.population} of {terms.aggregator}, until {terms.until} (UTC)",
+        f"trains {training.family} by {training.algorithm}: {work.spec.size} weights from "
+        f"{len(terms.columns)} columns ({', '.join(terms.columns[:20])}) to {terms.label}",
+        f"at most {terms.tasks_per_day} tasks a day and {terms.tasks} in all",
+        seen,
+        f"it sees when you are there, and of your machine: {conditions}",
+        f"you trust {terms.aggregator} not to invent clients: it certifies them itself",
+    )
+
+
+def stated_sentences(terms: PopulationTerms) -> tuple[str, ...]:
+    """Return ``sentences`` with the ε of all tasks, where the accounting library is there."""
+    try:
+        stated = epsilon(terms)
+    except UserError:
+        stated = None
+    return sentences(terms, stated)
+
+
+def wrong(reason: str) -> PeerError:
+    """Return the refusal of values that are not of these terms."""
+    return PeerError("ATL-POP-003", f"what was sent does not keep to the terms: {reason}")

@@ -1,0 +1,1 @@
+"""Boosted trees as data of which each party holds the whole: their form, bytes, predictions."""
