@@ -16,6 +16,7 @@ from atoll.core.errors import NetworkError
 from atoll.flow.node.jobs.worker_shares import WorkerLimits
 from atoll.flow.node.settings import WorkersSection
 from atoll.jobs.definition import parse_job
+from atoll.jobs.errors import NotFoundError
 from atoll.jobs.states import ENDED
 from atoll.sdk import Pipeline, local
 from atoll.sdk.calls.jobs import plain
@@ -60,7 +61,10 @@ class Nodes:
 
     def waits(self, job: str, most: int) -> bool:
         """Return whether all intersections of a job run, as it seems, and so many hold workers."""
-        steps = self.nodes[HONEST].services.jobs.get(job)["steps"]
+        try:
+            steps = self.nodes[HONEST].services.jobs.get(job)["steps"]
+        except NotFoundError:
+            return False
         states = [steps[name]["own"].get("state") for name in matches("")]
         held = len(self.nodes[HONEST].place.shares._held)
         return states == ["running"] * STEPS and held == most
