@@ -226,7 +226,7 @@ def running(house: House, plan: Plan, opening: Opening) -> TaskRunner:
         kind, digest, _ = house.registered(reference)
         return InputArtifact(kind=kind, digest=digest, path=Path(digest))
 
-    place = cast(TaskResources, SimpleNamespace(registered=registered))
+    place = cast(TaskResources, SimpleNamespace(registered=registered, shares=None))
     return TaskRunner(place, lambda event: None)
 
 

@@ -92,6 +92,24 @@ class Host:
         self.jobs.update(f"20300102030405-{number:08x}", {"state": "success"})
 
 
+def decider_of(limits: MadeUpLimits | None, runs: int = 1) -> Decider:
+    return Decider(cast(Any, None), cast(Any, None), lambda: 0.0, synthetic=limits, runs=runs)
+
+
+def record_of(plan: Plan | None) -> Any:
+    return SimpleNamespace(plan=plan, party="shop", initiator="bank", drives=False)
+
+
+def test_which_jobs_hold_the_workers_of_those_that_need_no_approval() -> None:
+    """Small ones over made-up tables; what a person must approve has a partner's whole share."""
+    decider = decider_of(MadeUpLimits())
+    assert decider.needs_no_approval(record_of(made_up()))
+    assert not decider_of(MadeUpLimits(seconds=0.1)).needs_no_approval(record_of(made_up()))
+    assert not decider_of(MadeUpLimits(), 1000).needs_no_approval(record_of(made_up()))
+    assert not decider_of(None).needs_no_approval(record_of(made_up()))
+    assert not decider.needs_no_approval(record_of(None))
+
+
 @pytest.fixture
 def host(tmp_path: Path) -> Iterator[Host]:
     with open_database(tmp_path) as database:

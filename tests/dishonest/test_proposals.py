@@ -44,6 +44,7 @@ class Node:
                 declared=lambda *about: None,
                 decide=lambda record, command: lambda now: "decided",
                 settle=lambda job: None,
+                needs_no_approval=lambda record: False,
             ),
             any_of(),
             wake=lambda peers: None,

@@ -37,7 +37,12 @@ _SETTINGS = {
     "node.drain_seconds": "0",
     "jobs.retries": "0",
     "jobs.peer_seconds": "3600",
+    # All parties are one person's: nothing is to be kept from any of them.
+    "workers.own_percent": "0",
+    "workers.partner_percent": "100",
+    "workers.synthetic_percent": "100",
 }
+_MOST_THREADS = "64"
 
 
 class LocalNode(Node):
@@ -48,7 +53,8 @@ class LocalNode(Node):
 
     def __init__(self, folder: NodeFolder, components: Callable[[], Catalogue] | None) -> None:
         self._components = components
-        super().__init__(folder, load(folder.root, environment={}, flags=_SETTINGS))
+        threads = {} if components is None else {"workers.maximum": _MOST_THREADS}
+        super().__init__(folder, load(folder.root, environment={}, flags=_SETTINGS | threads))
 
     def owner(self) -> Actor:
         """Return the person whose node it is: the administrator of this machine."""
@@ -61,7 +67,7 @@ class LocalNode(Node):
     def _pool(self) -> Pool:
         if self._components is not None:
             # It has all that a node asks of a pool.
-            return cast(Pool, Threads(self._components))
+            return cast(Pool, Threads(self._components, self.settings.workers.maximum))
         chosen = self.settings.workers
         environment = {
             "ATOLL_INSECURE_SIMULATION": "1",

@@ -27,7 +27,7 @@ WAYS: dict[str, Way] = {
     "a worker process is killed": lambda node, attempt: LOST,
     "a node is restarted": lambda node, attempt: None,
     "network trouble": lambda node, attempt: TROUBLE,
-    "no worker is free": lambda node, attempt: FULL,
+    "no worker came free": lambda node, attempt: FULL,
     "any other error": lambda node, attempt: WRONG,
     "the first four by turns": lambda node, attempt: (
         (TROUBLE, FULL)[attempt % 2] if attempt <= node.record.options.retries else LOST

@@ -90,7 +90,9 @@ def test_a_stop_that_comes_too_late_is_answered_after_what_the_task_said() -> No
         happened.append(make(Moment(0.0, 0.0)).state)
 
     any_of: Any = SimpleNamespace
-    decider = any_of(charge=charge, revealed=lambda data: True)
+    decider = any_of(
+        charge=charge, revealed=lambda data: True, needs_no_approval=lambda record: False
+    )
     effects = NodeEffects(
         any_of(), any_of(), any_of(), any_of(), decider, any_of(), wake=lambda peers: None
     )

@@ -29,7 +29,7 @@ def runner(parts: dict[tuple[str, int], str]) -> TaskRunner:
         digest = parts[model, version]
         return InputArtifact(kind="boosting.model", digest=digest, path=Path(digest))
 
-    place = cast(TaskResources, SimpleNamespace(registered=registered))
+    place = cast(TaskResources, SimpleNamespace(registered=registered, shares=None))
     return TaskRunner(place, lambda event: None)
 
 

@@ -44,6 +44,7 @@ from atoll.flow.node.jobs.rows import JobRows
 from atoll.flow.node.jobs.service import JobService
 from atoll.flow.node.jobs.syncing import Syncing
 from atoll.flow.node.jobs.tasks import Recorder, TaskResources, TaskRunner
+from atoll.flow.node.jobs.worker_shares import WorkerLimits, WorkerShares
 from atoll.flow.node.models.fitted import fitted_of
 from atoll.flow.node.models.service import ModelService
 from atoll.flow.node.packages import Packages
@@ -56,6 +57,7 @@ from atoll.flow.node.standing.inviting import KIND as SESSION
 from atoll.flow.node.standing.seats import Seats
 from atoll.flow.node.standing.service import AgreementService
 from atoll.flow.node.standing.sessions import Sessions, SessionSettings
+from atoll.flow.node.task_limits import task_limits
 from atoll.flow.planning import build
 from atoll.flow.policy.decision import PolicySettings
 from atoll.flow.policy.ledger import DatabaseLedger
@@ -63,7 +65,7 @@ from atoll.flow.policy.service import Policies
 from atoll.flow.store import Database, Jobs
 from atoll.flow.store.files import ArtifactFiles
 from atoll.flow.work.pool import Pool, PoolSettings
-from atoll.flow.work.specification import InputArtifact, TaskLimits
+from atoll.flow.work.specification import InputArtifact
 from atoll.jobs.errors import EnvironmentFault, NotFoundError
 from atoll.jobs.states import ENDED, LIVE
 
@@ -247,6 +249,7 @@ class Node:
         load = LoadLimits(jobs.partner_mebibytes << 20, jobs.partner_mebibytes_per_day << 20)
         self.control = Control(self.database, rules, self.effects, limits=load)
         self.place = self._place()
+        self._stack.callback(self.place.shares.close)
         self.effects.attach(self.control, TaskRunner(self.place, self.effects.on_event))
 
     def _make_standing(self) -> None:
@@ -275,11 +278,12 @@ class Node:
             self.files,
             self.gateway,
             self.pool,
-            self._task_limits(),
+            task_limits(self.settings.gateway, self.settings.workers),
             self.identity,
             self.packages.approved,
             self._registered,
             time.time,
+            WorkerShares(WorkerLimits.of(self.settings.workers)),
         )
 
     def _registered(self, reference: ModelRef) -> InputArtifact:
@@ -293,16 +297,6 @@ class Node:
         lineage = self.models.get(reference.model, reference.version)["lineage"]
         value = load(found.kind, found.path, found.digest, declared(self.catalogue()))
         return Registered(found.kind, value, tuple(fitted_of(lineage)))
-
-    def _task_limits(self) -> TaskLimits:
-        gateway, workers = self.settings.gateway, self.settings.workers
-        return TaskLimits(
-            receive_seconds=workers.receive_seconds,
-            silence_seconds=gateway.silence_seconds,
-            connect_seconds=gateway.connect_seconds,
-            heartbeat_seconds=gateway.heartbeat_seconds,
-            threads=workers.threads,
-        )
 
     def _owner_of(self, job: str) -> str | None:
         with suppress(NotFoundError):

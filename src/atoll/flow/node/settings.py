@@ -197,6 +197,32 @@ class WorkersSection(Section):
 
     warm: int = _key(1, "idle workers kept ready", ge=0, le=64)
     maximum: int = _key(16, "workers at once", ge=1, le=1024)
+    own_percent: int = _key(
+        25,
+        "of them so many are kept for jobs that this node initiates, rounded down; one at least "
+        "is left to partners",
+        ge=0,
+        le=100,
+    )
+    partner_percent: int = _key(
+        50,
+        "so many may be held by tasks of the jobs that one partner initiated, one at least",
+        ge=1,
+        le=100,
+    )
+    synthetic_percent: int = _key(
+        25,
+        "so many may be held by tasks of partners' jobs that need no approval "
+        "(`policy.synthetic`), one at least; half of these by those of one partner",
+        ge=1,
+        le=100,
+    )
+    wait_seconds: float = _key(
+        50.0,
+        "how long a task waits for a worker; partners' tasks wait `gateway.connect_seconds` for it",
+        gt=0,
+        le=3600,
+    )
     threads: int = _key(0, "threads of each worker's kernels; 0: all cores", ge=0, le=1024)
     receive_seconds: float = _key(600.0, "how long a worker waits for one message", gt=0)
 

@@ -27,7 +27,7 @@ from atoll.flow.node.jobs.declaring import OwnDeclaration
 from atoll.flow.node.settings import PolicySection
 from atoll.flow.planning import COIN_STEP
 from atoll.flow.policy.decision import Decision
-from atoll.flow.policy.made_up import MadeUpLimits, uses_only_synthetic_data
+from atoll.flow.policy.made_up import MadeUpLimits, over, uses_only_synthetic_data
 from atoll.flow.policy.service import Policies
 from atoll.jobs import approval as approvals
 from atoll.jobs.approval import Approval
@@ -109,11 +109,28 @@ class Decider:
             return None
         if record.drives:
             return Decision("approve")
-        # Each run may have all attempts of each step that the plan signs.
-        attempts = self._runs * max(plan.attempts.values(), default=1)
         return self._policies.consider_made_up(
-            record.id, plan, record.initiator, self._synthetic, attempts, run=command.run
+            record.id,
+            plan,
+            record.initiator,
+            self._synthetic,
+            self._attempts(plan),
+            run=command.run,
         )
+
+    def _attempts(self, plan: Plan) -> int:
+        """Return how often a step may run: each run may have all attempts that the plan signs."""
+        return self._runs * max(plan.attempts.values(), default=1)
+
+    def needs_no_approval(self, record: JobRecord) -> bool:
+        """Return whether a partner's job is small and over made-up tables alone, by its plan.
+
+        What a person approved beyond the allowed number of such jobs counts among them.
+        """
+        plan, limits = record.plan, self._synthetic
+        if plan is None or limits is None or not uses_only_synthetic_data(plan, record.party):
+            return False
+        return over(plan, limits, self._attempts(plan), 0, 0) is None
 
     def _approved(self, record: JobRecord, command: Decide) -> Make:
         """Sign a plan that the policies allow, unless this party can see that it cannot run.

@@ -39,6 +39,7 @@ from atoll.flow.control import (
 )
 from atoll.flow.node.jobs.admission import Slots
 from atoll.flow.node.jobs.answers import unexpected
+from atoll.flow.node.jobs.beginning import Beginning
 from atoll.flow.node.jobs.control import Control
 from atoll.flow.node.jobs.deciding import Decider
 from atoll.flow.node.jobs.declaring import Declarer
@@ -86,6 +87,7 @@ class NodeEffects:
         """``proposals``: so many jobs of one partner may wait for this node's declaration."""
         self.tasks: TaskRunner
         self._control: Control
+        self._beginning: Beginning
         self._database = database
         self._rows = rows
         self._recorder = recorder
@@ -105,22 +107,21 @@ class NodeEffects:
         self._writing = ThreadPoolExecutor(1, thread_name_prefix="events")
         self._lock = threading.Lock()
         self._closing = threading.Event()
-        self._draining = False
         self._keys: dict[tuple[str, str, int], str] = {}
-        self._starting: set[tuple[str, str, int]] = set()
-        self._unwanted: set[tuple[str, str, int]] = set()
         self._reported: dict[tuple[str, str, int], float] = {}
 
     def attach(self, control: Control, tasks: TaskRunner) -> None:
         """Set whom to answer, and who runs tasks."""
         self._control = control
         self.tasks = tasks
+        made_up = self._decider.needs_no_approval
+        self._beginning = Beginning(tasks, self._pool, self._start, self.on_event, made_up)
 
     def drain(self, seconds: float) -> None:
         """Start no more tasks (after the next start of the node they count as lost), and give
         those that run some time to end.
         """
-        self._draining = True
+        self._beginning.end()
         deadline = time.monotonic() + seconds
         while self.tasks.count() and time.monotonic() < deadline:
             time.sleep(_POLL_SECONDS)
@@ -187,7 +188,7 @@ class NodeEffects:
                 self._slots.release(record.id, offer, used)
                 self.tasks.release(record.id, idle=True)
             case StartTask():
-                self._start(record, command)
+                self._beginning.begin(record, command)
             case KillTask():
                 self._kill(record, command)
             case Complain():
@@ -215,17 +216,9 @@ class NodeEffects:
             lambda: self._control.event(job, lambda now: Admitted(offer=offer, now=now)),
         )
 
-    def _start(self, record: JobRecord, command: StartTask) -> None:
-        if self._draining:
-            return
+    def _start(self, record: JobRecord, command: StartTask) -> AtollError | None:
+        """Start a task; return why it cannot run."""
         key = (record.id, command.step, command.attempt)
-        with self._lock:
-            self._starting.add(key)
-        self._pool.submit(self._start_now, record, command)
-
-    def _start_now(self, record: JobRecord, command: StartTask) -> None:
-        key = (record.id, command.step, command.attempt)
-        failure: AtollError | None = None
         try:
             about = (record, command.step, command.attempt)
             self._patiently(partial(self._decider.begin, *about, spends=command.spends))
@@ -235,22 +228,13 @@ class NodeEffects:
             self._patiently(lambda: self.tasks.start(record, command.step, command.attempt))
         except Exception as error:
             _trace(error)
-            failure = unexpected(error)
-        with self._lock:
-            self._starting.discard(key)
-            unwanted = key in self._unwanted
-            self._unwanted.discard(key)
-        if failure is not None:
-            self.on_event(failure_of(failure, key))
-        elif unwanted:
-            self.tasks.kill(*key)
+            return unexpected(error)
+        return None
 
     def _kill(self, record: JobRecord, command: KillTask) -> None:
         key = (record.id, command.step, command.attempt)
-        with self._lock:
-            if key in self._starting:
-                self._unwanted.add(key)
-                return
+        if self._beginning.kill(key):
+            return
         if not self.tasks.kill(*key):
             # Perhaps it has ended meanwhile: what it says is on its way, and is charged first.
             report = partial(self._report, key, "cancelled", _CANCELLED, revealed=True)
@@ -376,6 +360,8 @@ class NodeEffects:
 
     def on_event(self, event: TaskEvent) -> None:
         """Take what a task reports; called on the pool's thread, so the work is done elsewhere."""
+        if event.terminal:
+            self._beginning.over((event.job, event.step, event.attempt))
         # A node that is stopping writes nothing more: after the start the task counts as lost.
         with contextlib.suppress(RuntimeError):
             self._writing.submit(self._write_event, event)

@@ -24,6 +24,7 @@ from atoll.core.names import Role
 from atoll.flow.control.codes import NODE_RESTARTED
 from atoll.flow.control.record import JobRecord
 from atoll.flow.node.folder import NodeFolder
+from atoll.flow.node.jobs.worker_shares import WorkerShares
 from atoll.flow.planning import COIN_STEP
 from atoll.flow.policy.exposure import most_sent
 from atoll.flow.store import (
@@ -72,6 +73,7 @@ class TaskResources:
     approved: Callable[[], Mapping[str, str]]
     registered: Callable[[ModelRef], InputArtifact]
     wall: Callable[[], float]
+    shares: WorkerShares
 
 
 @dataclass
@@ -85,7 +87,7 @@ class TaskRunner:
     """The tasks of this node that are alive. Any thread may call; ``on_event`` gets every event."""
 
     def __init__(self, place: TaskResources, on_event: Callable[[TaskEvent], None]) -> None:
-        self._place = place
+        self._place, self.shares = place, place.shares
         self._forward = on_event
         self._lock = threading.Lock()
         self._running: dict[tuple[str, str, int], _Running] = {}
@@ -104,11 +106,16 @@ class TaskRunner:
         socket = place.folder.sockets / f"w{name}"
         spec = self.specification(record, step, attempt, token, label, socket)
         worker = place.pool.lease(record.id)
-        if spec.gateway is not None:
-            place.gateway.register(label, token, socket, sorted(spec.gateway.dialable))
-        with self._lock:
-            self._running[key] = _Running(worker, label, socket)
-        worker.submit(spec, self._on_event)
+        try:
+            if spec.gateway is not None:
+                place.gateway.register(label, token, socket, sorted(spec.gateway.dialable))
+            with self._lock:
+                self._running[key] = _Running(worker, label, socket)
+            worker.submit(spec, self._on_event)
+        except BaseException:
+            worker.release()
+            self._running.pop(key, None)
+            raise
 
     def own_key(self, record: JobRecord, step: str, key: str) -> str:
         """Return the key of a step's outputs here: with what this node itself hands in.

@@ -15,6 +15,7 @@ from atoll.core.errors import AtollError, UserError
 from atoll.flow.control.record import JobRecord
 from atoll.flow.node.data.tables import TableSource
 from atoll.flow.node.jobs.tasks import TaskResources, TaskRunner
+from atoll.flow.node.jobs.worker_shares import OWN, Holder, Key
 from atoll.flow.node.standing.agreement import Agreement
 from atoll.flow.work.handle import Worker
 from atoll.flow.work.specification import OwnTable, TaskSpec
@@ -29,6 +30,7 @@ class Seat:
     worker: Worker
     spec: TaskSpec
     socket: Path
+    key: Key
 
     def send(self, do: str, **fields: object) -> bool:
         """See ``Worker.send``."""
@@ -76,14 +78,22 @@ class Seats:
                 "tables": self._as_they_are(whole.tables),
             }
         )
-        worker = place.pool.lease(agreement.job)
+        asks = agreement.party == place.identity().party
+        key = (agreement.id, agreement.step, session)
+        place.shares.take(key, OWN if asks else Holder(agreement.party, session=True))
+        try:
+            worker = place.pool.lease(agreement.job)
+        except BaseException:
+            place.shares.release(key)
+            raise
         try:
             if spec.gateway is not None:
                 place.gateway.register(label, token, socket, sorted(spec.gateway.dialable))
         except BaseException:
             worker.release()
+            place.shares.release(key)
             raise
-        return Seat(worker, spec, socket)
+        return Seat(worker, spec, socket, key)
 
     def _check_code(self, agreement: Agreement) -> None:
         name = agreement.plan.job.steps[agreement.step].component
@@ -123,6 +133,7 @@ class Seats:
             self._place.gateway.unregister(seat.spec.label)
         seat.socket.unlink(missing_ok=True)
         seat.worker.release()
+        self._place.shares.release(seat.key)
         for folder in (seat.spec.outputs_folder, seat.spec.outputs_folder.parent):
             # Sessions leave no files; a job's own are gone by now.
             with contextlib.suppress(OSError):
