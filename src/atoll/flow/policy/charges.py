@@ -93,8 +93,8 @@ def _used(
         found = sum(sent.get((entry.message, entry.field), 0) * entry.each for entry in entries)
         # What went beyond the plan went all the same; that trees end is sent like one that begins.
         return found if unit in (OPENED_SUMS, ROWS) or not most else min(most, found)
-    # What travels for a sum (bytes of shares) is no count of its values: the declared amount is, and
-    # at least as much as went where the plan states no entry, or that of code of others.
+    # What travels for a sum (bytes of shares) is no count of its values: the declared amount is,
+    # and at least as much as went where the plan states no entry, or that of code of others.
     loose = not entries or any(entry.sender == EVERYONE for entry in entries)
     if most and unit == OPENED_SUMS and loose:
         return max(most, sum(sent.values()))
