@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from atoll.flow import control
 from atoll.flow.control.facts import StepCommand
 from atoll.flow.control.rules import STEPS_AT_ONCE
+from atoll.jobs.definition import Job
 from atoll.jobs.plan import Plan
 from tests.dishonest.initiating import HONEST, LIAR, mute
-from tests.flow.control.pair import JOB_ID, World, make_job
+from tests.flow.control.pair import JOB_ID, Node, World, build, make_job
 
 DATA = "ATL-CMP-040"
 ASKED = tuple(f"q{at}" for at in range(8))
@@ -90,22 +92,27 @@ def test_an_honest_initiator_sees_the_step_that_failed() -> None:
     assert bank.record.run == shop.record.run == 2
 
 
+def _unasked(node: Node, command: control.StartTask) -> control.TaskReported | None:
+    return None if command.step in ASKED else node.succeed(command)
+
+
+def _let_off(job: Job, tables: Any, keys: Any) -> Plan:
+    """Return a plan whose questions one of the two hosts may leave."""
+    seats = ("bank:guest", "post:host", "shop:host")
+    changes = {
+        "quorum": {step: {"host": 1} for step in ASKED},
+        "seats": dict.fromkeys(("read", *ASKED), seats),
+    }
+    return build(job, tables, keys).model_copy(update=changes)
+
+
 def let_off() -> World:
     """Let three nodes run steps that one of the two hosts may leave."""
     world = World(parties=3)
     for node in world.nodes.values():
-        usual = node.rules.build
-
-        def built(job: Any, tables: Any, keys: Any, usual: Any = usual) -> Plan:
-            all_ = ("bank:guest", "post:host", "shop:host")
-            changes = {
-                "quorum": {step: {"host": 1} for step in ASKED},
-                "seats": dict.fromkeys(("read", *ASKED), all_),
-            }
-            return usual(job, tables, keys).model_copy(update=changes)
-
-        node.rules = replace(node.rules, build=built)
-        node.task = lambda c, n=node: None if c.step in ASKED else n.succeed(c)
+        node.rules = replace(node.rules, build=_let_off)
+        # Each question runs until the test reports it.
+        node.task = partial(_unasked, node)
     world[LIAR].submit(make_job(parties=3, steps={"read": [], **{s: ["read"] for s in ASKED}}))
     while "q0" not in world[HONEST].record.running if world[HONEST].records else True:
         world.round()
