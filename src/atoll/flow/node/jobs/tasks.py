@@ -384,7 +384,7 @@ class Recorder:
             "ended": now,
             "code": error.get("code"),
             "phase": error.get("phase"),
-            "message": error.get("message"),
+            "message": _blaming(error),
             "hint": error.get("hint"),
             "seconds": data.get("seconds"),
             "cpu_seconds": data.get("cpu_seconds"),
@@ -472,6 +472,14 @@ def split_origin(origin: str) -> tuple[str, str, int]:
     if len(parts) != 3 or not parts[2].isdigit():
         raise NotFoundError("ATL-NOD-020", "the outputs to be used again are gone")
     return parts[0], parts[1], int(parts[2])
+
+
+def _blaming(error: Mapping[str, Any]) -> str | None:
+    """Return an error's message, with the party that it names: the job's end names who failed."""
+    message, party = error.get("message"), error.get("party")
+    if message is None or party is None or str(party) in str(message):
+        return message
+    return f"{message} (by {party})"
 
 
 def failure_of(
