@@ -24,6 +24,7 @@ from atoll.core.names import Role
 from atoll.flow.control.codes import NODE_RESTARTED
 from atoll.flow.control.record import JobRecord
 from atoll.flow.node.folder import NodeFolder
+from atoll.flow.node.jobs.blame import blaming
 from atoll.flow.planning import COIN_STEP
 from atoll.flow.policy.exposure import most_sent
 from atoll.flow.store import (
@@ -320,7 +321,10 @@ def _content(record: JobRecord, step: str) -> str | None:
 class Recorder:
     """Writes what a task reports into the database, as part of the caller's transaction."""
 
-    def __init__(self, database: Database, jobs_folder: Path, wall: Callable[[], float]) -> None:
+    def __init__(
+        self, database: Database, jobs_folder: Path, wall: Callable[[], float], party: str
+    ) -> None:
+        self._party = party
         self._tasks = Tasks(database)
         self._artifacts = Artifacts(database)
         self._metrics = Metrics(database)
@@ -384,7 +388,7 @@ class Recorder:
             "ended": now,
             "code": error.get("code"),
             "phase": error.get("phase"),
-            "message": _blaming(error),
+            "message": blaming(error, self._party),
             "hint": error.get("hint"),
             "seconds": data.get("seconds"),
             "cpu_seconds": data.get("cpu_seconds"),
@@ -472,14 +476,6 @@ def split_origin(origin: str) -> tuple[str, str, int]:
     if len(parts) != 3 or not parts[2].isdigit():
         raise NotFoundError("ATL-NOD-020", "the outputs to be used again are gone")
     return parts[0], parts[1], int(parts[2])
-
-
-def _blaming(error: Mapping[str, Any]) -> str | None:
-    """Return an error's message, with the party that it names: the job's end names who failed."""
-    message, party = error.get("message"), error.get("party")
-    if message is None or party is None or str(party) in str(message):
-        return message
-    return f"{message} (by {party})"
 
 
 def failure_of(
