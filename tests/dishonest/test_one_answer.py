@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
 from atoll.flow import control
 from atoll.flow.control.facts import StepCommand
 from atoll.flow.control.rules import STEPS_AT_ONCE
+from atoll.jobs.definition import Job
+from atoll.jobs.plan import Plan
 from tests.dishonest.initiating import HONEST, LIAR, mute
-from tests.flow.control.pair import JOB_ID, World, make_job
+from tests.flow.control.pair import JOB_ID, Node, World, build, make_job
 
 DATA = "ATL-CMP-040"
 ASKED = tuple(f"q{at}" for at in range(8))
@@ -84,3 +90,58 @@ def test_an_honest_initiator_sees_the_step_that_failed() -> None:
     bank.happen(JOB_ID, control.RetryAsked(bank.now))
     world.rounds(8)
     assert bank.record.run == shop.record.run == 2
+
+
+def _unasked(node: Node, command: control.StartTask) -> control.TaskReported | None:
+    return None if command.step in ASKED else node.succeed(command)
+
+
+def _let_off(job: Job, tables: Any, keys: Any) -> Plan:
+    """Return a plan whose questions one of the two hosts may leave."""
+    seats = ("bank:guest", "post:host", "shop:host")
+    changes = {
+        "quorum": {step: {"host": 1} for step in ASKED},
+        "seats": dict.fromkeys(("read", *ASKED), seats),
+    }
+    return build(job, tables, keys).model_copy(update=changes)
+
+
+def let_off() -> World:
+    """Let three nodes run steps that one of the two hosts may leave."""
+    world = World(parties=3)
+    for node in world.nodes.values():
+        node.rules = replace(node.rules, build=_let_off)
+        # Each question runs until the test reports it.
+        node.task = partial(_unasked, node)
+    world[LIAR].submit(make_job(parties=3, steps={"read": [], **{s: ["read"] for s in ASKED}}))
+    while "q0" not in world[HONEST].record.running if world[HONEST].records else True:
+        world.round()
+    return world
+
+
+def test_steps_that_go_on_without_who_failed() -> None:
+    """Lie: each of 8 steps fails or not by one label of a client that the quorum lets off.
+
+    The first failure is the last answer in the run: what runs is stated as cancelled at once, what
+    is commanded later as left, and the others go on.
+    """
+    world = let_off()
+    honest, others = world[HONEST], [world[name] for name in ("bank", "post")]
+    ends = {step: "failed" if at % 2 else "success" for at, step in enumerate(ASKED)}
+    for _ in range(60):
+        world.round()
+        for node in (*others, honest):
+            for step in ASKED:
+                if step not in node.record.running:
+                    continue
+                if node is honest and ends[step] == "failed":
+                    node.report(step, "failed", DATA)
+                else:
+                    node.report(step, "success")
+    stated = {step: honest.record.own.tasks[step] for step in ASKED}
+    assert [stated[step].state for step in ASKED[:2]] == ["success", "failed"]
+    assert {stated[step].code for step in ASKED[2:]} <= {None, "ATL-FLW-022"}
+    assert {step for step, _ in honest.started()} <= {"coin toss", "read", *ASKED[:4]}
+    assert "success" not in {stated[step].state for step in ASKED[2:]}
+    assert world[LIAR].end[0] == world["post"].end[0] == "success"
+    assert honest.end == ("failed", DATA, HONEST)

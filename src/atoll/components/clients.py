@@ -3,17 +3,68 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from pydantic import BaseModel, Field
 
 from atoll.channel.party import Party
 from atoll.components.api import Facts
-from atoll.core.errors import UserError
+from atoll.core.errors import DataError, UserError
 from atoll.core.names import Role, party_of
 from atoll.jobs.validation import near
+
+if TYPE_CHECKING:
+    from atoll.table import Table
 
 # What the aggregator and all clients of a step see alike.
 PUBLIC_CODES = frozenset(
     {"ATL-HOR-081", "ATL-HOR-082", "ATL-SUM-011", "ATL-SUM-012", "ATL-SUM-023"}
 )
+
+# What a sum hides, and what it does not.
+ALONE = (
+    "a sum hides a client's part among the others' as far as these differ and are not known: where "
+    "steps before make the others' rows constant, or two jobs or steps sum nearly the same rows, "
+    "that part, down to a row, shows"
+)
+# With fewer rows at a client, its part of a sum is close to single rows.
+LEAST_ROWS = 10
+
+
+class EnoughRows(BaseModel):
+    """How few rows a client may bring into a sum over clients."""
+
+    minimum_rows: int = Field(
+        default=LEAST_ROWS,
+        ge=1,
+        le=1 << 31,
+        description="a client with fewer rows than this sends nothing, and leaves the step",
+    )
+
+    def refuse_planned(self, facts: Facts, *ports: str) -> None:
+        """Refuse tables of which the plan knows that they are too small. Errors: ATL-HOR-162."""
+        for port in ports:
+            for client, table in facts.inputs.get(port, {}).items():
+                if table.columns is not None and 0 < table.rows < self.minimum_rows:
+                    raise self._few(UserError, facts.step, party_of(client))
+
+    def require(self, *tables: Table | None) -> None:
+        """Refuse own tables that are too small, before anything is sent. Errors: ATL-HOR-162."""
+        for table in tables:
+            if table is not None and table.num_rows < self.minimum_rows:
+                raise self._few(DataError, None, None)
+
+    def _few(
+        self, kind: type[UserError] | type[DataError], step: str | None, party: str | None
+    ) -> UserError | DataError:
+        return kind(
+            "ATL-HOR-162",
+            f"a client brings fewer than {self.minimum_rows} rows, so what it adds to a sum is "
+            "close to single rows",
+            party=party,
+            place=None if step is None else f"steps.{step}.parameters.minimum_rows",
+            hint="bring more rows, or state a smaller minimum_rows, which partners see in the plan",
+        )
 
 
 def chosen(wanted: Sequence[str] | None, columns: Sequence[str]) -> tuple[str, ...]:
@@ -92,8 +143,9 @@ def sum_warnings(facts: Facts, minimum: int, what: str, rounds: int, *, masked: 
         ]
     found = [
         f"the aggregator sees sums over at least {minimum} clients of {what}, in at most {rounds} "
-        "rounds, and no single client's; sums still depend on rows: nothing here is differentially "
-        "private"
+        "rounds, and none of a single client by itself; sums still depend on rows: nothing here is "
+        "differentially private",
+        ALONE,
     ]
     if len(clients) > minimum:
         found.append(

@@ -10,6 +10,7 @@ import numpy as np
 from atoll.channel.party import Party
 from atoll.components.alignment import refuse_more_rows
 from atoll.components.api import ArtifactFacts, Component, Facts, Result, Task, Terms
+from atoll.components.clients import EnoughRows
 from atoll.components.horizontal_cheats import CHEATS
 from atoll.components.horizontal_shown import curves, spent_panels, warnings_of
 from atoll.core.errors import DataError, UserError
@@ -38,14 +39,19 @@ if TYPE_CHECKING:
     from atoll.table import Table
 
 
-def run(task: Task, parameters: HorizontalParameters) -> Result:
+class HorizontalTrainingParameters(HorizontalParameters, EnoughRows):
+    """How a model is trained, and how few rows a client may bring."""
+
+
+def run(task: Task, parameters: HorizontalTrainingParameters) -> Result:
     """Train together; every party keeps the whole model. Errors: those of ``parties``; ATL-REV-002,
-    ATL-HOR-083 a value is missing, ATL-HOR-020 a label of another form.
+    ATL-HOR-083 a value is missing, ATL-HOR-020 a label of another form, ATL-HOR-162 too few rows.
     """
     party = task.party
     if party.role == Role.AGGREGATOR:
         return _aggregate(task, parameters)
     table = task.inputs["train"]
+    parameters.require(table, task.inputs.get("validation"))
     refuse_more_rows(party, table.num_rows, [party.name])
     spec = parameters.spec(len(table.columns))
     data = rows_of(table, spec)
@@ -168,12 +174,13 @@ def _check(facts: Facts, parameters: HorizontalParameters) -> tuple[str, ...]:
     return first or ()
 
 
-def describe(facts: Facts, parameters: HorizontalParameters) -> Terms:
+def describe(facts: Facts, parameters: HorizontalTrainingParameters) -> Terms:
     """Return what training reveals: sums of updates or single ones, and the common model.
 
-    Errors: ATL-HOR-080, ATL-HOR-084, ATL-HOR-085, those of ``work_of``.
+    Errors: ATL-HOR-080, ATL-HOR-084, ATL-HOR-085, ATL-HOR-162, those of ``work_of``.
     """
     columns = _check(facts, parameters)
+    parameters.refuse_planned(facts, "train", "validation")
     spec = parameters.spec(max(len(columns), 1))
     clients = facts.having(Role.CLIENT)
     train = facts.inputs["train"]
@@ -189,7 +196,7 @@ def describe(facts: Facts, parameters: HorizontalParameters) -> Terms:
         implementation=f"horizontal.{parameters.algorithm}.{parameters.sum}{rule}",
         trust_model="federated",
         reveals=reveals(sizes),
-        minimums={"clients": parameters.minimum_clients},
+        minimums={"clients": parameters.minimum_clients, "rows": parameters.minimum_rows},
         estimated_bytes=sizes.bytes,
         outputs={"model": models},
         warnings=(*warnings_of(sizes, work.private, both), *parameters.rule_notes(len(clients))),
@@ -206,7 +213,7 @@ def _exposure(sizes: Sizes, work: Work) -> tuple[Exposure, ...]:
 HORIZONTAL = Component(
     name="horizontal",
     version="1",
-    parameters=HorizontalParameters,
+    parameters=HorizontalTrainingParameters,
     run=run,
     describe=describe,
     roles={Role.CLIENT: SOME, Role.AGGREGATOR: ONE},

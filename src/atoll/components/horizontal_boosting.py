@@ -8,7 +8,7 @@ import numpy as np
 
 from atoll.components.alignment import refuse_more_rows
 from atoll.components.api import ArtifactFacts, Component, Facts, Result, Task, Terms
-from atoll.components.clients import PUBLIC_CODES, check_clients, sum_warnings, width_of
+from atoll.components.clients import PUBLIC_CODES, EnoughRows, check_clients, sum_warnings, width_of
 from atoll.components.step_cheats import BOOSTING_CHEATS
 from atoll.core.exposure import EVERYONE, OPENED_SUMS, Exposure
 from atoll.core.names import Role, party_of
@@ -39,7 +39,7 @@ WHAT = "histograms: gradients, Hessians and rows by node, column and bin"
 FEW = 20
 
 
-class HorizontalBoostingParameters(Summed, Boosting):
+class HorizontalBoostingParameters(Summed, Boosting, EnoughRows):
     """How many trees of which form are grown, and how clients' histograms are added up."""
 
 
@@ -53,6 +53,7 @@ def run(task: Task, parameters: HorizontalBoostingParameters) -> Result:
     if party.role == Role.AGGREGATOR:
         return _aggregate(task, parameters)
     table = task.inputs["train"]
+    parameters.require(table, task.inputs.get("validation"))
     refuse_more_rows(party, table.num_rows, [party.name])
     data = rows_of(table, parameters)
     held = task.inputs.get("validation")
@@ -131,9 +132,10 @@ def report(parameters: Boosting, done: Stepped) -> Report:
 def describe(facts: Facts, parameters: HorizontalBoostingParameters) -> Terms:
     """Return what training reveals: sums of histograms, and the trees.
 
-    Errors: ATL-HOR-084, ATL-HOR-085, ATL-HOR-105, ATL-HOR-160, ATL-HOR-161.
+    Errors: ATL-HOR-084, ATL-HOR-085, ATL-HOR-105, ATL-HOR-160 to ATL-HOR-162.
     """
     columns = check_clients(facts, parameters.minimum_clients, "train", "validation")
+    parameters.refuse_planned(facts, "train", "validation")
     clients, width = facts.having(Role.CLIENT), len(columns or ()) or 1
     work = StepWork.of(parameters, width, parameters, clients, {})
     models = {c: ArtifactFacts(HORIZONTAL_TREES.name, columns=columns) for c in clients}
@@ -141,7 +143,11 @@ def describe(facts: Facts, parameters: HorizontalBoostingParameters) -> Terms:
         implementation=f"horizontal.boosting.{parameters.sum}",
         trust_model="federated",
         reveals=reveals(parameters.sum == "masked", len(clients)),
-        minimums={"clients": parameters.minimum_clients, "leaf": parameters.minimum_leaf_rows},
+        minimums={
+            "clients": parameters.minimum_clients,
+            "rows": parameters.minimum_rows,
+            "leaf": parameters.minimum_leaf_rows,
+        },
         estimated_bytes=bytes_of(work, len(clients)),
         outputs={"model": models},
         warnings=_warnings(facts, parameters),

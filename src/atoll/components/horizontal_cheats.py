@@ -8,6 +8,17 @@ _NOT = "it does not"
 
 CHEATS: tuple[Cheat, ...] = (
     Cheat(
+        "any",
+        "learn",
+        "by the job that it proposes, one client's part of a sum: steps before make the other "
+        "clients' columns constant (`scale` with their own bounds), or leave few rows (`split`)",
+        "the plan warns of steps that are set apart for some parties; automatic grants must name "
+        "silent steps",
+        "of one row the row itself, exactly; now a sum of at least `minimum_rows` (10) rows a "
+        "client, ATL-HOR-162",
+        "a larger `minimum_rows`; grants that name no such step; `privacy`",
+    ),
+    Cheat(
         "aggregator",
         "learn",
         "with `plain`, rows of single clients, read off updates of weights that it chose",

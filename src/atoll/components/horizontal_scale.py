@@ -9,7 +9,14 @@ from pydantic import Field
 
 from atoll.components.alignment import refuse_more_rows
 from atoll.components.api import ArtifactFacts, Component, Facts, Result, Task, Terms
-from atoll.components.clients import PUBLIC_CODES, check_clients, chosen, sum_warnings, width_of
+from atoll.components.clients import (
+    PUBLIC_CODES,
+    EnoughRows,
+    check_clients,
+    chosen,
+    sum_warnings,
+    width_of,
+)
 from atoll.components.predict import Apply
 from atoll.components.scale import FITTED, SCALE, apply
 from atoll.components.step_cheats import SCALE_CHEATS
@@ -48,7 +55,7 @@ SHOWN = 200
 WHAT = "counts of values in cells and sums of their powers by column"
 
 
-class HorizontalScaleParameters(Summed):
+class HorizontalScaleParameters(Summed, EnoughRows):
     """Which columns are scaled and how, alike at all clients."""
 
     method: Literal["standard", "min-max"] = Field(
@@ -96,6 +103,7 @@ def run(task: Task, parameters: HorizontalScaleParameters) -> Result:
     if party.role == Role.AGGREGATOR:
         return _aggregate(task, parameters)
     table: Table = task.inputs["table"]
+    parameters.require(table)
     refuse_more_rows(party, table.num_rows, [party.name])
     names = chosen(parameters.columns, table.columns)
     work = _work(parameters, len(names), task)
@@ -145,9 +153,10 @@ def report(described: Described, names: tuple[str, ...], left: dict[str, int]) -
 def describe(facts: Facts, parameters: HorizontalScaleParameters) -> Terms:
     """Return what fitting reveals: sums by column; rows and columns stay the same.
 
-    Errors: ATL-HOR-084, ATL-HOR-085, ATL-HOR-160, ATL-HOR-161, ATL-TAB-002.
+    Errors: ATL-HOR-084, ATL-HOR-085, ATL-HOR-160 to ATL-HOR-162, ATL-TAB-002.
     """
     known = check_clients(facts, parameters.minimum_clients, "table")
+    parameters.refuse_planned(facts, "table")
     columns = None if known is None else chosen(parameters.columns, known)
     clients, step = facts.having(Role.CLIENT), parameters.step
     width, masked = len(columns or ()) or 1, parameters.sum == "masked"
@@ -158,7 +167,7 @@ def describe(facts: Facts, parameters: HorizontalScaleParameters) -> Terms:
         implementation=f"horizontal.moments.{parameters.sum}",
         trust_model="federated",
         reveals=reveals(masked, len(clients)),
-        minimums={"clients": parameters.minimum_clients},
+        minimums={"clients": parameters.minimum_clients, "rows": parameters.minimum_rows},
         estimated_bytes=bytes_of(work, len(clients)),
         outputs={"table": held, FITTED: fitted},
         warnings=tuple(

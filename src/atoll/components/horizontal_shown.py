@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from atoll.components.clients import ALONE
 from atoll.core.report import KeyValuePanel, LinePanel, Panel, Series
 from atoll.learning.horizontal.parties.client import Work
 from atoll.learning.horizontal.parties.measured import Point, figure_name
@@ -93,8 +94,9 @@ def _without(sizes: Sizes) -> list[str]:
         ]
     found = [
         f"the aggregator sees {sizes.sums} sums of at least {sizes.minimum} clients' updates, "
-        "and no single update; sums, and the common model, still depend on rows: nothing here "
-        "is differentially private"
+        "and no single update by itself; sums, and the common model, still depend on rows: nothing "
+        "here is differentially private",
+        ALONE,
     ]
     if sizes.clients > sizes.minimum:
         spare = sizes.clients - sizes.minimum

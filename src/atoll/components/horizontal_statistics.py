@@ -12,7 +12,14 @@ from pydantic import Field, field_validator
 
 from atoll.components.alignment import refuse_more_rows
 from atoll.components.api import ArtifactFacts, Component, Facts, Result, Task, Terms
-from atoll.components.clients import PUBLIC_CODES, check_clients, chosen, sum_warnings, width_of
+from atoll.components.clients import (
+    PUBLIC_CODES,
+    EnoughRows,
+    check_clients,
+    chosen,
+    sum_warnings,
+    width_of,
+)
 from atoll.components.step_cheats import STATISTICS_CHEATS
 from atoll.core.exposure import EVERYONE, OPENED_SUMS, Exposure
 from atoll.core.names import Role
@@ -37,7 +44,7 @@ FIGURES = ("count", "missing", "mean", "std", "at least", "at most", "skewness",
 Share = Annotated[float, Field(ge=0, le=1)]
 
 
-class HorizontalStatisticsParameters(Summed):
+class HorizontalStatisticsParameters(Summed, EnoughRows):
     """Which columns are described, and how finely."""
 
     columns: tuple[ColumnName, ...] | None = Field(
@@ -89,6 +96,7 @@ def run(task: Task, parameters: HorizontalStatisticsParameters) -> Result:
     if party.role == Role.AGGREGATOR:
         return _aggregate(task, parameters)
     table: Table = task.inputs["table"]
+    parameters.require(table)
     refuse_more_rows(party, table.num_rows, [party.name])
     names = chosen(parameters.columns, table.columns)
     work = _work(parameters, len(names), task)
@@ -177,9 +185,10 @@ def report(names: Sequence[str], lines: Sequence[dict[str, Any]], left: dict[str
 def describe(facts: Facts, parameters: HorizontalStatisticsParameters) -> Terms:
     """Return what describing reveals: sums by column.
 
-    Errors: ATL-HOR-084, ATL-HOR-085, ATL-HOR-160, ATL-HOR-161, ATL-TAB-002.
+    Errors: ATL-HOR-084, ATL-HOR-085, ATL-HOR-160 to ATL-HOR-162, ATL-TAB-002.
     """
     known = check_clients(facts, parameters.minimum_clients, "table")
+    parameters.refuse_planned(facts, "table")
     width = 1 if known is None else len(chosen(parameters.columns, known))
     clients, masked = facts.having(Role.CLIENT), parameters.sum == "masked"
     work = StepWork.of(parameters.step, width, parameters, clients, {})
@@ -190,7 +199,7 @@ def describe(facts: Facts, parameters: HorizontalStatisticsParameters) -> Terms:
         implementation=f"horizontal.summary.{parameters.sum}",
         trust_model="federated",
         reveals=reveals(masked, len(clients)),
-        minimums={"clients": parameters.minimum_clients},
+        minimums={"clients": parameters.minimum_clients, "rows": parameters.minimum_rows},
         estimated_bytes=bytes_of(work, len(clients)),
         outputs={"statistics": {client: ArtifactFacts("statistics") for client in clients}},
         warnings=tuple(warnings),

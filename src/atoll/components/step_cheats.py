@@ -31,6 +31,16 @@ def _common(what: str) -> Iterator[Cheat]:
         "`minimum_clients` as many as there are clients; or noise (differential privacy)",
     )
     yield Cheat(
+        "any",
+        "learn",
+        "by the job that it proposes, one client's part of a sum: steps before make the other "
+        "clients' columns constant (`scale` with their own bounds), or leave few rows (`split`)",
+        "the plan warns of steps that are set apart for some parties; automatic grants must name "
+        "silent steps",
+        "that client's sums, of at least `minimum_rows` (10) rows, ATL-HOR-162",
+        "a larger `minimum_rows`; grants that name no such step",
+    )
+    yield Cheat(
         "aggregator",
         "learn",
         "by two runs whose sums differ by one client, that client's sums",

@@ -23,6 +23,7 @@ from atoll.core.errors import InternalError, PeerError, UserError
 from atoll.core.exposure import EPSILON, OPENED_SUMS, Exposure, at_least
 from atoll.core.names import Role, Seat, addresses, party_of, roles_text
 from atoll.core.reveal import Reveal
+from atoll.flow.apart import set_apart
 from atoll.flow.inference import Declared, Inference, check_own, infer, placed, structure
 from atoll.jobs.audience import audience, hidden_steps
 from atoll.jobs.definition import Job
@@ -132,6 +133,7 @@ def build(
         warnings=(
             *(f"{COIN_STEP}: {text}" for text in coin_toss.warnings(job.seed)),
             *_joined_seats(job, catalogue, made),
+            *set_apart(job, catalogue, parameters, made.terms),
             *(f"{name}: {text}" for name, term in terms.items() for text in term.warnings),
             *_idle(job, made, apart=bool(shown_to)),
         ),

@@ -158,6 +158,24 @@ def test_an_attempt_is_counted_by_what_was_sent_for_each() -> None:
     assert charged(plan, "match", most, [sent], OTHER) == Counts()
 
 
+def test_sums_without_a_message_count_whole_for_each_receiver_named() -> None:
+    """A guest that adds hosts' values up and returns the sum: what travels counts for nothing."""
+    seen = {"sender": HOST, "receiver": GUEST, "message": "m", "field": "f"}
+    for exposure, other in (
+        (Exposure(OPENED_SUMS, 50, "host"), 50),
+        (Exposure(OPENED_SUMS, 50, "host", "guest"), 0),
+        (Exposure(OPENED_SUMS, 50, "host", "guest", "m", "f"), 0),
+    ):
+        plan = of_psi(BOTH, exposure={"match": (exposure,)})
+        for elements in (2, 900):
+            sent = [{**seen, "elements": elements}]
+            most = Counts(opened_sums=50)
+            assert charged(plan, "match", most, sent, OTHER).opened_sums == other
+            counted = elements if exposure.message else 50
+            assert charged(plan, "match", most, sent, GUEST).opened_sums == counted
+        assert charged(plan, "match", Counts(opened_sums=50), [], OTHER) == Counts()
+
+
 def test_a_plan_keeps_its_units_and_its_digest_on_the_way() -> None:
     plan = plan_of()
     again = Plan.model_validate_json(plan.model_dump_json())

@@ -43,6 +43,9 @@ def work(transition: Transition) -> None:
     record = transition.record
     if leaving(record) or answered(record) is not None:
         return
+    if left_off(record) is not None:
+        _take_no_more_part(transition)
+        return
     for step, command in transition.record.lead.commands.items():
         own = transition.record.own.tasks.get(step)
         mine = transition.record.party in parties_of(transition.record, step)
@@ -57,14 +60,43 @@ def answered(record: JobRecord) -> str | None:
     for good, so one that commands more steps learns nothing of how these end. The initiator
     itself commands none.
     """
+    return _failed_for_good(record, let_off=False)
+
+
+def left_off(record: JobRecord) -> str | None:
+    """Return the step that failed here for good in the run and is done without this party.
+
+    It is this party's last answer, too: others go on with the run by the quorum, and this party
+    begins nothing more in it, or each further step would show how it ends.
+    """
+    return _failed_for_good(record, let_off=True)
+
+
+def _failed_for_good(record: JobRecord, *, let_off: bool) -> str | None:
     if record.drives:
         return None
     for step, task in record.own.tasks.items():
         fresh = task.attempt > record.earlier.get(step, 0)
         final = fresh and task.state == "failed" and not may_retry(task.code)
-        if final and not satisfied_without(record, step, {record.party}):
+        # That follows from an earlier step is no answer of its own.
+        if final and let_off and task.code == DROPPED_OUT:
+            continue
+        if final and satisfied_without(record, step, {record.party}) == let_off:
             return step
     return None
+
+
+def _take_no_more_part(transition: Transition) -> None:
+    """State the same of all that runs or is commanded here, whatever would come of it."""
+    record = transition.record
+    for step, task in record.own.tasks.items():
+        if task.state == "running":
+            _state(transition, step, TaskFact(task.attempt, "cancelled"))
+    for step, command in record.lead.commands.items():
+        own = transition.record.own.tasks.get(step)
+        mine = record.party in parties_of(record, step)
+        if mine and step not in record.running and (own is None or own.attempt < command.attempt):
+            _state(transition, step, TaskFact(command.attempt, "failed", DROPPED_OUT))
 
 
 def _reveal_no_end(transition: Transition) -> None:
@@ -78,6 +110,8 @@ def _reveal_no_end(transition: Transition) -> None:
 def _is_over(transition: Transition, step: str, attempt: int) -> bool:
     record = transition.record
     if transition.halted() is not None or answered(record) is not None or leaving(record):
+        return True
+    if left_off(record) is not None:
         return True
     command = record.lead.commands.get(step)
     if command is None or command.attempt != attempt:

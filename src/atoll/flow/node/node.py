@@ -226,7 +226,7 @@ class Node:
         limits = QueueLimits(jobs.as_initiator, jobs.as_host, jobs.partner_open)
         self.rows = JobRows(self.database, party, time.time)
         self.decider.attach(self.declarer.verify, self.rows.explain)
-        self.recorder = Recorder(self.database, self.folder.jobs, time.time)
+        self.recorder = Recorder(self.database, self.folder.jobs, time.time, party)
         self.slots = Slots(limits, settings.queue.rule, self._owner_of)
         self.effects = NodeEffects(
             self.database,

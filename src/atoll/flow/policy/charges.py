@@ -57,7 +57,9 @@ def _passed_on(
     """Return what a partner that was sent nothing gets of it by way of a third role.
 
     Where that is declared: a host, of other hosts' columns, from the guest's questions, or from a
-    guest that puts ids of its own choice to one host and what it learned to another.
+    guest that puts ids of its own choice to one host and what it learned to another; a client, of
+    other clients' rows, from the sum that the aggregator opens. What names no message is not in the
+    own count, so all that the plan allows of it counts.
     """
     receivers = {party_of(str(line["receiver"])) for line in sent}
     between = any(partner in plan.peers_of(step, receiver) for receiver in receivers)
@@ -66,7 +68,7 @@ def _passed_on(
     units = {
         entry.unit
         for entry in plan.exposure.get(step, ())
-        if between and entry.receiver in theirs and entry.sender not in own
+        if between and entry.receiver in theirs and (entry.sender not in own or not entry.message)
     }
     return Counts.rounded({unit: getattr(most, unit) if unit in units else 0 for unit in NAMES})
 
@@ -91,6 +93,9 @@ def _used(
         found = sum(sent.get((entry.message, entry.field), 0) * entry.each for entry in entries)
         # What went beyond the plan went all the same; that trees end is sent like one that begins.
         return found if unit in (OPENED_SUMS, ROWS) or not most else min(most, found)
-    if not most:
-        return most
-    return sum(sent.values()) if unit == OPENED_SUMS else most
+    # What travels for a sum (bytes of shares) is no count of its values: the declared amount is,
+    # and at least as much as went where the plan states no entry, or that of code of others.
+    loose = not entries or any(entry.sender == EVERYONE for entry in entries)
+    if most and unit == OPENED_SUMS and loose:
+        return max(most, sum(sent.values()))
+    return most

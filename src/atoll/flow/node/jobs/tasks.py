@@ -24,6 +24,7 @@ from atoll.core.names import Role
 from atoll.flow.control.codes import NODE_RESTARTED
 from atoll.flow.control.record import JobRecord
 from atoll.flow.node.folder import NodeFolder
+from atoll.flow.node.jobs.blame import blaming
 from atoll.flow.node.jobs.worker_shares import WorkerShares
 from atoll.flow.planning import COIN_STEP
 from atoll.flow.policy.exposure import most_sent
@@ -327,7 +328,10 @@ def _content(record: JobRecord, step: str) -> str | None:
 class Recorder:
     """Writes what a task reports into the database, as part of the caller's transaction."""
 
-    def __init__(self, database: Database, jobs_folder: Path, wall: Callable[[], float]) -> None:
+    def __init__(
+        self, database: Database, jobs_folder: Path, wall: Callable[[], float], party: str
+    ) -> None:
+        self._party = party
         self._tasks = Tasks(database)
         self._artifacts = Artifacts(database)
         self._metrics = Metrics(database)
@@ -391,7 +395,7 @@ class Recorder:
             "ended": now,
             "code": error.get("code"),
             "phase": error.get("phase"),
-            "message": error.get("message"),
+            "message": blaming(error, self._party),
             "hint": error.get("hint"),
             "seconds": data.get("seconds"),
             "cpu_seconds": data.get("cpu_seconds"),
