@@ -11,7 +11,7 @@ from atoll.channel.party import Party
 from atoll.components.alignment import refuse_more_rows
 from atoll.components.api import ArtifactFacts, Component, Facts, Result, Task, Terms
 from atoll.components.horizontal_cheats import CHEATS
-from atoll.components.horizontal_shown import curves, spent_panels, warnings_of
+from atoll.components.horizontal_shown import curves, cut_panels, spent_panels, warnings_of
 from atoll.core.errors import DataError, UserError
 from atoll.core.exposure import EVERYONE, OPENED_SUMS, Exposure
 from atoll.core.names import Role, party_of
@@ -66,6 +66,7 @@ def run(task: Task, parameters: HorizontalParameters) -> Result:
         title = "Own training rows" if validation is None else "Own held-out rows"
         panels.append(KeyValuePanel(title=title, values=named))
     panels += curves(client.curve, work, "own rows")
+    panels += cut_panels(client.cut)
     report = Report(title="Horizontal training", panels=(*panels, *card(part)))
     return Result({"model": part}, report=report)
 
