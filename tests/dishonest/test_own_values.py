@@ -9,7 +9,7 @@ import pytest
 
 from atoll.channel import world
 from atoll.channel.party import Party
-from atoll.core.errors import DataError
+from atoll.core.errors import DataError, PeerError
 from atoll.core.names import Role
 from atoll.learning.horizontal.algorithm import WEIGHTS
 from atoll.learning.horizontal.layout import Vector
@@ -22,6 +22,8 @@ from atoll.learning.horizontal.parties.parameters import HorizontalParameters
 from atoll.learning.horizontal.postprocess.api import Passage
 from atoll.learning.horizontal.postprocess.mask import Mask
 from atoll.learning.horizontal.sums import Update
+from atoll.operators.secure_sum.masked.client import Client as SumClient
+from atoll.operators.secure_sum.masked.messages import Consents, Opened
 from tests.learning.horizontal.test_parties import CLIENTS, ROLES, SEED
 
 ROWS, COLUMNS, BOUND = 20, 2, 2.0
@@ -116,3 +118,21 @@ def test_values_and_numbers_are_cut_to_their_range(value: float) -> None:
     sign = 0.0 if np.isnan(value) else np.sign(value)
     assert total.vectors["v"][0] == pytest.approx(0.9 * sign)
     assert total.numbers["n"] == 2.0**40 * sign
+
+
+def test_wrong_shares_end_the_round_and_blame_no_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    honest = SumClient.open
+
+    def wrong(client: SumClient, consents: Consents) -> Opened:
+        opened = honest(client, consents)
+        if client._name != "c0":
+            return opened
+        return Opened(opened.names, tuple(bytes(33 - 1) + b"\1" for _ in opened.shares))
+
+    monkeypatch.setattr(SumClient, "open", wrong)
+    done, _, sums = _walk(_work(), [3.0])
+    error = done.errors["hub"]
+    assert not sums
+    assert isinstance(error, PeerError)
+    assert error.code in {"ATL-HOR-054", "ATL-SHR-002"}
+    assert error.party is None

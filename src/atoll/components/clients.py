@@ -12,7 +12,7 @@ from atoll.jobs.validation import near
 
 # What the aggregator and all clients of a step see alike.
 PUBLIC_CODES = frozenset(
-    {"ATL-HOR-081", "ATL-HOR-082", "ATL-SUM-011", "ATL-SUM-012", "ATL-SUM-023"}
+    {"ATL-HOR-054", "ATL-HOR-081", "ATL-HOR-082", "ATL-SUM-011", "ATL-SUM-012", "ATL-SUM-023"}
 )
 
 

@@ -239,6 +239,6 @@ HORIZONTAL = Component(
     dishonest=CHEATS,
     # What the aggregator and all clients see alike.
     public_codes=frozenset(
-        {"ATL-HOR-081", "ATL-HOR-082", "ATL-SUM-011", "ATL-SUM-012", "ATL-SUM-023"}
+        {"ATL-HOR-054", "ATL-HOR-081", "ATL-HOR-082", "ATL-SUM-011", "ATL-SUM-012", "ATL-SUM-023"}
     ),
 )

@@ -95,6 +95,10 @@ class Mask(Postprocessor):
             )
         return Update(vectors, numbers)
 
+    def counted(self, total: Update) -> int:
+        """Return how many clients' updates a sum in ring units is of, as it states itself."""
+        return round(self._joined(total.vectors[NUMBER + MASKED]))
+
     def bits(self, values: int, bits: float) -> tuple[int, float]:
         """See ``Postprocessor.bits``."""
         return values, self.ring
