@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -18,6 +20,7 @@ from atoll.learning.horizontal.models.build import model_of
 from atoll.learning.horizontal.parties.adding import Adding
 from atoll.learning.horizontal.parties.aggregator import PartyClients
 from atoll.learning.horizontal.parties.client import Client, Work
+from atoll.learning.horizontal.parties.limits import within
 from atoll.learning.horizontal.parties.parameters import HorizontalParameters
 from atoll.learning.horizontal.postprocess.api import Passage
 from atoll.learning.horizontal.postprocess.mask import Mask
@@ -53,11 +56,14 @@ def _work(**chosen: Any) -> Work:
     )
 
 
-def _walk(of: Work, biases: list[float]) -> tuple[world.World, dict[str, Client], list[Vector]]:
+def _walk(
+    of: Work, biases: list[float], rows: int = 0
+) -> tuple[world.World, dict[str, Client], list[Vector]]:
     clients: dict[str, Client] = {}
     sums: list[Vector] = []
 
     def entry(party: Party) -> Any:
+        party = dataclasses.replace(party, rows=dict.fromkeys(CLIENTS, rows))
         if party.role == Role.CLIENT:
             clients[party.name] = Client(party, of, _data(party.name), _data(party.name))
             return clients[party.name].run()
@@ -136,3 +142,54 @@ def test_wrong_shares_end_the_round_and_blame_no_one(monkeypatch: pytest.MonkeyP
     assert isinstance(error, PeerError)
     assert error.code in {"ATL-HOR-054", "ATL-SHR-002"}
     assert error.party is None
+
+
+@pytest.mark.parametrize(
+    "lie",
+    [
+        lambda units: units | {"number.rows": _digits(-(ROWS * 4 * 2**20) + 1)},
+        lambda units: units | {"number.rows": _digits(-(ROWS * 4 + 1) * 2**20)},
+        lambda units: units | {"number.rows": _digits((ROWS + 1) * 2**20)},
+        lambda units: units | {"number.rows": _digits(-(ROWS * 4 - 1) * 2**20)},
+    ],
+    ids=["a total of 2^-20 rows", "a total of -1", "more rows than the plan", "too few rows"],
+)
+def test_a_sum_that_no_honest_clients_have_ends_the_round(
+    lie: Callable[[dict[str, Vector]], dict[str, Vector]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    of, honest = _work(evaluate_every=0), Client.update
+
+    def update(client: Client, *given: Any) -> Update:
+        made = honest(client, *given)
+        if client.party.name != "c0" or not len(client.data):
+            return made
+        return Update(lie(dict(made.vectors)), {})
+
+    monkeypatch.setattr(Client, "update", update)
+    done, _, sums = _walk(of, [3.0], ROWS)
+    error = done.errors["hub"]
+    assert not sums
+    assert isinstance(error, PeerError)
+    assert (error.code, error.party) == ("ATL-HOR-054", None)
+
+
+def _digits(whole: int) -> Vector:
+    """Return a number's digits as the mask of five clients has them: all in the lowest."""
+    form = Mask(bound=BOUND * ROWS, clients=len(CLIENTS))
+    return form._digits("rows", whole / 2**20)
+
+
+@pytest.mark.parametrize(("rows", "fits"), [(10, True), (9, False)])
+def test_a_client_keeps_to_the_bound_times_its_own_rows(rows: int, fits: bool) -> None:
+    update = Update({"gradient": np.array([20.0, -3.0], np.float32)}, {"rows": float(rows)})
+    kept = within(update, _work(), dict.fromkeys(CLIENTS, ROWS))
+    assert (kept is update) is fits
+    assert kept.vectors["gradient"][0] == pytest.approx(2.0 * rows)
+    assert kept.vectors["gradient"][1] == -3.0
+
+
+def test_a_client_that_states_many_rows_rounds_no_others_updates_to_nothing() -> None:
+    mask = HorizontalParameters(bound=16.0).mask(4, 10**10)
+    assert mask is not None
+    # One row's change by a thousandth of the bound is still many units of the grid.
+    assert 0.016 * mask.form().scale > 100

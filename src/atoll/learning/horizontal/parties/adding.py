@@ -107,7 +107,7 @@ class Adding:
                 return None, frozenset()
             added = unflatten(found.units, parts)
             if self.mask.counted(added) != len(found.survivors):
-                raise _wrong_sum()
+                raise wrong_sum()
             return added, frozenset(found.survivors)
         form = self._form(template)
         updates = {name: self._plain(party, of.tag, name, form) for name in of.names}
@@ -160,7 +160,7 @@ class Adding:
         return inner, hashlib.sha256(codec.encode(asked)).digest()
 
 
-def _wrong_sum() -> PeerError:
+def wrong_sum() -> PeerError:
     """Return the refusal of a sum that no honest clients have; whose fault it is shows to none."""
     return PeerError(
         "ATL-HOR-054",

@@ -21,6 +21,7 @@ from atoll.learning.horizontal.local import ClientRows
 from atoll.learning.horizontal.models.api import Model
 from atoll.learning.horizontal.parties.adding import Adding, Sum, digest
 from atoll.learning.horizontal.parties.down import Down
+from atoll.learning.horizontal.parties.limits import within
 from atoll.learning.horizontal.parties.measured import Point, means, measured, show
 from atoll.learning.horizontal.parties.messages import Begin
 from atoll.learning.horizontal.parties.once import drawn_once, source_of
@@ -200,6 +201,12 @@ class Client:
         if not self._hidden:
             return chain.client(made, passage)
         passage.cut = []
+        if chain is self.work.chain:
+            rows = {name: self.party.rows.get(name, 0) for name in self.party.clients}
+            fitting = within(made, self.work, rows)
+            if fitting is not made:
+                made = fitting
+                passage.cut.append("ATL-SUM-002")
         try:
             update = chain.client(made, passage)
         except DataError as error:
