@@ -176,7 +176,8 @@ def test_a_sum_that_no_honest_clients_have_ends_the_round(
 def _digits(whole: int) -> Vector:
     """Return a number's digits as the mask of five clients has them: all in the lowest."""
     form = Mask(bound=BOUND * ROWS, clients=len(CLIENTS))
-    return form._digits("rows", whole / 2**20)
+    digits: Vector = form._digits("rows", whole / 2**20)  # type: ignore[assignment]
+    return digits
 
 
 @pytest.mark.parametrize(("rows", "fits"), [(10, True), (9, False)])

@@ -97,7 +97,7 @@ CHEATS: tuple[Cheat, ...] = (
         "change",
         "the common model, by updates and counts that are not true",
         "it does not under masks; by the curve, or by held-out rows of others",
-        "under masks the mean change of each weight and round, up to `bound`, whatever rows it has: "
+        "under masks each round's mean change of a weight, up to `bound`, whatever rows it has: "
         "the sum as a whole is held to the plan's rows and to `bound` times its weight "
         "(ATL-HOR-054), no client is to its share. With `compression` or qfedavg one update is as "
         "large as the ring holds. In plain sums within what it states; `clip` bounds an update's "

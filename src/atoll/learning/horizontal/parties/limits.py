@@ -8,17 +8,40 @@ a lying client can still take all of ``bound``, whatever rows it has.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import numpy as np
 
 from atoll.learning.horizontal.algorithm import Algorithm, wrapped
-from atoll.learning.horizontal.parties.adding import wrong_sum
+from atoll.learning.horizontal.parties.adding import Adding, wrong_sum
+from atoll.learning.horizontal.parties.privacy import Private
 from atoll.learning.horizontal.postprocess.api import Passage, Stage
+from atoll.learning.horizontal.postprocess.chain import Chain
 from atoll.learning.horizontal.sums import Update
 
-if TYPE_CHECKING:
-    from atoll.learning.horizontal.parties.client import Work
+
+class Work(Protocol):
+    """What limits follow from, of all that parties know of a training."""
+
+    @property
+    def algorithm(self) -> Algorithm:
+        """What clients compute."""
+        ...
+
+    @property
+    def chain(self) -> Chain:
+        """What an update passes."""
+        ...
+
+    @property
+    def adding(self) -> Adding:
+        """How updates are added up."""
+        ...
+
+    @property
+    def private(self) -> Private | None:
+        """Differential privacy, where it is asked for."""
+        ...
 
 
 def require_possible(
