@@ -12,7 +12,7 @@ from atoll.components.alignment import refuse_more_rows
 from atoll.components.api import ArtifactFacts, Component, Facts, Result, Task, Terms
 from atoll.components.clients import EnoughRows
 from atoll.components.horizontal_cheats import CHEATS
-from atoll.components.horizontal_shown import curves, spent_panels, warnings_of
+from atoll.components.horizontal_shown import curves, cut_panels, spent_panels, warnings_of
 from atoll.core.errors import DataError, UserError
 from atoll.core.exposure import EVERYONE, OPENED_SUMS, Exposure
 from atoll.core.names import Role, party_of
@@ -72,6 +72,7 @@ def run(task: Task, parameters: HorizontalTrainingParameters) -> Result:
         title = "Own training rows" if validation is None else "Own held-out rows"
         panels.append(KeyValuePanel(title=title, values=named))
     panels += curves(client.curve, work, "own rows")
+    panels += cut_panels(client.cut)
     report = Report(title="Horizontal training", panels=(*panels, *card(part)))
     return Result({"model": part}, report=report)
 
@@ -245,6 +246,6 @@ HORIZONTAL = Component(
     dishonest=CHEATS,
     # What the aggregator and all clients see alike.
     public_codes=frozenset(
-        {"ATL-HOR-081", "ATL-HOR-082", "ATL-SUM-011", "ATL-SUM-012", "ATL-SUM-023"}
+        {"ATL-HOR-054", "ATL-HOR-081", "ATL-HOR-082", "ATL-SUM-011", "ATL-SUM-012", "ATL-SUM-023"}
     ),
 )

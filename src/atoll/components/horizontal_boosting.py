@@ -9,6 +9,7 @@ import numpy as np
 from atoll.components.alignment import refuse_more_rows
 from atoll.components.api import ArtifactFacts, Component, Facts, Result, Task, Terms
 from atoll.components.clients import PUBLIC_CODES, EnoughRows, check_clients, sum_warnings, width_of
+from atoll.components.horizontal_shown import cut_panels
 from atoll.components.step_cheats import BOOSTING_CHEATS
 from atoll.core.exposure import EVERYONE, OPENED_SUMS, Exposure
 from atoll.core.names import Role, party_of
@@ -59,10 +60,11 @@ def run(task: Task, parameters: HorizontalBoostingParameters) -> Result:
     held = task.inputs.get("validation")
     held_out = data if held is None else rows_of(held, parameters, table.columns)
     work = _work(parameters, len(table.columns), task)
-    forest = received_forest(parameters, StepClient(party, work, data).run(), work.columns)
+    client = StepClient(party, work, data)
+    forest = received_forest(parameters, client.run(), work.columns)
     part = forest.whole(party_of(party.name), table.columns, parameters.loss)
     title = "Own training rows" if held is None else "Own held-out rows"
-    panels = (*_figures(title, forest, held_out), *card(part))
+    panels = (*_figures(title, forest, held_out), *card(part), *cut_panels(client.cut))
     return Result({"model": part}, report=Report(title="Horizontal boosting", panels=panels))
 
 

@@ -31,9 +31,12 @@ CHEATS: tuple[Cheat, ...] = (
         "learn",
         "with `masked`, more of a sum than an honest round shows: it sends all clients weights "
         "under which few rows move the sum, and leaves clients out down to `minimum_clients`",
-        "by a loss that does not fall; clients see who is in a sum",
+        "by a loss that does not fall, and clients by rounds of which their own values did not fit "
+        "and were cut, in their own reports; clients see who is in a sum",
         "the values of as many sums as the plan has rounds, of at least `minimum_clients` each; "
-        "different weights to different clients give no sum, for sessions hold their digest",
+        "different weights to different clients give no sum, for sessions hold their digest. No "
+        "client fails by its own values, but where a cut begins shows as a bend of the sums over "
+        "rounds, as steep as that client's rows",
         "`privacy`: noise bounds what any weights show",
     ),
     Cheat(
@@ -105,8 +108,11 @@ CHEATS: tuple[Cheat, ...] = (
         "change",
         "the common model, by updates and counts that are not true",
         "it does not under masks; by the curve, or by held-out rows of others",
-        "within `bound` times its rows for each value; `clip` bounds an update's norm only at an "
-        "honest client",
+        "under masks each round's mean change of a weight, up to `bound`, whatever rows it has: "
+        "the sum as a whole is held to the plan's rows and to `bound` times its weight "
+        "(ATL-HOR-054), no client is to its share. With `compression` or qfedavg one update is as "
+        "large as the ring holds. In plain sums within what it states; `clip` bounds an update's "
+        "norm only at an honest client",
         "`plain` with a robust `rule`, up to its share of liars; `masked` cannot look at single "
         "updates",
     ),
@@ -115,7 +121,8 @@ CHEATS: tuple[Cheat, ...] = (
         "stop",
         "the step, by what is malformed, of another size or out of turn (ATL-HOR-081, ATL-HOR-082, "
         "ATL-SUM-010 to 017)",
-        "by code, with the partner's name",
+        "by code, with the partner's name; a client's false shares or vectors under masks by code "
+        "alone (ATL-HOR-054, ATL-SHR-002)",
         "the attempts that the plan signs; what was opened until then is charged",
         "not needed: no more is sent than in a step that goes well",
     ),

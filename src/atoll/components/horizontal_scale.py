@@ -17,6 +17,7 @@ from atoll.components.clients import (
     sum_warnings,
     width_of,
 )
+from atoll.components.horizontal_shown import cut_panels
 from atoll.components.predict import Apply
 from atoll.components.scale import FITTED, SCALE, apply
 from atoll.components.step_cheats import SCALE_CHEATS
@@ -108,9 +109,12 @@ def run(task: Task, parameters: HorizontalScaleParameters) -> Result:
     names = chosen(parameters.columns, table.columns)
     work = _work(parameters, len(names), task)
     data = ClientRows(table.matrix(names), np.empty(table.num_rows))
-    sent = StepClient(party, work, data).run()
+    client = StepClient(party, work, data)
+    sent = client.run()
     part = from_vectors(sent, party_of(party.name), names)
-    report = Report(title="Horizontal scaling", panels=SCALE_TRANSFORM.card(part))
+    report = Report(
+        title="Horizontal scaling", panels=(*SCALE_TRANSFORM.card(part), *cut_panels(client.cut))
+    )
     return Result({"table": apply(table, part), FITTED: part}, report=report)
 
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from atoll.components.clients import ALONE
-from atoll.core.report import KeyValuePanel, LinePanel, Panel, Series
+from atoll.core.report import KeyValuePanel, LinePanel, Panel, Series, TablePanel
 from atoll.learning.horizontal.parties.client import Work
 from atoll.learning.horizontal.parties.measured import Point, figure_name
 from atoll.learning.horizontal.parties.privacy import Private
@@ -17,6 +17,8 @@ from atoll.learning.horizontal.parties.reveals import Sizes
 _POINTS = 100
 # Below so many clients, noise that hides one of them leaves little of a mean.
 _FEW = 100
+# Rounds that a report lists.
+_MOST_CUT = 100
 # A δ beyond this share of one unit is worth a warning.
 _LARGE = 0.1
 
@@ -38,6 +40,18 @@ def curves(points: Sequence[Point], work: Work, of: str) -> list[Panel]:
         for title, label, values in lines
         if values
     ]
+
+
+def cut_panels(cut: Mapping[int, str]) -> list[Panel]:
+    """Return a client's rounds in which own values did not fit the sum, for its own report.
+
+    No other party sees it: the round would show it this client's values (``Client.cut``).
+    """
+    if not cut:
+        return []
+    title = "Own values beyond the range of the sum, cut to it (raise bound, or clip)"
+    rows = tuple((round_, code) for round_, code in sorted(cut.items()))
+    return [TablePanel(title=title, columns=("round", "code"), rows=rows[:_MOST_CUT])]
 
 
 def spent_panels(private: Private) -> list[Panel]:

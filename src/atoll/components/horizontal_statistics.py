@@ -20,6 +20,7 @@ from atoll.components.clients import (
     sum_warnings,
     width_of,
 )
+from atoll.components.horizontal_shown import cut_panels
 from atoll.components.step_cheats import STATISTICS_CHEATS
 from atoll.core.exposure import EVERYONE, OPENED_SUMS, Exposure
 from atoll.core.names import Role
@@ -101,14 +102,17 @@ def run(task: Task, parameters: HorizontalStatisticsParameters) -> Result:
     names = chosen(parameters.columns, table.columns)
     work = _work(parameters, len(names), task)
     data = ClientRows(table.matrix(names), np.empty(table.num_rows))
-    lines = from_vectors(StepClient(party, work, data).run(), parameters.names, len(names))
+    client = StepClient(party, work, data)
+    lines = from_vectors(client.run(), parameters.names, len(names))
     value = {
         "version": 1,
         "columns": [{"name": name, **line} for name, line in zip(names, lines, strict=True)],
     }
     text = json.dumps(value, indent=2, allow_nan=False)
     files = {"statistics.json": f"{text}\n".encode()}
-    return Result({"statistics": value}, files, report(names, lines, {}))
+    shown = report(names, lines, {})
+    shown = shown.model_copy(update={"panels": (*shown.panels, *cut_panels(client.cut))})
+    return Result({"statistics": value}, files, shown)
 
 
 def _work(parameters: HorizontalStatisticsParameters, columns: int, task: Task) -> StepWork:

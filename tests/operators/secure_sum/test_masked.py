@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -10,7 +12,13 @@ from hypothesis import strategies as st
 from atoll.core.errors import AtollError
 from atoll.operators.secure_sum.fixed_point import FixedPoint
 from atoll.operators.secure_sum.masked import masks
-from atoll.operators.secure_sum.masked.messages import Consents, Roster, Sealed, Survivors
+from atoll.operators.secure_sum.masked.messages import (
+    Consents,
+    Roster,
+    Sealed,
+    Shares,
+    Survivors,
+)
 from tests.operators.secure_sum.play import Play
 
 
@@ -119,8 +127,41 @@ def test_shares_of_another_session_do_not_open() -> None:
         play.mask(name, swapped if name == victim else received[name])
     survivors = play.aggregator.survivors(play.views)
     consents = play.aggregator.consents({n: play.clients[n].consent(survivors) for n in play.names})
-    with pytest.raises(AtollError, match="ATL-SUM-015"):
-        play.clients[victim].open(consents)
+    # It gives its own share alone, and does not fail: the others' are enough for the sum.
+    assert play.clients[victim].open(consents).names == (victim,)
+
+
+def test_a_client_that_seals_nonsense_for_one_puts_it_out_of_no_sum() -> None:
+    play = Play(5, 10)
+    roster = play.roster()
+    shares = {n: play.clients[n].share(roster) for n in play.names}
+    liar, victim = play.names[-1], play.names[0]
+    sealed = list(shares[liar].sealed)
+    sealed[shares[liar].names.index(victim)] = bytes(len(sealed[0]))
+    shares[liar] = Shares(shares[liar].names, tuple(sealed))
+    received = play.aggregator.passed_on(shares)
+    for name in play.names:
+        play.mask(name, received[name])
+    total = play.total(list(play.names))
+    assert np.array_equal(total, sum(play.vectors.values(), np.zeros(10, np.uint32)))
+
+
+def test_a_sealing_key_that_is_the_masking_key_names_its_owner() -> None:
+    play = Play(4, 10)
+    liar = play.clients[play.names[1]]
+    liar._masking = liar._sealing
+    with pytest.raises(AtollError, match="ATL-SUM-011") as caught:
+        play.roster()
+    assert caught.value.party == play.names[1]
+
+
+def test_a_key_of_small_order_ends_the_sum_by_name() -> None:
+    play = Play(4, 10)
+    keys = {n: play.clients[n].keys() for n in play.names}
+    keys[play.names[2]] = dataclasses.replace(keys[play.names[2]], masking=bytes(32))
+    with pytest.raises(AtollError, match="ATL-SUM-011") as caught:
+        play.aggregator.roster(keys)
+    assert caught.value.party == play.names[2]
 
 
 @settings(max_examples=60, deadline=None)

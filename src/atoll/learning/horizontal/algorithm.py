@@ -78,6 +78,11 @@ class Algorithm(BaseModel, ABC):
     # The number that all vectors of an update are multiplied by, where nothing but their mean
     # enters the state: a robust rule can then take the place of the sum. None: it cannot.
     weighed_by: ClassVar[str | None] = None
+    # The number that says what the clients of a sum weigh: whole, and at most their rows, or their
+    # number. None: weights follow from values.
+    stated_weight: ClassVar[str | None] = None
+    # The vectors of an update that are within the mask's bound times that weight.
+    weighed: ClassVar[tuple[str, ...]] = ()
     # Whether ``aggregate`` needs each client's update by itself (``sums.joined``), not their sum.
     separate: ClassVar[bool] = False
 

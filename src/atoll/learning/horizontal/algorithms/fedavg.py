@@ -27,6 +27,8 @@ class FedAvg(Algorithm):
     """
 
     weighed_by: ClassVar[str | None] = WEIGHT
+    stated_weight: ClassVar[str | None] = WEIGHT
+    weighed: ClassVar[tuple[str, ...]] = (CHANGE,)
 
     local: LocalTraining = LocalTraining()
     server: ServerStep = ServerStep()

@@ -22,6 +22,8 @@ class FedSGD(Algorithm):
     """Summed: each client's mean gradient times its rows, and the rows."""
 
     weighed_by: ClassVar[str | None] = ROWS
+    stated_weight: ClassVar[str | None] = ROWS
+    weighed: ClassVar[tuple[str, ...]] = (GRADIENT,)
 
     learning_rate: float = Field(default=0.1, gt=0, le=1e3, description="size of a step")
     server: ServerStep = ServerStep()

@@ -5,7 +5,7 @@ Source: Karimireddy et al., "SCAFFOLD" (ICML 2020), algorithm 1 with option II.
 
 from __future__ import annotations
 
-from typing import Literal, Self
+from typing import ClassVar, Literal, Self
 
 import numpy as np
 from pydantic import Field, model_validator
@@ -33,6 +33,9 @@ class Scaffold(Algorithm):
     Each client keeps its control variate; the aggregator holds their mean over all clients. Errors:
     ATL-HOR-060 local momentum, which does not fit option II's estimate of the gradient.
     """
+
+    stated_weight: ClassVar[str | None] = WEIGHT
+    weighed: ClassVar[tuple[str, ...]] = (CHANGE,)
 
     local: LocalTraining = LocalTraining()
     server: ServerStep = ServerStep()

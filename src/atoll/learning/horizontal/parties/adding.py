@@ -10,7 +10,7 @@ import numpy as np
 
 from atoll.channel.party import LEFT, Party
 from atoll.core import codec
-from atoll.core.errors import AtollError
+from atoll.core.errors import AtollError, PeerError
 from atoll.learning.horizontal.algorithm import Vectors
 from atoll.learning.horizontal.parties import vectors
 from atoll.learning.horizontal.parties.messages import Change, Counts, ExactChange
@@ -94,8 +94,8 @@ class Adding:
     def take(self, party: Party, of: Sum, template: Update) -> tuple[Update | None, frozenset[str]]:
         """Return the sum at the aggregator, and whose updates are in it.
 
-        ``template`` has the form of each client's update. Errors: ATL-HOR-081, those of the secure
-        sum.
+        ``template`` has the form of each client's update. Errors: ATL-HOR-081, ATL-HOR-054 a sum
+        that cannot be of those in it, those of the secure sum.
         """
         if self.mask is not None:
             parts = parts_of(template)
@@ -105,7 +105,10 @@ class Adding:
             found = secure_sum.run(inner, SumInputs(None, inner.identities), parameters)
             if found.units is None or found.survivors is None:
                 return None, frozenset()
-            return unflatten(found.units, parts), frozenset(found.survivors)
+            added = unflatten(found.units, parts)
+            if self.mask.counted(added) != len(found.survivors):
+                raise wrong_sum()
+            return added, frozenset(found.survivors)
         form = self._form(template)
         updates = {name: self._plain(party, of.tag, name, form) for name in of.names}
         there = {name: update for name, update in updates.items() if update is not None}
@@ -155,3 +158,12 @@ class Adding:
         )
         asked = ["atoll/horizontal-update/v1", party.step_id, of.name]
         return inner, hashlib.sha256(codec.encode(asked)).digest()
+
+
+def wrong_sum() -> PeerError:
+    """Return the refusal of a sum that no honest clients have; whose fault it is shows to none."""
+    return PeerError(
+        "ATL-HOR-054",
+        "a masked sum is not one of the clients in it: a client's vector or shares are wrong",
+        hint="masks hide whose they are; a robust rule over plain sums can look at each client's",
+    )

@@ -16,6 +16,7 @@ from atoll.learning.horizontal.participation import Participation
 from atoll.learning.horizontal.parties.adding import Sum, digest
 from atoll.learning.horizontal.parties.client import Work, sum_name
 from atoll.learning.horizontal.parties.down import Down
+from atoll.learning.horizontal.parties.limits import require_possible
 from atoll.learning.horizontal.parties.measured import Point, means, show
 from atoll.learning.horizontal.parties.messages import Begin
 from atoll.learning.horizontal.parties.once import drawn_once, source_of
@@ -51,6 +52,10 @@ class PartyClients:
         self._state: State | None = None
 
     @property
+    def _rows(self) -> dict[str, int]:
+        return {name: self._party.rows.get(name, 0) for name in self._all}
+
+    @property
     def registered(self) -> int:
         """How many there were at the beginning."""
         return len(self._all)
@@ -78,6 +83,8 @@ class PartyClients:
                 np.random.default_rng(0),
                 secret=self._secret(of, total),
             )
+            if train:
+                require_possible(total, work, self._rows, there)
             total = work.passed(train).aggregate(total, work.model.layout.size, passage)
         for name in names:
             if name not in there:

@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
-from dataclasses import astuple, dataclass, field
+from dataclasses import astuple, dataclass, field, replace
 
 import numpy as np
 import numpy.typing as npt
 
 from atoll.channel.party import Party
-from atoll.core.errors import PeerError
+from atoll.core.errors import DataError, PeerError
 from atoll.core.random import SecretRandom
-from atoll.learning.horizontal.algorithm import WEIGHTS, Algorithm, ClientWork, Vectors
+from atoll.learning.horizontal.algorithm import (
+    WEIGHTS,
+    Algorithm,
+    ClientResult,
+    ClientWork,
+    Vectors,
+)
 from atoll.learning.horizontal.local import ClientRows
 from atoll.learning.horizontal.models.api import Model
 from atoll.learning.horizontal.parties.adding import Adding, Sum, digest
 from atoll.learning.horizontal.parties.down import Down
+from atoll.learning.horizontal.parties.limits import within
 from atoll.learning.horizontal.parties.measured import Point, means, measured, show
 from atoll.learning.horizontal.parties.messages import Begin
 from atoll.learning.horizontal.parties.once import drawn_once, source_of
@@ -75,7 +82,9 @@ class Work:
 class Client:
     """One client over a training. ``data`` and ``held_out`` stay here, as does what it keeps.
 
-    ``curve`` are this client's own figures, where those of all are not summed.
+    ``curve`` are this client's own figures, where those of all are not summed; ``cut`` has the
+    code of each round of which own values did not fit. The aggregator chooses the weights: were
+    that an error, the round in which one client fails would show its values.
     """
 
     party: Party
@@ -84,6 +93,8 @@ class Client:
     held_out: ClientRows
     kept: Vectors = field(default_factory=dict)
     curve: list[Point] = field(default_factory=list)
+    # The rounds of which an own value did not fit the sum, and was cut.
+    cut: dict[int, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         # The round that may come next, who may be in it, and whether the end was evaluated.
@@ -102,6 +113,7 @@ class Client:
         if resumed is not None:
             self._next, self.kept = resumed[0], resumed[1]["kept"]
             self._seen_before(resumed[1].get("curve", []))
+            self.cut = {int(round_): str(code) for round_, code in resumed[1].get("cut", [])}
         form = {name: len(vector) for name, vector in sorted(self.work.start(party).items())}
         count, down = 0, Down(down_link(self.work.algorithm))
         while True:
@@ -119,7 +131,9 @@ class Client:
             count += 1
             if begin.train and self.work.checkpoints(begin.round + 1):
                 points = [[float(value) for value in astuple(point)] for point in self.curve]
-                party.checkpoint(begin.round + 1, {"kept": dict(self.kept), "curve": points})
+                cut = [list(item) for item in self.cut.items()]
+                state = {"kept": dict(self.kept), "curve": points, "cut": cut}
+                party.checkpoint(begin.round + 1, state)
             party.progress("training", begin.round + int(begin.train), self.work.rounds)
             party.cancel.check()
 
@@ -143,22 +157,63 @@ class Client:
             figures = measured(work.model, weights, self.held_out, work.classifies)
         if not train:
             passage = Passage(RoundRandom(party.public_rng, round_), np.random.default_rng(0))
-            return work.passed(False).client(Update({}, figures), passage)
+            return self._passed(work.passed(False), Update({}, figures), passage, round_)
         clients = party.clients
         number = clients.index(party.name) if party.name in clients else len(clients)
         public = party.public_rng
         generator = public.generator(f"client {number}", round_, "training")
         share = ClientWork(work.model, sent, self.kept, self.data, generator, len(clients))
-        result = work.algorithm.client(share)
-        result.update.check()
+        result = self._result(share, round_)
         carried = {name: v for name, v in self.kept.items() if name not in result.kept}
         made = Update(result.update.vectors, {**result.update.numbers, **figures})
         secret = SecretRandom()
         if work.private is not None and of is not None and work.private.at_clients:
             secret = drawn_once(party, of.name, source_of(of.sent, made.vectors))
         passage = Passage(RoundRandom(public, round_), generator, carried, secret, wire=wire)
-        update = work.chain.client(made, passage)
+        update = self._passed(work.chain, made, passage, round_)
         self.kept = {**passage.kept, **result.kept}
+        return update
+
+    @property
+    def _hidden(self) -> bool:
+        """Whether single updates are hidden: then no error may depend on an update's values."""
+        return self.work.adding.mask is not None or self.work.private is not None
+
+    def _result(self, share: ClientWork, round_: int) -> ClientResult:
+        """Return what this client trained, nothing where that is not finite and updates are hidden.
+
+        Errors: ATL-HOR-011 where the aggregator sees each update anyway.
+        """
+        try:
+            result = self.work.algorithm.client(share)
+            result.update.check()
+        except (DataError, ArithmeticError) as error:
+            if not self._hidden:
+                raise
+            self.cut[round_] = getattr(error, "code", "ATL-HOR-011")
+            nothing = ClientRows(self.data.rows[:0], self.data.targets[:0])
+            update = self.work.algorithm.client(replace(share, data=nothing, kept={})).update
+            return ClientResult(_nothing(update), share.kept)
+        return result
+
+    def _passed(self, chain: Chain, made: Update, passage: Passage, round_: int) -> Update:
+        """Return an update as it leaves its client, cut to what fits where updates are hidden."""
+        if not self._hidden:
+            return chain.client(made, passage)
+        passage.cut = []
+        if chain is self.work.chain:
+            rows = {name: self.party.rows.get(name, 0) for name in self.party.clients}
+            fitting = within(made, self.work, rows)
+            if fitting is not made:
+                made = fitting
+                passage.cut.append("ATL-SUM-002")
+        try:
+            update = chain.client(made, passage)
+        except DataError as error:
+            passage.cut = [error.code]
+            update = chain.client(_nothing(made), replace(passage, cut=[]))
+        if passage.cut:
+            self.cut[round_] = passage.cut[0]
         return update
 
     def _look(self, begin: Begin, sent: Vectors) -> None:
@@ -200,6 +255,12 @@ class Client:
     def _refused(self, what: str) -> PeerError:
         text = f"the aggregator began a round {what}"
         return PeerError("ATL-HOR-082", text, party=self.party.aggregator)
+
+
+def _nothing(update: Update) -> Update:
+    """Return an update of the same form that adds nothing."""
+    vectors = {name: np.zeros_like(vector) for name, vector in update.vectors.items()}
+    return Update(vectors, dict.fromkeys(update.numbers, 0.0))
 
 
 def sum_name(round_: int, train: bool) -> str:

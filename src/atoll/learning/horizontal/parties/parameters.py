@@ -46,6 +46,8 @@ _OWN: Mapping[str, tuple[str, ...]] = {
     "fairness": ("qfedavg",),
     "server_momentum": tuple(_SERVERS),
 }
+# Rows of the largest client times clients up to which 32 bits leave a row 2^-6 of the bound.
+_FINE_ROWS = 1 << 24
 
 
 class HorizontalParameters(BaseModel):
@@ -193,11 +195,17 @@ class HorizontalParameters(BaseModel):
         )
 
     def mask(self, clients: int, rows: int) -> Mask | None:
-        """Return the mask of sums over at most so many clients with at most so many rows each."""
+        """Return the mask of sums over at most so many clients with at most so many rows each.
+
+        Where one client's rows leave little of the grid to one row, the ring is the wider one: a
+        client that states many rows does not round the others' updates to 0.
+        """
         if self.sum == "plain":
             return None
-        weight = max(rows, 1) if self.weighting == "rows" else 1
-        return Mask(bound=self.bound * weight, clients=clients)
+        by_rows = self.weighting == "rows" or self.algorithm == "fedsgd"
+        weight = max(rows, 1) if by_rows else 1
+        ring: Literal[32, 64] = 64 if weight * clients > _FINE_ROWS else 32
+        return Mask(bound=self.bound * weight, clients=clients, ring=ring)
 
     def private(self, size: Size) -> Private | None:
         """Return what differential privacy takes, where it is asked for.

@@ -29,6 +29,8 @@ class StepClient:
     work: StepWork
     data: ClientRows
     kept: Vectors = field(default_factory=dict)
+    # The rounds of which an own value did not fit the sum, and was cut: no one else sees it.
+    cut: dict[int, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         # The round that may come next, who may be in it, and what was asked for how often.
@@ -70,7 +72,14 @@ class StepClient:
         done = self.work.step.client(share)
         self.kept = done.kept
         passage = Passage(RoundRandom(party.public_rng, round_), generator)
-        return self.work.chain.client(done.update.check(), passage)
+        if self.work.adding.mask is None:
+            return self.work.chain.client(done.update.check(), passage)
+        # What the aggregator asks for may not show in an error of one client (``Client.cut``).
+        passage.cut = []
+        update = self.work.chain.client(done.update, passage)
+        if passage.cut:
+            self.cut[round_] = passage.cut[0]
+        return update
 
     def _resume(self) -> None:
         resumed = self.party.resume()

@@ -42,7 +42,8 @@ class Passage:
     ``own`` draws for this client alone, ``secret`` what no one else may know (noise of privacy:
     never from a seed that others have). ``kept`` is what the client keeps for its next round, and
     is written only by hooks that carry something over. Where ``wire`` is a dict, a ``Coder`` writes
-    into it the bytes that stand for each vector on its way.
+    into it the bytes that stand for each vector on its way. Where ``cut`` is a list, a mask cuts
+    what does not fit to its range and writes there the code of what it would have refused.
     """
 
     public: Mapping[str, np.random.Generator]
@@ -50,6 +51,7 @@ class Passage:
     kept: dict[str, Vector] = field(default_factory=dict)
     secret: SecretRandom = field(default_factory=SecretRandom)
     wire: dict[str, Bytes] | None = None
+    cut: list[str] | None = None
 
 
 class Postprocessor(BaseModel, ABC):

@@ -35,11 +35,14 @@ class Mask(Postprocessor):
     """Rounds an update to what is summed under masks: whole numbers in a ring of ``bits`` bits.
 
     ``bound`` is for what is summed: a client's weight is in the values already, and the tail of
-    noise is part of it. What does not fit is an error at its owner, before anything is sent; no
-    value is ever clipped here. Without ``unit`` values are rounded to the finest grid that
-    ``clients`` sums fit; behind noise ``unit`` is the noise's own grid, values must lie on it, and
-    clients · bound must fit the ring in such units. Errors of ``client``: ATL-SUM-002 a value or
-    number out of range or not finite, ATL-HOR-052 one beside the grid; of the link: ATL-SUM-001.
+    noise is part of it. What does not fit is an error at its owner, before anything is sent. Where
+    others choose what an update is made from, an error would show them one client's values: with
+    ``Passage.cut`` what does not fit is cut to the range, and its owner alone knows.
+
+    Without ``unit`` values are rounded to the finest grid that ``clients`` sums fit; behind noise
+    ``unit`` is the noise's own grid, values must lie on it, and clients · bound must fit the ring
+    in such units. Errors of ``client``: ATL-SUM-002 a value or number out of range or not finite,
+    ATL-HOR-052 one beside the grid; of the link: ATL-SUM-001.
     """
 
     stage: ClassVar[Stage] = Stage.MASK
@@ -63,11 +66,14 @@ class Mask(Postprocessor):
         form = self.form()
         vectors: dict[str, Vector] = {}
         for name, vector in update.vectors.items():
-            units = form.encode(vector).view(form.signed)
-            if self.unit is not None:
+            fitting = _cut(vector, self._reach(), passage.cut)
+            units = form.encode(fitting).view(form.signed)
+            if self.unit is not None and fitting is vector:
                 _on_grid(name, vector, units, form.scale)
             vectors[name] = _as_vector(units)
         for name, value in {**update.numbers, MASKED: 1.0}.items():
+            if passage.cut is not None:
+                value = float(_cut(np.array([value]), 2.0**NUMBER_BITS, passage.cut)[0])
             vectors[NUMBER + name] = _as_vector(self._digits(name, value))
         return Update(vectors, {})
 
@@ -89,6 +95,10 @@ class Mask(Postprocessor):
             )
         return Update(vectors, numbers)
 
+    def counted(self, total: Update) -> int:
+        """Return how many clients' updates a sum in ring units is of, as it states itself."""
+        return round(self._joined(total.vectors[NUMBER + MASKED]))
+
     def bits(self, values: int, bits: float) -> tuple[int, float]:
         """See ``Postprocessor.bits``."""
         return values, self.ring
@@ -99,6 +109,12 @@ class Mask(Postprocessor):
         bound = max(self.form().most, float(1 << self._width()))
         size = sum(length for _, length in parts)
         return SumParameters(size=size, bound=bound, bits=self.ring, unit=1.0)
+
+    def _reach(self) -> float:
+        """Return the greatest absolute value that fits: with a unit, the last on its grid."""
+        if self.unit is None:
+            return self.bound
+        return float(np.floor(self.bound / self.unit)) * self.unit
 
     def _width(self) -> int:
         """Return the bits of a digit: the sum of all clients' fits the ring with its sign."""
@@ -158,6 +174,21 @@ def unflatten(units: Units, parts: Parts) -> Update:
 def _as_vector(units: Units) -> Vector:
     """Whole numbers stand in an update where floats do until the sum is taken apart."""
     return units  # type: ignore[return-value]
+
+
+def _cut(vector: Vector, reach: float, cut: list[str] | None) -> Vector:
+    """Return a vector whose values lie within ``reach``: itself if they do, or if none is cut.
+
+    What is not a number becomes 0. The work is the same whether anything is cut or not.
+    """
+    if cut is None:
+        return vector
+    # In float64, so that a bound between two values of float32 is not rounded up.
+    within = np.clip(np.nan_to_num(vector.astype(np.float64), nan=0.0), -reach, reach)
+    if np.array_equal(within, vector):
+        return vector
+    cut.append("ATL-SUM-002")
+    return within
 
 
 def _on_grid(name: str, vector: Vector, units: Units, scale: float) -> None:

@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from atoll.core.errors import PeerError
 from atoll.crypto import shamir
 from atoll.operators.secure_sum.masked import masks
-from atoll.operators.secure_sum.masked.client import pair_seed
+from atoll.operators.secure_sum.masked.client import agreed, pair_seed
 from atoll.operators.secure_sum.masked.messages import (
     Consent,
     Consents,
@@ -24,6 +24,9 @@ from atoll.operators.secure_sum.masked.messages import (
     Survivors,
 )
 from atoll.operators.secure_sum.masked.setting import Setting
+
+# Any key does: an exchange with a key of small order fails.
+_PROBE = X25519PrivateKey.from_private_bytes(bytes(31) + b"\1")
 
 
 class Aggregator:
@@ -38,7 +41,11 @@ class Aggregator:
         self._survivors: tuple[str, ...] = ()
 
     def roster(self, keys: Mapping[str, Keys]) -> Roster:
-        """Return what each client is sent. Errors: ATL-SUM-012 too few clients, ATL-SUM-020."""
+        """Return what each client is sent.
+
+        Keys are checked here, too: some of a sparse graph's clients alone would fail by a bad one,
+        those that its owner chose. Errors: ATL-SUM-012 too few clients, ATL-SUM-011, ATL-SUM-020.
+        """
         self._enough(len(keys))
         for name in sorted(keys):
             chosen = keys[name].chosen
@@ -46,6 +53,10 @@ class Aggregator:
                 raise PeerError(
                     "ATL-SUM-020", "a client chose otherwise than the plan says", party=name
                 )
+            if keys[name].sealing == keys[name].masking:
+                raise PeerError("ATL-SUM-011", "a client's two keys are one", party=name)
+            for key in (keys[name].sealing, keys[name].masking):
+                agreed(_PROBE, key, name)
             self._keys[name] = keys[name]
             self._holders[name] = self._setting.holders(chosen)
         joined = tuple(k.sealing + k.masking + k.signature for k in self._keys.values())

@@ -9,7 +9,6 @@ clients signed.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
 
 import numpy as np
 from cryptography.exceptions import InvalidTag
@@ -58,7 +57,8 @@ class Client:
         # Whose shares this client holds, and with whom it shares a mask.
         self._owners: set[str] = set()
         self._neighbours: set[str] = set()
-        self._received: Mapping[str, bytes] = {}
+        # What opened of what others sealed for it, in the order of names.
+        self._received: dict[str, tuple[bytes, bytes]] = {}
         self._sealers: dict[str, bytes] = {}
         self._here: tuple[str, ...] = ()
         self._view = b""
@@ -116,7 +116,10 @@ class Client:
             )
         if len(here) < self._setting.threshold:
             raise _too_few()
-        self._received = dict(zip(names, sealed.sealed, strict=True))
+        for peer, box in zip(names, sealed.sealed, strict=True):
+            opened = self._unsealed(peer, box)
+            if opened is not None:
+                self._received[peer] = opened
         self._here = here
         self._view = self._setting.bind("view", self._view, *here)
         own = masks.seed(self._setting.session, "own", self._own_mask, self._name)
@@ -151,7 +154,10 @@ class Client:
         Each survivor must have signed that its masks are with the same clients as this one's: with
         its consent, or with its vector if it left since. Reveals: the survivors' sum, with others'
         shares. Errors: ATL-SUM-014 too few valid signatures, ATL-SUM-019 a survivor whose masks are
-        with others, ATL-SUM-015 shares that their sender did not seal.
+        with others.
+
+        A share that did not open is left out, as if this client had left: a failure here would put
+        out of later sums whomever a liar seals nonsense for, and their difference is one vector.
         """
         self._next(4)
         survivors = self._shown
@@ -171,8 +177,7 @@ class Client:
         names, shares = [], []
         if self._kept is not None:
             names, shares = [self._name], [self._kept]
-        for peer in self._received:
-            own, key = self._unsealed(peer)
+        for peer, (own, key) in self._received.items():
             names.append(peer)
             shares.append(own if peer in survivors else key)
         return Opened(tuple(names), tuple(shares))
@@ -200,6 +205,8 @@ class Client:
             bound = setting.bind("keys", name, sealing, masking, chosen)
             if not self._identities.verify(name, bound, signature):
                 raise PeerError("ATL-SUM-011", "a client's keys are not signed by it", party=name)
+            if sealing == masking:
+                raise PeerError("ATL-SUM-011", "a client's two keys are one", party=name)
             if not setting.chose_well(name, chosen):
                 raise PeerError(
                     "ATL-SUM-020", "a client chose otherwise than the plan says", party=name
@@ -241,16 +248,15 @@ class Client:
         # One key for each direction: nonces are zero and each key seals once.
         return ChaCha20Poly1305(masks.seed(self._setting.session, "seal", shared, self._name, peer))
 
-    def _unsealed(self, peer: str) -> tuple[bytes, bytes]:
+    def _unsealed(self, peer: str, sealed: bytes) -> tuple[bytes, bytes] | None:
+        """Return the shares that ``peer`` sealed, None if it did not seal these for this client."""
         shared = self._shared(peer)
         box = ChaCha20Poly1305(masks.seed(self._setting.session, "seal", shared, peer, self._name))
         bound = self._setting.bind("shares", peer, self._name)
         try:
-            both = box.decrypt(bytes(12), self._received[peer], bound)
+            both = box.decrypt(bytes(12), sealed, bound)
         except InvalidTag:
-            raise PeerError(
-                "ATL-SUM-015", "a share was not sealed by its client", party=peer
-            ) from None
+            return None
         return both[: shamir.SHARE_BYTES], both[shamir.SHARE_BYTES :]
 
     def _pair(self, peer: str) -> bytes:
