@@ -174,7 +174,7 @@ def describe(facts: Facts, parameters: HorizontalParameters) -> Terms:
     Errors: ATL-HOR-080, ATL-HOR-084, ATL-HOR-085, those of ``work_of``.
     """
     columns = _check(facts, parameters)
-    spec = parameters.spec(max(len(columns), 1))
+    spec = parameters.spec(len(columns) or parameters.fewest_columns)
     clients = facts.having(Role.CLIENT)
     train = facts.inputs["train"]
     # Before tables are named, neither columns nor rows are known: a shape is all that is asked for.

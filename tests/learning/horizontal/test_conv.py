@@ -18,7 +18,7 @@ from atoll.learning.horizontal.models.api import Model
 from atoll.learning.horizontal.models.conv import ConvNet
 from atoll.learning.horizontal.models.mlp import MLP
 from atoll.learning.horizontal.models.outputs import Gaussian, Output, Softmax
-from atoll.models.network.conv import Convolution
+from atoll.models.network.conv import Convolution, Stage
 from tests.learning.horizontal.tasks import trained
 
 LAYERS = st.builds(
@@ -97,9 +97,9 @@ def test_blocks_change_rounding_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     rows, targets = generator.normal(size=(23, 36)), generator.integers(0, 3, 23)
     weights = model.initial(generator).astype(float)
     held: list[int] = []
-    patches = conv.Stage.patches
+    patches = Stage.patches
 
-    def seen(stage: conv.Stage, images: np.ndarray) -> np.ndarray:
+    def seen(stage: Stage, images: np.ndarray) -> np.ndarray:
         held.append(len(images))
         return patches(stage, images)
 
@@ -111,7 +111,7 @@ def test_blocks_change_rounding_alone(monkeypatch: pytest.MonkeyPatch) -> None:
 
     whole = all_of()
     monkeypatch.setattr(conv, "block_of", lambda stages: 5)
-    monkeypatch.setattr(conv.Stage, "patches", seen)
+    monkeypatch.setattr(Stage, "patches", seen)
     for one, many in zip(whole, all_of(), strict=True):
         assert many == pytest.approx(one, abs=1e-12)
     assert max(held) == 5
@@ -136,7 +136,10 @@ def test_layers_that_leave_nothing_or_too_much_are_refused(
 
 def test_a_client_of_no_row_has_no_gradient() -> None:
     model = ConvNet((3, 3, 1), (Convolution(channels=1),), (), Softmax(3))
-    assert model.predict(np.ones(model.layout.size), np.empty((0, 9))).shape == (0, 3)
+    weights, slope = np.ones(model.layout.size), np.ones(model.layout.size)
+    model.gradient_of(weights)(np.empty((0, 9)), np.empty(0, np.int64), slope)
+    assert not slope.any()
+    assert model.predict(weights, np.empty((0, 9))).shape == (0, 3)
 
 
 def test_it_learns_digits_of_many_clients_better_than_a_network_without_convolutions() -> None:

@@ -118,6 +118,8 @@ class ConvGradient:
     def __call__(self, rows: Rows, targets: Targets, into: Vector) -> None:
         """See ``Gradient.__call__``."""
         self._model.layout.check(into)
+        if not len(rows):
+            into[:] = 0
         whole, some = into, into
         for part in self._parts(rows):
             if part.start:
