@@ -13,13 +13,14 @@ from pathlib import Path
 from common import SEEDS, row
 from estimators import ESTIMATORS
 from even_losses import QFEDAVG
+from next_word import NEXT_WORD
 from partial_work import PARTIAL
 from personal_models import PERSONAL
 from skewed_classes import SCAFFOLD
 from slow_clients import FEDBUFF
 from trees import TREES
 
-EXAMPLES = (SCAFFOLD, PARTIAL, FEDBUFF, PERSONAL, QFEDAVG, TREES, ESTIMATORS)
+EXAMPLES = (SCAFFOLD, PARTIAL, FEDBUFF, PERSONAL, QFEDAVG, TREES, ESTIMATORS, NEXT_WORD)
 BEGIN, END = "<!-- claims -->\n", "<!-- /claims -->"
 
 

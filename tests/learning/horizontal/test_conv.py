@@ -69,6 +69,16 @@ def test_a_gradient_is_the_derivative_of_the_loss(
     assert gradient.each(rows, targets).mean(axis=0) == pytest.approx(slope, abs=1e-12)
 
 
+def test_equal_pixels_of_a_maximum_count_once() -> None:
+    layer = Convolution(channels=1, kernel=1, pooling="max")
+    model = ConvNet((2, 2, 1), (layer,), (), Gaussian())
+    weights, rows = np.array([2.0, 0, 1, 0]), np.full((1, 4), 3.0)
+    slope = np.empty_like(weights)
+    model.gradient_of(weights)(rows, np.zeros(1), slope)
+    # The prediction is 2 · 3 = 6, and half its square has the slope 6 · 3 by the kernel.
+    assert slope.tolist() == [18.0, 6.0, 36.0, 6.0]
+
+
 @pytest.mark.parametrize("stride", [1, 2])
 @pytest.mark.parametrize("padding", ["same", "valid"])
 def test_a_layer_is_the_convolution_of_the_definition(stride: int, padding: str) -> None:
