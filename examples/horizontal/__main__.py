@@ -14,6 +14,7 @@ from common import SEEDS, row
 from estimators import ESTIMATORS
 from even_losses import QFEDAVG
 from fewer_bytes import COMPRESSION
+from next_word import NEXT_WORD
 from partial_work import PARTIAL
 from personal_models import PERSONAL
 from poisoned_clients import ROBUST
@@ -35,6 +36,7 @@ EXAMPLES = (
     PRIVACY,
     TREES,
     ESTIMATORS,
+    NEXT_WORD,
 )
 BEGIN, END = "<!-- claims -->\n", "<!-- /claims -->"
 

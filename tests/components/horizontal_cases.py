@@ -61,6 +61,7 @@ WIDE: dict[str, Any] = {"hidden": [5], "family": "softmax", "classes": 3, "round
 PRIVATE: dict[str, Any] = {"algorithm": "fedsgd", "privacy": {"epsilon": 3.0}}
 CENTRAL: dict[str, Any] = {"epsilon": 3.0, "noise": "central"}
 LOCAL: dict[str, Any] = {"epsilon": 3.0, "noise": "local", "relation": "replace"}
+IMAGES: dict[str, Any] = {"image": [3, 1, 1], "convolutions": [{"channels": 2, "kernel": 2}]}
 OF_CLIENTS: dict[str, Any] = {"epsilon": 20.0, "unit": "client"}
 
 
@@ -125,6 +126,11 @@ HORIZONTAL_CASES: dict[str, list[Case]] = {
         horizontal_case(held(mill=missing()), code="ATL-HOR-083"),
         horizontal_case(held(mill=rows(1, classes=3)), code="ATL-HOR-020"),
         horizontal_case(held(), {"bound": 1e-5}, code="ATL-SUM-002"),
+        horizontal_case(held(), {**SHORT, **IMAGES}),
+        horizontal_case(held(), {**SHORT, **PRIVATE, **IMAGES}),
+        horizontal_case(held(), {**IMAGES, "image": [2, 2, 1]}, code="ATL-HOR-080"),
+        horizontal_case(held(), {**IMAGES, "image": None}, code=PARAMETERS),
+        horizontal_case(held(), {**IMAGES, "l2": 1.0}, code=PARAMETERS),
         horizontal_case(held(), {"hidden": [60000] * 2}, code="ATL-HOR-080"),
         horizontal_case(held(), {"fairness": 1.0}, code=PARAMETERS),
         horizontal_case(held(), {"minimum_clients": 2}, code=PARAMETERS),

@@ -15,6 +15,7 @@ from atoll.models.boosting import GuestPart, HostPart, Split, Tree
 from atoll.models.catalogue import KINDS, UNSTATED
 from atoll.models.forest.part import ForestPart, ForestSpec
 from atoll.models.kinds import concrete, is_general, kind_of
+from atoll.models.network.conv import Convolution
 from atoll.models.network.part import NetworkPart
 from atoll.models.network.spec import NetworkSpec
 from atoll.models.scaling import ScaledColumn, ScalePart
@@ -100,6 +101,12 @@ SCALE = ScalePart(
 )
 SPEC = NetworkSpec(columns=2, family="softmax", classes=3, hidden=(4,))
 NETWORK = NetworkPart("shop", ("b", "ü"), SPEC, np.linspace(-1, 1, SPEC.size, dtype=np.float32))
+OF_IMAGES = NetworkSpec(
+    columns=2, family="linear", image=(1, 2, 1), convolutions=(Convolution(channels=2, kernel=2),)
+)
+IMAGES = NetworkPart(
+    "shop", ("b", "ü"), OF_IMAGES, np.linspace(-1, 1, OF_IMAGES.size, dtype=np.float32)
+)
 FOREST = ForestPart(
     "shop",
     ("b", "ü"),
@@ -117,7 +124,9 @@ FOREST = ForestPart(
 SAMPLES: Mapping[str, Samples] = {
     "boosting.model": (Sample(GUEST, TWO, OTHER_GUEST), Sample(HOST, TWO, OTHER_GUEST)),
     "horizontal_boosting.model": (Sample(FOREST, TWO, {"bank": Role.GUEST, "mill": Role.HOST}),),
-    "horizontal.model": (Sample(NETWORK, TWO, {"bank": Role.GUEST, "mill": Role.HOST}),),
+    "horizontal.model": tuple(
+        Sample(part, TWO, {"bank": Role.GUEST, "mill": Role.HOST}) for part in (NETWORK, IMAGES)
+    ),
     "scale.transform": (Sample(SCALE, TWO, {"bank": Role.GUEST, "mill": Role.HOST}),),
 }
 

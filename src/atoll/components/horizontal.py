@@ -182,7 +182,7 @@ def describe(facts: Facts, parameters: HorizontalTrainingParameters) -> Terms:
     """
     columns = _check(facts, parameters)
     parameters.refuse_planned(facts, "train", "validation")
-    spec = parameters.spec(max(len(columns), 1))
+    spec = parameters.spec(len(columns) or parameters.fewest_columns)
     clients = facts.having(Role.CLIENT)
     train = facts.inputs["train"]
     # Before tables are named, neither columns nor rows are known: a shape is all that is asked for.

@@ -27,6 +27,9 @@ def card(part: NetworkPart) -> tuple[Panel, ...]:
         "weights": spec.size,
         "norm": round(float(np.linalg.norm(part.weights)), 4),
     }
+    if spec.image is not None:
+        values["image"] = " × ".join(map(str, spec.image))
+        values["convolutions"] = " × ".join(str(layer.channels) for layer in spec.convolutions)
     if spec.family == "softmax":
         values["classes"] = spec.classes
     return (KeyValuePanel(title="Model", values=values),)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
@@ -11,6 +12,7 @@ from pydantic import ValidationError
 
 from atoll.core import codec
 from atoll.core.errors import AtollError, UserError
+from atoll.models.network.conv import block_of
 from atoll.models.network.spec import NetworkSpec
 
 Floats = npt.NDArray[np.float64]
@@ -46,23 +48,37 @@ class NetworkPart:
 
         A missing value (NaN) makes a row's prediction NaN.
         """
-        found = [self._some(rows[at : at + _FEW_ROWS]) for at in range(0, len(rows), _FEW_ROWS)]
+        few = min(_FEW_ROWS, block_of(self.spec.stages))
+        found = [self._some(rows[at : at + few]) for at in range(0, len(rows), few)]
         whole = np.concatenate(found) if found else np.empty((0, self.spec.width))
         return whole if self.spec.family == "softmax" else whole[:, 0]
 
     def _some(self, rows: npt.NDArray[np.floating]) -> Floats:
-        values, at = rows.astype(np.float32), 0
-        arrays = []
-        for shape in self.spec.shapes:
-            size = int(np.prod(shape))
-            arrays.append(self.weights[at : at + size].reshape(shape))
-            at += size
-        for weight, bias in zip(arrays[::2], arrays[1::2], strict=True):
-            if weight is not arrays[0]:
-                # Not ``maximum(0, …)`` alone: a value that is missing stays missing.
+        pairs, values = self._pairs(), rows.astype(np.float32)
+        layers = self.spec.stages
+        if self.spec.image is not None:
+            images = values.reshape(-1, *self.spec.image)
+            for stage, (kernel, shift) in zip(layers, pairs, strict=False):
+                images = stage.pool(stage.convolve(stage.patches(images), kernel, shift))
+            values = images.reshape(len(rows), -1)
+        for i, (weight, bias) in enumerate(pairs[len(layers) :]):
+            if i:
+                # A value that is missing stays missing.
                 np.maximum(values, 0, out=values)
             values = values @ weight + bias
+        if layers:
+            # No layer need have used a pixel at the edge.
+            values[np.isnan(rows).any(axis=1)] = np.nan
         return _outputs(self.spec.family, values.astype(np.float64))
+
+    def _pairs(self) -> list[tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]]:
+        """Return views of weight and bias of each layer."""
+        arrays, at = [], 0
+        for shape in self.spec.shapes:
+            size = math.prod(shape)
+            arrays.append(self.weights[at : at + size].reshape(shape))
+            at += size
+        return list(zip(arrays[::2], arrays[1::2], strict=True))
 
 
 def _outputs(family: str, linear: Floats) -> Floats:
@@ -81,7 +97,9 @@ def _outputs(family: str, linear: Floats) -> Floats:
 def encode(part: NetworkPart) -> bytes:
     """Return the part as canonical bytes: equal parts have equal bytes."""
     weights = np.ascontiguousarray(part.weights, "<f4").tobytes()
-    spec = part.spec.model_dump(mode="json")
+    # Networks without convolutions have the bytes that they had before there were any.
+    without = None if part.spec.image else {"image", "convolutions"}
+    spec = part.spec.model_dump(mode="json", exclude=without)
     return codec.encode([TYPE, part.party, list(part.columns), spec, weights])
 
 

@@ -78,10 +78,30 @@ class MLPGradient:
 
     def __call__(self, rows: Rows, targets: Targets, into: Vector) -> None:
         """See ``Gradient.__call__``."""
-        if into is not self._into:
-            self._into, self._slopes = into, _layers(self._model, into)
         values = self.forward(rows)
         error = self._model.output.derivative(values.pop(), targets)
+        self._descend(values, error, into)
+
+    def back(self, values: list[Rows], error: Rows, into: Vector) -> Rows:
+        """Write the gradient to ``into`` and return the loss's slope by what entered, float[n, m].
+
+        ``values`` are those of ``forward`` without the last, which ``error`` is the slope by.
+        """
+        return self._descend(values, error, into) @ self._layers[0][0].T
+
+    def each(self, rows: Rows, targets: Targets) -> Rows:
+        """See ``ByRow.each``."""
+        return self._each(rows, targets)[0]
+
+    def each_through(self, rows: Rows, targets: Targets) -> tuple[Rows, Rows]:
+        """Return ``each``, and the slope of each row's own loss by what entered."""
+        parts, error = self._each(rows, targets)
+        return parts, error @ self._layers[0][0].T
+
+    def _descend(self, values: list[Rows], error: Rows, into: Vector) -> Rows:
+        """Write the gradient, and return the slope by the first layer's linear values."""
+        if into is not self._into:
+            self._into, self._slopes = into, _layers(self._model, into)
         for i in range(len(self._layers) - 1, -1, -1):
             entered = values.pop()
             weight, bias = self._slopes[i]
@@ -90,17 +110,17 @@ class MLPGradient:
             if i:
                 error = error @ self._layers[i][0].T
                 error *= entered > 0
+        return error
 
-    def each(self, rows: Rows, targets: Targets) -> Rows:
-        """See ``ByRow.each``."""
+    def _each(self, rows: Rows, targets: Targets) -> tuple[Rows, Rows]:
         values, parts = self.forward(rows), list[Rows]()
         error = self._model.output.derivative(values.pop(), targets) * len(rows)
-        for weight, _ in reversed(self._layers):
+        for i in range(len(self._layers) - 1, -1, -1):
             entered = values.pop()
             parts = [outer(entered, error), error, *parts]
-            # What entered the first layer are the rows: their slope is not used.
-            error = (error @ weight.T) * (entered > 0)
-        return np.concatenate(parts, axis=1)
+            if i:
+                error = (error @ self._layers[i][0].T) * (entered > 0)
+        return np.concatenate(parts, axis=1), error
 
     def loss(self, rows: Rows, targets: Targets) -> float:
         """See ``Gradient.loss``."""

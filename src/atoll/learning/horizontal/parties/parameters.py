@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Annotated, Literal, Self
@@ -29,7 +30,8 @@ from atoll.learning.horizontal.postprocess.mask import Mask
 from atoll.learning.horizontal.robust import RuleName, rule_named, weight_for
 from atoll.learning.horizontal.server import ServerStep
 from atoll.learning.horizontal.sums import Update
-from atoll.models.network.spec import Family, NetworkSpec, Width
+from atoll.models.network.conv import Convolution
+from atoll.models.network.spec import Family, NetworkSpec, Pixels, Width
 
 Name = Literal[
     "fedavg", "fedavgm", "fedadam", "fedyogi", "fedprox", "fedsgd", "scaffold", "fednova", "qfedavg"
@@ -63,6 +65,17 @@ class HorizontalParameters(BaseModel):
     classes: int = Field(default=2, ge=2, le=1 << 12, description="classes of a softmax label")
     hidden: tuple[Width, ...] = Field(
         default=(), max_length=16, description="widths of hidden layers; none: a linear model"
+    )
+    image: tuple[Pixels, Pixels, Pixels] | None = Field(
+        default=None,
+        description="height, width and channels where a row is an image: columns in the order of "
+        "its rows, its pixels, their channels; empty: no image",
+    )
+    convolutions: tuple[Convolution, ...] = Field(
+        default=(),
+        max_length=16,
+        description="layers over an image, before the hidden ones: channels, and as wished kernel, "
+        "stride, padding (same, valid), pooling (none, max, mean)",
     )
     l2: float = Field(default=0.0, ge=0, le=1e3, description="penalty of a linear model's weights")
     algorithm: Name = Field(default="fedavg", description="how clients' work becomes one model")
@@ -161,15 +174,27 @@ class HorizontalParameters(BaseModel):
             raise ValueError("a masked sum needs at least three clients (minimum_clients)")
         if self.poisoned is not None and self.rule in {"mean", "median"}:
             raise ValueError(f"poisoned is for trimmed_mean, krum and multi_krum, not {self.rule}")
-        if self.l2 and self.hidden:
+        if self.l2 and (self.hidden or self.convolutions):
             raise ValueError("l2 is for linear models, without hidden layers")
+        if (self.image is None) != (not self.convolutions):
+            raise ValueError("image and convolutions are for each other: state both or neither")
         return self
+
+    @property
+    def fewest_columns(self) -> int:
+        """How many columns a table has at least: those of an image, or one."""
+        return 1 if self.image is None else math.prod(self.image)
 
     def spec(self, columns: int) -> NetworkSpec:
         """Return the model of tables with so many columns. Errors: ATL-HOR-080 too large."""
         try:
             return NetworkSpec(
-                columns=columns, family=self.family, classes=self.classes, hidden=self.hidden
+                columns=columns,
+                family=self.family,
+                classes=self.classes,
+                hidden=self.hidden,
+                image=self.image,
+                convolutions=self.convolutions,
             )
         except ValueError as error:
             raise UserError(
