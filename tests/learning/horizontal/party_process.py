@@ -1,7 +1,8 @@
 """A party of a training in a process of its own: arguments FOLDER NAME VALUES SUM ADDRESS.
 
-The aggregator prints where it listens. Each prints in the end, as JSON, by how many bytes its
-resident memory grew at most over the training, and a digest of the weights that it has.
+NAME ``all`` is a simulation of all of them. The aggregator prints where it listens. Each prints in
+the end, as JSON, by how many bytes its resident memory grew at most over the training, and a digest
+of the weights that it has.
 """
 
 from __future__ import annotations
@@ -27,14 +28,17 @@ from atoll.core.limits import Limits
 from atoll.core.names import Role, Scope
 from atoll.core.random import PublicRandom, SecretRandom
 from atoll.learning.horizontal.local import ClientRows
-from atoll.learning.horizontal.models.build import model_of
+from atoll.learning.horizontal.models.mlp import MLP
+from atoll.learning.horizontal.models.outputs import Softmax
+from atoll.learning.horizontal.participation import Participation
 from atoll.learning.horizontal.parties import aggregator
 from atoll.learning.horizontal.parties.adding import Adding
 from atoll.learning.horizontal.parties.client import Client, Work
 from atoll.learning.horizontal.parties.parameters import HorizontalParameters
-from atoll.models.network.spec import NetworkSpec
+from atoll.learning.horizontal.simulation import SimulatedClients
+from atoll.learning.horizontal.training import Training
 
-HUB = "hub"
+HUB, ALL = "hub", "all"
 CLIENTS = ("c0", "c1", "c2")
 ROLES = {HUB: Role.AGGREGATOR, **dict.fromkeys(CLIENTS, Role.CLIENT)}
 ROWS, COLUMNS, FIRST = 64, 8, 1 << 13
@@ -44,12 +48,11 @@ SETTINGS = WireSettings(connect_seconds=60.0, window_bytes=8 << 20)
 def work(values: int, sum_: str, rounds: int = 1) -> Work:
     """Return the training of a network of about so many weights; its work is alike at each."""
     hidden = (FIRST, max(1, values // FIRST))
-    given: dict[str, Any] = {"family": "softmax", "classes": 2, "hidden": hidden, "rounds": rounds}
+    given: dict[str, Any] = {"family": "softmax", "classes": 2, "rounds": rounds}
     parameters = HorizontalParameters(sum=sum_, minimum_clients=3, batch_size=None, **given)  # type: ignore[arg-type]
     mask = parameters.mask(len(CLIENTS), ROWS)
-    spec = NetworkSpec(columns=COLUMNS, family="softmax", classes=2, hidden=hidden)
     return Work(
-        model_of(spec),
+        MLP(COLUMNS, hidden, Softmax(2)),
         parameters.trained_by(),
         parameters.chain(mask),
         Adding(mask, 3),
@@ -108,6 +111,13 @@ class Peak:
             self.highest = max(self.highest, memory("RssAnon"))
 
 
+def report(peak: Peak, before: int, weights: np.ndarray) -> None:
+    """Print what was measured."""
+    digest = hashlib.sha256(weights.data).hexdigest()
+    grown = peak.highest - before
+    print(json.dumps({"grown": grown, "size": weights.nbytes, "weights": digest}), flush=True)
+
+
 def party_of(name: str, transport: Any) -> Party:
     """Return the party, with keys that all of this test can work out."""
     keys = {
@@ -129,9 +139,27 @@ def party_of(name: str, transport: Any) -> Party:
     )
 
 
+def simulated(of: Work) -> np.ndarray:
+    """Return the weights of the training with all clients in this process."""
+    public = PublicRandom(bytes(32))
+    clients = SimulatedClients(
+        of.algorithm, of.model, len(CLIENTS), rows_of, public, chain=of.chain
+    )
+    start = of.algorithm.start(of.model.initial(public.generator("horizontal", 0, "weights")))
+    training = Training(of.algorithm, Participation(method="all"), of.rounds)
+    return training.run(start, clients, public).weights
+
+
 def main(folder: Path, name: str, values: int, sum_: str, address: str) -> None:
     """Take part."""
-    identity, of = load_party(folder / name), work(values, sum_)
+    of = work(values, sum_)
+    if name == ALL:
+        before = memory("RssAnon")
+        with Peak() as peak:
+            weights = simulated(of)
+        report(peak, before, weights)
+        return
+    identity = load_party(folder / name)
     if name == HUB:
         made = GrpcTransport(identity, CLIENTS, listen="127.0.0.1:0", settings=SETTINGS)
         print(made.address, flush=True)
@@ -145,10 +173,7 @@ def main(folder: Path, name: str, values: int, sum_: str, address: str) -> None:
             else:
                 data = rows_of(CLIENTS.index(name))
                 weights = Client(party, of, data, data).run()
-        digest = hashlib.sha256(weights.data).hexdigest()
-        grown = peak.highest - before
-        print(json.dumps({"grown": grown, "size": weights.nbytes, "weights": digest}), flush=True)
-        made.close()
+        report(peak, before, weights)
 
 
 if __name__ == "__main__":

@@ -40,7 +40,9 @@ class Update:
         """Return this update if every value is finite. Errors: ATL-HOR-011."""
         for name, vector in self.vectors.items():
             # The sum of squares is finite only if all values are (one pass, nothing allocated).
-            if not math.isfinite(float(np.dot(vector, vector))) and not np.isfinite(vector).all():
+            with np.errstate(over="ignore"):
+                square = float(np.dot(vector, vector))
+            if not math.isfinite(square) and not np.isfinite(vector).all():
                 raise DataError("ATL-HOR-011", f"{name!r} of an update holds a value not finite")
         for name, value in self.numbers.items():
             if not math.isfinite(value):
