@@ -73,6 +73,10 @@ def begun(client: Client, of: str) -> bool:
     return found
 
 
+def succeeded(client: Client, of: str) -> bool:
+    return bool(client.jobs.get(of).state == "success")
+
+
 def curve(client: Client, of: str) -> tuple[list[float], list[float]]:
     """Return rounds and accuracy as the aggregator's report shows them."""
     panels = {panel.title: panel for panel in client.jobs.get(of).report("train").panels}
@@ -86,7 +90,7 @@ def models(made: dict[str, TestNode], clients: tuple[str, ...], of: str) -> dict
     found = {}
     for party in clients:
         with made[party].client() as client:
-            until(lambda at=client: at.jobs.get(of).state == "success", LIMIT)
+            until(partial(succeeded, client, of), LIMIT)
             held = client.jobs.get(of).artifacts().items
             found[party] = [a.digest for a in held if (a.step, a.name) == ("train", "model")]
     return found
@@ -109,7 +113,7 @@ def test_three_of_ten_clients_are_killed_at_once(eleven: dict[str, TestNode], su
         rounds, accuracy = curve(client, done.id)
     left = panels["Clients that left"]
     assert isinstance(left, TablePanel)
-    assert sorted(line[0] for line in left.rows) == sorted(GONE)
+    assert {line[0] for line in left.rows} == set(GONE)
     assert rounds == list(range(61))
     assert accuracy[-1] > 0.85
     assert all(models(eleven, stay, done.id).values())
@@ -131,7 +135,7 @@ def test_a_killed_aggregator_goes_on_to_the_same_bits(
         done = client.jobs.get(going.id).wait(LIMIT).check()
         resumed = [e.data["round"] for e in done.events().items if e.kind == "resumed"]
         assert resumed
-        assert min(resumed) >= 1
+        assert 0 not in resumed
         assert curve(client, done.id) == curve(client, uncut)
     same = models(eleven, clients, uncut)
     assert all(same.values())
