@@ -15,6 +15,24 @@ from atoll.learning.horizontal.algorithm import WEIGHTS, State
 from atoll.learning.horizontal.layout import Vector
 
 FIRST, SECOND = "server.first", "server.second"
+_BLOCK = 1 << 18
+
+
+def scaled(vector: Vector, factor: float, like: Vector) -> Vector:
+    """Return factor · vector in the format of ``like``, float[size], and nothing beside it."""
+    return _blocks(np.multiply, vector, factor, like)
+
+
+def mean(vector: Vector, weight: float, like: Vector) -> Vector:
+    """Return vector / weight in the format of ``like``, float[size], and nothing beside it."""
+    return _blocks(np.divide, vector, weight, like)
+
+
+def _blocks(change: np.ufunc, vector: Vector, number: float, like: Vector) -> Vector:
+    made = np.empty(len(vector), like.dtype)
+    for first in range(0, len(vector), _BLOCK):
+        made[first : first + _BLOCK] = change(vector[first : first + _BLOCK], number)
+    return made
 
 
 class ServerStep(BaseModel):
@@ -31,11 +49,14 @@ class ServerStep(BaseModel):
     floor: float = Field(default=1e-3, gt=0, le=1, description="added to the second moment's root")
 
     def apply(self, state: State, change: Vector) -> State:
-        """Return the state one round on, after a step along ``change`` (float[size])."""
+        """Return the state one round on, after a step along ``change`` (float[size], used up)."""
         weights = state.weights
         change = change.astype(weights.dtype, copy=False)
         if self.method == "plain":
-            return state.next(**{WEIGHTS: weights + weights.dtype.type(self.rate) * change})
+            # In place: a large model is held as seldom as can be.
+            change *= weights.dtype.type(self.rate)
+            change += weights
+            return state.next(**{WEIGHTS: change})
         nothing = np.zeros_like(weights)
         first = state.vectors.get(FIRST, nothing)
         if self.method == "momentum":

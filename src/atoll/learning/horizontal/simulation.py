@@ -29,10 +29,12 @@ from atoll.learning.horizontal.participation import Clients as Numbers
 from atoll.learning.horizontal.postprocess.api import Passage, Stage
 from atoll.learning.horizontal.postprocess.chain import Chain, RoundRandom
 from atoll.learning.horizontal.robust import Rule, weight_for
-from atoll.learning.horizontal.sums import Update, joined, require_alike, total
+from atoll.learning.horizontal.sums import Running, Update, joined, total
 from atoll.learning.horizontal.training import Answers
 
 BLOCK = 8
+# Values of a model whose updates are held until a block of clients is done.
+MOST_HELD = 1 << 20
 AGGREGATOR = -1
 SecretSource = Callable[[int, int], SecretRandom]
 MOST_TRACEBACKS, MOST_CHARACTERS = 100, 8192
@@ -181,7 +183,9 @@ class SimulatedClients:
         failures: dict[int, str] = {}
         tracebacks: dict[int, str] = {}
         reports: dict[int, ClientReport] = {}
-        generator = _generator()
+        generator, running, answered = _generator(), Running(), 0
+        # Small vectors are added together, block by block in the cache; large ones as they come.
+        holds = single or self.model.layout.size <= MOST_HELD
         for task in block:
             number = task.number
             self.public.renew(generator, f"client {number}", task.round, "training")
@@ -191,13 +195,21 @@ class SimulatedClients:
                 failures[number] = error.code if isinstance(error, AtollError) else "ATL-HOR-031"
                 tracebacks[number] = traceback.format_exc()[-MOST_CHARACTERS:]
                 continue
-            updates[number] = update
+            answered += 1
+            if holds:
+                updates[number] = update
+            else:
+                running.add(update)
+            # No name may hold a large update while the next client trains.
+            del update
             if kept:
                 self.kept[number] = kept
             if report is not None:
                 reports[number] = report
-        added = None if single else total(updates.values())
-        answers = Answers(added, len(updates), failures, reports)
+        added = None
+        if not single:
+            added = total(updates.values()) if holds else running.total()
+        answers = Answers(added, answered, failures, reports)
         return _Block(answers, tracebacks, updates if single else {})
 
     def _train(
@@ -229,12 +241,13 @@ class SimulatedClients:
         return ClientReport(loss, rows).check()
 
     def _joined(self, parts: Iterable[_Block]) -> tuple[Answers, dict[int, Update]]:
-        running, answered = _Running(), 0
+        running, answered = Running(), 0
         updates: dict[int, Update] = {}
         failures: dict[int, str] = {}
         reports: dict[int, ClientReport] = {}
         for part in parts:
-            running.add(part.answers.total)
+            if part.answers.total is not None:
+                running.add(part.answers.total, owned=True)
             answered += part.answers.answered
             failures.update(part.answers.failures)
             reports.update(part.answers.reports)
@@ -293,32 +306,6 @@ def trainings_of(algorithm: Algorithm) -> list[LocalWork]:
 def _fields(algorithm: Algorithm) -> Iterator[tuple[str, object]]:
     for name in type(algorithm).model_fields:
         yield name, getattr(algorithm, name)
-
-
-class _Running:
-    """A sum that grows block by block, so that no more than it and a few blocks are held."""
-
-    def __init__(self) -> None:
-        self._sum: Update | None = None
-        self._numbers: list[Mapping[str, float]] = []
-
-    def add(self, part: Update | None) -> None:
-        if part is None:
-            return
-        if self._sum is None:
-            # ``total`` made the part's vectors, so they may be added to in place.
-            self._sum = part
-        else:
-            require_alike(self._sum, part)
-            for name, vector in self._sum.vectors.items():
-                vector += part.vectors[name]
-        self._numbers.append(part.numbers)
-
-    def total(self) -> Update | None:
-        if self._sum is None:
-            return None
-        numbers = total(Update({}, numbers) for numbers in self._numbers)
-        return Update(self._sum.vectors, numbers.numbers if numbers else {})
 
 
 def _ahead(

@@ -40,7 +40,9 @@ class Update:
         """Return this update if every value is finite. Errors: ATL-HOR-011."""
         for name, vector in self.vectors.items():
             # The sum of squares is finite only if all values are (one pass, nothing allocated).
-            if not math.isfinite(float(np.dot(vector, vector))) and not np.isfinite(vector).all():
+            with np.errstate(over="ignore"):
+                square = float(np.dot(vector, vector))
+            if not math.isfinite(square) and not np.isfinite(vector).all():
                 raise DataError("ATL-HOR-011", f"{name!r} of an update holds a value not finite")
         for name, value in self.numbers.items():
             if not math.isfinite(value):
@@ -51,11 +53,15 @@ class Update:
 def require_alike(one: Update, other: Update) -> None:
     """Refuse to add updates that differ in names, lengths or formats. Errors: ATL-HOR-010."""
     if _shape(one) != _shape(other):
-        raise DataError(
-            "ATL-HOR-010",
-            "two updates of a round differ in their arrays and cannot be added",
-            hint="all clients of a round must train the model that the aggregator sent",
-        )
+        raise _not_alike()
+
+
+def _not_alike() -> DataError:
+    return DataError(
+        "ATL-HOR-010",
+        "two updates of a round differ in their arrays and cannot be added",
+        hint="all clients of a round must train the model that the aggregator sent",
+    )
 
 
 def joined(updates: Mapping[int, Update]) -> Update | None:
@@ -84,6 +90,38 @@ def parted(whole: Update) -> dict[int, Update]:
         part = found.get(int(number), Update({}, {}))
         found[int(number)] = Update(part.vectors, {**part.numbers, own: value})
     return found
+
+
+class Running:
+    """The sum of updates that come one after the other: it alone is held, whatever their number.
+
+    Of the same bits as ``total`` of them all in that order. Errors of ``add``: ATL-HOR-010.
+    """
+
+    def __init__(self) -> None:
+        self._vectors: dict[str, Vector] | None = None
+        self._form: tuple[object, ...] = ()
+        self._numbers: list[Mapping[str, float]] = []
+
+    def add(self, update: Update, *, owned: bool = False) -> None:
+        """Add an update; with ``owned`` its vectors may be added to, and become the sum."""
+        if self._vectors is None:
+            self._form = _shape(update)
+            self._vectors = {n: v if owned else np.array(v) for n, v in update.vectors.items()}
+        else:
+            if _shape(update) != self._form:
+                raise _not_alike()
+            for name, vector in self._vectors.items():
+                vector += update.vectors[name]
+        self._numbers.append(update.numbers)
+
+    def total(self) -> Update | None:
+        """Return the sum so far, or None of none."""
+        if self._vectors is None:
+            return None
+        first = self._numbers[0]
+        numbers = {name: math.fsum(n[name] for n in self._numbers) for name in first}
+        return Update(self._vectors, numbers)
 
 
 def _shape(update: Update) -> tuple[object, ...]:

@@ -10,6 +10,8 @@ import numpy.typing as npt
 
 from atoll.core.errors import DataError, UserError
 
+_BLOCK = 1 << 18
+
 Numbers = npt.NDArray[np.floating] | npt.NDArray[np.signedinteger]
 
 
@@ -85,6 +87,15 @@ class FixedPoint:
         self.check(values)
         if values.dtype.kind == "i":
             return values.astype(self.signed).view(self.dtype)
+        if values.ndim == 1 and len(values) > _BLOCK:
+            # Block by block, for no more than the result is held beside the values.
+            whole = np.empty(len(values), self.dtype)
+            for first in range(0, len(values), _BLOCK):
+                whole[first : first + _BLOCK] = self._rounded(values[first : first + _BLOCK])
+            return whole
+        return self._rounded(values)
+
+    def _rounded(self, values: Numbers) -> npt.NDArray[np.unsignedinteger]:
         # In float32 a product by a power of two is exact, and half the work.
         exact = values.dtype == np.float32 and np.frexp(self.scale)[0] == 0.5 and self.scale < 1e30
         kind = np.float32 if exact else np.float64

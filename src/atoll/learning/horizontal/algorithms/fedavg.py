@@ -13,7 +13,7 @@ from pydantic import Field
 from atoll.learning.horizontal.algorithm import WEIGHTS, Algorithm, ClientResult, ClientWork, State
 from atoll.learning.horizontal.layout import Vector
 from atoll.learning.horizontal.local import Correct, LocalTraining, train
-from atoll.learning.horizontal.server import ServerStep
+from atoll.learning.horizontal.server import ServerStep, mean
 from atoll.learning.horizontal.sums import Update
 
 CHANGE, WEIGHT = "change", "weight"
@@ -52,7 +52,7 @@ class FedAvg(Algorithm):
         weight = total.numbers[WEIGHT]
         if weight <= 0:
             return state.next()
-        return self.server.apply(state, total.vectors[CHANGE] / weight)
+        return self.server.apply(state, mean(total.vectors[CHANGE], weight, state.weights))
 
     def weight(self, rows: int) -> float:
         """Return what a client of so many rows weighs; one without rows weighs nothing."""

@@ -10,6 +10,7 @@ from typing import ClassVar
 from atoll.learning.horizontal.algorithm import WEIGHTS, ClientResult, ClientWork, State
 from atoll.learning.horizontal.algorithms.fedavg import CHANGE, WEIGHT, FedAvg
 from atoll.learning.horizontal.local import train
+from atoll.learning.horizontal.server import scaled
 from atoll.learning.horizontal.sums import Update
 
 STEPS = "steps"
@@ -43,7 +44,7 @@ class FedNova(FedAvg):
         if weight <= 0:
             return state.next()
         scale = total.numbers[STEPS] / weight / weight
-        return self.server.apply(state, total.vectors[CHANGE] * scale)
+        return self.server.apply(state, scaled(total.vectors[CHANGE], scale, state.weights))
 
     def _effective(self, steps: int) -> float:
         """Return the accumulated weight of a client's gradients (momentum counts them again)."""

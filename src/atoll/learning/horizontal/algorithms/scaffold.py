@@ -21,7 +21,7 @@ from atoll.learning.horizontal.algorithm import (
 )
 from atoll.learning.horizontal.layout import Vector
 from atoll.learning.horizontal.local import LocalTraining, train
-from atoll.learning.horizontal.server import ServerStep
+from atoll.learning.horizontal.server import ServerStep, mean
 from atoll.learning.horizontal.sums import Update
 
 CHANGE, CONTROL, WEIGHT, COUNT, CLIENTS = "change", "control", "weight", "count", "clients"
@@ -87,7 +87,7 @@ class Scaffold(Algorithm):
         weight, clients = total.numbers[WEIGHT], total.numbers[CLIENTS]
         if weight <= 0:
             return state.next()
-        moved = self.server.apply(state, total.vectors[CHANGE] / weight)
+        moved = self.server.apply(state, mean(total.vectors[CHANGE], weight, state.weights))
         # The mean over all clients moves by what those of this round moved, over their number.
         share = total.numbers[COUNT] / clients
         control = state.vectors[CONTROL] + total.vectors[CONTROL] * state.weights.dtype.type(share)

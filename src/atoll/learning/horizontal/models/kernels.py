@@ -25,6 +25,8 @@ Epoch = Callable[[Order, int, float], None]
 
 # With more rows in a step the products of the BLAS are as fast, and may use all cores.
 MOST_ROWS = 256
+# A larger model would be held once more than by NumPy.
+MOST_VALUES = 1 << 24
 _OUTPUTS: dict[type[Output], str] = {
     Softmax: "softmax",
     Gaussian: "gaussian",
@@ -47,7 +49,7 @@ def epoch(model: Model, weights: Vector, rows: Rows, targets: Targets) -> Epoch 
     size; it releases the GIL. Errors of it: ATL-HOR-057 targets that are no classes of the model.
     """
     shape = _shape(model)
-    if shape is None or not available():
+    if shape is None or not available() or weights.size > MOST_VALUES:
         return None
     if not (_plain(weights) and _plain(rows) and rows.ndim == 2 and len(rows) == len(targets)):
         return None

@@ -12,6 +12,9 @@ from atoll.learning.horizontal.models.api import Rows, Targets
 from atoll.learning.horizontal.models.linear import outer
 from atoll.learning.horizontal.models.outputs import Output
 
+# Values that are drawn at a time.
+_DRAWN = 1 << 18
+
 
 @dataclass(frozen=True)
 class MLP:
@@ -44,7 +47,11 @@ class MLP:
         views = self.layout.views(vector)
         for i, inputs in enumerate(self.widths[:-1]):
             weight = views[f"weight{i}"]
-            weight[:] = generator.normal(0, (2 / inputs) ** 0.5, weight.shape)
+            # In blocks of rows, drawn in the same order: a whole draw is twice as large as this.
+            step = max(1, _DRAWN // weight.shape[1])
+            for first in range(0, inputs, step):
+                block = weight[first : first + step]
+                block[:] = generator.normal(0, (2 / inputs) ** 0.5, block.shape)
         return vector
 
     def gradient_of(self, weights: Vector) -> MLPGradient:

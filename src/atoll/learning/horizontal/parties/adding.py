@@ -17,9 +17,12 @@ from atoll.learning.horizontal.parties.messages import Change, Counts, ExactChan
 from atoll.learning.horizontal.parties.vectors import Form
 from atoll.learning.horizontal.postprocess.api import Bytes, Coder
 from atoll.learning.horizontal.postprocess.mask import Mask, flatten, parts_of, unflatten
-from atoll.learning.horizontal.sums import Update, total
+from atoll.learning.horizontal.sums import Running, Update
 from atoll.operators import secure_sum
 from atoll.operators.secure_sum import SumInputs
+
+# Values that are converted at a time.
+_BLOCK = 1 << 18
 
 
 @dataclass(frozen=True)
@@ -46,7 +49,9 @@ def digest(sent: Vectors, *, exact: bool = False) -> bytes:
     made = hashlib.sha256()
     for name, vector in sorted(sent.items()):
         made.update(codec.encode([name, len(vector)]))
-        made.update(np.ascontiguousarray(vector, "<f8" if exact else "<f4").data)
+        for first in range(0, len(vector), _BLOCK):
+            block = vector[first : first + _BLOCK]
+            made.update(np.ascontiguousarray(block, "<f8" if exact else "<f4").data)
     return made.digest()
 
 
@@ -110,10 +115,26 @@ class Adding:
                 raise wrong_sum()
             return added, frozenset(found.survivors)
         form = self._form(template)
-        updates = {name: self._plain(party, of.tag, name, form) for name in of.names}
-        there = {name: update for name, update in updates.items() if update is not None}
-        together = total if self.combine is None or not form.vectors else self.combine
-        return together(list(there.values())), frozenset(there)
+        if self.combine is not None and form.vectors:
+            updates = {name: self._plain(party, of.tag, name, form) for name in of.names}
+            there = {name: update for name, update in updates.items() if update is not None}
+            return self.combine(list(there.values())), frozenset(there)
+        return self._added(party, of, form)
+
+    def _added(self, party: Party, of: Sum, form: Form) -> tuple[Update | None, frozenset[str]]:
+        """Return the sum of the updates and whose they are; one is held beside it at a time.
+
+        Each is added once it is there whole, so that who leaves midway spoils nothing.
+        """
+        running, there = Running(), set[str]()
+        for name in of.names:
+            update = self._plain(party, of.tag, name, form)
+            if update is not None:
+                running.add(update, owned=True)
+                there.add(name)
+            # Nothing holds it while the next is received.
+            del update
+        return running.total(), frozenset(there)
 
     def _form(self, update: Update) -> Form:
         return Form.of(update, np.float64 if self.exact else np.float32)

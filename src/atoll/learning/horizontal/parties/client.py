@@ -32,7 +32,8 @@ from atoll.learning.horizontal.postprocess.down_link import down_link
 from atoll.learning.horizontal.sums import Update
 
 # Values of a model whose state is kept after every round, and how often that of a larger one is.
-_SMALL, _SELDOM = 1 << 20, 10
+# Above the last it is not kept: a checkpoint holds 1 GiB, which up to four float32 vectors fit.
+_SMALL, _SELDOM, _MOST_KEPT = 1 << 20, 10, 1 << 26
 
 
 @dataclass(frozen=True)
@@ -59,7 +60,12 @@ class Work:
         return self.algorithm.message(state)
 
     def checkpoints(self, rounds: int) -> bool:
-        """Return whether all seats keep their states after so many rounds: large ones seldom."""
+        """Return whether all seats keep their states after so many rounds: large ones seldom.
+
+        The largest never: a party that crashes then has all begin again.
+        """
+        if self.model.layout.size >= _MOST_KEPT:
+            return False
         every = 1 if self.model.layout.size <= _SMALL else _SELDOM
         return rounds % every == 0
 
@@ -73,9 +79,11 @@ class Work:
         return bool(self.evaluate_every) and round_ % self.evaluate_every == 0
 
     def template(self, party: Party, round_: int, train: bool) -> Update:
-        """Return an update of a client without rows: its form is that of all others."""
+        """Return the form of all updates: one of a client without rows, of zeros without room."""
         nothing = ClientRows(np.empty((0, 1), np.float32), np.empty(0, np.int64))
-        return Client(party, self, nothing, nothing).update(round_, train, self.start(party))
+        made = Client(party, self, nothing, nothing).update(round_, train, self.start(party))
+        empty = {n: np.broadcast_to(np.zeros(1, v.dtype), v.shape) for n, v in made.vectors.items()}
+        return Update(empty, made.numbers)
 
 
 @dataclass
@@ -128,6 +136,8 @@ class Client:
             wire: dict[str, Bytes] = {}
             update = self.update(begin.round, begin.train, sent, of, wire)
             self.work.adding.hand_in(party, of, update, wire)
+            # Nothing holds it while the next weights are received.
+            del update
             count += 1
             if begin.train and self.work.checkpoints(begin.round + 1):
                 points = [[float(value) for value in astuple(point)] for point in self.curve]

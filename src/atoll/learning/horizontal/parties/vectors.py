@@ -108,7 +108,8 @@ class Form:
     def flat(self, update: Update) -> tuple[Vector, npt.NDArray[np.float64]]:
         """Return all vectors in one, float[size], and the numbers."""
         parts = [update.vectors[name] for name, _ in self.vectors]
-        whole = np.concatenate(parts) if parts else np.empty(0)
+        # One vector is not copied.
+        whole = parts[0] if len(parts) == 1 else np.concatenate(parts or [np.empty(0)])
         numbers = [update.numbers[name] for name in self.numbers]
         return whole.astype(self.format, copy=False), np.array(numbers, np.float64)
 
