@@ -36,7 +36,7 @@ def three(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, TestNo
                     partners=["*"],
                     automatic=True,
                     columns=["*"],
-                    components=["psi", "split", "boosting", "model", "prediction", "statistics"],
+                    components=["psi", "split", "boosting", "model", "prediction"],
                     roles=["*"],
                 )
         yield made

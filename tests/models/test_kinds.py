@@ -57,6 +57,7 @@ OWN: Mapping[str, tuple[str, ...]] = {
         "learning/horizontal/",
         "components/horizontal.py",
         "sdk/horizontal.py",
+        "flow/populations/",
     ),
 }
 NAMES = {

@@ -4,7 +4,7 @@ The rules, in order:
 
 1. **A partner's job.** Each table of this party that the plan uses needs, for each partner that may
    learn something of it, one live grant that covers all of that: every column, every component that
-   reveals something to the partner or that this party runs on the table before, this party's role,
+   reveals something to the partner or that this party runs on the table before that, its role,
    every reveal, the minimum intersection (0 where a reader states that rows are aligned) and group.
    Nothing covers it: a person is asked (``default = ask``) or it is refused (``deny``).
    Grants are not added up: half a cover and half a cover are none. The initiator needs one for each

@@ -31,8 +31,8 @@ RUN = Counts(runs=1)
 class TableExposure:
     """What a job would do with one table of this party.
 
-    ``components`` are those of the steps that reveal something and of the silent ones that this
-    party runs on the table: what these make of its rows and columns is what the others reveal.
+    ``components`` are those of the steps that reveal something and of the silent ones before them
+    that this party runs on the table: what these make of its rows is what the others reveal.
     ``steps`` states how much each step reveals at most, by its name; ``reveals`` are (step,
     message) of what others may learn; ``uncounted`` are steps that reveal something in no known
     unit, ``unseen`` those of them whose terms this party is not shown; ``ungrouped`` those that may
@@ -93,7 +93,7 @@ def revealing(plan: Plan, step: str) -> bool:
 def _table_exposure(plan: Plan, party: str, reader: str, facts: TableFacts) -> TableExposure:
     known = knowing(plan, party, reader)
     revealing_steps = [step for step in known if revealing(plan, step)]
-    at_home = (reader, *(s for s in known if s != reader and _silent(plan, s, party)))
+    at_home = (reader, *_before(plan, known, revealing_steps, party))
     whole = _with_silent(plan, _share(plan, party, facts, revealing_steps), at_home)
     partners = {}
     for partner in sorted(plan.job.parties.keys() - {party}):
@@ -104,8 +104,16 @@ def _table_exposure(plan: Plan, party: str, reader: str, facts: TableFacts) -> T
     return replace(whole, partners=partners)
 
 
-def _silent(plan: Plan, step: str, party: str) -> bool:
-    return not revealing(plan, step) and party in plan.parties_of(step)
+def _before(plan: Plan, known: Knowing, revealing_steps: list[str], party: str) -> list[str]:
+    """Return the silent steps of a party whose outputs reach one that reveals something."""
+    leads, found = set(revealing_steps), []
+    # ``known`` is in the steps' order; its first is the reader.
+    for step in list(known)[:0:-1]:
+        if step in leads:
+            leads.update(plan.job.steps[step].sources())
+            if step not in revealing_steps and party in plan.parties_of(step):
+                found.append(step)
+    return found
 
 
 def _with_silent(plan: Plan, share: TableExposure, at_home: Sequence[str]) -> TableExposure:
