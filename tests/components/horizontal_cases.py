@@ -125,7 +125,7 @@ HORIZONTAL_CASES: dict[str, list[Case]] = {
         horizontal_case(held(shop=rows(3, names="abd")), code="ATL-HOR-085"),
         horizontal_case(held(mill=missing()), code="ATL-HOR-083"),
         horizontal_case(held(mill=rows(1, classes=3)), code="ATL-HOR-020"),
-        horizontal_case(held(), {"bound": 1e-5}, code="ATL-SUM-002"),
+        horizontal_case(held(), {"bound": 1e-5}),
         horizontal_case(held(), {**SHORT, **IMAGES}),
         horizontal_case(held(), {**SHORT, **PRIVATE, **IMAGES}),
         horizontal_case(held(), {**IMAGES, "image": [2, 2, 1]}, code="ATL-HOR-080"),

@@ -26,6 +26,9 @@ Parts = tuple[tuple[str, int], ...]
 # A number is within 2^40 and a multiple of 2^-20.
 NUMBER_BITS, NUMBER_FRACTION = 40, 20
 NUMBER = "number."
+CUT = "ATL-SUM-002"
+# Values that are cut and rounded at once.
+_BLOCK = 1 << 16
 MASKED = "masked"
 # How far from its grid a value of noise may be by the rounding of its format.
 _OFF_GRID = 1e-3
@@ -66,14 +69,12 @@ class Mask(Postprocessor):
         form = self.form()
         vectors: dict[str, Vector] = {}
         for name, vector in update.vectors.items():
-            fitting = _cut(vector, self._reach(), passage.cut)
-            units = form.encode(fitting).view(form.signed)
-            if self.unit is not None and fitting is vector:
-                _on_grid(name, vector, units, form.scale)
-            vectors[name] = _as_vector(units)
+            vectors[name] = _as_vector(self._units(form, name, vector, passage.cut))
         for name, value in {**update.numbers, MASKED: 1.0}.items():
             if passage.cut is not None:
-                value = float(_cut(np.array([value]), 2.0**NUMBER_BITS, passage.cut)[0])
+                (within,), cut = _within(np.array([value]), 2.0**NUMBER_BITS)
+                value = float(within)
+                passage.cut += [CUT] * cut
             vectors[NUMBER + name] = _as_vector(self._digits(name, value))
         return Update(vectors, {})
 
@@ -109,6 +110,25 @@ class Mask(Postprocessor):
         bound = max(self.form().most, float(1 << self._width()))
         size = sum(length for _, length in parts)
         return SumParameters(size=size, bound=bound, bits=self.ring, unit=1.0)
+
+    def _units(self, form: FixedPoint, name: str, vector: Vector, cut: list[str] | None) -> Units:
+        """Return a vector in ring units; with ``cut`` what is out of range is cut to it.
+
+        The work is the same whether anything is cut or not.
+        """
+        units, passed = np.empty(len(vector), form.signed), False
+        for first in range(0, len(vector), _BLOCK):
+            span = slice(first, first + _BLOCK)
+            block, changed = vector[span], False
+            if cut is not None:
+                block, changed = _within(block, self._reach())
+            units[span] = form.encode(block).view(form.signed)
+            passed |= changed
+            if self.unit is not None and not changed:
+                _on_grid(name, vector[span], units[span], form.scale)
+        if cut is not None:
+            cut += [CUT] * passed
+        return units
 
     def _reach(self) -> float:
         """Return the greatest absolute value that fits: with a unit, the last on its grid."""
@@ -176,19 +196,14 @@ def _as_vector(units: Units) -> Vector:
     return units  # type: ignore[return-value]
 
 
-def _cut(vector: Vector, reach: float, cut: list[str] | None) -> Vector:
-    """Return a vector whose values lie within ``reach``: itself if they do, or if none is cut.
+def _within(vector: Vector, reach: float) -> tuple[Vector, bool]:
+    """Return a vector with its values cut to ``reach``, and whether any was beyond.
 
-    What is not a number becomes 0. The work is the same whether anything is cut or not.
+    What is not a number becomes 0.
     """
-    if cut is None:
-        return vector
     # In float64, so that a bound between two values of float32 is not rounded up.
     within = np.clip(np.nan_to_num(vector.astype(np.float64), nan=0.0), -reach, reach)
-    if np.array_equal(within, vector):
-        return vector
-    cut.append("ATL-SUM-002")
-    return within
+    return within, not np.array_equal(within, vector)
 
 
 def _on_grid(name: str, vector: Vector, units: Units, scale: float) -> None:
