@@ -17,7 +17,8 @@ def outcome(folder: Path, text: str, ci: str) -> str:
     (folder / "test_sample.py").write_text(text)
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(folder)]
     environment = os.environ | {"CI": ci}
-    environment.pop("ATOLL_DATA", None)
+    for name in ("ATOLL_DATA", "PYTEST_ADDOPTS"):
+        environment.pop(name, None)
     done = subprocess.run(
         command, cwd=folder, env=environment, capture_output=True, text=True, check=False
     )
