@@ -10,10 +10,10 @@ import numpy as np
 from atoll.channel.party import Party
 from atoll.components.alignment import refuse_more_rows
 from atoll.components.api import ArtifactFacts, Component, Facts, Result, Task, Terms
-from atoll.components.clients import EnoughRows
+from atoll.components.clients import EnoughRows, check_clients
 from atoll.components.horizontal_cheats import CHEATS
 from atoll.components.horizontal_shown import curves, cut_panels, spent_panels, warnings_of
-from atoll.core.errors import DataError, UserError
+from atoll.core.errors import DataError
 from atoll.core.exposure import EVERYONE, OPENED_SUMS, Exposure
 from atoll.core.names import Role, party_of
 from atoll.core.report import KeyValuePanel, Panel, Report, TablePanel
@@ -149,38 +149,12 @@ def report(trained: Trained, work: Work) -> Report:
     return Report(title="Horizontal training", panels=tuple(panels))
 
 
-def _check(facts: Facts, parameters: HorizontalParameters) -> tuple[str, ...]:
-    """Return the columns, the same at all clients. Errors: ATL-HOR-084, ATL-HOR-085."""
-    clients = facts.having(Role.CLIENT)
-    if len(clients) < parameters.minimum_clients:
-        raise UserError(
-            "ATL-HOR-084",
-            f"{parameters.minimum_clients} clients must stay to the end, and the job has "
-            f"{len(clients)}",
-            place=f"steps.{facts.step}.parameters.minimum_clients",
-            hint="a masked sum needs three; with fewer owners choose sum: plain",
-        )
-    tables = facts.inputs["train"]
-    first = tables[clients[0]].columns
-    for port in ("train", "validation"):
-        for client, table in facts.inputs.get(port, {}).items():
-            if table.columns is not None and first is not None and table.columns != first:
-                raise UserError(
-                    "ATL-HOR-085",
-                    "all clients need the same columns in the same order",
-                    party=party_of(client),
-                    place=f"steps.{facts.step}.inputs.{port}",
-                    hint=f"the first has {', '.join(first[:20])}",
-                )
-    return first or ()
-
-
 def describe(facts: Facts, parameters: HorizontalTrainingParameters) -> Terms:
     """Return what training reveals: sums of updates or single ones, and the common model.
 
-    Errors: ATL-HOR-080, ATL-HOR-084, ATL-HOR-085, ATL-HOR-162, those of ``work_of``.
+    Errors: ATL-HOR-080, ATL-HOR-162, those of ``check_clients`` and ``work_of``.
     """
-    columns = _check(facts, parameters)
+    columns = check_clients(facts, parameters.minimum_clients, "train", "validation") or ()
     parameters.refuse_planned(facts, "train", "validation")
     spec = parameters.spec(len(columns) or parameters.fewest_columns)
     clients = facts.having(Role.CLIENT)

@@ -41,13 +41,14 @@ def write_rows(path: Path, number: int, count: int = 40) -> Path:
 
 
 class Serving:
-    """A population that is served by a thread of this process."""
+    """A population that is served by a thread of this process, until it notes ``stop_at``."""
 
-    def __init__(self, of: Population, **options: Any) -> None:
+    def __init__(self, of: Population, stop_at: str | None = None, **options: Any) -> None:
         self.population = of
         self.lines: list[str] = []
+        self._stop_at = stop_at
         chosen = {"host": "127.0.0.1", "count": 2, "over": 1.0, "rules": RULES, **options}
-        self.running = Running(of, ServeOptions(**chosen), self.lines.append)
+        self.running = Running(of, ServeOptions(**chosen), self._note)
         self.port = 0
         self.result: Served | None = None
         self._ready = threading.Event()
@@ -55,6 +56,11 @@ class Serving:
 
     def _run(self) -> None:
         self.result = self.running.run(self._listens)
+
+    def _note(self, line: str) -> None:
+        self.lines.append(line)
+        if self._stop_at is not None and self._stop_at in line:
+            self.running.stop()
 
     def _listens(self, port: int) -> None:
         self.port = port

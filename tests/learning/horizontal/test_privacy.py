@@ -197,25 +197,22 @@ def test_what_is_stated_is_the_accountants_figure_and_within_what_was_asked(
     assert (spent.readers.unit, spent.readers.delta) == ("row", 1e-6)
 
 
-def test_planning_needs_no_library_and_little_time() -> None:
+def test_planning_needs_no_library() -> None:
     script = """
-import sys, time
+import sys
 sys.modules["dp_accounting"] = None
 from atoll.components.horizontal import work_of
 from atoll.learning.horizontal.parties.parameters import HorizontalParameters
 from atoll.learning.horizontal.parties.privacy import Privacy
-begun = time.process_time()
 asked = Privacy(epsilon=3.0, relation="replace")
 parameters = HorizontalParameters(algorithm="fedsgd", rounds=1000, privacy=asked)
 of = work_of(parameters, parameters.spec(20), 3, {"a": 500, "b": 500, "c": 500})
-print(of.private.spent(1000).readers.epsilon, time.process_time() - begun)
+print(of.private.spent(1000).readers.epsilon)
 """
     done = subprocess.run(
         [sys.executable, "-c", script], capture_output=True, text=True, check=True
     )
-    epsilon, seconds = map(float, done.stdout.split())
-    assert epsilon == pytest.approx(3.0, rel=2e-3)
-    assert seconds < 1
+    assert float(done.stdout) == pytest.approx(3.0, rel=2e-3)
 
 
 def test_noise_that_was_chosen_ends_the_rounds_at_the_budget() -> None:
