@@ -115,6 +115,7 @@ def work_of(
         evaluate_every=parameters.evaluate_every,
         minimum=minimum,
         classifies=spec.family in {"logistic", "softmax"},
+        bound=parameters.bound,
         private=private,
     )
 
@@ -220,6 +221,14 @@ HORIZONTAL = Component(
     dishonest=CHEATS,
     # What the aggregator and all clients see alike.
     public_codes=frozenset(
-        {"ATL-HOR-054", "ATL-HOR-081", "ATL-HOR-082", "ATL-SUM-011", "ATL-SUM-012", "ATL-SUM-023"}
+        {
+            "ATL-HOR-054",
+            "ATL-HOR-055",
+            "ATL-HOR-081",
+            "ATL-HOR-082",
+            "ATL-SUM-011",
+            "ATL-SUM-012",
+            "ATL-SUM-023",
+        }
     ),
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
@@ -45,6 +46,14 @@ class LocalWork(BaseModel):
         """Return how many rows a step has, for a client of so many."""
         return rows if self.batch_size is None else min(self.batch_size, rows)
 
+    def most_steps(self, rows: float) -> float:
+        """Return how many steps a client of so many rows takes, as far as rows are known."""
+        if self.batch_size is None or not rows:
+            each = float(rows > 0)
+        else:
+            each = math.inf if math.isinf(rows) else math.ceil(rows / self.batch_size)
+        return self.epochs * each if self.steps is None else min(self.steps, self.epochs * each)
+
     def orders(self, rows: int, generator: np.random.Generator) -> Iterator[kernels.Order]:
         """Yield for each epoch the numbers of its rows, int64, in the order of their use.
 
@@ -52,7 +61,7 @@ class LocalWork(BaseModel):
         """
         size = self.step_rows(rows)
         each = -(-rows // size) if rows else 0
-        left = self.epochs * each if self.steps is None else min(self.steps, self.epochs * each)
+        left = int(self.most_steps(rows))
         while left > 0:
             order = np.arange(rows) if size == rows else generator.permutation(rows)
             yield order[: left * size]

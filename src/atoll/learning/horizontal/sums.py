@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -48,6 +49,25 @@ class Update:
             if not math.isfinite(value):
                 raise DataError("ATL-HOR-011", f"{name!r} of an update is not finite")
         return self
+
+
+def greatest(vector: Vector) -> float:
+    """Return the greatest absolute value, 0 of none."""
+    return max(float(vector.max()), -float(vector.min())) if vector.size else 0.0
+
+
+class Extent(NamedTuple):
+    """What stands behind an update or a sum, as all know it.
+
+    ``updates`` that are added up, ``rows`` of their clients together and ``largest`` of any one
+    client of ``clients``, at most (infinite where it is not known), and the running ``round``.
+    """
+
+    updates: int
+    rows: float
+    largest: float
+    clients: int
+    round: int = 0
 
 
 def require_alike(one: Update, other: Update) -> None:
