@@ -15,11 +15,13 @@ from atoll.learning.horizontal.layout import Vector
 from atoll.learning.horizontal.participation import Clients as Numbers
 from atoll.learning.horizontal.parties import vectors
 from atoll.learning.horizontal.parties.adding import Sum, digest
+from atoll.learning.horizontal.parties.limits import extent_of
 from atoll.learning.horizontal.parties.messages import Ask, Values
 from atoll.learning.horizontal.parties.step_client import sum_name
 from atoll.learning.horizontal.parties.step_work import StepWork
 from atoll.learning.horizontal.postprocess.api import Passage
 from atoll.learning.horizontal.postprocess.chain import RoundRandom
+from atoll.learning.horizontal.sums import Update
 from atoll.learning.horizontal.training import Answers, Round
 
 _GONE = "ATL-NET-003"
@@ -63,7 +65,12 @@ class StepClients:
         of = Sum(name, name, names, digest(wide, exact=True))
         passage = Passage(RoundRandom(party.public_rng, round_), np.random.default_rng(0))
         empty, self._empty = work.empty(wide, self._empty, len(self._all))
-        total, there = work.adding.take(party, of, work.chain.client(empty, passage))
+        rows = {client: party.rows.get(client, 0) for client in self._all}
+
+        def refusal(client: str, update: Update) -> str | None:
+            return work.refusal(update, extent_of(rows, [client], len(self._all), round_))
+
+        total, there = work.adding.take(party, of, work.chain.client(empty, passage), refusal)
         if total is not None:
             total = work.chain.aggregate(total, work.columns, passage)
         for client in names:
