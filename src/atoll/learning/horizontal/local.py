@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
@@ -46,12 +45,9 @@ class LocalWork(BaseModel):
         """Return how many rows a step has, for a client of so many."""
         return rows if self.batch_size is None else min(self.batch_size, rows)
 
-    def most_steps(self, rows: float) -> float:
-        """Return how many steps a client of so many rows takes, as far as rows are known."""
-        if self.batch_size is None or not rows:
-            each = float(rows > 0)
-        else:
-            each = math.inf if math.isinf(rows) else math.ceil(rows / self.batch_size)
+    def most_steps(self, rows: int) -> int:
+        """Return how many steps a client of so many rows takes."""
+        each = -(-rows // self.step_rows(rows)) if rows else 0
         return self.epochs * each if self.steps is None else min(self.steps, self.epochs * each)
 
     def orders(self, rows: int, generator: np.random.Generator) -> Iterator[kernels.Order]:
@@ -61,7 +57,7 @@ class LocalWork(BaseModel):
         """
         size = self.step_rows(rows)
         each = -(-rows // size) if rows else 0
-        left = int(self.most_steps(rows))
+        left = self.most_steps(rows)
         while left > 0:
             order = np.arange(rows) if size == rows else generator.permutation(rows)
             yield order[: left * size]

@@ -17,6 +17,8 @@ from atoll.core.errors import DataError
 from atoll.learning.horizontal.layout import Vector
 
 BLOCK = 1 << 15
+# Numbers up to here add up in float64, however many clients there are.
+MOST_NUMBER = 1e300
 
 
 @dataclass(frozen=True)
@@ -60,12 +62,12 @@ class Extent(NamedTuple):
     """What stands behind an update or a sum, as all know it.
 
     ``updates`` that are added up, ``rows`` of their clients together and ``largest`` of any one
-    client of ``clients``, at most (infinite where it is not known), and the running ``round``.
+    client of ``clients``, at most, and the running ``round``.
     """
 
     updates: int
-    rows: float
-    largest: float
+    rows: int
+    largest: int
     clients: int
     round: int = 0
 

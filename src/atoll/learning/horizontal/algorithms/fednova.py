@@ -56,16 +56,14 @@ class FedNova(FedAvg):
     def possible(self, found: Update, of: Extent) -> bool:
         """See ``Algorithm.possible``: no client takes more steps than its rows have."""
         weight, steps = found.numbers[WEIGHT], found.numbers[STEPS]
-        rows = min(of.largest, of.rows if self._equal else weight)
+        rows = of.largest if self._equal else int(min(of.largest, weight))
         most = weight * self._effective(self.local.most_steps(rows)) if weight else 0.0
         # What float64 and a mask round by.
         off, rounded = of.updates * 2.0**-20, 1 + 2.0**-40
         within = weight - off <= steps * rounded and steps <= most * rounded + off
         return super().possible(found, of) and within
 
-    def _effective(self, steps: float) -> float:
+    def _effective(self, steps: int) -> float:
         """Return the accumulated weight of a client's gradients (momentum counts them again)."""
         m = self.local.momentum
-        if math.isinf(steps):
-            return steps
         return (steps - m * (1 - math.pow(m, steps)) / (1 - m)) / (1 - m)

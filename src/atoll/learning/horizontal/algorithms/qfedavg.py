@@ -32,8 +32,8 @@ class QFedAvg(Algorithm):
 
     def units(self, numbers: Mapping[str, float], of: Extent) -> float:
         """See ``Algorithm.units``: a change is multiplied by one term of the normaliser."""
-        # What a masked number is rounded by.
-        return numbers[SCALE] + of.updates * 2.0**-20
+        # What a masked number is rounded by; and sums in float32 have no room for more.
+        return min(numbers[SCALE], of.updates * 2.0**80) + of.updates * 2.0**-20
 
     def possible(self, found: Update, of: Extent) -> bool:
         """See ``Algorithm.possible``: the normaliser follows from losses, which have no bound."""

@@ -23,7 +23,7 @@ from atoll.learning.horizontal.algorithm import Algorithm, State, Vectors
 from atoll.learning.horizontal.layout import Layout, Vector
 from atoll.learning.horizontal.models.api import Gradient, Rows
 from atoll.learning.horizontal.participation import Participation
-from atoll.learning.horizontal.sums import Extent, Update, greatest
+from atoll.learning.horizontal.sums import MOST_NUMBER, Extent, Update, greatest
 from atoll.learning.horizontal.training import Callback, Clients, Round, Training
 
 Floats = npt.NDArray[np.float64]
@@ -87,7 +87,7 @@ class PartyStep(FeatureStep):
         rows = found.numbers[ROWS]
         whole = 0 <= rows <= of.rows and rows == round(rows)
         each = all(greatest(v) <= self.row_bound * rows for v in found.vectors.values())
-        return whole and each and min(found.numbers.values()) >= 0
+        return whole and each and all(0 <= n < MOST_NUMBER for n in found.numbers.values())
 
     @abstractmethod
     def sizes(self, columns: int) -> StepSizes:

@@ -10,7 +10,7 @@ import numpy as np
 
 from atoll.channel.party import LEFT, Party
 from atoll.core import codec
-from atoll.core.errors import AtollError, PeerError
+from atoll.core.errors import AtollError, DataError, PeerError
 from atoll.learning.horizontal.algorithm import Vectors
 from atoll.learning.horizontal.parties import vectors
 from atoll.learning.horizontal.parties.messages import Change, Counts, ExactChange
@@ -207,4 +207,13 @@ def wrong_sum() -> PeerError:
         "ATL-HOR-054",
         "a masked sum is not one of the clients in it: a client's vector or shares are wrong",
         hint="masks hide whose they are; a robust rule over plain sums can look at each client's",
+    )
+
+
+def weightless(round_: int) -> DataError:
+    """Return the refusal of a sum of clients of which none has rows, or a finite update."""
+    return DataError(
+        "ATL-HOR-055",
+        f"no client weighs anything in round {round_}, so that nothing follows from it",
+        hint="bring rows; a client's report has the rounds of which its update was not finite",
     )

@@ -9,12 +9,12 @@ import numpy as np
 import numpy.typing as npt
 
 from atoll.channel.party import LEFT, Party
-from atoll.core.errors import AtollError, DataError, NetworkError
+from atoll.core.errors import AtollError, NetworkError
 from atoll.core.random import SecretRandom
 from atoll.learning.horizontal.algorithm import WEIGHTS, State, Vectors
 from atoll.learning.horizontal.participation import Clients as Numbers
 from atoll.learning.horizontal.participation import Participation
-from atoll.learning.horizontal.parties.adding import Sum, digest, wrong_sum
+from atoll.learning.horizontal.parties.adding import Sum, digest, weightless, wrong_sum
 from atoll.learning.horizontal.parties.client import Work, sum_name
 from atoll.learning.horizontal.parties.down import Down
 from atoll.learning.horizontal.parties.limits import extent_of
@@ -72,12 +72,7 @@ class PartyClients:
         """
         answers = self.ask_for(round_, message, train=True)
         if answers.total is not None and self._work.range.weightless(answers.total):
-            raise DataError(
-                "ATL-HOR-055",
-                f"no client weighs anything in round {round_}, so that there is nothing to learn",
-                hint="clients' reports have the rounds of which their updates were not finite: a "
-                "smaller learning_rate, or scaled columns",
-            )
+            raise weightless(round_)
         return answers
 
     def ask_for(self, round_: int, message: Vectors, *, train: bool) -> Answers:

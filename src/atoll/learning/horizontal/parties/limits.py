@@ -20,10 +20,12 @@ from atoll.learning.horizontal.parties.measured import FIGURE, LOSS, ROWS
 from atoll.learning.horizontal.postprocess.api import Limits, Stage
 from atoll.learning.horizontal.postprocess.chain import Chain
 from atoll.learning.horizontal.postprocess.clip import norm
-from atoll.learning.horizontal.sums import Extent, Update, greatest
+from atoll.learning.horizontal.sums import MOST_NUMBER, Extent, Update, greatest
 
 # What adding in float64 rounds.
 _ROUNDED = 1 + 2.0**-40
+# Rows of a client where a plan does not know how many: the range of a masked number.
+_UNKNOWN = 1 << 40
 # Values that are cut at once.
 _BLOCK = 1 << 18
 
@@ -32,9 +34,9 @@ def extent_of(
     rows: Mapping[str, int], there: Collection[str], clients: int, round_: int = 0
 ) -> Extent:
     """Return what stands behind the updates of ``there``; ``rows`` by client, 0 where unknown."""
-    known = {name: count or math.inf for name, count in rows.items()}
-    each = [known.get(name, math.inf) for name in there]
-    return Extent(len(there), sum(each), max(known.values(), default=math.inf), clients, round_)
+    known = {name: count or _UNKNOWN for name, count in rows.items()}
+    each = [known.get(name, _UNKNOWN) for name in there]
+    return Extent(len(there), sum(each), max(known.values(), default=_UNKNOWN), clients, round_)
 
 
 @dataclass(frozen=True)
@@ -108,6 +110,8 @@ class Range:
     def _counted(self, found: Update, of: Extent) -> bool:
         numbers, part = found.numbers, self._weighing
         if any(value < 0 for name, value in numbers.items() if name != LOSS):
+            return False
+        if max(map(abs, numbers.values()), default=0.0) > MOST_NUMBER:
             return False
         if self.classifies and numbers.get(FIGURE, 0.0) > numbers.get(ROWS, 0.0):
             return False
