@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -20,11 +20,11 @@ from atoll.learning.horizontal.models.build import model_of
 from atoll.learning.horizontal.parties.adding import Adding
 from atoll.learning.horizontal.parties.aggregator import PartyClients
 from atoll.learning.horizontal.parties.client import Client, Work
-from atoll.learning.horizontal.parties.limits import within
 from atoll.learning.horizontal.parties.parameters import HorizontalParameters
 from atoll.learning.horizontal.postprocess.api import Passage
+from atoll.learning.horizontal.postprocess.chain import Chain
 from atoll.learning.horizontal.postprocess.mask import Mask
-from atoll.learning.horizontal.sums import Update
+from atoll.learning.horizontal.sums import Extent, Update
 from atoll.operators.secure_sum.masked.client import Client as SumClient
 from atoll.operators.secure_sum.masked.messages import Consents, Opened
 from tests.learning.horizontal.test_parties import CLIENTS, ROLES, SEED
@@ -53,6 +53,7 @@ def _work(**chosen: Any) -> Work:
         parameters.evaluate_every,
         5,
         classifies=False,
+        bound=parameters.bound,
     )
 
 
@@ -180,10 +181,29 @@ def _digits(whole: int) -> Vector:
     return digits
 
 
+@pytest.mark.parametrize("ring", [32, 64])
+@pytest.mark.parametrize("above", [0, 1, 2, 4])
+def test_a_sum_of_clients_that_all_are_at_their_bound_is_taken(
+    ring: Literal[32, 64], above: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each mean error is ``above`` steps of float32 beyond the bound; the mask has room for it."""
+    of = _work(evaluate_every=0)
+    mask = Mask(bound=2 * BOUND * ROWS, clients=len(CLIENTS), ring=ring)
+    of = dataclasses.replace(of, chain=Chain((mask,)), adding=Adding(mask, 5))
+    bias = np.float32(BOUND)
+    for _ in range(above):
+        bias = np.nextafter(bias, np.float32(np.inf))
+    monkeypatch.setattr(f"{__name__}.MEANS", dict.fromkeys(MEANS, 0.0))
+    _, clients, sums = _walk(of, [float(bias)], 2 * ROWS)
+    assert sums, "the sum was refused"
+    assert sums[0][-1] == pytest.approx(len(CLIENTS) * ROWS * BOUND, rel=2e-8)
+    assert all((0 in client.cut) == bool(above) for client in clients.values())
+
+
 @pytest.mark.parametrize(("rows", "fits"), [(10, True), (9, False)])
 def test_a_client_keeps_to_the_bound_times_its_own_rows(rows: int, fits: bool) -> None:
     update = Update({"gradient": np.array([20.0, -3.0], np.float32)}, {"rows": float(rows)})
-    kept = within(update, _work(), dict.fromkeys(CLIENTS, ROWS))
+    kept = _work().range.fitted(update, Extent(1, ROWS, ROWS, len(CLIENTS)))
     assert (kept is update) is fits
     assert kept.vectors["gradient"][0] == pytest.approx(2.0 * rows)
     assert kept.vectors["gradient"][1] == -3.0

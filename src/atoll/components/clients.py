@@ -18,7 +18,15 @@ if TYPE_CHECKING:
 
 # What the aggregator and all clients of a step see alike.
 PUBLIC_CODES = frozenset(
-    {"ATL-HOR-054", "ATL-HOR-081", "ATL-HOR-082", "ATL-SUM-011", "ATL-SUM-012", "ATL-SUM-023"}
+    {
+        "ATL-HOR-054",
+        "ATL-HOR-055",
+        "ATL-HOR-081",
+        "ATL-HOR-082",
+        "ATL-SUM-011",
+        "ATL-SUM-012",
+        "ATL-SUM-023",
+    }
 )
 
 # What a sum hides, and what it does not.

@@ -10,7 +10,7 @@ import numpy as np
 from atoll.channel.party import Party
 from atoll.components.alignment import refuse_more_rows
 from atoll.components.api import ArtifactFacts, Component, Facts, Result, Task, Terms
-from atoll.components.clients import EnoughRows, check_clients
+from atoll.components.clients import PUBLIC_CODES, EnoughRows, check_clients
 from atoll.components.horizontal_cheats import CHEATS
 from atoll.components.horizontal_shown import curves, cut_panels, spent_panels, warnings_of
 from atoll.core.errors import DataError
@@ -115,6 +115,7 @@ def work_of(
         evaluate_every=parameters.evaluate_every,
         minimum=minimum,
         classifies=spec.family in {"logistic", "softmax"},
+        bound=parameters.bound,
         private=private,
     )
 
@@ -218,8 +219,5 @@ HORIZONTAL = Component(
     },
     outputs={"model": HORIZONTAL_MODEL.name},
     dishonest=CHEATS,
-    # What the aggregator and all clients see alike.
-    public_codes=frozenset(
-        {"ATL-HOR-054", "ATL-HOR-081", "ATL-HOR-082", "ATL-SUM-011", "ATL-SUM-012", "ATL-SUM-023"}
-    ),
+    public_codes=PUBLIC_CODES,
 )

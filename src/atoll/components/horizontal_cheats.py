@@ -91,7 +91,8 @@ CHEATS: tuple[Cheat, ...] = (
         "change",
         "the common model, as it likes",
         "by the clients' own figures in their reports",
-        "all of the model; no code stops it",
+        "all of the model, in finite values; no code stops it. A bound on how far weights may move "
+        "in a round would not: it reaches any model in more rounds",
         "`evaluation` of own rows before the model is used",
     ),
     Cheat(
@@ -107,12 +108,15 @@ CHEATS: tuple[Cheat, ...] = (
         "client",
         "change",
         "the common model, by updates and counts that are not true",
-        "it does not under masks; by the curve, or by held-out rows of others",
-        "under masks each round's mean change of a weight, up to `bound`, whatever rows it has: "
-        "the sum as a whole is held to the plan's rows and to `bound` times its weight "
-        "(ATL-HOR-054), no client is to its share. With `compression` or qfedavg one update is as "
-        "large as the ring holds. In plain sums within what it states; `clip` bounds an update's "
-        "norm only at an honest client",
+        "it does not within its range; by the curve, or by held-out rows of others. Beyond it by "
+        "code, in plain sums with the client's name",
+        "each round's mean change of a weight. In plain sums up to `bound` times its share of the "
+        "rows: its weight is held to its rows in the plan, its values to `bound` times its weight, "
+        "its norm to `clip`, its steps to its epochs, behind `privacy` to the noise's room "
+        "(ATL-HOR-081); with top_k times the rounds so far. Under masks up to `bound`, whatever "
+        "rows it has: the sum as a whole is held to that (ATL-HOR-054), no client is to its share. "
+        "With qfedavg up to `bound` in both, as losses have no bound. It may hand in an update of "
+        "an earlier round again; that is one within its range",
         "`plain` with a robust `rule`, up to its share of liars; `masked` cannot look at single "
         "updates",
     ),

@@ -93,7 +93,8 @@ def _changes(what: str, bound: str) -> Iterator[Cheat]:
         "client",
         "change",
         f"{what}, by sums that are not true",
-        "it does not under masks, as long as columns and rows do not contradict each other",
+        "it does not, as long as columns and rows do not contradict each other; in plain sums what "
+        "its rows in the plan cannot have shows by code, with its name (ATL-HOR-081)",
         bound,
         "`masked` cannot look at single sums",
     )

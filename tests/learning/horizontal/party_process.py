@@ -60,6 +60,7 @@ def work(values: int, sum_: str, rounds: int = 1) -> Work:
         0,
         3,
         classifies=True,
+        bound=parameters.bound,
     )
 
 

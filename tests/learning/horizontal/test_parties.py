@@ -57,6 +57,7 @@ def work(sum_: str = "plain", **chosen: Any) -> Work:
         parameters.evaluate_every,
         parameters.minimum_clients,
         classifies=True,
+        bound=parameters.bound,
     )
 
 

@@ -18,7 +18,7 @@ from pydantic import BaseModel, ConfigDict
 from atoll.learning.horizontal.layout import Vector
 from atoll.learning.horizontal.local import ClientRows
 from atoll.learning.horizontal.models.api import Model
-from atoll.learning.horizontal.sums import Update
+from atoll.learning.horizontal.sums import Extent, Update
 
 Vectors = Mapping[str, Vector]
 WEIGHTS = "weights"
@@ -78,10 +78,9 @@ class Algorithm(BaseModel, ABC):
     # The number that all vectors of an update are multiplied by, where nothing but their mean
     # enters the state: a robust rule can then take the place of the sum. None: it cannot.
     weighed_by: ClassVar[str | None] = None
-    # The number that says what the clients of a sum weigh: whole, and at most their rows, or their
-    # number. None: weights follow from values.
+    # The number that says what the clients of a sum weigh. None: there is none.
     stated_weight: ClassVar[str | None] = None
-    # The vectors of an update that are within the mask's bound times that weight.
+    # The vectors of an update that are within a bound times ``units``.
     weighed: ClassVar[tuple[str, ...]] = ()
     # Whether ``aggregate`` needs each client's update by itself (``sums.joined``), not their sum.
     separate: ClassVar[bool] = False
@@ -105,6 +104,25 @@ class Algorithm(BaseModel, ABC):
     @abstractmethod
     def aggregate(self, state: State, total: Update) -> State:
         """Return the state after a round whose updates add up to ``total``."""
+
+    def heaviest(self, of: Extent) -> float:
+        """Return what one client weighs at most."""
+        return 1.0 if self._equal else of.largest
+
+    def units(self, numbers: Mapping[str, float], of: Extent) -> float:
+        """Return what ``weighed`` is within the bound times of, in an update or a sum."""
+        return numbers[self.stated_weight or ""]
+
+    def possible(self, found: Update, of: Extent) -> bool:
+        """Return whether the numbers of an update, or a sum, can be those of honest clients."""
+        weight = found.numbers.get(self.stated_weight or "", 0.0)
+        most = of.updates if self._equal else of.rows
+        return 0 <= weight <= most and weight == round(weight)
+
+    @property
+    def _equal(self) -> bool:
+        """Whether all clients with rows weigh alike."""
+        return getattr(self, "weighting", "rows") == "equal"
 
     def personal(self, sent: Vectors, kept: Vectors) -> Vector:
         """Return the weights that a client uses itself: the global ones, unless it keeps own."""

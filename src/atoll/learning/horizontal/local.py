@@ -45,6 +45,11 @@ class LocalWork(BaseModel):
         """Return how many rows a step has, for a client of so many."""
         return rows if self.batch_size is None else min(self.batch_size, rows)
 
+    def most_steps(self, rows: int) -> int:
+        """Return how many steps a client of so many rows takes."""
+        each = -(-rows // self.step_rows(rows)) if rows else 0
+        return self.epochs * each if self.steps is None else min(self.steps, self.epochs * each)
+
     def orders(self, rows: int, generator: np.random.Generator) -> Iterator[kernels.Order]:
         """Yield for each epoch the numbers of its rows, int64, in the order of their use.
 
@@ -52,7 +57,7 @@ class LocalWork(BaseModel):
         """
         size = self.step_rows(rows)
         each = -(-rows // size) if rows else 0
-        left = self.epochs * each if self.steps is None else min(self.steps, self.epochs * each)
+        left = self.most_steps(rows)
         while left > 0:
             order = np.arange(rows) if size == rows else generator.permutation(rows)
             yield order[: left * size]

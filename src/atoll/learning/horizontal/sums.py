@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -16,6 +17,8 @@ from atoll.core.errors import DataError
 from atoll.learning.horizontal.layout import Vector
 
 BLOCK = 1 << 15
+# Numbers up to here add up in float64, however many clients there are.
+MOST_NUMBER = 1e300
 
 
 @dataclass(frozen=True)
@@ -48,6 +51,25 @@ class Update:
             if not math.isfinite(value):
                 raise DataError("ATL-HOR-011", f"{name!r} of an update is not finite")
         return self
+
+
+def greatest(vector: Vector) -> float:
+    """Return the greatest absolute value, 0 of none."""
+    return max(float(vector.max()), -float(vector.min())) if vector.size else 0.0
+
+
+class Extent(NamedTuple):
+    """What stands behind an update or a sum, as all know it.
+
+    ``updates`` that are added up, ``rows`` of their clients together and ``largest`` of any one
+    client of ``clients``, at most, and the running ``round``.
+    """
+
+    updates: int
+    rows: int
+    largest: int
+    clients: int
+    round: int = 0
 
 
 def require_alike(one: Update, other: Update) -> None:

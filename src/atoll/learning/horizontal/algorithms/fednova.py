@@ -5,13 +5,15 @@ Source: Wang et al., "Tackling the Objective Inconsistency Problem" (NeurIPS 202
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
 from typing import ClassVar
 
 from atoll.learning.horizontal.algorithm import WEIGHTS, ClientResult, ClientWork, State
 from atoll.learning.horizontal.algorithms.fedavg import CHANGE, WEIGHT, FedAvg
 from atoll.learning.horizontal.local import train
 from atoll.learning.horizontal.server import scaled
-from atoll.learning.horizontal.sums import Update
+from atoll.learning.horizontal.sums import Extent, Update
 
 STEPS = "steps"
 
@@ -46,7 +48,22 @@ class FedNova(FedAvg):
         scale = total.numbers[STEPS] / weight / weight
         return self.server.apply(state, scaled(total.vectors[CHANGE], scale, state.weights))
 
+    def units(self, numbers: Mapping[str, float], of: Extent) -> float:
+        """See ``Algorithm.units``: a change is divided by its steps, which are one at least."""
+        weight, steps = numbers[WEIGHT], numbers[STEPS]
+        return weight * weight / steps if of.updates == 1 and steps else weight
+
+    def possible(self, found: Update, of: Extent) -> bool:
+        """See ``Algorithm.possible``: no client takes more steps than its rows have."""
+        weight, steps = found.numbers[WEIGHT], found.numbers[STEPS]
+        rows = of.largest if self._equal else int(min(of.largest, weight))
+        most = weight * self._effective(self.local.most_steps(rows)) if weight else 0.0
+        # What float64 and a mask round by.
+        off, rounded = of.updates * 2.0**-20, 1 + 2.0**-40
+        within = weight - off <= steps * rounded and steps <= most * rounded + off
+        return super().possible(found, of) and within
+
     def _effective(self, steps: int) -> float:
         """Return the accumulated weight of a client's gradients (momentum counts them again)."""
         m = self.local.momentum
-        return (steps - m * (1 - m**steps) / (1 - m)) / (1 - m)
+        return (steps - m * (1 - math.pow(m, steps)) / (1 - m)) / (1 - m)

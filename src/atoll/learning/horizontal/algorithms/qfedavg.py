@@ -5,12 +5,15 @@ Source: Li et al., "Fair Resource Allocation in Federated Learning" (ICLR 2020),
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import ClassVar
+
 import numpy as np
 from pydantic import Field
 
 from atoll.learning.horizontal.algorithm import WEIGHTS, Algorithm, ClientResult, ClientWork, State
 from atoll.learning.horizontal.local import LocalTraining, train
-from atoll.learning.horizontal.sums import Update
+from atoll.learning.horizontal.sums import Extent, Update
 
 CHANGE, SCALE = "change", "scale"
 
@@ -21,8 +24,20 @@ class QFedAvg(Algorithm):
     Summed: changes by loss^q, and the normaliser of algorithm 2. A client's loss shows in both.
     """
 
+    stated_weight: ClassVar[str | None] = SCALE
+    weighed: ClassVar[tuple[str, ...]] = (CHANGE,)
+
     local: LocalTraining = LocalTraining()
     q: float = Field(default=1.0, ge=0, le=20, description="how much high losses weigh")
+
+    def units(self, numbers: Mapping[str, float], of: Extent) -> float:
+        """See ``Algorithm.units``: a change is multiplied by one term of the normaliser."""
+        # What a masked number is rounded by; and sums in float32 have no room for more.
+        return min(numbers[SCALE], of.updates * 2.0**80) + of.updates * 2.0**-20
+
+    def possible(self, found: Update, of: Extent) -> bool:
+        """See ``Algorithm.possible``: the normaliser follows from losses, which have no bound."""
+        return found.numbers[SCALE] >= 0
 
     def client(self, work: ClientWork) -> ClientResult:
         """See ``Algorithm.client``."""

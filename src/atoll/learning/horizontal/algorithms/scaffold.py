@@ -22,7 +22,7 @@ from atoll.learning.horizontal.algorithm import (
 from atoll.learning.horizontal.layout import Vector
 from atoll.learning.horizontal.local import LocalTraining, train
 from atoll.learning.horizontal.server import ServerStep, mean
-from atoll.learning.horizontal.sums import Update
+from atoll.learning.horizontal.sums import Extent, Update
 
 CHANGE, CONTROL, WEIGHT, COUNT, CLIENTS = "change", "control", "weight", "count", "clients"
 
@@ -56,6 +56,12 @@ class Scaffold(Algorithm):
     def message(self, state: State) -> Vectors:
         """See ``Algorithm.message``."""
         return {WEIGHTS: state.weights, CONTROL: state.vectors[CONTROL]}
+
+    def possible(self, found: Update, of: Extent) -> bool:
+        """See ``Algorithm.possible``: each client states one client, and how many there are."""
+        count, clients = found.numbers[COUNT], found.numbers[CLIENTS]
+        counted = 0 <= count <= of.updates and clients == count * of.clients
+        return super().possible(found, of) and counted and count == round(count)
 
     def client(self, work: ClientWork) -> ClientResult:
         """See ``Algorithm.client``."""

@@ -53,6 +53,7 @@ from atoll.learning.horizontal.features.api import (
     ROWS,
     PartyStep,
     StepSizes,
+    are_counts,
     received,
     summed,
     unfinished,
@@ -61,7 +62,7 @@ from atoll.learning.horizontal.features.api import (
 from atoll.learning.horizontal.features.counted import THRESHOLDS, from_vector, to_vector
 from atoll.learning.horizontal.features.sketch import EDGES, Sketch
 from atoll.learning.horizontal.models.api import Targets
-from atoll.learning.horizontal.sums import Update
+from atoll.learning.horizontal.sums import Extent, Update
 from atoll.learning.vertical.boosting.gain import Objective
 from atoll.learning.vertical.boosting.parameters import TREE_NODES
 
@@ -225,6 +226,17 @@ class Boosting(PartyStep):
                 sums = np.array([np.rint(targets * unit).sum() / unit])
             return ClientResult(Update({LABELS: sums}, count))
         return self._level(work, targets, count)
+
+    def possible(self, found: Update, of: Extent) -> bool:
+        """See ``Algorithm.possible``: gradients are of the rows that a bin counts."""
+        if LABELS in found.vectors:
+            signed = self.loss == "squared" or found.vectors[LABELS].min() >= 0
+            return super().possible(found, of) and bool(signed)
+        if SUMS not in found.vectors:
+            return self.sketch.possible(found, of)
+        g, h, held = found.vectors[SUMS].reshape(CHANNELS, -1)
+        within = (np.abs(g) <= self.row_bound * held) & (h >= 0) & (h <= self.row_bound * held)
+        return super().possible(found, of) and are_counts(held) and bool(within.all())
 
     def aggregate(self, state: State, total: Update) -> State:
         """See ``Algorithm.aggregate``."""

@@ -23,7 +23,7 @@ from atoll.learning.horizontal.algorithm import Algorithm, State, Vectors
 from atoll.learning.horizontal.layout import Layout, Vector
 from atoll.learning.horizontal.models.api import Gradient, Rows
 from atoll.learning.horizontal.participation import Participation
-from atoll.learning.horizontal.sums import Update
+from atoll.learning.horizontal.sums import MOST_NUMBER, Extent, Update, greatest
 from atoll.learning.horizontal.training import Callback, Clients, Round, Training
 
 Floats = npt.NDArray[np.float64]
@@ -81,6 +81,13 @@ class PartyStep(FeatureStep):
     def lasting(self) -> tuple[str, ...]:
         """What a client keeps that it cannot work out again from the aggregator's message."""
         return ()
+
+    def possible(self, found: Update, of: Extent) -> bool:
+        """See ``Algorithm.possible``: sums of at most so many rows, each within ``row_bound``."""
+        rows = found.numbers[ROWS]
+        whole = 0 <= rows <= of.rows and rows == round(rows)
+        each = all(greatest(v) <= self.row_bound * rows for v in found.vectors.values())
+        return whole and each and all(0 <= n < MOST_NUMBER for n in found.numbers.values())
 
     @abstractmethod
     def sizes(self, columns: int) -> StepSizes:
@@ -171,6 +178,11 @@ def summed(total: Update, name: str, size: int) -> Floats:
     if vector is None or vector.shape != (size,):
         raise PeerError("ATL-HOR-101", f"the clients' sum has no {name!r} of {size} values")
     return np.asarray(vector, dtype=np.float64)
+
+
+def are_counts(vector: Vector) -> bool:
+    """Return whether all values are counts: whole, and not negative."""
+    return bool((vector >= 0).all() and (vector == np.rint(vector)).all())
 
 
 def unfinished(what: str) -> DataError:

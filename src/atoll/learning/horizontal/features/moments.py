@@ -22,6 +22,7 @@ from atoll.learning.horizontal.features.api import (
     ROWS,
     PartyStep,
     StepSizes,
+    are_counts,
     numbers,
     received,
     summed,
@@ -29,7 +30,7 @@ from atoll.learning.horizontal.features.api import (
     wrong_message,
 )
 from atoll.learning.horizontal.features.sketch import EDGES, MISSING, Sketch
-from atoll.learning.horizontal.sums import Update
+from atoll.learning.horizontal.sums import Extent, Update
 
 Floats = npt.NDArray[np.float64]
 PIVOT, SCALE, POWERS, PRESENT, LOW, HIGH = "pivot", "scale", "powers", "present", "low", "high"
@@ -107,6 +108,17 @@ class Moments(PartyStep):
         count = present.sum(axis=0).astype(np.float64)
         vectors = {POWERS: powers.ravel(), PRESENT: count, MISSING: len(rows) - count}
         return ClientResult(Update(vectors, {ROWS: float(len(rows))}))
+
+    def possible(self, found: Update, of: Extent) -> bool:
+        """See ``Algorithm.possible``: powers are of the rows that are not missing."""
+        if POWERS not in found.vectors:
+            return self.sketch.possible(found, of)
+        present, missing = found.vectors[PRESENT], found.vectors[MISSING]
+        powers = np.abs(found.vectors[POWERS].reshape(_ORDERS, -1))
+        whole = are_counts(present) and are_counts(missing)
+        every = (present + missing == found.numbers[ROWS]).all()
+        within = (powers <= self.row_bound * present).all()
+        return super().possible(found, of) and whole and bool(every and within)
 
     def aggregate(self, state: State, total: Update) -> State:
         """See ``Algorithm.aggregate``."""

@@ -26,6 +26,7 @@ from atoll.learning.horizontal.features.api import (
     ROWS,
     PartyStep,
     StepSizes,
+    are_counts,
     numbers,
     received,
     summed,
@@ -33,7 +34,7 @@ from atoll.learning.horizontal.features.api import (
     wrong_message,
 )
 from atoll.learning.horizontal.features.ordered import at_ends, equal_mass, initial_edges
-from atoll.learning.horizontal.sums import Update
+from atoll.learning.horizontal.sums import Extent, Update
 
 Floats = npt.NDArray[np.float64]
 EDGES, MEASURED, COUNTS, MISSING = "edges", "measured", "counts", "missing"
@@ -105,6 +106,13 @@ class Sketch(PartyStep):
             counts[index] = np.bincount(cell, minlength=self.cells)
         vectors = {COUNTS: counts.ravel(), MISSING: missing}
         return ClientResult(Update(vectors, {ROWS: float(len(rows))}))
+
+    def possible(self, found: Update, of: Extent) -> bool:
+        """See ``Algorithm.possible``: each column's cells hold all rows but the missing."""
+        cells, missing = found.vectors[COUNTS].reshape(-1, self.cells), found.vectors[MISSING]
+        whole = are_counts(found.vectors[COUNTS]) and are_counts(missing)
+        every = (cells.sum(axis=1) + missing == found.numbers[ROWS]).all()
+        return super().possible(found, of) and whole and bool(every)
 
     def aggregate(self, state: State, total: Update) -> State:
         """See ``Algorithm.aggregate``."""

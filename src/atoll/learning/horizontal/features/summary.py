@@ -14,7 +14,7 @@ from atoll.learning.horizontal.features.api import PartyStep, StepSizes, unfinis
 from atoll.learning.horizontal.features.moments import HIGH, LOW, Described, Moments
 from atoll.learning.horizontal.features.sketch import EDGES, Cells, Sketch
 from atoll.learning.horizontal.layout import Vector
-from atoll.learning.horizontal.sums import Update
+from atoll.learning.horizontal.sums import Extent, Update
 
 Floats = npt.NDArray[np.float64]
 BEGAN, BEFORE = "began", "moments."
@@ -73,6 +73,10 @@ class Summary(PartyStep):
     def client(self, work: ClientWork) -> ClientResult:
         """See ``Algorithm.client``: cells are counted alike in both."""
         return self.moments.client(work)
+
+    def possible(self, found: Update, of: Extent) -> bool:
+        """See ``Algorithm.possible``: cells are counted alike in both."""
+        return self.moments.possible(found, of)
 
     def aggregate(self, state: State, total: Update) -> State:
         """See ``Algorithm.aggregate``."""

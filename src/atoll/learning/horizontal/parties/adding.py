@@ -10,7 +10,7 @@ import numpy as np
 
 from atoll.channel.party import LEFT, Party
 from atoll.core import codec
-from atoll.core.errors import AtollError, PeerError
+from atoll.core.errors import AtollError, DataError, PeerError
 from atoll.learning.horizontal.algorithm import Vectors
 from atoll.learning.horizontal.parties import vectors
 from atoll.learning.horizontal.parties.messages import Change, Counts, ExactChange
@@ -23,6 +23,12 @@ from atoll.operators.secure_sum import SumInputs
 
 # Values that are converted at a time.
 _BLOCK = 1 << 18
+
+Refusal = Callable[[str, Update], str | None]
+
+
+def _nothing(client: str, update: Update) -> None:
+    """Find nothing wrong."""
 
 
 @dataclass(frozen=True)
@@ -96,10 +102,13 @@ class Adding:
             return
         vectors.send(party.channel, party.aggregator, f"{of.tag}/change", self._kind, flat)
 
-    def take(self, party: Party, of: Sum, template: Update) -> tuple[Update | None, frozenset[str]]:
+    def take(
+        self, party: Party, of: Sum, template: Update, refusal: Refusal = _nothing
+    ) -> tuple[Update | None, frozenset[str]]:
         """Return the sum at the aggregator, and whose updates are in it.
 
-        ``template`` has the form of each client's update. Errors: ATL-HOR-081, ATL-HOR-054 a sum
+        ``template`` has the form of each client's update; ``refusal`` returns why an update of
+        a client, where it is seen, is not taken. Errors: ATL-HOR-081, ATL-HOR-054 a sum
         that cannot be of those in it, those of the secure sum.
         """
         if self.mask is not None:
@@ -116,19 +125,21 @@ class Adding:
             return added, frozenset(found.survivors)
         form = self._form(template)
         if self.combine is not None and form.vectors:
-            updates = {name: self._plain(party, of.tag, name, form) for name in of.names}
+            updates = {name: self._plain(party, of.tag, name, form, refusal) for name in of.names}
             there = {name: update for name, update in updates.items() if update is not None}
             return self.combine(list(there.values())), frozenset(there)
-        return self._added(party, of, form)
+        return self._added(party, of, form, refusal)
 
-    def _added(self, party: Party, of: Sum, form: Form) -> tuple[Update | None, frozenset[str]]:
+    def _added(
+        self, party: Party, of: Sum, form: Form, refusal: Refusal
+    ) -> tuple[Update | None, frozenset[str]]:
         """Return the sum of the updates and whose they are; one is held beside it at a time.
 
         Each is added once it is there whole, so that who leaves midway spoils nothing.
         """
         running, there = Running(), set[str]()
         for name in of.names:
-            update = self._plain(party, of.tag, name, form)
+            update = self._plain(party, of.tag, name, form, refusal)
             if update is not None:
                 running.add(update, owned=True)
                 there.add(name)
@@ -143,26 +154,35 @@ class Adding:
     def _kind(self) -> type[Change | ExactChange]:
         return ExactChange if self.exact else Change
 
-    def _plain(self, party: Party, tag: str, client: str, form: Form) -> Update | None:
+    def _plain(
+        self, party: Party, tag: str, client: str, form: Form, refusal: Refusal
+    ) -> Update | None:
         try:
-            numbers = party.channel.receive(client, f"{tag}/counts", Counts).values
-            if len(numbers) != len(form.numbers) or not np.isfinite(numbers).all():
-                raise vectors.wrong(client, "its numbers are others")
-            if self.coder is not None:
-                found = {
-                    name: vectors.receive_coded(
-                        party.channel, client, f"{tag}/coded {name}", self.coder, size
-                    )
-                    for name, size in form.vectors
-                }
-                return Update(found, dict(zip(form.numbers, numbers.tolist(), strict=True)))
-            flat = vectors.receive(
-                party.channel, client, f"{tag}/change", self._kind, form.size, form.format
-            )
+            update = self._received(party, tag, client, form)
         except AtollError as error:
             if error.code not in LEFT:
                 raise
             return None
+        why = refusal(client, update)
+        if why is not None:
+            raise vectors.wrong(client, why)
+        return update
+
+    def _received(self, party: Party, tag: str, client: str, form: Form) -> Update:
+        numbers = party.channel.receive(client, f"{tag}/counts", Counts).values
+        if len(numbers) != len(form.numbers) or not np.isfinite(numbers).all():
+            raise vectors.wrong(client, "its numbers are others")
+        if self.coder is not None:
+            found = {
+                name: vectors.receive_coded(
+                    party.channel, client, f"{tag}/coded {name}", self.coder, size
+                )
+                for name, size in form.vectors
+            }
+            return Update(found, dict(zip(form.numbers, numbers.tolist(), strict=True)))
+        flat = vectors.receive(
+            party.channel, client, f"{tag}/change", self._kind, form.size, form.format
+        )
         return form.update(flat, numbers)
 
     @staticmethod
@@ -187,4 +207,13 @@ def wrong_sum() -> PeerError:
         "ATL-HOR-054",
         "a masked sum is not one of the clients in it: a client's vector or shares are wrong",
         hint="masks hide whose they are; a robust rule over plain sums can look at each client's",
+    )
+
+
+def weightless(round_: int) -> DataError:
+    """Return the refusal of a sum of clients of which none has rows, or a finite update."""
+    return DataError(
+        "ATL-HOR-055",
+        f"no client weighs anything in round {round_}, so that nothing follows from it",
+        hint="bring rows; a client's report has the rounds of which its update was not finite",
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import astuple, dataclass, field
 
 import numpy as np
@@ -13,10 +14,10 @@ from atoll.core.random import SecretRandom
 from atoll.learning.horizontal.algorithm import WEIGHTS, State, Vectors
 from atoll.learning.horizontal.participation import Clients as Numbers
 from atoll.learning.horizontal.participation import Participation
-from atoll.learning.horizontal.parties.adding import Sum, digest
+from atoll.learning.horizontal.parties.adding import Sum, digest, weightless, wrong_sum
 from atoll.learning.horizontal.parties.client import Work, sum_name
 from atoll.learning.horizontal.parties.down import Down
-from atoll.learning.horizontal.parties.limits import require_possible
+from atoll.learning.horizontal.parties.limits import extent_of
 from atoll.learning.horizontal.parties.measured import Point, means, show
 from atoll.learning.horizontal.parties.messages import Begin
 from atoll.learning.horizontal.parties.once import drawn_once, source_of
@@ -24,7 +25,7 @@ from atoll.learning.horizontal.parties.privacy import AGGREGATOR, READERS
 from atoll.learning.horizontal.postprocess.api import Passage
 from atoll.learning.horizontal.postprocess.chain import RoundRandom
 from atoll.learning.horizontal.postprocess.down_link import down_link
-from atoll.learning.horizontal.sums import Update
+from atoll.learning.horizontal.sums import Extent, Update
 from atoll.learning.horizontal.training import Answers, Round, Training
 
 _GONE = "ATL-NET-003"
@@ -55,6 +56,9 @@ class PartyClients:
     def _rows(self) -> dict[str, int]:
         return {name: self._party.rows.get(name, 0) for name in self._all}
 
+    def _extent(self, there: Collection[str], round_: int) -> Extent:
+        return extent_of(self._rows, there, len(self._all), round_)
+
     @property
     def registered(self) -> int:
         """How many there were at the beginning."""
@@ -63,9 +67,13 @@ class PartyClients:
     def ask(self, round_: int, message: Vectors, chosen: Numbers) -> Answers:
         """Have the clients that are left train, and return the sum of their updates.
 
-        Errors: ATL-NET-048 fewer are left than must stay; those of ``Adding``.
+        Errors: ATL-NET-048 fewer are left than must stay; ATL-HOR-055 none of them weighs anything;
+        those of ``Adding``.
         """
-        return self.ask_for(round_, message, train=True)
+        answers = self.ask_for(round_, message, train=True)
+        if answers.total is not None and self._work.range.weightless(answers.total):
+            raise weightless(round_)
+        return answers
 
     def ask_for(self, round_: int, message: Vectors, *, train: bool) -> Answers:
         """Have those that are left train, or evaluate alone; return the sum."""
@@ -76,15 +84,22 @@ class PartyClients:
         name = sum_name(round_, train)
         of = Sum(name, f"{name}-{self._count}", names, digest(message))
         self._count += 1
-        total, there = work.adding.take(party, of, work.template(party, round_, train))
+        template, range_, mask = work.template(party, round_, train), work.range, work.adding.mask
+
+        def refusal(client: str, update: Update) -> str | None:
+            return range_.refusal(update, self._extent([client], round_))
+
+        total, there = work.adding.take(party, of, template, refusal)
         if total is not None:
             passage = Passage(
                 RoundRandom(party.public_rng, round_),
                 np.random.default_rng(0),
                 secret=self._secret(of, total),
             )
-            if train:
-                require_possible(total, work, self._rows, there)
+            if mask is not None and range_.refusal(
+                mask.aggregate(total, 0, passage), self._extent(there, round_)
+            ):
+                raise wrong_sum()
             total = work.passed(train).aggregate(total, work.model.layout.size, passage)
         for name in names:
             if name not in there:

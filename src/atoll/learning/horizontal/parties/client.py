@@ -21,7 +21,7 @@ from atoll.learning.horizontal.local import ClientRows
 from atoll.learning.horizontal.models.api import Model
 from atoll.learning.horizontal.parties.adding import Adding, Sum, digest
 from atoll.learning.horizontal.parties.down import Down
-from atoll.learning.horizontal.parties.limits import within
+from atoll.learning.horizontal.parties.limits import Range, extent_of
 from atoll.learning.horizontal.parties.measured import Point, means, measured, show
 from atoll.learning.horizontal.parties.messages import Begin
 from atoll.learning.horizontal.parties.once import drawn_once, source_of
@@ -29,6 +29,7 @@ from atoll.learning.horizontal.parties.privacy import Private
 from atoll.learning.horizontal.postprocess.api import Bytes, Passage
 from atoll.learning.horizontal.postprocess.chain import Chain, RoundRandom
 from atoll.learning.horizontal.postprocess.down_link import down_link
+from atoll.learning.horizontal.postprocess.mask import CUT
 from atoll.learning.horizontal.sums import Update
 
 # Values of a model whose state is kept after every round, and how often that of a larger one is.
@@ -40,7 +41,8 @@ _SMALL, _SELDOM, _MOST_KEPT = 1 << 20, 10, 1 << 26
 class Work:
     """What all parties of a training know of it: alike at each.
 
-    With ``private`` no figures are summed: each client evaluates on its own rows for itself.
+    ``bound`` is the greatest change of a value by a client of weight 1. With ``private`` no figures
+    are summed: each client evaluates on its own rows for itself.
     """
 
     model: Model
@@ -51,7 +53,14 @@ class Work:
     evaluate_every: int
     minimum: int
     classifies: bool
+    bound: float
     private: Private | None = None
+
+    @property
+    def range(self) -> Range:
+        """What updates are within."""
+        size = self.model.layout.size
+        return Range(self.algorithm, self.chain, self.bound, size, self.classifies)
 
     def start(self, party: Party) -> Vectors:
         """Return what the first round sends, which all parties can work out."""
@@ -207,16 +216,18 @@ class Client:
         return result
 
     def _passed(self, chain: Chain, made: Update, passage: Passage, round_: int) -> Update:
-        """Return an update as it leaves its client, cut to what fits where updates are hidden."""
+        """Return an update as it leaves its client, cut to what fits."""
+        if chain is self.work.chain:
+            clients, rows = self.party.clients, self.party.rows
+            known = {name: rows.get(name, 0) for name in clients}
+            fitting = self.work.range.fitted(
+                made, extent_of(known, [self.party.name], len(clients))
+            )
+            if fitting is not made:
+                made, self.cut[round_] = fitting, CUT
         if not self._hidden:
             return chain.client(made, passage)
         passage.cut = []
-        if chain is self.work.chain:
-            rows = {name: self.party.rows.get(name, 0) for name in self.party.clients}
-            fitting = within(made, self.work, rows)
-            if fitting is not made:
-                made = fitting
-                passage.cut.append("ATL-SUM-002")
         try:
             update = chain.client(made, passage)
         except DataError as error:

@@ -108,7 +108,8 @@ class HorizontalParameters(BaseModel):
         default=16.0,
         gt=0,
         le=1e6,
-        description="masked: greatest absolute value of a client's change of a weight in a round",
+        description="greatest absolute value of a client's change of a weight in a round (fedsgd: "
+        "of a row's mean gradient): a client cuts its own to it, and more is refused",
     )
     clip: float | None = Field(
         default=None,

@@ -10,16 +10,18 @@ import numpy as np
 from atoll.channel.party import LEFT, Party
 from atoll.core.errors import AtollError, NetworkError
 from atoll.learning.horizontal.algorithm import State, Vectors
-from atoll.learning.horizontal.features.api import run_step
+from atoll.learning.horizontal.features.api import ROWS, run_step
 from atoll.learning.horizontal.layout import Vector
 from atoll.learning.horizontal.participation import Clients as Numbers
 from atoll.learning.horizontal.parties import vectors
-from atoll.learning.horizontal.parties.adding import Sum, digest
+from atoll.learning.horizontal.parties.adding import Sum, digest, weightless
+from atoll.learning.horizontal.parties.limits import extent_of
 from atoll.learning.horizontal.parties.messages import Ask, Values
 from atoll.learning.horizontal.parties.step_client import sum_name
-from atoll.learning.horizontal.parties.step_work import StepWork
+from atoll.learning.horizontal.parties.step_work import UNKNOWN_ROWS, StepWork
 from atoll.learning.horizontal.postprocess.api import Passage
 from atoll.learning.horizontal.postprocess.chain import RoundRandom
+from atoll.learning.horizontal.sums import Update
 from atoll.learning.horizontal.training import Answers, Round
 
 _GONE = "ATL-NET-003"
@@ -52,7 +54,8 @@ class StepClients:
     def ask(self, round_: int, message: Vectors, chosen: Numbers) -> Answers:
         """Have the clients that are left sum, and return the sum of their updates.
 
-        Errors: ATL-NET-048 fewer are left than must stay; those of ``Adding``.
+        Errors: ATL-NET-048 fewer are left than must stay; ATL-HOR-055 they have no rows; those of
+        ``Adding``.
         """
         party, work = self._party, self._work
         self._require()
@@ -63,9 +66,16 @@ class StepClients:
         of = Sum(name, name, names, digest(wide, exact=True))
         passage = Passage(RoundRandom(party.public_rng, round_), np.random.default_rng(0))
         empty, self._empty = work.empty(wide, self._empty, len(self._all))
-        total, there = work.adding.take(party, of, work.chain.client(empty, passage))
+        rows = {client: party.rows.get(client, UNKNOWN_ROWS) for client in self._all}
+
+        def refusal(client: str, update: Update) -> str | None:
+            return work.refusal(update, extent_of(rows, [client], len(self._all), round_))
+
+        total, there = work.adding.take(party, of, work.chain.client(empty, passage), refusal)
         if total is not None:
             total = work.chain.aggregate(total, work.columns, passage)
+            if total.numbers[ROWS] <= 0:
+                raise weightless(round_)
         for client in names:
             if client not in there:
                 self._drop(client, round_)
@@ -123,8 +133,8 @@ def run(
     ``watch`` sees the state after each round, and the one at which an attempt goes on.
 
     Reveals: to every client, what each round asks for, and the result; see ``StepClient.run`` for
-    what it learns. Errors: ATL-NET-048, ATL-HOR-081, ATL-HOR-102, those of the secure sum and of
-    the step's ``aggregate``.
+    what it learns. Errors: ATL-NET-048, ATL-HOR-055, ATL-HOR-081, ATL-HOR-102, those of the secure
+    sum and of the step's ``aggregate``.
     """
     clients, step = StepClients(party, work), work.step
 

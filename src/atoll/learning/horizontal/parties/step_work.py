@@ -25,7 +25,7 @@ from atoll.learning.horizontal.parties.messages import (
 )
 from atoll.learning.horizontal.postprocess.chain import Chain
 from atoll.learning.horizontal.postprocess.mask import Mask
-from atoll.learning.horizontal.sums import Update
+from atoll.learning.horizontal.sums import Extent, Update
 from atoll.operators import secure_sum
 
 # Rows of a client where a plan does not know how many.
@@ -107,6 +107,10 @@ class StepWork:
     def keeps(self, rounds: int) -> bool:
         """Return whether all seats keep their states after so many rounds."""
         return rounds % self.step.kept_every == 0
+
+    def refusal(self, found: Update, of: Extent) -> str | None:
+        """Return why a client's update in the clear is not that of an honest one, else None."""
+        return None if self.step.possible(found, of) else "its sums cannot be of its rows"
 
     def empty(self, sent: Vectors, kept: Vectors, clients: int) -> tuple[Update, Vectors]:
         """Return the update of a client without rows, and what it keeps: the form of all others."""

@@ -16,21 +16,18 @@ from atoll.learning.horizontal.layout import Vector
 from atoll.learning.horizontal.local import ClientRows
 from atoll.learning.horizontal.models.api import Model
 from atoll.learning.horizontal.models.build import model_of
+from atoll.learning.horizontal.parties.limits import Range
 from atoll.learning.horizontal.parties.vectors import Form
 from atoll.learning.horizontal.population import messages
 from atoll.learning.horizontal.population.terms import PopulationTerms
 from atoll.learning.horizontal.postprocess.api import Passage, Postprocessor
 from atoll.learning.horizontal.postprocess.chain import Chain
-from atoll.learning.horizontal.postprocess.clip import Clip, norm
+from atoll.learning.horizontal.postprocess.clip import Clip
 from atoll.learning.horizontal.postprocess.noise import LocalNoise
-from atoll.learning.horizontal.sums import Update
+from atoll.learning.horizontal.sums import Extent, Update
 from atoll.models.network.spec import NetworkSpec
 
 Numbers = npt.NDArray[np.float64]
-# Numbers that count rows or clients; no client weighs more than the terms allow.
-_WEIGHTS = ("weight", "rows")
-# Norms of long float32 vectors are right to about this.
-_TOLERANCE = 1e-3
 
 
 @dataclass(frozen=True)
@@ -61,6 +58,18 @@ class PopulationWork:
         if noise is not None and clip is not None:
             links.append(LocalNoise(norm=clip, multiplier=noise, clients=clients))
         return Chain(tuple(links))
+
+    @cached_property
+    def _range(self) -> Range:
+        """What an update is within."""
+        bound, size = self.terms.training.bound, self.model.layout.size
+        return Range(self.algorithm, self.chain(), bound, size)
+
+    @property
+    def _extent(self) -> Extent:
+        """What stands behind an update: one client, that knows of no other."""
+        rows = self.terms.most_rows
+        return Extent(1, rows, rows, 1)
 
     @cached_property
     def sent(self) -> Form:
@@ -113,21 +122,15 @@ class PopulationWork:
         ``flat`` is float32[form.size], ``numbers`` float64[k]. Whether it makes sense cannot be
         seen: a client may train on rows that it made up. Errors: ATL-POP-003.
         """
-        form, terms = self.form, self.terms
+        form = self.form
         if flat.shape != (form.size,) or len(numbers) != len(form.numbers):
             raise wrong("it has another size")
         if not np.isfinite(flat).all() or not np.isfinite(numbers).all():
             raise wrong("a value is not finite")
         update = form.update(flat, numbers)
-        if numbers.min(initial=0.0) < 0:
-            raise wrong("a count is negative")
-        most = terms.most_rows if terms.training.weighting == "rows" else 1
-        for name in _WEIGHTS:
-            if update.numbers.get(name, 0.0) > most:
-                raise wrong("it weighs more than the terms allow")
-        clip = terms.training.clip
-        if clip is not None and terms.noise is None and norm(update) > clip * (1 + _TOLERANCE):
-            raise wrong("it is longer than the clip")
+        why = self._range.refusal(update, self._extent)
+        if why is not None:
+            raise wrong(why)
         return update
 
     def added(self, total: Update, answered: int) -> Update:
@@ -138,8 +141,8 @@ class PopulationWork:
     def _update(self, data: ClientRows, sent: Vectors, secret: SecretRandom) -> Update:
         own = np.random.Generator(np.random.Philox(key=int.from_bytes(secret.bytes(16), "big")))
         result = self.algorithm.client(ClientWork(self.model, sent, {}, data, own, 1))
-        result.update.check()
-        return self.chain().client(result.update, Passage({}, own, secret=secret))
+        made = self._range.fitted(result.update.check(), self._extent)
+        return self.chain().client(made, Passage({}, own, secret=secret))
 
     def reveals(self) -> tuple[Reveal, ...]:
         """Return what a client and the aggregator reveal to each other if all tasks are done.

@@ -11,7 +11,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -19,7 +19,7 @@ from pydantic import BaseModel, ConfigDict
 
 from atoll.core.random import SecretRandom
 from atoll.learning.horizontal.layout import Vector
-from atoll.learning.horizontal.sums import Update
+from atoll.learning.horizontal.sums import Extent, Update
 
 Bytes = npt.NDArray[np.uint8]
 
@@ -54,6 +54,16 @@ class Passage:
     cut: list[str] | None = None
 
 
+class Limits(NamedTuple):
+    """What the vectors of an update, or of a sum, are within.
+
+    ``most`` is the greatest absolute value, ``norm`` the L2 norm of all vectors together.
+    """
+
+    most: float
+    norm: float
+
+
 class Postprocessor(BaseModel, ABC):
     """One link of a chain; its fields are its parameters."""
 
@@ -73,6 +83,10 @@ class Postprocessor(BaseModel, ABC):
     def refusal(self, links: Sequence[Postprocessor]) -> str | None:
         """Return why this link may not stand in a chain of these links, None if it may."""
         return None
+
+    def limits(self, before: Limits, of: Extent, size: int) -> Limits:
+        """Return what honest vectors are within behind this link; ``size`` values in all before."""
+        return before
 
     def length(self, size: int) -> int:
         """Return how many values a vector of so many has behind this link."""

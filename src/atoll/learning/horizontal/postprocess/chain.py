@@ -10,8 +10,14 @@ import numpy as np
 
 from atoll.core.errors import UserError
 from atoll.core.random import PublicRandom
-from atoll.learning.horizontal.postprocess.api import Coder, Passage, Postprocessor, Stage
-from atoll.learning.horizontal.sums import Update
+from atoll.learning.horizontal.postprocess.api import (
+    Coder,
+    Limits,
+    Passage,
+    Postprocessor,
+    Stage,
+)
+from atoll.learning.horizontal.sums import Extent, Update
 
 _WHY = {
     Stage.CLIP: "what is clipped later than it is compressed or given noise has no bound",
@@ -64,6 +70,12 @@ class Chain:
     def coder(self) -> Coder | None:
         """The link that writes vectors as bytes of its own form; None: values travel."""
         return next((link for link in self.links if isinstance(link, Coder)), None)
+
+    def limits(self, start: Limits, of: Extent, size: int, vectors: int) -> Limits:
+        """Return what so many vectors of ``size`` within ``start`` are within behind all links."""
+        for link, before in zip(self.links, self._lengths(size), strict=True):
+            start = link.limits(start, of, before * vectors)
+        return start
 
     def length(self, size: int) -> int:
         """Return how many values of a vector of so many leave the client."""

@@ -8,10 +8,12 @@ import numpy as np
 from pydantic import Field
 
 from atoll.learning.horizontal.layout import Vector
-from atoll.learning.horizontal.postprocess.api import Passage, Postprocessor, Stage
-from atoll.learning.horizontal.sums import Update
+from atoll.learning.horizontal.postprocess.api import Limits, Passage, Postprocessor, Stage
+from atoll.learning.horizontal.sums import Extent, Update
 
 CLIPPED = "clipped"
+# Norms of long float32 vectors are right to about this.
+_TOLERANCE = 1e-3
 
 
 class Clip(Postprocessor):
@@ -31,6 +33,11 @@ class Clip(Postprocessor):
         if clipped:
             vectors = {name: shrunk(v, self.norm / length) for name, v in vectors.items()}
         return Update(vectors, {**update.numbers, CLIPPED: float(clipped)})
+
+    def limits(self, before: Limits, of: Extent, size: int) -> Limits:
+        """See ``Postprocessor.limits``."""
+        reach = self.norm * of.updates * (1 + _TOLERANCE)
+        return Limits(min(before.most, reach), min(before.norm, reach))
 
 
 def norm(update: Update) -> float:

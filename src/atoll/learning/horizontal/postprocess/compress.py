@@ -6,6 +6,7 @@ Alistarh et al., "QSGD" (NeurIPS 2017); Karimireddy et al. 2019 (error feedback,
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import ClassVar, Literal, Self
 
@@ -17,12 +18,16 @@ from atoll.learning.horizontal.layout import Vector
 from atoll.learning.horizontal.postprocess.api import (
     Bytes,
     Coder,
+    Limits,
     Passage,
     Postprocessor,
     Stage,
 )
 from atoll.learning.horizontal.postprocess.coding import pack, packed_bytes, unpack
-from atoll.learning.horizontal.sums import Update
+from atoll.learning.horizontal.sums import Extent, Update
+
+# What float32 rounds by.
+_TOLERANCE = 1e-4
 
 
 class RandomK(Postprocessor):
@@ -77,6 +82,11 @@ class TopK(Coder):
     def refusal(self, links: Sequence[Postprocessor]) -> str | None:
         """See ``Postprocessor.refusal``."""
         return _not_carried(self, links)
+
+    def limits(self, before: Limits, of: Extent, size: int) -> Limits:
+        """See ``Postprocessor.limits``: a value that is left out each time adds up over rounds."""
+        times = (of.round + 1 if self.feedback else 1) * (1 + _TOLERANCE)
+        return Limits(before.most * times, before.norm * times)
 
     def keep(self, name: str, vector: Vector, passage: Passage) -> Vector:
         """Return ``vector`` with all but its largest values at zero."""
@@ -152,6 +162,12 @@ class Quantise(Coder):
     def refusal(self, links: Sequence[Postprocessor]) -> str | None:
         """See ``Postprocessor.refusal``."""
         return _not_carried(self, links)
+
+    def limits(self, before: Limits, of: Extent, size: int) -> Limits:
+        """See ``Postprocessor.limits``: a value moves by less than one level."""
+        times = (of.round + 1 if self.feedback else 1) * (1 + _TOLERANCE)
+        level = 2 * before.most / ((1 << self.width) - 1)
+        return Limits(before.most * times, (before.norm + level * math.sqrt(size)) * times)
 
     def keep(self, name: str, vector: Vector, passage: Passage) -> Vector:
         """Return what the aggregator reads of ``vector``."""

@@ -7,6 +7,7 @@ same whole numbers are added in the clear, so a simulated sum has the bits of a 
 
 from __future__ import annotations
 
+import math
 from typing import ClassVar, Literal
 
 import numpy as np
@@ -15,8 +16,8 @@ from pydantic import Field
 
 from atoll.core.errors import DataError
 from atoll.learning.horizontal.layout import Vector
-from atoll.learning.horizontal.postprocess.api import Passage, Postprocessor, Stage
-from atoll.learning.horizontal.sums import Update
+from atoll.learning.horizontal.postprocess.api import Limits, Passage, Postprocessor, Stage
+from atoll.learning.horizontal.sums import Extent, Update
 from atoll.operators.secure_sum.api import SumParameters
 from atoll.operators.secure_sum.fixed_point import FixedPoint
 
@@ -95,6 +96,11 @@ class Mask(Postprocessor):
                 hint="the mask's clients bound what fits the ring: raise it, or draw fewer",
             )
         return Update(vectors, numbers)
+
+    def limits(self, before: Limits, of: Extent, size: int) -> Limits:
+        """See ``Postprocessor.limits``: each client rounds by half a unit at most."""
+        off = of.updates / self.form().scale
+        return Limits(before.most + off, before.norm + off * math.sqrt(size))
 
     def counted(self, total: Update) -> int:
         """Return how many clients' updates a sum in ring units is of, as it states itself."""

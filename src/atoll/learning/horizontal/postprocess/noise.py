@@ -22,9 +22,9 @@ from pydantic import Field, model_validator
 
 from atoll.core.errors import DataError, UserError
 from atoll.core.random import SecretRandom
-from atoll.learning.horizontal.postprocess.api import Passage, Postprocessor, Stage
+from atoll.learning.horizontal.postprocess.api import Limits, Passage, Postprocessor, Stage
 from atoll.learning.horizontal.postprocess.clip import CLIPPED
-from atoll.learning.horizontal.sums import Update
+from atoll.learning.horizontal.sums import Extent, Update
 from atoll.privacy.accounting.api import Release, Sampling
 from atoll.privacy.discrete_gaussian import WideDiscreteGaussian
 from atoll.privacy.skellam import Skellam
@@ -38,6 +38,8 @@ _LEAST_UNITS = 4.0
 _ROUNDED = 4.0
 _MOST_UNITS = 2.0**40
 _TRIES = 64
+# Deviations of noise that values have room for: more come with a chance below 2^-280.
+_TAIL = 20.0
 # Float32 norms of long vectors are right to about this.
 _TOLERANCE = 1e-4
 
@@ -138,6 +140,13 @@ class Noise(Postprocessor):
         if not all(link.linear for link in links):
             return "cannot follow what rounds by one client's values: its norm has no bound"
         return None
+
+    def limits(self, before: Limits, of: Extent, size: int) -> Limits:
+        """See ``Postprocessor.limits``."""
+        if self.unit == "row":
+            before = Limits(self.norm * of.rows, self.norm * of.rows)
+        off = of.updates * (_TAIL * self.units_each + 200) * 2.0**-self.places
+        return Limits(before.most + off, before.norm + off * math.sqrt(size))
 
     def bits(self, values: int, bits: float) -> tuple[int, float]:
         """See ``Postprocessor.bits``; a mask may need more, for the sum."""

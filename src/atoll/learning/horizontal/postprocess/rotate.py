@@ -17,8 +17,8 @@ import numpy as np
 from pydantic import Field
 
 from atoll.learning.horizontal.layout import Vector
-from atoll.learning.horizontal.postprocess.api import Passage, Postprocessor, Stage
-from atoll.learning.horizontal.sums import Update
+from atoll.learning.horizontal.postprocess.api import Limits, Passage, Postprocessor, Stage
+from atoll.learning.horizontal.sums import Extent, Update
 
 _FAILURE_BITS = 40
 # Float32 keeps norms to about this.
@@ -97,6 +97,11 @@ class Rotate(Postprocessor):
     def length(self, size: int) -> int:
         """See ``Postprocessor.length``."""
         return self.shape(size).length
+
+    def limits(self, before: Limits, of: Extent, size: int) -> Limits:
+        """See ``Postprocessor.limits``."""
+        norm = min(before.norm, before.most * math.sqrt(size)) * (1 + _TOLERANCE)
+        return Limits(norm, norm)
 
     def reach(self, norm: float, size: int) -> float:
         """Return what no rotated value passes of a vector of this norm, but for 2^-40.

@@ -8,6 +8,7 @@ clients. Sources: Suresh et al. 2017, section 2 (stochastic k-level quantisation
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import ClassVar, Final, Literal
 
@@ -16,9 +17,9 @@ from pydantic import Field
 
 from atoll.core.errors import DataError
 from atoll.learning.horizontal.layout import Vector
-from atoll.learning.horizontal.postprocess.api import Passage, Postprocessor, Stage
+from atoll.learning.horizontal.postprocess.api import Limits, Passage, Postprocessor, Stage
 from atoll.learning.horizontal.postprocess.mask import Mask
-from atoll.learning.horizontal.sums import Update
+from atoll.learning.horizontal.sums import Extent, Update
 
 CODED = "coded"
 _RING: Final = 32
@@ -91,6 +92,10 @@ class SharedScale(Postprocessor):
         if links[links.index(self) + 1].stage == Stage.COMPRESS:
             return "packs values, and nothing but the mask can stand behind it"
         return None
+
+    def limits(self, before: Limits, of: Extent, size: int) -> Limits:
+        """See ``Postprocessor.limits``: those of codes."""
+        return Limits(self.mask().bound * of.updates, math.inf)
 
     def length(self, size: int) -> int:
         """See ``Postprocessor.length``."""
