@@ -9,6 +9,7 @@ import numpy as np
 from atoll.components.api import ArtifactFacts, Facts, Result, Task, Terms
 from atoll.components.clients import EnoughRows
 from atoll.components.over_clients import (
+    FEW,
     SummedRows,
     aggregated,
     left_panels,
@@ -33,8 +34,6 @@ if TYPE_CHECKING:
     from atoll.table import Table
 
 WHAT = "histograms: gradients, Hessians and rows by node, column and bin"
-# With fewer rows in a bin of a column the plan warns.
-FEW = 20
 
 
 # ``EnoughRows`` last, so that its field is the first of a form.

@@ -19,8 +19,9 @@ from atoll.components.over_clients import (
     terms,
 )
 from atoll.components.predict import Apply
-from atoll.components.scale import FITTED, SCALE, apply
+from atoll.components.scale import SCALE
 from atoll.components.step_cheats import SCALE_CHEATS
+from atoll.components.transform import FITTED, changed
 from atoll.core.names import Role, party_of
 from atoll.core.report import Report, TablePanel
 from atoll.learning.horizontal.algorithm import State, Vectors
@@ -92,7 +93,7 @@ def run(task: Task, parameters: HorizontalScaleParameters) -> Result:
     sent, cut = own.take_part(own.rows())
     part = from_vectors(sent, party_of(task.party.name), own.names)
     report = Report(title="Horizontal scaling", panels=(*SCALE_TRANSFORM.card(part), *cut))
-    return Result({"table": apply(own.table, part), FITTED: part}, report=report)
+    return Result({"table": changed(SCALE_TRANSFORM, part, own.table), FITTED: part}, report=report)
 
 
 def _aggregate(task: Task, parameters: HorizontalScaleParameters) -> Result:

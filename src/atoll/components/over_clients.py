@@ -43,6 +43,8 @@ if TYPE_CHECKING:
 
 # Columns that a report lists.
 SHOWN = 200
+# With fewer rows in what is summed over, a plan warns.
+FEW = 20
 ColumnNames = Annotated[
     tuple[ColumnName, ...] | None,
     Field(max_length=1 << 16, description="the columns; empty: all features"),
