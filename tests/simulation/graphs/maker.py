@@ -30,7 +30,7 @@ WEIGHTS = {
     "boosting": 7,
     "model": 6,
     "fitted": 10,
-    "transform": 4,
+    "transform": 10,
     "prediction": 7,
     "evaluation": 6,
     "download": 3,
