@@ -185,6 +185,12 @@ CASES: dict[str, list[Case]] = HORIZONTAL_CASES | {
         Case(both(), {"lower": 2.0, "upper": 1.0}, code=PARAMETERS),
         Case(both(), {"bounds": "quantile", "upper": 80.0}, code=PARAMETERS),
     ],
+    "transform": [
+        Case({"bank": refitted("bank", "b"), "shop": refitted("shop", "s")}),
+        Case({"bank": refitted("bank", "b"), "shop": {"table": None}}),
+        Case({"bank": refitted("bank", "s"), "shop": refitted("shop", "s")}, code="ATL-MOD-003"),
+        Case({"bank": refitted("shop", "b"), "shop": {"table": None}}, code="ATL-REG-010"),
+    ],
     "fitted": [
         Case(
             {

@@ -15,6 +15,7 @@ from tests.components.horizontal_cases import CLIENTS, FOUR, held, missing, rows
 SMALL: dict[str, Any] = {"trees": 2, "depth": 2, "bins": 8, "cells": 16, "sketch_rounds": 2}
 CELLS: dict[str, Any] = {"cells": 16, "range_rounds": 2}
 WIDE: dict[str, Any] = {"bins": 254, "depth": 9, "loss": "softmax", "classes": 128, "trees": 1}
+CLUSTERS: dict[str, Any] = {"clusters": 2, "cells": 2, "rounds": 20}
 COLUMNS = 3
 
 
@@ -64,6 +65,25 @@ def scaling(
         counts=rounds + 2,
         **{"sent": rounds * cut + (1 + 1 + 1) * columns + 4 * columns, **more},
     )
+
+
+def binning(inputs: Any, parameters: Any, *, sent: int, columns: int = COLUMNS) -> Case:
+    """Return a fit of at most four bins from three rounds of cells; ``sent`` was observed."""
+    classes = 2 if parameters.get("evidence", True) else 1
+    return case(
+        inputs,
+        {"cells": 16, "rounds": 3, "bins": 4, **parameters},
+        sums=3 + 1,
+        values=3 * columns * 17 + columns * 5 * classes,
+        counts=3 + 1,
+        sent=sent,
+    )
+
+
+def one_class(table: Table) -> Table:
+    plain = table.to_arrow()
+    at = plain.column_names.index("y")
+    return Table.from_arrow(plain.set_column(at, "y", pa.array(np.ones(len(table)))), label="y")
 
 
 def boosting(inputs: Any, parameters: Any, *, sent: int, outputs: int = 1) -> Case:
@@ -116,6 +136,48 @@ HORIZONTAL_STEP_CASES: dict[str, list[Case]] = {
         case(tables(shop=rows(3, names="abd")), code="ATL-HOR-085"),
         case(tables(), {"columns": ["d"]}, "ATL-TAB-002"),
         case(tables(), {"quantiles": [0.5, 0.5]}, PARAMETERS),
+    ],
+    "horizontal_binning": [
+        binning(tables(), {}, sent=174),
+        binning(tables(mill=missing()), {"sum": "plain", "method": "width"}, sent=174),
+        binning(
+            tables(mill=missing()), {"values": "index", "columns": ["c", "b"]}, sent=115, columns=2
+        ),
+        binning(
+            tables(**{name: rows(at).without_label() for at, name in enumerate(CLIENTS)}),
+            {"evidence": False, "values": "index"},
+            sent=159,
+        ),
+        case(tables(), {"minimum_clients": 4}, "ATL-HOR-084"),
+        case(tables(shop=rows(3, names="abd")), code="ATL-HOR-085"),
+        case(tables(), {"columns": ["d"]}, "ATL-TAB-002"),
+        case(tables(shop=rows(2).without_label()), code="ATL-PLN-009"),
+        case(tables(mill=rows(1, classes=3)), code="ATL-HOR-020"),
+        case(
+            tables(**{name: one_class(rows(at)) for at, name in enumerate(CLIENTS)}),
+            code="ATL-HOR-117",
+        ),
+        case(tables(), {"cells": 1 << 16, "columns": ["a"], "evidence": False}, PARAMETERS),
+        case(tables(), {"minimum_clients": 2}, PARAMETERS),
+    ],
+    "horizontal_kmeans": [
+        case(tables(), CLUSTERS, sums=7, sent=54),
+        case(
+            tables(),
+            {**CLUSTERS, "sum": "plain", "columns": ["b", "a"], "cells": 1},
+            sums=8,
+            values=75,
+            counts=8,
+            sent=36,
+        ),
+        case(tables(), {"minimum_clients": 4}, "ATL-HOR-084"),
+        case(tables(shop=rows(3, names="abd")), code="ATL-HOR-085"),
+        case(tables(), {"columns": ["d"]}, "ATL-TAB-002"),
+        case(tables(mill=missing()), CLUSTERS, "ATL-HOR-112"),
+        case(tables(), {**CLUSTERS, "rounds": 2}, "ATL-HOR-102"),
+        case(tables(), {**CLUSTERS, "added": "c"}, "ATL-MOD-003"),
+        case(tables(), {**CLUSTERS, "added": "id"}, "ATL-MOD-003"),
+        case(tables(), {"minimum_clients": 2}, PARAMETERS),
     ],
     "horizontal_boosting": [
         boosting(held(), {}, sent=249),

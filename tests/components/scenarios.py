@@ -133,6 +133,12 @@ def handed(rows: Rows) -> Steps:
     }
 
 
+def applied(rows: Rows) -> Steps:
+    """Apply a fit alone."""
+    inputs = {"table": rows["later"], "transform": "first.transform"}
+    return {"first": again(rows)["first"], "it": step("transform", inputs)}
+
+
 JOINT: Mapping[str, str] = {"people": "it"}
 NAMED = ("named", "unseen")
 WITH_FRESH: Mapping[str, Any] = {
@@ -163,6 +169,8 @@ CLIENTS = {
     "horizontal",
     "horizontal_statistics",
     "horizontal_scale",
+    "horizontal_binning",
+    "horizontal_kmeans",
     "horizontal_boosting",
     "local_prediction",
 }
@@ -208,6 +216,7 @@ SCENARIOS: Mapping[str, Mapping[str, Scenario]] = {
         "again": Scenario(again, **FITS),
     },
     "fitted": {"handed": Scenario(handed, **FITS)},
+    "transform": {"applied": Scenario(applied, **FITS)},
     "split": {"halves": Scenario(one("split", fraction=0.5), joint=JOINT, three=True)},
     "boosting": {
         "alone": Scenario(lambda rows: {"it": boosted(rows)}, joint=JOINT, trains=True, three=True),

@@ -8,11 +8,18 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
+from sklearn.cluster import KMeans as Pooled
 
 from atoll.components.catalogue import CATALOGUE
 from atoll.components.local_prediction import LOCAL_PREDICTION
 from atoll.components.trial import Case, play
+from atoll.core.random import PublicRandom
 from atoll.jobs.definition import Job, parse_job
+from atoll.learning.features.binning import fit
+from atoll.learning.horizontal.clustering import KMeans
+from atoll.learning.horizontal.features import TableColumns, run_step
+from atoll.learning.horizontal.local import ClientRows
+from atoll.learning.horizontal.simulation import SimulatedClients
 from atoll.models.network.part import NetworkPart
 from atoll.table import Table
 from tests import whole
@@ -61,9 +68,15 @@ def codes(done: whole.Whole) -> set[str]:
     return {getattr(error, "code", repr(error)) for error in done.errors.values()}
 
 
-def pooled(component: str, **parameters: Any) -> tuple[Any, np.ndarray, whole.Whole]:
-    """Run a step over tables with missing values; return bank's results and all clients' rows."""
-    tables = {name: rows(at) for at, name in enumerate(CLIENTS)} | {"mill": missing()}
+def pooled(
+    component: str, mill: Table | None = None, **parameters: Any
+) -> tuple[Any, np.ndarray, whole.Whole]:
+    """Run a step over tables (of "mill" one with missing values unless another is named).
+
+    Return bank's results and all clients' rows.
+    """
+    tables = {name: rows(at) for at, name in enumerate(CLIENTS)}
+    tables["mill"] = missing() if mill is None else mill
     port = {"table": "rows.table"}
     plain: dict[str, Any] = job().canonical()
     plain["steps"] = {
@@ -107,6 +120,90 @@ def test_columns_are_scaled_by_all_rows_and_filled(
     assert np.isnan(own).any() == (filled is None)
     assert result.outputs["transform"].party == "bank"
     assert result.outputs["table"].label_name == "y"
+
+
+def panels(result: Any) -> Any:
+    assert result.report is not None
+    return result.report.panels
+
+
+def of_method(values: np.ndarray, bins: int, method: str) -> np.ndarray:
+    """Return thresholds of values without missing ones, float64[bins - 1]."""
+    if method == "quantile":
+        return fit(values[:, np.newaxis], bins).thresholds[0]
+    return np.linspace(values.min(), values.max(), bins + 1)[1:-1]
+
+
+@pytest.mark.parametrize("sum_", ["masked", "plain"])
+@pytest.mark.parametrize("method", ["quantile", "width"])
+def test_bins_and_their_evidence_are_those_of_all_rows(sum_: str, method: str) -> None:
+    asked: dict[str, Any] = {
+        "sum": sum_,
+        "method": method,
+        "bins": 4,
+        "cells": 1024,
+        "smoothing": 1.0,
+    }
+    result, values, done = pooled("horizontal_binning", **asked)
+    labels = [rows(at).label() for at in range(len(CLIENTS))]
+    label, own = np.concatenate(labels), done.results["mill"].results["it"]
+    columns, *bins = panels(own)
+    before, after = missing().matrix(), own.outputs["table"].matrix()
+    for at, column in enumerate(result.outputs["transform"].binned):
+        known = ~np.isnan(values[:, at])
+        cuts = of_method(values[known, at], 4, method)
+        codes = np.where(known, np.searchsorted(cuts, values[:, at], side="right"), 4)
+        counts = np.array([[np.sum((codes == c) & (label == y)) for c in range(5)] for y in (0, 1)])
+        assert [list(line[3:5]) for line in bins[at].rows] == counts.T.tolist()
+        filled = counts.sum(axis=0) > 0
+        shares = (counts[:, filled] + 1.0) / (counts[:, filled] + 1.0).sum(axis=1, keepdims=True)
+        woe = np.zeros(5)
+        woe[filled] = np.log(shares[1] / shares[0])
+        assert np.allclose([*column.values, column.missing], woe, rtol=0, atol=1e-12)
+        iv = float((shares[1] - shares[0]) @ woe[filled])
+        assert columns.rows[at] == ("abc"[at], 4, int(np.sum(~known)), pytest.approx(iv))
+        mine = np.searchsorted(cuts, before[:, at], side="right")
+        mine[np.isnan(before[:, at])] = 4
+        assert np.array_equal(after[:, at], np.array([*column.values, column.missing])[mine])
+    assert [line[1:] for line in panels(done.results["hub"].results["it"])[0].rows] == [
+        line[1:] for line in columns.rows
+    ]
+    assert own.outputs["table"].label_name == "y"
+
+
+def test_bins_by_number_read_no_label_and_leave_missing_values() -> None:
+    result, _, done = pooled("horizontal_binning", evidence=False, values="index", bins=4)
+    after = done.results["mill"].results["it"].outputs["table"].matrix()
+    assert np.array_equal(np.isnan(after), np.isnan(missing().matrix()))
+    assert set(after[~np.isnan(after)]) <= {0.0, 1.0, 2.0, 3.0}
+    columns, of_a, *_ = panels(result)
+    assert [line[3] for line in of_a.rows] == [30, 30, 30, 30, 0]
+    assert columns.columns == ("column", "bins", "missing")
+
+
+@pytest.mark.parametrize("sum_", ["masked", "plain"])
+def test_clusters_are_those_of_all_rows(sum_: str) -> None:
+    asked: dict[str, Any] = {"clusters": 4, "tolerance": 0.0, "bound": 2.5}
+    result, values, done = pooled("horizontal_kmeans", rows(1), sum=sum_, **asked)
+    values, part = np.clip(values, -2.5, 2.5), result.outputs["transform"]
+    alone = KMeans(**asked)
+    clients = SimulatedClients(
+        alone, TableColumns(3), 1, lambda _: ClientRows(values, np.empty(120)), PublicRandom(b"1")
+    )
+    found = alone.result(run_step(alone, clients, 3, PublicRandom(b"1")))
+    assert np.allclose(part.centres, found.centres, rtol=0, atol=1e-9)
+    lloyd = Pooled(4, init=found.centres, n_init=1, tol=0).fit(values)
+    assert np.allclose(part.centres, lloyd.cluster_centers_, rtol=0, atol=1e-9)
+    fit_, sizes, *_ = panels(result)
+    assert fit_.values["inertia"] == pytest.approx(lloyd.inertia_)
+    assert [line[1] for line in sizes.rows] == np.bincount(lloyd.labels_).tolist()
+    whole_ = [done.results[name].results["it"] for name in CLIENTS]
+    own = np.concatenate([one.outputs["table"].matrix(["cluster"])[:, 0] for one in whole_])
+    assert np.array_equal(own, lloyd.labels_)
+    assert [line[2] for line in sizes.rows] == np.bincount(lloyd.labels_[:40], minlength=4).tolist()
+    assert result.outputs["table"].columns == ("a", "b", "c", "cluster")
+    lines = result.files["clusters.csv"].decode().splitlines()
+    assert lines[:2] == ['"id","cluster"', f'"person-0-0000",{int(own[0])}']
 
 
 def turned(table: Table) -> Table:

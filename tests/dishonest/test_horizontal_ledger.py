@@ -27,6 +27,8 @@ STEPS: dict[str, tuple[str, dict[str, Any]]] = {
     "small": ("horizontal", {"algorithm": "fedavg", "rounds": 1, "evaluate_every": 0}),
     "trees": ("horizontal_boosting", {"trees": 2, "depth": 2, "bins": 8, "cells": 16}),
     "scaled": ("horizontal_scale", {"cells": 16, "range_rounds": 2}),
+    "binned": ("horizontal_binning", {"cells": 16, "rounds": 2, "bins": 4}),
+    "grouped": ("horizontal_kmeans", {"clusters": 2, "cells": 2}),
     "figures": ("horizontal_statistics", {"cells": 16, "range_rounds": 2}),
 }
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,9 @@ from atoll.core.names import Role
 from atoll.learning.horizontal.algorithm import Vectors
 from atoll.learning.horizontal.boosting import Boosting
 from atoll.learning.horizontal.boosting.result import received_forest, result
+from atoll.learning.horizontal.clustering import KMeans
+from atoll.learning.horizontal.features import BinCounts, PartyStep
+from atoll.learning.horizontal.local import ClientRows
 from atoll.learning.horizontal.parties import step_aggregator
 from atoll.learning.horizontal.parties.messages import Ask, Counts
 from atoll.learning.horizontal.parties.step_aggregator import StepClients
@@ -40,8 +43,15 @@ def level(tree: float, depth: float, live: list[float], **changed: Any) -> Vecto
     return {**trees, **common, **at, **changed}
 
 
-def play(sum_: str, *, hub: Hub | None = None, liar: type[StepClient] | None = None) -> world.World:
-    of = work(sum_=sum_)
+def play(
+    sum_: str,
+    *,
+    hub: Hub | None = None,
+    liar: type[StepClient] | None = None,
+    step: PartyStep = STEP,
+    data: Mapping[str, ClientRows] = DATA,
+) -> world.World:
+    of = work(step, sum_)
 
     def entry(party: Party) -> Any:
         if party.role == Role.AGGREGATOR:
@@ -49,7 +59,7 @@ def play(sum_: str, *, hub: Hub | None = None, liar: type[StepClient] | None = N
                 return hub(party)
             return step_aggregator.run(party, of, lambda state: result(STEP, state))
         made = liar if liar is not None and party.name == "c0" else StepClient
-        sent = made(party, of, DATA[party.name]).run()
+        sent = made(party, of, data[party.name]).run()
         return received_forest(STEP, sent, COLUMNS)
 
     return world.run(
@@ -64,11 +74,11 @@ def codes(done: world.World) -> dict[str, str]:
     return {name: getattr(error, "code", repr(error)) for name, error in done.errors.items()}
 
 
-def asking(*wanted: tuple[int, Vectors]) -> Hub:
+def asking(*wanted: tuple[int, Vectors], step: PartyStep = STEP) -> Hub:
     """Return an aggregator that asks for these sums one after the other, and counts them."""
 
     def hub(party: Party) -> int:
-        clients, got = StepClients(party, work(sum_="plain")), 0
+        clients, got = StepClients(party, work(step)), 0
         for round_, message in wanted:
             got += clients.ask(round_, message, ALL).answered > 0
         return got
@@ -111,6 +121,60 @@ def test_what_the_plan_has_no_room_for_is_not_summed(wanted: list[tuple[int, Vec
 def test_only_histograms_of_the_step_are_summed(message: Vectors) -> None:
     done = play("plain", hub=asking((0, message)))
     assert codes(done)["c0"] == "ATL-HOR-100"
+
+
+BINS = BinCounts(bins=4, cells=16, rounds=2)
+CUTS = {"thresholds": np.tile([-1.0, 0.0, 1.0], COLUMNS)}
+EDGES = dict(BINS.message(BINS.begin(COLUMNS)))
+
+
+@pytest.mark.parametrize(
+    ("wanted", "code"),
+    [
+        ([(0, EDGES), (1, EDGES), (2, EDGES)], "ATL-HOR-082"),
+        ([(0, CUTS), (1, CUTS)], "ATL-HOR-082"),
+        ([(0, {"thresholds": np.tile(np.arange(4.0), COLUMNS)})], "ATL-HOR-100"),
+        ([(0, {"thresholds": np.tile([0.0, 0.0, 1.0], COLUMNS)})], "ATL-HOR-100"),
+        ([(0, {"thresholds": np.tile([2.0, 0.0, 1.0], COLUMNS)})], "ATL-HOR-100"),
+    ],
+    ids=["cells thrice", "bins twice", "more bins", "empty bins", "out of order"],
+)
+def test_no_more_bins_are_counted_than_planned(
+    wanted: list[tuple[int, Vectors]], code: str
+) -> None:
+    """Gain: labels of narrower ranges of values than the plan states."""
+    done = play("plain", hub=asking(*wanted, step=BINS), step=BINS)
+    assert set(codes(done).values()) >= {code}
+    assert not done.results
+
+
+CLUSTERS = KMeans(clusters=2, cells=1, rounds=2, bound=4.0)
+
+
+def centres(*values: float) -> Vectors:
+    return {"centres": np.repeat(values, COLUMNS)}
+
+
+@pytest.mark.parametrize(
+    ("wanted", "code"),
+    [
+        ([(0, centres(0)), (1, centres(0)), (2, centres(0))], "ATL-HOR-082"),
+        ([(0, centres(0)), (0, centres(0, 1))], "ATL-HOR-082"),
+        ([(0, centres(0, 1, 2))], "ATL-HOR-082"),
+        ([(0, centres(0, 4.1))], "ATL-HOR-100"),
+        ([(0, {"centres": np.zeros(COLUMNS + 1)})], "ATL-HOR-100"),
+        ([(0, {**EDGES, **centres(0)})], "ATL-HOR-082"),
+    ],
+    ids=["a round more", "a round twice", "more centres", "beyond", "other columns", "more"],
+)
+def test_no_more_clusters_are_summed_than_planned(
+    wanted: list[tuple[int, Vectors]], code: str
+) -> None:
+    """Gain: sums of fewer rows each than the plan states, or rows alone with a far centre."""
+    rows = {name: ClientRows(np.nan_to_num(data.rows), data.targets) for name, data in DATA.items()}
+    done = play("plain", hub=asking(*wanted, step=CLUSTERS), step=CLUSTERS, data=rows)
+    assert set(codes(done).values()) >= {code}
+    assert not done.results
 
 
 @pytest.mark.parametrize(

@@ -24,11 +24,13 @@ USED = [
     "reader",
     "horizontal",
     "horizontal_scale",
+    "horizontal_binning",
     "horizontal_boosting",
     "local_prediction",
     "scale",
     "model",
     "fitted",
+    "transform",
 ]
 BOOSTED = {"trees": 4, "depth": 2, "bins": 8, "cells": 64, "sketch_rounds": 3}
 
@@ -65,10 +67,10 @@ def four(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, TestNod
         yield made
 
 
-def job(component: str, **parameters: Any) -> Job:
+def job(component: str, by: str, **parameters: Any) -> Job:
     steps = {
         "rows": {"component": "reader", "parameters": {"tables": dict.fromkeys(CLIENTS, "rows")}},
-        "scale": {"component": "horizontal_scale", "inputs": {"table": "rows.table"}},
+        "scale": {"component": f"horizontal_{by}", "inputs": {"table": "rows.table"}},
         "train": {
             "component": component,
             "inputs": {"train": "scale.table"},
@@ -90,14 +92,23 @@ def scores(client: Client, of: str, step: str, target: Path) -> dict[str, tuple[
 
 
 @pytest.mark.parametrize(
-    ("component", "parameters"),
-    [("horizontal_boosting", BOOSTED), ("horizontal", {"rounds": 8, "learning_rate": 0.5})],
+    ("by", "apart", "component", "parameters"),
+    [
+        ("scale", "scale", "horizontal_boosting", BOOSTED),
+        ("scale", "scale", "horizontal", {"rounds": 8, "learning_rate": 0.5}),
+        ("binning", "transform", "horizontal", {"rounds": 8, "learning_rate": 0.5}),
+    ],
 )
-def test_clients_score_rows_scaled_as_in_the_training(
-    four: dict[str, TestNode], tmp_path: Path, component: str, parameters: dict[str, Any]
+def test_clients_score_rows_changed_as_in_the_training(
+    four: dict[str, TestNode],
+    tmp_path: Path,
+    by: str,
+    apart: str,
+    component: str,
+    parameters: dict[str, Any],
 ) -> None:
     with four["hub"].client() as hub:
-        trained = hub.jobs.submit(job(component, **parameters)).wait(LIMIT).check()
+        trained = hub.jobs.submit(job(component, by, **parameters)).wait(LIMIT).check()
     model = f"{trained.id}.train"
     for party in CLIENTS:
         with four[party].client() as client:
@@ -106,7 +117,7 @@ def test_clients_score_rows_scaled_as_in_the_training(
         tables = dict.fromkeys(CLIENTS, "rows")
         made = one.models.predict_job(model, 1, tables)
         assert made.parties.keys() == set(CLIENTS)
-        assert made.steps["scale"].component == "scale"
+        assert made.steps["scale"].component == apart
         assert made.steps["prediction"].component == "local_prediction"
         with pytest.raises(AtollError, match="ATL-REG-009"):
             one.models.predict_job(model, 1, {**tables, "hub": "rows"})

@@ -11,8 +11,10 @@ import pytest
 
 import atoll
 from atoll.core.names import Role
+from atoll.models.binning import BinnedColumn, BinPart
 from atoll.models.boosting import GuestPart, HostPart, Split, Tree
 from atoll.models.catalogue import KINDS, UNSTATED
+from atoll.models.clusters import ClusterPart
 from atoll.models.forest.part import ForestPart, ForestSpec
 from atoll.models.kinds import concrete, is_general, kind_of
 from atoll.models.network.conv import Convolution
@@ -35,6 +37,17 @@ OWN: Mapping[str, tuple[str, ...]] = {
         "audit/",
         "cli/demo/",
         "flow/node/selftest.py",
+    ),
+    "binning": (
+        "models/binning.py",
+        "models/catalogue.py",
+        "components/horizontal_binning.py",
+    ),
+    "clusters": (
+        "models/clusters.py",
+        "models/catalogue.py",
+        "learning/horizontal/clustering.py",
+        "components/horizontal_kmeans.py",
     ),
     "scaling": (
         "models/scaling.py",
@@ -61,7 +74,9 @@ OWN: Mapping[str, tuple[str, ...]] = {
     ),
 }
 NAMES = {
+    "binning": ("horizontal_binning.transform",),
     "boosting": ("boosting.model",),
+    "clusters": ("horizontal_kmeans.transform",),
     "forest": ("horizontal_boosting.model",),
     "scaling": ("scale.transform",),
     "network": ("horizontal.model",),
@@ -100,6 +115,16 @@ SCALE = ScalePart(
         ScaledColumn(name="ü", lower=-1.5, upper=1e300, offset=-7.0, divisor=1.0, missing=0.5),
     ),
 )
+BINS = BinPart(
+    party="shop",
+    binned=(
+        BinnedColumn(name="b", thresholds=(-0.1, 3e-300), values=(0.5, -7.0, 0.0), missing=0.25),
+        BinnedColumn(name="ü", thresholds=(), values=(0.0,)),
+    ),
+)
+CENTRES = ClusterPart(
+    party="shop", columns=("b", "ü"), centres=((0.1, -0.0), (-1.5, 3e-300)), bound=16.0, added="c"
+)
 SPEC = NetworkSpec(columns=2, family="softmax", classes=3, hidden=(4,))
 NETWORK = NetworkPart("shop", ("b", "ü"), SPEC, np.linspace(-1, 1, SPEC.size, dtype=np.float32))
 OF_IMAGES = NetworkSpec(
@@ -128,6 +153,8 @@ SAMPLES: Mapping[str, Samples] = {
     "horizontal.model": tuple(
         Sample(part, TWO, {"bank": Role.GUEST, "mill": Role.HOST}) for part in (NETWORK, IMAGES)
     ),
+    "horizontal_binning.transform": (Sample(BINS, TWO, {"bank": Role.GUEST, "mill": Role.HOST}),),
+    "horizontal_kmeans.transform": (Sample(CENTRES, TWO, {"bank": Role.GUEST, "mill": Role.HOST}),),
     "scale.transform": (Sample(SCALE, TWO, {"bank": Role.GUEST, "mill": Role.HOST}),),
 }
 

@@ -11,8 +11,14 @@ import pytest
 from sklearn.base import clone, is_classifier, is_regressor
 from sklearn.datasets import load_digits
 
+from atoll.components.catalogue import CATALOGUE
 from atoll.core.errors import AtollError
-from atoll.sdk import HorizontalClassifier, HorizontalRegressor
+from atoll.sdk import (
+    HorizontalBoostingClassifier,
+    HorizontalBoostingRegressor,
+    HorizontalClassifier,
+    HorizontalRegressor,
+)
 
 Floats = npt.NDArray[np.float64]
 
@@ -140,6 +146,36 @@ def test_regression(counts: bool) -> None:
     mean = np.exp(line) if counts else line
     assert np.corrcoef(model.predict(rows), mean)[0, 1] > 0.97
     assert model.score(rows, target) > (0.4 if counts else 0.9)
+
+
+def test_owners_with_few_rows_follow_the_hint() -> None:
+    tables = {name: two(at)[:8] for at, name in enumerate(("north", "east", "west"))}
+    with refused("ATL-HOR-162") as caught:
+        HorizontalClassifier(rounds=2).fit(tables)
+    assert "minimum_rows" in (caught.value.hint or "")
+    assert len(HorizontalClassifier(rounds=2, minimum_rows=8).fit(tables).parts_) == 3
+
+
+@pytest.mark.parametrize(
+    ("estimator", "component", "chosen"),
+    [
+        (HorizontalClassifier, "horizontal", {"family", "classes"}),
+        (HorizontalRegressor, "horizontal", {"family", "classes"}),
+        (HorizontalBoostingClassifier, "horizontal_boosting", {"loss", "classes", "bound"}),
+        (HorizontalBoostingRegressor, "horizontal_boosting", {"loss", "classes"}),
+    ],
+)
+def test_every_parameter_of_the_step_is_one_of_the_estimator(
+    estimator: Any, component: str, chosen: set[str]
+) -> None:
+    fields = CATALOGUE[component].parameters.model_fields
+    wanted = {name: field.default for name, field in fields.items() if name not in chosen}
+    made = estimator()
+    assert made.get_params().items() >= wanted.items()
+    own = {"counts"} if estimator is HorizontalRegressor else set()
+    assert made.get_params().keys() == wanted.keys() | own | {"owners", "label", "seed"}
+    assert clone(made.set_params(minimum_rows=3)).minimum_rows == 3
+    assert "minimum_rows (10; " in (estimator.__init__.__doc__ or "")
 
 
 def test_it_keeps_to_scikit_learns_protocol() -> None:

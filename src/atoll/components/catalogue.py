@@ -8,7 +8,9 @@ from atoll.components.download import DOWNLOAD
 from atoll.components.evaluation import EVALUATION
 from atoll.components.fitted import FITTED
 from atoll.components.horizontal import HORIZONTAL
+from atoll.components.horizontal_binning import HORIZONTAL_BINNING
 from atoll.components.horizontal_boosting import HORIZONTAL_BOOSTING
+from atoll.components.horizontal_kmeans import HORIZONTAL_KMEANS
 from atoll.components.horizontal_scale import HORIZONTAL_SCALE
 from atoll.components.horizontal_statistics import HORIZONTAL_STATISTICS
 from atoll.components.local_prediction import LOCAL_PREDICTION
@@ -22,6 +24,7 @@ from atoll.components.scoring import SCORING
 from atoll.components.split import SPLIT
 from atoll.components.statistics import STATISTICS
 from atoll.components.synthetic import SYNTHETIC
+from atoll.components.transform import TRANSFORM
 from atoll.components.union import UNION
 
 CATALOGUE: dict[str, Component] = {
@@ -36,9 +39,12 @@ CATALOGUE: dict[str, Component] = {
     "horizontal": HORIZONTAL,
     "horizontal_statistics": HORIZONTAL_STATISTICS,
     "horizontal_scale": HORIZONTAL_SCALE,
+    "horizontal_binning": HORIZONTAL_BINNING,
+    "horizontal_kmeans": HORIZONTAL_KMEANS,
     "horizontal_boosting": HORIZONTAL_BOOSTING,
     "model": REGISTERED_MODEL,
     "fitted": FITTED,
+    "transform": TRANSFORM,
     "prediction": PREDICTION,
     "local_prediction": LOCAL_PREDICTION,
     "scoring": SCORING,

@@ -6,65 +6,62 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from atoll.components.alignment import refuse_more_rows
-from atoll.components.api import ArtifactFacts, Component, Facts, Result, Task, Terms
-from atoll.components.clients import PUBLIC_CODES, EnoughRows, check_clients, sum_warnings, width_of
-from atoll.components.horizontal_shown import cut_panels
+from atoll.components.api import ArtifactFacts, Facts, Result, Task, Terms
+from atoll.components.clients import EnoughRows
+from atoll.components.over_clients import (
+    FEW,
+    SummedRows,
+    aggregated,
+    left_panels,
+    over_clients,
+    own_rows,
+    planned,
+    terms,
+)
 from atoll.components.step_cheats import BOOSTING_CHEATS
-from atoll.core.exposure import EVERYONE, OPENED_SUMS, Exposure
 from atoll.core.names import Role, party_of
-from atoll.core.report import KeyValuePanel, LinePanel, Panel, Report, Series, TablePanel
-from atoll.jobs.participation import ONE, SOME, star
+from atoll.core.report import KeyValuePanel, LinePanel, Panel, Report, Series
 from atoll.jobs.schema import Port, Purpose
 from atoll.learning.horizontal.algorithm import State
 from atoll.learning.horizontal.boosting import Boosting, Forest
 from atoll.learning.horizontal.boosting.result import received_forest, result
 from atoll.learning.horizontal.features.api import numbers
 from atoll.learning.horizontal.local import ClientRows
-from atoll.learning.horizontal.parties import step_aggregator
 from atoll.learning.horizontal.parties.step_aggregator import Stepped
-from atoll.learning.horizontal.parties.step_client import StepClient
-from atoll.learning.horizontal.parties.step_work import (
-    StepWork,
-    Summed,
-    bytes_of,
-    reveals,
-)
 from atoll.models.forest.kind import HORIZONTAL_TREES, card
 
 if TYPE_CHECKING:
     from atoll.table import Table
 
 WHAT = "histograms: gradients, Hessians and rows by node, column and bin"
-# With fewer rows in a bin of a column the plan warns.
-FEW = 20
 
 
-class HorizontalBoostingParameters(Summed, Boosting, EnoughRows):
+# ``EnoughRows`` last, so that its field is the first of a form.
+class HorizontalBoostingParameters(SummedRows, Boosting, EnoughRows):
     """How many trees of which form are grown, and how clients' histograms are added up."""
+
+    @property
+    def step(self) -> Boosting:
+        """See ``SummedRows.step``."""
+        return self
 
 
 def run(task: Task, parameters: HorizontalBoostingParameters) -> Result:
     """Train together; every client keeps the whole model.
 
-    Errors: those of ``parties``; ATL-REV-002, ATL-BIN-001 a value is infinite, ATL-HOR-020 a label
-    of another form, ATL-HOR-104 a residual beyond ``bound``, ATL-HOR-108.
+    Errors: those of ``over_clients``; ATL-BIN-001 a value is infinite, ATL-HOR-020 a label of
+    another form, ATL-HOR-104 a residual beyond ``bound``, ATL-HOR-108.
     """
-    party = task.party
-    if party.role == Role.AGGREGATOR:
+    if task.party.role == Role.AGGREGATOR:
         return _aggregate(task, parameters)
-    table = task.inputs["train"]
-    parameters.require(table, task.inputs.get("validation"))
-    refuse_more_rows(party, table.num_rows, [party.name])
-    data = rows_of(table, parameters)
-    held = task.inputs.get("validation")
-    held_out = data if held is None else rows_of(held, parameters, table.columns)
-    work = _work(parameters, len(table.columns), task)
-    client = StepClient(party, work, data)
-    forest = received_forest(parameters, client.run(), work.columns)
-    part = forest.whole(party_of(party.name), table.columns, parameters.loss)
+    own = own_rows(task, parameters, "train", "validation")
+    data, held = rows_of(own.table, parameters), task.inputs.get("validation")
+    held_out = data if held is None else rows_of(held, parameters, own.names)
+    sent, cut = own.take_part(data)
+    forest = received_forest(parameters, sent, len(own.names))
+    part = forest.whole(party_of(task.party.name), own.names, parameters.loss)
     title = "Own training rows" if held is None else "Own held-out rows"
-    panels = (*_figures(title, forest, held_out), *card(part), *cut_panels(client.cut))
+    panels = (*_figures(title, forest, held_out), *card(part), *cut)
     return Result({"model": part}, report=Report(title="Horizontal boosting", panels=panels))
 
 
@@ -92,25 +89,17 @@ def _figures(title: str, forest: Forest, data: ClientRows) -> tuple[Panel, ...]:
     return (KeyValuePanel(title=title, values=values),)
 
 
-def _work(parameters: HorizontalBoostingParameters, columns: int, task: Task) -> StepWork:
-    party = task.party
-    return StepWork.of(parameters, columns, parameters, party.clients, party.rows)
-
-
 def _aggregate(task: Task, parameters: HorizontalBoostingParameters) -> Result:
-    party = task.party
-    columns = width_of(party)
-    work = _work(parameters, columns, task)
     shown = 0
 
     def watch(state: State) -> None:
         nonlocal shown
         losses = parameters.losses(state).tolist()
         for tree in range(shown, len(losses)):
-            party.metric("loss", losses[tree], tree)
+            task.party.metric("loss", losses[tree], tree)
         shown = len(losses)
 
-    done = step_aggregator.run(party, work, lambda state: result(parameters, state), watch)
+    done, _ = aggregated(task, parameters, lambda state, _: result(parameters, state), watch)
     return Result(report=report(parameters, done))
 
 
@@ -121,72 +110,50 @@ def report(parameters: Boosting, done: Stepped) -> Report:
     series = (Series(name="all clients", x=trees, y=tuple(losses.tolist())),)
     forest = parameters.forest(done.state)
     names = tuple(f"column {at + 1}" for at in range(len(forest.binning.thresholds)))
-    panels: list[Panel] = [
+    panels: tuple[Panel, ...] = (
         LinePanel(title="Training loss", x_label="trees", y_label="loss", series=series),
         *card(forest.whole("all", names, parameters.loss)),
-    ]
-    if done.left:
-        gone = tuple(sorted(done.left.items()))
-        panels.append(TablePanel(title="Clients that left", columns=("client", "round"), rows=gone))
-    return Report(title="Horizontal boosting", panels=tuple(panels))
+        *left_panels(done.left),
+    )
+    return Report(title="Horizontal boosting", panels=panels)
 
 
 def describe(facts: Facts, parameters: HorizontalBoostingParameters) -> Terms:
     """Return what training reveals: sums of histograms, and the trees.
 
-    Errors: ATL-HOR-084, ATL-HOR-085, ATL-HOR-105, ATL-HOR-160 to ATL-HOR-162.
+    Errors: those of ``over_clients.planned`` and ``over_clients.terms``.
     """
-    columns = check_clients(facts, parameters.minimum_clients, "train", "validation")
-    parameters.refuse_planned(facts, "train", "validation")
-    clients, width = facts.having(Role.CLIENT), len(columns or ()) or 1
-    work = StepWork.of(parameters, width, parameters, clients, {})
-    models = {c: ArtifactFacts(HORIZONTAL_TREES.name, columns=columns) for c in clients}
-    return Terms(
-        implementation=f"horizontal.boosting.{parameters.sum}",
-        trust_model="federated",
-        reveals=reveals(parameters.sum == "masked", len(clients)),
-        minimums={
-            "clients": parameters.minimum_clients,
-            "rows": parameters.minimum_rows,
-            "leaf": parameters.minimum_leaf_rows,
-        },
-        estimated_bytes=bytes_of(work, len(clients)),
-        outputs={"model": models},
+    columns = planned(facts, parameters, "train", "validation")
+    kind, clients = HORIZONTAL_TREES.name, facts.having(Role.CLIENT)
+    return terms(
+        facts,
+        parameters,
+        columns,
+        "boosting",
+        WHAT,
+        {"model": {client: ArtifactFacts(kind, columns=columns) for client in clients}},
+        minimums={"leaf": parameters.minimum_leaf_rows},
         warnings=_warnings(facts, parameters),
-        exposure=(Exposure(OPENED_SUMS, work.sizes.total, Role.CLIENT, EVERYONE),),
     )
 
 
 def _warnings(facts: Facts, parameters: HorizontalBoostingParameters) -> tuple[str, ...]:
-    masked, least = parameters.sum == "masked", parameters.minimum_clients
-    found = sum_warnings(facts, least, WHAT, parameters.most_rounds, masked=masked)
     rows = sum(table.rows for table in facts.inputs["train"].values())
     each = rows // (parameters.bins << (parameters.depth - 1))
-    if rows and each < FEW:
-        found.append(
-            f"the last level of a tree has about {each or 'no'} rows in a bin: sums over so few "
-            "show values and labels of rows, though not whose they are; take fewer bins or levels"
-        )
-    return tuple(found)
+    if not rows or each >= FEW:
+        return ()
+    return (
+        f"the last level of a tree has about {each or 'no'} rows in a bin: sums over so few "
+        "show values and labels of rows, though not whose they are; take fewer bins or levels",
+    )
 
 
-HORIZONTAL_BOOSTING = Component(
-    name="horizontal_boosting",
-    version="1",
-    parameters=HorizontalBoostingParameters,
-    run=run,
-    describe=describe,
-    roles={Role.CLIENT: SOME, Role.AGGREGATOR: ONE},
-    edges=star(Role.AGGREGATOR),
-    quorum=lambda parameters: {Role.CLIENT: parameters.minimum_clients},
-    sources=(
-        "atoll.learning.horizontal",
-        "atoll.learning.features",
-        "atoll.learning.vertical.boosting",
-        "atoll.models.forest",
-        "atoll.operators.secure_sum",
-        "atoll.crypto",
-    ),
+HORIZONTAL_BOOSTING = over_clients(
+    "horizontal_boosting",
+    HorizontalBoostingParameters,
+    run,
+    describe,
+    sources=("atoll.learning.features", "atoll.learning.vertical.boosting", "atoll.models.forest"),
     inputs={
         "train": Port(
             "table",
@@ -205,5 +172,4 @@ HORIZONTAL_BOOSTING = Component(
     },
     outputs={"model": HORIZONTAL_TREES.name},
     dishonest=BOOSTING_CHEATS,
-    public_codes=PUBLIC_CODES,
 )

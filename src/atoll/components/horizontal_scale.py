@@ -2,31 +2,28 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
-import numpy as np
 from pydantic import Field
 
-from atoll.components.alignment import refuse_more_rows
-from atoll.components.api import ArtifactFacts, Component, Facts, Result, Task, Terms
-from atoll.components.clients import (
-    PUBLIC_CODES,
-    EnoughRows,
-    check_clients,
-    chosen,
-    sum_warnings,
-    width_of,
+from atoll.components.api import ArtifactFacts, Facts, Result, Task, Terms
+from atoll.components.over_clients import (
+    SHOWN,
+    ColumnNames,
+    SummedRows,
+    aggregated,
+    left_panels,
+    over_clients,
+    own_rows,
+    planned,
+    terms,
 )
-from atoll.components.horizontal_shown import cut_panels
 from atoll.components.predict import Apply
-from atoll.components.scale import FITTED, SCALE, apply
+from atoll.components.scale import SCALE
 from atoll.components.step_cheats import SCALE_CHEATS
-from atoll.core.exposure import EVERYONE, OPENED_SUMS, Exposure
+from atoll.components.transform import FITTED, changed
 from atoll.core.names import Role, party_of
-from atoll.core.report import Panel, Report, TablePanel
-from atoll.jobs.participation import ONE, SOME, star
-from atoll.jobs.schema import Port
-from atoll.learning.features.statistics import ColumnName
+from atoll.core.report import Report, TablePanel
 from atoll.learning.horizontal.algorithm import State, Vectors
 from atoll.learning.horizontal.features import Described, Moments
 from atoll.learning.horizontal.features.scaling import (
@@ -38,25 +35,12 @@ from atoll.learning.horizontal.features.scaling import (
     to_vectors,
 )
 from atoll.learning.horizontal.features.summary import Summary
-from atoll.learning.horizontal.local import ClientRows
-from atoll.learning.horizontal.parties import step_aggregator
-from atoll.learning.horizontal.parties.step_client import StepClient
-from atoll.learning.horizontal.parties.step_work import (
-    StepWork,
-    Summed,
-    bytes_of,
-    reveals,
-)
 from atoll.models.scaling import SCALE_TRANSFORM
 
-if TYPE_CHECKING:
-    from atoll.table import Table
-
-SHOWN = 200
 WHAT = "counts of values in cells and sums of their powers by column"
 
 
-class HorizontalScaleParameters(Summed, EnoughRows):
+class HorizontalScaleParameters(SummedRows):
     """Which columns are scaled and how, alike at all clients."""
 
     method: Literal["standard", "min-max"] = Field(
@@ -64,9 +48,7 @@ class HorizontalScaleParameters(Summed, EnoughRows):
         description="to mean 0 and deviation 1 of all rows together, or to a range that encloses "
         "their values",
     )
-    columns: tuple[ColumnName, ...] | None = Field(
-        default=None, max_length=1 << 16, description="the columns; empty: all features"
-    )
+    columns: ColumnNames = None
     missing: Literal["keep", "mean", "median"] = Field(
         default="keep",
         description="missing values: they stay, or the mean or median of all rows stands in for "
@@ -78,8 +60,13 @@ class HorizontalScaleParameters(Summed, EnoughRows):
     cells: int = Field(default=256, ge=16, le=1 << 16, description="cells of each of these rounds")
 
     @property
+    def wanted(self) -> tuple[str, ...] | None:
+        """See ``SummedRows.wanted``."""
+        return self.columns
+
+    @property
     def step(self) -> Moments | Summary:
-        """What is summed."""
+        """See ``SummedRows.step``."""
         if self.missing == "median":
             return Summary(range_rounds=self.range_rounds, cells=self.cells)
         return Moments(range_rounds=self.range_rounds, cells=self.cells)
@@ -97,45 +84,24 @@ class HorizontalScaleParameters(Summed, EnoughRows):
 def run(task: Task, parameters: HorizontalScaleParameters) -> Result:
     """Fit one scaling of all clients' rows; each client scales its own and keeps what was fitted.
 
-    Errors: those of ``parties``; ATL-BIN-001 a value is infinite, ATL-CMP-070 and ATL-CMP-071 if
-    values are too far apart, ATL-TAB-002.
+    Errors: those of ``over_clients``; ATL-BIN-001 a value is infinite, ATL-CMP-070 and ATL-CMP-071
+    if values are too far apart.
     """
-    party = task.party
-    if party.role == Role.AGGREGATOR:
+    if task.party.role == Role.AGGREGATOR:
         return _aggregate(task, parameters)
-    table: Table = task.inputs["table"]
-    parameters.require(table)
-    refuse_more_rows(party, table.num_rows, [party.name])
-    names = chosen(parameters.columns, table.columns)
-    work = _work(parameters, len(names), task)
-    data = ClientRows(table.matrix(names), np.empty(table.num_rows))
-    client = StepClient(party, work, data)
-    sent = client.run()
-    part = from_vectors(sent, party_of(party.name), names)
-    report = Report(
-        title="Horizontal scaling", panels=(*SCALE_TRANSFORM.card(part), *cut_panels(client.cut))
-    )
-    return Result({"table": apply(table, part), FITTED: part}, report=report)
-
-
-def _work(parameters: HorizontalScaleParameters, columns: int, task: Task) -> StepWork:
-    party = task.party
-    return StepWork.of(parameters.step, columns, parameters, party.clients, party.rows)
+    own = own_rows(task, parameters, "table")
+    sent, cut = own.take_part(own.rows())
+    part = from_vectors(sent, party_of(task.party.name), own.names)
+    report = Report(title="Horizontal scaling", panels=(*SCALE_TRANSFORM.card(part), *cut))
+    return Result({"table": changed(SCALE_TRANSFORM, part, own.table), FITTED: part}, report=report)
 
 
 def _aggregate(task: Task, parameters: HorizontalScaleParameters) -> Result:
-    party = task.party
-    columns = width_of(party)
-    count = columns if parameters.columns is None else len({*parameters.columns})
-    # The aggregator needs no names, and has no table that states them.
-    names = tuple(f"column {at + 1}" for at in range(count))
-    work = _work(parameters, count, task)
-
-    def result(state: State) -> Vectors:
+    def result(state: State, names: tuple[str, ...]) -> Vectors:
         described, fill = parameters.fitted(state)
         return to_vectors(scaling("all", names, described, parameters.method, fill=fill))
 
-    done = step_aggregator.run(party, work, result)
+    done, names = aggregated(task, parameters, result)
     return Result(report=report(parameters.fitted(done.state)[0], names, done.left))
 
 
@@ -147,60 +113,28 @@ def report(described: Described, names: tuple[str, ...], left: dict[str, int]) -
     # NaN marks a column without values.
     shown = [tuple(None if v != v else v for v in line) for line in list(lines)[:SHOWN]]
     columns = ("column", "values", "missing", "mean", "deviation", "at least", "at most")
-    panels: list[Panel] = [TablePanel(title="All rows", columns=columns, rows=tuple(shown))]
-    if left:
-        gone = tuple(sorted(left.items()))
-        panels.append(TablePanel(title="Clients that left", columns=("client", "round"), rows=gone))
-    return Report(title="Horizontal scaling", panels=tuple(panels))
+    pooled = TablePanel(title="All rows", columns=columns, rows=tuple(shown))
+    return Report(title="Horizontal scaling", panels=(pooled, *left_panels(left)))
 
 
 def describe(facts: Facts, parameters: HorizontalScaleParameters) -> Terms:
     """Return what fitting reveals: sums by column; rows and columns stay the same.
 
-    Errors: ATL-HOR-084, ATL-HOR-085, ATL-HOR-160 to ATL-HOR-162, ATL-TAB-002.
+    Errors: those of ``over_clients.planned`` and ``over_clients.terms``.
     """
-    known = check_clients(facts, parameters.minimum_clients, "table")
-    parameters.refuse_planned(facts, "table")
-    columns = None if known is None else chosen(parameters.columns, known)
-    clients, step = facts.having(Role.CLIENT), parameters.step
-    width, masked = len(columns or ()) or 1, parameters.sum == "masked"
-    work = StepWork.of(step, width, parameters, clients, {})
-    held = facts.inputs["table"]
+    columns, held = planned(facts, parameters, "table"), facts.inputs["table"]
     fitted = {client: ArtifactFacts(SCALE_TRANSFORM.name, columns=columns) for client in held}
-    return Terms(
-        implementation=f"horizontal.moments.{parameters.sum}",
-        trust_model="federated",
-        reveals=reveals(masked, len(clients)),
-        minimums={"clients": parameters.minimum_clients, "rows": parameters.minimum_rows},
-        estimated_bytes=bytes_of(work, len(clients)),
-        outputs={"table": held, FITTED: fitted},
-        warnings=tuple(
-            sum_warnings(facts, parameters.minimum_clients, WHAT, step.most_rounds, masked=masked)
-        ),
-        exposure=(Exposure(OPENED_SUMS, work.sizes.total, Role.CLIENT, EVERYONE),),
-    )
+    return terms(facts, parameters, columns, "moments", WHAT, {"table": held, FITTED: fitted})
 
 
-HORIZONTAL_SCALE = Component(
-    name="horizontal_scale",
-    version="1",
-    parameters=HorizontalScaleParameters,
-    run=run,
-    describe=describe,
-    roles={Role.CLIENT: SOME, Role.AGGREGATOR: ONE},
-    edges=star(Role.AGGREGATOR),
-    quorum=lambda parameters: {Role.CLIENT: parameters.minimum_clients},
-    sources=(
-        "atoll.learning.horizontal",
-        "atoll.components.scale",
-        "atoll.models.scaling",
-        "atoll.operators.secure_sum",
-        "atoll.crypto",
-    ),
-    inputs={"table": Port("table", everywhere=True, roles=frozenset({Role.CLIENT}))},
+HORIZONTAL_SCALE = over_clients(
+    "horizontal_scale",
+    HorizontalScaleParameters,
+    run,
+    describe,
+    sources=("atoll.components.scale", "atoll.models.scaling"),
     outputs={"table": "table", FITTED: SCALE_TRANSFORM.name},
     rows={"table": ("table", "all")},
     predict=Apply(fitted=FITTED, port=FITTED, by=SCALE.name),
     dishonest=SCALE_CHEATS,
-    public_codes=PUBLIC_CODES,
 )

@@ -5,34 +5,31 @@ What was fitted is an output of its own, and goes in again where new rows are sc
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import numpy as np
 from pydantic import BaseModel
 
 from atoll.components.api import ArtifactFacts, Component, Facts, OwnFacts, Result, Task, Terms
 from atoll.components.columns import expect_columns
 from atoll.components.predict import Apply
 from atoll.components.registered import check_owner
+from atoll.components.transform import FITTED, changed
 from atoll.core.errors import UserError
 from atoll.core.report import Report
 from atoll.jobs.participation import NO_EDGES, OWNERS
 from atoll.jobs.schema import Port, Purpose
 from atoll.jobs.validation import near
 from atoll.learning.features.scaling import ScaleParameters, fit, no_column
-from atoll.models.columns import match_columns
-from atoll.models.scaling import SCALE_TRANSFORM, ScalePart, scaled
+from atoll.models.scaling import SCALE_TRANSFORM, ScalePart
 
 if TYPE_CHECKING:
     from atoll.table import Table
-
-FITTED = "transform"
 
 
 def run(task: Task, parameters: ScaleParameters) -> Result:
     """Fit this party's table, or take what was fitted, and scale.
 
-    Errors: those of ``fit`` and ``apply``; ATL-CMP-072 rows but nothing fitted, ATL-REG-010 it is
+    Errors: those of ``fit`` and ``changed``; ATL-CMP-072 rows but nothing fitted, ATL-REG-010 it is
     another party's.
     """
     table: Table = task.inputs["table"]
@@ -44,29 +41,7 @@ def run(task: Task, parameters: ScaleParameters) -> Result:
     else:
         part = fit(table, task.party.name, parameters)
     report = Report(title="Scaling", panels=SCALE_TRANSFORM.card(part))
-    return Result({"table": apply(table, part), FITTED: part}, report=report)
-
-
-def apply(table: Table, part: ScalePart) -> Table:
-    """Return the table with its columns scaled, found by name; the others stay as they are.
-
-    Errors: ATL-MOD-003 a scaled column is missing, ATL-CMP-071 a result is beyond float64.
-    """
-    match_columns(part.columns, table.columns)
-    if not part.scaled:
-        return table
-    return table.map_partitions(lambda batch: _scaled(batch, part))
-
-
-def _scaled(batch: Any, part: ScalePart) -> Any:
-    import pyarrow as pa
-
-    for column in part.scaled:
-        values = batch.column(column.name).to_numpy(zero_copy_only=False)
-        made = scaled(column, np.asarray(values, dtype=np.float64))
-        at = batch.schema.get_field_index(column.name)
-        batch = batch.set_column(at, column.name, pa.array(made, mask=np.isnan(made)))
-    return batch
+    return Result({"table": changed(SCALE_TRANSFORM, part, table), FITTED: part}, report=report)
 
 
 def _nothing_fitted(party: str) -> UserError:

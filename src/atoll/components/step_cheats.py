@@ -1,4 +1,4 @@
-"""What a party of a step over clients' sums gains that lies: scaling, and boosted trees."""
+"""What a party of a step over clients' sums gains that lies: features, and boosted trees."""
 
 from __future__ import annotations
 
@@ -117,6 +117,55 @@ def _figures(what: str) -> Iterator[Cheat]:
     yield _last()
 
 
+def _binning() -> Iterator[Cheat]:
+    yield Cheat(
+        "aggregator",
+        "learn",
+        "single values of pooled columns, how often each occurs, and with `evidence` the labels of "
+        "rows of its choice: it chooses the cells and, once, the bins that rows are counted in. An "
+        "honest one sees the same of bins and cells with few rows",
+        "by bins that are worth little, which clients have in their reports",
+        "`cells` counts a column in each of `rounds`, and once the rows (or those of each class) "
+        "of as many bins as the plan has (ATL-HOR-082, ATL-HOR-100), over at least "
+        "`minimum_clients`; not whose they are",
+        _NOISE,
+    )
+    yield from _common("counts")
+    yield from _changes(
+        "the common bins", "within its row count for each cell and bin, as in the plan"
+    )
+    yield _last()
+
+
+def _kmeans() -> Iterator[Cheat]:
+    yield Cheat(
+        "aggregator",
+        "learn",
+        "single pooled rows: it chooses centres among which a row is alone with one, and reads it "
+        "off that cluster's sums. An honest one sees the same of clusters and cells with few rows",
+        "by clusters that are worth little",
+        "`clusters` times `cells` counts, and as many sums of distances and of squares a column, "
+        "in each of `rounds` (ATL-HOR-082, ATL-HOR-100), over at least `minimum_clients`; not "
+        "whose row it is",
+        _NOISE,
+    )
+    yield Cheat(
+        "client",
+        "learn",
+        "the rows of a small cluster: the centres that it is sent in each round are means of the "
+        "rows near them, and of a single one that row",
+        _NOT,
+        "means of at most `clusters` times `cells` sets of rows in each round, as an honest client "
+        "is sent; not whose they are",
+        "fewer clusters and cells; or noise (differential privacy)",
+    )
+    yield from _common("sums")
+    yield from _changes(
+        "the common centres", "within its row count times 4 `bound`² for each value, as in the plan"
+    )
+    yield _last()
+
+
 def _boosting() -> Iterator[Cheat]:
     yield Cheat(
         "aggregator",
@@ -139,4 +188,6 @@ def _boosting() -> Iterator[Cheat]:
 
 STATISTICS_CHEATS: tuple[Cheat, ...] = tuple(_figures("the common figures"))
 SCALE_CHEATS: tuple[Cheat, ...] = tuple(_figures("the common scaling"))
+BINNING_CHEATS: tuple[Cheat, ...] = tuple(_binning())
+KMEANS_CHEATS: tuple[Cheat, ...] = tuple(_kmeans())
 BOOSTING_CHEATS: tuple[Cheat, ...] = tuple(_boosting())

@@ -67,6 +67,8 @@ class ModelKind:
     ways by the names that a job chooses by (none: ``scorer`` alone). ``origin`` is the digest of
     the package of others that brings the kind. ``alone(part, features)`` returns predictions where
     a part is the whole model: float64[rows], or float64[rows, classes]; None: parts score together.
+    ``changes(part, columns)`` is what a transform makes of its columns, float64[rows] each by name,
+    NaN for missing: each takes the place of the column of its name, or is a new one (``adds``).
     """
 
     name: str
@@ -84,6 +86,8 @@ class ModelKind:
     scorers: Mapping[str, Scorer] = field(default_factory=dict)
     origin: str = ""
     alone: Callable[[Any, Floats], Floats] | None = None
+    changes: Callable[[Any, Mapping[str, Floats]], Mapping[str, Floats]] | None = None
+    adds: bool = False
 
     def holds(self, value: Any) -> bool:
         """Return whether a value is a part of this kind."""

@@ -135,4 +135,7 @@ SCALE_TRANSFORM = ModelKind(
     fits=lambda part, roles: part.party in roles,
     rename=rename,
     card=card,
+    changes=lambda part, columns: {
+        column.name: scaled(column, columns[column.name]) for column in part.scaled
+    },
 )

@@ -15,9 +15,10 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+from pydantic import BaseModel, Field
 
+from atoll.components.horizontal import HorizontalTrainingParameters
 from atoll.core.errors import AtollError, DataError, UserError
-from atoll.learning.horizontal.parties.parameters import HorizontalParameters
 from atoll.models.columns import match_columns
 from atoll.sdk.constructors import taking
 from atoll.sdk.estimating import Estimator, NotFittedError
@@ -27,18 +28,38 @@ from atoll.table import Table
 
 Floats = npt.NDArray[np.float64]
 _TABLE, _ID, _HUB = "rows", "id", "aggregator"
-_TRAINING = tuple(n for n in HorizontalParameters.model_fields if n not in {"family", "classes"})
+_FROM_LABELS = frozenset({"family", "classes"})
 
 
 class _Horizontal(Estimator):
-    """What the classifier and the regressor share."""
+    """What classifiers and regressors share, their constructor too.
 
-    seed: int | None
-    owners: Any
-    label: str
+    ``of`` is the parameter class of the component: a constructor takes its fields, but for those of
+    ``without``, which follow from the labels, and those of ``own``, which no job takes.
+    """
+
     parts_: Mapping[str, Any]
     _component = "horizontal"
-    _trained: tuple[str, ...] = _TRAINING
+    _trained: tuple[str, ...]
+
+    def __init__(
+        self, *, owners: Any = None, label: str = "y", seed: int | None = None, **parameters: Any
+    ) -> None:
+        self.owners = owners
+        self.label = label
+        self.seed = seed
+        vars(self).update(parameters)
+
+    def __init_subclass__(
+        cls,
+        of: type[BaseModel] | None = None,
+        without: frozenset[str] = frozenset(),
+        own: type[BaseModel] = BaseModel,
+    ) -> None:
+        if of is not None:
+            cls._trained = tuple(name for name in of.model_fields if name not in without)
+            taken = taking((own, own.model_fields), (of, cls._trained))
+            cls.__init__ = taken(_Horizontal.__init__)  # type: ignore[method-assign]
 
     def _train(
         self, tables: Mapping[str, Any], labels: Mapping[str, Floats], **chosen: Any
@@ -182,7 +203,7 @@ def _fitting(table: Any, label: npt.NDArray[Any]) -> tuple[Any, npt.NDArray[Any]
     return table, label
 
 
-class HorizontalClassifier(_Horizontal):
+class HorizontalClassifier(_Horizontal, of=HorizontalTrainingParameters, without=_FROM_LABELS):
     """Logistic or softmax regression, or a network, trained on the rows of several owners.
 
     ``fit`` takes a table per owner (by name, with a column ``label``), or one table with labels
@@ -196,15 +217,6 @@ class HorizontalClassifier(_Horizontal):
 
     _estimator_type = "classifier"
     _multi_class = True
-
-    @taking((HorizontalParameters, _TRAINING))
-    def __init__(
-        self, *, owners: Any = None, label: str = "y", seed: int | None = None, **parameters: Any
-    ) -> None:
-        self.owners = owners
-        self.label = label
-        self.seed = seed
-        vars(self).update(parameters)
 
     def fit(self, X: Any, y: Any = None) -> Self:  # noqa: N803
         """Train. ``y`` are labels of one table, or by owner. Errors: ATL-SDK-032; the job's."""
@@ -239,29 +251,20 @@ class HorizontalClassifier(_Horizontal):
         return float(np.mean(self.predict(X) == np.asarray(y).ravel()))
 
 
-class HorizontalRegressor(_Horizontal):
+class _Counts(BaseModel):
+    counts: bool = Field(default=False, description="labels are counts: Poisson regression")
+
+
+class HorizontalRegressor(
+    _Horizontal, of=HorizontalTrainingParameters, without=_FROM_LABELS, own=_Counts
+):
     """Linear or Poisson regression, or a network, trained on the rows of several owners.
 
     ``counts`` chooses Poisson regression. Otherwise as ``HorizontalClassifier``.
     """
 
+    counts: bool
     _estimator_type = "regressor"
-
-    @taking((HorizontalParameters, _TRAINING))
-    def __init__(
-        self,
-        *,
-        counts: bool = False,
-        owners: Any = None,
-        label: str = "y",
-        seed: int | None = None,
-        **parameters: Any,
-    ) -> None:
-        self.counts = counts
-        self.owners = owners
-        self.label = label
-        self.seed = seed
-        vars(self).update(parameters)
 
     def fit(self, X: Any, y: Any = None) -> Self:  # noqa: N803
         """Train. ``y`` are labels of one table, or by owner. Errors: ATL-SDK-032; the job's."""

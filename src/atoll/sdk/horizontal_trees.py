@@ -14,18 +14,14 @@ from typing import Any, Self
 import numpy as np
 
 from atoll.components.horizontal_boosting import HorizontalBoostingParameters
-from atoll.sdk.constructors import taking
 from atoll.sdk.horizontal import Floats, HorizontalClassifier, HorizontalRegressor, numbers
 
-_BOTH = tuple(
-    name
-    for name in HorizontalBoostingParameters.model_fields
-    if name not in {"loss", "classes", "bound"}
-)
-_NUMBERS = (*_BOTH, "bound")
 
-
-class HorizontalBoostingClassifier(HorizontalClassifier):
+class HorizontalBoostingClassifier(
+    HorizontalClassifier,
+    of=HorizontalBoostingParameters,
+    without=frozenset({"loss", "classes", "bound"}),
+):
     """Boosted trees that separate two classes or more, grown on the rows of several owners.
 
     ``fit`` takes a table per owner (by name, with a column ``label``), or one table with labels
@@ -35,16 +31,6 @@ class HorizontalBoostingClassifier(HorizontalClassifier):
     """
 
     _component = "horizontal_boosting"
-    _trained = _BOTH
-
-    @taking((HorizontalBoostingParameters, _BOTH))
-    def __init__(
-        self, *, owners: Any = None, label: str = "y", seed: int | None = None, **parameters: Any
-    ) -> None:
-        self.owners = owners
-        self.label = label
-        self.seed = seed
-        vars(self).update(parameters)
 
     def _form(self, classes: int) -> dict[str, Any]:
         return {"loss": "logistic"} if classes == 2 else {"loss": "softmax", "classes": classes}
@@ -53,7 +39,9 @@ class HorizontalBoostingClassifier(HorizontalClassifier):
         return numbers(table)
 
 
-class HorizontalBoostingRegressor(HorizontalRegressor):
+class HorizontalBoostingRegressor(
+    HorizontalRegressor, of=HorizontalBoostingParameters, without=frozenset({"loss", "classes"})
+):
     """Boosted trees for a number, grown on the rows of several owners by squared error.
 
     No residual may exceed ``bound``: labels are at most that far from the mean, and a sum of so
@@ -61,16 +49,6 @@ class HorizontalBoostingRegressor(HorizontalRegressor):
     """
 
     _component = "horizontal_boosting"
-    _trained = _NUMBERS
-
-    @taking((HorizontalBoostingParameters, _NUMBERS))
-    def __init__(
-        self, *, owners: Any = None, label: str = "y", seed: int | None = None, **parameters: Any
-    ) -> None:
-        self.owners = owners
-        self.label = label
-        self.seed = seed
-        vars(self).update(parameters)
 
     def fit(self, X: Any, y: Any = None) -> Self:  # noqa: N803
         """Train. ``y`` are labels of one table, or by owner. Errors: ATL-SDK-032; the job's."""

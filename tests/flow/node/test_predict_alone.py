@@ -22,35 +22,38 @@ CLIENTS = ("east", "north", "west")
 TABLES = dict.fromkeys(CLIENTS, "new")
 
 
-def trained(component: str, **parties: Any) -> Trained:
-    """Return a model of clients whose columns were scaled by sums over them."""
+def trained(component: str, by: str = "scale", **parties: Any) -> Trained:
+    """Return a model of clients whose columns were changed by what sums over them gave."""
     steps = {
         "rows": {
             "component": "reader",
             "parameters": {"tables": dict.fromkeys(CLIENTS, "old"), "label": "sick"},
         },
         "scale": {
-            "component": "horizontal_scale",
+            "component": f"horizontal_{by}",
             "inputs": {"table": "rows.table"},
-            "parameters": {"method": "min-max", "missing": "mean"},
+            "parameters": {"minimum_rows": 20},
         },
         "train": {"component": component, "inputs": {"train": "scale.table"}},
     }
     held = {"hub": "aggregator", **dict.fromkeys(CLIENTS, "client"), **parties}
     job = parse_job({"name": "wards", "parties": held, "steps": steps})
-    facts = FittedFacts(kind="scale.transform", parties=CLIENTS, digest="a" * 64, bytes=9)
+    facts = FittedFacts(kind=f"{by}.transform", parties=CLIENTS, digest="a" * 64, bytes=9)
     return Trained(job, "train", f"{component}.model", "m.train", 1, {"scale": facts})
 
 
 @pytest.mark.parametrize("component", ["horizontal", "horizontal_boosting"])
-def test_clients_score_alone_what_is_scaled_as_it_was(component: str) -> None:
-    of = trained(component)
+@pytest.mark.parametrize(
+    ("by", "apart"), [("scale", "scale"), ("binning", "transform"), ("kmeans", "transform")]
+)
+def test_clients_score_alone_what_is_changed_as_it_was(component: str, by: str, apart: str) -> None:
+    of = trained(component, by)
     assert applied(of.graph, "train", CATALOGUE) == (("scale", "transform"),)
     made = predict_job(of, TABLES)
     assert made.parties == dict.fromkeys(CLIENTS, (Role.CLIENT,))
     assert set(made.steps) == {"rows", "scale", "scale-fitted", "model", "prediction"}
     scale, scored = made.steps["scale"], made.steps["prediction"]
-    assert (scale.component, scale.parameters) == ("scale", {})
+    assert (scale.component, scale.parameters) == (apart, {})
     assert scale.inputs == {"table": "rows.table", "transform": "scale-fitted.fitted"}
     assert made.steps["rows"].parameters["label"] == "sick"
     assert scored.component == "local_prediction"
@@ -88,7 +91,7 @@ def test_what_applies_a_fit_of_others_takes_it_and_sends_nothing() -> None:
             continue
         by, found = CATALOGUE[rule.by], found + 1
         port = by.inputs[rule.port]
-        assert port.optional
+        assert port.optional or port.only_with
         assert port.accepts(component.outputs[rule.fitted])
         assert isinstance(by.edges, Edges)
         assert by.edges.silent

@@ -19,7 +19,8 @@ from atoll.flow.work.checkpoints import FileCheckpoints
 from atoll.learning.horizontal.algorithm import State
 from atoll.learning.horizontal.boosting import Boosting, Forest
 from atoll.learning.horizontal.boosting.result import received_forest, result
-from atoll.learning.horizontal.features import Moments, TableColumns, run_step
+from atoll.learning.horizontal.clustering import KMeans
+from atoll.learning.horizontal.features import BinCounts, Moments, TableColumns, run_step
 from atoll.learning.horizontal.features.api import PartyStep
 from atoll.learning.horizontal.features.scaling import by_mean, from_vectors, scaling, to_vectors
 from atoll.learning.horizontal.local import ClientRows
@@ -56,6 +57,8 @@ def of_state(step: PartyStep) -> Any:
     """Return what the aggregator sends in the end."""
     if isinstance(step, Boosting):
         return lambda state: result(step, state)
+    if isinstance(step, BinCounts | KMeans):
+        return lambda state: step.result(state).vectors()
     assert isinstance(step, Moments)
     names = tuple(map(str, range(COLUMNS)))
     return lambda state: to_vectors(fitted(step, state, names))
@@ -137,6 +140,49 @@ def test_a_scaling_is_that_of_the_pooled_rows(sum_: str) -> None:
     assert np.allclose(means, np.nanmean(X, axis=0), rtol=0, atol=1e-9)
     assert np.allclose([c.divisor for c in part.scaled], np.nanstd(X, axis=0), rtol=1e-9)
     assert [column.missing for column in part.scaled] == means
+
+
+@pytest.mark.parametrize("sum_", SUMS)
+@pytest.mark.parametrize("method", ["quantile", "width"])
+def test_bins_are_those_of_the_simulation(sum_: str, method: Any) -> None:
+    step = BinCounts(bins=6, cells=64, rounds=3, method=method)
+    done = run(work(step, sum_)).check()
+    expected = step.result(simulated(step))
+    found = step.received(done.results["c0"], COLUMNS)
+    assert np.array_equal(found.counts, expected.counts)
+    for one, two in zip(found.binning.thresholds, expected.binning.thresholds, strict=True):
+        assert np.array_equal(one, two)
+
+
+@pytest.mark.parametrize("sum_", SUMS)
+def test_a_restart_finds_the_clusters_of_the_simulation(tmp_path: Path, sum_: str) -> None:
+    rows = {n: ClientRows(np.nan_to_num(part.rows), part.targets) for n, part in DATA.items()}
+    step = KMeans(clusters=3, cells=2, bound=8.0)
+    of, kept = work(step, sum_, minimum=5), Kept(tmp_path, ROLES)
+    faults = {"hub": [Fault("kill", {"plain": 60, "masked": 120}[sum_])]}
+    cut = run(of, data=rows, faults=faults, kept=kept.attempt())
+    assert "hub" not in cut.results
+    stores = kept.attempt()
+    resumed = stores["hub"].resume_point()
+    assert resumed is not None
+    assert resumed[0] >= 2
+    done = run(of, data=rows, kept=stores).check()
+    expected = step.result(simulated(step, tuple(rows.values())))
+    for name in CLIENTS:
+        found = step.received(done.results[name], COLUMNS)
+        assert np.allclose(found.centres, expected.centres, rtol=0, atol=1e-9)
+        assert np.array_equal(found.counts, expected.counts)
+
+
+@pytest.mark.parametrize("at", [1, 4, 7, 11])
+def test_bins_are_of_the_clients_that_are_left(at: int) -> None:
+    step = BinCounts(bins=6, cells=64, rounds=3)
+    done = run(work(step, "masked"), faults={"c2": [Fault("kill", at)]})
+    found = step.received(done.results["c0"], COLUMNS)
+    assert found.counts[0].sum() in {len(X), len(X) - len(DATA["c2"])}
+    own = [done.results[name] for name in CLIENTS if name in done.results]
+    assert len(own) >= len(CLIENTS) - 1
+    assert all(np.array_equal(one["classes"], own[0]["classes"]) for one in own)
 
 
 def test_the_auc_over_parties_is_that_of_xgboost_on_the_pooled_rows() -> None:

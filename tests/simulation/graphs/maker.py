@@ -30,6 +30,7 @@ WEIGHTS = {
     "boosting": 7,
     "model": 6,
     "fitted": 10,
+    "transform": 10,
     "prediction": 7,
     "evaluation": 6,
     "download": 3,
@@ -43,6 +44,8 @@ OF_CLIENTS = frozenset(
         "horizontal",
         "horizontal_statistics",
         "horizontal_scale",
+        "horizontal_binning",
+        "horizontal_kmeans",
         "horizontal_boosting",
         "local_prediction",
     }

@@ -63,6 +63,7 @@ POOLS: Mapping[str, Pools] = {
         "kind": ("scale.transform",),
         "parties": ((), (), ("bank",)),
     },
+    "transform": {},
     "model": {"model": ("loans", "a.b-c_d"), "version": (1, 2)},
     "prediction": {},
     "evaluation": {"threshold": (0.0, 0.3, 0.5, 1.0)},

@@ -18,7 +18,6 @@ by cell. One of a single row shows that row (not whose it is). Revealed to clien
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -29,7 +28,8 @@ from atoll.core.errors import DataError, UserError
 from atoll.learning.horizontal.algorithm import ClientResult, ClientWork, State, Vectors
 from atoll.learning.horizontal.features.api import (
     ROWS,
-    FeatureStep,
+    PartyStep,
+    StepSizes,
     numbers,
     received,
     summed,
@@ -37,15 +37,16 @@ from atoll.learning.horizontal.features.api import (
     wrong_message,
 )
 from atoll.learning.horizontal.sums import Update
+from atoll.models.clusters import MOST_CLUSTERS, Labels, blocks, nearest
 
 Floats = npt.NDArray[np.float64]
-Labels = npt.NDArray[np.int64]
 CENTRES, SUMS, SQUARES, COUNTS = "centres", "sums", "squares", "counts"
+INERTIA = "inertia"
 # The stage, the rounds since a split, how far a centre moved, and the inertia.
 _LAST = "last"
 _CELLS, _LLOYD, _DONE = range(3)
-# Distances that are held at once; tries and steps of k-means++ over cells.
-_BLOCK, _TRIES, _STEPS = 1 << 21, 10, 100
+# Tries and steps of k-means++ over cells.
+_TRIES, _STEPS = 10, 100
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,15 +62,20 @@ class Clusters:
     counts: Floats
     inertia: float
 
+    def vectors(self) -> Vectors:
+        """Return these as vectors, of which ``KMeans.received`` makes them."""
+        inertia = np.array([self.inertia])
+        return {CENTRES: self.centres.ravel(), COUNTS: self.counts, INERTIA: inertia}
+
     def assign(self, rows: Floats) -> Labels:
         """Return the nearest centre of each row, int64[n]; of equally near ones the first.
 
         Errors: ATL-HOR-112 a value that is missing or infinite.
         """
-        return nearest(_complete(rows, self.centres.shape[1]), self.centres)
+        return nearest(complete(rows, self.centres.shape[1]), self.centres)
 
 
-class KMeans(FeatureStep):
+class KMeans(PartyStep):
     """Lloyd's rounds over ``clusters`` centres, until none moves by more than ``tolerance``.
 
     Without a public start one is found first: the cells begin at the mean of all rows and after
@@ -77,12 +83,14 @@ class KMeans(FeatureStep):
     until there are ``cells`` for each cluster. A cluster that loses its rows is split off the
     widest one again. Equal ``seed`` and sums give equal centres. The result is a local optimum.
 
-    Values of an update lie within ± the client's rows times the (squared) width of the data: scale
-    columns before, and choose a mask's bound by that. Rows are taken as float64. Errors:
-    ATL-HOR-112 a value that is missing or infinite, ATL-HOR-100 a message for other columns.
+    Values of an update lie within ± the client's rows times the (squared) width of the data. Under
+    a mask scale columns before, and choose ``bound``: what lies beyond ± it is cut to it, and no
+    row adds more than its double, squared. Rows are taken as float64. Errors: ATL-HOR-112 a value
+    that is missing or infinite, ATL-HOR-100 a message for other columns, or with centres beyond
+    ``bound`` or more than planned.
     """
 
-    clusters: int = Field(default=8, ge=1, le=1 << 10, description="number of clusters")
+    clusters: int = Field(default=8, ge=1, le=MOST_CLUSTERS, description="number of clusters")
     rounds: int = Field(default=100, ge=1, le=1 << 16, description="rounds at most")
     cells: int = Field(default=4, ge=1, le=16, description="cells for each cluster of a start")
     settle: int = Field(default=1, ge=1, le=100, description="rounds between splits")
@@ -93,11 +101,29 @@ class KMeans(FeatureStep):
         le=1,
         description="greatest move of a centre at the end, relative to the rows' mean distance",
     )
+    bound: float = Field(default=np.inf, gt=0, description="greatest absolute value of a column")
 
     @property
     def most_rounds(self) -> int:
         """See ``FeatureStep.most_rounds``."""
         return self.rounds
+
+    @property
+    def row_bound(self) -> float:
+        """See ``PartyStep.row_bound``: a row is counted, or away from a centre, or that squared."""
+        return max(1.0, 2 * self.bound, 4 * self.bound * self.bound)
+
+    def sizes(self, columns: int) -> StepSizes:
+        """See ``PartyStep.sizes``."""
+        most = self.clusters * self.cells
+        update = most * (2 * columns + 1)
+        return StepSizes(most * columns, update, self.rounds * (update + 1))
+
+    def asked(self, sent: Vectors) -> tuple[str, int]:
+        """See ``PartyStep.asked``."""
+        if CENTRES not in sent:
+            raise wrong_message(CENTRES)
+        return "sums by cluster", self.rounds
 
     def begin(self, columns: int, centres: Floats | None = None) -> State:
         """See ``FeatureStep.begin``; ``centres`` float64[clusters, columns] are a public start.
@@ -121,13 +147,11 @@ class KMeans(FeatureStep):
     def client(self, work: ClientWork) -> ClientResult:
         """See ``Algorithm.client``."""
         columns = work.data.rows.shape[1]
-        flat = received(work.sent, CENTRES)
-        if not len(flat) or len(flat) % columns:
-            raise wrong_message(CENTRES)
-        centres, rows = flat.reshape(-1, columns), _complete(work.data.rows, columns)
+        centres = self._centres(work.sent, columns, self.clusters * self.cells)
+        rows = np.clip(complete(work.data.rows, columns), -self.bound, self.bound)
         sums, squares = np.zeros_like(centres), np.zeros_like(centres)
         counts = np.zeros(len(centres))
-        for block in _blocks(rows, len(centres)):
+        for block in blocks(rows, len(centres)):
             own = nearest(block, centres)
             away = block - centres[own]
             belongs = _belongs(own, len(centres))
@@ -158,7 +182,10 @@ class KMeans(FeatureStep):
         stage, waited, *_ = state.vectors[_LAST].tolist()
         ends = state.round + 1 >= self.rounds
         moved /= distance or 1.0
-        return state.next(**self._next(cells, int(stage), waited + 1, moved, ends=ends))
+        found = self._next(cells, int(stage), waited + 1, moved, ends=ends)
+        # Halves of a cell, and rounding, may lie beyond what rows are cut to.
+        found[CENTRES] = np.clip(found[CENTRES], -self.bound, self.bound)
+        return state.next(**found)
 
     def finished(self, state: State) -> bool:
         """See ``FeatureStep.finished``."""
@@ -171,7 +198,27 @@ class KMeans(FeatureStep):
         )
         if not self.finished(state) or int(last[0]) == _CELLS or not counts.all():
             raise unfinished("clusters")
-        return Clusters(centres.reshape(len(counts), -1), counts, float(last[3]))
+        return Clusters(centres.reshape(len(counts), -1), counts, self.inertia(state))
+
+    def received(self, sent: Vectors, columns: int) -> Clusters:
+        """Return what ``Clusters.vectors`` wrote of so many columns. Errors: ATL-HOR-100."""
+        centres = self._centres(sent, columns, self.clusters)
+        counts = received(sent, COUNTS, len(centres))
+        if (counts < 1).any():
+            raise wrong_message(COUNTS)
+        return Clusters(centres, counts, float(received(sent, INERTIA, 1)[0]))
+
+    def inertia(self, state: State) -> float:
+        """Return the sum of squared distances that the last round found."""
+        return float(state.vectors[_LAST][3])
+
+    def _centres(self, sent: Vectors, columns: int, most: int) -> Floats:
+        flat = received(sent, CENTRES)
+        if not len(flat) or len(flat) % columns or len(flat) > most * columns:
+            raise wrong_message(CENTRES)
+        if np.abs(flat).max() > self.bound:
+            raise wrong_message(CENTRES)
+        return flat.reshape(-1, columns)
 
     def _next(
         self, cells: _Cells, stage: int, waited: float, moved: float, *, ends: bool
@@ -266,7 +313,8 @@ def _belongs(labels: Labels, count: int) -> Floats:
     return found
 
 
-def _complete(rows: npt.NDArray[np.floating], columns: int) -> Floats:
+def complete(rows: npt.NDArray[np.floating], columns: int) -> Floats:
+    """Return float64[rows, columns] without a missing value. Errors: ATL-HOR-112, ATL-BIN-001."""
     found = numbers(rows)
     if found.shape[1] != columns or np.isnan(found).any():
         raise DataError(
@@ -275,22 +323,3 @@ def _complete(rows: npt.NDArray[np.floating], columns: int) -> Floats:
             hint="impute missing values before, or leave the column out",
         )
     return found
-
-
-def nearest(rows: Floats, centres: Floats) -> Labels:
-    """Return the nearest of float64[clusters, columns] to each row, int64[n]."""
-    # Distances from a point among the centres: far from 0 the squares would cost the digits.
-    pivot = centres.mean(axis=0)
-    near = centres - pivot
-    half = np.square(near).sum(axis=1) / 2
-    labels = [
-        (half - (block - pivot) @ near.T).argmin(axis=1) for block in _blocks(rows, len(centres))
-    ]
-    return np.concatenate(labels).astype(np.int64, copy=False)
-
-
-def _blocks(rows: Floats, clusters: int) -> Iterator[Floats]:
-    """Yield rows as many at a time as there is room for their distances; one block at least."""
-    step = max(16, _BLOCK // clusters)
-    for first in range(0, max(len(rows), 1), step):
-        yield rows[first : first + step]

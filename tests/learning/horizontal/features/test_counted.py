@@ -55,7 +55,7 @@ def test_bins_of_equal_width_lie_between_the_ends() -> None:
 def test_given_bins_take_one_round_and_a_ring_gives_the_same_counts() -> None:
     data = clients(table())
     given = binning.fit(_pooled(data)[0], 12)
-    step = BinCounts()
+    step = BinCounts(bins=12)
     states = [
         outcome(step, data, state=step.begin_with(given), clients=by)
         for by in (None, RingClients(clients_of(step, data), 4000))

@@ -1,7 +1,7 @@
 """Counts by bin and class: weight of evidence and information value; the most frequent value.
 
 Both take a sketch's rounds and then one more. Revealed besides the sketch's counts: rows of each
-class by bin and column (``BinCounts``); the sum of the values in one cell a column
+class (or all rows) by bin and column (``BinCounts``); the sum of the values in one cell a column
 (``MostFrequent``).
 """
 
@@ -19,6 +19,8 @@ from atoll.learning.horizontal.algorithm import ClientResult, ClientWork, State,
 from atoll.learning.horizontal.features.api import (
     ROWS,
     FeatureStep,
+    PartyStep,
+    StepSizes,
     numbers,
     received,
     summed,
@@ -35,6 +37,7 @@ Ints = npt.NDArray[np.int64]
 THRESHOLDS, CLASSES, LOW, HIGH, AWAY = "thresholds", "classes", "low", "high", "away"
 HELD = "held"
 PADDING = float(np.finfo(np.float64).max)
+MOST_ROWS = 1 << 53
 
 
 def to_vector(binning: Binning) -> Floats:
@@ -53,16 +56,18 @@ def from_vector(vector: Floats, columns: int) -> Binning:
     if columns < 1 or not len(vector) or len(vector) % columns:
         raise wrong_message(THRESHOLDS)
     lines = vector.reshape(columns, -1)
-    if (lines[:, 1:] < lines[:, :-1]).any():
+    low, high = lines[:, :-1], lines[:, 1:]
+    if ((high < low) | ((high == low) & (low < PADDING))).any():
         raise wrong_message(THRESHOLDS)
     return Binning(tuple(line[line < PADDING] for line in lines), lines.shape[1] + 2)
 
 
-class BinCounts(FeatureStep):
+class BinCounts(PartyStep):
     """Rows of class 0 and 1 in each bin of each column; the missing values are a bin of their own.
 
-    Bins are chosen first by ``sketch``, or given (``begin_with``). Labels are 0 and 1. Errors:
-    those of ``Sketch``, ATL-HOR-020 other labels.
+    Bins are chosen first by ``sketch``, or given (``begin_with``; ``bins`` of them at most). Labels
+    are 0 and 1; not ``labelled``: rows of all classes together. Errors: those of ``Sketch``,
+    ATL-HOR-020 other labels.
     """
 
     method: Literal["quantile", "width"] = Field(
@@ -71,6 +76,25 @@ class BinCounts(FeatureStep):
     bins: int = Field(default=10, ge=2, le=MOST_BINS, description="bins of a column at most")
     cells: int = Field(default=1024, ge=16, le=1 << 16, description="cells of the sketch")
     rounds: int = Field(default=7, ge=1, le=64, description="rounds of the sketch at most")
+    labelled: bool = Field(default=True, description="whether rows are counted by class")
+
+    @property
+    def classes(self) -> int:
+        """Counts of each bin."""
+        return 2 if self.labelled else 1
+
+    def sizes(self, columns: int) -> StepSizes:
+        """See ``PartyStep.sizes``."""
+        first = self.sketch.sizes(columns)
+        message, update = columns * (self.bins - 1), columns * (self.bins + 1) * self.classes
+        most = max(first.message, message), max(first.update, update)
+        return StepSizes(*most, first.total + update + 1)
+
+    def asked(self, sent: Vectors) -> tuple[str, int]:
+        """See ``PartyStep.asked``."""
+        if THRESHOLDS in sent:
+            return "counts in bins", 1
+        return self.sketch.asked(sent)
 
     @property
     def sketch(self) -> Sketch:
@@ -102,13 +126,15 @@ class BinCounts(FeatureStep):
         if EDGES in work.sent:
             return self.sketch.client(work)
         rows = numbers(work.data.rows)
-        binning = from_vector(received(work.sent, THRESHOLDS), rows.shape[1])
-        label = Bernoulli().check(work.data.targets).astype(np.int64)
-        codes = binning.encode(rows).astype(np.int64)
-        counts = np.empty((rows.shape[1], 2 * binning.width))
-        for index in range(rows.shape[1]):
-            cell = 2 * codes[:, index] + label
-            counts[index] = np.bincount(cell, minlength=2 * binning.width)
+        columns, wide = rows.shape[1], self.bins + 1
+        # More thresholds than planned would be more counts than planned.
+        sent = received(work.sent, THRESHOLDS, columns * (self.bins - 1))
+        cells = self.classes * from_vector(sent, columns).encode(rows).astype(np.int64)
+        if self.labelled:
+            cells += Bernoulli().check(work.data.targets).astype(np.int64)[:, np.newaxis]
+        counts = np.empty((columns, wide * self.classes))
+        for index in range(columns):
+            counts[index] = np.bincount(cells[:, index], minlength=counts.shape[1])
         return ClientResult(Update({CLASSES: counts.ravel()}, {ROWS: float(len(rows))}))
 
     def aggregate(self, state: State, total: Update) -> State:
@@ -116,9 +142,8 @@ class BinCounts(FeatureStep):
         if total.numbers[ROWS] <= 0:
             return state.next()
         if THRESHOLDS in state.vectors:
-            columns = len(state.vectors[HELD])
-            width = len(state.vectors[THRESHOLDS]) // columns + 2
-            return state.next(**{CLASSES: summed(total, CLASSES, columns * width * 2)})
+            size = len(state.vectors[HELD]) * (self.bins + 1) * self.classes
+            return state.next(**{CLASSES: summed(total, CLASSES, size)})
         after = self.sketch.aggregate(state, total)
         if not self.sketch.finished(after):
             return after
@@ -137,8 +162,17 @@ class BinCounts(FeatureStep):
             raise unfinished("bin counts")
         thresholds = np.asarray(state.vectors[THRESHOLDS], dtype=np.float64)
         binning = from_vector(thresholds, len(state.vectors[HELD]))
-        counts = state.vectors[CLASSES].reshape(len(binning.thresholds), binning.width, 2)
+        counts = state.vectors[CLASSES].reshape(len(binning.thresholds), binning.width, -1)
         return Evidence(binning, np.rint(counts).astype(np.int64))
+
+    def received(self, sent: Vectors, columns: int) -> Evidence:
+        """Return what ``Evidence.vectors`` wrote of so many columns. Errors: ATL-HOR-100."""
+        thresholds = received(sent, THRESHOLDS, columns * (self.bins - 1))
+        counts = received(sent, CLASSES, columns * (self.bins + 1) * self.classes)
+        if (counts < 0).any() or counts.max(initial=0) > MOST_ROWS:
+            raise wrong_message(CLASSES)
+        wide = counts.reshape(columns, self.bins + 1, self.classes)
+        return Evidence(from_vector(thresholds, columns), np.rint(wide).astype(np.int64))
 
 
 def _held(binning: Binning) -> Floats:
@@ -148,10 +182,21 @@ def _held(binning: Binning) -> Floats:
 
 @dataclass(frozen=True)
 class Evidence:
-    """Rows by column, bin and class: ``counts`` int64[columns, width, 2]; the last bin: missing."""
+    """Rows by column, bin and class: ``counts`` int64[columns, width, 2]; the last bin: missing.
+
+    Where rows were not counted by class, ``counts`` is int64[columns, width, 1], and there is no
+    evidence.
+    """
 
     binning: Binning
     counts: Ints
+
+    def vectors(self) -> Vectors:
+        """Return the bins and counts as vectors, of which ``BinCounts.received`` makes them."""
+        return {
+            THRESHOLDS: to_vector(self.binning),
+            CLASSES: self.counts.ravel().astype(np.float64),
+        }
 
     def woe(self, smoothing: float = 0.5) -> Floats:
         """Return each bin's weight of evidence, float64[columns, width]; 0 for an empty bin.
@@ -169,11 +214,14 @@ class Evidence:
 
         It is the symmetric Kullback–Leibler divergence of the shares, so never below 0.
         """
+        found: Floats = self.parts(smoothing).sum(axis=1)
+        return found
+
+    def parts(self, smoothing: float = 0.5) -> Floats:
+        """Return what each bin adds to the information value, float64[columns, width]."""
         ones, zeros, filled = self._shares(smoothing)
         with np.errstate(invalid="ignore"):
-            parts = np.where(filled, (ones - zeros) * self.woe(smoothing), 0.0)
-        found: Floats = parts.sum(axis=1)
-        return found
+            return np.where(filled, (ones - zeros) * self.woe(smoothing), 0.0)
 
     def apply(self, rows: Floats, smoothing: float = 0.5) -> Floats:
         """Return float64[n, columns] with each value replaced by its bin's weight of evidence."""

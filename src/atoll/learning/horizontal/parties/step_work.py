@@ -75,6 +75,7 @@ class StepWork:
         summed: Summed,
         clients: Sequence[str],
         rows: Mapping[str, int],
+        result: int = 0,
     ) -> StepWork:
         """Return these clients' work; ``rows`` are by seat, the plan's. Errors: ATL-HOR-160."""
         _require_possible(step, columns)
@@ -82,7 +83,7 @@ class StepWork:
         bound = step.row_bound * max(most, 1)
         mask = None if summed.sum == "plain" else Mask(bound=bound, clients=len(clients), ring=64)
         adding = Adding(mask, summed.minimum_clients, exact=True)
-        return cls(step, columns, adding, summed.minimum_clients)
+        return cls(step, columns, adding, summed.minimum_clients, result)
 
     @property
     def model(self) -> TableColumns:
