@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 
 from atoll.audit.membership import Task, attack, guesses, most_advantage
-from atoll.audit.utility import measure
 
 TASK = Task()
 
@@ -47,13 +46,3 @@ def test_the_bound_on_the_advantage() -> None:
     assert most_advantage(0.0, 0.0) == 0
     assert most_advantage(1.0, 0.0) == pytest.approx((math.e - 1) / (math.e + 1))
     assert most_advantage(math.inf) == 1
-
-
-def test_noise_costs_accuracy_and_local_noise_more() -> None:
-    plain, central, local = measure(None), measure(10.0), measure(10.0, "local")
-    assert plain["accuracy"] > 0.8
-    assert central["epsilon_readers"] <= 10.0
-    assert central["epsilon_aggregator"] is None
-    assert local["epsilon_aggregator"] <= 10.0
-    assert plain["accuracy"] - 0.15 < central["accuracy"]
-    assert local["accuracy"] < central["accuracy"]

@@ -202,7 +202,7 @@ def test_whoever_has_no_table_is_asked_for_none(mean: Component) -> None:
     assert plan.quorum == {"mean": {"client": 6}}
     assert plan.owners["rows.table"] == CLIENTS
     shown = "\n".join(plan_lines(plan))
-    assert "mean goes on while at least 6 client stay" in shown
+    assert "mean goes on while at least 6 clients stay" in shown
     assert re.search(r"^rows +client-0, client-1", shown, flags=re.MULTILINE)
     assert re.search(r"^mean +all +mean.plain", shown, flags=re.MULTILINE)
 

@@ -24,7 +24,7 @@ from atoll.core.report import (
     TablePanel,
     TextPanel,
 )
-from atoll.report.axes import axis
+from atoll.report.axes import axis, log_axis
 from atoll.report.markup import escape, number
 from atoll.report.page import render, write_html
 
@@ -188,6 +188,38 @@ def test_axes_hold_their_values_and_few_ticks(vs: list[float], widen: bool, zero
     assert all(-1e-6 <= scale.at(value) <= 100 + 1e-6 for value in vs)
     assert 1 <= len(scale.ticks) <= 16
     assert all(scale.label(tick) for tick in scale.ticks)
+
+
+@given(st.lists(st.floats(), min_size=1))
+def test_logarithmic_axes_hold_their_positive_values(vs: list[float]) -> None:
+    scale = log_axis(vs, 0.0, 100.0)
+    drawn = [value for value in vs if scale.has(value) and value > 1e-299]
+    assert all(-1e-6 <= scale.at(value) <= 100 + 1e-6 for value in drawn)
+    assert not scale.has(0.0)
+    assert not scale.has(-1.0)
+    assert 1 <= len(scale.ticks) <= 16
+    assert all(scale.label(tick) for tick in scale.ticks)
+
+
+def test_logarithmic_ticks_are_powers_of_ten_and_between() -> None:
+    assert log_axis([1.0, 30.0], 0, 1).ticks == (1.0, 2.0, 5.0, 10.0, 20.0)
+    wide = log_axis([1e-3, 1e6], 0, 1)
+    assert [wide.label(tick) for tick in wide.ticks] == ["0.001", "0.1", "10", "1,000", "100,000"]
+    assert wide.at(1e-3) == 0
+    assert wide.at(10**1.5) == pytest.approx(0.5)
+
+
+def test_bounds_are_shaded_and_points_at_nought_left_out() -> None:
+    series = Series(
+        name="a", x=(0.0, 1.0, 10.0), y=(0.5, 0.6, 0.7), low=(0, 0.5, 0.6), high=(1,) * 3
+    )
+    panel = LinePanel(title="t", x_label="x", x_scale="log", y_label="y", series=(series,))
+    text = render(Report(title="t", panels=(panel,)))
+    Page(text)
+    (band,) = re.findall(r'class="band s0" d="([^"]*)"', text)
+    assert band.count("L") == 3
+    (line,) = re.findall(r'class="stroke s0" d="([^"]*)"', text)
+    assert line.count("L") == 1
 
 
 @pytest.mark.parametrize(

@@ -91,7 +91,7 @@ def _steps(plan: Plan) -> list[str]:
         lines += _parameters(plan, step)
     lines += [f"  {output} stays with {_named(who)}" for output, who in plan.owners.items()]
     lines += [
-        f"  {step} goes on while at least {least} {role} {'stays' if least == 1 else 'stay'}"
+        f"  {step} goes on while at least {least} {role}{' stays' if least == 1 else 's stay'}"
         for step, roles in plan.quorum.items()
         for role, least in roles.items()
         if least

@@ -30,20 +30,23 @@ class TablePanel(_Panel):
 
 
 class Series(BaseModel):
-    """One named curve or set of points."""
+    """One named curve or set of points; ``low`` and ``high`` bound a curve's values, if known."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: str
     x: tuple[float, ...]
     y: tuple[float, ...]
+    low: tuple[float, ...] = ()
+    high: tuple[float, ...] = ()
 
 
 class LinePanel(_Panel):
-    """Curves over a common axis."""
+    """Curves over a common axis, on which ``x_scale`` "log" leaves out values up to nought."""
 
     kind: Literal["line"] = "line"
     x_label: str
+    x_scale: Literal["linear", "log"] = "linear"
     y_label: str
     series: tuple[Series, ...]
 

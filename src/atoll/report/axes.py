@@ -11,7 +11,10 @@ LARGEST = 1e300
 
 @dataclass(frozen=True)
 class Axis:
-    """A linear map of ``low``…``high`` onto positions ``start``…``end``, with ticks within."""
+    """A map of ``low``…``high`` onto positions ``start``…``end``, with ticks within.
+
+    It is linear, or where ``logarithmic`` that of the logarithms, which only positive values have.
+    """
 
     low: float
     high: float
@@ -19,14 +22,24 @@ class Axis:
     end: float
     ticks: tuple[float, ...]
     step: float
+    logarithmic: bool = False
 
     def at(self, value: float) -> float:
         """Return the position of a value."""
-        share = (value - self.low) / (self.high - self.low)
-        return self.start + share * (self.end - self.start)
+        low, high = self.low, self.high
+        if self.logarithmic:
+            value, low, high = math.log(value), math.log(low), math.log(high)
+        return self.start + (value - low) / (high - low) * (self.end - self.start)
+
+    def has(self, value: float) -> bool:
+        """Return whether a value can be drawn on this axis."""
+        return drawable(value) and (value > 0 or not self.logarithmic)
 
     def label(self, tick: float) -> str:
         """Write a tick with as many decimals as the step needs."""
+        if self.logarithmic:
+            unit, sign = _unit(tick)
+            return f"{tick / unit:,.6g}{sign}"
         if abs(tick) < self.step / 1000:
             return "0"
         largest = max(abs(self.low), abs(self.high))
@@ -37,6 +50,11 @@ class Axis:
             decimals = max(0, -math.floor(math.log10(self.step / unit) + 1e-9))
             text = f"{tick / unit:,.{min(decimals, 12)}f}{sign}"
         return text.replace("-", "\N{MINUS SIGN}")
+
+
+def drawable(value: float) -> bool:
+    """Return whether a value can be drawn: finite, and of a size that axes can divide."""
+    return math.isfinite(value) and abs(value) < LARGEST
 
 
 def _unit(largest: float) -> tuple[float, str]:
@@ -66,7 +84,7 @@ def axis(
     zero: bool = False,
 ) -> Axis:
     """Fit an axis to the finite values; ``widen`` ends it on ticks, ``zero`` includes nought."""
-    finite = [value for value in values if math.isfinite(value) and abs(value) < LARGEST]
+    finite = [value for value in values if drawable(value)]
     low, high = (min(finite), max(finite)) if finite else (0.0, 1.0)
     if zero:
         low, high = min(low, 0.0), max(high, 0.0)
@@ -80,3 +98,23 @@ def axis(
     first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
     ticks = tuple(at * step for at in range(first, last + 1))
     return Axis(low, high, start, end, ticks, step)
+
+
+def log_axis(values: Iterable[float], start: float, end: float, *, count: int = 6) -> Axis:
+    """Fit a logarithmic axis to the positive values, with ticks at powers of ten, or closer."""
+    positive = [value for value in values if drawable(value) and value > 1 / LARGEST]
+    low, high = (min(positive), max(positive)) if positive else (1.0, 10.0)
+    if high - low <= 1e-9 * high:
+        low, high = low / 2, high * 2
+    first, last = math.floor(math.log10(low)), math.ceil(math.log10(high))
+    every = max(1, math.ceil((last - first) / count))
+    decades = math.log10(high / low)
+    factors = (1, 2, 5) if decades <= count / 3 else (1, 3) if decades <= count / 2 else (1,)
+    powers = range(first, last + 1, every)
+    ticks = tuple(
+        tick
+        for power in powers
+        for factor in factors
+        if low * (1 - 1e-9) <= (tick := factor * 10.0**power) <= high * (1 + 1e-9)
+    )
+    return Axis(low, high, start, end, ticks or (low, high), 0.0, logarithmic=True)

@@ -6,12 +6,13 @@ import math
 from collections.abc import Iterator, Sequence
 
 from atoll.core.report import BarPanel, LinePanel, ScatterPanel, Series
-from atoll.report.axes import LARGEST, Axis, axis
+from atoll.report.axes import Axis, axis, drawable, log_axis
 from atoll.report.markup import element, escape, number
 
 WIDTH, HEIGHT = 560, 340
 COLOURS = 8
 HOVERS = 60
+MARKED = 12
 POINTS = 4000
 BARS = 40
 
@@ -23,11 +24,17 @@ def curves(panel: LinePanel | ScatterPanel, number_of: int) -> str:
     every = [_points(series) for series in panel.series]
     xs = [x for points in every for x, _ in points]
     ys = [y for points in every for _, y in points]
+    ys += [y for series in panel.series for y in (*series.low, *series.high)]
     scatter = isinstance(panel, ScatterPanel)
     vertical = axis(ys, HEIGHT - 46, 12, widen=True)
     left = 36 + 7 * max((len(vertical.label(tick)) for tick in vertical.ticks), default=1)
-    horizontal = axis(xs, left, WIDTH - 16, count=6, widen=scatter)
+    horizontal = (
+        log_axis(xs, left, WIDTH - 16)
+        if isinstance(panel, LinePanel) and panel.x_scale == "log"
+        else axis(xs, left, WIDTH - 16, count=6, widen=scatter)
+    )
     body = [*_grid(horizontal, vertical), *_names(panel, left)]
+    body += [_band(s, f"s{at % COLOURS}", horizontal, vertical) for at, s in _bounded(panel)]
     draw = _cloud if scatter else _line
     for at, (series, points) in enumerate(zip(panel.series, every, strict=True)):
         reference = not scatter and len(panel.series) > 1 and len(points) <= 2
@@ -79,7 +86,7 @@ def bars(panel: BarPanel, number_of: int) -> str:
 
 
 def _bar(label: str, value: float, top: float, scale: Axis, left: float) -> str:
-    shown = value if _drawable(value) else 0.0
+    shown = value if scale.has(value) else 0.0
     shown = min(max(shown, scale.low), scale.high)
     low, high = sorted((scale.at(0.0), scale.at(shown)))
     rect = (
@@ -101,16 +108,37 @@ def _line(
 ) -> Iterator[str]:
     path, pen = [], "M"
     for x, y in points:
-        if _drawable(x) and _drawable(y):
+        if across.has(x) and up.has(y):
             path.append(f"{pen}{across.at(x):.1f} {up.at(y):.1f}")
             pen = "L"
         else:
             pen = "M"
     yield f'<path class="stroke {style}" d="{"".join(path)}"/>'
     every = max(1, math.ceil(len(points) / HOVERS))
+    # A curve of few points shows where they are.
+    kind, radius = ("dot", 3) if 2 < len(points) <= MARKED else ("hit", 5)
     for x, y in [*points[::every], *points[-1:]] if len(points) > 1 else points:
-        if _drawable(x) and _drawable(y):
-            yield _dot(panel, name, x, y, f"hit {style}", across.at(x), up.at(y), 5)
+        if across.has(x) and up.has(y):
+            yield _dot(panel, name, x, y, f"{kind} {style}", across.at(x), up.at(y), radius)
+
+
+def _bounded(panel: LinePanel | ScatterPanel) -> Iterator[tuple[int, Series]]:
+    """Yield the series whose values have bounds, with their places."""
+    for at, series in enumerate(panel.series):
+        if series.low and series.high:
+            yield at, series
+
+
+def _band(series: Series, style: str, across: Axis, up: Axis) -> str:
+    """Shade what lies between the bounds of a curve."""
+    bounds = [
+        (across.at(x), up.at(low), up.at(high))
+        for x, low, high in zip(series.x, series.low, series.high, strict=False)
+        if across.has(x) and up.has(low) and up.has(high)
+    ]
+    upper = [f"{x:.1f} {high:.1f}" for x, _, high in bounds]
+    lower = [f"{x:.1f} {low:.1f}" for x, low, _ in reversed(bounds)]
+    return f'<path class="band {style}" d="M{"L".join(upper + lower)}"/>' if bounds else ""
 
 
 def _cloud(
@@ -123,7 +151,7 @@ def _cloud(
 ) -> Iterator[str]:
     every = max(1, math.ceil(len(points) / POINTS))
     for x, y in points[::every]:
-        if _drawable(x) and _drawable(y):
+        if across.has(x) and up.has(y):
             yield _dot(panel, name, x, y, f"dot {style}", across.at(x), up.at(y), 3)
 
 
@@ -188,10 +216,6 @@ def _svg(title: str, description: str, body: str, height: float, number_of: int)
     )
 
 
-def _drawable(value: float) -> bool:
-    return math.isfinite(value) and abs(value) < LARGEST
-
-
 def _style(at: int, reference: bool) -> str:
     if reference:
         return "reference"
@@ -203,7 +227,7 @@ def _points(series: Series) -> list[tuple[float, float]]:
 
 
 def _summary(series: Series, points: Sequence[tuple[float, float]]) -> str:
-    finite = [y for x, y in points if _drawable(x) and _drawable(y)]
+    finite = [y for x, y in points if drawable(x) and drawable(y)]
     if not finite:
         return f"{series.name}: no points."
     reach = f"from {number(min(finite))} to {number(max(finite))}"

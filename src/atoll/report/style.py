@@ -58,6 +58,7 @@ figure svg .figure{font-variant-numeric:tabular-nums}
 .hit{opacity:0;stroke:none;fill:currentColor}.hit:hover{opacity:1}
 .dot{fill:currentColor;fill-opacity:.72;stroke:none}
 .bar{fill:currentColor}
+.band{fill:currentColor;fill-opacity:.14;stroke:none}
 .s0{color:var(--c0)}.s1{color:var(--c1)}.s2{color:var(--c2)}.s3{color:var(--c3)}
 .s4{color:var(--c4)}.s5{color:var(--c5)}.s6{color:var(--c6)}.s7{color:var(--c7)}
 .stroke:not(.reference){stroke:currentColor}
