@@ -94,8 +94,14 @@ def restore(output: Output, file: Path, folder: Path | None) -> None:
         "artifacts": found.artifacts,
         "missing": found.missing,
         "settings": found.settings,
+        "grants": found.grants,
     }
     output.show(whole, f"{found.rows} rows, {found.artifacts} artifacts")
+    if found.grants:
+        output.info(
+            f"{found.grants} automatic grants wait for a person now: what partners learned after "
+            "this backup is not counted in it; to have one decide again, grant again"
+        )
 
 
 @command.command()

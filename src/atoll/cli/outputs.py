@@ -175,12 +175,13 @@ class BackupDone(Printed):
 
 
 class RestoreDone(Printed):
-    """What came back."""
+    """What came back; ``grants`` that were automatic wait for a person now."""
 
     rows: int
     artifacts: int
     missing: tuple[str, ...]
     settings: tuple[str, ...]
+    grants: int
 
 
 class Migrated(Printed):

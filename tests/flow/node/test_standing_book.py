@@ -450,3 +450,33 @@ def test_a_plan_keeps_its_digest_in_the_book(desk: Desk) -> None:
     row = desk.book.row(ID)
     assert row.plan_digest == plan.digest()
     assert json.loads(json.dumps(row.terms)) == plan.standing["test"].model_dump(mode="json")
+
+
+def test_a_party_is_withdrawn_from_agreements_and_grants(desk: Desk) -> None:
+    """Once trusted again, a revoked partner found its agreement and grants as they had been."""
+    alone = desk.grant()
+    shared = desk.grant(partners=[GUEST, "other"])
+    anyone = desk.grant(partners=["*"])
+    assert desk.run(standing()) == ID
+
+    def withdraw(party: str) -> None:
+        def work(connection: Any) -> Any:
+            desk.policies.grants.withdraw(connection, party, "boss")
+            return desk.book.withdraw(connection, party, "boss")
+
+        desk.database.write(work)()
+
+    withdraw("third")
+    assert desk.book.live(ID).state == "live"
+    assert not desk.audited("agreement.end")
+    withdraw(GUEST)
+    assert code_of(desk.book.live, ID) == "ATL-AGR-002"
+    assert desk.book.row(ID).ended_by == "boss"
+    assert desk.ended == [ID]
+    grants = {grant.id: grant for grant in desk.policies.grants.list(desk.admin).rows}
+    assert grants[alone].revoked is not None
+    assert (grants[shared].revoked, grants[shared].partners) == (None, ("other",))
+    assert (grants[anyone].revoked, grants[anyone].partners) == (None, ("*",))
+    withdraw(GUEST)
+    assert len(desk.audited("agreement.end")) == 1
+    assert len(desk.audited("data.revoke")) == 2

@@ -15,6 +15,7 @@ import pytest
 
 from atoll.channel.grpc.failures import CallRefusedError
 from atoll.core.errors import AtollError, UserError
+from atoll.flow.access.service import local_actor
 from atoll.flow.node.standing.inviting import KIND, OPEN, SessionMessage
 from tests.e2e.nodes import table, until
 from tests.flow.standing.site import BANK, SHOP, Site, columns_of, predicted, site, today
@@ -319,3 +320,20 @@ def test_other_code_than_was_signed_serves_no_request(
     assert "ATL-AGR-010" in str(caught.value)
     monkeypatch.undo()
     assert two.ask(id, ["u00001"])["missing"] == []
+
+
+def test_a_revoked_partner_finds_no_agreement_once_it_is_trusted_again(tmp_path: Path) -> None:
+    with site(tmp_path) as made:
+        id = made.agree("revoked")
+        assert made.ask(id, ["nobody"])["missing"] == ["nobody"]
+        shop = made.nodes[SHOP]
+        admin = local_actor()
+        pin = shop.parties.identity.peers[BANK]
+        shop.parties.remove(BANK, admin)
+        shop.parties.add(BANK, pin.ca.decode(), pin.address, admin)
+        with pytest.raises(AtollError, match="ATL-AGR-002"):
+            shop.book.live(id)
+        grants = shop.policies.grants.list(admin).rows
+        named = [grant for grant in grants if BANK in grant.partners]
+        assert named
+        assert all(grant.revoked is not None for grant in named)

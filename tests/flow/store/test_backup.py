@@ -103,6 +103,38 @@ def test_there_and_back(
         restore(made.path, url, new / "artifacts")
 
 
+def test_people_decide_after_a_restore(sqlite: Database, tmp_path: Path) -> None:
+    """What partners learned after a backup is not counted in it: caps held for it once more."""
+    table = schema.grants
+    values = {
+        "data": "people",
+        "partners": '["shop"]',
+        "columns": '["*"]',
+        "components": '["psi"]',
+        "roles": '["*"]',
+        "limits": "{}",
+        "minimum_intersection": 20,
+        "created_by": "boss",
+        "created": 1.0,
+    }
+    rows = [("live", True, None), ("asked", False, None), ("ended", True, 2.0)]
+
+    def grant(connection: Connection) -> None:
+        for id, automatic, revoked in rows:
+            more = {"id": id, "automatic": automatic, "revoked": revoked}
+            connection.execute(table.insert().values(**values, **more))
+
+    sqlite.write(grant)
+    archive = tmp_path / "backup.tar"
+    backup(sqlite, ArtifactFiles(tmp_path / "files"), archive, 5.0)
+    url = f"sqlite:///{tmp_path / 'new.db'}"
+    assert restore(archive, url, tmp_path / "new").grants == 1
+    with Database.open(url) as restored:
+        query = select(table.c.id).where(table.c.automatic)
+        found = restored.read(lambda c: c.execute(query).scalars().all())
+    assert found == ["ended"]
+
+
 def test_a_backup_while_others_write(sqlite: Database, tmp_path: Path) -> None:
     files = ArtifactFiles(tmp_path / "artifacts")
     jobs, ending = Jobs(sqlite), threading.Event()

@@ -7,11 +7,13 @@ import logging
 import secrets
 import shutil
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
+
+from sqlalchemy import Connection
 
 from atoll.channel.grpc.gateway import Gateway, GatewaySettings
 from atoll.channel.identity import Identity, keep_current
@@ -313,6 +315,7 @@ class Node:
             advertise=chosen.advertise,
             call_seconds=chosen.call_seconds,
             changed=self._partners_changed,
+            withdraw=self._withdraw,
         )
         self._stack.callback(self.parties.close)
         answers = {
@@ -364,6 +367,10 @@ class Node:
 
     def _selftest(self, parties: Sequence[str], actor: Actor) -> Sequence[Mapping[str, Any]]:
         return SelfTest(self.jobs, self.parties, self.pool, self.database).run(parties, actor)
+
+    def _withdraw(self, connection: Connection, party: str, by: str) -> Callable[[], None]:
+        self.policies.grants.withdraw(connection, party, by)
+        return self.book.withdraw(connection, party, by)
 
     def _partners_changed(self, identity: Identity) -> None:
         gone = self._identity.peers.keys() - identity.peers.keys()

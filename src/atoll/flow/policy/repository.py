@@ -101,6 +101,22 @@ class Grants:
 
         return self._access.write(actor, "data.grant", work, identifier)
 
+    def withdraw(self, connection: Connection, party: str, by: str) -> None:
+        """Take a party out of all grants, in the caller's transaction; one that names no other
+        ends. A grant to all partners stays as it is.
+        """
+        for row in connection.execute(select(grants).where(grants.c.revoked.is_(None))):
+            found = _grant(row)
+            if party not in found.partners:
+                continue
+            others = [name for name in found.partners if name != party]
+            change = update(grants).where(grants.c.id == found.id)
+            values = {"partners": json.dumps(others)} if others else {"revoked": self._wall()}
+            connection.execute(change.values(**values))
+            self._access.audit.record(
+                connection, by, "data.revoke", found.data, grant=found.id, partner=party
+            )
+
     def list(
         self, actor: Actor, table: str | None = None, *, after: str | None = None, limit: int = MOST
     ) -> Page[Grant]:

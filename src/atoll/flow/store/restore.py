@@ -15,7 +15,7 @@ from itertools import islice
 from pathlib import Path
 from typing import IO, Any
 
-from sqlalchemy import Connection, Engine, MetaData, Table, func, inspect, select
+from sqlalchemy import Connection, Engine, MetaData, Table, func, inspect, select, update
 
 from atoll.core import codec
 from atoll.core.errors import AtollError, UserError
@@ -41,13 +41,17 @@ _CODE = "SELECT count(*) FROM sqlite_master WHERE type IN ('trigger', 'view')"
 
 @dataclass(frozen=True)
 class RestoreReport:
-    """What came back; ``missing`` are artifacts that the backup did not hold either."""
+    """What came back; ``missing`` are artifacts that the backup did not hold either.
+
+    ``grants`` that were automatic wait for a person now.
+    """
 
     created: float
     rows: int
     artifacts: int
     missing: tuple[str, ...]
     settings: tuple[str, ...]
+    grants: int
 
 
 def restore(
@@ -55,6 +59,7 @@ def restore(
 ) -> RestoreReport:
     """Restore a backup: database to ``url`` (absent or empty), files below ``artifacts``.
 
+    What partners learned after the backup is not counted in it, so no grant is automatic any more.
     With ``settings`` its small files go to that folder, too, where none has the name yet.
     Errors: ATL-STO-026 damaged backup, ATL-STO-027 target not empty, ATL-STO-008 made by a newer
     program, ATL-STO-004 disk full.
@@ -75,9 +80,17 @@ def restore(
         names = _settings(staged / SETTINGS, settings)
     with Database.open(url) as database:
         rows = database.read(_count)
+        grants = database.write(_ask_people)
     missing = tuple(manifest["missing"])
     held = len(manifest["artifacts"]) - len(missing)
-    return RestoreReport(manifest["created"], rows, held, missing, names)
+    return RestoreReport(manifest["created"], rows, held, missing, names, grants)
+
+
+def _ask_people(connection: Connection) -> int:
+    """Have a person decide on what grants cover."""
+    table = schema.grants
+    live = update(table).where(table.c.automatic.is_(True), table.c.revoked.is_(None))
+    return connection.execute(live.values(automatic=False)).rowcount
 
 
 def _unpack(archive: Path, staged: Path) -> dict[str, Any]:

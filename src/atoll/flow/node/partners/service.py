@@ -50,6 +50,8 @@ _ENROL_SECONDS = 30.0
 _SHOW_SECONDS = 5.0
 _SHOWN = 64
 _WRITE = "party.write"
+# Withdraws, in a transaction, what people allowed a party; returns what follows once it is written.
+Withdraw = Callable[[Connection, str, str], Callable[[], None]]
 
 
 class PartyService:
@@ -66,6 +68,7 @@ class PartyService:
         call_seconds: float,
         wall: Callable[[], float] = time.time,
         changed: Callable[[Identity], None] = lambda identity: None,
+        withdraw: Withdraw = lambda connection, party, by: lambda: None,
     ) -> None:
         self._folder = folder
         self._database = database
@@ -75,6 +78,7 @@ class PartyService:
         self._rotations: Counter[str] = Counter()
         self._wall = wall
         self._changed = changed
+        self._withdraw = withdraw
         self._access = access
         self._audit = access.audit
         self._lock = threading.RLock()
@@ -108,7 +112,8 @@ class PartyService:
     def remove(self, party: str, actor: Actor) -> None:
         """Withdraw the trust: connections end at once, jobs with the partner fail.
 
-        Its open codes of invitation end, too, or it could come back with one.
+        Its open codes of invitation end, too, or it could come back with one; so do its grants
+        and standing agreements, or it would find them if it is trusted again.
         """
         with self._lock:
             self._access.confirm(actor, _WRITE, party)
@@ -119,14 +124,16 @@ class PartyService:
             table = schema.peers
             now = self._wall()
 
-            def write(connection: Connection) -> None:
+            def write(connection: Connection) -> Callable[[], None]:
                 row = update(table).where(table.c.party == party)
                 connection.execute(row.values(revoked=now))
                 self._invitations.withdraw_of(connection, party, actor.user)
                 self._audit.record(connection, actor.user, "party.remove", party)
+                return self._withdraw(connection, party, actor.user)
 
-            self._database.write(write)
+            follow = self._database.write(write)
             self._reload()
+            follow()
         self._open_enrolment()
 
     def invite(self, party: str, actor: Actor) -> Mapping[str, Any]:

@@ -397,6 +397,24 @@ class Book:
         self._ended(agreement)
         return row
 
+    def withdraw(self, connection: Connection, party: str, by: str) -> Callable[[], None]:
+        """End all agreements with a party, in the caller's transaction.
+
+        Returns what is to follow once it is written.
+        """
+        held = self._rows.jobs(self._wall(), connection=connection)
+        ended = [id for id, job in held if party in job["parties"]]
+        for id in ended:
+            change = {"ended": self._wall(), "ended_by": by, "reason": f"{party} was revoked"}
+            self._rows.change(id, change, connection=connection)
+            self._access.audit.record(connection, by, "agreement.end", id, partner=party)
+
+        def follow() -> None:
+            for id in ended:
+                self._ended(id)
+
+        return follow
+
     def _today(self) -> str:
         return day_of(self._wall())
 
