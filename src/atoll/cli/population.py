@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -164,8 +165,7 @@ def members(output: Output, folder: Path, limit: int, after: int) -> None:
     """Show who has joined, and who was removed or has left."""
     from atoll.flow.populations.folder import load
 
-    store = load(folder).store()
-    try:
+    with closing(load(folder).store()) as store:
         found = store.members(limit, after)
         views = tuple(
             outputs.PopulationMember(
@@ -178,11 +178,46 @@ def members(output: Output, folder: Path, limit: int, after: int) -> None:
             for member in found
         )
         whole = outputs.PopulationMembers(items=views, count=store.count())
-    finally:
-        store.close()
     rows = [("client", "joined", "ended", "reason")]
     rows += [(str(v.number), v.joined[:19], (v.ended or "")[:19], v.reason or "") for v in views]
     output.show(whole, table(rows))
+
+
+@command.command()
+@_FOLDER
+@click.option("--limit", type=click.IntRange(1, 10_000), default=100, help="lines at most (100)")
+@click.option("--after", type=click.IntRange(0), default=0, help="go on after this line")
+@click.option("--what", help="of one kind alone: removed, left, joined, refused, round, …")
+@printed
+def log(output: Output, folder: Path, limit: int, after: int, what: str | None) -> None:
+    """Show who did what and when: created, invited, joined, renewed, left, removed, refused.
+
+    The rounds, too, and where it was served.
+
+    Of refusals the last 10 000 lines are kept, of rounds, invitations and renewals 100 000 each;
+    who joined, left or was removed is kept for good.
+    """
+    from atoll.flow.populations.folder import load
+
+    with closing(load(folder).store()) as store:
+        found = store.lines(limit, after, what)
+    views = tuple(
+        outputs.LogLine(
+            number=line.number,
+            at=_time(line.at),
+            what=line.what,
+            who=line.who,
+            client=line.member,
+            detail=line.detail,
+            times=line.times,
+        )
+        for line in found
+    )
+    rows = [("line", "at", "what", "who", "client", "times", "detail")]
+    for v in views:
+        client = "" if v.client is None else str(v.client)
+        rows.append((str(v.number), v.at[:19], v.what, v.who, client, str(v.times), v.detail))
+    output.show(outputs.PopulationLog(items=views), table(rows))
 
 
 @command.command()
@@ -197,11 +232,8 @@ def remove(output: Output, number: int, folder: Path, reason: str, yes: bool) ->
 
     population = load(folder)
     confirm(f"Remove client {number} of {population.terms.population}?", yes)
-    store = population.store()
-    try:
+    with closing(population.store()) as store:
         store.end(number, reason)
-    finally:
-        store.close()
     output.show(outputs.Done(what=f"removed client {number}"), f"removed client {number}")
 
 

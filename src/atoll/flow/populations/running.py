@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -15,6 +16,7 @@ from atoll.core.clock import SystemClock
 from atoll.core.errors import CancelledError
 from atoll.core.random import PublicRandom, SecretRandom
 from atoll.flow.populations.folder import CHECKPOINT, LOCK, MODEL, Population
+from atoll.flow.populations.limits import LimitRules
 from atoll.flow.populations.server import PopulationServer
 from atoll.flow.store.lock import FileLock
 from atoll.learning.horizontal.algorithm import State
@@ -40,6 +42,7 @@ class ServeOptions(BaseModel):
     count: int = Field(default=100, ge=1, le=1 << 20, description="answers of a round")
     over: float = Field(default=1.3, ge=1, le=8, description="clients asked, in multiples of it")
     rules: RoundRules = RoundRules()
+    limits: LimitRules = LimitRules()
     memory: int = Field(default=MOST_UPDATE_BYTES, ge=1, description="bytes of a round's updates")
 
     def participation(self, fewest: int) -> AmongPresent:
@@ -97,13 +100,18 @@ class Running:
         lock.acquire()
         try:
             options = self._options
-            server = PopulationServer(self._population, self.clients, options.host, options.port)
+            server = PopulationServer(
+                self._population, self.clients, options.host, options.port, options.limits
+            )
             server.start()
             watch = threading.Thread(target=self._watch, args=(server,), daemon=True)
             watch.start()
             try:
+                self._population.note("served", f"begins at {options.host}:{server.port}")
                 ready(server.port)
-                return self._train()
+                served = self._train()
+                self._population.note("served", f"ends after round {served.rounds}")
+                return served
             finally:
                 self.stop()
                 watch.join()
@@ -123,6 +131,7 @@ class Running:
         def seen(done: Round) -> bool:
             latest[0] = done.state
             self._keep(done.state)
+            self._population.note("round", _line(done))
             return done.state.round < rounds and not self._gather()
 
         training = Training(
@@ -167,3 +176,12 @@ class Running:
             if present().date() > self._population.terms.until:
                 self._write("the last day of the terms has passed")
                 self.stop()
+
+
+def _line(done: Round) -> str:
+    """Return a round in words, for the log."""
+    answers = done.answers
+    codes = Counter(answers.failures.values()) + Counter(answers.refused)
+    parts = [f"round {done.number + 1}: {answers.answered} of {done.chosen} answered"]
+    parts += ["the model is as before"] if done.failed else []
+    return "; ".join([*parts, *(f"{code}: {count}" for code, count in sorted(codes.items()))])

@@ -151,15 +151,30 @@ class OutboundClients:
                 self._round.uploads.pop(number, None)
             self._changed.notify_all()
 
-    def check_in(self, number: int, ask: messages.CheckIn) -> messages.Stay | messages.Task:
-        """Answer a member. Errors: ATL-POP-003 a condition without sense, ATL-POP-004."""
+    @property
+    def sizes(self) -> tuple[int, int]:
+        """How many values a client of a task is sent, and how many it sends."""
+        return self._work.sent.size, self._work.form.size
+
+    @property
+    def least_pace(self) -> float:
+        """The seconds that a client stays away at least."""
+        return self._coordinator.rules.pace.least
+
+    def check_in(
+        self, number: int, ask: messages.CheckIn, slowed: float = 1.0
+    ) -> messages.Stay | messages.Task:
+        """Answer a member, which stays away ``slowed`` times as long as others.
+
+        Errors: ATL-POP-003 a condition without sense, ATL-POP-004.
+        """
         try:
             condition = ask.condition()
         except ValidationError as error:
             raise wrong("its condition makes no sense") from error
         with self._changed:
             now = self._clock.now()
-            visit = self._coordinator.check_in(number, condition, now)
+            visit = self._coordinator.check_in(number, condition, now, slowed)
             left = self._coordinator.seconds_left(now)
             self._changed.notify_all()
         return _answer(visit, left)

@@ -162,8 +162,11 @@ class Coordinator:
             self._until[number] = _NEVER
         self._lose(number, REMOVED)
 
-    def check_in(self, number: int, condition: Condition, now: float) -> Visit:
-        """Answer a member that asks what to do. Errors: ATL-POP-004 it is none, or was removed."""
+    def check_in(self, number: int, condition: Condition, now: float, slowed: float = 1.0) -> Visit:
+        """Answer a member that asks what to do, one that is ``slowed`` so many times.
+
+        Errors: ATL-POP-004 it is none, or was removed.
+        """
         self._require(number)
         lacks = tuple(self._eligibility.lacks(condition))
         task = self._task(number)
@@ -173,6 +176,7 @@ class Coordinator:
             # Its machine changed since it was drawn; it need not be waited for.
             self._lose(number, NOT_FETCHED)
         wait = self.rules.pace.wait(self._count, float(self._pace.random()))
+        wait = max(wait, min(wait * slowed, self.rules.pace.most))
         away = lacks or number in self._ended
         self._until[number] = _NEVER if away else now + wait + self.rules.pace.grace
         return Visit(wait, lacks)
