@@ -25,7 +25,7 @@ from atoll.flow.populations.folder import MODEL, Population
 from atoll.flow.populations.limits import LimitRules
 from atoll.learning.horizontal.conditions import Condition
 from atoll.learning.horizontal.population import messages
-from atoll.learning.horizontal.population.coordinator import RoundRules
+from atoll.learning.horizontal.population.attendance import RoundRules
 from atoll.learning.horizontal.rounds import Closing
 from atoll.models.network.part import decode
 from tests.flow.populations.helpers import RULES, Clients, Serving, enrolled, population, serving

@@ -13,7 +13,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from atoll.core.errors import PeerError
 from atoll.jobs.errors import DeniedError
-from atoll.learning.horizontal.rounds import LATE
+from atoll.learning.horizontal.asynchronous import STALE
+from atoll.learning.horizontal.rounds import LATE, REPEATED
 
 ASKS_TOO_OFTEN, SENDS_TOO_MUCH = "ATL-POP-032", "ATL-POP-033"
 DOES_NOT_COUNT, TRIES_TOO_OFTEN = "ATL-POP-034", "ATL-POP-035"
@@ -24,6 +25,7 @@ _TASK_REQUESTS, _TASK_BYTES = 4, 3
 _SPARE_BYTES, _BYTES_A_SECOND = 8 << 20, 64 << 10
 # Issuing a certificate costs more than an answer.
 _COSTS = {"renew": 10}
+_NO_FAULT = frozenset({"", LATE, REPEATED, STALE})
 _PIECES = frozenset({"fetch", "piece"})
 
 
@@ -136,11 +138,12 @@ class Limits:
     def answered(self, number: int, what: str, code: str, now: float) -> None:
         """Note what became of a member's message: ``code`` is empty where it was taken.
 
-        A late answer is no fault: rounds close on the slow.
+        A late answer is no fault, as rounds close on the slow, and nor is one that comes again, as
+        its receipt may have been lost.
         """
         if what == "finish" and not code:
             self._useless.change(number, 1, now)
-        elif what == "failed" or code not in ("", LATE):
+        elif what == "failed" or code not in _NO_FAULT:
             self._useless.change(number, -1, now)
 
     def admit_stranger(self, address: str, now: float) -> None:

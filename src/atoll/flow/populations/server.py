@@ -30,7 +30,7 @@ from atoll.flow.populations.limits import REFUSALS, LimitRules
 from atoll.flow.populations.service import Caller, PopulationService
 from atoll.flow.populations.store import PopulationStore
 from atoll.jobs.errors import EnvironmentFault
-from atoll.learning.horizontal.population.clients import OutboundClients
+from atoll.learning.horizontal.population.clients import Outbound
 
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
@@ -188,7 +188,7 @@ class PopulationServer:
     def __init__(
         self,
         population: Population,
-        clients: OutboundClients,
+        clients: Outbound,
         host: str,
         port: int,
         limits: LimitRules | None = None,

@@ -23,7 +23,7 @@ from atoll.flow.populations.log import Refusals
 from atoll.flow.populations.store import MOST_MEMBERS, Member, PopulationStore
 from atoll.jobs.errors import DeniedError
 from atoll.learning.horizontal.population import messages
-from atoll.learning.horizontal.population.clients import OutboundClients
+from atoll.learning.horizontal.population.clients import Outbound
 from atoll.learning.horizontal.population.messages import PIECE, PIECE_OVERHEAD, SMALL_BYTES
 
 Handler = Callable[["PopulationService", "Caller", bytes], Message]
@@ -61,7 +61,7 @@ class PopulationService:
         self,
         population: Population,
         store: PopulationStore,
-        clients: OutboundClients,
+        clients: Outbound,
         now: Callable[[], datetime] = present,
         *,
         limits: LimitRules | None = None,
@@ -135,7 +135,7 @@ class PopulationService:
         """Answer a request of whom ``admit`` returned.
 
         Errors: ATL-POP-014, ATL-POP-019, ATL-POP-020, ATL-POP-023 other terms, ATL-COD-001 and 002
-        malformed, and those of ``OutboundClients``.
+        malformed, and those of ``Outbound``.
         """
         try:
             if caller.member is None:
