@@ -214,7 +214,8 @@ CHANGED = {"algorithm": "fedavg", "weighting": "equal", "rounds": 2}
 
 def stepping(**named: Any) -> tuple[PopulationWork, BufferedClients, threading.Thread, list[Any]]:
     """Train in a thread over four members; the state after, or an error, ends up in the list."""
-    work = PopulationWork(terms_with({**CHANGED, **named.pop("training", {})}))
+    terms = terms_with({**CHANGED, **named.pop("training", {})}, noise=named.pop("noise", None))
+    work = PopulationWork(terms.require_possible())
     plan = FedBuff(**{"concurrency": 4, "buffer": 2, "most_stale": 2, **named})
     buffer = Buffer(RULES, Eligibility(), SecretRandom(), plan)
     clients = BufferedClients(work, buffer, ManualClock())
@@ -301,6 +302,22 @@ def test_members_train_and_a_stopped_training_leaves_its_step() -> None:
     clients.stop()
     thread.join(20)
     assert isinstance(found[0], CancelledError)
+
+
+def test_each_client_adds_its_own_noise_and_weighs_alike() -> None:
+    training = {"clip": 1.0, "rounds": 1, "learning_rate": 1.0}
+    work, clients, thread, found = stepping(training=training, noise=1e-3)
+    for number in (0, 1):
+        while visit(clients, work, number, rows(number)) == "stay":
+            threading.Event().wait(0.001)
+    thread.join(20)
+    begin = work.model.initial(np.random.default_rng(0))
+    clean = PopulationWork(terms_with({**CHANGED, **training}))
+    parts = [clean.perform(rows(n), _start(work), SecretRandom())[0] for n in (0, 1)]
+    moved, expected = found[-1].weights - begin, sum(parts) / 2
+    np.testing.assert_allclose(moved, expected, atol=0.05)
+    assert not np.array_equal(moved, expected)
+    assert np.abs(expected).max() > 0.1
 
 
 def test_what_asynchronous_training_cannot_keep_to_is_refused() -> None:
