@@ -180,7 +180,7 @@ class Running:
             self._population.note("round", _line(done))
             return done.state.round < rounds and not self._gather()
 
-        callbacks: list[Callback] = [figures, Progress(self._write, rounds), checkpoint, seen]
+        callbacks: list[Callback] = [figures, checkpoint, Progress(self._write, rounds), seen]
         if state.round < rounds and self._gather():
             try:
                 self._run(state, public, callbacks)
