@@ -143,9 +143,11 @@ def _train(output: Output, place: ClientFolder) -> str:
         trace=trace,
         secret=SecretRandom(),
     )
-    output.info(f"client {joined.number} of {terms.population}: {len(data)} rows, dials out")
     try:
         with on_signals(stopping.set):
+            output.info(
+                f"client {joined.number} of {terms.population}: {len(data)} rows, dials out"
+            )
             return visits(member, session, stopping, output.more)
     finally:
         session.close()
