@@ -98,7 +98,12 @@ def test_populations(check: Check, tmp_path: Path) -> None:
         with Clients([ClientFolder(tmp_path / "client")]):
             found.wait()
     assert check("population serve", "--folder", str(root), "--host", "127.0.0.1")["finished"]
-    assert check("client status", *joined)["tasks"] == 1
+    shown = check("client status", *joined)
+    assert (shown["tasks"], shown["answered"], shown["today_at_most"]) == (1, 1, 24)
+    assert (shown["epsilon"], [part["tasks"] for part in shown["data"]]) == (None, [1])
+    assert shown["sent"] > 0
+    lines = check("population log", "--folder", str(root), "--what", "joined")["items"]
+    assert [(line["client"], line["times"]) for line in lines] == [(0, 1)]
     assert check("population members", "--folder", str(root))["count"] == 1
     check("population remove", "0", "--folder", str(root), "--yes")
     assert run(["client", "leave", *joined, "--yes"]) == 6

@@ -72,7 +72,7 @@ def signed(folder: Path, party: str, odd: Odd) -> bytes:
     now = datetime.now(UTC)
     begun = (
         x509.CertificateBuilder()
-        .subject_name(made._named("n"))
+        .subject_name(made.common_name("n"))
         .issuer_name(authority.subject)
         .serial_number(7)
         .not_valid_before(now - timedelta(hours=1))

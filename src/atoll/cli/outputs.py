@@ -100,8 +100,39 @@ class PopulationServed(Printed):
     refused: dict[str, int]
 
 
+class LogLine(Printed):
+    """A line of a population's log: ``who`` did ``what``, of which client, how often."""
+
+    number: int
+    at: str
+    what: str
+    who: str
+    client: int | None
+    detail: str
+    times: int
+
+
+class PopulationLog(Printed):
+    """Lines of a population's log, the oldest first."""
+
+    items: tuple[LogLine, ...]
+
+
+class ClientDataSet(Printed):
+    """The tasks that a client did on one set of rows, at most, and ε of them."""
+
+    rows: str
+    tasks: int
+    epsilon: float | None
+
+
 class ClientStatus(Printed):
-    """What a client agreed to and has done."""
+    """What a client agreed to and has done.
+
+    ``epsilon`` is what all its tasks so far cost any row of it, whatever files that was in;
+    ``epsilon_at_most`` once all tasks of the terms are done; neither without noise. ``data`` are
+    its sets of rows, by their SHA-256, the last one last; ``sent`` are bytes of requests.
+    """
 
     aggregator: str
     population: str
@@ -113,6 +144,15 @@ class ClientStatus(Printed):
     tasks_at_most: int
     day: str
     today: int
+    today_at_most: int
+    answered: int
+    refused: int
+    failed: int
+    sent: int
+    delta: float
+    epsilon: float | None
+    epsilon_at_most: float | None
+    data: tuple[ClientDataSet, ...]
     certified_until: str
 
 
@@ -325,6 +365,7 @@ COMMANDS: Mapping[str, Any] = {
     "party withdraw": Done,
     "population create": PopulationView,
     "population invite": CodeList,
+    "population log": PopulationLog,
     "population members": PopulationMembers,
     "population remove": Done,
     "population serve": PopulationServed,

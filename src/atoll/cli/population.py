@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 from pydantic import ValidationError
@@ -17,11 +18,14 @@ from atoll.core.errors import UserError
 
 if TYPE_CHECKING:
     from atoll.flow.populations.running import ServeOptions
+    from atoll.learning.horizontal.asynchronous import FedBuff
     from atoll.learning.horizontal.population.terms import PopulationTerms
 
 _FOLDER = click.option(
     "--folder", type=click.Path(path_type=Path), required=True, help="the population's folder"
 )
+
+_DRAWS = ("uniform", "weighted", "poisson", "all", "power-of-choice", "oort")
 
 
 @click.group()
@@ -92,12 +96,61 @@ def invite(output: Output, folder: Path, address: str, hours: float, count: int)
 @_FOLDER
 @click.option("--host", default="0.0.0.0", help="address to listen on (0.0.0.0)")  # noqa: S104
 @click.option("--port", type=click.IntRange(0, 65535), default=0, help="0: a free one (0)")
-@click.option("--clients", type=click.IntRange(1, 1 << 20), default=100, help="of a round (100)")
+@click.option(
+    "--clients",
+    type=click.IntRange(1, 1 << 16),
+    default=100,
+    help="of a round; with --buffer at work at a time (100)",
+)
 @click.option(
     "--over", type=click.FloatRange(1, 8), default=1.3, help="asked, in multiples of it (1.3)"
 )
 @click.option(
-    "--limit", type=click.FloatRange(1, 86400), default=600, help="seconds of a round (600)"
+    "--draw",
+    type=click.Choice(list(_DRAWS)),
+    default="uniform",
+    help="clients of a round: uniform; weighted by rows, which needs terms that weigh by rows and "
+    "no clip. power-of-choice and oort need losses, which clients do not report; poisson and all "
+    "do not fit clients that come and go: these are refused (uniform)",
+)
+@click.option(
+    "--draw-rows", type=click.IntRange(1), default=1000, help="that count with weighted (1000)"
+)
+@click.option(
+    "--buffer",
+    type=click.IntRange(1, 1 << 16),
+    help="train asynchronously: a step after so many answers",
+)
+@click.option(
+    "--most-stale",
+    type=click.IntRange(0, 1 << 20),
+    default=100,
+    help="with --buffer: steps since a client began; older answers are dropped (100)",
+)
+@click.option(
+    "--staleness",
+    type=click.Choice(["equal", "polynomial", "hinge"]),
+    default="polynomial",
+    help="with --buffer: how an answer's weight falls with them (polynomial)",
+)
+@click.option(
+    "--exponent",
+    type=click.FloatRange(0, 10),
+    default=0.5,
+    help="polynomial: (1 + steps)^-exponent (0.5)",
+)
+@click.option("--grace", type=click.IntRange(0), default=10, help="hinge: steps of weight 1 (10)")
+@click.option(
+    "--slope",
+    type=click.FloatRange(0, 100, min_open=True),
+    default=0.5,
+    help="hinge: 1 / (slope·(steps - grace) + 1) (0.5)",
+)
+@click.option(
+    "--limit",
+    type=click.FloatRange(1, 86400),
+    default=600,
+    help="seconds of a round; with --buffer of a task (600)",
 )
 @click.option(
     "--fetch", type=click.FloatRange(1, 86400), default=60, help="seconds to fetch a task in (60)"
@@ -110,7 +163,7 @@ def invite(output: Output, folder: Path, address: str, hours: float, count: int)
 )
 @click.option("--rate", type=click.FloatRange(0.1, 1e6), default=50, help="check-ins a second (50)")
 @printed
-def serve(output: Output, folder: Path, **named: float) -> None:
+def serve(output: Output, folder: Path, **named: Any) -> None:
     """Serve the members and train, until all rounds are done or you stop it; started again, it
     goes on after the last whole round.
     """
@@ -135,9 +188,9 @@ def serve(output: Output, folder: Path, **named: float) -> None:
     output.show(view, f"{done.rounds} rounds are done; the model is {view.model}")
 
 
-def _options(named: dict[str, float]) -> ServeOptions:
+def _options(named: dict[str, Any]) -> ServeOptions:
     from atoll.flow.populations.running import ServeOptions
-    from atoll.learning.horizontal.population.coordinator import Pace, RoundRules
+    from atoll.learning.horizontal.population.attendance import Pace, RoundRules
     from atoll.learning.horizontal.rounds import Closing
 
     pace = Pace(least=named["pace"], rate=named["rate"])
@@ -153,9 +206,21 @@ def _options(named: dict[str, float]) -> ServeOptions:
             "port": named["port"],
             "count": named["clients"],
             "over": named["over"],
+            "draw": named["draw"],
+            "draw_rows": named["draw_rows"],
+            "buffer": _plan(named),
             "rules": rules,
         }
     )
+
+
+def _plan(named: dict[str, Any]) -> FedBuff | None:
+    from atoll.learning.horizontal.asynchronous import FedBuff
+
+    if named["buffer"] is None:
+        return None
+    own = ("buffer", "most_stale", "staleness", "exponent", "grace", "slope")
+    return FedBuff(concurrency=named["clients"], **{name: named[name] for name in own})
 
 
 @command.command()
@@ -167,8 +232,7 @@ def members(output: Output, folder: Path, limit: int, after: int) -> None:
     """Show who has joined, and who was removed or has left."""
     from atoll.flow.populations.folder import load
 
-    store = load(folder).store()
-    try:
+    with closing(load(folder).store()) as store:
         found = store.members(limit, after)
         views = tuple(
             outputs.PopulationMember(
@@ -181,11 +245,46 @@ def members(output: Output, folder: Path, limit: int, after: int) -> None:
             for member in found
         )
         whole = outputs.PopulationMembers(items=views, count=store.count())
-    finally:
-        store.close()
     rows = [("client", "joined", "ended", "reason")]
     rows += [(str(v.number), v.joined[:19], (v.ended or "")[:19], v.reason or "") for v in views]
     output.show(whole, table(rows))
+
+
+@command.command()
+@_FOLDER
+@click.option("--limit", type=click.IntRange(1, 10_000), default=100, help="lines at most (100)")
+@click.option("--after", type=click.IntRange(0), default=0, help="go on after this line")
+@click.option("--what", help="of one kind alone: removed, left, joined, refused, round, …")
+@printed
+def log(output: Output, folder: Path, limit: int, after: int, what: str | None) -> None:
+    """Show who did what and when: created, invited, joined, renewed, left, removed, refused.
+
+    The rounds, too, and where it was served.
+
+    Of refusals the last 10 000 lines are kept, of rounds, invitations and renewals 100 000 each;
+    who joined, left or was removed is kept for good.
+    """
+    from atoll.flow.populations.folder import load
+
+    with closing(load(folder).store()) as store:
+        found = store.lines(limit, after, what)
+    views = tuple(
+        outputs.LogLine(
+            number=line.number,
+            at=_time(line.at),
+            what=line.what,
+            who=line.who,
+            client=line.member,
+            detail=line.detail,
+            times=line.times,
+        )
+        for line in found
+    )
+    rows = [("line", "at", "what", "who", "client", "times", "detail")]
+    for v in views:
+        client = "" if v.client is None else str(v.client)
+        rows.append((str(v.number), v.at[:19], v.what, v.who, client, str(v.times), v.detail))
+    output.show(outputs.PopulationLog(items=views), table(rows))
 
 
 @command.command()
@@ -200,11 +299,8 @@ def remove(output: Output, number: int, folder: Path, reason: str, yes: bool) ->
 
     population = load(folder)
     confirm(f"Remove client {number} of {population.terms.population}?", yes)
-    store = population.store()
-    try:
+    with closing(population.store()) as store:
         store.end(number, reason)
-    finally:
-        store.close()
     output.show(outputs.Done(what=f"removed client {number}"), f"removed client {number}")
 
 

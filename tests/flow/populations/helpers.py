@@ -18,7 +18,7 @@ from atoll.flow.populations import folder as folders
 from atoll.flow.populations.folder import Population
 from atoll.flow.populations.running import Running, Served, ServeOptions
 from atoll.learning.horizontal.conditions import Condition
-from atoll.learning.horizontal.population.coordinator import Pace, RoundRules
+from atoll.learning.horizontal.population.attendance import Pace, RoundRules
 from atoll.learning.horizontal.population.member import PopulationMember
 from atoll.learning.horizontal.population.work import PopulationWork
 from atoll.learning.horizontal.rounds import Closing

@@ -138,6 +138,8 @@ def test_a_killed_client_and_a_killed_aggregator_lose_no_round_and_count_none_tw
     server = world.serve("second.log")
     server.wait_for(f"resumes after round {reached.round}")
     clients[0] = world.join(0)
+    # A process that has not come so far yet would end by the signal below.
+    clients[0].wait_for(r"(?s)dials out.*dials out")
     assert server.process.wait(SECONDS) == 0, server.text()
     shown = json.loads(server.text()[server.text().index("{") :])
     assert (shown["finished"], shown["rounds"], shown["failed_rounds"]) == (True, ROUNDS, 0)

@@ -22,9 +22,10 @@ from atoll.cli.client.session import Enrolment, MemberSession, ask
 from atoll.core.errors import AtollError, NetworkError
 from atoll.flow.populations import folder as folders
 from atoll.flow.populations.folder import MODEL, Population
+from atoll.flow.populations.limits import LimitRules
 from atoll.learning.horizontal.conditions import Condition
 from atoll.learning.horizontal.population import messages
-from atoll.learning.horizontal.population.coordinator import RoundRules
+from atoll.learning.horizontal.population.attendance import RoundRules
 from atoll.learning.horizontal.rounds import Closing
 from atoll.models.network.part import decode
 from tests.flow.populations.helpers import RULES, Clients, Serving, enrolled, population, serving
@@ -36,7 +37,8 @@ CHECK_IN = messages.CheckIn.of(b"0" * 32, Condition(), frozenset())
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
     """A population that waits for more members than will come, so that no round begins."""
     made = population(tmp_path_factory.mktemp("population") / "p", {"minimum_clients": 50})
-    with serving(made, count=50) as found:
+    limits = LimitRules(attempts=10_000)
+    with serving(made, count=50, limits=limits) as found:
         yield found
 
 
@@ -285,6 +287,17 @@ def test_bodies_have_bounds(served: Serving, what: str, length: int, status: byt
     with _raw(served, _loose()) as secured:
         body = b"x" * min(length, 64 << 10)
         assert status in _answer(secured, what, body, length)
+
+
+def test_a_body_without_a_length_is_not_read(served: Serving) -> None:
+    with _raw(served, _loose()) as secured:
+        head = (
+            b"POST /population/v1/terms HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
+        )
+        secured.sendall(head)
+        with http.client.HTTPResponse(secured) as response:
+            response.begin()
+            assert response.status == 411
 
 
 def test_what_is_malformed_is_refused_by_a_code(served: Serving) -> None:

@@ -116,12 +116,22 @@ def _algorithm(key: PrivateKey) -> hashes.SHA256 | None:
     return hashes.SHA256() if isinstance(key, ec.EllipticCurvePrivateKey) else None
 
 
-def _named(text: str) -> x509.Name:
-    return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, text)])
+def common_name(text: str) -> x509.Name:
+    """Return a name for people to read; no verifier looks at it."""
+    return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, text[:64])])
 
 
-def _usage(*, signs: bool) -> x509.KeyUsage:
-    return x509.KeyUsage(
+def draft(
+    subject: x509.Name,
+    issuer: x509.Name,
+    public: PublicKey,
+    begins: datetime,
+    ends: datetime,
+    *,
+    signs: bool,
+) -> x509.CertificateBuilder:
+    """Return a certificate to be: of an authority of leaves alone if it ``signs``, else a leaf."""
+    usage = x509.KeyUsage(
         digital_signature=not signs,
         content_commitment=False,
         key_encipherment=False,
@@ -132,23 +142,31 @@ def _usage(*, signs: bool) -> x509.KeyUsage:
         encipher_only=False,
         decipher_only=False,
     )
+    basic = x509.BasicConstraints(ca=signs, path_length=0 if signs else None)
+    return (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(issuer)
+        .public_key(public)
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(begins)
+        .not_valid_after(ends)
+        .add_extension(basic, critical=True)
+        .add_extension(usage, critical=True)
+    )
+
+
+def _node_name(party: str) -> x509.Name:
+    return common_name(f"Atoll node {party}")
 
 
 def make_ca(party: str, key: PrivateKey, now: datetime) -> x509.Certificate:
     """Make a party's own authority, which can vouch for that party's name and no other."""
-    name = _named(f"Atoll authority of {party}"[:64])
+    name = common_name(f"Atoll authority of {party}")
     public = key.public_key()
     only = x509.NameConstraints([x509.DNSName(dns_name(party))], None)
     return (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(public)
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - SKEW)
-        .not_valid_after(now + CA_LIFE)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
-        .add_extension(_usage(signs=True), critical=True)
+        draft(name, name, public, now - SKEW, now + CA_LIFE, signs=True)
         .add_extension(only, critical=True)
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(public), critical=False)
         .sign(key, _algorithm(key))
@@ -174,17 +192,10 @@ def make_node(
         begins = after + timedelta(seconds=1)
     uses = x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH])
     issuer = x509.AuthorityKeyIdentifier.from_issuer_public_key(ca_key.public_key())
+    ends = min(now + NODE_LIFE, ca.not_valid_after_utc)
     return (
-        x509.CertificateBuilder()
-        .subject_name(_named(f"Atoll node {party}"[:64]))
-        .issuer_name(ca.subject)
-        .public_key(public)
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(begins)
-        .not_valid_after(min(now + NODE_LIFE, ca.not_valid_after_utc))
+        draft(_node_name(party), ca.subject, public, begins, ends, signs=False)
         .add_extension(x509.SubjectAlternativeName([x509.DNSName(dns_name(party))]), critical=False)
-        .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
-        .add_extension(_usage(signs=False), critical=True)
         .add_extension(uses, critical=False)
         .add_extension(issuer, critical=False)
         .sign(ca_key, _algorithm(ca_key))
@@ -196,7 +207,7 @@ def make_request(party: str, key: PrivateKey) -> bytes:
     names = x509.SubjectAlternativeName([x509.DNSName(dns_name(party))])
     return (
         x509.CertificateSigningRequestBuilder()
-        .subject_name(_named(f"Atoll node {party}"[:64]))
+        .subject_name(_node_name(party))
         .add_extension(names, critical=False)
         .sign(key, _algorithm(key))
         .public_bytes(Encoding.PEM)

@@ -15,11 +15,13 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
-from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from atoll.channel.identity.certificates import (
     SKEW,
     UNREADABLE,
+    common_name,
+    draft,
     only_name,
 )
 from atoll.core.errors import PeerError
@@ -32,6 +34,7 @@ MEMBER_LIFE = timedelta(days=30)
 # From then on a member asks for a further certificate.
 RENEW_LEFT = timedelta(days=15)
 REQUEST_BYTES = 8 << 10
+_CLIENT = common_name("Atoll client")
 _MEMBER = re.compile(r"c-(0|[1-9][0-9]{0,9})")
 _TERMS, _AGREEMENT = b"atoll/population-terms/v1\0", b"atoll/population-agreement/v1\0"
 
@@ -61,14 +64,11 @@ def make_authority(
     population: str, key: ec.EllipticCurvePrivateKey, now: datetime
 ) -> x509.Certificate:
     """Make a population's authority, which can vouch for names below its own alone."""
-    name = _named(f"Atoll population {population}")
+    name, ends = common_name(f"Atoll population {population}"), now + AUTHORITY_LIFE
     only = x509.NameConstraints([x509.DNSName(party_id(population) + SUFFIX)], None)
-    basic = x509.BasicConstraints(ca=True, path_length=0)
     identifier = x509.SubjectKeyIdentifier.from_public_key(key.public_key())
     return (
-        _builder(name, name, key.public_key(), now, now + AUTHORITY_LIFE)
-        .add_extension(basic, critical=True)
-        .add_extension(_usage(signs=True), critical=True)
+        draft(name, name, key.public_key(), now - SKEW, ends, signs=True)
         .add_extension(only, critical=True)
         .add_extension(identifier, critical=False)
         .sign(key, hashes.SHA256())
@@ -89,10 +89,8 @@ def make_leaf(
     ends = min(now + (SERVER_LIFE if server else MEMBER_LIFE), authority.not_valid_after_utc)
     issuer = x509.AuthorityKeyIdentifier.from_issuer_public_key(key.public_key())
     return (
-        _builder(_named("Atoll client"), authority.subject, public, now, ends)
+        draft(_CLIENT, authority.subject, public, now - SKEW, ends, signs=False)
         .add_extension(x509.SubjectAlternativeName([x509.DNSName(name)]), critical=False)
-        .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
-        .add_extension(_usage(signs=False), critical=True)
         .add_extension(x509.ExtendedKeyUsage([purpose]), critical=True)
         .add_extension(issuer, critical=False)
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(public), critical=False)
@@ -102,7 +100,7 @@ def make_leaf(
 
 def make_request(key: ec.EllipticCurvePrivateKey) -> bytes:
     """Return a signing request (DER). It names no one: the authority chooses the number."""
-    builder = x509.CertificateSigningRequestBuilder().subject_name(_named("Atoll client"))
+    builder = x509.CertificateSigningRequestBuilder().subject_name(_CLIENT)
     return builder.sign(key, hashes.SHA256()).public_bytes(Encoding.DER)
 
 
@@ -207,42 +205,6 @@ def _verify(public: object, signature: bytes, document: bytes) -> None:
         public.verify(signature, document, ec.ECDSA(hashes.SHA256()))
     except InvalidSignature as error:
         raise PeerError("ATL-POP-014", "a signature does not fit what it is under") from error
-
-
-def _builder(
-    subject: x509.Name,
-    issuer: x509.Name,
-    public: ec.EllipticCurvePublicKey,
-    now: datetime,
-    ends: datetime,
-) -> x509.CertificateBuilder:
-    return (
-        x509.CertificateBuilder()
-        .subject_name(subject)
-        .issuer_name(issuer)
-        .public_key(public)
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - SKEW)
-        .not_valid_after(ends)
-    )
-
-
-def _named(text: str) -> x509.Name:
-    return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, text[:64])])
-
-
-def _usage(*, signs: bool) -> x509.KeyUsage:
-    return x509.KeyUsage(
-        digital_signature=not signs,
-        content_commitment=False,
-        key_encipherment=False,
-        data_encipherment=False,
-        key_agreement=False,
-        key_cert_sign=signs,
-        crl_sign=signs,
-        encipher_only=False,
-        decipher_only=False,
-    )
 
 
 def _unfit(why: str) -> PeerError:

@@ -49,6 +49,7 @@ class Dialer:
     """Asks a population's server at ``address`` (host:port), whose certificate names ``name``.
 
     ``check`` looks at a new connection before anything is sent; ``seconds`` bounds every wait.
+    ``sent`` are the bytes of all requests' bodies so far, also of those that were sent again.
     """
 
     def __init__(
@@ -63,6 +64,7 @@ class Dialer:
     ) -> None:
         self.address, self.name, self.context, self.check = address, name, context, check
         self.seconds, self.proxy = seconds, proxy
+        self.sent = 0
         self._connection: _Connection | None = None
 
     def call(self, what: str, body: bytes) -> bytes:
@@ -98,6 +100,7 @@ class Dialer:
                 raise
             self._connection = made
         connection = self._connection
+        self.sent += len(body)
         connection.request("POST", PATH + what, body, {"Content-Type": TYPE})
         response = connection.getresponse()
         answer = response.read(ANSWER_BYTES + 1)

@@ -26,6 +26,9 @@ _FOLDER = click.option(
     "--folder", type=click.Path(path_type=Path), required=True, help="the client's folder"
 )
 
+# Sets of rows that ``status`` shows people, the last ones.
+_SHOWN_SETS = 5
+
 
 @click.group()
 def command() -> None:
@@ -140,9 +143,11 @@ def _train(output: Output, place: ClientFolder) -> str:
         trace=trace,
         secret=SecretRandom(),
     )
-    output.info(f"client {joined.number} of {terms.population}: {len(data)} rows, dials out")
     try:
         with on_signals(stopping.set):
+            output.info(
+                f"client {joined.number} of {terms.population}: {len(data)} rows, dials out"
+            )
             return visits(member, session, stopping, output.more)
     finally:
         session.close()
@@ -156,14 +161,45 @@ def status(output: Output, folder: Path) -> None:
     place = ClientFolder(folder)
     found = _status(place)
     lines = [*_sentences(place.terms())]
-    lines += [f"done: {found.tasks} tasks, {found.today} of them on {found.day}"]
+    lines += _counted(found)
     lines += [f"client {found.number} at {found.address}, certified until {found.certified_until}"]
     output.show(found, "\n".join(lines))
 
 
+def _counted(found: outputs.ClientStatus) -> list[str]:
+    """Return what was done and what it cost, in words."""
+    lines = [
+        f"tasks: {found.tasks} of {found.tasks_at_most} counted, {found.today} of "
+        f"{found.today_at_most} on {found.day}",
+        f"of them {found.answered} were taken and {found.refused} were not; {found.failed} failed",
+        f"sent: {found.sent} bytes",
+    ]
+    if found.epsilon is None or found.epsilon_at_most is None:
+        return lines
+    lines.append(
+        f"ε so far {found.epsilon:.3g}, at the end of the terms at most {found.epsilon_at_most:.3g}"
+        f" (δ {found.delta:g})"
+    )
+    lines += [
+        f"  rows {part.rows[:16]}: {part.tasks} tasks, ε {part.epsilon or 0.0:.3g}"
+        for part in found.data[-_SHOWN_SETS:]
+    ]
+    return lines
+
+
 def _status(place: ClientFolder) -> outputs.ClientStatus:
+    from atoll.learning.horizontal.population.work import epsilon
+
     joined: Joined = place.joined
     terms, counts = place.terms(), place.book().counts()
+
+    def spent(tasks: int) -> float | None:
+        try:
+            return epsilon(terms, tasks)
+        except UserError:
+            return None
+
+    sets = {rows: spent(tasks) for rows, tasks in counts.sets.items()}
     return outputs.ClientStatus(
         aggregator=terms.aggregator,
         population=terms.population,
@@ -175,6 +211,18 @@ def _status(place: ClientFolder) -> outputs.ClientStatus:
         tasks_at_most=terms.tasks,
         day=counts.day.isoformat(),
         today=counts.today,
+        today_at_most=terms.tasks_per_day,
+        answered=counts.answered,
+        refused=counts.refused,
+        failed=counts.failed,
+        sent=counts.sent,
+        delta=terms.delta,
+        epsilon=spent(counts.tasks),
+        epsilon_at_most=spent(terms.tasks),
+        data=tuple(
+            outputs.ClientDataSet(rows=rows, tasks=counts.sets[rows], epsilon=cost)
+            for rows, cost in sets.items()
+        ),
         certified_until=place.certificate().not_valid_after_utc.isoformat(),
     )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from typing import TypeVar
 
 from atoll.channel.identity.certificates import pem, present
@@ -15,7 +16,7 @@ from atoll.cli.client.folder import CERTIFICATE, KEY, ClientFolder, Joined
 from atoll.core.errors import AtollError, NetworkError, PeerError
 from atoll.core.message import Message
 from atoll.learning.horizontal.population import messages
-from atoll.learning.horizontal.population.book import LAST_DAY, USED_UP
+from atoll.learning.horizontal.population.book import LAST_DAY, USED_UP, Book
 from atoll.learning.horizontal.population.member import PopulationMember
 from atoll.learning.horizontal.population.terms import PopulationTerms, read_terms
 
@@ -24,6 +25,8 @@ M = TypeVar("M", bound=Message)
 ENDED = frozenset({"ATL-POP-004", "ATL-POP-013", "ATL-POP-023"})
 DONE = frozenset({USED_UP, LAST_DAY})
 _FIRST, _LONGEST = 1.0, 300.0
+# Bytes that were sent are written to disk in such steps.
+_SENT_BYTES = 64 << 10
 
 
 def ask(dialer: Dialer, what: str, message: Message, *kinds: type[M]) -> M:
@@ -101,6 +104,7 @@ class MemberSession:
         self._population = folder.terms().population
         self._authority = folder.authority()
         self._dialer = self._dial()
+        self._sent = 0
 
     def __call__(self, what: str, message: Message, *kinds: type[M]) -> M:
         """See ``member.Ask``."""
@@ -117,7 +121,15 @@ class MemberSession:
         certificates.judge_member(leaf, self._authority, self._population, now)
         self._folder.keep_certificate(leaf)
         self.close()
-        self._dialer = self._dial()
+        sent, self._dialer = self._dialer.sent, self._dial()
+        self._dialer.sent = sent
+
+    def keep_sent(self, book: Book, least: int = 1) -> None:
+        """Count the bytes of requests since the last time, if there are so many."""
+        more = self._dialer.sent - self._sent
+        if more >= least:
+            book.note("sent", more)
+            self._sent += more
 
     def leave(self) -> None:
         """End the membership at the aggregator."""
@@ -153,11 +165,25 @@ def visits(
     Returns the code that it ended with, empty where it was stopped. What cannot be reached is asked
     again later, each time after longer, with jitter so that clients do not come all at once.
     """
+    try:
+        return _visits(member, session, stopping, note)
+    finally:
+        with suppress(AtollError):
+            session.keep_sent(member.book)
+
+
+def _visits(
+    member: PopulationMember,
+    session: MemberSession,
+    stopping: threading.Event,
+    note: Callable[[str], None],
+) -> str:
     failures = 0
     while not stopping.is_set():
         try:
             session.renew()
             wait = member.visit()
+            session.keep_sent(member.book, _SENT_BYTES)
             failures = 0
         except AtollError as error:
             if error.code in ENDED | DONE:

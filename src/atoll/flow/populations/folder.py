@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import time
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -20,6 +21,7 @@ from atoll.channel.identity.files import SECRET, read_secret, write_atomic
 from atoll.channel.outbound import certificates
 from atoll.channel.outbound.codes import JoinCode
 from atoll.core.errors import UserError
+from atoll.flow.populations.log import person
 from atoll.flow.populations.store import HOURS, PopulationStore
 from atoll.jobs.errors import ConflictError, NotFoundError
 from atoll.learning.horizontal.population.terms import PopulationTerms, read_terms
@@ -46,6 +48,11 @@ class Population:
         """Open the members, for one thread."""
         return PopulationStore(self.root / MEMBERS, time.time)
 
+    def note(self, what: str, detail: str) -> None:
+        """Add a line to the log, by the person that runs this process; from any thread."""
+        with closing(self.store()) as store:
+            store.note(what, person(), detail)
+
     def invite(
         self, address: str, hours: float = HOURS, count: int = 1
     ) -> list[tuple[JoinCode, float]]:
@@ -53,11 +60,8 @@ class Population:
 
         Returns each with when it expires.
         """
-        store = self.store()
-        try:
+        with closing(self.store()) as store:
             made = store.make_codes(hours, count)
-        finally:
-            store.close()
         key, name = certificates.key_hash(self.server_key.public_key()), self.terms.population
         return [
             (JoinCode(number, name, address, key, secret), expires)
@@ -110,7 +114,9 @@ def create(root: Path, terms: PopulationTerms) -> Population:
     write_atomic(root / SIGNATURE, certificates.sign_terms(authority_key, document))
     mark = {"version": 1, "population": terms.population, "aggregator": terms.aggregator}
     write_atomic(root / MARK, json.dumps(mark).encode() + b"\n")
-    return load(root)
+    made = load(root)
+    made.note("created", f"terms {terms.digest.hex()}")
+    return made
 
 
 def load(root: Path) -> Population:

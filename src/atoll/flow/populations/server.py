@@ -10,7 +10,9 @@ import ssl
 import threading
 import time
 import weakref
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterator, MutableMapping
+from contextlib import contextmanager
 from typing import Any, ClassVar
 
 import uvicorn
@@ -25,16 +27,19 @@ from atoll.flow.api.accepting import AcceptingServer, affordable
 from atoll.flow.api.protocol import PatientProtocol
 from atoll.flow.api.server import START_SECONDS, listen
 from atoll.flow.populations.folder import SERVER_KEY, Population
-from atoll.flow.populations.service import PopulationService
+from atoll.flow.populations.limits import REFUSALS, LimitRules
+from atoll.flow.populations.service import Caller, PopulationService
 from atoll.flow.populations.store import PopulationStore
 from atoll.jobs.errors import EnvironmentFault
-from atoll.learning.horizontal.population.clients import OutboundClients
+from atoll.learning.horizontal.population.clients import Outbound
 
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 CONNECTIONS = 8192
 # Bodies of pieces (4 MiB) that are read at once.
 LARGE = 32
+# Of one client: a connection that broke may still be waited for.
+LARGE_OF_ONE = 2
 BODY_SECONDS, IDLE_SECONDS, HANDSHAKE_SECONDS = 60.0, 330, 10.0
 # Clients may have slow links: of an answer that waits, some is taken in this time.
 STALL_SECONDS = 60.0
@@ -63,13 +68,17 @@ class MemberProtocol(PatientProtocol):
             self.transport.abort()
 
 
+class _BusyError(Exception):
+    """No further body is read now."""
+
+
 class App:
     """The ASGI application; made and used on the server's thread."""
 
     def __init__(self, make: Callable[[], PopulationService]) -> None:
         self._make = make
         self._service: PopulationService | None = None
-        self._large = 0
+        self._large: Counter[int | None] = Counter()
 
     async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
         """Answer a request, or start and stop with the server."""
@@ -85,6 +94,7 @@ class App:
         await send({"type": "lifespan.startup.complete"})
         await receive()
         refreshing.cancel()
+        self._service.close()
         loop = asyncio.get_running_loop()
         for transport in list(MemberProtocol.transports):
             if getattr(transport, "_loop", loop) is loop:
@@ -105,39 +115,61 @@ class App:
         if service is None or not most or scope["method"] != "POST":
             await _reply(send, 404, b"")
             return
-        large = most > _SMALL
-        if large and self._large >= LARGE:
-            await _reply(send, 503, codec.encode(BUSY))
-            return
-        self._large += large
+        length = _length(scope)
         try:
-            member = service.admit(what, scope["state"]["certificate"])
-            body = await asyncio.wait_for(_body(receive, most), BODY_SECONDS)
-            if body is None:
-                await _reply(send, 413, b"")
+            address = (scope.get("client") or ("unknown",))[0]
+            caller = service.admit(what, scope["state"]["certificate"], address, length or 0)
+            if length is None or length > most:
+                service.too_long(caller)
+                await _reply(send, 411 if length is None else 413, b"")
                 return
-            answer = service.answer(what, member, body)
-        except TimeoutError:
+            with self._reading(caller, most > _SMALL):
+                body = await asyncio.wait_for(_body(receive, most), BODY_SECONDS)
+            answer = service.answer(what, caller, body)
+        except _BusyError:
+            service.unread(caller, length or 0)
+            await _reply(send, 503, codec.encode(BUSY))
+        except (TimeoutError, ConnectionError):
             await _reply(send, 408, b"")
         except AtollError as error:
-            await _reply(send, 400, codec.encode(error.public))
+            status = 429 if error.code in REFUSALS else 400
+            await _reply(send, status, codec.encode(error.public))
         else:
             await _reply(send, 200, answer)
+
+    @contextmanager
+    def _reading(self, caller: Caller, large: bool) -> Iterator[None]:
+        """Hold a place for a large body: there are so many, and for one client few of them."""
+        if not large:
+            yield
+            return
+        held = self._large[caller.member]
+        if self._large.total() >= LARGE or held >= LARGE_OF_ONE:
+            raise _BusyError
+        self._large[caller.member] += 1
+        try:
+            yield
         finally:
-            self._large -= large
+            self._large[caller.member] -= 1
+            if not self._large[caller.member]:
+                del self._large[caller.member]
 
 
-async def _body(receive: Receive, most: int) -> bytes | None:
-    """Return a body, None for one that is longer than it may be, or broken off."""
+def _length(scope: MutableMapping[str, Any]) -> int | None:
+    """Return the length of the body that a request states, None where it states none."""
+    stated = [value for name, value in scope["headers"] if name == b"content-length"]
+    return int(stated[0]) if len(stated) == 1 and stated[0].isdigit() else None
+
+
+async def _body(receive: Receive, most: int) -> bytes:
+    """Return a body. Errors: ConnectionError it was broken off, or is longer than it may be."""
     parts, size = [], 0
     while True:
         event = await receive()
-        if event["type"] != "http.request":
-            return None
         part = event.get("body", b"")
         size += len(part)
-        if size > most:
-            return None
+        if event["type"] != "http.request" or size > most:
+            raise ConnectionError
         parts.append(part)
         if not event.get("more_body"):
             return b"".join(parts)
@@ -155,14 +187,19 @@ class PopulationServer:
     """Serves a population while it is open. Errors of ``start``: ATL-API-016 the address."""
 
     def __init__(
-        self, population: Population, clients: OutboundClients, host: str, port: int
+        self,
+        population: Population,
+        clients: Outbound,
+        host: str,
+        port: int,
+        limits: LimitRules | None = None,
     ) -> None:
         self._population, self._host, self._port = population, host, port
         self._store: PopulationStore | None = None
 
         def make() -> PopulationService:
             self._store = population.store()
-            return PopulationService(population, self._store, clients)
+            return PopulationService(population, self._store, clients, limits=limits)
 
         self._server = AcceptingServer(_config(App(make)), HANDSHAKE_SECONDS)
         self._context = self._secured()

@@ -1,4 +1,4 @@
-"""A population's codes and members, in one SQLite file.
+"""A population's codes, members and log, in one SQLite file.
 
 The serving process and commands beside it open it at once: each change is one short transaction,
 so that a revocation counts with the next request.
@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from atoll.channel.outbound.codes import SECRET_BYTES, secret_hash
+from atoll.flow.populations import log
 from atoll.jobs.errors import DeniedError, NotFoundError
 
 HOURS = 24.0
@@ -62,7 +63,8 @@ class PopulationStore:
         self._database = sqlite3.connect(path, timeout=_WAIT, isolation_level=None)
         self._database.execute("PRAGMA journal_mode = WAL")
         self._database.execute("PRAGMA synchronous = FULL")
-        self._database.executescript(_SCHEMA)
+        self._database.executescript(_SCHEMA + log.SCHEMA)
+        self._log = log.Log(self._database, wall)
 
     def close(self) -> None:
         """Close the file."""
@@ -79,6 +81,7 @@ class PopulationStore:
                 "INSERT INTO codes (id, hash, expires) VALUES (?, ?, ?)",
                 [(number, secret_hash(secret), expires) for number, secret, expires in made],
             )
+            self._log.add("invited", log.person(), f"codes of {hours:g} hours", count=count)
         return made
 
     def check_code(self, number: str, secret: bytes) -> None:
@@ -88,9 +91,17 @@ class PopulationStore:
             raise _refused()
 
     def enrol(
-        self, number: str, secret: bytes, key: bytes, digest: bytes, agreement: bytes
+        self,
+        number: str,
+        secret: bytes,
+        key: bytes,
+        digest: bytes,
+        agreement: bytes,
+        who: str = "unknown",
     ) -> Member:
         """Use a code up for a member with this key (SHA-256); the same key may ask again.
+
+        ``who`` is where it asks from, for the log.
 
         Errors: ATL-POP-019, ATL-POP-020 the population is full.
         """
@@ -115,6 +126,7 @@ class PopulationStore:
                 "UPDATE codes SET used = ?, key = ?, number = ? WHERE id = ?",
                 (self._wall(), key, count, number),
             )
+            self._log.add("joined", who, f"by the code {number}", count)
         return self.member(count)
 
     def member(self, number: int) -> Member:
@@ -149,14 +161,39 @@ class PopulationStore:
         rows = self._database.execute(query, (since,)).fetchall()
         return [row[0] for row in rows], max((row[1] for row in rows), default=since)
 
-    def end(self, number: int, reason: str) -> None:
-        """Take a member out for good; once more changes nothing. Errors: ATL-POP-004."""
+    def end(self, number: int, reason: str, who: str | None = None) -> None:
+        """Take a member out for good; once more changes nothing. Errors: ATL-POP-004.
+
+        ``who`` is where a member asks from that leaves by itself; without it the person that runs
+        this process removes it.
+        """
         self.member(number)
         with self._change() as database:
-            database.execute(
+            done = database.execute(
                 "UPDATE members SET ended = ?, reason = ? WHERE number = ? AND ended IS NULL",
                 (self._wall(), reason, number),
             )
+            if done.rowcount:
+                what = "left" if who else "removed"
+                self._log.add(what, who or log.person(), reason, number)
+
+    def note(self, what: str, who: str, detail: str = "", member: int | None = None) -> None:
+        """Add a line to the log."""
+        with self._change():
+            self._log.add(what, who, detail, member)
+
+    def note_refused(self, refusals: log.Refusals) -> None:
+        """Write what was refused since the last time."""
+        found = refusals.take()
+        if not found:
+            return
+        with self._change():
+            for who, member, code, count in found:
+                self._log.add("refused", who, code, member, count)
+
+    def lines(self, limit: int, after: int = 0, what: str | None = None) -> list[log.Line]:
+        """Return lines of the log: see ``Log.lines``."""
+        return self._log.lines(limit, after, what)
 
     def _still(self, number: int) -> Member:
         found = self.member(number)

@@ -145,13 +145,7 @@ class AsynchronousTraining:
         ``state`` and ``flights`` may come from a checkpoint.
         """
         _require_no_rounds(clients.clients.chain, self.algorithm)
-        if self.algorithm.separate:
-            raise UserError(
-                "ATL-HOR-114",
-                f"{type(self.algorithm).__name__} needs each client's update as it is, and "
-                "asynchronous training scales those that are late",
-                hint="train in rounds; with a limit and partial work none waits for the slow",
-            )
+        require_sums(self.algorithm)
         if any(flight.version > state.round for flight in self.flights.heap):
             raise UserError("ATL-HOR-039", "turns under way began after the state that resumes")
         return driven(state, self.rounds, lambda at: self._step(at, clients, public), callbacks)
@@ -232,6 +226,17 @@ class AsynchronousTraining:
             if number not in busy and clients.eligible(drawn[at : at + 1])[0]:
                 return number
         return None
+
+
+def require_sums(algorithm: Algorithm) -> None:
+    """Refuse an algorithm that needs single updates. Errors: ATL-HOR-114."""
+    if algorithm.separate:
+        raise UserError(
+            "ATL-HOR-114",
+            f"{type(algorithm).__name__} needs each client's update as it is, and asynchronous "
+            "training scales those that are late",
+            hint="train in rounds; with a limit and partial work none waits for the slow",
+        )
 
 
 def _require_no_rounds(chain: Chain, algorithm: Algorithm) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
@@ -26,6 +27,14 @@ class ClientRows:
 
     def __len__(self) -> int:
         return len(self.rows)
+
+    def digest(self) -> str:
+        """Return the SHA-256 of the rows and targets in their order, in hexadecimal."""
+        made = hashlib.sha256()
+        for part in (self.rows, self.targets):
+            made.update(f"{part.dtype.str}{part.shape}".encode())
+            made.update(np.ascontiguousarray(part).data)
+        return made.hexdigest()
 
 
 class LocalWork(BaseModel):

@@ -230,7 +230,7 @@ class SimulatedClients:
         carried = {name: v for name, v in kept.items() if name not in result.kept}
         secret = self.secret(task.round, task.number)
         passage = Passage(RoundRandom(self.public, task.round), generator, carried, secret)
-        update = _scaled(self.chain.client(result.update, passage), task.scale)
+        update = self.chain.client(result.update, passage).scaled(task.scale)
         return update, {**passage.kept, **result.kept}, report
 
     def _report(self, work: ClientWork) -> ClientReport:
@@ -322,13 +322,6 @@ def _ahead(
             yield waiting.popleft().result()
     while waiting:
         yield waiting.popleft().result()
-
-
-def _scaled(update: Update, scale: float) -> Update:
-    if scale == 1:
-        return update
-    vectors = {name: v * v.dtype.type(scale) for name, v in update.vectors.items()}
-    return Update(vectors, update.numbers)
 
 
 @functools.cache

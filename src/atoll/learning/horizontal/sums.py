@@ -39,6 +39,14 @@ class Update:
         numbers = {name: value + other.numbers[name] for name, value in self.numbers.items()}
         return Update(vectors, numbers)
 
+    def scaled(self, by: float) -> Update:
+        """Return this update with its vectors multiplied; its numbers stay as they are."""
+        if by == 1:
+            return self
+        return Update(
+            {name: v * v.dtype.type(by) for name, v in self.vectors.items()}, self.numbers
+        )
+
     def check(self) -> Update:
         """Return this update if every value is finite. Errors: ATL-HOR-011."""
         for name, vector in self.vectors.items():

@@ -12,7 +12,7 @@ from atoll.learning.horizontal.conditions import Condition
 from atoll.learning.horizontal.local import ClientRows
 from atoll.learning.horizontal.parties.parameters import HorizontalParameters
 from atoll.learning.horizontal.population import messages
-from atoll.learning.horizontal.population.clients import OutboundClients
+from atoll.learning.horizontal.population.clients import Outbound
 from atoll.learning.horizontal.population.messages import PIECE
 from atoll.learning.horizontal.population.terms import PopulationTerms
 from atoll.learning.horizontal.population.work import PopulationWork
@@ -46,7 +46,7 @@ def rows(number: int, count: int = 40) -> ClientRows:
     return ClientRows(matrix, (matrix @ [1.0, -2.0, 0.5] > 0).astype(np.int64))
 
 
-def visit(clients: OutboundClients, work: PopulationWork, number: int, data: ClientRows) -> str:
+def visit(clients: Outbound, work: PopulationWork, number: int, data: ClientRows) -> str:
     """Check in once, and do the task if there is one; return ``stay`` or the receipt's code."""
     ask = messages.CheckIn.of(work.terms.digest, Condition(), work.terms.asked_conditions)
     answer = clients.check_in(number, ask)

@@ -14,8 +14,9 @@ from atoll.core.random import PublicRandom, SecretRandom
 from atoll.learning.horizontal.conditions import Condition, Eligibility
 from atoll.learning.horizontal.participation import Participation
 from atoll.learning.horizontal.population import messages
+from atoll.learning.horizontal.population.attendance import Pace, RoundRules
 from atoll.learning.horizontal.population.clients import OutboundClients
-from atoll.learning.horizontal.population.coordinator import Coordinator, Pace, RoundRules
+from atoll.learning.horizontal.population.coordinator import Coordinator
 from atoll.learning.horizontal.population.drawing import AmongPresent
 from atoll.learning.horizontal.population.terms import PopulationTerms, read_terms
 from atoll.learning.horizontal.population.work import PopulationWork, epsilon, sentences
@@ -253,3 +254,40 @@ def test_what_no_population_can_keep_to_is_refused(
     with pytest.raises(UserError) as caught:
         terms_with(training, **named).require_possible()
     assert caught.value.code == "ATL-POP-002"
+
+
+def test_clients_drawn_by_rows_count_alike() -> None:
+    work = PopulationWork(terms_with())
+    made = Coordinator(RULES, Eligibility(), SecretRandom())
+    clients = OutboundClients(work, made, SystemClock(), asked=3, by_rows=True)
+    found: list[Any] = []
+    for number in range(3):
+        clients.register(number)
+    np.testing.assert_array_equal(clients.rows(np.arange(3)), [1.0, 1.0, 1.0])
+    state = work.algorithm.start(work.model.initial(np.random.default_rng(0)))
+    sent = work.algorithm.message(state)
+    thread = threading.Thread(target=lambda: found.append(clients.ask(0, sent, np.arange(2))))
+    thread.start()
+    while not made.busy:
+        threading.Event().wait(0.001)
+    assert visit(clients, work, 0, rows(0, 20)) == ""
+    assert visit(clients, work, 1, rows(1, 60)) == ""
+    thread.join(20)
+    parts = [
+        work.perform(rows(n, size), sent, SecretRandom())[0] / size
+        for n, size in ((0, 20), (1, 60))
+    ]
+    total = found[0].total
+    np.testing.assert_allclose(total.vectors["gradient"], sum(parts), rtol=1e-5)
+    assert total.numbers["rows"] == 2
+    # Who has not answered yet counts as the mean of those that have.
+    np.testing.assert_array_equal(clients.rows(np.array([2, 0, 1])), [40.0, 20.0, 60.0])
+
+
+def test_among_those_that_are_there_draws_are_by_rows() -> None:
+    sizes = np.array([1.0, 0.0, 1000.0, 1.0, 1000.0, 1000.0])
+    pool = Pool(6, eligible=lambda some: some != 2, rows=lambda some: sizes[some])
+    draw = AmongPresent(method="weighted", count=2)
+    drawn = [draw.select(pool, np.random.default_rng(n)).tolist() for n in range(50)]
+    assert sum(found == [4, 5] for found in drawn) > 40
+    assert not any(2 in found or 1 in found for found in drawn)

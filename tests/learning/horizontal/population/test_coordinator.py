@@ -12,14 +12,14 @@ from atoll.core.errors import UserError
 from atoll.core.random import SecretRandom
 from atoll.learning.horizontal.conditions import Condition, Eligibility
 from atoll.learning.horizontal.participation import Participation
-from atoll.learning.horizontal.population.coordinator import (
+from atoll.learning.horizontal.population.attendance import (
     NOT_ANSWERED,
     NOT_FETCHED,
     REMOVED,
-    Coordinator,
     Pace,
     RoundRules,
 )
+from atoll.learning.horizontal.population.coordinator import Coordinator
 from atoll.learning.horizontal.rounds import LATE, REPEATED, UNASKED, Closing
 from atoll.learning.horizontal.selection.pool import Pool
 

@@ -16,8 +16,8 @@ from atoll.core.random import SecretRandom
 from atoll.core.reveal import Disclosures
 from atoll.learning.horizontal.conditions import Condition, Eligibility
 from atoll.learning.horizontal.local import ClientRows
-from atoll.learning.horizontal.population import messages
-from atoll.learning.horizontal.population.book import Book
+from atoll.learning.horizontal.population import book, messages
+from atoll.learning.horizontal.population.book import Book, Counts
 from atoll.learning.horizontal.population.member import INTERRUPTED, PopulationMember
 from atoll.learning.horizontal.population.work import PopulationWork
 from tests.learning.horizontal.population.helpers import rows, terms_with
@@ -34,6 +34,7 @@ class Aggregator:
         self.sent: list[tuple[str, Message]] = []
         self.breaks: set[str] = set()
         self.stay = False
+        self.code = ""
 
     def __call__(self, what: str, message: Message, *kinds: Any) -> Any:
         self.sent.append((what, message))
@@ -47,7 +48,7 @@ class Aggregator:
             case "fetch":
                 model = self.work.model.initial(np.random.default_rng(0))
                 return messages.Weights(0, model)
-        return messages.Receipt("")
+        return messages.Receipt(self.code)
 
     def names(self) -> list[str]:
         return [what for what, _ in self.sent]
@@ -208,3 +209,41 @@ def test_an_answer_of_another_class_is_an_error(tmp_path: Path) -> None:
     member.ask = lambda what, message, *kinds: messages.Receipt("")  # type: ignore[assignment]
     with pytest.raises(AtollError):
         member.visit()
+
+
+def test_a_client_counts_what_became_of_its_tasks_and_each_set_of_rows(tmp_path: Path) -> None:
+    member, aggregator, _ = made(tmp_path)
+    first = member.data.digest()
+
+    def visit(of: PopulationMember, asked: Aggregator, token: bytes) -> None:
+        asked.token = token
+        of.visit()
+
+    visit(member, aggregator, b"a" * 16)
+    aggregator.code = "ATL-HOR-034"
+    visit(member, aggregator, b"b" * 16)
+    # The file changed, and the client began again; then it changed back.
+    other, aggregator, _ = made(tmp_path, rows(2))
+    visit(other, aggregator, b"c" * 16)
+    visit(other, aggregator, b"c" * 16)
+    back, aggregator, _ = made(tmp_path)
+    visit(back, aggregator, b"d" * 16)
+    counts = back.book.counts()
+    assert (counts.tasks, counts.answered, counts.refused, counts.failed) == (4, 3, 1, 1)
+    assert list(counts.sets.items()) == [(other.data.digest(), 1), (first, 3)]
+
+
+def test_sets_that_are_counted_apart_no_more_are_never_counted_too_low() -> None:
+    counts = Counts()
+    for at in range(book.MOST_SETS + 2):
+        counts = counts.with_set(f"{at}")
+    assert len(counts.sets) == book.MOST_SETS
+    assert counts.others == 2
+    assert counts.with_set("0").sets["0"] == 3
+    assert counts.with_set("5").sets["5"] == 2
+
+
+def test_rows_in_another_order_are_another_set() -> None:
+    data = rows(1)
+    turned = ClientRows(data.rows[::-1], data.targets[::-1])
+    assert data.digest() == rows(1).digest() != turned.digest()

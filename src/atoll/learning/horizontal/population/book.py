@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -17,13 +17,22 @@ from atoll.core.files import atomic_output
 from atoll.learning.horizontal.population.terms import PopulationTerms
 
 USED_TODAY, USED_UP, LAST_DAY = "ATL-POP-024", "ATL-POP-025", "ATL-POP-026"
-_BYTES = 4096
+# Data sets that are counted apart; a client whose file changes daily has these for years.
+MOST_SETS = 1024
+_BYTES = 1 << 18
 
 Count = Annotated[int, Field(ge=0)]
+Digest = Annotated[str, Field(max_length=64)]
 
 
 class Counts(BaseModel):
-    """Tasks in all, those of the last day that was counted on, and the token of the last one."""
+    """Tasks in all, those of the last day that was counted on, and the token of the last one.
+
+    A task may have shown the aggregator an update from the moment on that it is in ``tasks``;
+    ``answered`` entered a round, ``refused`` were not taken, ``failed`` were not done. ``sets`` has
+    the tasks by the digest of the rows, and those of sets that are counted apart no more are in
+    ``others``. ``sent`` are the bytes of all requests, but for the last before a crash.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -31,6 +40,24 @@ class Counts(BaseModel):
     day: date = date.min
     today: Count = 0
     token: str = ""
+    answered: Count = 0
+    refused: Count = 0
+    failed: Count = 0
+    sent: Count = 0
+    sets: dict[Digest, Count] = Field(default_factory=dict, max_length=MOST_SETS)
+    others: Count = 0
+
+    def with_set(self, digest: str) -> Counts:
+        """Return these counts with one task more of this data set, which then is the last.
+
+        A set that was not counted apart may have been among the others: it begins with theirs.
+        """
+        sets = dict(self.sets)
+        sets[digest] = sets.pop(digest, self.others) + 1
+        others = self.others
+        while len(sets) > MOST_SETS:
+            others += sets.pop(next(iter(sets)))
+        return self.model_copy(update={"sets": sets, "others": others})
 
 
 @dataclass
@@ -80,13 +107,23 @@ class Book:
         """Return whether an answer to this task may have left already."""
         return self.counts().token == token.hex()
 
-    def spend(self, token: bytes) -> None:
-        """Count a task, durably, before anything of its answer leaves. Errors: see ``require``."""
-        now = self.require()
+    def spend(self, token: bytes, data: str) -> None:
+        """Count a task on rows of this digest, durably, before anything of its answer leaves.
+
+        Errors: see ``require``.
+        """
+        now = self.require().with_set(data)
         counted = {"tasks": now.tasks + 1, "today": now.today + 1, "token": token.hex()}
-        after = now.model_copy(update=counted)
+        self._keep(now.model_copy(update=counted))
+
+    def note(self, what: Literal["answered", "refused", "failed", "sent"], more: int = 1) -> None:
+        """Count what became of a task, or bytes that were sent."""
+        now = self.counts()
+        self._keep(now.model_copy(update={what: getattr(now, what) + more}))
+
+    def _keep(self, counts: Counts) -> None:
         with atomic_output(self.path) as stream:
-            stream.write(json.dumps(after.model_dump(mode="json")).encode())
+            stream.write(json.dumps(counts.model_dump(mode="json")).encode())
 
     def seconds_to_tomorrow(self) -> float:
         """Return the seconds until the next day begins (UTC)."""

@@ -68,6 +68,7 @@ class PopulationMember:
         self._pending: _Answer | None = None
         self._digest = self.work.terms.digest
         self._shown = self.work.terms.asked_conditions
+        self._rows = self.data.digest()
 
     def visit(self) -> float:
         """Do what there is to do now, and return for how many seconds to stay away.
@@ -103,7 +104,7 @@ class PopulationMember:
         try:
             sent = self.work.unpack(self._fetched(task))
             values, numbers = self.work.perform(self.data, sent, self.secret)
-            self.book.spend(task.token)
+            self.book.spend(task.token, self._rows)
         except NetworkError:
             raise
         except AtollError as error:
@@ -136,8 +137,10 @@ class PopulationMember:
             last = messages.Finish(answer.token, answer.numbers)
             code = self.ask("finish", last, messages.Receipt).code
         self._pending = None
+        self.book.note("refused" if code else "answered")
         self.note(f"round {answer.round + 1}: " + (f"not taken ({code})" if code else "answered"))
 
     def _report(self, task: messages.Task, code: str) -> None:
+        self.book.note("failed")
         self.note(f"round {task.round + 1}: failed ({code})")
         self.ask("failed", messages.Failed(task.token, code), messages.Receipt)

@@ -19,7 +19,8 @@ CERTIFICATE_BYTES = 8 << 10
 SIGNATURE_BYTES = 512
 # Bytes of the largest request that is not a piece of an update.
 SMALL_BYTES = 32 << 10
-PIECE_BYTES = 4 * PIECE + 1024
+# Of a piece beside its values.
+PIECE_OVERHEAD = 1024
 
 MODEL = "the common model, and what the algorithm sends beside it, at each task"
 OWN = "the client's own update of each task (noisy where the terms have noise)"

@@ -133,6 +133,33 @@ class PopulationWork:
             raise wrong(why)
         return update
 
+    def require_rows_known(self) -> None:
+        """Check that updates state their client's rows, and nothing but a mean is made of them.
+
+        Errors: ATL-POP-036.
+        """
+        training = self.terms.training
+        named = self.algorithm.weighed_by in self.form.numbers
+        if training.weighting != "rows" or training.clip is not None or not named:
+            raise UserError(
+                "ATL-POP-036",
+                "clients cannot be drawn by their rows under these terms",
+                hint="it needs weighting: rows, no clip, and an algorithm whose updates are means "
+                "by rows: draw them uniformly",
+            )
+
+    def weight(self, update: Update) -> float:
+        """Return the rows that an update states, under terms of ``require_rows_known``."""
+        return update.numbers[self.algorithm.weighed_by or ""]
+
+    def alike(self, update: Update) -> Update:
+        """Return an update as one of a single row: for clients that were drawn by their rows."""
+        rows = self.weight(update)
+        if rows <= 0:
+            return update
+        numbers = {**update.numbers, self.algorithm.weighed_by or "": 1.0}
+        return Update(update.scaled(1 / rows).vectors, numbers)
+
     def added(self, total: Update, answered: int) -> Update:
         """Return the sum of so many updates as the algorithm takes it."""
         passage = Passage({}, np.random.default_rng(0))
