@@ -46,6 +46,16 @@ def _guest() -> Iterator[Cheat]:
     yield Cheat(
         "guest",
         "learn",
+        "with `column_sample` below 1, which cuts of a host are of one column: they occur in the "
+        "same trees",
+        "it does not",
+        "groups of cuts, without names: each party draws its columns by a secret seed of its own, "
+        "which it keeps over restarts (a job with a fixed `seed`: which only its own columns give)",
+        "`column_sample` 1",
+    )
+    yield Cheat(
+        "guest",
+        "learn",
         "whole cuts that split no node, by asking for them and adopting none",
         "the host ends the job (ATL-BST-011) where it can judge: no `minimum_class_rows`, no "
         "`host_noise`; elsewhere its report counts refused partitions. A cut without a sampled row "

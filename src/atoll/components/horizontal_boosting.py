@@ -43,12 +43,17 @@ FEW = 20
 class HorizontalBoostingParameters(Summed, Boosting, EnoughRows):
     """How many trees of which form are grown, and how clients' histograms are added up."""
 
+    @property
+    def fewest(self) -> int:
+        """See ``Boosting.fewest``: a sample is no smaller than a client's table may be."""
+        return self.minimum_rows
+
 
 def run(task: Task, parameters: HorizontalBoostingParameters) -> Result:
     """Train together; every client keeps the whole model.
 
     Errors: those of ``parties``; ATL-REV-002, ATL-BIN-001 a value is infinite, ATL-HOR-020 a label
-    of another form, ATL-HOR-104 a residual beyond ``bound``, ATL-HOR-108.
+    of another form, ATL-HOR-104 a target beyond ``bound``, ATL-HOR-108.
     """
     party = task.party
     if party.role == Role.AGGREGATOR:
