@@ -14,7 +14,7 @@ _SHARED = "nothing in this mode; the shared mode will, which is not there yet"
 
 def cheats() -> tuple[Cheat, ...]:
     """Return what a lying guest and a lying host learn, change and stop."""
-    return (*_guest(), *_host(), *_host_beside())
+    return (*_guest(), _grouped(), *_host(), *_host_beside())
 
 
 def _guest() -> Iterator[Cheat]:
@@ -46,16 +46,6 @@ def _guest() -> Iterator[Cheat]:
     yield Cheat(
         "guest",
         "learn",
-        "with `column_sample` below 1, which cuts of a host are of one column: they occur in the "
-        "same trees",
-        "it does not",
-        "groups of cuts, without names: each party draws its columns by a secret seed of its own, "
-        "which it keeps over restarts (a job with a fixed `seed`: which only its own columns give)",
-        "`column_sample` 1",
-    )
-    yield Cheat(
-        "guest",
-        "learn",
         "whole cuts that split no node, by asking for them and adopting none",
         "the host ends the job (ATL-BST-011) where it can judge: no `minimum_class_rows`, no "
         "`host_noise`; elsewhere its report counts refused partitions. A cut without a sampled row "
@@ -81,6 +71,19 @@ def _guest() -> Iterator[Cheat]:
         "by code, with the guest's name",
         "the attempts that the plan signs; what left is charged",
         "not needed: it gains nothing beyond the lines above",
+    )
+
+
+def _grouped() -> Cheat:
+    return Cheat(
+        "guest",
+        "learn",
+        "with `column_sample` below 1, which cuts of a host are of one column: they occur in the "
+        "same trees",
+        "it does not",
+        "groups of cuts, without names: each party draws its columns by a secret seed of its own, "
+        "which it keeps over restarts (a job with a fixed `seed`: which only its own columns give)",
+        "`column_sample` 1",
     )
 
 
