@@ -54,15 +54,15 @@ def test_a_secret_permutation_is_uniform(secret: SecretRandom) -> None:
     every_order(lambda: secret.permutation(4), 4)
 
 
-def test_public_choices_are_uniform(secret: SecretRandom) -> None:
-    """The seed is tossed; rows, columns and samples follow from it."""
+def test_choices_of_rows_and_columns_are_uniform(secret: SecretRandom) -> None:
+    """The seed is tossed; rows and samples follow from it, columns from a seed of the party's."""
     draws = draws_for(0.08)
     counts = np.zeros((3, 10), dtype=np.int64)
     for _ in range(draws):
         public = PublicRandom(secret.bytes(32))
         counts[0][at_random(10, 3, public.generator("s", 0, "sample"))] += 1
         counts[1][sample_rows(public, "s", 0, 10, 0.3)] += 1
-        counts[2][sample_columns(public, "s", 0, "shop", 10, 0.3)] += 1
+        counts[2][sample_columns(secret.bytes(32), 0, 10, 0.3)] += 1
     for count in counts.ravel().tolist():
         checks.binomial(count, draws, 0.3, checks.ALPHA / counts.size)
 

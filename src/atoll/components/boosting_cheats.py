@@ -14,7 +14,7 @@ _SHARED = "nothing in this mode; the shared mode will, which is not there yet"
 
 def cheats() -> tuple[Cheat, ...]:
     """Return what a lying guest and a lying host learn, change and stop."""
-    return (*_guest(), *_host(), *_host_beside())
+    return (*_guest(), _grouped(), *_host(), *_host_beside())
 
 
 def _guest() -> Iterator[Cheat]:
@@ -71,6 +71,19 @@ def _guest() -> Iterator[Cheat]:
         "by code, with the guest's name",
         "the attempts that the plan signs; what left is charged",
         "not needed: it gains nothing beyond the lines above",
+    )
+
+
+def _grouped() -> Cheat:
+    return Cheat(
+        "guest",
+        "learn",
+        "with `column_sample` below 1, which cuts of a host are of one column: they occur in the "
+        "same trees",
+        "it does not",
+        "groups of cuts, without names: each party draws its columns by a secret seed of its own, "
+        "which it keeps over restarts (a job with a fixed `seed`: which only its own columns give)",
+        "`column_sample` 1",
     )
 
 

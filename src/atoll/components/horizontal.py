@@ -13,7 +13,7 @@ from atoll.components.api import ArtifactFacts, Component, Facts, Result, Task, 
 from atoll.components.clients import PUBLIC_CODES, EnoughRows, check_clients
 from atoll.components.horizontal_cheats import CHEATS
 from atoll.components.horizontal_shown import curves, cut_panels, spent_panels, warnings_of
-from atoll.core.errors import DataError
+from atoll.core.errors import DataError, UserError
 from atoll.core.exposure import EVERYONE, OPENED_SUMS, Exposure
 from atoll.core.names import Role, party_of
 from atoll.core.report import KeyValuePanel, Panel, Report, TablePanel
@@ -41,6 +41,32 @@ if TYPE_CHECKING:
 
 class HorizontalTrainingParameters(HorizontalParameters, EnoughRows):
     """How a model is trained, and how few rows a client may bring."""
+
+    @property
+    def fewest(self) -> int:
+        """See ``HorizontalParameters.fewest``: no step is of fewer rows than a table."""
+        return self.minimum_rows
+
+    def of_few_rows(self, step: str) -> tuple[str, ...]:
+        """Return what to warn of where steps have few rows. Errors: ATL-HOR-166 they are all."""
+        size = self.batch_size
+        small = size is not None and size < self.minimum_rows and self.algorithm != "fedsgd"
+        if not small or self.privacy is not None:
+            return ()
+        if self.remembered < self.minimum_rows:
+            raise UserError(
+                "ATL-HOR-166",
+                f"an update would follow from about {self.remembered:.3g} rows of a client: its "
+                "last local steps outweigh those before",
+                place=f"steps.{step}.parameters.batch_size",
+                hint="larger batches, or a smaller learning_rate, l2 or proximal",
+            )
+        return (
+            f"local steps of {size} rows are of fewer than minimum_rows ({self.minimum_rows}): "
+            "where a step is so large that it fits its rows, an update follows most from a "
+            "client's last rows, which single one of them no one else knows; batch_size "
+            f"{self.minimum_rows} or more prevents it",
+        )
 
 
 def run(task: Task, parameters: HorizontalTrainingParameters) -> Result:
@@ -153,10 +179,11 @@ def report(trained: Trained, work: Work) -> Report:
 def describe(facts: Facts, parameters: HorizontalTrainingParameters) -> Terms:
     """Return what training reveals: sums of updates or single ones, and the common model.
 
-    Errors: ATL-HOR-080, ATL-HOR-162, those of ``check_clients`` and ``work_of``.
+    Errors: ATL-HOR-080, ATL-HOR-162, ATL-HOR-166, those of ``check_clients`` and ``work_of``.
     """
     columns = check_clients(facts, parameters.minimum_clients, "train", "validation") or ()
     parameters.refuse_planned(facts, "train", "validation")
+    few = parameters.of_few_rows(facts.step)
     spec = parameters.spec(len(columns) or parameters.fewest_columns)
     clients = facts.having(Role.CLIENT)
     train = facts.inputs["train"]
@@ -175,7 +202,11 @@ def describe(facts: Facts, parameters: HorizontalTrainingParameters) -> Terms:
         minimums={"clients": parameters.minimum_clients, "rows": parameters.minimum_rows},
         estimated_bytes=sizes.bytes,
         outputs={"model": models},
-        warnings=(*warnings_of(sizes, work.private, both), *parameters.rule_notes(len(clients))),
+        warnings=(
+            *warnings_of(sizes, work.private, both),
+            *parameters.rule_notes(len(clients)),
+            *few,
+        ),
         exposure=_exposure(sizes, work),
     )
 

@@ -45,12 +45,17 @@ class HorizontalBoostingParameters(SummedRows, Boosting, EnoughRows):
         """See ``SummedRows.step``."""
         return self
 
+    @property
+    def fewest(self) -> int:
+        """See ``Boosting.fewest``: a sample is no smaller than a client's table may be."""
+        return self.minimum_rows
+
 
 def run(task: Task, parameters: HorizontalBoostingParameters) -> Result:
     """Train together; every client keeps the whole model.
 
     Errors: those of ``over_clients``; ATL-BIN-001 a value is infinite, ATL-HOR-020 a label of
-    another form, ATL-HOR-104 a residual beyond ``bound``, ATL-HOR-108.
+    another form, ATL-HOR-104 a target beyond ``bound``, ATL-HOR-108.
     """
     if task.party.role == Role.AGGREGATOR:
         return _aggregate(task, parameters)

@@ -19,6 +19,20 @@ CHEATS: tuple[Cheat, ...] = (
         "a larger `minimum_rows`; grants that name no such step; `privacy`",
     ),
     Cheat(
+        "any",
+        "learn",
+        "by settings under which local training forgets (`proximal` or `l2` times `learning_rate` "
+        "near 1, steps that fit few rows), sums of updates that follow from each client's last "
+        "rows alone",
+        "the plan refuses those of the first kind where `batch_size` is below `minimum_rows` "
+        "(ATL-HOR-166), and warns of such steps else",
+        "sums of a step of at least `minimum_rows` rows a client, a short last batch goes into "
+        "the one before; with a smaller `batch_size` of so few rows, and no one but the client "
+        "knows which: it draws batches by a secret seed of its own, which it keeps over restarts "
+        "(a job with a fixed `seed`: which only its own rows give)",
+        "`batch_size` of `minimum_rows` or more; `privacy`",
+    ),
+    Cheat(
         "aggregator",
         "learn",
         "with `plain`, rows of single clients, read off updates of weights that it chose",

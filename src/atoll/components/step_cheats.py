@@ -175,8 +175,12 @@ def _boosting() -> Iterator[Cheat]:
         "bins in all columns. An honest one sees the same of nodes and bins with few rows",
         "by a model that is worth little; clients see all trees in the end",
         "one histogram of each live node in each of `trees` times `depth` rounds, charged as "
-        "`opened_sums`, over at least `minimum_clients`; not whose row it is. A level is asked for "
-        "once, and of nodes of that level alone",
+        "`opened_sums`, over at least `minimum_clients`; not whose row it is: with `row_sample` "
+        "each client draws its rows, `minimum_rows` at least, by a secret seed that it keeps over "
+        "restarts (a job with a fixed `seed`: which only its own rows give). A level is asked for "
+        "once, and of nodes of that level alone. No client fails by the margins that it sends: "
+        "beyond `bound` gradients are cut, and that client's own report has the rounds. By a "
+        "target beyond `bound` one does, before any tree: one bit of it",
         _NOISE,
     )
     yield from _common("histograms")

@@ -67,24 +67,18 @@ class SecretRandom:
         return "<SecretRandom>"
 
 
-class PublicRandom:
-    """Choices that all parties may know, derived from the job's common seed.
+class DerivedRandom:
+    """Generators and bytes that follow from a seed, by step, round and purpose.
 
-    The seed is tossed jointly, or it follows from a number in the job (``fixed``): then every run
-    of the job has the same, and whoever wrote the job chose it.
+    One of a party's own has a seed that it alone holds: its draws repeat after a crash, and no one
+    else can derive them.
     """
 
-    def __init__(self, seed: bytes, *, fixed: bool = False) -> None:
+    def __init__(self, seed: bytes) -> None:
         self._seed = seed
-        self._fixed = fixed
-
-    @property
-    def fixed(self) -> bool:
-        """Whether the seed follows from a number in the job and repeats from run to run."""
-        return self._fixed
 
     def generator(self, step: str, round_: int, purpose: str) -> np.random.Generator:
-        """Return the generator that every party derives alike for this step, round and purpose."""
+        """Return the generator that all with this seed derive alike."""
         key = int.from_bytes(self._key(step, round_, purpose), "big")
         return np.random.Generator(np.random.Philox(key=key))
 
@@ -97,13 +91,30 @@ class PublicRandom:
         used.bit_generator.state = state
 
     def derive(self, step: str, purpose: str) -> bytes:
-        """Return 32 public bytes that every party derives alike for this step and purpose."""
+        """Return 32 bytes that all with this seed derive alike."""
         context = f"atoll/public-bytes/v1\0{step}\0{purpose}".encode()
         return hashlib.sha256(context + b"\0" + self._seed).digest()
 
     def _key(self, step: str, round_: int, purpose: str) -> bytes:
         context = f"atoll/public-random/v1\0{step}\0{round_}\0{purpose}".encode()
         return hashlib.sha256(context + b"\0" + self._seed).digest()[:16]
+
+
+class PublicRandom(DerivedRandom):
+    """Choices that all parties may know, derived alike from the job's common seed.
+
+    The seed is tossed jointly, or it follows from a number in the job (``fixed``): then every run
+    of the job has the same, and whoever wrote the job chose it.
+    """
+
+    def __init__(self, seed: bytes, *, fixed: bool = False) -> None:
+        super().__init__(seed)
+        self._fixed = fixed
+
+    @property
+    def fixed(self) -> bool:
+        """Whether the seed follows from a number in the job and repeats from run to run."""
+        return self._fixed
 
 
 # The state of a Philox that has drawn nothing, without its key.

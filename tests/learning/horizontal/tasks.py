@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+
 import numpy as np
 
-from atoll.core.random import PublicRandom
+from atoll.core.random import DerivedRandom, PublicRandom, SecretRandom
 from atoll.learning.horizontal import partition
 from atoll.learning.horizontal.algorithm import Algorithm, State
 from atoll.learning.horizontal.local import ClientRows
@@ -14,6 +16,15 @@ from atoll.learning.horizontal.simulation import SimulatedClients
 from atoll.learning.horizontal.training import Callback, Training
 
 PUBLIC = PublicRandom(b"horizontal tests" * 2, fixed=True)
+
+
+def own_of(seed: int, names: Sequence[str]) -> Callable[[int], DerivedRandom]:
+    """Return what clients draw by in a seeded world: the first secret that each one takes."""
+
+    def own(number: int) -> DerivedRandom:
+        return DerivedRandom(SecretRandom.seeded(f"{seed}/{names[number]}".encode()).bytes(32))
+
+    return own
 
 
 def blobs(clients: int, rows: int, alpha: float, seed: int = 0) -> list[ClientRows]:

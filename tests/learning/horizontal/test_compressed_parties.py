@@ -38,6 +38,7 @@ CLIENTS = tuple(f"c{at}" for at in range(4))
 ROLES = {"hub": Role.AGGREGATOR, **dict.fromkeys(CLIENTS, Role.CLIENT)}
 SEED, ROUNDS = 4, 2
 PUBLIC = PublicRandom(hashlib.sha256(f"atoll/world/v1/{SEED}".encode()).digest())
+OWN = tasks.own_of(SEED, CLIENTS)
 SPEC = NetworkSpec(columns=12, family="softmax", classes=5, hidden=(20,))
 SIZE = 12 * 20 + 20 + 20 * 5 + 5
 DATA = {
@@ -97,7 +98,7 @@ def _simulated(of: Work) -> tuple[np.ndarray, CountedClients]:
     """Return what clients hold after the same training in a simulation, with its bytes."""
     data = list(DATA.values())
     clients = SimulatedClients(
-        of.algorithm, of.model, len(data), data.__getitem__, PUBLIC, chain=of.chain
+        of.algorithm, of.model, len(data), data.__getitem__, PUBLIC, chain=of.chain, own=OWN
     )
     counted = CountedClients(clients)
     start = of.algorithm.start(of.model.initial(PUBLIC.generator("horizontal", 0, "weights")))

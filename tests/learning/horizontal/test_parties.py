@@ -36,6 +36,7 @@ CLIENTS = tuple(f"c{at}" for at in range(5))
 ROLES = {"hub": Role.AGGREGATOR, **dict.fromkeys(CLIENTS, Role.CLIENT)}
 SEED = 4
 PUBLIC = PublicRandom(hashlib.sha256(f"atoll/world/v1/{SEED}".encode()).digest())
+OWN = tasks.own_of(SEED, CLIENTS)
 SPEC = NetworkSpec(columns=12, family="softmax", classes=5)
 DATA = {
     name: ClientRows(rows.rows.astype(np.float32), rows.targets)
@@ -92,7 +93,14 @@ def simulated(of: Work, rule: Rule | None = None) -> np.ndarray:
     """Return the weights of the same training in a simulation."""
     data = list(DATA.values())
     clients = SimulatedClients(
-        of.algorithm, of.model, len(data), data.__getitem__, PUBLIC, chain=of.chain, rule=rule
+        of.algorithm,
+        of.model,
+        len(data),
+        data.__getitem__,
+        PUBLIC,
+        chain=of.chain,
+        rule=rule,
+        own=OWN,
     )
     start = of.algorithm.start(of.model.initial(PUBLIC.generator("horizontal", 0, "weights")))
     training = Training(of.algorithm, Participation(method="all"), of.rounds)

@@ -33,7 +33,7 @@ from atoll.models.scaling import ScalePart
 from tests.learning.horizontal.attempts import Kept
 from tests.learning.horizontal.boosting.test_boosting import reference, same, small
 from tests.learning.horizontal.pooled import parts
-from tests.learning.horizontal.test_parties import CLIENTS, PUBLIC, ROLES, SEED
+from tests.learning.horizontal.test_parties import CLIENTS, OWN, PUBLIC, ROLES, SEED
 
 SUMS = ("plain", "masked")
 STEP = Boosting(trees=3, depth=2, bins=8, cells=32, sketch_rounds=2)
@@ -90,7 +90,7 @@ def run(
 def simulated(step: PartyStep, data: Sequence[ClientRows] = tuple(DATA.values())) -> Any:
     columns = data[0].rows.shape[1]
     clients = SimulatedClients(
-        step, TableColumns(columns), len(data), list(data).__getitem__, PUBLIC
+        step, TableColumns(columns), len(data), list(data).__getitem__, PUBLIC, own=OWN
     )
     return run_step(step, clients, columns, PUBLIC)
 

@@ -94,7 +94,7 @@ def in_the_clear(
     names = tuple(inputs)
     party = captured[names[0]]
     public: PublicRandom = party.public_rng
-    seeds = {name: SecretRandom.seeded(f"{seed}/{name}".encode()).bytes(32) for name in names[1:]}
+    seeds = {name: SecretRandom.seeded(f"{seed}/{name}".encode()).bytes(32) for name in names}
     return centralised.train_in_the_clear(
         centralised.World(
             names,

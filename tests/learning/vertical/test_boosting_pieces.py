@@ -89,17 +89,17 @@ def test_light_leaves_weigh_nothing() -> None:
     assert Objective(2.0**-12, 1.0, 0.0, 1.0, 0.3).weight(-4096, 4095) == 0.0
 
 
-def test_samples_are_public_sorted_and_fresh_per_tree() -> None:
+def test_samples_are_sorted_and_fresh_per_tree() -> None:
     public = PublicRandom(bytes(32))
     rows = [sample_rows(public, "boost", tree, 100, 0.3) for tree in (0, 1)]
     assert all(len(found) == 30 and (np.diff(found.astype(int)) > 0).all() for found in rows)
     assert not np.array_equal(rows[0], rows[1])
     assert np.array_equal(rows[0], sample_rows(PublicRandom(bytes(32)), "boost", 0, 100, 0.3))
     assert not np.array_equal(rows[0], sample_rows(public, "again", 0, 100, 0.3))
-    one, other = (sample_columns(public, "boost", 0, name, 40, 0.5) for name in ("a", "b"))
+    one, other = (sample_columns(seed * 32, 0, 40, 0.5) for seed in (b"a", b"b"))
     assert not np.array_equal(one, other)
-    assert len(sample_columns(public, "boost", 0, "a", 3, 0.01)) == 1
-    assert len(sample_columns(public, "boost", 0, "a", 0, 0.5)) == 0
+    assert len(sample_columns(b"a" * 32, 0, 3, 0.01)) == 1
+    assert len(sample_columns(b"a" * 32, 0, 0, 0.5)) == 0
     assert np.array_equal(sample_rows(public, "boost", 0, 5, 1.0), np.arange(5))
 
 

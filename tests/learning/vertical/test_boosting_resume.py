@@ -185,8 +185,8 @@ def test_a_round_that_was_noised_is_not_noised_again(tmp_path: Path) -> None:
         attempts.run()
 
 
-def test_nothing_secret_is_kept(tmp_path: Path) -> None:
-    """The host's whole secret is its seed, which is the first that it draws in a seeded world."""
+def test_of_secrets_the_seeds_of_own_draws_alone_are_kept(tmp_path: Path) -> None:
+    """Each party's seed for columns and orders, in its answers; never a key, never in a state."""
     attempts = Attempts(tmp_path, *small(implementation="elgamal", trees=1))
     drawn: list[bytes] = []
     original = SecretRandom.bytes
@@ -198,16 +198,19 @@ def test_nothing_secret_is_kept(tmp_path: Path) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(SecretRandom, "bytes", spy)
         attempts.run().check()
-    files = b"".join(path.read_bytes() for path in tmp_path.iterdir())
-    assert files
-    assert drawn
-    assert not [secret for secret in drawn if secret in files]
+    states = b"".join(path.read_bytes() for path in tmp_path.glob("*.[0-9]"))
+    answers = b"".join(path.read_bytes() for path in tmp_path.glob("*.answers"))
+    assert states
+    assert not [secret for secret in drawn if secret in states]
+    kept = [secret for secret in drawn if secret in answers]
+    assert len(kept) == 2 < len(drawn)
+    assert len(answers) == 2 * 64
 
 
 def test_the_size_of_a_hosts_state_does_not_depend_on_its_rows(tmp_path: Path) -> None:
     attempts = Attempts(tmp_path, *small())
     attempts.run().check()
-    sizes = {path.name: path.stat().st_size for path in tmp_path.iterdir()}
+    sizes = {path.name: path.stat().st_size for path in tmp_path.glob("*.[0-9]")}
     rows = attempts.inputs["bank"].features.shape[0]
     assert sizes.keys() == {"bank.3", "bank.4", "shop.3", "shop.4"}
     assert sizes["bank.4"] > 8 * rows

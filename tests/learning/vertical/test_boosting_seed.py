@@ -13,7 +13,7 @@ from atoll.channel import world
 from atoll.channel.party import Party
 from atoll.core.random import PublicRandom
 from atoll.learning.vertical.boosting import BoostingInputs, BoostingParameters, train
-from atoll.learning.vertical.boosting.sampling import candidate_seed
+from atoll.learning.vertical.boosting.sampling import tree_seed
 from atoll.models.boosting import GuestPart
 from tests.learning.vertical import play
 
@@ -109,16 +109,17 @@ def test_the_order_follows_from_the_hosts_bins_and_everything_signed() -> None:
     known: dict[str, Party] = {}
     roles = play.roles(("bank", "shop", "telco"))
     world.run(roles, lambda party: known.update({party.name: party})).check()
+    other_step: dict[str, Party] = {}
+    world.run(roles, lambda p: other_step.update({p.name: p}), task="again").check()
     shop = replace(known["shop"], public_rng=FIXED)
 
     def seed(
         party: Party = shop,
-        step: str = "boosting",
         names: tuple[str, ...] = names,
         codes: Any = codes,
         parameters: bytes = b"p" * 32,
     ) -> bytes:
-        return candidate_seed(party, step, names, codes, parameters)
+        return tree_seed(party, names, codes, parameters)
 
     one = codes.copy()
     one[3, 2] += 1
@@ -128,7 +129,7 @@ def test_the_order_follows_from_the_hosts_bins_and_everything_signed() -> None:
         seed(codes=one),
         seed(codes=codes.reshape(3, 4)),
         seed(names=("a", "b", "d")),
-        seed(step="again"),
+        seed(replace(other_step["shop"], public_rng=FIXED)),
         seed(parameters=b"q" * 32),
         seed(replace(shop, public_rng=other)),
         seed(replace(known["telco"], public_rng=FIXED)),

@@ -46,7 +46,8 @@ class ClientWork:
     """One client's share of a round.
 
     ``sent`` is what the aggregator sent, ``kept`` what this client kept of earlier rounds (empty
-    at its first), ``data`` its rows. ``generator`` draws its batches. ``clients`` is the number of
+    at its first), ``data`` its rows. ``generator`` draws its batches and samples, which no one
+    else knows between parties. ``clients`` is the number of
     registered clients, which all know.
     """
 
@@ -60,10 +61,14 @@ class ClientWork:
 
 @dataclass(frozen=True)
 class ClientResult:
-    """What a client sends, and what it keeps for its next round."""
+    """What a client sends, and what it keeps for its next round.
+
+    ``cut`` is the code of what did not fit and was cut, for its owner alone.
+    """
 
     update: Update
     kept: Vectors = field(default_factory=dict)
+    cut: str = ""
 
 
 class Algorithm(BaseModel, ABC):

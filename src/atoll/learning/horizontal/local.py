@@ -36,6 +36,10 @@ class ClientRows:
             made.update(np.ascontiguousarray(part).data)
         return made.hexdigest()
 
+    def arrays(self) -> tuple[Rows, Targets]:
+        """Return all that a client holds."""
+        return self.rows, self.targets
+
 
 class LocalWork(BaseModel):
     """How much a client does between two messages: batches of its rows, and how many."""
@@ -49,6 +53,9 @@ class LocalWork(BaseModel):
     batch_size: int | None = Field(
         default=20, ge=1, le=1 << 20, description="rows of a step; empty: all rows"
     )
+    fewest: int = Field(
+        default=1, ge=1, description="a last step of fewer rows goes into the one before it"
+    )
 
     def step_rows(self, rows: int) -> int:
         """Return how many rows a step has, for a client of so many."""
@@ -56,7 +63,7 @@ class LocalWork(BaseModel):
 
     def most_steps(self, rows: int) -> int:
         """Return how many steps a client of so many rows takes."""
-        each = -(-rows // self.step_rows(rows)) if rows else 0
+        each = self.steps_of(rows, self.step_rows(rows)) if rows else 0
         return self.epochs * each if self.steps is None else min(self.steps, self.epochs * each)
 
     def orders(self, rows: int, generator: np.random.Generator) -> Iterator[kernels.Order]:
@@ -65,12 +72,22 @@ class LocalWork(BaseModel):
         They are drawn without replacement within an epoch, and end with the last step.
         """
         size = self.step_rows(rows)
-        each = -(-rows // size) if rows else 0
+        each = self.steps_of(rows, size) if rows else 0
         left = self.most_steps(rows)
         while left > 0:
             order = np.arange(rows) if size == rows else generator.permutation(rows)
-            yield order[: left * size]
+            yield order if left >= each else order[: left * size]
             left -= each
+
+    def even(self, rows: int, size: int) -> int:
+        """Return how many of an order's rows go in steps of ``size``; the rest is one step."""
+        rest = rows % size
+        return rows - size - rest if 0 < rest < self.fewest and rows > size else rows
+
+    def steps_of(self, rows: int, size: int) -> int:
+        """Return how many steps an order of so many rows takes."""
+        even = self.even(rows, size)
+        return -(-even // size) + (even < rows)
 
     def batches(self, data: ClientRows, generator: np.random.Generator) -> Iterator[ClientRows]:
         """Yield the rows of each step, drawn without replacement within an epoch."""
@@ -79,7 +96,9 @@ class LocalWork(BaseModel):
             if size == len(data):
                 yield data
             else:
-                yield from _epoch(data, size, order)
+                even = self.even(len(order), size)
+                yield from _epoch(data, size, order[:even])
+                yield from _epoch(data, max(1, len(order) - even), order[even:])
 
 
 class LocalTraining(LocalWork):
@@ -140,6 +159,10 @@ def _natively(
 ) -> int:
     count, size = 0, local.step_rows(rows)
     for order in local.orders(rows, generator):
-        epoch(order, size, local.learning_rate)
-        count += -(-len(order) // size)
+        even = local.even(len(order), size)
+        if even:
+            epoch(order[:even], size, local.learning_rate)
+        if even < len(order):
+            epoch(order[even:], len(order) - even, local.learning_rate)
+        count += local.steps_of(len(order), size)
     return count

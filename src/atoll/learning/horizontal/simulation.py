@@ -20,7 +20,7 @@ import numpy as np
 from threadpoolctl import ThreadpoolController
 
 from atoll.core.errors import AtollError, UserError
-from atoll.core.random import PublicRandom, SecretRandom
+from atoll.core.random import DerivedRandom, PublicRandom, SecretRandom
 from atoll.learning.horizontal.algorithm import WEIGHTS, Algorithm, ClientWork, Vectors
 from atoll.learning.horizontal.local import ClientRows, LocalWork
 from atoll.learning.horizontal.models.api import Model
@@ -81,13 +81,14 @@ class SimulatedClients:
 
     ``kept`` holds what clients keep between rounds. ``secret`` gives what a client (or the
     aggregator, number -1) draws noise from in a round; ``seeded_noise`` makes runs with noise
-    repeat, and protects nothing. ``threads`` changes the time alone. A client that fails counts as
-    one that did not answer; its traceback stays in ``tracebacks`` (the last 100), and the loop is
-    given its code. With ``reporting`` each client reports its loss, its rows and what it took. With
-    a ``rule`` single updates are held until all are there (clients of a round × values), and it
-    takes the place of the sum; so they are for an algorithm that needs them ``separate``. Errors:
-    ATL-HOR-109, ATL-HOR-110, ATL-HOR-114 a rule or an algorithm that needs single updates where
-    there are none; of ``ask``: ATL-HOR-044 reports beside a mask.
+    repeat, and protects nothing. ``own`` gives what a client draws batches by, as ``own_random``
+    does between parties; None: ``public``. ``threads`` changes the time alone. A client that fails
+    counts as one that did not answer; its traceback stays in ``tracebacks`` (the last 100), and the
+    loop is given its code. With ``reporting`` each client reports its loss, its rows and what it
+    took. With a ``rule`` single updates are held until all are there (clients of a round × values),
+    and it takes the place of the sum; so they are for an algorithm that needs them ``separate``.
+    Errors: ATL-HOR-109, ATL-HOR-110, ATL-HOR-114 a rule or an algorithm that needs single updates
+    where there are none; of ``ask``: ATL-HOR-044 reports beside a mask.
     """
 
     algorithm: Algorithm
@@ -100,6 +101,7 @@ class SimulatedClients:
     kept: dict[int, Vectors] = field(default_factory=dict)
     tracebacks: dict[int, str] = field(default_factory=dict)
     secret: SecretSource = lambda round_, number: SecretRandom()
+    own: Callable[[int], DerivedRandom] | None = None
     reporting: bool = False
     rule: Rule | None = None
     _before: dict[int, Vectors | None] = field(default_factory=dict, init=False, repr=False)
@@ -188,7 +190,8 @@ class SimulatedClients:
         holds = single or self.model.layout.size <= MOST_HELD
         for task in block:
             number = task.number
-            self.public.renew(generator, f"client {number}", task.round, "training")
+            own = self.public if self.own is None else self.own(number)
+            own.renew(generator, f"client {number}", task.round, "training")
             try:
                 update, kept, report = self._train(task, generator)
             except Exception as error:

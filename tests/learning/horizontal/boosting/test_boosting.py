@@ -17,8 +17,9 @@ from atoll.channel.world import run
 from atoll.core.errors import AtollError
 from atoll.core.names import Role
 from atoll.learning.features import binning
-from atoll.learning.horizontal.algorithm import State
+from atoll.learning.horizontal.algorithm import ClientWork, State
 from atoll.learning.horizontal.boosting import Boosting, Forest
+from atoll.learning.horizontal.features.api import TableColumns
 from atoll.learning.horizontal.local import ClientRows
 from atoll.learning.horizontal.participation import Participation
 from atoll.learning.horizontal.sums import Update
@@ -206,9 +207,10 @@ def test_a_sample_of_rows_changes_the_trees_and_repeats() -> None:
     assert same(one, two)
     assert not same(one, outcome(SMALL, data))
     roots = one.vectors["tree.rows"].reshape(4, -1)[:, 0]
-    # Five standard deviations of 600 fair draws, and the trees have samples of their own.
-    assert (np.abs(roots - 300) < 62).all()
-    assert len(set(roots)) > 1
+    assert set(roots) == {sum(min(len(part), max(1, round(len(part) / 2))) for part in data)}
+    # Margins that do not move: trees differ by their samples alone.
+    still = outcome(half.model_copy(update={"learning_rate": 1e-12}), data)
+    assert len(set(still.vectors["tree.gain"].reshape(4, -1)[:, 0])) == 4
     forest = half.forest(one)
     assert roc_auc_score(y, forest.predict(x)) > 0.9
 
@@ -330,7 +332,7 @@ def test_what_a_client_must_not_use_is_refused() -> None:
         assert failures == {0: "ATL-HOR-100", 4: "ATL-HOR-100"}, name
 
 
-def test_residuals_beyond_the_bound_are_their_owners_failure() -> None:
+def test_targets_beyond_the_bound_are_their_owners_failure() -> None:
     x, y = small()
     data = shared(x, y)
     data[4].targets[3] = 50
@@ -344,6 +346,23 @@ def test_residuals_beyond_the_bound_are_their_owners_failure() -> None:
     state = huge.begin_with(binning.fit(x, 16))
     with pytest.raises(AtollError, match="ATL-HOR-030"):
         training.run(state, clients_of(huge, data), PUBLIC)
+
+
+def test_residuals_beyond_the_bound_are_cut_to_it_whatever_margins_are_sent() -> None:
+    """Else the tree at which a client fails would show its labels (``tests/dishonest``)."""
+    x, y = small()
+    step = SMALL.model_copy(update={"loss": "squared", "bound": 2.0, "row_sample": 1.0})
+    data = ClientRows(x, y)
+    state = step.begin_with(binning.fit(x, 16))
+    sums = Update({"labels": np.array([y.sum()])}, {"rows": float(len(y))})
+    sent = dict(step.message(step.aggregate(state, sums)))
+    model, generator = TableColumns(x.shape[1]), np.random.default_rng(0)
+    for base, cut, total in ((1.5, "", 1.5 * len(y) - y.sum()), (1e9, "ATL-HOR-104", 2.0 * len(y))):
+        work = ClientWork(model, sent | {"base": np.array([base])}, {}, data, generator, 5)
+        done = step.client(work)
+        assert done.cut == cut
+        g = done.update.vectors["sums"].reshape(3, x.shape[1], -1)[0].sum(axis=1)
+        assert np.allclose(g, total, rtol=0, atol=1e-2)
 
 
 def test_sums_that_contradict_each_other_are_refused() -> None:

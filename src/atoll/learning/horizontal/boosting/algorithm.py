@@ -37,11 +37,14 @@ from atoll.learning.horizontal.boosting.forest import (
 )
 from atoll.learning.horizontal.boosting.histograms import CHANNELS, OwnRows, Shape, level_sums
 from atoll.learning.horizontal.boosting.losses import (
+    TOO_LARGE,
     Logistic,
     Loss,
     Multinomial,
     Squared,
+    cut_to,
     require_exact,
+    require_within,
 )
 from atoll.learning.horizontal.boosting.splits import (
     Choice,
@@ -61,10 +64,12 @@ from atoll.learning.horizontal.features.api import (
 )
 from atoll.learning.horizontal.features.counted import THRESHOLDS, from_vector, to_vector
 from atoll.learning.horizontal.features.sketch import EDGES, Sketch
+from atoll.learning.horizontal.layout import Vector
 from atoll.learning.horizontal.models.api import Targets
 from atoll.learning.horizontal.sums import Extent, Update
 from atoll.learning.vertical.boosting.gain import Objective
 from atoll.learning.vertical.boosting.parameters import TREE_NODES
+from atoll.learning.vertical.boosting.sampling import sample_size
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
@@ -80,9 +85,10 @@ class Boosting(PartyStep):
     With all clients in each round the trees are those of the pooled rows with the same bins, bit
     for bit, for any order of clients, number of threads, and mask whose grid is at most 2^-q. A
     client that fails takes its rows out of that level's sums. Values of an update are at most the
-    client's rows times max(1, bound). A target beyond ``bound`` of its prediction, or more rows
-    than the grid can add exactly, is its owner's error ATL-HOR-104; others: ATL-HOR-020 labels,
-    ATL-HOR-100, ATL-HOR-101, ATL-HOR-108 sums off the grid.
+    client's rows times max(1, bound). A residual beyond ``bound`` is cut to it, which its owner
+    alone sees. A target beyond it, or more rows than the grid can add exactly, is its owner's error
+    ATL-HOR-104; others: ATL-HOR-020 labels, ATL-HOR-100, ATL-HOR-101, ATL-HOR-108 sums off the
+    grid.
     """
 
     loss: Literal["logistic", "squared", "softmax"] = Field(
@@ -109,7 +115,10 @@ class Boosting(PartyStep):
     )
     scale_bits: int = Field(default=16, ge=4, le=30, description="q of the grid 2^-q of g and h")
     bound: float = Field(
-        default=1.0, gt=0, le=1e12, description="squared loss: greatest residual of a row"
+        default=1.0,
+        gt=0,
+        le=1e12,
+        description="squared loss: greatest target, and residual of a row",
     )
     cells: int = Field(default=1024, ge=16, le=1 << 16, description="cells of the sketch")
     sketch_rounds: int = Field(default=7, ge=1, le=64, description="rounds of the sketch at most")
@@ -150,6 +159,11 @@ class Boosting(PartyStep):
     def row_bound(self) -> float:
         """See ``PartyStep.row_bound``."""
         return max(1.0, self.bound)
+
+    @property
+    def fewest(self) -> int:
+        """The rows of a client that a tree is grown from, if it has so many."""
+        return 1
 
     @property
     def kept_every(self) -> int:
@@ -221,8 +235,8 @@ class Boosting(PartyStep):
             sums = self.objectives.sums(targets)
             if self.loss == "squared":
                 unit = 2.0**self.scale_bits
-                bits = self.scale_bits
-                require_exact(targets * unit, len(targets), work.clients, self.bound, bits)
+                require_within(targets, self.bound)
+                self._require_exact(work)
                 sums = np.array([np.rint(targets * unit).sum() / unit])
             return ClientResult(Update({LABELS: sums}, count))
         return self._level(work, targets, count)
@@ -276,19 +290,23 @@ class Boosting(PartyStep):
         own = OwnRows(rows, sent[THRESHOLDS], work.kept)
         margins = own.margins(sent[BASE], sent, tree, shape)
         places = own.places(sent, tree, level, shape)
+        self._require_exact(work)
         g, h = self.objectives.gradients(margins, targets, self.scale_bits)
-        require_exact(g, len(rows), work.clients, self.bound, self.scale_bits)
+        cut = cut_to(g, self.bound * 2.0**self.scale_bits) | cut_to(h, 2.0**self.scale_bits)
         if level == 0:
             count = {**count, LOSS: self._loss(margins, targets)}
         kept = own.keep(margins, places, sent, (tree, level), shape)
         inside = None
         if self.row_sample < 1:
-            kept[SALT] = work.kept.get(SALT, work.generator.integers(1 << 53, size=1) * 1.0)
-            inside = self._sampled(int(kept[SALT][0]), tree, len(rows))
+            kept[SALT] = work.kept.get(SALT, work.generator.integers(1 << 53, size=2) * 1.0)
+            inside = self._sampled(kept[SALT], tree, len(rows))
         live = sent[LIVE].astype(np.int64)
         sums = level_sums(own.codes, places, g, h, live, shape, inside)
         sums[:2] *= 2.0**-self.scale_bits
-        return ClientResult(Update({SUMS: sums.ravel()}, count), kept)
+        return ClientResult(Update({SUMS: sums.ravel()}, count), kept, cut=TOO_LARGE if cut else "")
+
+    def _require_exact(self, work: ClientWork) -> None:
+        require_exact(len(work.data), work.clients, self.bound, self.scale_bits)
 
     def _loss(self, margins: Floats, targets: Targets) -> float:
         """Return the loss before a tree, summed over rows on a grid so that sums are exact."""
@@ -300,14 +318,16 @@ class Boosting(PartyStep):
         begun = int(state.vectors[AT][0] + (state.vectors[AT][1] > 0)) if AT in state.vectors else 0
         return np.asarray(state.vectors.get(LOSSES, np.empty(0))[:begun], dtype=np.float64)
 
-    def _sampled(self, salt: int, tree: int, rows: int) -> Ints:
-        """Return this client's rows of a tree, each with the probability of the sample.
+    def _sampled(self, salt: Vector, tree: int, rows: int) -> Ints:
+        """Return this client's rows of a tree, ascending: the sample's share, ``fewest`` at least.
 
         ``salt`` was drawn from the client's generator of its first round and is kept, so that all
-        levels of a tree have the same rows.
+        levels of a tree have the same rows. Between parties no one else knows it: sums over rows
+        that are known would, tree by tree, be equations whose solution is the rows.
         """
-        drawn = np.random.Generator(np.random.Philox(key=[salt, tree])).random(rows)
-        return np.flatnonzero(drawn < self.row_sample)
+        drawn = np.random.Philox(key=salt.astype(np.uint64), counter=[0, 0, 0, tree])
+        size = min(rows, max(self.fewest, sample_size(rows, self.row_sample)))
+        return np.sort(np.random.Generator(drawn).choice(rows, size, replace=False, shuffle=False))
 
     def _checked(self, sent: Vectors, columns: int) -> dict[str, Floats]:
         """Return the message of a level. Errors: ATL-HOR-100 for what this client must not use."""

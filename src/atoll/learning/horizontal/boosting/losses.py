@@ -22,6 +22,7 @@ from atoll.models.boosting.scoring import probability
 Floats = npt.NDArray[np.float64]
 Pairs = npt.NDArray[np.float64]
 EXACT = 2.0**53
+TOO_LARGE = "ATL-HOR-104"
 
 
 class Loss(ABC):
@@ -171,21 +172,34 @@ class Multinomial(Loss):
         return found
 
 
-def require_exact(g: Pairs, rows: int, clients: int, bound: float, bits: int) -> None:
-    """Refuse gradients beyond their bound, or so many rows that sums lose exactness.
-
-    ``g`` is float64[outputs, n] of scale 2^bits. Errors: ATL-HOR-104, its owner's.
-    """
-    unit = 2.0**bits
-    if g.size and max(g.max(), -g.min()) > bound * unit:
+def require_exact(rows: int, clients: int, bound: float, bits: int) -> None:
+    """Refuse so many rows that sums lose exactness. Errors: ATL-HOR-104, their owner's."""
+    if rows * clients * max(bound, 1.0) * 2.0**bits > EXACT:
         raise DataError(
-            "ATL-HOR-104",
-            f"a residual of this client is beyond {bound:g}",
-            hint="scale the target, or agree on a greater bound",
-        )
-    if rows * clients * max(bound, 1.0) * unit > EXACT:
-        raise DataError(
-            "ATL-HOR-104",
+            TOO_LARGE,
             f"sums over so many rows and clients are not exact at {bits} bits",
             hint="lower scale_bits",
         )
+
+
+def require_within(targets: Floats, bound: float) -> None:
+    """Refuse targets beyond the bound, whatever is asked. Errors: ATL-HOR-104, their owner's."""
+    if len(targets) and np.abs(targets).max() > bound:
+        raise DataError(
+            TOO_LARGE,
+            f"a target of this client is beyond {bound:g}",
+            hint="scale the target, or agree on a greater bound",
+        )
+
+
+def cut_to(values: Pairs, most: float) -> bool:
+    """Cut values to ±``most`` in place, none to 0, and return whether any was beyond.
+
+    Margins are the aggregator's choice: were this an error, the tree at which a client fails would
+    show its labels.
+    """
+    if not values.size or (values.max() <= most and values.min() >= -most):
+        return False
+    np.nan_to_num(values, copy=False, nan=0.0)
+    np.clip(values, -most, most, out=values)
+    return True

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import astuple, dataclass, field, replace
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
 
+from atoll.channel.own_seed import own_random
 from atoll.channel.party import Party
 from atoll.core.errors import DataError, PeerError
-from atoll.core.random import SecretRandom
+from atoll.core.random import DerivedRandom, SecretRandom
 from atoll.learning.horizontal.algorithm import (
     WEIGHTS,
     Algorithm,
@@ -177,10 +179,12 @@ class Client:
         if not train:
             passage = Passage(RoundRandom(party.public_rng, round_), np.random.default_rng(0))
             return self._passed(work.passed(False), Update({}, figures), passage, round_)
-        clients = party.clients
-        number = clients.index(party.name) if party.name in clients else len(clients)
-        public = party.public_rng
-        generator = public.generator(f"client {number}", round_, "training")
+        clients, public = party.clients, party.public_rng
+        # An aggregator works out the form of updates: it has no rows, and draws nothing.
+        here = party.name in clients
+        number = clients.index(party.name) if here else len(clients)
+        drawn = self._own if here else public
+        generator = drawn.generator(f"client {number}", round_, "training")
         share = ClientWork(work.model, sent, self.kept, self.data, generator, len(clients))
         result = self._result(share, round_)
         carried = {name: v for name, v in self.kept.items() if name not in result.kept}
@@ -192,6 +196,11 @@ class Client:
         update = self._passed(work.chain, made, passage, round_)
         self.kept = {**passage.kept, **result.kept}
         return update
+
+    @cached_property
+    def _own(self) -> DerivedRandom:
+        """What this client draws by: no one else knows which of its rows a step took last."""
+        return own_random(self.party, "horizontal", self.data.arrays)
 
     @property
     def _hidden(self) -> bool:

@@ -50,6 +50,7 @@ _OWN: Mapping[str, tuple[str, ...]] = {
 }
 # Rows of the largest client times clients up to which 32 bits leave a row 2^-6 of the bound.
 _FINE_ROWS = 1 << 24
+_ROUNDING = 1e-9
 
 
 class HorizontalParameters(BaseModel):
@@ -210,7 +211,27 @@ class HorizontalParameters(BaseModel):
             batch_size=self.batch_size,
             learning_rate=self.learning_rate,
             momentum=self.momentum,
+            fewest=self.fewest,
         )
+
+    @property
+    def fewest(self) -> int:
+        """The rows that a last step has at least."""
+        return 1
+
+    @property
+    def remembered(self) -> float:
+        """How many rows an update follows from, of those whose steps make it: infinite for all.
+
+        Of a step 1 - rate · (l2 + proximal) is left after the next one, so that the last steps
+        (with a factor beyond 1 the first) are the whole update where that is near 0.
+        """
+        size = self.batch_size
+        if size is None or self.algorithm == "fedsgd":
+            return math.inf
+        pull = (0.01 if self.proximal is None else self.proximal) * (self.algorithm == "fedprox")
+        forgets = abs(1 - abs(1 - self.learning_rate * (self.l2 + pull)))
+        return size / forgets if forgets > _ROUNDING else math.inf
 
     @property
     def server(self) -> ServerStep:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 
+from atoll.channel.own_seed import own_random
 from atoll.channel.party import Party
 from atoll.core.errors import PeerError
+from atoll.core.random import DerivedRandom
 from atoll.learning.horizontal.algorithm import ClientWork, Vectors
 from atoll.learning.horizontal.layout import Vector
 from atoll.learning.horizontal.local import ClientRows
@@ -67,10 +70,12 @@ class StepClient:
         """Return this client's update of a round, as it leaves it."""
         party, clients = self.party, self.party.clients
         number = clients.index(party.name)
-        generator = party.public_rng.generator(f"client {number}", round_, "training")
+        generator = self._own.generator(f"client {number}", round_, "training")
         share = ClientWork(self.work.model, sent, self.kept, self.data, generator, len(clients))
         done = self.work.step.client(share)
         self.kept = done.kept
+        if done.cut:
+            self.cut[round_] = done.cut
         passage = Passage(RoundRandom(party.public_rng, round_), generator)
         if self.work.adding.mask is None:
             return self.work.chain.client(done.update.check(), passage)
@@ -78,8 +83,13 @@ class StepClient:
         passage.cut = []
         update = self.work.chain.client(done.update, passage)
         if passage.cut:
-            self.cut[round_] = passage.cut[0]
+            self.cut.setdefault(round_, passage.cut[0])
         return update
+
+    @cached_property
+    def _own(self) -> DerivedRandom:
+        """What this client draws by: no one else knows which of its rows are in a sum."""
+        return own_random(self.party, "horizontal", self.data.arrays)
 
     def _resume(self) -> None:
         resumed = self.party.resume()

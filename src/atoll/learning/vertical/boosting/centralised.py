@@ -1,8 +1,8 @@
 """The same algorithm in the clear, on the joined columns and the same integers.
 
 It defines what a federated run must give, bit for bit, and is written straight from the rules:
-every node's sums are taken again, nothing is derived, no party asks another. It needs the hosts'
-candidate seeds, since cuts of equal gain are distinguished by their secret order.
+every node's sums are taken again, nothing is derived, no party asks another. It needs the
+parties' tree seeds: by these they draw columns, and hosts the order of cuts of equal gain.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ Bools = npt.NDArray[np.bool_]
 class World:
     """Everything that a run depends on, in one place: the guest first, then hosts by name.
 
-    ``seeds`` are the hosts' 32-byte candidate seeds; ``public`` and ``step`` give the samples;
+    ``seeds`` are the parties' 32-byte tree seeds; ``public`` and ``step`` give the samples of rows;
     ``model`` is the id that the parts will carry.
     """
 
@@ -137,7 +137,7 @@ class _Run:
         for at, name in enumerate(world.names):
             binning, codes = self.binnings[name], self.codes[name]
             rate, count = world.parameters.column_sample, codes.shape[1]
-            columns = sample_columns(world.public, world.step, number, name, count, rate)
+            columns = sample_columns(world.seeds[name], number, count, rate)
             missing = (codes == binning.missing).any(axis=0)
             every = candidates(binning.value_bins[columns], missing[columns], binning.width)
             table = CandidateTable.of(every)

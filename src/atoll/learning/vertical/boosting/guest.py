@@ -35,7 +35,7 @@ from atoll.learning.vertical.boosting.held_out import HeldOut
 from atoll.learning.vertical.boosting.loss import base_margin, gradients, log_loss, scale_bits
 from atoll.learning.vertical.boosting.parameters import BoostingParameters
 from atoll.learning.vertical.boosting.progress import TreeLog, new_model
-from atoll.learning.vertical.boosting.sampling import sample_columns, sample_rows
+from atoll.learning.vertical.boosting.sampling import sample_columns, sample_rows, tree_seed
 from atoll.models.boosting import GuestPart, Split, Tree
 from atoll.models.boosting.scoring import goes_left, tree_leaves
 
@@ -126,7 +126,9 @@ class GuestTrainer:
         )
         self._rules = LeafRules(parameters.leaf_rows, parameters.minimum_class_rows)
         self._binning = fit(inputs.features, parameters.bins)
-        self._codes = np.ascontiguousarray(self._binning.encode(inputs.features).T)
+        rows_first = self._binning.encode(inputs.features)
+        self._seed = tree_seed(party, inputs.names, rows_first, parameters.digest())
+        self._codes = np.ascontiguousarray(rows_first.T)
         self._has_missing = (self._codes == self._binning.missing).any(axis=1)
         sigmas = checks.noise_sigmas(parameters, self._bits)
         self._exchange = self.exchange_class(party, parameters, self._bits, sigmas)
@@ -246,14 +248,8 @@ class GuestTrainer:
     def _begin(self, number: int, margin: Floats) -> _Tree:
         party, parameters = self._party, self._parameters
         rows = sample_rows(party.public_rng, self._step, number, self._rows, parameters.row_sample)
-        columns = sample_columns(
-            party.public_rng,
-            self._step,
-            number,
-            party.name,
-            len(self._inputs.names),
-            parameters.column_sample,
-        )
+        width = len(self._inputs.names)
+        columns = sample_columns(self._seed, number, width, parameters.column_sample)
         tree = _Tree(number, Sample(rows, self._rows), columns)
         picked = rows if not tree.sample.everyone else slice(None)
         g, h = gradients(margin[picked], self._label[picked], self._bits)

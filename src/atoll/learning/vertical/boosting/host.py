@@ -47,9 +47,9 @@ from atoll.learning.vertical.boosting.parameters import BoostingParameters
 from atoll.learning.vertical.boosting.progress import TreeLog, new_model
 from atoll.learning.vertical.boosting.sampling import (
     candidate_order,
-    candidate_seed,
     sample_columns,
     sample_rows,
+    tree_seed,
 )
 from atoll.models.boosting import HostPart, Split
 from atoll.models.boosting.scoring import goes_left as compare
@@ -118,9 +118,7 @@ class HostTrainer:
         self._binning = fit(inputs.features, parameters.bins)
         self._rows_first = self._binning.encode(inputs.features)
         # Drawn before all other secrets and once, so that a seeded test can draw the same.
-        self._seed = candidate_seed(
-            party, self._step, inputs.names, self._rows_first, parameters.digest()
-        )
+        self._seed = tree_seed(party, inputs.names, self._rows_first, parameters.digest())
         self._codes = np.ascontiguousarray(self._rows_first.T)
         self._has_missing = (self._codes == self._binning.missing).any(axis=1)
         scale = parameters.scale_bits or scale_bits(self._rows)
@@ -202,14 +200,8 @@ class HostTrainer:
     def _begin(self, number: int) -> _Tree:
         party, parameters = self._party, self._parameters
         rows = sample_rows(party.public_rng, self._step, number, self._rows, parameters.row_sample)
-        self._columns = sample_columns(
-            party.public_rng,
-            self._step,
-            number,
-            party.name,
-            len(self._inputs.names),
-            parameters.column_sample,
-        )
+        width = len(self._inputs.names)
+        self._columns = sample_columns(self._seed, number, width, parameters.column_sample)
         sample = Sample(rows, self._rows)
         codes, rows_first = self._codes, self._rows_first
         if len(self._columns) < len(codes) or not sample.everyone:

@@ -1,7 +1,8 @@
 """What each side keeps after every tree, so that a lost worker goes on at the next.
 
-Nothing in it is secret randomness: the host's orders of cuts, its noise and the guest's keys are
-drawn again. Bins, labels and samples follow from the inputs and the job's seed.
+Nothing in it is secret randomness: a host's noise and the guest's keys are drawn again, and what
+each party draws for trees follows from a seed that it keeps apart (``sampling.tree_seed``). Bins,
+labels and samples of rows follow from the inputs and the job's seed.
 """
 
 from __future__ import annotations

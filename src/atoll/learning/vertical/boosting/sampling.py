@@ -1,6 +1,7 @@
-"""What is random about each tree: public samples of rows and columns, each host's order of cuts.
+"""What is random about each tree: a public sample of rows, each party's columns and order of cuts.
 
-Samples are drawn from the joint coin toss, so that no one chooses them, unless the job fixes it.
+Rows are drawn from the joint coin toss, so that no one chooses them, unless the job fixes it.
+Columns and orders are each party's secret: others would else know which column a cut is of.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import hashlib
 import numpy as np
 import numpy.typing as npt
 
+from atoll.channel.own_seed import own_seed
 from atoll.channel.party import Party
 from atoll.core.codec import encode
 from atoll.core.random import PublicRandom
@@ -24,55 +26,46 @@ def sample_rows(
     public: PublicRandom, step: str, tree: int, rows: int, rate: float
 ) -> npt.NDArray[np.uint32]:
     """Return the ascending rows of a tree: max(1, round(rate · rows)) of them."""
-    return _sample(public, step, tree, "rows", rows, rate)
+    if rate >= 1.0 or rows == 0:
+        return np.arange(rows, dtype=np.uint32)
+    rng = public.generator(step, tree, "boosting/rows")
+    drawn = rng.choice(rows, sample_size(rows, rate), replace=False, shuffle=False)
+    return np.sort(drawn).astype(np.uint32)
 
 
-def sample_columns(
-    public: PublicRandom, step: str, tree: int, party: str, columns: int, rate: float
-) -> npt.NDArray[np.uint32]:
-    """Return the ascending columns of one party in a tree: max(1, round(rate · columns))."""
-    return _sample(public, step, tree, f"columns/{party}", columns, rate)
+def sample_columns(seed: bytes, tree: int, columns: int, rate: float) -> npt.NDArray[np.uint32]:
+    """Return the ascending columns of one party in a tree: max(1, round(rate · columns)).
 
-
-def _sample(
-    public: PublicRandom, step: str, tree: int, purpose: str, count: int, rate: float
-) -> npt.NDArray[np.uint32]:
-    if rate >= 1.0 or count == 0:
-        return np.arange(count, dtype=np.uint32)
-    size = sample_size(count, rate)
-    rng = public.generator(step, tree, f"boosting/{purpose}")
-    return np.sort(rng.choice(count, size, replace=False, shuffle=False)).astype(np.uint32)
-
-
-def candidate_seed(
-    party: Party,
-    step: str,
-    names: tuple[str, ...],
-    codes: npt.NDArray[np.uint8],
-    parameters: bytes,
-) -> bytes:
-    """Return the 32 secret bytes behind a host's orders of cuts (``candidate_order``).
-
-    From the operating system; but where the public randomness is fixed, a hash of it, of the
-    ``parameters``' digest and of the host's ``names`` and binned columns uint8[rows, columns]. Then
-    they repeat with the data, and only who knows all of these bins can compute them.
+    ``seed`` is that party's ``tree_seed``: which of its columns others do not know, so that a cut
+    does not show its column by the trees that it occurs in.
     """
-    if not party.public_rng.fixed:
-        return party.secret_rng.bytes(32)
-    public = party.public_rng.derive(step, "boosting/candidates")
-    whole = encode([party.name, list(names), list(codes.shape), parameters, public])
-    found = hashlib.sha256(
-        b"atoll/boosting-candidate-seed/v1" + len(whole).to_bytes(8, "big") + whole
-    )
-    found.update(codes.tobytes())
-    return found.digest()
+    if rate >= 1.0 or columns == 0:
+        return np.arange(columns, dtype=np.uint32)
+    order = _order(b"atoll/boosting-columns/v1", seed, tree, columns)
+    return np.sort(order[: sample_size(columns, rate)]).astype(np.uint32)
+
+
+def tree_seed(
+    party: Party, names: tuple[str, ...], codes: npt.NDArray[np.uint8], parameters: bytes
+) -> bytes:
+    """Return the 32 secret bytes behind a party's columns of each tree and its orders of cuts.
+
+    See ``own_seed``; ``parameters`` is their digest, ``names`` and ``codes`` uint8[rows, columns]
+    are the party's binned columns.
+    """
+    about = encode([list(names), parameters])
+    return own_seed(party, "boosting/trees", about, lambda: [codes])
 
 
 def candidate_order(seed: bytes, tree: int, count: int) -> npt.NDArray[np.int64]:
     """Return a host's secret permutation of its candidate cuts in one tree.
 
-    ``seed`` is what ``candidate_seed`` gave; the keys that are sorted come from SHAKE-256.
+    ``seed`` is its ``tree_seed``; the keys that are sorted come from SHAKE-256.
     """
-    context = b"atoll/boosting-candidates/v1" + seed + tree.to_bytes(8, "big")
-    keys = np.frombuffer(hashlib.shake_256(context).digest(8 * count), dtype="<u8")
+    return _order(b"atoll/boosting-candidates/v1", seed, tree, count)
+
+
+def _order(context: bytes, seed: bytes, tree: int, count: int) -> npt.NDArray[np.int64]:
+    whole = context + seed + tree.to_bytes(8, "big")
+    keys = np.frombuffer(hashlib.shake_256(whole).digest(8 * count), dtype="<u8")
     return np.argsort(keys, kind="stable")
