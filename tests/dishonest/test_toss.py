@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -19,7 +20,7 @@ from atoll.operators.coin_toss.commit import party as honest_toss
 from atoll.operators.coin_toss.commit.core import Toss
 from atoll.operators.coin_toss.commit.messages import Commitment, Opening
 from atoll.operators.coin_toss.relayed import party as honest_relay
-from atoll.operators.coin_toss.relayed.messages import Commitments, Openings
+from atoll.operators.coin_toss.relayed.messages import Commitments, SignedOpening, SignedOpenings
 from tests.dishonest.initiating import (
     FAILED,
     HONEST,
@@ -127,30 +128,105 @@ def test_different_commitments_towards_different_parties() -> None:
     assert "ATL-TOS-002" in {refusal(lived, "shop"), refusal(lived, "tele")}
 
 
+NAMES = ("bank", "shop", "tele")
+
+
+def committed(party: Party) -> dict[str, Commitment]:
+    return {peer: party.channel.receive(peer, COMMITMENT, Commitment) for peer in NAMES[1:]}
+
+
+def opened(party: Party, shown: Mapping[str, Toss]) -> dict[str, dict[str, SignedOpening]]:
+    """Show each leaf the commitments of its toss, and return each one's opening, by leaf.
+
+    The others' openings are those of ``shown``, signed with the only key that the hub has.
+    """
+    for peer, toss in shown.items():
+        digests = tuple(toss._commitments[name] for name in NAMES)
+        party.channel.send(peer, "toss/commitments", Commitments(NAMES, digests))
+    found = {}
+    for peer, toss in shown.items():
+        found[peer] = {peer: party.channel.receive(peer, OPENING, SignedOpening)}
+        mine = honest_relay._open(party, toss)
+        found[peer] |= {name: mine for name in NAMES if name != peer}
+    return found
+
+
+def pass_on(party: Party, peer: str, openings: Mapping[str, SignedOpening]) -> None:
+    values, hidden, signed = zip(
+        *((o.value, o.opening, o.signature) for o in (openings[name] for name in NAMES)),
+        strict=True,
+    )
+    party.channel.send(peer, "toss/openings", SignedOpenings(NAMES, values, hidden, signed))
+
+
 def test_a_hub_that_passes_on_another_value() -> None:
-    """Lie: the hub opens its own value in a leaf's name. ATL-TOS-001 at the other leaf."""
+    """Lie: the hub opens its own value in a leaf's name. ATL-TOS-001 or 002 at the other leaf."""
 
     def lie(party: Party) -> None:
         mine = Toss(party.session, party.name, bytes(64))
-        names = ("bank", "shop", "tele")
-        held = {p: party.channel.receive(p, COMMITMENT, Commitment) for p in names[1:]}
-        for peer, commitment in held.items():
+        for peer, commitment in committed(party).items():
             mine.committed(peer, commitment)
-        held["bank"] = mine.commit()
-        passed = Commitments(names, tuple(held[name].digest for name in names))
-        for peer in names[1:]:
-            party.channel.send(peer, "toss/commitments", passed)
-        opened = {p: party.channel.receive(p, OPENING, Opening) for p in names[1:]}
-        opened["bank"] = opened["tele"] = mine.open()
-        whole = Openings(
-            names,
-            tuple(opened[name].value for name in names),
-            tuple(opened[name].opening for name in names),
-            tuple(opened[name].seen for name in names),
-        )
-        party.channel.send("shop", "toss/openings", whole)
+        found = opened(party, dict.fromkeys(NAMES[1:], mine))
+        true = found["tele"]["tele"]
+        pass_on(party, "shop", found["shop"] | {"tele": replace(true, value=bytes(32))})
+        pass_on(party, "tele", found["tele"])
 
-    assert refusal(toss(lie, 3, relayed=True)) == "ATL-TOS-001"
+    lived = toss(lie, 3, relayed=True)
+    assert (refusal(lived), refusal(lived, "tele")) == ("ATL-TOS-001", "ATL-TOS-002")
+
+
+def made_up(party: Party, name: str) -> Toss:
+    """Return a toss of the hub's own coins in another party's name."""
+    return Toss(party.session, name, party.secret_rng.bytes(64))
+
+
+def test_a_hub_that_tosses_with_each_leaf_alone() -> None:
+    """Lie: the hub makes up all that it shows a leaf of the others, so that each has another seed,
+    which the hub knows: choices that all should make alike differ from client to client.
+
+    It has no signature of the others for that: ATL-TOS-002 at each leaf, against the hub.
+    """
+    known = {}
+
+    def lie(party: Party) -> None:
+        coins = {name: made_up(party, name) for name in NAMES}
+        shown = {}
+        for peer, commitment in committed(party).items():
+            shown[peer] = Toss(party.session, party.name, bytes(64))
+            for name, one in coins.items():
+                shown[peer].committed(name, commitment if name == peer else one.commit())
+        for peer, openings in opened(party, shown).items():
+            for name, one in coins.items():
+                if name != peer:
+                    own = one.open()
+                    openings[name] = replace(openings[name], value=own.value, opening=own.opening)
+            known[peer] = openings
+            pass_on(party, peer, openings)
+
+    lived = toss(lie, 3, relayed=True)
+    assert known["shop"]["tele"].value != known["tele"]["tele"].value
+    for leaf in NAMES[1:]:
+        error = lived.errors[leaf]
+        assert (error.code, error.party) == ("ATL-TOS-002", "bank")
+        assert leaf not in lived.results
+
+
+def test_a_hub_that_passes_on_what_was_signed_for_another_view() -> None:
+    """Lie: as before, with the leaves' own signatures, which are of other commitments."""
+
+    def lie(party: Party) -> None:
+        views = committed(party)
+        shown = {}
+        for peer in views:
+            shown[peer] = made_up(party, party.name)
+            for name, commitment in views.items():
+                shown[peer].committed(name, commitment)
+        found = opened(party, shown)
+        for peer, openings in found.items():
+            pass_on(party, peer, openings | {n: found[n][n] for n in NAMES[1:]})
+
+    lived = toss(lie, 3, relayed=True)
+    assert {refusal(lived, leaf) for leaf in NAMES[1:]} == {"ATL-TOS-002"}
 
 
 def test_a_party_that_waits_and_breaks_off_has_seen_the_result() -> None:

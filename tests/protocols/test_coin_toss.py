@@ -18,7 +18,7 @@ from atoll.core.names import Role
 from atoll.operators import coin_toss
 from atoll.operators.coin_toss.commit.core import Toss
 from atoll.operators.coin_toss.commit.messages import Commitment, Opening
-from atoll.operators.coin_toss.relayed.messages import Commitments, Openings
+from atoll.operators.coin_toss.relayed.messages import Commitments, SignedOpenings
 from atoll.operators.setting import Setting
 
 if TYPE_CHECKING:
@@ -213,7 +213,7 @@ def hub_lies(conformance: Conformance, kind: type[Message], change: Any) -> Worl
 
 
 def other(entries: tuple[bytes, ...], at: int) -> tuple[bytes, ...]:
-    return (*entries[:at], bytes(32), *entries[at + 1 :])
+    return (*entries[:at], bytes(len(entries[at])), *entries[at + 1 :])
 
 
 @pytest.mark.parametrize(
@@ -224,10 +224,14 @@ def other(entries: tuple[bytes, ...], at: int) -> tuple[bytes, ...]:
         (Commitments, lambda m: [replace(m, digests=m.digests[1:])], {"ATL-TOS-004"}),
         (Commitments, lambda m: [replace(m, digests=other(m.digests, 0))], {"ATL-NET-004"}),
         (Commitments, lambda m: [replace(m, names=("x", *m.names[1:]))], {"ATL-TOS-004"}),
-        (Openings, lambda m: [replace(m, values=other(m.values, 0))], {"ATL-TOS-001"}),
-        (Openings, lambda m: [replace(m, openings=other(m.openings, 0))], {"ATL-TOS-001"}),
-        (Openings, lambda m: [replace(m, seen=other(m.seen, 0))], {"ATL-TOS-002"}),
-        (Openings, lambda m: [replace(m, seen=m.seen[1:])], {"ATL-TOS-004"}),
+        (SignedOpenings, lambda m: [replace(m, values=other(m.values, 0))], {"ATL-TOS-001"}),
+        (SignedOpenings, lambda m: [replace(m, openings=other(m.openings, 0))], {"ATL-TOS-001"}),
+        (
+            SignedOpenings,
+            lambda m: [replace(m, signatures=other(m.signatures, 0))],
+            {"ATL-TOS-002"},
+        ),
+        (SignedOpenings, lambda m: [replace(m, signatures=m.signatures[1:])], {"ATL-TOS-004"}),
     ],
 )
 def test_a_hub_that_lies_is_found_out(

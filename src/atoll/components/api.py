@@ -352,9 +352,11 @@ class Component:
     ``pairs``), ``quorum`` how many seats of a role must stay to the end (else all must); both may
     be functions of the parameters. Where no messages are exchanged, a seat takes no part without
     each input that is neither optional nor asked for everywhere. ``apart`` are roles that must not
-    be one party's for the secrets to hold: a plan that joins them warns. ``dishonest`` states what
-    a party gains that lies. ``public_codes`` are refusals that follow from the plan and messages
-    alone: partners are sent these codes, and of all others only that this party failed.
+    be one party's for the secrets to hold: a plan that joins them warns. ``cuts`` are parameters
+    that bound values: a plan that sets them above a step that reveals something warns.
+    ``dishonest`` states what a party gains that lies. ``public_codes`` are refusals that follow
+    from the plan and messages alone: partners are sent these codes, and of all others only that
+    this party failed.
     """
 
     name: str
@@ -370,6 +372,7 @@ class Component:
     edges: Edges | Callable[[Any], Edges] = ALL
     quorum: Callable[[Any], Mapping[Role, int]] = lambda parameters: {}
     apart: tuple[frozenset[Role], ...] = ()
+    cuts: frozenset[str] = frozenset()
     declare: Declare | None = None
     brings: Callable[[str, Any], bool] = lambda party, parameters: True
     check: Check | None = None

@@ -107,6 +107,7 @@ SCALE = Component(
         FITTED: Port(SCALE_TRANSFORM.name, optional=True, purpose=Purpose.MODEL),
     },
     outputs={"table": "table", FITTED: SCALE_TRANSFORM.name},
+    cuts=frozenset({"lower", "upper", "by_column"}),
     rows={"table": ("table", "all")},
     predict=Apply(fitted=FITTED, port=FITTED),
 )

@@ -296,7 +296,14 @@ def test_a_hub_cannot_send_a_seat_to_a_round_that_it_does_not_hold() -> None:
 
 def test_seats_that_begin_at_different_rounds_do_not_meet() -> None:
     nonces = {"bank": b"b" * 16, "shop": b"s" * 16}
-    assert session_id("job", "step", 2, nonces, 3) != session_id("job", "step", 2, nonces, 4)
+    sessions = [session_id("job", "step", 2, bytes(32), nonces, begin) for begin in (3, 4)]
+    assert sessions[0] != sessions[1]
+
+
+def test_seats_that_hold_different_seeds_do_not_meet() -> None:
+    nonces = {"bank": b"b" * 16, "shop": b"s" * 16}
+    sessions = [session_id("job", "step", 2, seed, nonces) for seed in (bytes(32), b"1" * 32)]
+    assert sessions[0] != sessions[1]
 
 
 def test_a_question_is_answered_once_in_all_attempts(tmp_path: Path) -> None:

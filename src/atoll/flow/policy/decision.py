@@ -2,7 +2,8 @@
 
 The rules, in order:
 
-1. **A partner's job.** Each table of this party that the plan uses needs, for each partner that may
+1. **A partner's job.** Each table of this party that the plan uses, or of which it brings in what
+   an earlier job fitted, needs, for each partner that may
    learn something of it, one live grant that covers all of that: every column, every component that
    reveals something to the partner or that this party runs on the table before that, its role,
    every reveal, the minimum intersection (0 where a reader states that rows are aligned) and group.
@@ -34,6 +35,7 @@ from atoll.core.names import Roles
 from atoll.flow.policy.counts import NAMES, Counts, Usage
 from atoll.flow.policy.exposure import TableExposure, table_exposures
 from atoll.flow.policy.grants import ANY, Caps, Grant, TableCaps, matches
+from atoll.flow.policy.origins import Origins
 from atoll.jobs.plan import Plan
 
 Kind = Literal["approve", "queue", "refuse"]
@@ -86,12 +88,14 @@ def decide(
     now: float,
     settings: PolicySettings,
     caps: Iterable[TableCaps] = (),
+    origins: Origins | None = None,
 ) -> Decision:
     """Decide on a plan by the rules above. ``now`` is in seconds since 1970.
 
-    ``usage`` holds what was used and reserved so far, without this job; ``caps`` are the tables'.
+    ``usage`` holds what was used and reserved so far, without this job; ``caps`` are the tables';
+    ``origins`` as ``table_exposures`` takes them.
     """
-    asked = table_exposures(plan, party)
+    asked = table_exposures(plan, party, origins)
     other = None if initiator == party else initiator
     over = _over_caps(asked, other, usage, list(caps))
     if other is None:

@@ -74,10 +74,18 @@ class TableExposure:
         return {**self.partners, initiator: replace(self, steps={}, partners={})}
 
 
-def table_exposures(plan: Plan, party: str) -> dict[str, TableExposure]:
-    """Return what ``plan`` asks of ``party``'s tables, by the table's name."""
+def table_exposures(
+    plan: Plan, party: str, origins: Mapping[str, Sequence[TableFacts]] | None = None
+) -> dict[str, TableExposure]:
+    """Return what ``plan`` asks of ``party``'s tables, by the table's name.
+
+    ``origins`` holds by step the tables of which it brings something in that was fitted in earlier
+    jobs (``policy.origins``).
+    """
     found: dict[str, TableExposure] = {}
-    for reader, facts in plan.tables.get(party, {}).items():
+    brought = [(step, facts) for step, of in (origins or {}).items() for facts in of]
+    # Last those of the plan: where a table is both, its content is what the plan names.
+    for reader, facts in (*brought, *plan.tables.get(party, {}).items()):
         made = _table_exposure(plan, party, reader, facts)
         found[facts.name] = _join(found.get(facts.name), made)
     return found
@@ -93,36 +101,40 @@ def revealing(plan: Plan, step: str) -> bool:
 def _table_exposure(plan: Plan, party: str, reader: str, facts: TableFacts) -> TableExposure:
     known = knowing(plan, party, reader)
     revealing_steps = [step for step in known if revealing(plan, step)]
-    at_home = (reader, *_before(plan, known, revealing_steps, party))
-    whole = _with_silent(plan, _share(plan, party, facts, revealing_steps), at_home)
+    at_home = _before(plan, known, revealing_steps, party)
+    if reader in plan.tables.get(party, {}):
+        at_home.discard(reader)  # It brings no row in but those of the table.
+    asked = {reader, *at_home}
+    whole = _with_silent(plan, _share(plan, party, facts, revealing_steps), at_home, asked)
     partners = {}
     for partner in sorted(plan.job.parties.keys() - {party}):
         steps = [step for step in revealing_steps if _learns(plan, step, known[step], partner)]
         if steps:
             share = _share(plan, party, facts, steps, (known, partner))
-            partners[partner] = _with_silent(plan, share, at_home)
+            partners[partner] = _with_silent(plan, share, at_home, asked)
     return replace(whole, partners=partners)
 
 
-def _before(plan: Plan, known: Knowing, revealing_steps: list[str], party: str) -> list[str]:
+def _before(plan: Plan, known: Knowing, revealing_steps: list[str], party: str) -> set[str]:
     """Return the silent steps of a party whose outputs reach one that reveals something."""
-    leads, found = set(revealing_steps), []
-    # ``known`` is in the steps' order; its first is the reader.
-    for step in list(known)[:0:-1]:
+    leads, found = set(revealing_steps), set[str]()
+    # ``known`` is in the steps' order.
+    for step in reversed(list(known)):
         if step in leads:
             leads.update(plan.job.steps[step].sources())
             if step not in revealing_steps and party in plan.parties_of(step):
-                found.append(step)
+                found.add(step)
     return found
 
 
-def _with_silent(plan: Plan, share: TableExposure, at_home: Sequence[str]) -> TableExposure:
-    """Add the steps at home, the reader first: that brings no row in but those of the table."""
-    reader, *others = at_home
+def _with_silent(
+    plan: Plan, share: TableExposure, at_home: Iterable[str], asked: Iterable[str]
+) -> TableExposure:
+    """Add the components of the silent steps at home, and the minimums of those that are asked."""
     return replace(
         share,
-        components=share.components | {plan.job.steps[step].component for step in others},
-        minimums=share.minimums | set(_minimums(plan, (reader, *others))),
+        components=share.components | {plan.job.steps[step].component for step in at_home},
+        minimums=share.minimums | set(_minimums(plan, asked)),
     )
 
 

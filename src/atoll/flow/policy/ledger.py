@@ -36,6 +36,7 @@ from atoll.flow.policy.accounts import (
 from atoll.flow.policy.charges import charged
 from atoll.flow.policy.counts import Counts, Usage, total
 from atoll.flow.policy.exposure import RUN, TableExposure, table_exposures
+from atoll.flow.policy.origins import origins
 from atoll.flow.store.chain_table import ChainTable
 from atoll.flow.store.database import Database
 from atoll.flow.store.paging import MOST, Page, every
@@ -240,7 +241,7 @@ class DatabaseLedger:
         if history is not None and attempt in history.attempts.get(step, ()):
             return
         begun = bool(noted) or (history is not None and history.begun(step, attempt))
-        exposures = table_exposures(plan, self.party).values()
+        exposures = self.exposures(plan).values()
         # What was not let begin sent nothing, and is no attempt.
         if not begun and (
             sent is None or (not sent and any(step in e.covered() for e in exposures))
@@ -417,13 +418,17 @@ class DatabaseLedger:
         with self._lock:
             return self._database.read(lambda c: job in self._follow(c, self._reading).jobs)
 
+    def exposures(self, plan: Plan) -> Mapping[str, TableExposure]:
+        """Return what a plan asks of own tables, also by what earlier jobs fitted on them."""
+        return table_exposures(plan, self.party, origins(plan, self.party, self._database))
+
     def pairs(self, plan: Plan, initiator: str) -> Iterator[Share]:
         """Give what a plan asks of each table for each partner that may learn of it.
 
         Of the initiator, if it is another party, at least the run.
         """
         other = None if initiator == self.party else initiator
-        for exposure in table_exposures(plan, self.party).values():
+        for exposure in self.exposures(plan).values():
             for partner, share in exposure.asked(other).items():
                 yield share, partner
 

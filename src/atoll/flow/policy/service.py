@@ -32,10 +32,10 @@ from atoll.flow.policy.decision import (
     exceeded_caps,
     exceeded_table_caps,
 )
-from atoll.flow.policy.exposure import table_exposures
 from atoll.flow.policy.grants import Grant, matches
 from atoll.flow.policy.ledger import DatabaseLedger, Share
 from atoll.flow.policy.made_up import DAY_SECONDS, OVER, MadeUpLimits, over
+from atoll.flow.policy.origins import origins
 from atoll.flow.policy.repository import POLICY, ApprovalRow, Grants
 from atoll.flow.policy.reserving import Asked, by_content, more, unasked, uncovered
 from atoll.flow.store.database import Database
@@ -348,7 +348,7 @@ class Policies:
         return frozenset(grant.data for grant in found if matches(grant.partners, partner))
 
     def _grants_for(self, connection: Connection, plan: Plan) -> list[Grant]:
-        tables = table_exposures(plan, self.party)
+        tables = self.ledger.exposures(plan)
         return repository.on_tables(connection, tables, self._wall()) if tables else []
 
     def _decide(self, connection: Connection, job: str, plan: Plan, initiator: str) -> Decision:
@@ -362,7 +362,8 @@ class Policies:
             self.ledger.usages_in(connection, plan, initiator),
             self._wall(),
             self.settings,
-            repository.caps_of(connection, table_exposures(plan, self.party)),
+            repository.caps_of(connection, self.ledger.exposures(plan)),
+            origins(plan, self.party, self._database),
         )
 
     def _check_caps(

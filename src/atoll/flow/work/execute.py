@@ -161,17 +161,14 @@ class Execution:
     def _meet(
         self, component: Component | None, ends: Mapping[str, Transport]
     ) -> dict[str, Meeting]:
-        """Have each seat meet its peers; without messages the job's seed makes the session."""
+        """Have each seat meet its peers; without messages the job and its seed make the session."""
         spec = self.spec
         edges, roles = Edges.of_plain(spec.edges), spec.roles
-        public = PublicRandom(b"") if component is None else self._public()
+        seed = b"" if component is None else self._seed()
+        public = PublicRandom(b"") if component is None else self._public(seed)
         if edges.silent and component is not None:
-            session = session_id(
-                spec.job.digest(),
-                spec.step,
-                spec.attempt,
-                {"job": spec.job_id.encode(), "seed": self._seed()},
-            )
+            job = {"job": spec.job_id.encode()}
+            session = session_id(spec.job.digest(), spec.step, spec.attempt, seed, job)
             alone: dict[str, Meeting] = {}
             for address, end in ends.items():
                 party = self._party(end, address, roles, session, public, ())
@@ -193,7 +190,7 @@ class Execution:
                 self._around.limits.connect_seconds,
             )
             first = begin.round if begin else 0
-            session = session_id(spec.job.digest(), spec.step, spec.attempt, nonces, first)
+            session = session_id(spec.job.digest(), spec.step, spec.attempt, seed, nonces, first)
             there = {seat: role for seat, role in roles.items() if seat in nonces}
             left = tuple(peer for peer in peers if peer in there)
             made = self._party(ends[address], address, there, session, public, left)
@@ -382,8 +379,8 @@ class Execution:
         except ValueError as error:
             raise _not_mine("parameters") from error
 
-    def _public(self) -> PublicRandom:
-        return job_random(self._seed(), fixed=self.spec.job.seed is not None)
+    def _public(self, seed: bytes) -> PublicRandom:
+        return job_random(seed, fixed=self.spec.job.seed is not None)
 
     def _seed(self) -> bytes:
         path = self.spec.seed_path

@@ -10,15 +10,16 @@ from atoll.core.random import PublicRandom
 
 
 def session_id(
-    job: str, step: str, attempt: int, nonces: Mapping[str, bytes], begin: int = 0
+    job: str, step: str, attempt: int, seed: bytes, nonces: Mapping[str, bytes], begin: int = 0
 ) -> bytes:
     """Return the 32-byte session id of a step.
 
     ``job`` is the job's digest and ``nonces`` holds one fresh nonce of every party, so that no
-    party alone can make two sessions meet. ``begin`` is the round that the attempt goes on at:
-    seats that were sent different ones do not meet either.
+    party alone can make two sessions meet. ``seed`` is what the job's coin toss gave (empty: in the
+    toss itself) and ``begin`` the round that the attempt goes on at: seats that hold different ones
+    do not meet either.
     """
-    context = ["atoll/session/v2", job, step, attempt, dict(nonces), begin]
+    context = ["atoll/session/v3", job, step, attempt, seed, dict(nonces), begin]
     return hashlib.sha256(codec.encode(context)).digest()
 
 

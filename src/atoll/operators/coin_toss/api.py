@@ -9,7 +9,8 @@ that), but it cannot steer it. Committing to different values towards different 
 each opening carries a hash of all commitments seen.
 
 ``relayed`` does the same through a hub, for parties that do not all communicate with each other:
-it passes on every commitment before it receives an opening, and then every opening.
+it passes on every commitment before it receives an opening, and then every opening with its party's
+signature of all commitments that this one saw: only who was shown the same takes it.
 
 ``fixed`` tosses nothing: the seed is a hash of a number in the job, which whoever wrote the job
 chose, and repeats from run to run.
@@ -47,7 +48,7 @@ REVEALS: dict[str, tuple[Reveal, ...]] = {
         Reveal(
             "everyone",
             "everyone",
-            "coin-toss.opening",
+            "coin-toss.signed-opening",
             "value",
             "32",
             "the sender's part of the public seed",
@@ -55,7 +56,7 @@ REVEALS: dict[str, tuple[Reveal, ...]] = {
         Reveal(
             "everyone",
             "everyone",
-            "coin-toss.openings",
+            "coin-toss.signed-openings",
             "values",
             "32 * parties",
             "every party's part of the public seed",
@@ -76,7 +77,7 @@ COSTS: dict[str, Cost] = {
             Edge(
                 "everyone",
                 "everyone",
-                "128 * leaf + (136 * parties + 2 * names) * hub",
+                "160 * leaf + (168 * parties + 2 * names) * hub",
                 "2 * (hub + leaf)",
             ),
         ),

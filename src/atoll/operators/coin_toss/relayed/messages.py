@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from atoll.channel.identities import SIGNATURE_BYTES
 from atoll.core.message import Message, blob, items, text
 from atoll.operators.coin_toss.api import MOST, SEED_BYTES
 
@@ -21,8 +22,17 @@ class Commitments(Message, kind="coin-toss.commitments"):
 
 
 @dataclass(frozen=True)
-class Openings(Message, kind="coin-toss.openings"):
-    """What every party opened, by name, and the hash of all commitments that each saw."""
+class SignedOpening(Message, kind="coin-toss.signed-opening"):
+    """The value, what opens the commitment, and the signature of all commitments that were seen."""
+
+    value: bytes = blob(SEED_BYTES, reveals="the sender's part of the public seed")
+    opening: bytes = blob(32, opaque="fresh random bytes that hid the commitment")
+    signature: bytes = blob(SIGNATURE_BYTES, opaque="the sender's signature of the commitments")
+
+
+@dataclass(frozen=True)
+class SignedOpenings(Message, kind="coin-toss.signed-openings"):
+    """What every party opened, by name, and its signature of all commitments that it saw."""
 
     names: tuple[str, ...] = items(_NAME, MOST)
     values: tuple[bytes, ...] = items(
@@ -31,6 +41,6 @@ class Openings(Message, kind="coin-toss.openings"):
     openings: tuple[bytes, ...] = items(
         blob(32, low=32, opaque="fresh random bytes that hid the commitments"), MOST
     )
-    seen: tuple[bytes, ...] = items(
-        blob(32, low=32, opaque="hashes of commitments that the receiver saw, too"), MOST
+    signatures: tuple[bytes, ...] = items(
+        blob(SIGNATURE_BYTES, low=SIGNATURE_BYTES, opaque="signatures of the commitments"), MOST
     )

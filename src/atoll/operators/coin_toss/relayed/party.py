@@ -1,9 +1,9 @@
 """The parties of a relayed coin toss, talking.
 
 Source: Blum 1983 (coin flipping by commitment). The hub commits before it receives an opening and
-passes everything on, so it cannot steer what an honest party computes. It can show parties
-different commitments in the name of others; they then hold different seeds, and what they do with
-these does not fit together.
+passes everything on, so it cannot steer what an honest party computes. Each party signs all
+commitments that it saw, with the key of its seat, and takes a seed that all the others signed for:
+a hub that shows parties different commitments in the name of others has no signature of theirs.
 """
 
 from __future__ import annotations
@@ -11,17 +11,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from atoll.channel.party import Party
+from atoll.core.codec import encode
 from atoll.core.errors import AtollError, PeerError
 from atoll.operators.coin_toss.commit.core import Toss
 from atoll.operators.coin_toss.commit.messages import Commitment, Opening
-from atoll.operators.coin_toss.relayed.messages import Commitments, Openings
+from atoll.operators.coin_toss.relayed.messages import Commitments, SignedOpening, SignedOpenings
 
 
 def run(party: Party) -> bytes:
     """Return the same 32 bytes at every party of the job; each communicates with the hub alone.
 
-    Reveals: the seed, to all parties. Errors: ATL-TOS-001, ATL-TOS-002, ATL-TOS-004 what was passed
-    on is not of these parties, or not what this one sent.
+    ``party.identities`` are of all parties. Reveals: the seed, to all parties. Errors: ATL-TOS-001,
+    ATL-TOS-002, ATL-TOS-004 what was passed on is not of these parties, or not what they sent.
     """
     toss = Toss(party.session, party.name, party.secret_rng.bytes(64))
     if len(party.peers) == len(party.roles) - 1:
@@ -43,15 +44,15 @@ def _relay(party: Party, toss: Toss) -> None:
     message = Commitments(tuple(names), tuple(commitments[name].digest for name in names))
     for peer in party.peers:
         channel.send(peer, "toss/commitments", message)
-    opened = {peer: channel.receive(peer, "toss/opening", Opening) for peer in party.peers}
+    opened = {peer: channel.receive(peer, "toss/opening", SignedOpening) for peer in party.peers}
     for peer, opening in opened.items():
-        _check(toss, peer, opening)
-    opened[party.name] = toss.open()
-    all_opened = Openings(
+        _check(party, toss, peer, opening, source=peer)
+    opened[party.name] = _open(party, toss)
+    all_opened = SignedOpenings(
         tuple(names),
         tuple(opened[name].value for name in names),
         tuple(opened[name].opening for name in names),
-        tuple(opened[name].seen for name in names),
+        tuple(opened[name].signature for name in names),
     )
     for peer in party.peers:
         channel.send(peer, "toss/openings", all_opened)
@@ -68,14 +69,16 @@ def _follow(party: Party, toss: Toss, hub: str) -> None:
     for name, digest in digests.items():
         if name != party.name:
             toss.committed(name, Commitment(digest))
-    channel.send(hub, "toss/opening", toss.open())
-    opened = channel.receive(hub, "toss/openings", Openings)
+    channel.send(hub, "toss/opening", _open(party, toss))
+    opened = channel.receive(hub, "toss/openings", SignedOpenings)
     values = _by_name(party, hub, opened.names, opened.values)
     openings = _by_name(party, hub, opened.names, opened.openings)
-    seen = _by_name(party, hub, opened.names, opened.seen)
+    signatures = _by_name(party, hub, opened.names, opened.signatures)
     for name, value in values.items():
         if name != party.name:
-            _check(toss, name, Opening(value, openings[name], seen[name]))
+            # An honest hub checks all of it before it passes anything on.
+            opening = SignedOpening(value, openings[name], signatures[name])
+            _check(party, toss, name, opening, source=hub)
 
 
 def _by_name(
@@ -86,11 +89,24 @@ def _by_name(
     return dict(zip(names, entries, strict=True))
 
 
-def _check(toss: Toss, name: str, opening: Opening) -> None:
+def _open(party: Party, toss: Toss) -> SignedOpening:
+    own = toss.open()
+    return SignedOpening(own.value, own.opening, party.identities.sign(_bound(party, own.seen)))
+
+
+def _check(party: Party, toss: Toss, name: str, opening: SignedOpening, source: str) -> None:
+    """Take what ``name`` opened, as ``source`` sent it, if it signed what this party saw."""
+    seen = toss.open().seen
     try:
-        toss.opened(name, opening)
+        if not party.identities.verify(name, _bound(party, seen), opening.signature):
+            raise PeerError("ATL-TOS-002", f"{name} did not sign the commitments seen here")
+        toss.opened(name, Opening(opening.value, opening.opening, seen))
     except AtollError as error:
-        raise error.located(party=name, phase="toss/opening") from None
+        raise error.located(party=source, phase="toss/opening") from None
+
+
+def _bound(party: Party, seen: bytes) -> bytes:
+    return encode(["atoll/coin-toss/v2", "signed", party.session, seen])
 
 
 def _false(hub: str) -> PeerError:
