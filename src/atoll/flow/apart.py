@@ -1,4 +1,4 @@
-"""Warns of steps at home that one party's table passes under settings of its own."""
+"""Warns of steps at home whose settings decide what steps below show of a table."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from pydantic import BaseModel
 from atoll.components.api import Catalogue
 from atoll.jobs.definition import Job
 from atoll.jobs.validation import order
+from atoll.learning.features.scaling import ScaleParameters
 
 
 def set_apart(
@@ -17,8 +18,8 @@ def set_apart(
     parameters: Mapping[str, BaseModel],
     seen: Collection[str],
 ) -> list[str]:
-    """Return a warning for each silent step of ``seen`` with own settings of some parties, below
-    which others learn something.
+    """Return warnings of each silent step of ``seen`` below which others learn something: that it
+    has own settings of some parties, and that it cuts columns to bounds.
 
     What is revealed below is of what the step makes of a table: a column that is cut between two
     close values shows which rows lie above, and other clients' constant columns leave a sum of one.
@@ -33,8 +34,14 @@ def set_apart(
         # A reader's own settings name its table: it shapes no column.
         if name not in seen or not silent[name] or catalogue[step.component].declare is not None:
             continue
-        named = {party: sorted(own) for party, own in step.overrides.items() if own}
         below = sorted(after for after in _below(job, name) if not silent[after])
+        if below and _bounded(parameters[name]):
+            found.append(
+                f"{name}: who proposed this job chose bounds that cut columns: what "
+                f"{', '.join(below)} shows is of what they leave, down to which rows lie between "
+                "two values, or of few rows that are not made alike"
+            )
+        named = {party: sorted(own) for party, own in step.overrides.items() if own}
         if named and below:
             settings = "; ".join(f"{party}: {', '.join(own)}" for party, own in named.items())
             found.append(
@@ -42,6 +49,13 @@ def set_apart(
                 f"{', '.join(below)} shows of their rows is of the columns and bounds chosen there"
             )
     return found
+
+
+def _bounded(parameters: BaseModel) -> bool:
+    """Return whether a step cuts columns of all parties to bounds alike."""
+    if not isinstance(parameters, ScaleParameters):
+        return False
+    return bool(parameters.by_column) or (parameters.lower, parameters.upper) != (None, None)
 
 
 def _below(job: Job, name: str) -> set[str]:
