@@ -10,7 +10,7 @@ import numpy as np
 from atoll.channel.party import Party
 from atoll.components.alignment import refuse_more_rows
 from atoll.components.api import ArtifactFacts, Component, Facts, Result, Task, Terms
-from atoll.components.clients import EnoughRows, check_clients
+from atoll.components.clients import PUBLIC_CODES, EnoughRows, check_clients, refuse_shaped
 from atoll.components.horizontal_cheats import CHEATS
 from atoll.components.horizontal_shown import curves, cut_panels, spent_panels, warnings_of
 from atoll.core.errors import DataError
@@ -152,10 +152,12 @@ def report(trained: Trained, work: Work) -> Report:
 def describe(facts: Facts, parameters: HorizontalTrainingParameters) -> Terms:
     """Return what training reveals: sums of updates or single ones, and the common model.
 
-    Errors: ATL-HOR-080, ATL-HOR-162, those of ``check_clients`` and ``work_of``.
+    Errors: ATL-HOR-080, ATL-HOR-140, ATL-HOR-162, those of ``check_clients`` and ``work_of``.
     """
     columns = check_clients(facts, parameters.minimum_clients, "train", "validation") or ()
     parameters.refuse_planned(facts, "train", "validation")
+    if parameters.privacy is not None:
+        refuse_shaped(facts, "train", parameters.privacy.unit)
     spec = parameters.spec(len(columns) or parameters.fewest_columns)
     clients = facts.having(Role.CLIENT)
     train = facts.inputs["train"]
@@ -218,8 +220,5 @@ HORIZONTAL = Component(
     },
     outputs={"model": HORIZONTAL_MODEL.name},
     dishonest=CHEATS,
-    # What the aggregator and all clients see alike.
-    public_codes=frozenset(
-        {"ATL-HOR-054", "ATL-HOR-081", "ATL-HOR-082", "ATL-SUM-011", "ATL-SUM-012", "ATL-SUM-023"}
-    ),
+    public_codes=PUBLIC_CODES,
 )

@@ -97,9 +97,9 @@ def run(task: Task, parameters: HorizontalStatisticsParameters) -> Result:
     if party.role == Role.AGGREGATOR:
         return _aggregate(task, parameters)
     table: Table = task.inputs["table"]
-    parameters.require(table)
     refuse_more_rows(party, table.num_rows, [party.name])
     names = chosen(parameters.columns, table.columns)
+    parameters.require(table, columns=names)
     work = _work(parameters, len(names), task)
     data = ClientRows(table.matrix(names), np.empty(table.num_rows))
     client = StepClient(party, work, data)
