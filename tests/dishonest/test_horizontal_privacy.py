@@ -12,11 +12,15 @@ import pytest
 from atoll.channel import world
 from atoll.channel.party import Party
 from atoll.core.names import Role
+from atoll.core.random import SecretRandom
 from atoll.learning.horizontal.algorithms.dpsgd import clipped_sum
 from atoll.learning.horizontal.layout import Vector
 from atoll.learning.horizontal.parties.aggregator import PartyClients
 from atoll.learning.horizontal.parties.client import Client, Work
+from atoll.learning.horizontal.postprocess.api import Passage
 from atoll.learning.horizontal.postprocess.chain import Chain
+from atoll.learning.horizontal.postprocess.mask import Mask
+from atoll.learning.horizontal.sums import Update
 from tests.dishonest.test_horizontal import Once, codes
 from tests.learning.horizontal.test_privacy import CLIENTS, DATA, ROLES, work
 
@@ -58,6 +62,11 @@ def start(of: Work, shift: float = 0.0) -> Vector:
     return of.model.initial(np.random.default_rng(0)) + np.float32(shift)
 
 
+def parties() -> dict[str, Party]:
+    """Return the clients as they begin a step."""
+    return world.run(ROLES, lambda party: party, seed=4).check().results
+
+
 def truth(of: Work) -> Vector:
     """Return the sum of all clients without noise, in gradients."""
     weights, noise = start(of).astype(np.float64), of.private.noise  # type: ignore[union-attr]
@@ -85,6 +94,33 @@ def test_what_the_page_states_of_a_trusted_aggregator() -> None:
     of = work({"noise": "central"})
     assert np.array_equal(play(of, decode=True).results["hub"], truth(of))
     assert not np.array_equal(play(of).results["hub"], truth(of))
+
+
+@pytest.mark.parametrize("beyond", [0, 1])
+def test_a_sum_that_a_client_wraps_around_the_ring_shows_no_sign_of_the_others(beyond: int) -> None:
+    """The lie: a ring element that turns the sum's sign where the others have ``t`` or more."""
+    of = work({"noise": "central"})
+    mask = of.chain.links[-1]
+    assert isinstance(mask, Mask)
+    updates = [
+        Client(party, of, DATA[name], DATA[name]).update(0, True, {"weights": start(of)})
+        for name, party in parties().items()
+        if name in CLIENTS[1:]
+    ]
+    others = np.sum([update.vectors["gradient"] for update in updates], axis=0)
+    kind = mask.form().signed
+    half = np.int64(1) << (mask.ring - 1)
+    own = (half - (others.astype(np.int64) + beyond)).astype(kind)
+    numbers = {
+        name: np.sum([update.vectors[name] for update in updates], axis=0).astype(kind)
+        for name in updates[0].vectors
+        if name != "gradient"
+    }
+    total = Update({"gradient": others.astype(kind) + own, **numbers}, {})
+    passage = Passage({}, np.random.default_rng(0), secret=SecretRandom.seeded(b"central"))
+    read = of.chain.aggregate(total, of.model.layout.size, passage).vectors["gradient"]
+    # Noise alone decides: of 65 values far from none and far from all.
+    assert 16 < (read < 0).sum() < len(read) - 16
 
 
 @pytest.mark.parametrize("noise", ["distributed", "local", "central"])

@@ -129,7 +129,8 @@ class ArtifactFacts:
     ``aligned``: the parties agreed on its rows. ``sources`` are the steps that bring the rows in.
     ``classes`` are those that its label may have, with the most rows of each: known to the party
     whose label it is, in its own planning alone. ``lineage`` is what the planning makes of
-    ``Component.rows``.
+    ``Component.rows``, ``shaped`` of ``Component.by_row``: the steps in which rows came to depend
+    on others, and whether on those of other parties or of earlier jobs.
     """
 
     kind: str
@@ -140,6 +141,7 @@ class ArtifactFacts:
     sources: tuple[str, ...] = ()
     classes: Classes | None = None
     lineage: Lineage | None = None
+    shaped: Mapping[str, bool] = field(default_factory=dict)
 
     def within(self, rows: int, classes: Classes | None = None) -> ArtifactFacts:
         """Return what is known of some of these rows: at most ``rows`` (0: not known) are left.
@@ -356,7 +358,8 @@ class Component:
     that bound values: a plan that sets them above a step that reveals something warns.
     ``dishonest`` states what a party gains that lies. ``public_codes`` are refusals that follow
     from the plan and messages alone: partners are sent these codes, and of all others only that
-    this party failed.
+    this party failed. ``by_row``: whether each row of an output follows from one row alone, and
+    not from which others there are.
     """
 
     name: str
@@ -383,6 +386,7 @@ class Component:
     standing: Standing | None = None
     dishonest: tuple[Cheat, ...] = ()
     public_codes: frozenset[str] = frozenset()
+    by_row: Callable[[Any], bool] = lambda parameters: False
 
     def edges_of(self, parameters: Any) -> Edges:
         """Return which roles communicate under these parameters."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+import numpy as np
 from pydantic import BaseModel, Field
 
 from atoll.channel.party import Party
@@ -23,6 +24,7 @@ PUBLIC_CODES = frozenset(
         "ATL-HOR-055",
         "ATL-HOR-081",
         "ATL-HOR-082",
+        "ATL-HOR-170",
         "ATL-SUM-011",
         "ATL-SUM-012",
         "ATL-SUM-023",
@@ -37,6 +39,7 @@ ALONE = (
 )
 # With fewer rows at a client, its part of a sum is close to single rows.
 LEAST_ROWS = 10
+_ODD = np.uint64(0x9E3779B97F4A7C15)
 
 
 class EnoughRows(BaseModel):
@@ -56,10 +59,17 @@ class EnoughRows(BaseModel):
                 if table.columns is not None and 0 < table.rows < self.minimum_rows:
                     raise self._few(UserError, facts.step, party_of(client))
 
-    def require(self, *tables: Table | None) -> None:
-        """Refuse own tables that are too small, before anything is sent. Errors: ATL-HOR-162."""
+    def require(self, *tables: Table | None, columns: Sequence[str] | None = None) -> None:
+        """Refuse own tables that are too small, before anything is sent; ``columns`` are summed.
+
+        So are those with fewer different rows than that, one of which is there once: steps before
+        that make all other rows alike would leave it alone in the sum. Errors: ATL-HOR-162.
+        """
         for table in tables:
-            if table is not None and table.num_rows < self.minimum_rows:
+            if table is not None and (
+                table.num_rows < self.minimum_rows
+                or _stands_out(table, columns or table.columns, self.minimum_rows)
+            ):
                 raise self._few(DataError, None, None)
 
     def _few(
@@ -67,12 +77,26 @@ class EnoughRows(BaseModel):
     ) -> UserError | DataError:
         return kind(
             "ATL-HOR-162",
-            f"a client brings fewer than {self.minimum_rows} rows, so what it adds to a sum is "
-            "close to single rows",
+            f"a client brings fewer than {self.minimum_rows} rows, or so few that differ, so what "
+            "it adds to a sum is close to single rows",
             party=party,
             place=None if step is None else f"steps.{step}.parameters.minimum_rows",
             hint="bring more rows, or state a smaller minimum_rows, which partners see in the plan",
         )
+
+
+def _stands_out(table: Table, columns: Sequence[str], least: int) -> bool:
+    """Return whether there are fewer than ``least`` different rows, and one of them once."""
+    keys = np.zeros(table.num_rows, np.uint64)
+    counts = np.zeros(0, np.intp)
+    for name in columns:
+        # Of one hash of 64 bits a row; 0.0 stands for both zeros.
+        keys = (keys ^ (table.matrix([name])[:, 0] + 0.0).view(np.uint64)) * _ODD
+        keys ^= keys >> np.uint64(32)
+        counts = np.unique(keys, return_counts=True)[1]
+        if len(counts) >= least:
+            return False
+    return bool((counts == 1).any())
 
 
 def chosen(wanted: Sequence[str] | None, columns: Sequence[str]) -> tuple[str, ...]:
@@ -139,6 +163,27 @@ def check_clients(facts: Facts, minimum: int, first: str, *more: str) -> tuple[s
     if columns is not None and not columns:
         raise _no_columns()
     return columns
+
+
+def refuse_shaped(facts: Facts, port: str, unit: str) -> None:
+    """Refuse what no noise for one ``unit`` (row or client) covers: rows that follow from others.
+
+    A row that moves the scale of all others moves a sum by all of them, whatever each is clipped
+    to. Errors: ATL-HOR-140.
+    """
+    for client, table in sorted(facts.inputs[port].items()):
+        found = sorted(step for step, shared in table.shaped.items() if shared or unit == "row")
+        if found:
+            raise UserError(
+                "ATL-HOR-140",
+                f"this training cannot have differential privacy of one {unit}: in "
+                f"{', '.join(found)} its rows came to depend on others, so one {unit} moves more "
+                f"than its own part of a sum",
+                party=party_of(client),
+                place=f"steps.{facts.step}.inputs.{port}",
+                hint="train on tables as they are read; prepare them before, by what does not "
+                "follow from their rows",
+            )
 
 
 def sum_warnings(facts: Facts, minimum: int, what: str, rounds: int, *, masked: bool) -> list[str]:

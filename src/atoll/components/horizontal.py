@@ -10,7 +10,7 @@ import numpy as np
 from atoll.channel.party import Party
 from atoll.components.alignment import refuse_more_rows
 from atoll.components.api import ArtifactFacts, Component, Facts, Result, Task, Terms
-from atoll.components.clients import PUBLIC_CODES, EnoughRows, check_clients
+from atoll.components.clients import PUBLIC_CODES, EnoughRows, check_clients, refuse_shaped
 from atoll.components.horizontal_cheats import CHEATS
 from atoll.components.horizontal_shown import curves, cut_panels, spent_panels, warnings_of
 from atoll.core.errors import DataError, UserError
@@ -179,11 +179,14 @@ def report(trained: Trained, work: Work) -> Report:
 def describe(facts: Facts, parameters: HorizontalTrainingParameters) -> Terms:
     """Return what training reveals: sums of updates or single ones, and the common model.
 
-    Errors: ATL-HOR-080, ATL-HOR-162, ATL-HOR-166, those of ``check_clients`` and ``work_of``.
+    Errors: ATL-HOR-080, ATL-HOR-140, ATL-HOR-162, ATL-HOR-166, those of ``check_clients`` and
+    ``work_of``.
     """
     columns = check_clients(facts, parameters.minimum_clients, "train", "validation") or ()
     parameters.refuse_planned(facts, "train", "validation")
     few = parameters.of_few_rows(facts.step)
+    if parameters.privacy is not None:
+        refuse_shaped(facts, "train", parameters.privacy.unit)
     spec = parameters.spec(len(columns) or parameters.fewest_columns)
     clients = facts.having(Role.CLIENT)
     train = facts.inputs["train"]

@@ -6,18 +6,37 @@ from atoll.components.dishonest import Cheat
 
 _NOT = "it does not"
 
+PREPARED = Cheat(
+    "any",
+    "learn",
+    "by the job that it proposes, one client's part of a sum, down to few rows: steps before make "
+    "columns or rows constant (`scale` with bounds), or leave few (`split`, `psi`), and `union` "
+    "puts both together",
+    "the plan warns of bounds, and of steps that are set apart for some parties; automatic grants "
+    "must name silent steps",
+    "a client with fewer than `minimum_rows` (10) rows sends nothing, nor one with fewer different "
+    "rows in the summed columns of which one is there once (ATL-HOR-162; partners see that it "
+    "failed). A single column may still be of one row where the rows differ in others: of 12 "
+    "columns of which `scale` left each its top row, 12 of 12 labels of these rows",
+    "grants that name no such step; `minimum_rows` above the number of columns; `privacy`, which "
+    "is refused behind such steps (ATL-HOR-140)",
+)
+RESULTS = Cheat(
+    "aggregator",
+    "learn",
+    "one client's part of later masked sums, by a result of its own for each client: a scaling "
+    "that leaves one client's columns, or offsets by client",
+    "by code (ATL-HOR-170), at each client that was sent another result than those whose "
+    "signatures it is shown",
+    "each client goes on once `minimum_clients` have signed the same result: groups of so many, "
+    "for which clients that leave make room, may have different ones, so a later sum may be of "
+    "such a group alone, whatever its own `minimum_clients`",
+    "`minimum_clients` above half of the clients, in the steps before a masked sum as well",
+)
+
 CHEATS: tuple[Cheat, ...] = (
-    Cheat(
-        "any",
-        "learn",
-        "by the job that it proposes, one client's part of a sum: steps before make the other "
-        "clients' columns constant (`scale` with their own bounds), or leave few rows (`split`)",
-        "the plan warns of steps that are set apart for some parties; automatic grants must name "
-        "silent steps",
-        "of one row the row itself, exactly; now a sum of at least `minimum_rows` (10) rows a "
-        "client, ATL-HOR-162",
-        "a larger `minimum_rows`; grants that name no such step; `privacy`",
-    ),
+    PREPARED,
+    RESULTS,
     Cheat(
         "any",
         "learn",
@@ -112,6 +131,15 @@ CHEATS: tuple[Cheat, ...] = (
     Cheat(
         "client",
         "learn",
+        "with `central` noise, whether the others' sum is above a value: it hands in a ring "
+        "element that turns the sum's sign there",
+        _NOT,
+        "the sum with its noise, as an honest client: the noise is added before a sign is read",
+        "not needed",
+    ),
+    Cheat(
+        "client",
+        "learn",
         "more of the sum of the others than an honest client: it hands in an update that it knows, "
         "and reads the others' off the next weights",
         _NOT,
@@ -138,7 +166,7 @@ CHEATS: tuple[Cheat, ...] = (
         "any",
         "stop",
         "the step, by what is malformed, of another size or out of turn (ATL-HOR-081, ATL-HOR-082, "
-        "ATL-SUM-010 to 017)",
+        "ATL-HOR-170, ATL-SUM-010 to 017)",
         "by code, with the partner's name; a client's false shares or vectors under masks by code "
         "alone (ATL-HOR-054, ATL-SHR-002)",
         "the attempts that the plan signs; what was opened until then is charged",

@@ -108,9 +108,10 @@ def own_rows(task: Task, parameters: SummedRows, *ports: str) -> Own:
     ATL-REV-002, ATL-TAB-002.
     """
     table: Table = task.inputs[ports[0]]
-    parameters.require(*(task.inputs.get(port) for port in ports))
+    names = chosen(parameters.wanted, table.columns)
+    parameters.require(*(task.inputs.get(port) for port in ports), columns=names)
     refuse_more_rows(task.party, table.num_rows, [task.party.name])
-    return Own(task, parameters, table, chosen(parameters.wanted, table.columns))
+    return Own(task, parameters, table, names)
 
 
 def aggregated(

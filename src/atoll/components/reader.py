@@ -164,6 +164,7 @@ READER = Component(
     run=run,
     roles=OWNERS,
     takes_part=lambda party, parameters: party in parameters.tables,
+    by_row=lambda parameters: True,
     edges=NO_EDGES,
     declare=declare,
     describe=describe,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from atoll.components.dishonest import Cheat
+from atoll.components.horizontal_cheats import PREPARED, RESULTS
 
 _NOT = "it does not"
 _NOISE = "nothing in this protocol; noise (differential privacy) would bound what any sum shows"
@@ -30,16 +31,8 @@ def _common(what: str) -> Iterator[Cheat]:
         "plan has it (ATL-HOR-082)",
         "`minimum_clients` as many as there are clients; or noise (differential privacy)",
     )
-    yield Cheat(
-        "any",
-        "learn",
-        "by the job that it proposes, one client's part of a sum: steps before make the other "
-        "clients' columns constant (`scale` with their own bounds), or leave few rows (`split`)",
-        "the plan warns of steps that are set apart for some parties; automatic grants must name "
-        "silent steps",
-        "that client's sums, of at least `minimum_rows` (10) rows, ATL-HOR-162",
-        "a larger `minimum_rows`; grants that name no such step",
-    )
+    yield PREPARED
+    yield RESULTS
     yield Cheat(
         "aggregator",
         "learn",
@@ -73,7 +66,7 @@ def _last() -> Cheat:
         "any",
         "stop",
         "the step, by what is malformed, of another size or out of turn (ATL-HOR-081, ATL-HOR-082, "
-        "ATL-HOR-100, ATL-HOR-101, ATL-SUM-010 to 017)",
+        "ATL-HOR-100, ATL-HOR-101, ATL-HOR-170, ATL-SUM-010 to 017)",
         "by code, with the partner's name",
         "the attempts that the plan signs; what was opened until then is charged",
         "not needed: no more is sent than in a step that goes well",

@@ -120,6 +120,7 @@ SYNTHETIC = Component(
     roles=OWNERS,
     edges=NO_EDGES,
     declare=declare,
+    by_row=lambda parameters: True,
     describe=describe,
     sources=("atoll.table",),
     outputs={"table": "table"},

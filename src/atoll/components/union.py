@@ -165,5 +165,7 @@ UNION = Component(
     inputs={"tables": Port("table", many=True)},
     outputs={"table": "table"},
     rows={"table": ("tables", "all")},
+    # Else which of two rows is left follows from the other.
+    by_row=lambda parameters: parameters.duplicates == "error",
     predict=Drop(),
 )

@@ -123,7 +123,7 @@ def _infer(
         with placed(name, component):
             terms[name] = component.describe(facts[name], parameters[name])
         _check_standing(component, terms[name], roles)
-        known |= _outputs(component, facts[name], terms[name])
+        known |= _outputs(component, facts[name], terms[name], parameters[name])
     return Inference(facts, terms, seats)
 
 
@@ -165,7 +165,9 @@ def placed(step: str, component: Component) -> Iterator[None]:
         raise
 
 
-def _outputs(component: Component, facts: Facts, terms: Terms) -> dict[str, ByParty]:
+def _outputs(
+    component: Component, facts: Facts, terms: Terms, parameters: BaseModel
+) -> dict[str, ByParty]:
     unknown = terms.outputs.keys() - component.outputs.keys()
     strangers = {party for held in terms.outputs.values() for party in held} - facts.roles.keys()
     if unknown or strangers:
@@ -182,9 +184,28 @@ def _outputs(component: Component, facts: Facts, terms: Terms) -> dict[str, ByPa
             if party in held:
                 text = f"{component.name} gives {output} to two seats of one party"
                 raise InternalError("ATL-INT-001", text, party=party)
-            held[party] = replace(entry, lineage=_lineage(component, facts, output, address))
+            held[party] = replace(
+                entry,
+                lineage=_lineage(component, facts, output, address),
+                shaped=_shaped(component, facts, parameters, address),
+            )
         made[f"{facts.step}.{output}"] = held
     return made
+
+
+def _shaped(
+    component: Component, facts: Facts, parameters: BaseModel, address: str
+) -> dict[str, bool]:
+    """Return the steps up to this one in which a party's rows came to depend on others."""
+    found: dict[str, bool] = {}
+    for held in facts.inputs.values():
+        if address in held:
+            found |= held[address].shaped
+    if not component.by_row(parameters):
+        # Without an input it was made in an earlier job, of no one knows whose rows.
+        silent = component.edges_of(parameters).silent
+        found[facts.step] = not silent or not component.inputs
+    return found
 
 
 def _lineage(component: Component, facts: Facts, output: str, party: str) -> Lineage | None:

@@ -15,6 +15,7 @@ from atoll.learning.horizontal.algorithm import WEIGHTS, State, Vectors
 from atoll.learning.horizontal.participation import Clients as Numbers
 from atoll.learning.horizontal.participation import Participation
 from atoll.learning.horizontal.parties.adding import Sum, digest, weightless, wrong_sum
+from atoll.learning.horizontal.parties.agreement import pass_on
 from atoll.learning.horizontal.parties.client import Work, sum_name
 from atoll.learning.horizontal.parties.down import Down
 from atoll.learning.horizontal.parties.limits import extent_of
@@ -129,6 +130,13 @@ class PartyClients:
                 if begin.last:
                     self._drop(name, begin.round)
 
+    def end(self, round_: int, message: Vectors) -> None:
+        """Send the result to all that are left, who agree on it. Errors: those of ``pass_on``."""
+        self.begin(Begin(round_, (), False, True), message)
+        agreed = pass_on(self._party, digest(message), self.here, self._work.minimum)
+        for name in [name for name in self.here if name not in agreed]:
+            self._drop(name, round_)
+
     def ended(self, done: Round) -> None:
         """Note the state after a round: what clients are sent next follows from it."""
         self._state = done.state
@@ -172,7 +180,7 @@ def run(party: Party, work: Work) -> Trained:
     if work.private is None:
         last = clients.ask_for(state.round, message, train=False)
         _add(party, work, curve, state.round, last)
-    clients.begin(Begin(state.round, (), False, True), message)
+    clients.end(state.round, message)
     # What clients hold and evaluated: behind a compressed down-link not quite the state's weights.
     return Trained(message[WEIGHTS].astype(np.float32, copy=False), curve, clients.left)
 

@@ -22,6 +22,7 @@ from atoll.learning.horizontal.algorithm import (
 from atoll.learning.horizontal.local import ClientRows
 from atoll.learning.horizontal.models.api import Model
 from atoll.learning.horizontal.parties.adding import Adding, Sum, digest
+from atoll.learning.horizontal.parties.agreement import agree
 from atoll.learning.horizontal.parties.down import Down
 from atoll.learning.horizontal.parties.limits import Range, extent_of
 from atoll.learning.horizontal.parties.measured import Point, means, measured, show
@@ -125,7 +126,7 @@ class Client:
 
         Reveals: to the aggregator, each round's update, or under masks the sum of at least
         ``minimum`` clients' alone. With privacy, each with its noise. Errors: ATL-HOR-081,
-        ATL-HOR-082, ATL-HOR-141, those of ``Adding``.
+        ATL-HOR-082, ATL-HOR-141, ATL-HOR-170, those of ``Adding``.
         """
         party, hub = self.party, self.party.aggregator
         resumed = party.resume()
@@ -141,6 +142,7 @@ class Client:
             sent = down.receive(party.channel, hub, begin.round, form)
             self._look(begin, sent)
             if begin.last:
+                agree(party, digest(sent), self._there, self.work.minimum)
                 return sent[WEIGHTS]
             name = sum_name(begin.round, begin.train)
             of = Sum(name, f"{name}-{count}", begin.names, digest(sent))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from atoll.core.message import Message, array, boolean, integer, items, text
+from atoll.core.message import Message, array, blob, boolean, integer, items, text
 from atoll.operators.secure_sum.masked.messages import MOST_CLIENTS
 
 PIECE = 1 << 20
@@ -101,6 +101,25 @@ class Ask(Message, kind="horizontal.ask"):
         integer(0, 1 << 31, opaque="how much was sent before, known to both"), PARTS
     )
     last: bool = boolean(opaque="which step of the plan comes next")
+
+
+@dataclass(frozen=True)
+class Signed(Message, kind="horizontal.signed"):
+    """A client's signature of the result that it was sent, in the session of this attempt."""
+
+    signature: bytes = blob(64, opaque="a signature of what the receiver sent")
+
+
+@dataclass(frozen=True)
+class Agreed(Message, kind="horizontal.agreed"):
+    """All signatures of the result, passed on: each client checks that enough have the same."""
+
+    names: tuple[str, ...] = items(
+        text(160, opaque="names of clients in the plan that are there"), MOST_CLIENTS
+    )
+    signatures: tuple[bytes, ...] = items(
+        blob(64, opaque="signatures of what the receiver has"), MOST_CLIENTS
+    )
 
 
 @dataclass(frozen=True)

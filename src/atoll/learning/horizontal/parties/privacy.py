@@ -165,7 +165,11 @@ def private(
     }
     if asked.noise == "local":
         return Private(asked, LocalNoise(**common), None, done, size)
-    noise = DistributedNoise(**common, honest=honest) if shares else CentralNoise(**common)
+    noise = (
+        DistributedNoise(**common, honest=honest)
+        if shares
+        else CentralNoise(**common, in_ring=True)
+    )
     each = noise.units_each if shares else 0.0
     bound = _reach(clip, size, asked) + (_TAIL * each + 200) * 2.0**-places
     mask = Mask(bound=bound, clients=size.clients, ring=ring, unit=2.0**-places)

@@ -15,6 +15,7 @@ from atoll.learning.horizontal.layout import Vector
 from atoll.learning.horizontal.participation import Clients as Numbers
 from atoll.learning.horizontal.parties import vectors
 from atoll.learning.horizontal.parties.adding import Sum, digest, weightless
+from atoll.learning.horizontal.parties.agreement import pass_on
 from atoll.learning.horizontal.parties.limits import extent_of
 from atoll.learning.horizontal.parties.messages import Ask, Values
 from atoll.learning.horizontal.parties.step_client import sum_name
@@ -83,8 +84,12 @@ class StepClients:
         return Answers(total, len(there), {self._all.index(gone): _GONE for gone in self.left})
 
     def end(self, round_: int, result: Vectors) -> None:
-        """Send the result to all that are left."""
-        self._send(round_, (), _wide(result), last=True)
+        """Send the result to all that are left, who agree on it. Errors: those of ``pass_on``."""
+        wide = _wide(result)
+        self._send(round_, (), wide, last=True)
+        agreed = pass_on(self._party, digest(wide, exact=True), self.here, self._work.minimum)
+        for name in [name for name in self.here if name not in agreed]:
+            self._drop(name, round_)
 
     def _send(
         self, round_: int, names: tuple[str, ...], message: dict[str, Vector], *, last: bool

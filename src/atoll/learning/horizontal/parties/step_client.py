@@ -17,6 +17,7 @@ from atoll.learning.horizontal.layout import Vector
 from atoll.learning.horizontal.local import ClientRows
 from atoll.learning.horizontal.parties import vectors
 from atoll.learning.horizontal.parties.adding import Sum, digest
+from atoll.learning.horizontal.parties.agreement import agree
 from atoll.learning.horizontal.parties.messages import Ask, Values
 from atoll.learning.horizontal.parties.step_work import StepWork
 from atoll.learning.horizontal.postprocess.api import Passage
@@ -46,8 +47,8 @@ class StepClient:
         """Take part until the end; return what the aggregator sent then, float64 each.
 
         Reveals: to the aggregator, each round's sums over own rows, or under masks over those of at
-        least ``minimum`` clients alone. Errors: ATL-HOR-081, ATL-HOR-082, ATL-HOR-100, those of the
-        step's ``client`` and of ``Adding``.
+        least ``minimum`` clients alone. Errors: ATL-HOR-081, ATL-HOR-082, ATL-HOR-100, ATL-HOR-170,
+        those of the step's ``client`` and of ``Adding``.
         """
         party, step = self.party, self.work.step
         self._resume()
@@ -56,6 +57,7 @@ class StepClient:
             self._check(ask)
             sent = self._received(ask)
             if ask.last:
+                agree(party, digest(sent, exact=True), self._there, self.work.minimum)
                 return sent
             self._count(sent)
             name = sum_name(ask.round)

@@ -76,6 +76,10 @@ class Postprocessor(BaseModel, ABC):
     def client(self, update: Update, passage: Passage) -> Update:
         """Return the update that goes on towards the aggregator."""
 
+    def on_ring(self, total: Update, passage: Passage) -> Update:
+        """Return a masked sum in ring units as it is before any sign is read."""
+        return total
+
     def aggregate(self, total: Update, size: int, passage: Passage) -> Update:
         """Return the sum as it would be without this link, vectors float[size] again."""
         return total

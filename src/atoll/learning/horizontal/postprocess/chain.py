@@ -62,6 +62,8 @@ class Chain:
 
     def aggregate(self, total: Update, size: int, passage: Passage) -> Update:
         """Return the sum of updates as the algorithm takes it, vectors float[size]."""
+        for link in self.links:
+            total = link.on_ring(total, passage)
         for link, before in reversed(list(zip(self.links, self._lengths(size), strict=True))):
             total = link.aggregate(total, before, passage)
         return total

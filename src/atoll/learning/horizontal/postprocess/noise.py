@@ -22,8 +22,10 @@ from pydantic import Field, model_validator
 
 from atoll.core.errors import DataError, UserError
 from atoll.core.random import SecretRandom
+from atoll.learning.horizontal.layout import Vector
 from atoll.learning.horizontal.postprocess.api import Limits, Passage, Postprocessor, Stage
 from atoll.learning.horizontal.postprocess.clip import CLIPPED
+from atoll.learning.horizontal.postprocess.mask import NUMBER
 from atoll.learning.horizontal.sums import Extent, Update
 from atoll.privacy.accounting.api import Release, Sampling
 from atoll.privacy.discrete_gaussian import WideDiscreteGaussian
@@ -215,11 +217,36 @@ class CentralNoise(Noise):
     """The aggregator adds the noise once, to the sum: it is trusted with each update or each sum.
 
     It draws from its own secret randomness. Against readers of the model this needs the least
-    noise; against the aggregator it gives nothing.
+    noise; against the aggregator it gives nothing. ``in_ring``: a mask stands behind, and the noise
+    is added modulo 2^bits. Once a sum has been read with its sign, a client whose vector makes it
+    wrap around has the sign of all others' exactly, however much noise follows.
     """
+
+    in_ring: bool = Field(default=False, description="a mask stands behind: noise in ring units")
+
+    def on_ring(self, total: Update, passage: Passage) -> Update:
+        """See ``Postprocessor.on_ring``."""
+        if not self.in_ring:
+            return total
+        draw = WideDiscreteGaussian(self.units, passage.secret)
+        vectors = {
+            # Whole numbers of one width wrap around as the ring does.
+            name: vector if name.startswith(NUMBER) else vector + _like(vector, draw)
+            for name, vector in total.vectors.items()
+        }
+        return Update(vectors, total.numbers)
+
+    def refusal(self, links: Sequence[Postprocessor]) -> str | None:
+        """See ``Postprocessor.refusal``."""
+        masked = any(link.stage == Stage.MASK for link in links)
+        if self.in_ring and (self.measured or not masked):
+            return "adds to ring units alone: not to numbers, nor where no mask stands"
+        return super().refusal(links)
 
     def aggregate(self, total: Update, size: int, passage: Passage) -> Update:
         """See ``Postprocessor.aggregate``."""
+        if self.in_ring:
+            return super().aggregate(total, size, passage)
         draw = WideDiscreteGaussian(self.units, passage.secret)
         unit = 2.0**-self.places
         vectors = {n: v + draw.sample(len(v)) * unit for n, v in total.vectors.items()}
@@ -235,6 +262,11 @@ class CentralNoise(Noise):
     def aggregator(self) -> Release | None:
         """See ``Noise.aggregator``."""
         return None
+
+
+def _like(vector: Vector, draw: WideDiscreteGaussian) -> Vector:
+    drawn: Vector = draw.sample(len(vector)).astype(vector.dtype)
+    return drawn
 
 
 class LocalNoise(Noise):
