@@ -86,7 +86,7 @@ def test_who_reads_nothing_loses_the_connection(
         connected(server, chain if encrypted else None) as client,
     ):
         client.sendall(DOCUMENT * requests)
-        assert lost.wait(5.0)
+        assert lost.wait(SECONDS)
 
 
 def test_who_reads_slowly_but_on_and_on_gets_all(place: Site, lost: threading.Event) -> None:

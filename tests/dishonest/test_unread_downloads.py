@@ -129,7 +129,7 @@ def test_a_download_that_is_broken_off_leaves_no_file(
         with served(place, tmp_path) as busy:
             with downloads(busy, "modeller", 1, "arrow"):
                 assert not closed.is_set()
-            assert closed.wait(5.0)
+            assert closed.wait(30.0)
     finally:
         gc.enable()
 

@@ -169,7 +169,10 @@ def serve(output: Output, folder: Path, **named: Any) -> None:
     """
     from atoll.flow.populations.folder import load
     from atoll.flow.populations.running import Running
+    from atoll.flow.work.own_process import many_files, no_core_dumps
 
+    no_core_dumps()
+    many_files()
     running = Running(load(folder), _options(named), output.info)
     with on_signals(running.stop):
         done = running.run(lambda port: output.info(f"serves members at port {port}"))

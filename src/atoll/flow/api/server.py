@@ -12,6 +12,7 @@ from typing import Any
 import uvicorn
 from fastapi import FastAPI
 
+from atoll.flow.api.accepting import AcceptingServer, affordable
 from atoll.flow.api.access_log import Warnings
 from atoll.flow.api.protocol import PatientProtocol
 from atoll.flow.api.settings import ApiSettings, is_loopback
@@ -40,7 +41,7 @@ class Server:
         self._socket: socket.socket | None = None
         self._thread: threading.Thread | None = None
         logging.getLogger("uvicorn.error").addFilter(_WARNINGS)
-        self._server = uvicorn.Server(_config(app, settings))
+        self._server = AcceptingServer(_config(app, settings), settings.header_seconds)
 
     @property
     def port(self) -> int:
@@ -102,7 +103,7 @@ def _config(app: FastAPI, settings: ApiSettings) -> uvicorn.Config:
         server_header=False,
         date_header=False,
         proxy_headers=False,
-        limit_concurrency=settings.connections,
+        limit_concurrency=affordable(settings.connections),
         timeout_keep_alive=int(max(1, settings.header_seconds)),
         timeout_graceful_shutdown=int(settings.drain_seconds),
         h11_max_incomplete_event_size=32 << 10,

@@ -23,6 +23,7 @@ from atoll.channel.outbound.dialer import BUSY, PATH, TYPE
 from atoll.channel.outbound.tls import server_context
 from atoll.core import codec
 from atoll.core.errors import AtollError, UserError
+from atoll.flow.api.accepting import AcceptingServer, affordable
 from atoll.flow.api.protocol import PatientProtocol
 from atoll.flow.api.server import START_SECONDS, listen
 from atoll.flow.populations.folder import SERVER_KEY, Population
@@ -200,7 +201,7 @@ class PopulationServer:
             self._store = population.store()
             return PopulationService(population, self._store, clients, limits=limits)
 
-        self._server = uvicorn.Server(_config(App(make)))
+        self._server = AcceptingServer(_config(App(make)), HANDSHAKE_SECONDS)
         self._context = self._secured()
         self._server.config.ssl = self._context
         self._thread: threading.Thread | None = None
@@ -264,7 +265,7 @@ def _config(app: App) -> uvicorn.Config:
         server_header=False,
         date_header=False,
         proxy_headers=False,
-        limit_concurrency=CONNECTIONS,
+        limit_concurrency=affordable(CONNECTIONS),
         timeout_keep_alive=IDLE_SECONDS,
         timeout_graceful_shutdown=2,
         h11_max_incomplete_event_size=8 << 10,
