@@ -46,6 +46,11 @@ class FedNova(FedAvg):
         scale = total.numbers[STEPS] / weight / weight
         return self.server.apply(state, scaled(total.vectors[CHANGE], scale, state.weights))
 
+    def steps(self, rows: int) -> float:
+        """Return the effective steps of a client of so many rows, all of whose work was done."""
+        size = self.local.step_rows(rows)
+        return self._effective(self.local.epochs * -(-rows // size)) if rows else 0.0
+
     def _effective(self, steps: int) -> float:
         """Return the accumulated weight of a client's gradients (momentum counts them again)."""
         m = self.local.momentum

@@ -157,6 +157,10 @@ class Attendance(ABC):
         return due
 
     @abstractmethod
+    def at_work(self, number: int) -> bool:
+        """Return whether a client has fetched a task that it has not answered."""
+
+    @abstractmethod
     def holds(self, number: int, token: bytes) -> bool:
         """Return whether this is the token of an unanswered task that the client fetched."""
 

@@ -128,6 +128,10 @@ class Buffer(Attendance):
         if self._waiting.pop(number, None) is not None:
             self._failures[number] = REMOVED
 
+    def at_work(self, number: int) -> bool:
+        """See ``Attendance.at_work``."""
+        return number in self._flights
+
     def holds(self, number: int, token: bytes) -> bool:
         """See ``Attendance.holds``."""
         flight = self._flights.get(number)

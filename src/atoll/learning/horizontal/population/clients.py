@@ -84,10 +84,11 @@ class Outbound:
             self._attendance.register(number)
 
     def end(self, number: int) -> None:
-        """Take a member out for good, and what it has sent of an open task."""
+        """Take a member out for good, and what it has sent that is in no sum yet."""
         with self._changed:
             self._attendance.end(number)
             self._uploads.pop(number, None)
+            self._updates.pop(number, None)
             self._changed.notify_all()
 
     @property
@@ -117,6 +118,11 @@ class Outbound:
             left = self._attendance.seconds_left(number, now)
             self._changed.notify_all()
         return _answer(visit, left)
+
+    def at_work(self, number: int) -> bool:
+        """Return whether a member has a task under way, of which it may send pieces."""
+        with self._changed:
+            return self._attendance.at_work(number)
 
     def fetch(self, number: int, ask: messages.Fetch) -> messages.Weights:
         """Return a piece of the model to the client of a task. Errors: ATL-HOR-034 it has none."""
