@@ -14,6 +14,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from atoll.channel.identity.certificates import present
 from atoll.channel.outbound import certificates
+from atoll.channel.outbound.dialer import BUSY
 from atoll.core.clock import Clock, SystemClock
 from atoll.core.errors import AtollError, PeerError
 from atoll.core.message import Message
@@ -25,6 +26,7 @@ from atoll.jobs.errors import DeniedError
 from atoll.learning.horizontal.population import messages
 from atoll.learning.horizontal.population.clients import Outbound
 from atoll.learning.horizontal.population.messages import PIECE, PIECE_OVERHEAD, SMALL_BYTES
+from atoll.learning.horizontal.rounds import LATE
 
 Handler = Callable[["PopulationService", "Caller", bytes], Message]
 # Limits that were used are looked through so often, in seconds, and refusals are written.
@@ -127,9 +129,20 @@ class PopulationService:
         """Note a request whose body is longer than it may be, or states no length."""
         self._refused(caller, "ATL-POP-033")
 
-    def unread(self, caller: Caller, length: int) -> None:
-        """Take back a piece of so many bytes that there was no place for: it comes again."""
-        self._limits.unread(caller.number, length, self._clock.now())
+    def at_work(self, caller: Caller) -> bool:
+        """Return whether a member has a task that it may send pieces of."""
+        return self._clients.at_work(caller.number)
+
+    def late(self, caller: Caller) -> bytes:
+        """Return the answer to a piece of a member that has no task, whose body was not kept."""
+        self._refusals.note(caller.name, caller.member, LATE)
+        return messages.Receipt(LATE).encode()
+
+    def busy(self, caller: Caller, what: str, length: int) -> None:
+        """Note a request that there was no place for, and take back its bytes: it comes again."""
+        self._refusals.note(caller.name, caller.member, BUSY)
+        size = length if what == "piece" else self._piece_bytes.get(what, 0)
+        self._limits.unread(caller.number, size, self._clock.now())
 
     def answer(self, what: str, caller: Caller, body: bytes) -> bytes:
         """Answer a request of whom ``admit`` returned.
