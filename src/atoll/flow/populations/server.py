@@ -144,9 +144,10 @@ class App:
                 service.too_long(caller)
                 await _reply(send, 411 if length is None else 413, b"")
                 return
-            if what == "piece" and not service.at_work(caller):
+            unheld = service.unheld(caller) if what == "piece" else None
+            if unheld is not None:
                 await asyncio.wait_for(_body(receive, most, keep=False), BODY_SECONDS)
-                await _reply(send, 200, service.late(caller))
+                await _reply(send, 200, unheld)
                 return
             with _place(self._sending, caller, LARGE if most > _SMALL else 0):
                 body = await asyncio.wait_for(_body(receive, most), BODY_SECONDS)

@@ -26,7 +26,6 @@ from atoll.jobs.errors import DeniedError
 from atoll.learning.horizontal.population import messages
 from atoll.learning.horizontal.population.clients import Outbound
 from atoll.learning.horizontal.population.messages import PIECE, PIECE_OVERHEAD, SMALL_BYTES
-from atoll.learning.horizontal.rounds import LATE
 
 Handler = Callable[["PopulationService", "Caller", bytes], Message]
 # Limits that were used are looked through so often, in seconds, and refusals are written.
@@ -129,14 +128,13 @@ class PopulationService:
         """Note a request whose body is longer than it may be, or states no length."""
         self._refused(caller, "ATL-POP-033")
 
-    def at_work(self, caller: Caller) -> bool:
-        """Return whether a member has a task that it may send pieces of."""
-        return self._clients.at_work(caller.number)
-
-    def late(self, caller: Caller) -> bytes:
-        """Return the answer to a piece of a member that has no task, whose body was not kept."""
-        self._refusals.note(caller.name, caller.member, LATE)
-        return messages.Receipt(LATE).encode()
+    def unheld(self, caller: Caller) -> bytes | None:
+        """Return the answer to a piece of a member that has no task, None for one that has."""
+        code = self._clients.unheld(caller.number)
+        if not code:
+            return None
+        self._refusals.note(caller.name, caller.member, code)
+        return messages.Receipt(code).encode()
 
     def busy(self, caller: Caller, what: str, length: int) -> None:
         """Note a request that there was no place for, and take back its bytes: it comes again."""

@@ -183,8 +183,11 @@ class Attendance(ABC):
     def round_of(self, number: int) -> int | None:
         """Return the round whose model the client of a task is sent."""
 
-    def refusal(self, number: int, token: bytes) -> str:
-        """Return the code for a part of an answer to a task that the client does not hold."""
+    def refusal(self, number: int, token: bytes | None = None) -> str:
+        """Return the code for a part of an answer to a task that the client does not hold.
+
+        Without the ``token``, which was not read, it is taken for a part of its last task.
+        """
         return LATE
 
     @abstractmethod

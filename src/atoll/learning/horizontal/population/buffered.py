@@ -137,10 +137,10 @@ class Buffer(Attendance):
         flight = self._flights.get(number)
         return flight is not None and flight.token == token
 
-    def refusal(self, number: int, token: bytes) -> str:
+    def refusal(self, number: int, token: bytes | None = None) -> str:
         """See ``Attendance.refusal``: whether the answer came before, or is too old."""
         former, code = self._over.get(number, (b"", LATE))
-        return code if former == token else LATE
+        return code if token in (former, None) else LATE
 
     def answer(self, number: int, token: bytes, now: float) -> str:
         """See ``Attendance.answer``: it enters the buffer."""

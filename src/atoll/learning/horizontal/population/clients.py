@@ -119,10 +119,11 @@ class Outbound:
             self._changed.notify_all()
         return _answer(visit, left)
 
-    def at_work(self, number: int) -> bool:
-        """Return whether a member has a task under way, of which it may send pieces."""
+    def unheld(self, number: int) -> str:
+        """Return the code for pieces of a member that has no task, empty for one that has."""
         with self._changed:
-            return self._attendance.at_work(number)
+            held = self._attendance.at_work(number)
+            return "" if held else self._attendance.refusal(number)
 
     def fetch(self, number: int, ask: messages.Fetch) -> messages.Weights:
         """Return a piece of the model to the client of a task. Errors: ATL-HOR-034 it has none."""
