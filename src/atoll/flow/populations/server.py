@@ -212,6 +212,8 @@ async def _reply(send: Send, status: int, body: bytes) -> None:
     for first in range(0, max(1, len(body)), _SMALL):
         part, more = body[first : first + _SMALL], first + _SMALL < len(body)
         await send({"type": "http.response.body", "body": part, "more_body": more})
+        # A connection that was lost meanwhile is noticed, and no more is written to it.
+        await asyncio.sleep(0)
 
 
 class PopulationServer:
