@@ -52,7 +52,7 @@ def _is_closed(connection: socket.socket) -> bool:
     return True
 
 
-def _live(server: Server, chain: Path) -> Any:
+def _answer(server: Server, chain: Path) -> Any:
     trusting = ssl.create_default_context(cafile=str(chain))
     with httpx.Client(verify=trusting, timeout=SECONDS) as client:
         return client.get(f"{server.url}{PREFIX}/health/live").json()
@@ -73,7 +73,7 @@ def test_silent_handshakes_hold_few_places_and_the_oldest_goes(
     assert settings.certificate is not None
     with _served(place, settings) as server, contextlib.ExitStack() as stack:
         silent = [stack.enter_context(_silent(server.port)) for _ in range(20)]
-        assert _live(server, settings.certificate) == {"status": "live"}
+        assert _answer(server, settings.certificate) == {"status": "live"}
         # The one that was answered took a place, too.
         assert all(_is_closed(one) for one in silent[:17])
         for last in silent[17:]:

@@ -285,7 +285,8 @@ def test_older_tls_and_resumption_are_refused(served: Serving) -> None:
 )
 def test_bodies_have_bounds(served: Serving, what: str, length: int, status: bytes) -> None:
     with _raw(served, _loose()) as secured:
-        body = b"x" * min(length, 64 << 10)
+        # In one record: the answer may come, and the connection end, before all is read.
+        body = b"x" * min(length, 1 << 10)
         assert status in _answer(secured, what, body, length)
 
 

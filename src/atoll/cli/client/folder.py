@@ -28,7 +28,7 @@ from atoll.learning.horizontal.population.book import Book
 from atoll.learning.horizontal.population.terms import PopulationTerms, read_terms
 
 MARK, KEY, CERTIFICATE, AUTHORITY = "client.json", "key.pem", "certificate.pem", "authority.pem"
-TERMS, AGREEMENT, COUNTS, LOCK = "terms.bin", "agreement.sig", "counts.json", "lock"
+TERMS, AGREEMENT, LOCK = "terms.bin", "agreement.sig", "lock"
 
 
 class Joined(BaseModel):
@@ -80,7 +80,8 @@ class ClientFolder:
 
     def book(self) -> Book:
         """Return this client's count of its tasks."""
-        return Book(self.root / COUNTS, self.terms())
+        terms = self.terms()
+        return Book(self.root / f"counts-{terms.digest.hex()[:32]}.json", terms)
 
     def authority(self) -> x509.Certificate:
         """Return the population's authority, which this client pins."""
@@ -121,9 +122,12 @@ class ClientFolder:
         write_atomic(self.root / MARK, joined.model_dump_json().encode() + b"\n")
 
     def forget(self) -> None:
-        """Remove the key and all else of a client that has left."""
+        """Remove the key and all else of a client that has left, but for what it counted.
+
+        Who joins again under the same terms goes on with that count.
+        """
         (self.root / MARK).unlink(missing_ok=True)
-        for name in (KEY, CERTIFICATE, AUTHORITY, TERMS, AGREEMENT, COUNTS):
+        for name in (KEY, CERTIFICATE, AUTHORITY, TERMS, AGREEMENT):
             (self.root / name).unlink(missing_ok=True)
         if not any(path.name != LOCK for path in self.root.iterdir()):
             shutil.rmtree(self.root, ignore_errors=True)

@@ -114,7 +114,10 @@ def _rows(terms: PopulationTerms, data: str, id_column: str | None) -> ClientRow
     from atoll.table import sources
 
     table = sources.read(data, id_column=id_column, label=terms.label, columns=terms.columns)
-    return rows_of(table, _work(terms).spec, terms.columns)
+    work = _work(terms)
+    found = rows_of(table, work.spec, terms.columns)
+    work.require_counted(found)
+    return found
 
 
 def _train(output: Output, place: ClientFolder) -> str:

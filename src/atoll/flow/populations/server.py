@@ -10,7 +10,6 @@ import ssl
 import threading
 import time
 import weakref
-from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator, MutableMapping
 from contextlib import contextmanager
 from typing import Any, ClassVar
@@ -18,7 +17,7 @@ from typing import Any, ClassVar
 import uvicorn
 
 from atoll.channel.identity.certificates import pem, present
-from atoll.channel.outbound.certificates import SERVER_LIFE
+from atoll.channel.outbound.certificates import SERVER_LIFE, key_hash, read_certificate
 from atoll.channel.outbound.dialer import BUSY, PATH, TYPE
 from atoll.channel.outbound.tls import server_context
 from atoll.core import codec
@@ -36,11 +35,13 @@ from atoll.learning.horizontal.population.clients import Outbound
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 CONNECTIONS = 8192
-# Bodies of pieces (4 MiB) that are read at once.
+# Bodies of pieces (4 MiB) that are read at once; of one client one, as of its answers of that size.
 LARGE = 32
-# Of one client: a connection that broke may still be waited for.
-LARGE_OF_ONE = 2
-BODY_SECONDS, IDLE_SECONDS, HANDSHAKE_SECONDS = 60.0, 330, 10.0
+# Of one client; its oldest goes, as a connection that broke may not be known to have.
+CONNECTIONS_OF_ONE = 4
+# Of a whole body, and of the next part of it.
+BODY_SECONDS, PART_SECONDS = 60.0, 10.0
+IDLE_SECONDS, HANDSHAKE_SECONDS = 330, 10.0
 # Clients may have slow links: of an answer that waits, some is taken in this time.
 STALL_SECONDS = 60.0
 _REFRESH = 1.0
@@ -52,6 +53,9 @@ class MemberProtocol(PatientProtocol):
 
     # Of all servers of the process; an orderly end of TLS may outlast the loop.
     transports: ClassVar[weakref.WeakSet[Any]] = weakref.WeakSet()
+    # By the hash of a client's key, in the order in which they came.
+    members: ClassVar[dict[bytes, list[MemberProtocol]]] = {}
+    _key: bytes = b""
 
     def connection_made(self, transport: Any) -> None:
         """Note the certificate of a new connection."""
@@ -60,6 +64,21 @@ class MemberProtocol(PatientProtocol):
         secured: ssl.SSLObject | None = transport.get_extra_info("ssl_object")
         der = None if secured is None else secured.getpeercert(binary_form=True)
         self.app_state = {**self.app_state, "certificate": der}
+        if der is not None:
+            self._key = key_hash(read_certificate(der).public_key())  # type: ignore[arg-type]
+            held = self.members.setdefault(self._key, [])
+            held.append(self)
+            if len(held) > CONNECTIONS_OF_ONE:
+                held[0].transport.abort()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Count the connection no more."""
+        held = self.members.get(self._key, [])
+        if self in held:
+            held.remove(self)
+            if not held:
+                del self.members[self._key]
+        super().connection_lost(exc)
 
     def shutdown(self) -> None:
         """End with the server; where nothing is under way, without waiting for the other side."""
@@ -78,7 +97,9 @@ class App:
     def __init__(self, make: Callable[[], PopulationService]) -> None:
         self._make = make
         self._service: PopulationService | None = None
-        self._large: Counter[int | None] = Counter()
+        # Who sends a large body, and who is sent a large answer, now.
+        self._sending: set[int | None] = set()
+        self._sent: set[int | None] = set()
 
     async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
         """Answer a request, or start and stop with the server."""
@@ -123,36 +144,38 @@ class App:
                 service.too_long(caller)
                 await _reply(send, 411 if length is None else 413, b"")
                 return
-            with self._reading(caller, most > _SMALL):
+            unheld = service.unheld(caller) if what == "piece" else None
+            if unheld is not None:
+                await asyncio.wait_for(_body(receive, most, keep=False), BODY_SECONDS)
+                await _reply(send, 200, unheld)
+                return
+            with _place(self._sending, caller, LARGE if most > _SMALL else 0):
                 body = await asyncio.wait_for(_body(receive, most), BODY_SECONDS)
-            answer = service.answer(what, caller, body)
+            with _place(self._sent, caller, CONNECTIONS if what == "fetch" else 0):
+                await _reply(send, 200, service.answer(what, caller, body))
         except _BusyError:
-            service.unread(caller, length or 0)
+            service.busy(caller, what, length or 0)
             await _reply(send, 503, codec.encode(BUSY))
         except (TimeoutError, ConnectionError):
             await _reply(send, 408, b"")
         except AtollError as error:
             status = 429 if error.code in REFUSALS else 400
             await _reply(send, status, codec.encode(error.public))
-        else:
-            await _reply(send, 200, answer)
 
-    @contextmanager
-    def _reading(self, caller: Caller, large: bool) -> Iterator[None]:
-        """Hold a place for a large body: there are so many, and for one client few of them."""
-        if not large:
-            yield
-            return
-        held = self._large[caller.member]
-        if self._large.total() >= LARGE or held >= LARGE_OF_ONE:
-            raise _BusyError
-        self._large[caller.member] += 1
-        try:
-            yield
-        finally:
-            self._large[caller.member] -= 1
-            if not self._large[caller.member]:
-                del self._large[caller.member]
+
+@contextmanager
+def _place(held: set[int | None], caller: Caller, most: int) -> Iterator[None]:
+    """Hold one of ``most`` places, of which a client has one at a time; 0: none is needed."""
+    if not most:
+        yield
+        return
+    if len(held) >= most or caller.member in held:
+        raise _BusyError
+    held.add(caller.member)
+    try:
+        yield
+    finally:
+        held.remove(caller.member)
 
 
 def _length(scope: MutableMapping[str, Any]) -> int | None:
@@ -161,16 +184,21 @@ def _length(scope: MutableMapping[str, Any]) -> int | None:
     return int(stated[0]) if len(stated) == 1 and stated[0].isdigit() else None
 
 
-async def _body(receive: Receive, most: int) -> bytes:
-    """Return a body. Errors: ConnectionError it was broken off, or is longer than it may be."""
+async def _body(receive: Receive, most: int, *, keep: bool = True) -> bytes:
+    """Return a body, an empty one where it is not to be kept.
+
+    Errors: ConnectionError it was broken off, or is longer than it may be; TimeoutError its next
+    part does not come.
+    """
     parts, size = [], 0
     while True:
-        event = await receive()
+        event = await asyncio.wait_for(receive(), PART_SECONDS)
         part = event.get("body", b"")
         size += len(part)
         if event["type"] != "http.request" or size > most:
             raise ConnectionError
-        parts.append(part)
+        if keep:
+            parts.append(part)
         if not event.get("more_body"):
             return b"".join(parts)
 
@@ -180,7 +208,12 @@ async def _reply(send: Send, status: int, body: bytes) -> None:
     if status not in (200, 400, 503):
         headers.append((b"connection", b"close"))
     await send({"type": "http.response.start", "status": status, "headers": headers})
-    await send({"type": "http.response.body", "body": body})
+    # Each part waits until those before were taken, so that little of an answer is copied.
+    for first in range(0, max(1, len(body)), _SMALL):
+        part, more = body[first : first + _SMALL], first + _SMALL < len(body)
+        await send({"type": "http.response.body", "body": part, "more_body": more})
+        # A connection that was lost meanwhile is noticed, and no more is written to it.
+        await asyncio.sleep(0)
 
 
 class PopulationServer:

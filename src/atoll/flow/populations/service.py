@@ -14,6 +14,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from atoll.channel.identity.certificates import present
 from atoll.channel.outbound import certificates
+from atoll.channel.outbound.dialer import BUSY
 from atoll.core.clock import Clock, SystemClock
 from atoll.core.errors import AtollError, PeerError
 from atoll.core.message import Message
@@ -127,9 +128,19 @@ class PopulationService:
         """Note a request whose body is longer than it may be, or states no length."""
         self._refused(caller, "ATL-POP-033")
 
-    def unread(self, caller: Caller, length: int) -> None:
-        """Take back a piece of so many bytes that there was no place for: it comes again."""
-        self._limits.unread(caller.number, length, self._clock.now())
+    def unheld(self, caller: Caller) -> bytes | None:
+        """Return the answer to a piece of a member that has no task, None for one that has."""
+        code = self._clients.unheld(caller.number)
+        if not code:
+            return None
+        self._refusals.note(caller.name, caller.member, code)
+        return messages.Receipt(code).encode()
+
+    def busy(self, caller: Caller, what: str, length: int) -> None:
+        """Note a request that there was no place for, and take back its bytes: it comes again."""
+        self._refusals.note(caller.name, caller.member, BUSY)
+        size = length if what == "piece" else self._piece_bytes.get(what, 0)
+        self._limits.unread(caller.number, size, self._clock.now())
 
     def answer(self, what: str, caller: Caller, body: bytes) -> bytes:
         """Answer a request of whom ``admit`` returned.

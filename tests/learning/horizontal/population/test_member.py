@@ -111,14 +111,14 @@ def test_a_killed_client_makes_no_second_answer_to_a_task(tmp_path: Path) -> Non
     assert again.book.counts().tasks == 1
 
 
-def test_its_own_failure_leaves_as_a_code_and_spends_nothing(tmp_path: Path) -> None:
+def test_its_own_failure_leaves_as_a_code_and_is_counted(tmp_path: Path) -> None:
     data = ClientRows(np.full((5, 3), np.float32(np.inf)), np.ones(5, np.int64))
     member, aggregator, notes = made(tmp_path, data)
     with np.errstate(all="ignore"):
         member.visit()
     assert aggregator.sent[-1] == ("failed", messages.Failed(b"t" * 16, "ATL-HOR-011"))
     assert "ATL-HOR-011" in notes
-    assert member.book.counts().tasks == 0
+    assert member.book.counts().tasks == 1
 
 
 def test_the_bounds_of_the_terms_are_the_clients_own(tmp_path: Path) -> None:

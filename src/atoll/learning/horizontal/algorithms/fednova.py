@@ -63,6 +63,10 @@ class FedNova(FedAvg):
         within = weight - off <= steps * rounded and steps <= most * rounded + off
         return super().possible(found, of) and within
 
+    def steps(self, rows: int) -> float:
+        """Return the effective steps of a client of so many rows, all of whose work was done."""
+        return self._effective(self.local.most_steps(rows)) if rows else 0.0
+
     def _effective(self, steps: int) -> float:
         """Return the accumulated weight of a client's gradients (momentum counts them again)."""
         m = self.local.momentum

@@ -157,6 +157,10 @@ class Attendance(ABC):
         return due
 
     @abstractmethod
+    def at_work(self, number: int) -> bool:
+        """Return whether a client has fetched a task that it has not answered."""
+
+    @abstractmethod
     def holds(self, number: int, token: bytes) -> bool:
         """Return whether this is the token of an unanswered task that the client fetched."""
 
@@ -179,8 +183,11 @@ class Attendance(ABC):
     def round_of(self, number: int) -> int | None:
         """Return the round whose model the client of a task is sent."""
 
-    def refusal(self, number: int, token: bytes) -> str:
-        """Return the code for a part of an answer to a task that the client does not hold."""
+    def refusal(self, number: int, token: bytes | None = None) -> str:
+        """Return the code for a part of an answer to a task that the client does not hold.
+
+        Without the ``token``, which was not read, it is taken for a part of its last task.
+        """
         return LATE
 
     @abstractmethod

@@ -128,15 +128,19 @@ class Buffer(Attendance):
         if self._waiting.pop(number, None) is not None:
             self._failures[number] = REMOVED
 
+    def at_work(self, number: int) -> bool:
+        """See ``Attendance.at_work``."""
+        return number in self._flights
+
     def holds(self, number: int, token: bytes) -> bool:
         """See ``Attendance.holds``."""
         flight = self._flights.get(number)
         return flight is not None and flight.token == token
 
-    def refusal(self, number: int, token: bytes) -> str:
+    def refusal(self, number: int, token: bytes | None = None) -> str:
         """See ``Attendance.refusal``: whether the answer came before, or is too old."""
         former, code = self._over.get(number, (b"", LATE))
-        return code if former == token else LATE
+        return code if token in (former, None) else LATE
 
     def answer(self, number: int, token: bytes, now: float) -> str:
         """See ``Attendance.answer``: it enters the buffer."""

@@ -84,10 +84,11 @@ class Outbound:
             self._attendance.register(number)
 
     def end(self, number: int) -> None:
-        """Take a member out for good, and what it has sent of an open task."""
+        """Take a member out for good, and what it has sent that is in no sum yet."""
         with self._changed:
             self._attendance.end(number)
             self._uploads.pop(number, None)
+            self._updates.pop(number, None)
             self._changed.notify_all()
 
     @property
@@ -117,6 +118,12 @@ class Outbound:
             left = self._attendance.seconds_left(number, now)
             self._changed.notify_all()
         return _answer(visit, left)
+
+    def unheld(self, number: int) -> str:
+        """Return the code for pieces of a member that has no task, empty for one that has."""
+        with self._changed:
+            held = self._attendance.at_work(number)
+            return "" if held else self._attendance.refusal(number)
 
     def fetch(self, number: int, ask: messages.Fetch) -> messages.Weights:
         """Return a piece of the model to the client of a task. Errors: ATL-HOR-034 it has none."""

@@ -77,15 +77,23 @@ class Coordinator(Attendance):
         for number in self._ended & tokens.keys():
             self._lose(number, REMOVED)
 
+    def end(self, number: int) -> None:
+        """See ``Attendance.end``; an answer of it in the open round is left out, too."""
+        super().end(number)
+        open_ = self._open
+        if open_ is not None and number in open_.answered:
+            open_.answered.remove(number)
+            open_.failures[number] = REMOVED
+
+    def at_work(self, number: int) -> bool:
+        """See ``Attendance.at_work``."""
+        open_ = self._open
+        return open_ is not None and number in open_.fetched and open_.collector.awaits(number)
+
     def holds(self, number: int, token: bytes) -> bool:
         """See ``Attendance.holds``."""
         open_ = self._open
-        return (
-            open_ is not None
-            and number in open_.fetched
-            and open_.collector.awaits(number)
-            and open_.tokens[number] == token
-        )
+        return open_ is not None and self.at_work(number) and open_.tokens[number] == token
 
     def answer(self, number: int, token: bytes, now: float) -> str:
         """See ``Attendance.answer``: it enters its own round."""

@@ -14,6 +14,7 @@ import numpy as np
 from atoll.core.errors import AtollError, NetworkError, PeerError, UserError
 from atoll.core.message import Message
 from atoll.core.random import SecretRandom
+from atoll.learning.horizontal.algorithm import Vectors
 from atoll.learning.horizontal.conditions import Condition
 from atoll.learning.horizontal.layout import Vector
 from atoll.learning.horizontal.local import ClientRows
@@ -103,8 +104,9 @@ class PopulationMember:
             return _SOON
         try:
             sent = self.work.unpack(self._fetched(task))
-            values, numbers = self.work.perform(self.data, sent, self.secret)
+            # Weights can be made to fail on some rows alone: a failure shows some of them, too.
             self.book.spend(task.token, self._rows)
+            values, numbers = self._performed(sent)
         except NetworkError:
             raise
         except AtollError as error:
@@ -114,6 +116,16 @@ class PopulationMember:
         self._pending = _Answer(task.round, task.token, values, numbers)
         self._send(self._pending)
         return _SOON
+
+    def _performed(self, sent: Vectors) -> tuple[Vector, Numbers]:
+        """Return the update; with noise a failure shows nothing, as noise hides that it was one."""
+        try:
+            return self.work.perform(self.data, sent, self.secret)
+        except AtollError as error:
+            if self.work.terms.noise is None:
+                raise
+            self.trace(error)
+            return self.work.nothing(self.secret)
 
     def _fetched(self, task: messages.Task) -> Vector:
         whole = np.empty(self.work.sent.size, np.float32)

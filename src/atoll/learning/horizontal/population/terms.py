@@ -22,11 +22,20 @@ from atoll.learning.horizontal.parties.parameters import HorizontalParameters
 TERMS_BYTES = 256 << 10
 MOST_COLUMNS = 1 << 12
 # Updates of these depend on nothing that a client keeps from one task to the next.
-STATELESS = frozenset(
-    {"fedavg", "fedavgm", "fedadam", "fedyogi", "fedprox", "fedsgd", "fednova", "qfedavg"}
-)
+STATELESS = frozenset({"fedavg", "fedavgm", "fedadam", "fedyogi", "fedprox", "fedsgd", "fednova"})
 # Of them, those that may weigh all clients alike.
-ALIKE = STATELESS - {"fedsgd", "fednova", "qfedavg"}
+ALIKE = STATELESS - {"fedsgd", "fednova"}
+# Parameters of jobs that nothing here keeps to, and why.
+_ABSENT = {
+    "privacy": "each client adds the noise that the terms state beside the training (noise, delta)",
+    "rule": "updates are added up, and no rule looks for those that differ",
+    "poisoned": "updates are added up, and no rule looks for those that differ",
+    "compression": "updates travel as they are",
+    "compression_share": "updates travel as they are",
+    "compression_bits": "updates travel as they are",
+    "down_bits": "clients hold no model from one task to the next",
+    "evaluate_every": "members evaluate nothing",
+}
 
 Column = Annotated[str, Field(min_length=1, max_length=256), AfterValidator(printable)]
 Label = Annotated[str, AfterValidator(party_id)]
@@ -55,7 +64,7 @@ class PopulationTerms(BaseModel):
         le=1e4,
         description="deviation of each client's own noise, in multiples of the clip; empty: none",
     )
-    delta: float = Field(default=1e-6, gt=0, lt=1, description="of the ε that is stated")
+    delta: float = Field(default=1e-6, gt=0, le=1e-3, description="of the ε that is stated")
     most_rows: int = Field(
         default=1 << 20, ge=1, le=1 << 40, description="rows of a client that count"
     )
@@ -80,9 +89,13 @@ class PopulationTerms(BaseModel):
             )
         if training.algorithm not in STATELESS:
             raise _impossible(
-                f"{training.algorithm} keeps a state at its clients, which may answer too late",
+                f"{training.algorithm} keeps a state at its clients, which may answer too late, or "
+                "lets each client state by itself how much all others count",
                 f"choose one of {', '.join(sorted(STATELESS))}",
             )
+        for name, why in _ABSENT.items():
+            if getattr(training, name) != type(training).model_fields[name].default:
+                raise _impossible(f"{name} is not for populations: {why}", f"leave out {name}")
         alike = training.weighting == "equal" and training.algorithm in ALIKE
         if self.noise is not None and (training.clip is None or not alike):
             raise _impossible(

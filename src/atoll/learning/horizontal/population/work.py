@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
 
-from atoll.core.errors import PeerError, UserError
+from atoll.core.errors import DataError, PeerError, UserError
 from atoll.core.random import SecretRandom
 from atoll.core.reveal import Reveal
 from atoll.learning.horizontal.algorithm import Algorithm, ClientWork, Vectors
+from atoll.learning.horizontal.algorithms.fedavg import WEIGHT
+from atoll.learning.horizontal.algorithms.fednova import STEPS, FedNova
 from atoll.learning.horizontal.layout import Vector
 from atoll.learning.horizontal.local import ClientRows
 from atoll.learning.horizontal.models.api import Model
@@ -22,12 +25,19 @@ from atoll.learning.horizontal.population import messages
 from atoll.learning.horizontal.population.terms import PopulationTerms
 from atoll.learning.horizontal.postprocess.api import Passage, Postprocessor
 from atoll.learning.horizontal.postprocess.chain import Chain
-from atoll.learning.horizontal.postprocess.clip import Clip
+from atoll.learning.horizontal.postprocess.clip import CLIPPED, Clip, norm
 from atoll.learning.horizontal.postprocess.noise import LocalNoise
 from atoll.learning.horizontal.sums import Extent, Update
 from atoll.models.network.spec import NetworkSpec
 
 Numbers = npt.NDArray[np.float64]
+# Far beyond what trains, of a weight and of a change to one: float32 holds the squares of changes
+# and, as no more than 2^20 clients of 2^40 rows are in a sum, each sum of them over all rounds.
+_MOST_WEIGHT, _MOST_CHANGE = 1e30, 1e15
+# Noise is longer, by so many deviations, with a chance below e^-72.
+_DEVIATIONS = 12
+# Norms of long float32 vectors are right to about this.
+_TOLERANCE = 1e-3
 
 
 @dataclass(frozen=True)
@@ -79,8 +89,11 @@ class PopulationWork:
     @cached_property
     def form(self) -> Form:
         """The form of each client's update."""
-        nothing = ClientRows(np.empty((0, len(self.terms.columns)), np.float32), np.empty(0))
-        return Form.of(self._update(nothing, self._start, SecretRandom()))
+        return Form.of(self._update(self._no_rows, self._start, SecretRandom()))
+
+    @property
+    def _no_rows(self) -> ClientRows:
+        return ClientRows(np.empty((0, len(self.terms.columns)), np.float32), np.empty(0))
 
     @cached_property
     def _start(self) -> Vectors:
@@ -94,10 +107,10 @@ class PopulationWork:
 
     def unpack(self, flat: Vector) -> Vectors:
         """Return the vectors of float32[sent.size]. Errors: ATL-POP-003 another size, or a value
-        that is not finite.
+        that is not finite, or larger than any of a model that trains.
         """
-        if flat.shape != (self.sent.size,) or not np.isfinite(flat).all():
-            raise wrong("the model has another size, or a value that is not finite")
+        if flat.shape != (self.sent.size,) or not _reach(flat) <= _MOST_WEIGHT:
+            raise wrong("the model has another size, or a value that no model has")
         return self.sent.update(flat, np.empty(0)).vectors
 
     def perform(
@@ -105,16 +118,27 @@ class PopulationWork:
     ) -> tuple[Vector, Numbers]:
         """Train at the client: return the update float32[form.size] and its numbers, float64[k].
 
-        Batches and noise are drawn from ``secret``. Errors: ATL-POP-009 more rows than count, those
-        of the algorithm and the chain.
+        Batches and noise are drawn from ``secret``. Errors: ATL-POP-009 more rows than count,
+        ATL-HOR-011 what is not finite, those of the algorithm and the chain.
         """
+        self.require_counted(data)
+        try:
+            return self.form.flat(self._update(data, sent, secret))
+        except ArithmeticError as error:
+            raise DataError("ATL-HOR-011", "an update has a value that is not finite") from error
+
+    def nothing(self, secret: SecretRandom) -> tuple[Vector, Numbers]:
+        """Return the update of a client without rows, as ``perform`` does; noise is drawn."""
+        return self.form.flat(self._update(self._no_rows, self._start, secret))
+
+    def require_counted(self, data: ClientRows) -> None:
+        """Check that all of a client's rows count. Errors: ATL-POP-009."""
         if len(data) > self.terms.most_rows:
             raise UserError(
                 "ATL-POP-009",
                 f"the terms count at most {self.terms.most_rows} rows of a client",
                 hint="hand in a file with fewer rows",
             )
-        return self.form.flat(self._update(data, sent, secret))
 
     def received(self, flat: Vector, numbers: Numbers) -> Update:
         """Return a client's update at the aggregator if it keeps to the terms.
@@ -131,7 +155,40 @@ class PopulationWork:
         why = self._range.refusal(update, self._extent)
         if why is not None:
             raise wrong(why)
+        self._require_numbers(update)
+        self._require_values(update, flat)
         return update
+
+    def _require_numbers(self, update: Update) -> None:
+        """Refuse counts that no client of the terms has: they would scale what others sent."""
+        numbers, algorithm = update.numbers, self.algorithm
+        alike = getattr(algorithm, "weighting", "rows") == "equal"
+        rows = 1 if alike else self.terms.most_rows
+        for name, most in ((algorithm.stated_weight, rows), (CLIPPED, 1)):
+            stated = numbers.get(name or "", 0.0)
+            if stated > most or stated != round(stated):
+                raise wrong("it weighs what no client of the terms does")
+        if isinstance(algorithm, FedNova):
+            weight = numbers[WEIGHT]
+            done = weight * algorithm.steps(self.terms.most_rows if alike else int(weight))
+            least = 0.0 if alike else done * (1 - _TOLERANCE)
+            if not least <= numbers[STEPS] <= done * (1 + _TOLERANCE):
+                raise wrong("it states steps that the terms do not have")
+
+    def _require_values(self, update: Update, flat: Vector) -> None:
+        """Refuse an update longer than the clip, and the noise where there is any, allow."""
+        clip, noise = self.terms.training.clip, self.terms.noise
+        if clip is None:
+            weight = update.numbers.get(self.algorithm.stated_weight or "", 1.0)
+            if _reach(flat) > _MOST_CHANGE * weight:
+                raise wrong("it changes a weight by more than any that trains")
+            return
+        deviation = clip * (noise or 0.0)
+        longest = clip + (deviation and deviation * (math.sqrt(len(flat)) + _DEVIATIONS))
+        largest = clip + _DEVIATIONS * deviation
+        # The norm of what is larger may overflow.
+        if _reach(flat) > largest * (1 + _TOLERANCE) or norm(update) > longest * (1 + _TOLERANCE):
+            raise wrong("it is longer than the clip and its noise allow")
 
     def require_rows_known(self) -> None:
         """Check that updates state their client's rows, and nothing but a mean is made of them.
@@ -223,7 +280,7 @@ def sentences(terms: PopulationTerms, stated: float | None) -> tuple[str, ...]:
     return (
         f"population {terms.population} of {terms.aggregator}, until {terms.until} (UTC)",
         f"trains {training.family} by {training.algorithm}: {work.spec.size} weights from "
-        f"{len(terms.columns)} columns ({', '.join(terms.columns[:20])}) to {terms.label}",
+        f"{len(terms.columns)} columns ({', '.join(terms.columns)}) to {terms.label}",
         f"at most {terms.tasks_per_day} tasks a day and {terms.tasks} in all",
         seen,
         f"it sees when you are there, and of your machine: {conditions}",
@@ -238,6 +295,11 @@ def stated_sentences(terms: PopulationTerms) -> tuple[str, ...]:
     except UserError:
         stated = None
     return sentences(terms, stated)
+
+
+def _reach(flat: Vector) -> float:
+    """Return the greatest absolute value, not a number where one is none."""
+    return max(float(flat.max(initial=0.0)), -float(flat.min(initial=0.0)))
 
 
 def wrong(reason: str) -> PeerError:
