@@ -4,7 +4,8 @@ use std::fmt;
 
 use atoll_simd::Pool;
 
-use crate::engine::{Engine, Work, dispatch};
+use crate::dispatch::{Work, dispatch};
+use crate::engine::Engine;
 use crate::modulus::Modulus;
 use crate::words;
 

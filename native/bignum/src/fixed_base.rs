@@ -3,7 +3,8 @@
 use atoll_simd::Pool;
 
 use crate::batch::{Exponents, MismatchedResidues, Residues, equal};
-use crate::engine::{Engine, Work, dispatch};
+use crate::dispatch::{Work, dispatch};
+use crate::engine::Engine;
 use crate::modulus::Modulus;
 use crate::words;
 

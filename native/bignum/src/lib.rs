@@ -5,6 +5,7 @@
 //! on sizes alone, never on values, exponents and digits included.
 
 mod batch;
+mod dispatch;
 mod engine;
 mod fixed_base;
 mod lanes4;

@@ -4,7 +4,8 @@ use std::fmt;
 
 use atoll_simd::Target;
 
-use crate::engine::{Constants, layout};
+use crate::dispatch::layout;
+use crate::engine::Constants;
 use crate::words;
 
 const LEAST_BITS: usize = 64;

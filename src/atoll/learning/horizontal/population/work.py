@@ -31,9 +31,8 @@ from atoll.learning.horizontal.sums import Extent, Update
 from atoll.models.network.spec import NetworkSpec
 
 Numbers = npt.NDArray[np.float64]
-# Far beyond what trains, of a weight and of a change to one: float32 holds the squares of changes
-# and, as no more than 2^20 clients of 2^40 rows are in a sum, each sum of them over all rounds.
-_MOST_WEIGHT, _MOST_CHANGE = 1e30, 1e15
+# Far beyond any weight that trains.
+_MOST_WEIGHT = 1e30
 # Noise is longer, by so many deviations, with a chance below e^-72.
 _DEVIATIONS = 12
 # Norms of long float32 vectors are right to about this.
@@ -176,15 +175,12 @@ class PopulationWork:
                 raise wrong("it states steps that the terms do not have")
 
     def _require_values(self, update: Update, flat: Vector) -> None:
-        """Refuse an update longer than the clip, and the noise where there is any, allow."""
+        """Refuse an update longer than the clip and its noise allow."""
         clip, noise = self.terms.training.clip, self.terms.noise
-        if clip is None:
-            weight = update.numbers.get(self.algorithm.stated_weight or "", 1.0)
-            if _reach(flat) > _MOST_CHANGE * weight:
-                raise wrong("it changes a weight by more than any that trains")
+        if clip is None or noise is None:
             return
-        deviation = clip * (noise or 0.0)
-        longest = clip + (deviation and deviation * (math.sqrt(len(flat)) + _DEVIATIONS))
+        deviation = clip * noise
+        longest = clip + deviation * (math.sqrt(len(flat)) + _DEVIATIONS)
         largest = clip + _DEVIATIONS * deviation
         # The norm of what is larger may overflow.
         if _reach(flat) > largest * (1 + _TOLERANCE) or norm(update) > longest * (1 + _TOLERANCE):
@@ -270,7 +266,7 @@ def epsilon(terms: PopulationTerms, tasks: int | None = None) -> float | None:
 def sentences(terms: PopulationTerms, stated: float | None) -> tuple[str, ...]:
     """Return what a person agrees to, one thing a line; ``stated`` is the ε of all tasks."""
     work, training = PopulationWork(terms), terms.training
-    conditions = ", ".join(sorted(terms.asked_conditions)) or "none"
+    conditions = ", ".join(sorted(terms.asked_conditions)) or "nothing"
     seen = f"{terms.aggregator} sees each update of yours"
     if terms.noise is None:
         seen += " as it is: single rows can be read off it, most easily of a client with few"
