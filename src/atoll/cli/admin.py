@@ -95,12 +95,16 @@ def restore(output: Output, file: Path, folder: Path | None) -> None:
         "missing": found.missing,
         "settings": found.settings,
         "grants": found.grants,
+        "agreements": found.agreements,
+        "codes": found.codes,
     }
     output.show(whole, f"{found.rows} rows, {found.artifacts} artifacts")
-    if found.grants:
+    if found.grants or found.agreements or found.codes:
         output.info(
-            f"{found.grants} automatic grants wait for a person now: what partners learned after "
-            "this backup is not counted in it; to have one decide again, grant again"
+            "what partners learned and used after this backup is not in it: "
+            f"{found.grants} automatic grants wait for a person until they are granted again, "
+            f"{found.agreements} standing agreements have ended, and {found.codes} open codes of "
+            "invitation are withdrawn"
         )
 
 

@@ -215,13 +215,17 @@ class BackupDone(Printed):
 
 
 class RestoreDone(Printed):
-    """What came back; ``grants`` that were automatic wait for a person now."""
+    """What came back; ``grants`` that were automatic wait for a person now, ``agreements`` ended,
+    ``codes`` of invitation were withdrawn.
+    """
 
     rows: int
     artifacts: int
     missing: tuple[str, ...]
     settings: tuple[str, ...]
     grants: int
+    agreements: int
+    codes: int
 
 
 class Migrated(Printed):

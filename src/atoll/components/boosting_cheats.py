@@ -14,7 +14,7 @@ _SHARED = "nothing in this mode; the shared mode will, which is not there yet"
 
 def cheats() -> tuple[Cheat, ...]:
     """Return what a lying guest and a lying host learn, change and stop."""
-    return (*_guest(), _grouped(), *_host(), *_host_beside())
+    return (*_guest(), _grouped(), _guessed(), *_host(), *_host_beside())
 
 
 def _guest() -> Iterator[Cheat]:
@@ -87,6 +87,20 @@ def _grouped() -> Cheat:
     )
 
 
+def _guessed() -> Cheat:
+    return Cheat(
+        "guest",
+        "learn",
+        "in a job with a fixed `seed`, what `minimum_rows` withholds, and which column a cut is of: "
+        "the order of a host's cuts is a hash of the seed and all of its bins, and who knows all "
+        "others by the sums tries the rest until the order fits",
+        "it does not: it is tried at home",
+        "what can be tried: a flag's one positive row of 600 took 1,667 hashes, two 69,589, three "
+        "missing values and their column's name 90,792",
+        "no `seed`: then the order is a secret of the run",
+    )
+
+
 def _host() -> Iterator[Cheat]:
     found = measured()["false_sums"]
     yield Cheat(
@@ -124,7 +138,10 @@ def _host() -> Iterator[Cheat]:
         "plan, up to 2 · `bins` - 1 of each, below of those that it sent of the parent "
         "(ATL-BST-009). As many for each refusal, where "
         f"`minimum_class_rows`, `host_noise` or a `minimum_leaf_rows` above k allow {REFUSALS} of "
-        "a node. A cut below k ends the job (ATL-BST-009)",
+        "a node. A cut below k ends the job (ATL-BST-009). That is much: tried on 600 seeded rows, "
+        "7 % of them positive, with true sums of its best 30 rows and one row more each, it had 18 "
+        "to 20 positive rows right after one job of 20 trees of depth 3 and nearly all labels after "
+        "one of 90 trees of depth 1, and no job ended",
         "nothing: no one can check a party's columns; fewer trees",
     )
     yield Cheat(

@@ -117,22 +117,51 @@ def test_people_decide_after_a_restore(sqlite: Database, tmp_path: Path) -> None
         "created_by": "boss",
         "created": 1.0,
     }
-    rows = [("live", True, None), ("asked", False, None), ("ended", True, 2.0)]
+    made = [("live", True, None), ("asked", False, None), ("ended", True, 2.0)]
 
     def grant(connection: Connection) -> None:
-        for id, automatic, revoked in rows:
+        for id, automatic, revoked in made:
             more = {"id": id, "automatic": automatic, "revoked": revoked}
             connection.execute(table.insert().values(**values, **more))
 
     sqlite.write(grant)
+    agreement = {
+        "job": job(1).id,
+        "step": "score",
+        "plan_digest": "d" * 64,
+        "party": "shop",
+        "until": "2999-12-31",
+        "day": "2026-01-01",
+        "used_that_day": 0,
+        "used": 0,
+        "created": 1.0,
+        "terms": "{}",
+        "plan": "{}",
+    }
+    Jobs(sqlite).create(job(1), ["alpha", "beta"])
+
+    def agree(connection: Connection) -> None:
+        for id, ended in (("live", None), ("over", 2.0)):
+            connection.execute(schema.agreements.insert().values(id=id, ended=ended, **agreement))
+        for id, used in (("open", None), ("used", 2.0)):
+            code = {"id": id, "hash": id * 16, "party": "shop", "expires": 1e10, "used": used}
+            connection.execute(schema.invitations.insert().values(**code))
+
+    sqlite.write(agree)
     archive = tmp_path / "backup.tar"
     backup(sqlite, ArtifactFiles(tmp_path / "files"), archive, 5.0)
     url = f"sqlite:///{tmp_path / 'new.db'}"
-    assert restore(archive, url, tmp_path / "new").grants == 1
+    report = restore(archive, url, tmp_path / "new")
+    assert (report.grants, report.agreements, report.codes) == (1, 1, 1)
     with Database.open(url) as restored:
         query = select(table.c.id).where(table.c.automatic)
         found = restored.read(lambda c: c.execute(query).scalars().all())
+        of = schema.agreements.c
+        rows = restored.read(lambda c: c.execute(select(of.id, of.ended_by)).all())
+        codes = restored.read(lambda c: c.execute(select(schema.invitations.c.id)).scalars().all())
     assert found == ["ended"]
+    assert {row.id: row.ended_by for row in rows} == {"live": "restore", "over": None}
+    assert codes == ["used"]
 
 
 def test_a_backup_while_others_write(sqlite: Database, tmp_path: Path) -> None:

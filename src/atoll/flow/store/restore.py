@@ -8,6 +8,7 @@ import re
 import sqlite3
 import tarfile
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ from itertools import islice
 from pathlib import Path
 from typing import IO, Any
 
-from sqlalchemy import Connection, Engine, MetaData, Table, func, inspect, select, update
+from sqlalchemy import Connection, Engine, MetaData, Table, delete, func, inspect, select, update
 
 from atoll.core import codec
 from atoll.core.errors import AtollError, UserError
@@ -43,7 +44,8 @@ _CODE = "SELECT count(*) FROM sqlite_master WHERE type IN ('trigger', 'view')"
 class RestoreReport:
     """What came back; ``missing`` are artifacts that the backup did not hold either.
 
-    ``grants`` that were automatic wait for a person now.
+    ``grants`` that were automatic wait for a person now, ``agreements`` ended, and ``codes`` of
+    invitation were withdrawn.
     """
 
     created: float
@@ -52,6 +54,8 @@ class RestoreReport:
     missing: tuple[str, ...]
     settings: tuple[str, ...]
     grants: int
+    agreements: int
+    codes: int
 
 
 def restore(
@@ -59,7 +63,8 @@ def restore(
 ) -> RestoreReport:
     """Restore a backup: database to ``url`` (absent or empty), files below ``artifacts``.
 
-    What partners learned after the backup is not counted in it, so no grant is automatic any more.
+    What partners learned and used after the backup is not in it: no grant is automatic any more,
+    standing agreements have ended, and open codes of invitation are withdrawn.
     With ``settings`` its small files go to that folder, too, where none has the name yet.
     Errors: ATL-STO-026 damaged backup, ATL-STO-027 target not empty, ATL-STO-008 made by a newer
     program, ATL-STO-004 disk full.
@@ -80,17 +85,25 @@ def restore(
         names = _settings(staged / SETTINGS, settings)
     with Database.open(url) as database:
         rows = database.read(_count)
-        grants = database.write(_ask_people)
+        ended = database.write(_end_what_was_used)
     missing = tuple(manifest["missing"])
     held = len(manifest["artifacts"]) - len(missing)
-    return RestoreReport(manifest["created"], rows, held, missing, names, grants)
+    return RestoreReport(manifest["created"], rows, held, missing, names, *ended)
 
 
-def _ask_people(connection: Connection) -> int:
-    """Have a person decide on what grants cover."""
-    table = schema.grants
-    live = update(table).where(table.c.automatic.is_(True), table.c.revoked.is_(None))
-    return connection.execute(live.values(automatic=False)).rowcount
+def _end_what_was_used(connection: Connection) -> tuple[int, int, int]:
+    """End what a partner may have used since; return how many grants, agreements and codes."""
+    grants, agreements, codes = schema.grants, schema.agreements, schema.invitations
+    live = update(grants).where(grants.c.automatic.is_(True), grants.c.revoked.is_(None))
+    held = update(agreements).where(agreements.c.ended.is_(None))
+    why = {"ended": time.time(), "ended_by": "restore", "reason": "the node was restored"}
+    changes = (
+        live.values(automatic=False),
+        held.values(**why),
+        delete(codes).where(codes.c.used.is_(None)),
+    )
+    first, second, third = (connection.execute(change).rowcount for change in changes)
+    return first, second, third
 
 
 def _unpack(archive: Path, staged: Path) -> dict[str, Any]:

@@ -95,5 +95,6 @@ def warnings(number: int | None) -> tuple[str, ...]:
         "the job chose it, and could try many: which rows are held out, which rows and columns a "
         "tree or a sample takes. With the same data and parameters the splits, the samples and "
         "the secret order of each host's cuts repeat from run to run, so that the guest can link "
-        "the cuts of several runs.",
+        "the cuts of several runs, and by that order confirm guesses at bins that a host's "
+        "minimum_rows withholds.",
     )

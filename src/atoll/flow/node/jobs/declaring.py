@@ -89,7 +89,7 @@ class Declarer:
     def check(self, job: Job) -> None:
         """Check a job without opening a table. Errors: those of ``planning.check``, ATL-PTY-012."""
         identity = self._identity()
-        planning.check(job, self._catalogue())
+        # First, as a plan's work grows with its parties: strangers' names would multiply it.
         if identity.party not in job.parties:
             raise UserError(
                 "ATL-JOB-009",
@@ -100,6 +100,7 @@ class Declarer:
         for party in job.parties:
             if party != identity.party:
                 identity.peer(party)
+        planning.check(job, self._catalogue())
 
     def declare(
         self, job: Job, partner: str | None = None, *, proposed: bool = False
