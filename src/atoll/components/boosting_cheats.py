@@ -91,8 +91,8 @@ def _guessed() -> Cheat:
     return Cheat(
         "guest",
         "learn",
-        "in a job with a fixed `seed`, what `minimum_rows` withholds, and which column a cut is of: "
-        "the order of a host's cuts is a hash of the seed and all of its bins, and who knows all "
+        "in a job with a fixed `seed`, what `minimum_rows` withholds, and which column a cut is "
+        "of: the order of a host's cuts is a hash of the seed and all of its bins, and who knows all "
         "others by the sums tries the rest until the order fits",
         "it does not: it is tried at home",
         "what can be tried: a flag's one positive row of 600 took 1,667 hashes, two 69,589, three "
@@ -140,8 +140,8 @@ def _host() -> Iterator[Cheat]:
         f"`minimum_class_rows`, `host_noise` or a `minimum_leaf_rows` above k allow {REFUSALS} of "
         "a node. A cut below k ends the job (ATL-BST-009). That is much: tried on 600 seeded rows, "
         "7 % of them positive, with true sums of its best 30 rows and one row more each, it had 18 "
-        "to 20 positive rows right after one job of 20 trees of depth 3 and nearly all labels after "
-        "one of 90 trees of depth 1, and no job ended",
+        "to 20 positive rows right after one job of 20 trees of depth 3 and nearly all labels "
+        "after one of 90 trees of depth 1, and no job ended",
         "nothing: no one can check a party's columns; fewer trees",
     )
     yield Cheat(
