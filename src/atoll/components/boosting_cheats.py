@@ -92,8 +92,8 @@ def _guessed() -> Cheat:
         "guest",
         "learn",
         "in a job with a fixed `seed`, what `minimum_rows` withholds, and which column a cut is "
-        "of: the order of a host's cuts is a hash of the seed and all of its bins, and who knows all "
-        "others by the sums tries the rest until the order fits",
+        "of: the order of a host's cuts is a hash of the seed and all of its bins, and who knows "
+        "all others by the sums tries the rest until the order fits",
         "it does not: it is tried at home",
         "what can be tried: a flag's one positive row of 600 took 1,667 hashes, two 69,589, three "
         "missing values and their column's name 90,792",
