@@ -260,3 +260,19 @@ def test_the_last_day_of_an_agreement_is_a_day(until: str) -> None:
     with pytest.raises(ValueError, match="until"):
         StandingTerms(asks="guest", per_day=1, most=1, until=until)
     assert StandingTerms(asks="guest", per_day=1, most=1, until="2030-02-28").unit == "rows"
+
+
+def test_a_job_takes_so_many_inputs_and_no_more() -> None:
+    """What a plan costs grows with them: 8,000 held the thread of all jobs for seconds."""
+
+    def job(inputs: int) -> dict[str, Any]:
+        rows = {"component": "reader", "parameters": {"tables": {"bank": "a", "shop": "b"}}}
+        steps: dict[str, Any] = {"rows": rows}
+        for at in range(0, inputs, 64):
+            taken = ["rows.table"] * min(64, inputs - at)
+            steps[f"u{at}"] = {"component": "union", "inputs": {"tables": taken}}
+        return {"name": "any", "parties": {"bank": "guest", "shop": "host"}, "steps": steps}
+
+    assert sum(len(step.inputs) for step in parse_job(job(1024)).steps.values()) == 1024
+    with pytest.raises(UserError, match="1024 inputs"):
+        parse_job(job(1025))

@@ -30,6 +30,8 @@ from atoll.jobs.reading import JOB_FILE_BYTES, read_plain
 STEPS = 256
 PARTIES = 256
 INPUTS = 64
+# Of all steps together: what a plan costs grows with them.
+ALL_INPUTS = 1024
 NAME_CHARACTERS = 200
 SEED_BITS = 63
 
@@ -169,6 +171,8 @@ class Job(Frozen):
     def _step_names(cls, value: dict[str, Step]) -> dict[str, Step]:
         for step in value:
             _name(step)
+        if sum(len(step.inputs) for step in value.values()) > ALL_INPUTS:
+            raise ValueError(f"all steps together take at most {ALL_INPUTS} inputs")
         return value
 
     @field_validator("parties")

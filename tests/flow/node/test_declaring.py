@@ -131,3 +131,21 @@ def test_where_all_are_told_there_is_no_salt() -> None:
     assert reported.audience == {}
     assert reported.tables["reader"].salt is None
     assert "salt" not in str(encode_declaration(reported))
+
+
+def test_a_job_with_strangers_is_refused_before_its_plan_is_weighed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """256 made-up parties made one call take 13 s, and four calls kept all others waiting."""
+
+    def weigh(*_: object) -> None:
+        raise AssertionError("the plan was weighed")
+
+    def peer(party: str) -> None:
+        raise AtollError("ATL-PTY-012", "this party is not a partner", party=party)
+
+    monkeypatch.setattr("atoll.flow.node.jobs.declaring.planning.check", weigh)
+    identity = SimpleNamespace(party="shop", peer=peer, certificate=b"certificate")
+    declarer = Declarer(lambda: cast(Identity, identity), lambda: CATALOGUE, tables, guard)
+    with pytest.raises(AtollError, match="ATL-PTY-012"):
+        declarer.declare(job("visits"), "bank")
