@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
 from typing import Literal, Self
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, model_validator
 
-from atoll.core.errors import UserError
 from atoll.core.report import Panel, TablePanel
 from atoll.models.kinds import ModelKind
+from atoll.models.own_part import decoder, encode, rename
 
 Floats = npt.NDArray[np.float64]
 PART_BYTES = 256 << 20
@@ -76,30 +74,6 @@ class BinPart(_Data):
         return tuple(column.name for column in self.binned)
 
 
-def part_to_bytes(part: BinPart) -> bytes:
-    """Return the part as JSON with sorted keys: equal parts have equal bytes."""
-    plain = part.model_dump(mode="json")
-    return json.dumps(plain, sort_keys=True, separators=(",", ":")).encode()
-
-
-def part_from_bytes(data: bytes) -> BinPart:
-    """Read a part that ``part_to_bytes`` wrote. Errors: ATL-MOD-001 for anything else."""
-    try:
-        return BinPart.model_validate_json(data, strict=True)
-    except ValidationError as error:
-        first = error.errors(include_input=False, include_url=False)[0]
-        raise UserError(
-            "ATL-MOD-001",
-            f"these are not fitted bins: {first['msg']}",
-            place=".".join(str(step) for step in first["loc"]),
-        ) from None
-
-
-def rename(part: BinPart, names: Mapping[str, str]) -> BinPart:
-    """Return a part with another party id."""
-    return BinPart(party=names.get(part.party, part.party), binned=part.binned)
-
-
 def card(part: BinPart) -> tuple[Panel, ...]:
     """Return what was fitted, a line for each bin; "missing" where a value is put for it."""
     lines: list[tuple[str, str, float | None, float | None, float]] = []
@@ -118,8 +92,8 @@ def card(part: BinPart) -> tuple[Panel, ...]:
 BINNING_TRANSFORM = ModelKind(
     name="horizontal_binning.transform",
     parts=(BinPart,),
-    encode=part_to_bytes,
-    decode=part_from_bytes,
+    encode=encode,
+    decode=decoder(BinPart, "fitted bins"),
     most_bytes=PART_BYTES,
     party=lambda part: part.party,
     columns=lambda part: part.columns,

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from typing import Annotated, Literal, Self
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, model_validator
 
-from atoll.core.errors import UserError
 from atoll.core.report import Panel, TablePanel
 from atoll.models.kinds import ModelKind
+from atoll.models.own_part import decoder, encode, rename
 
 Floats = npt.NDArray[np.float64]
 Labels = npt.NDArray[np.int64]
@@ -80,30 +79,6 @@ def blocks(rows: Floats, clusters: int) -> Iterator[Floats]:
         yield rows[first : first + step]
 
 
-def part_to_bytes(part: ClusterPart) -> bytes:
-    """Return the part as JSON with sorted keys: equal parts have equal bytes."""
-    plain = part.model_dump(mode="json")
-    return json.dumps(plain, sort_keys=True, separators=(",", ":")).encode()
-
-
-def part_from_bytes(data: bytes) -> ClusterPart:
-    """Read a part that ``part_to_bytes`` wrote. Errors: ATL-MOD-001 for anything else."""
-    try:
-        return ClusterPart.model_validate_json(data, strict=True)
-    except ValidationError as error:
-        first = error.errors(include_input=False, include_url=False)[0]
-        raise UserError(
-            "ATL-MOD-001",
-            f"these are not fitted clusters: {first['msg']}",
-            place=".".join(str(step) for step in first["loc"]),
-        ) from None
-
-
-def rename(part: ClusterPart, names: Mapping[str, str]) -> ClusterPart:
-    """Return a part with another party id."""
-    return part.model_copy(update={"party": names.get(part.party, part.party)})
-
-
 def card(part: ClusterPart) -> tuple[Panel, ...]:
     """Return the centres, a line a cluster, of the first columns."""
     lines = tuple((at, *centre[:WIDE]) for at, centre in enumerate(part.centres[:SHOWN]))
@@ -118,8 +93,8 @@ def _assigned(part: ClusterPart, columns: Mapping[str, Floats]) -> Mapping[str, 
 CLUSTERS_TRANSFORM = ModelKind(
     name="horizontal_kmeans.transform",
     parts=(ClusterPart,),
-    encode=part_to_bytes,
-    decode=part_from_bytes,
+    encode=encode,
+    decode=decoder(ClusterPart, "fitted clusters"),
     most_bytes=PART_BYTES,
     party=lambda part: part.party,
     columns=lambda part: part.columns,

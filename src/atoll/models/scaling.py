@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
 from typing import Literal, Self
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, model_validator
 
-from atoll.core.errors import DataError, UserError
+from atoll.core.errors import DataError
 from atoll.core.report import Panel, TablePanel
 from atoll.models.kinds import ModelKind
+from atoll.models.own_part import decoder, encoded, rename
 
 Floats = npt.NDArray[np.float64]
 PART_BYTES = 64 << 20
@@ -92,25 +91,10 @@ def part_to_bytes(part: ScalePart) -> bytes:
         # Parts from before there was this field keep their bytes.
         if column["missing"] is None:
             del column["missing"]
-    return json.dumps(plain, sort_keys=True, separators=(",", ":")).encode()
+    return encoded(plain)
 
 
-def part_from_bytes(data: bytes) -> ScalePart:
-    """Read a part that ``part_to_bytes`` wrote. Errors: ATL-MOD-001 for anything else."""
-    try:
-        return ScalePart.model_validate_json(data, strict=True)
-    except ValidationError as error:
-        first = error.errors(include_input=False, include_url=False)[0]
-        raise UserError(
-            "ATL-MOD-001",
-            f"this is not a fitted scaling: {first['msg']}",
-            place=".".join(str(step) for step in first["loc"]),
-        ) from None
-
-
-def rename(part: ScalePart, names: Mapping[str, str]) -> ScalePart:
-    """Return a part with another party id."""
-    return ScalePart(party=names.get(part.party, part.party), scaled=part.scaled)
+part_from_bytes = decoder(ScalePart, "a fitted scaling")
 
 
 def card(part: ScalePart) -> tuple[Panel, ...]:
