@@ -157,25 +157,40 @@ class Driver:
             return None
 
     def _check(self, job: str) -> None:
-        """Raise what ended the job, in the words of the party where it happened."""
         found = {party: self._view(job, party) for party in self._nodes}
         views = {party: view for party, view in found.items() if view is not None}
-        first = views[self.first]
-        if all(view["state"] == "success" for view in views.values()):
-            return
-        if first["state"] == "success":
-            first = next(view for view in views.values() if view["state"] != "success")
-        party = first.get("party")
-        own = views.get(str(party), first)
-        cause = own if own.get("message") else first
-        raise JobFailedError(
-            cause.get("code") or first.get("code") or "ATL-SDK-014",
-            cause.get("message") or f"the job ended as {first['state']}",
-            party=party,
-            phase=_phase(first.get("phase") or ""),
-            place=cause.get("place"),
-            hint=cause.get("hint"),
-        )
+        failed = failure(views[self.first], views)
+        if failed is not None:
+            raise failed
+
+
+def failure(
+    first: Mapping[str, Any], views: Mapping[str, Mapping[str, Any]]
+) -> JobFailedError | None:
+    """Return what ended a job, in the words of the party where it happened; ``first`` leads.
+
+    A party that was sent the code before it came to it itself has no words for it: another has.
+    """
+    failed = [view for view in (first, *views.values()) if view["state"] != "success"]
+    if not failed:
+        return None
+    first, party = failed[0], failed[0].get("party")
+    ranked = (views.get(str(party), first), *failed)
+    cause = next((view for view in ranked if _explains(view, first)), first)
+    return JobFailedError(
+        cause.get("code") or "ATL-SDK-014",
+        cause.get("message") or f"the job ended as {first['state']}",
+        party=party,
+        phase=_phase(first.get("phase") or ""),
+        place=cause.get("place"),
+        hint=cause.get("hint"),
+    )
+
+
+def _explains(view: Mapping[str, Any], first: Mapping[str, Any]) -> bool:
+    """Return whether a view has words for the end that the first names, an own code included."""
+    same = view.get("code") == first.get("code") or view.get("party") == first.get("party")
+    return same and bool(view.get("message"))
 
 
 def _phase(phase_text: str) -> str | None:
