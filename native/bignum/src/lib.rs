@@ -13,11 +13,17 @@ mod lanes8;
 mod modulus;
 mod paillier;
 mod portable;
+mod primes;
 #[cfg(test)]
 mod tests;
+mod validity;
+mod weighted;
 mod words;
 
 pub use batch::{MismatchedResidues, Residues};
 pub use fixed_base::FixedBase;
 pub use modulus::{Modulus, UnusableModulus};
-pub use paillier::{PrivateKey, PublicKey, Secrets};
+pub use paillier::{PrivateKey, PublicKey};
+pub use primes::Primes;
+pub use validity::{proof_size, prove, verify};
+pub use weighted::Weights;

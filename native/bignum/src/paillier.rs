@@ -11,6 +11,7 @@ use zeroize::Zeroizing;
 use crate::batch::{MismatchedResidues, Residues};
 use crate::fixed_base::FixedBase;
 use crate::modulus::{Modulus, UnusableModulus};
+use crate::primes::Primes;
 use crate::words;
 
 /// n, and powers of one base modulo n².
@@ -93,30 +94,39 @@ impl PublicKey {
 }
 
 /// One of the two primes, with what decryption modulo it needs.
-struct Half {
+pub(crate) struct Half {
     prime: Vec<u64>,
     inverse: Vec<u64>,
     square: Modulus,
-    plain: Modulus,
+    pub(crate) plain: Modulus,
     /// 2^(8 · `part`) R² modulo the square, for the high parts of ciphertexts.
     shifted: Vec<u64>,
     /// p - 1.
-    exponent: Zeroizing<Vec<u8>>,
-    /// 1 / L(g^(p-1)) modulo p, in Montgomery form.
+    pub(crate) exponent: Zeroizing<Vec<u8>>,
+    /// 1 / q modulo p, in Montgomery form.
+    inverse_of_other: Vec<u64>,
+    /// 1 / L(g^(p-1)) = -1 / q modulo p, in Montgomery form.
     scale: Vec<u64>,
 }
 
 impl Half {
+    /// Prepares a prime; `other` is the other one, `part` the bytes of n.
     fn new(
         target: Target,
         prime: &[u8],
-        scale: &[u8],
+        other: &[u8],
         part: usize,
     ) -> Result<Half, UnusableModulus> {
         let plain = Modulus::new(target, prime)?;
-        let words = words::from_bytes(&prime[..plain.width()], plain.width().div_ceil(8));
+        if prime.len() != plain.width() || other.len() != plain.width() || prime == other {
+            return Err(UnusableModulus);
+        }
+        let words = words::from_bytes(prime, prime.len().div_ceil(8));
         let square = Modulus::new(target, &squared(&words))?;
-        let mut exponent = Zeroizing::new(prime[..plain.width()].to_vec());
+        if 8 * part > square.count() * square.bits as usize {
+            return Err(UnusableModulus);
+        }
+        let mut exponent = Zeroizing::new(prime.to_vec());
         exponent[0] ^= 1;
         let shift = 8 * part + 2 * square.count() * square.bits as usize;
         let shifted = words::to_limbs(
@@ -124,10 +134,7 @@ impl Half {
             square.bits,
             square.count(),
         );
-        let scale = constant(&plain, scale)?;
-        if 8 * part > square.count() * square.bits as usize {
-            return Err(UnusableModulus);
-        }
+        let [inverse_of_other, scale] = inverses(&plain, &words, other)?;
         Ok(Half {
             inverse: words::inverse(&words),
             prime: words,
@@ -135,6 +142,7 @@ impl Half {
             plain,
             shifted,
             exponent,
+            inverse_of_other,
             scale,
         })
     }
@@ -187,50 +195,31 @@ impl Half {
 
 /// Both primes.
 pub struct PrivateKey {
-    first: Half,
-    second: Half,
-    /// 1 / p modulo q, in Montgomery form.
-    joint: Vec<u64>,
-    part: usize,
-    width: usize,
-}
-
-/// What a private key is made of, as little-endian numbers.
-pub struct Secrets<'a> {
-    /// p.
-    pub first: &'a [u8],
-    /// q, of as many bytes as p.
-    pub second: &'a [u8],
-    /// 1 / L(g^(p-1) mod p²) modulo p.
-    pub first_scale: &'a [u8],
-    /// 1 / L(g^(q-1) mod q²) modulo q.
-    pub second_scale: &'a [u8],
-    /// 1 / p modulo q.
-    pub joint: &'a [u8],
+    pub(crate) first: Half,
+    pub(crate) second: Half,
+    n: Vec<u8>,
 }
 
 impl PrivateKey {
-    /// Prepares both primes.
+    /// Prepares both primes, which nothing here proves to be such.
     ///
     /// # Errors
-    /// A prime is even, of a size that is not supported or shorter than the other.
-    pub fn new(target: Target, secrets: &Secrets<'_>) -> Result<PrivateKey, UnusableModulus> {
-        let n = product(secrets.first, secrets.second);
-        let part = Modulus::new(target, &n)?.width();
+    /// A prime is even, of a size that is not supported or of another size than the other.
+    pub fn new(target: Target, primes: &Primes) -> Result<PrivateKey, UnusableModulus> {
+        let (first, second) = (&primes.first[..], &primes.second[..]);
+        let n = product(first, second);
+        let width = Modulus::new(target, &n)?.width();
         require_whole_bytes(&words::from_bytes(&n, 1))?;
-        let first = Half::new(target, secrets.first, secrets.first_scale, part)?;
-        let second = Half::new(target, secrets.second, secrets.second_scale, part)?;
-        if first.plain.width() != second.plain.width() {
-            return Err(UnusableModulus);
-        }
-        let joint = constant(&second.plain, secrets.joint)?;
         Ok(PrivateKey {
-            first,
-            second,
-            joint,
-            part,
-            width: part,
+            first: Half::new(target, first, second, width)?,
+            second: Half::new(target, second, first, width)?,
+            n: n[..width].to_vec(),
         })
+    }
+
+    /// n, little-endian.
+    pub fn n(&self) -> &[u8] {
+        &self.n
     }
 
     /// The plaintexts, rows of n's bytes, of ciphertexts: rows of the bytes of n².
@@ -244,27 +233,30 @@ impl PrivateKey {
         ciphertexts: &[u8],
         pool: &Pool,
     ) -> Result<Zeroizing<Vec<u8>>, MismatchedResidues> {
-        if !ciphertexts.len().is_multiple_of(2 * self.part) {
+        if !ciphertexts.len().is_multiple_of(2 * self.n.len()) {
             return Err(MismatchedResidues);
         }
-        let first = self.first.plaintexts(ciphertexts, self.part, pool)?;
-        let second = self.second.plaintexts(ciphertexts, self.part, pool)?;
+        let first = self.first.plaintexts(ciphertexts, self.n.len(), pool)?;
+        let second = self.second.plaintexts(ciphertexts, self.n.len(), pool)?;
         Ok(self.joined(&first, &second, pool))
     }
 
     /// m = m_p + p ((m_q - m_p) / p mod q).
-    fn joined(&self, first: &[u8], second: &[u8], pool: &Pool) -> Zeroizing<Vec<u8>> {
+    pub(crate) fn joined(&self, first: &[u8], second: &[u8], pool: &Pool) -> Zeroizing<Vec<u8>> {
         let (modulus, width) = (&self.second.plain, self.second.plain.width());
         let divided = |rows: &[u8]| {
             let residues = modulus.reduced(rows, width, &modulus.square, pool);
-            Zeroizing::new(modulus.store(&modulus.times(&residues, &self.joint, pool), pool))
+            Zeroizing::new(modulus.store(
+                &modulus.times(&residues, &self.second.inverse_of_other, pool),
+                pool,
+            ))
         };
         let (from, to) = (divided(first), divided(second));
         let size = self.first.prime.len();
-        let mut joined = Zeroizing::new(vec![0; first.len() / width * self.width]);
+        let mut joined = Zeroizing::new(vec![0; first.len() / width * self.n.len()]);
         let mut whole = Zeroizing::new(vec![0; 2 * size]);
         let mut gap = Zeroizing::new(vec![0; size]);
-        for (at, row) in joined.chunks_exact_mut(self.width).enumerate() {
+        for (at, row) in joined.chunks_exact_mut(self.n.len()).enumerate() {
             let read = |rows: &[u8]| {
                 Zeroizing::new(words::from_bytes(&rows[at * width..(at + 1) * width], size))
             };
@@ -287,6 +279,31 @@ fn require_whole_bytes(n: &[u64]) -> Result<(), UnusableModulus> {
     } else {
         Err(UnusableModulus)
     }
+}
+
+/// 1 / q and -1 / q modulo a prime p: q^(p - 2), as limbs in Montgomery form.
+fn inverses(
+    plain: &Modulus,
+    prime: &[u64],
+    other: &[u8],
+) -> Result<[Vec<u64>; 2], UnusableModulus> {
+    let pool = Pool::new(1).map_err(|_| UnusableModulus)?;
+    let mut less = Zeroizing::new(prime.to_vec());
+    words::subtract_one(&mut less);
+    words::subtract_one(&mut less);
+    let mut exponent = Zeroizing::new(vec![0; plain.width()]);
+    words::to_bytes(&less, &mut exponent);
+    let rest = plain.reduced(other, other.len(), &plain.square, &pool);
+    let inverse = plain
+        .powers(&rest, &exponent, exponent.len(), &pool)
+        .map_err(|_| UnusableModulus)?;
+    let row = Zeroizing::new(plain.store(&inverse, &pool));
+    let mut negated = Zeroizing::new(vec![0; prime.len()]);
+    let words = Zeroizing::new(words::from_bytes(&row, prime.len()));
+    words::subtract(prime, &words, &mut negated);
+    let mut negative = Zeroizing::new(vec![0; plain.width()]);
+    words::to_bytes(&negated, &mut negative);
+    Ok([constant(plain, &row)?, constant(plain, &negative)?])
 }
 
 /// A number below the modulus, as limbs in Montgomery form.

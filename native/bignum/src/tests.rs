@@ -5,8 +5,8 @@ use num_bigint::BigUint;
 use proptest::prelude::*;
 
 use crate::{
-    FixedBase, MismatchedResidues, Modulus, PrivateKey, PublicKey, Residues, Secrets,
-    UnusableModulus,
+    FixedBase, MismatchedResidues, Modulus, Primes, PrivateKey, PublicKey, Residues,
+    UnusableModulus, Weights, proof_size, prove, verify,
 };
 
 fn numbers(rows: &[u8], width: usize) -> Vec<BigUint> {
@@ -200,21 +200,14 @@ fn key(target: Target, bits: u32, first: u32, second: u32) -> (PublicKey, Privat
     let prime = |k: u32| (BigUint::from(1u8) << bits) - k;
     let (p, q) = (prime(first), prime(second));
     let n = &p * &q;
-    let scale = |own: &BigUint| {
-        let square = own * own;
-        let power = (&n + 1u8).modpow(&(own - 1u8), &square);
-        ((power - 1u8) / own).modinv(own).expect("a unit")
-    };
     let base = (&n - 9u8).modpow(&n, &(&n * &n));
     let public = PublicKey::new(target, &n.to_bytes_le(), &base.to_bytes_le(), 8).expect("key");
-    let secrets = Secrets {
-        first: &p.to_bytes_le(),
-        second: &q.to_bytes_le(),
-        first_scale: &scale(&p).to_bytes_le(),
-        second_scale: &scale(&q).to_bytes_le(),
-        joint: &p.modinv(&q).expect("a unit").to_bytes_le(),
+    let primes = Primes {
+        first: p.to_bytes_le().into(),
+        second: q.to_bytes_le().into(),
     };
-    let private = PrivateKey::new(target, &secrets).expect("key");
+    let private = PrivateKey::new(target, &primes).expect("key");
+    assert_eq!(BigUint::from_bytes_le(private.n()), n);
     (public, private, n)
 }
 
@@ -285,4 +278,177 @@ fn any_bytes_decrypt_to_a_number_below_n() {
         }
         assert!(private.decrypt(&[1; 127], &pool).is_err());
     }
+}
+
+#[test]
+fn drawn_primes_make_blum_integers() {
+    for (at, bits) in [512u32, 1040, 2048].into_iter().enumerate() {
+        let primes = Primes::generate(bits, &[at as u8; 32]).expect("primes");
+        let [p, q] = [&primes.first, &primes.second].map(|prime| BigUint::from_bytes_le(prime));
+        assert_eq!((&p * &q).bits(), u64::from(bits));
+        for prime in [&p, &q] {
+            assert_eq!(prime % 4u8, BigUint::from(3u8));
+            let two = BigUint::from(2u8);
+            assert_eq!(two.modpow(&(prime - 1u8), prime), BigUint::from(1u8));
+        }
+        assert_ne!(p, q);
+    }
+    assert!(Primes::generate(2047, &[0; 32]).is_err());
+    assert!(Primes::generate(0, &[0; 32]).is_err());
+    let [first, second] =
+        [0, 0].map(|seed| Primes::generate(512, &[seed; 32]).expect("primes").first);
+    assert_eq!(first, second);
+}
+
+fn wrong_moduli() -> Vec<BigUint> {
+    let power = |bits: u32, less: u32| (BigUint::from(1u8) << bits) - less;
+    // Primes 1 modulo 4; a square; one prime, 3 modulo 4.
+    vec![
+        power(256, 435) * power(256, 587),
+        power(256, 189) * power(256, 189),
+        power(512, 569),
+    ]
+}
+
+#[test]
+fn valid_moduli_are_proved_and_others_are_not() {
+    let pool = Pool::new(1).expect("threads");
+    for target in targets() {
+        let primes = Primes::generate(512, &[3; 32]).expect("primes");
+        let key = PrivateKey::new(target, &primes).expect("key");
+        let proof = prove(&key, b"session", &[5; 32], &pool).expect("proof");
+        assert_eq!(proof.len(), proof_size(64));
+        assert!(verify(target, key.n(), b"session", &proof, &pool));
+        assert!(!verify(target, key.n(), b"another", &proof, &pool));
+        assert!(!verify(target, key.n(), b"session", &proof[1..], &pool));
+        for at in [0, 64, 65, 64 + 65, proof.len() - 1] {
+            let mut changed = proof.clone();
+            changed[at] ^= 1;
+            assert!(
+                !verify(target, key.n(), b"session", &changed, &pool),
+                "byte {at}"
+            );
+        }
+        for wrong in wrong_moduli() {
+            assert!(!verify(
+                target,
+                &wrong.to_bytes_le(),
+                b"session",
+                &proof,
+                &pool
+            ));
+        }
+    }
+}
+
+#[test]
+fn half_of_the_rounds_fail_where_primes_are_one_modulo_four() {
+    // The prover's own steps with such primes: its roots are none.
+    let pool = Pool::new(1).expect("threads");
+    let prime = |less: u32| -> Vec<u8> { ((BigUint::from(1u8) << 256usize) - less).to_bytes_le() };
+    let primes = Primes {
+        first: prime(435).into(),
+        second: prime(587).into(),
+    };
+    let key = PrivateKey::new(Target::PORTABLE, &primes).expect("key");
+    let proof = prove(&key, b"session", &[5; 32], &pool).expect("proof");
+    assert!(!verify(
+        Target::PORTABLE,
+        key.n(),
+        b"session",
+        &proof,
+        &pool
+    ));
+}
+
+/// base^weight with a sign.
+fn signed_power(base: &BigUint, weight: i64, n: &BigUint) -> BigUint {
+    let power = base.modpow(&BigUint::from(weight.unsigned_abs()), n);
+    if weight < 0 {
+        power.modinv(n).expect("a unit")
+    } else {
+        power
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(8))]
+
+    #[test]
+    fn weighted_products_are_right(
+        bases in prop::collection::vec(any::<[u8; 40]>(), 1..11),
+        seed in any::<u64>(),
+        columns in 1usize..11,
+        bytes in 1usize..=8,
+    ) {
+        let pool = Pool::new(2).expect("threads");
+        // A prime, so that all have inverses.
+        let n = (BigUint::from(1u8) << 256usize) - 189u8;
+        let bases: Vec<_> = bases.iter().map(|b| BigUint::from_bytes_le(b) % &n + 1u8).collect();
+        let mut state = seed;
+        let mut weight = || {
+            state = state.wrapping_mul(0x5851_f42d_4c95_7f2d).wrapping_add(0x1405_7b7e_f767_814f);
+            let number = (state ^ state >> 29).cast_signed() >> (64 - 8 * bytes);
+            if state >> 61 == 0 { i64::MIN >> (64 - 8 * bytes) } else { number }
+        };
+        let matrix = |rows: usize, columns: usize, weight: &mut dyn FnMut() -> i64| -> Vec<i64> {
+            (0..rows * columns).map(|_| weight()).collect()
+        };
+        let tall = matrix(bases.len(), columns, &mut weight);
+        let wide = matrix(columns, bases.len(), &mut weight);
+        let by_column: Vec<_> = (0..columns).map(|column| {
+            bases.iter().enumerate().fold(BigUint::from(1u8), |product, (row, base)| {
+                product * signed_power(base, tall[row * columns + column], &n) % &n
+            })
+        }).collect();
+        let by_row: Vec<_> = wide.chunks(bases.len()).map(|row| {
+            bases.iter().zip(row).fold(BigUint::from(1u8), |product, (base, weight)| {
+                product * signed_power(base, *weight, &n) % &n
+            })
+        }).collect();
+        for target in targets() {
+            let modulus = Modulus::new(target, &n.to_bytes_le()).expect("modulus");
+            let residues = loaded(&modulus, &bases, &pool);
+            let weights = Weights { values: &tall, columns, bytes };
+            let found = modulus.by_column(&residues, weights, &pool).expect("products");
+            prop_assert_eq!(numbers(&modulus.store(&found, &pool), modulus.width()), by_column.clone());
+            let weights = Weights { values: &wide, columns: bases.len(), bytes };
+            let found = modulus.by_row(&residues, weights, &pool).expect("products");
+            prop_assert_eq!(numbers(&modulus.store(&found, &pool), modulus.width()), by_row.clone());
+        }
+    }
+}
+
+#[test]
+fn unusable_weights_are_refused() {
+    let pool = Pool::new(1).expect("threads");
+    let modulus = Modulus::new(Target::PORTABLE, &[255; 16]).expect("modulus");
+    let row = |value: u8| [&[value][..], &[0; 15]].concat();
+    let two = modulus
+        .load(&[row(1), row(2)].concat(), &pool)
+        .expect("two");
+    let refused = |values: &[i64], columns: usize, bytes: usize| {
+        let weights = Weights {
+            values,
+            columns,
+            bytes,
+        };
+        modulus.by_column(&two, weights, &pool).is_err()
+            && modulus.by_row(&two, weights, &pool).is_err()
+    };
+    assert!(!refused(&[1, 2, 3, -128], 2, 1));
+    assert!(refused(&[1, 2, 3, 128], 2, 1));
+    assert!(refused(&[1, 2, 3], 2, 1));
+    assert!(refused(&[1, 2, 3, 4, 5, 6], 1, 1));
+    assert!(refused(&[1, 2, 3, 4], 0, 1));
+    assert!(refused(&[1, 2, 3, 4], 2, 0));
+    assert!(refused(&[1, 2, 3, 4], 2, 9));
+    // 2^128 - 1 is a multiple of 3, so 3 has no inverse.
+    let three = modulus.load(&row(3), &pool).expect("three");
+    let weights = Weights {
+        values: &[1],
+        columns: 1,
+        bytes: 1,
+    };
+    assert!(modulus.by_row(&three, weights, &pool).is_err());
 }
