@@ -25,6 +25,7 @@ AREAS = {
     "cli": ("bench.cli", False),
     "curve": ("bench.curve", True),
     "flow": ("bench.flow", False),
+    "he": ("bench.he", True),
     "histogram": ("bench.histogram", True),
     "horizontal": ("bench.horizontal", False),
     "psi": ("bench.psi", True),

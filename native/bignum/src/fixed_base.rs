@@ -44,6 +44,11 @@ impl FixedBase {
         Ok(FixedBase { table, width })
     }
 
+    /// Bytes of an exponent.
+    pub fn width(&self) -> usize {
+        self.width
+    }
+
     /// The base to the power of each exponent, rows of the width that was prepared.
     ///
     /// Time depends on the width alone: each window looks at all of its entries.

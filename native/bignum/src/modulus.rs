@@ -77,6 +77,16 @@ impl Modulus {
         words::bits(&self.words).div_ceil(8)
     }
 
+    /// n - row, for a row that is neither 0 nor above n.
+    pub(crate) fn negated(&self, row: &[u8]) -> Vec<u8> {
+        let size = self.words.len();
+        let mut difference = vec![0; size];
+        words::subtract(&self.words, &words::from_bytes(row, size), &mut difference);
+        let mut bytes = vec![0; self.width()];
+        words::to_bytes(&difference, &mut bytes);
+        bytes
+    }
+
     /// Limbs of a residue.
     pub(crate) fn count(&self) -> usize {
         self.constants.limbs.len()

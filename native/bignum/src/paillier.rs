@@ -6,12 +6,14 @@
 //! caller's to decide.
 
 use atoll_simd::{Pool, Target};
+use rand_chacha::ChaCha20Rng;
+use rand_chacha::rand_core::{Rng, SeedableRng};
 use zeroize::Zeroizing;
 
 use crate::batch::{MismatchedResidues, Residues};
 use crate::fixed_base::FixedBase;
 use crate::modulus::{Modulus, UnusableModulus};
-use crate::primes::Primes;
+use crate::primes::{Primes, below};
 use crate::words;
 
 /// n, and powers of one base modulo n².
@@ -49,6 +51,42 @@ impl PublicKey {
             square,
             base,
         })
+    }
+
+    /// Prepares n, from a partner, with a base of one's own: (-y²)^n for y drawn from the entropy.
+    ///
+    /// # Errors
+    /// n is even or of a size that is not supported.
+    pub fn with_own_base(
+        target: Target,
+        n: &[u8],
+        entropy: &[u8; 32],
+    ) -> Result<PublicKey, UnusableModulus> {
+        let plain = Modulus::new(target, n)?;
+        let square = Modulus::new(target, &squared(&words::from_bytes(n, 1)))?;
+        if n.len() != plain.width() || square.width() != 2 * n.len() {
+            return Err(UnusableModulus);
+        }
+        let pool = Pool::new(1).map_err(|_| UnusableModulus)?;
+        let mut rng = ChaCha20Rng::from_seed(*entropy);
+        let y = below(n, |bytes| rng.fill_bytes(bytes));
+        let made = |modulus: &Modulus, row: &[u8], exponent: &[u8]| {
+            let row = modulus.load(row, &pool)?;
+            let power = modulus.powers(&row, exponent, exponent.len(), &pool)?;
+            Ok(modulus.store(&power, &pool))
+        };
+        let base = made(&plain, &y, &[2]).and_then(|row| {
+            let mut row = plain.negated(&row);
+            row.resize(square.width(), 0);
+            made(&square, &row, n)
+        });
+        let base = base.map_err(|_: MismatchedResidues| UnusableModulus)?;
+        PublicKey::new(target, n, &base, exponent_bytes(n.len()))
+    }
+
+    /// Bytes of the exponents of [`PublicKey::zeros`].
+    pub fn exponent_bytes(&self) -> usize {
+        self.base.width()
     }
 
     /// Ciphertexts are residues of this modulus, n².
@@ -91,6 +129,11 @@ impl PublicKey {
     pub fn zeros(&self, exponents: &[u8], pool: &Pool) -> Result<Residues, MismatchedResidues> {
         self.base.powers(&self.square, exponents, pool)
     }
+}
+
+/// Bytes of short exponents: twice what a kangaroo needs for 112 bits, or 128 from 3072 bits on.
+fn exponent_bytes(width: usize) -> usize {
+    if width < 384 { 56 } else { 64 }
 }
 
 /// One of the two primes, with what decryption modulo it needs.
@@ -298,11 +341,7 @@ fn inverses(
         .powers(&rest, &exponent, exponent.len(), &pool)
         .map_err(|_| UnusableModulus)?;
     let row = Zeroizing::new(plain.store(&inverse, &pool));
-    let mut negated = Zeroizing::new(vec![0; prime.len()]);
-    let words = Zeroizing::new(words::from_bytes(&row, prime.len()));
-    words::subtract(prime, &words, &mut negated);
-    let mut negative = Zeroizing::new(vec![0; plain.width()]);
-    words::to_bytes(&negated, &mut negative);
+    let negative = Zeroizing::new(plain.negated(&row));
     Ok([constant(plain, &row)?, constant(plain, &negative)?])
 }
 

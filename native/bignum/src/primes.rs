@@ -70,3 +70,14 @@ fn apart(first: &BoxedUint, second: &BoxedUint) -> bool {
 fn bytes(prime: &BoxedUint) -> Zeroizing<Vec<u8>> {
     Zeroizing::new(prime.to_le_bytes().to_vec())
 }
+
+/// A number below n of bytes that `fill` makes; it is called again for those that are not.
+pub fn below(n: &[u8], mut fill: impl FnMut(&mut [u8])) -> Vec<u8> {
+    let mut row = vec![0; n.len()];
+    loop {
+        fill(&mut row);
+        if row.iter().rev().lt(n.iter().rev()) {
+            return row;
+        }
+    }
+}

@@ -18,6 +18,7 @@ use zeroize::Zeroizing;
 use crate::batch::{MismatchedResidues, Residues};
 use crate::modulus::Modulus;
 use crate::paillier::{Half, PrivateKey};
+use crate::primes::below;
 use crate::words;
 
 /// One in 2^128 proofs of a wrong modulus would pass.
@@ -129,21 +130,14 @@ fn turned(
     pool: &Pool,
 ) -> Result<Residues, MismatchedResidues> {
     let width = modulus.width();
-    let negative = |row: &[u8]| {
-        let size = modulus.words.len();
-        let mut difference = vec![0; size];
-        words::subtract(
-            &modulus.words,
-            &words::from_bytes(row, size),
-            &mut difference,
-        );
-        let mut bytes = vec![0; width];
-        words::to_bytes(&difference, &mut bytes);
-        bytes
-    };
     let mut one = vec![0; width];
     one[0] = 1;
-    let choices = [one.clone(), negative(&one), w.to_vec(), negative(w)];
+    let choices = [
+        one.clone(),
+        modulus.negated(&one),
+        w.to_vec(),
+        modulus.negated(w),
+    ];
     let factors: Vec<u8> = flags
         .iter()
         .flat_map(|flag| choices[usize::from(*flag)].iter().copied())
@@ -175,17 +169,6 @@ fn challenges(n: &[u8], context: &[u8], w: &[u8]) -> Vec<u8> {
         }
     };
     (0..ROUNDS).flat_map(|_| below(n, &mut fill)).collect()
-}
-
-/// A number below n of bytes that `fill` makes; it is called again for those that are not.
-fn below(n: &[u8], mut fill: impl FnMut(&mut [u8])) -> Vec<u8> {
-    let mut row = vec![0; n.len()];
-    loop {
-        fill(&mut row);
-        if row.iter().rev().lt(n.iter().rev()) {
-            return row;
-        }
-    }
 }
 
 fn number(bytes: &[u8]) -> BoxedUint {

@@ -167,6 +167,18 @@ impl Modulus {
         Ok(self.times(shifted, &limbs, pool))
     }
 
+    /// Whether all have inverses.
+    pub fn are_units(&self, residues: &Residues, pool: &Pool) -> bool {
+        let all = dispatch(
+            self.target,
+            All {
+                modulus: self,
+                bases: residues,
+            },
+        );
+        self.inverse(&all, pool).is_ok()
+    }
+
     /// The inverse of one public residue.
     fn inverse(&self, one: &Residues, pool: &Pool) -> Result<Residues, MismatchedResidues> {
         let number = |bytes: &[u8]| BoxedUint::from_le_slice_vartime(bytes);

@@ -7,6 +7,7 @@ mod dh;
 mod elgamal;
 mod errors;
 mod gateway;
+mod paillier;
 mod ristretto;
 mod training;
 mod wire;
@@ -28,6 +29,7 @@ fn atoll_native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     codec::register(module)?;
     dh::register(module)?;
     elgamal::register(module)?;
+    paillier::register(module)?;
     ristretto::register(module)?;
     training::register(module)?;
     wire::register(module)?;

@@ -8,30 +8,16 @@ secret digits are constant in time, the search runs a fixed number of steps per 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 import atoll_native
 import numpy as np
 import numpy.typing as npt
 
-from atoll.core.errors import InternalError, PeerError
+from atoll.crypto.native_errors import translated
 
 PAIR_BYTES = 192
 """The size of a ciphertext pair: three affine points, x then y, little-endian."""
 
 Pairs = npt.NDArray[np.uint8]
-
-_PEER_CODES = {"ATL-CRY-004", "ATL-CRY-005"}
-
-
-@contextmanager
-def _translated() -> Iterator[None]:
-    try:
-        yield
-    except atoll_native.NativeError as error:
-        kind = PeerError if error.code in _PEER_CODES else InternalError
-        raise kind(error.code, str(error)) from None
 
 
 class PairPublicKey:
@@ -51,7 +37,7 @@ class PairPublicKey:
 
         Errors: ATL-CRY-002 (size), ATL-CRY-005 (the sender's fault).
         """
-        with _translated():
+        with translated():
             return cls(atoll_native.PairPublicKey.from_bytes(data))
 
     def to_bytes(self) -> bytes:
@@ -70,7 +56,7 @@ class PairPublicKey:
         Reveals: nothing but n (decisional Diffie-Hellman). Never use the same entropy twice.
         Errors: ATL-CRY-002. Source: Bellare, Boldyreva, Staddon 2003 (one r for two keys).
         """
-        with _translated():
+        with translated():
             return self._handle.encrypt(g, h, entropy, threads)
 
 
@@ -88,7 +74,7 @@ class PairSecretKey:
     @classmethod
     def generate(cls, entropy: bytes) -> PairSecretKey:
         """Make a key pair from 32 fresh secret bytes. Errors: ATL-CRY-002."""
-        with _translated():
+        with translated():
             return cls(atoll_native.PairSecretKey.generate(entropy))
 
     def public_key(self) -> PairPublicKey:
@@ -107,7 +93,7 @@ class PairSecretKey:
         Reveals: nothing but n (decisional Diffie-Hellman). Never use the same entropy twice.
         Errors: ATL-CRY-002. Source: Bellare, Boldyreva, Staddon 2003 (one r for two keys).
         """
-        with _translated():
+        with translated():
             return self._handle.encrypt(g, h, entropy, threads)
 
     def decrypt(
@@ -127,7 +113,7 @@ class PairSecretKey:
         Errors: ATL-CRY-004 (a point, the sender's fault), ATL-CRY-006 (bounds).
         Source: Shanks 1971 (baby and giant steps).
         """
-        with _translated():
+        with translated():
             return self._handle.decrypt(cells, g_low, g_high, h_low, h_high, threads)
 
     def __reduce__(self) -> str | tuple[object, ...]:
@@ -157,7 +143,7 @@ class PairVector:
 
         Errors: ATL-CRY-002 (shape), ATL-CRY-004 (a point, the sender's fault).
         """
-        with _translated():
+        with translated():
             return cls(atoll_native.PairVector.parse(data, threads))
 
     def __len__(self) -> int:
@@ -176,7 +162,7 @@ class PairVector:
         value below ``width`` (at most 256). Every row costs the same whatever its bins.
         Reveals: nothing; the cells stay here until ``finish``. Errors: ATL-CRY-002, ATL-CRY-003.
         """
-        with _translated():
+        with translated():
             return PairCells(self._handle.histogram(rows, bins, width, threads))
 
 
@@ -202,17 +188,17 @@ class PairCells:
         The last bin of a column (width - 1) holds missing values; a cut there is the column's
         total and takes no ``missing_left``. Errors: ATL-CRY-002, ATL-CRY-003.
         """
-        with _translated():
+        with translated():
             return PairCells(self._handle.cut_sums(columns, cuts, missing_left))
 
     def add(self, other: PairCells) -> PairCells:
         """Give the cellwise sum with cells of the same shape. Errors: ATL-CRY-002."""
-        with _translated():
+        with translated():
             return PairCells(self._handle.add(other._handle))
 
     def subtract(self, other: PairCells) -> PairCells:
         """Give the cellwise difference to cells of the same shape. Errors: ATL-CRY-002."""
-        with _translated():
+        with translated():
             return PairCells(self._handle.subtract(other._handle))
 
     def finish(
@@ -229,5 +215,5 @@ class PairCells:
         [m], below 2^55 in magnitude, or None for zero. Reveals: to the key's owner, the sums plus
         noise and their number, not the rows behind them. Errors: ATL-CRY-002.
         """
-        with _translated():
+        with translated():
             return self._handle.finish(key._handle, entropy, noise_g, noise_h, threads)
