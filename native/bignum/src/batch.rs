@@ -329,7 +329,7 @@ impl Work for Powers<'_> {
     fn run<E: Engine>(self) {
         let group = self.modulus.group();
         let mut table = vec![0; ENTRIES * group];
-        let mut spare = vec![0; group];
+        let (mut spare, mut chosen) = (vec![0; group], vec![0; group]);
         for (at, (out, base)) in self
             .out
             .chunks_exact_mut(group)
@@ -351,11 +351,9 @@ impl Work for Powers<'_> {
                     continue;
                 }
                 for _ in 0..WINDOW / 2 {
-                    E::product(&mut spare, out, out, &self.modulus.constants);
-                    E::product(out, &spare, &spare, &self.modulus.constants);
+                    E::square(&mut spare, out, &self.modulus.constants);
+                    E::square(out, &spare, &self.modulus.constants);
                 }
-                // The selected entry lies in `chosen` while `spare` takes the product.
-                let mut chosen = vec![0; group];
                 select::<E>(&table, &digits, &mut chosen);
                 E::product(&mut spare, out, &chosen, &self.modulus.constants);
                 out.copy_from_slice(&spare);

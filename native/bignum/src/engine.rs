@@ -5,6 +5,8 @@
 pub struct Constants {
     /// n.
     pub limbs: Vec<u64>,
+    /// n, each limb for all lanes.
+    pub spread: Vec<u64>,
     /// -1 / n modulo 2^64.
     pub inverse: u64,
 }
@@ -20,4 +22,9 @@ pub trait Engine {
     const BITS: u32;
     /// out = left · right / R modulo n; all three are of the size of a group.
     fn product(out: &mut [u64], left: &[u64], right: &[u64], modulus: &Constants);
+    /// The product of a group with itself.
+    #[inline(always)]
+    fn square(out: &mut [u64], value: &[u64], modulus: &Constants) {
+        Self::product(out, value, value, modulus);
+    }
 }

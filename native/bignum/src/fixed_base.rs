@@ -112,8 +112,8 @@ impl Work for Table<'_> {
                     bases[limb * E::LANES + lane] = first[limb * E::LANES];
                 }
                 for _ in 0..WINDOW / 2 {
-                    E::product(&mut spare, &first, &first, &modulus.constants);
-                    E::product(&mut first, &spare, &spare, &modulus.constants);
+                    E::square(&mut spare, &first, &modulus.constants);
+                    E::square(&mut first, &spare, &modulus.constants);
                 }
             }
             let mut power = modulus.everywhere(&modulus.one);

@@ -54,13 +54,18 @@ impl Modulus {
         let mut all = given;
         all.resize((size + 2).div_ceil(64), 0);
         let (lanes, bits) = layout(target.level());
-        // Room for 16 n, and an even number, for rows are taken two at a time.
-        let count = (size + 4).div_ceil(bits as usize).next_multiple_of(2);
+        // Room for 16 n; rows are taken four at a time by one engine, two by another.
+        let count = (size + 4).div_ceil(bits as usize);
+        let count = count.next_multiple_of(if bits < 52 { 4 } else { 2 }).max(8);
         let limbs = |value: &[u64]| words::to_limbs(value, bits, count);
         let shift = count * bits as usize;
         Ok(Modulus {
             target,
             constants: Constants {
+                spread: limbs(&all)
+                    .into_iter()
+                    .flat_map(|limb| std::iter::repeat_n(limb, lanes))
+                    .collect(),
                 limbs: limbs(&all),
                 inverse: words::negated_inverse(all[0]),
             },

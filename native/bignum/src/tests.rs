@@ -146,6 +146,14 @@ fn the_largest_digits_do_not_overflow() {
                 numbers(&modulus.store(&found, &pool), modulus.width()),
                 expected
             );
+            // The first window selects the base, which is then squared four times.
+            let found = modulus.powers(&residues, &[16], 1, &pool).expect("one");
+            let sixteen = BigUint::from(16u8);
+            let expected: Vec<_> = values.iter().map(|a| a.modpow(&sixteen, &n)).collect();
+            assert_eq!(
+                numbers(&modulus.store(&found, &pool), modulus.width()),
+                expected
+            );
         }
     }
 }

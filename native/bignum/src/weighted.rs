@@ -326,7 +326,7 @@ impl Work for Joined<'_> {
         let mut spare = whole.clone();
         for part in self.parts.iter().rev() {
             for _ in 0..WINDOW {
-                E::product(&mut spare, &whole, &whole, &self.modulus.constants);
+                E::square(&mut spare, &whole, &self.modulus.constants);
                 std::mem::swap(&mut whole, &mut spare);
             }
             E::product(&mut spare, &whole, part, &self.modulus.constants);
