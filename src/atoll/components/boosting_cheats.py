@@ -50,8 +50,9 @@ def _guest() -> Iterator[Cheat]:
         "the host ends the job (ATL-BST-011) where it can judge: no `minimum_class_rows`, no "
         "`host_noise`; elsewhere its report counts refused partitions. A cut without a sampled row "
         "on one side is announced to none (ATL-BST-005)",
-        f"one cut of each node of one level, else {REFUSALS} more of each node (ATL-BST-008), "
-        f"charged as `rows`. Measured with noise: {refused[1]['bits']:,} bits in "
+        "one cut of each node of one level, for each of `runs` if its worker ends before it "
+        f"answers, else {REFUSALS} more of each node (ATL-BST-008), charged as `rows`. Measured "
+        f"with noise: {refused[1]['bits']:,} bits in "
         f"{refused[1]['trees']} trees of {refused[1]['rows']} rows; without: {refused[0]['bits']}",
         "leave out `minimum_class_rows` and `host_noise`, and keep `minimum_leaf_rows` within k",
     )
@@ -106,12 +107,16 @@ def _host() -> Iterator[Cheat]:
     yield Cheat(
         "host",
         "learn",
-        "something about the labels by false sums: for which of its cuts the guest asks. Whether a "
-        "sum is in range shows in nothing",
+        "labels of rows of its choice by false sums: for which of its cuts the guest asks. Whether "
+        "a sum is in range shows in nothing",
         "the job ends at the first false sum that is asked for (ATL-BST-007), with the host's "
-        "name; the guest's report counts the sums that it left out",
-        "one choice among the sums that it sent for each job that so ended. Measured: "
-        f"{found['outcomes']} outcome for {found['sums_tried']} tries over the range; the number "
+        "name, unless its worker ends instead: then a run is spent on another attempt. The guest's "
+        "report counts the sums that it left out",
+        "one choice among the sums that it sent for each node of one level that is asked for "
+        "together, 2^(`depth` - 2) summed ones, log2(cuts) exact labels each, for each job that so "
+        "ended and each of `runs` that broke off there. Measured: 6 of 6 labels right in each of 8 "
+        f"nodes at depth 5 with 64 cuts; {found['outcomes']} outcome for {found['sums_tried']} "
+        "tries over the range; the number "
         f"of positives among 569 after {found['jobs_ended']} ended jobs of {found['cuts']} cuts",
         "attempts and runs, which the plan signs; " + _SHARED,
     )
@@ -124,7 +129,8 @@ def _host() -> Iterator[Cheat]:
         "nothing",
         "it does not",
         "one choice among the sums that it sent for each cut that is asked for, up to "
-        f"{1 + REFUSALS} for each node. Measured with `host_noise` {noisy['noise']:g}: the number "
+        f"{1 + REFUSALS} for each node, log2(cuts) exact labels each: 472 of 8,000 rows in a job "
+        f"of 100 trees of depth 1. Measured with `host_noise` {noisy['noise']:g}: the number "
         f"of positives among 569 up to {len(noisy['positives']) // 2} and their mirrors, by one "
         f"question among {noisy['cuts']} cuts and {noisy['jobs_ended']} ended jobs",
         "leave out `host_noise`; " + _SHARED,

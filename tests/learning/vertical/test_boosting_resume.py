@@ -231,3 +231,37 @@ def test_a_models_id_repeats_only_where_the_model_does() -> None:
     assert made(bank, noisy=True) == made(shop, noisy=True) != made(again, noisy=True)
     tossed = replace(again, public_rng=known["bank"].public_rng)
     assert len({made(known["bank"]), made(known["shop"]), made(tossed)}) == 2
+
+
+class Sizes(FileCheckpoints):
+    """Counts what arrays of each state hold; all else is as shipped."""
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        self.arrays: list[dict[str, int]] = []
+
+    def save(self, number: int, state: Any) -> None:
+        self.arrays.append({k: v.nbytes for k, v in state.items() if hasattr(v, "nbytes")})
+        super().save(number, state)
+
+
+def test_a_state_has_one_size_whether_the_loss_fell_or_not(tmp_path: Path) -> None:
+    parameters = BoostingParameters(
+        trees=6, implementation="ideal", bins=8, learning_rate=1.0, early_stopping_rounds=5
+    )
+    inputs = play.share(*play.table(280, 9, 3), play.NAMES[:2], 80)
+    kept = {name: Sizes(tmp_path, name, ("plan",)) for name in inputs}
+    for store in kept.values():
+        store.enter(None, bytes(32))
+
+    def entry(party: Party) -> TrainingResult:
+        return train(replace(party, checkpoints=kept[party.name]), inputs[party.name], parameters)
+
+    done = world.run(play.roles(tuple(inputs)), entry, seed=7).check()
+    losses = [record.validation_loss for record in done.results[play.NAMES[0]].history.trees]
+    fell = {loss <= min(losses[: at + 1]) for at, loss in enumerate(losses)}
+    assert fell == {True, False}
+    first, *others = kept[play.NAMES[0]].arrays
+    assert len(others) == 5
+    assert all(other == first for other in others)
+    assert set(first) == {"margin", "held_out", "best"}

@@ -162,8 +162,8 @@ class GuestTrainer:
         for place, weight in tree.leaves.values():
             self._margin[place.rows] += weight
         loss = self._validate(tree, self._held_out)
-        if self._held_out.improved:
-            self._best = self._margin.copy()
+        # Copied and kept either way: the host awaits the next tree, and would time the difference.
+        self._best = (self._margin if self._held_out.improved else self._best).copy()
         self._record(tree, loss, self._party.clock.now() - begin)
         self._keep(tree)
         self._party.progress("boosting", len(self._trees), self._parameters.trees)
@@ -176,7 +176,7 @@ class GuestTrainer:
         state = {"model": self._model, "trees": self._log.blobs, "margin": self._margin}
         if self._held_out.rows:
             state["held_out"] = self._held_out.margin
-            if self._parameters.early_stopping_rounds and not self._held_out.improved:
+            if self._parameters.early_stopping_rounds:
                 state["best"] = self._best
         self._party.checkpoint(len(self._trees), state)
 
