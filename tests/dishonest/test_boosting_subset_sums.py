@@ -84,7 +84,7 @@ class SubsetHost(HostTrainer):
             self.chosen[pair.summed.number] = rows
         sizes = [len(pair.summed.summed) for pair in pairs]
         real = self._sums
-        self._sums = SubsetSums(real, list(self.chosen.values()), sizes, self.share)  # type: ignore[assignment]
+        self._sums = SubsetSums(real, list(self.chosen.values()), sizes, self.share)
         try:
             return super()._reply(tree, depth, pairs)
         finally:
