@@ -23,106 +23,176 @@ impl<L: Lanes4> Engine for Four<L> {
 
     #[inline(always)]
     fn product(out: &mut [u64], left: &[u64], right: &[u64], modulus: &Constants) {
+        let (out, rows, spread) = parts(out, left, modulus);
         let right = limbs(right);
-        blocks::<L>(out, left, modulus, |block, out, _| {
-            let edge = |column| part(block, right, column);
-            let quotients = head::<L>(out, modulus, edge);
-            let spread = limbs(&modulus.spread);
-            shift_down::<L>(out, 4..right.len(), |column| {
-                full(block, right, column).add(full(&quotients, spread, column))
-            });
-            tail::<L>(out, |column| {
-                edge(column).add(part(&quotients, spread, column))
-            });
-        });
+        for (at, block) in rows.iter().enumerate() {
+            let block = Product {
+                factors: block.map(L::from_array),
+                right,
+            };
+            add_block(out, &block, modulus, spread);
+            carry_sometimes::<L>(out, at);
+        }
+        carry::<L>(out);
     }
 
     #[inline(always)]
     fn square(out: &mut [u64], value: &[u64], modulus: &Constants) {
-        let factors = limbs(value);
-        blocks::<L>(out, value, modulus, |block, out, first| {
-            let doubled = block.map(|factor| factor.add(factor));
-            let edge = |column| above_diagonal(block, &doubled, factors, first, column);
-            let quotients = head::<L>(out, modulus, edge);
-            let spread = limbs(&modulus.spread);
-            let (count, low) = (factors.len(), first.max(4));
-            let high = (first + 7).min(count).max(low);
-            shift_down::<L>(out, 4..low, |column| full(&quotients, spread, column));
-            shift_down::<L>(out, low..high, |column| {
-                edge(column).add(full(&quotients, spread, column))
-            });
-            shift_down::<L>(out, high..count, |column| {
-                full(&doubled, factors, column).add(full(&quotients, spread, column))
-            });
-            tail::<L>(out, |column| {
-                edge(column).add(part(&quotients, spread, column))
-            });
-        });
+        let (out, rows, spread) = parts(out, value, modulus);
+        for (at, block) in rows.iter().enumerate() {
+            let factors = block.map(L::from_array);
+            let block = Square {
+                factors,
+                doubled: factors.map(|factor| factor.add(factor)),
+                value: limbs(value),
+                first: ROWS * at,
+            };
+            add_block(out, &block, modulus, spread);
+            carry_sometimes::<L>(out, at);
+        }
+        carry::<L>(out);
     }
 }
 
+type Limbs<'a> = &'a [[u64; 4]];
+
 #[inline(always)]
-fn limbs(values: &[u64]) -> &[[u64; 4]] {
+fn limbs(values: &[u64]) -> Limbs<'_> {
     values.as_chunks::<4>().0
 }
 
-/// Runs the work for each block of rows, with what they multiply and the first row's number.
+/// An empty result, the blocks of rows, and the modulus.
 #[inline(always)]
-fn blocks<L: Lanes4>(
-    out: &mut [u64],
-    left: &[u64],
-    modulus: &Constants,
-    work: impl Fn(&[L; ROWS], &mut [[u64; 4]], usize),
-) {
-    let out = out.as_chunks_mut::<4>().0;
+fn parts<'a>(
+    out: &'a mut [u64],
+    left: &'a [u64],
+    modulus: &'a Constants,
+) -> (&'a mut [[u64; 4]], &'a [[[u64; 4]; ROWS]], Limbs<'a>) {
+    let (out, spread) = (out.as_chunks_mut::<4>().0, limbs(&modulus.spread));
     let (rows, rest) = limbs(left).as_chunks::<ROWS>();
-    let count = out.len();
-    assert!(rest.is_empty() && count == ROWS * rows.len() && count >= 8);
-    assert!(modulus.spread.len() == 4 * count);
+    assert!(rest.is_empty() && out.len() == ROWS * rows.len() && out.len() >= 8);
+    assert!(spread.len() == out.len());
     out.fill([0; 4]);
-    for (at, block) in rows.iter().enumerate() {
-        work(&block.map(L::from_array), out, ROWS * at);
-        if (ROWS * at + ROWS).is_multiple_of(ROWS_BETWEEN_CARRIES) {
-            carry::<L>(out);
-        }
+    (out, rows, spread)
+}
+
+/// What a block of four rows adds to columns, besides a multiple of the modulus.
+///
+/// Methods, not closures: these would not be compiled for the lanes' instructions.
+trait Block<L: Lanes4> {
+    /// To any column.
+    fn edge(&self, column: usize) -> L;
+    /// To a column from `full` on.
+    fn inner(&self, column: usize) -> L;
+    /// From which columns on it adds something, and from which on all that `inner` has.
+    fn bounds(&self) -> (usize, usize);
+}
+
+struct Product<'a, L> {
+    factors: [L; ROWS],
+    right: Limbs<'a>,
+}
+
+impl<L: Lanes4> Block<L> for Product<'_, L> {
+    #[inline(always)]
+    fn edge(&self, column: usize) -> L {
+        part(&self.factors, self.right, column)
     }
-    carry::<L>(out);
+
+    #[inline(always)]
+    fn inner(&self, column: usize) -> L {
+        full(&self.factors, self.right, column)
+    }
+
+    #[inline(always)]
+    fn bounds(&self) -> (usize, usize) {
+        (ROWS, ROWS)
+    }
+}
+
+/// Each product of two limbs is taken once, and doubled.
+struct Square<'a, L> {
+    factors: [L; ROWS],
+    doubled: [L; ROWS],
+    value: Limbs<'a>,
+    first: usize,
+}
+
+impl<L: Lanes4> Block<L> for Square<'_, L> {
+    #[inline(always)]
+    fn edge(&self, column: usize) -> L {
+        let mut sum = L::splat(0);
+        for row in 0..ROWS {
+            if self.first + 2 * row <= column && column - row < self.value.len() {
+                let single = column - row == self.first + row;
+                let factors = if single { &self.factors } else { &self.doubled };
+                sum = sum.add(factors[row].mul32(L::from_array(self.value[column - row])));
+            }
+        }
+        sum
+    }
+
+    #[inline(always)]
+    fn inner(&self, column: usize) -> L {
+        full(&self.doubled, self.value, column)
+    }
+
+    #[inline(always)]
+    fn bounds(&self) -> (usize, usize) {
+        let count = self.value.len();
+        let low = self.first.max(ROWS);
+        (low, (self.first + 2 * ROWS - 1).clamp(low, count))
+    }
+}
+
+/// out = (out + block + multiple of n) / 2^112.
+#[inline(always)]
+fn add_block<L: Lanes4, B: Block<L>>(
+    out: &mut [[u64; 4]],
+    block: &B,
+    modulus: &Constants,
+    spread: Limbs<'_>,
+) {
+    let count = spread.len();
+    let out = &mut out[..count];
+    let quotients = head::<L, B>(out, block, modulus, spread);
+    let (low, high) = block.bounds();
+    for column in ROWS..low {
+        let sum = L::from_array(out[column]).add(full(&quotients, spread, column));
+        out[column - ROWS] = sum.to_array();
+    }
+    for column in low..high {
+        let sum = block.edge(column).add(full(&quotients, spread, column));
+        out[column - ROWS] = L::from_array(out[column]).add(sum).to_array();
+    }
+    for column in high..count {
+        let sum = block.inner(column).add(full(&quotients, spread, column));
+        out[column - ROWS] = L::from_array(out[column]).add(sum).to_array();
+    }
+    for column in count..count + ROWS {
+        let sum = block.edge(column).add(part(&quotients, spread, column));
+        out[column - ROWS] = sum.to_array();
+    }
 }
 
 /// The sum over rows of a factor and the value's limb for the column.
 #[inline(always)]
-fn full<L: Lanes4>(factors: &[L; ROWS], value: &[[u64; 4]], column: usize) -> L {
-    let limb = |row: usize| factors[row].mul32(L::from_array(value[column - row]));
-    limb(0).add(limb(1)).add(limb(2).add(limb(3)))
+fn full<L: Lanes4>(factors: &[L; ROWS], value: Limbs<'_>, column: usize) -> L {
+    let [a, b, c, d] = *factors;
+    let first = a.mul32(L::from_array(value[column]));
+    let second = b.mul32(L::from_array(value[column - 1]));
+    let third = c.mul32(L::from_array(value[column - 2]));
+    let fourth = d.mul32(L::from_array(value[column - 3]));
+    first.add(second).add(third.add(fourth))
 }
 
 /// The same, of limbs that the value has.
 #[inline(always)]
-fn part<L: Lanes4>(factors: &[L; ROWS], value: &[[u64; 4]], column: usize) -> L {
-    let mut sum = L::splat(0);
-    for (row, factor) in factors.iter().enumerate() {
-        if row <= column && column - row < value.len() {
-            sum = sum.add(factor.mul32(L::from_array(value[column - row])));
-        }
-    }
-    sum
-}
-
-/// What a block of a square adds to a column: each product of two limbs is taken once, and doubled.
-#[inline(always)]
-fn above_diagonal<L: Lanes4>(
-    factors: &[L; ROWS],
-    doubled: &[L; ROWS],
-    value: &[[u64; 4]],
-    first: usize,
-    column: usize,
-) -> L {
+fn part<L: Lanes4>(factors: &[L; ROWS], value: Limbs<'_>, column: usize) -> L {
     let mut sum = L::splat(0);
     for row in 0..ROWS {
-        if first + 2 * row <= column && column - row < value.len() {
-            let single = column - row == first + row;
-            let factor = if single { factors[row] } else { doubled[row] };
-            sum = sum.add(factor.mul32(L::from_array(value[column - row])));
+        if row <= column && column - row < value.len() {
+            sum = sum.add(factors[row].mul32(L::from_array(value[column - row])));
         }
     }
     sum
@@ -130,46 +200,32 @@ fn above_diagonal<L: Lanes4>(
 
 /// Makes the first four columns multiples of 2^28 and carries what is above; returns the quotients.
 #[inline(always)]
-fn head<L: Lanes4>(
+fn head<L: Lanes4, B: Block<L>>(
     out: &mut [[u64; 4]],
+    block: &B,
     modulus: &Constants,
-    own: impl Fn(usize) -> L,
+    spread: Limbs<'_>,
 ) -> [L; ROWS] {
-    let spread = limbs(&modulus.spread);
     let (inverse, mask) = (L::splat(modulus.inverse & MASK), L::splat(MASK));
+    let lowest = L::from_array(spread[0]);
     let mut quotients = [L::splat(0); ROWS];
     let mut over = L::splat(0);
     for column in 0..ROWS {
-        let mut sum = L::from_array(out[column]).add(own(column)).add(over);
+        let mut sum = L::from_array(out[column]).add(block.edge(column)).add(over);
         for row in 0..column {
             sum = sum.add(quotients[row].mul32(L::from_array(spread[column - row])));
         }
         quotients[column] = sum.mul32(inverse).and(mask).opaque();
-        let lowest = quotients[column].mul32(L::from_array(spread[0]));
-        over = sum.add(lowest).shr::<SHIFT>();
+        over = sum.add(quotients[column].mul32(lowest)).shr::<SHIFT>();
     }
     out[ROWS] = L::from_array(out[ROWS]).add(over).to_array();
     quotients
 }
 
-/// Adds to columns and moves them down by the block's rows.
 #[inline(always)]
-fn shift_down<L: Lanes4>(
-    out: &mut [[u64; 4]],
-    columns: std::ops::Range<usize>,
-    added: impl Fn(usize) -> L,
-) {
-    for column in columns {
-        out[column - ROWS] = L::from_array(out[column]).add(added(column)).to_array();
-    }
-}
-
-/// The columns above the last.
-#[inline(always)]
-fn tail<L: Lanes4>(out: &mut [[u64; 4]], added: impl Fn(usize) -> L) {
-    let count = out.len();
-    for column in count..count + ROWS {
-        out[column - ROWS] = added(column).to_array();
+fn carry_sometimes<L: Lanes4>(out: &mut [[u64; 4]], block: usize) {
+    if (ROWS * block + ROWS).is_multiple_of(ROWS_BETWEEN_CARRIES) {
+        carry::<L>(out);
     }
 }
 
