@@ -5,6 +5,7 @@
 use crate::lanes::{Kernel1, Lanes4, Lanes8};
 
 const MASK52: u64 = (1 << 52) - 1;
+const MASK32: u64 = (1 << 32) - 1;
 
 /// AVX-512's operations on an array.
 #[derive(Clone, Copy)]
@@ -109,6 +110,11 @@ impl Lanes8 for Emulated8 {
         })
     }
     #[inline(never)]
+    fn mul32(self, other: Self) -> Self {
+        each!(Emulated8, 8, |i| (self.0[i] & MASK32)
+            * (other.0[i] & MASK32))
+    }
+    #[inline(never)]
     fn blend(mask: u8, if_set: Self, if_clear: Self) -> Self {
         each!(Emulated8, 8, |i| {
             let bits = u64::from(mask >> i & 1).wrapping_neg();
@@ -141,8 +147,8 @@ impl Lanes4 for Emulated4 {
     }
     #[inline(never)]
     fn mul32(self, other: Self) -> Self {
-        const LOW: u64 = u32::MAX as u64;
-        each!(Emulated4, 4, |i| (self.0[i] & LOW) * (other.0[i] & LOW))
+        each!(Emulated4, 4, |i| (self.0[i] & MASK32)
+            * (other.0[i] & MASK32))
     }
     #[inline(never)]
     fn opaque(self) -> Self {

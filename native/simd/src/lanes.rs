@@ -34,6 +34,8 @@ pub trait Lanes8: Copy + Send + Sync {
     fn madd52lo(self, a: Self, b: Self) -> Self;
     /// self + high 52 bits of the product of the low 52 bits of a and b.
     fn madd52hi(self, a: Self, b: Self) -> Self;
+    /// The product of the low 32 bits of a and b.
+    fn mul32(self, other: Self) -> Self;
     /// Reads a row of four little-endian words into each lane: value j holds the j-th words.
     #[inline(always)]
     fn from_rows(rows: &[&[u8; 32]; 8]) -> [Self; 4] {

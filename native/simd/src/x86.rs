@@ -105,6 +105,10 @@ impl Lanes8 for Avx512 {
         Avx512(instruction!(_mm512_madd52hi_epu64(self.0, a.0, b.0)))
     }
     #[inline(always)]
+    fn mul32(self, other: Self) -> Self {
+        Avx512(instruction!(_mm512_mul_epu32(self.0, other.0)))
+    }
+    #[inline(always)]
     fn from_rows(rows: &[&[u8; 32]; 8]) -> [Self; 4] {
         macro_rules! two {
             ($low:literal, $high:literal) => {
