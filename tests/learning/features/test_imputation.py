@@ -22,7 +22,8 @@ NAN = float("nan")
 def after(values: list[float], new: list[float] | None = None, **parameters: Any) -> list[float]:
     """Return new values (the same, if none are given) filled as these were fitted."""
     column = fitted(values, **parameters)
-    return column.of(np.array(values if new is None else new)).tolist()
+    found: list[float] = column.of(np.array(values if new is None else new)).tolist()
+    return found
 
 
 def fitted(values: list[float], **parameters: Any) -> FilledColumn:
