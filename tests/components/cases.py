@@ -12,6 +12,7 @@ from atoll.components.conformance import PARAMETERS
 from atoll.components.scores import Scores
 from atoll.components.trial import Case
 from atoll.core.names import Role
+from atoll.models.imputation import FilledColumn, FillPart
 from atoll.models.scaling import ScaledColumn, ScalePart
 from atoll.table import Table
 from tests.components.horizontal_cases import HORIZONTAL_CASES
@@ -84,6 +85,20 @@ def refitted(party: str, name: str) -> dict[str, Any]:
     made = table("b" if party == "bank" else "s", label=party == "bank")
     lines = tuple(ScaledColumn(name=f"{name}{at}", offset=0.5, divisor=2.0) for at in range(2))
     return {"table": made, "transform": ScalePart(party=party, scaled=lines)}
+
+
+def refilled(party: str, name: str) -> dict[str, Any]:
+    """Return a party's table, and an imputation of columns with these names."""
+    lines = tuple(FilledColumn(name=f"{name}{at}", value=0.5, absent=(0.0,)) for at in range(2))
+    return {**refitted(party, name), "transform": FillPart(party=party, filled=lines)}
+
+
+def holes() -> dict[str, dict[str, Any]]:
+    """Return tables of which one has columns with missing values, one of them with none else."""
+    some = pa.array([None if at % 3 else float(at) for at in range(ROWS)])
+    columns = {"b0": some, "b1": pa.nulls(ROWS, pa.float64())}
+    made = Table.from_columns(ids(), columns, label=None).with_alignment(AGREED)
+    return {"bank": {"table": made}, "shop": both()["shop"]}
 
 
 def huge() -> dict[str, dict[str, Any]]:
@@ -185,7 +200,26 @@ CASES: dict[str, list[Case]] = HORIZONTAL_CASES | {
         Case(both(), {"lower": 2.0, "upper": 1.0}, code=PARAMETERS),
         Case(both(), {"bounds": "quantile", "upper": 80.0}, code=PARAMETERS),
     ],
+    "imputation": [
+        Case(both()),
+        Case(holes(), {"missing": [0.0], "bounds": "iqr", "outliers": "fill"}),
+        Case(holes(), own={"bank": {"by_column": {"b1": {"method": "constant", "constant": 1}}}}),
+        Case(none(), code="ATL-PLN-007"),
+        Case({"bank": refilled("bank", "b"), "shop": refilled("shop", "s")}),
+        Case(both(), own={"shop": {"columns": ["b1"]}}, code="ATL-TAB-002"),
+        Case(both(), own={"bank": {"by_column": {"y": {"method": "none"}}}}, code="ATL-TAB-002"),
+        Case(
+            {"bank": both()["bank"], "shop": refilled("shop", "s") | {"transform": None}},
+            code="ATL-CMP-072",
+        ),
+        Case({"bank": refilled("bank", "s"), "shop": refilled("shop", "s")}, code="ATL-MOD-003"),
+        Case({"bank": refilled("shop", "b"), "shop": {"table": None}}, code="ATL-REG-010"),
+        Case(both(), {"method": "constant"}, code=PARAMETERS),
+        Case(both(), {"bounds": "quantile", "upper": 80.0}, code=PARAMETERS),
+        Case(both(), {"lower": 1.0}, code=PARAMETERS),
+    ],
     "transform": [
+        Case({"bank": refilled("bank", "b"), "shop": refitted("shop", "s")}),
         Case({"bank": refitted("bank", "b"), "shop": refitted("shop", "s")}),
         Case({"bank": refitted("bank", "b"), "shop": {"table": None}}),
         Case({"bank": refitted("bank", "s"), "shop": refitted("shop", "s")}, code="ATL-MOD-003"),

@@ -21,6 +21,7 @@ from atoll.core.report import LinePanel, TextPanel
 from atoll.jobs.definition import parse_job
 from atoll.models.boosting import GuestPart, part_from_bytes
 from atoll.models.boosting.part import LEAF
+from atoll.models.imputation import FillPart
 from atoll.models.scaling import ScalePart
 from atoll.sdk.frames import FrameTables
 from atoll.table import Table
@@ -96,6 +97,8 @@ def plain_value(value: Any) -> Any:
         return {**value, "columns": {line["name"]: _unnamed(line) for line in value["columns"]}}
     if isinstance(value, ScalePart):
         return {one.name: {"offset": one.offset, "divisor": one.divisor} for one in value.scaled}
+    if isinstance(value, FillPart):
+        return {one.name: {"value": one.value} for one in value.filled}
     if hasattr(value, "splits"):
         return {"columns": set(value.columns)}
     return value

@@ -113,12 +113,12 @@ def scored(second: str) -> dict[Key, str]:
     )
 
 
-def again(rows: Rows) -> Steps:
-    """Scale later rows as the first ones were."""
+def again(rows: Rows, component: str = "scale") -> Steps:
+    """Scale later rows, or fill them, as the first ones were."""
     inputs = {"table": rows["later"], "transform": "first.transform"}
     return {
-        "first": step("scale", {"table": rows["people"]}),
-        "it": step("scale", inputs),
+        "first": step(component, {"table": rows["people"]}),
+        "it": step(component, inputs),
     }
 
 
@@ -210,6 +210,11 @@ SCENARIOS: Mapping[str, Mapping[str, Scenario]] = {
             secret=frozenset({"it.table"}),
             three=True,
         ),
+    },
+    "imputation": {
+        # No value is missing, so none changes.
+        "all": Scenario(one("imputation")),
+        "again": Scenario(lambda rows: again(rows, "imputation"), **{**FITS, "scales": False}),
     },
     "scale": {
         "all": Scenario(one("scale"), scales=True),

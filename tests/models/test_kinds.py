@@ -16,6 +16,7 @@ from atoll.models.boosting import GuestPart, HostPart, Split, Tree
 from atoll.models.catalogue import KINDS, UNSTATED
 from atoll.models.clusters import ClusterPart
 from atoll.models.forest.part import ForestPart, ForestSpec
+from atoll.models.imputation import FilledColumn, FillPart
 from atoll.models.kinds import concrete, is_general, kind_of
 from atoll.models.network.conv import Convolution
 from atoll.models.network.part import NetworkPart
@@ -49,6 +50,12 @@ OWN: Mapping[str, tuple[str, ...]] = {
         "learning/horizontal/clustering.py",
         "components/horizontal_kmeans.py",
     ),
+    "imputation": (
+        "models/imputation.py",
+        "models/catalogue.py",
+        "learning/features/imputation.py",
+        "components/imputation.py",
+    ),
     "scaling": (
         "models/scaling.py",
         "models/catalogue.py",
@@ -78,6 +85,7 @@ NAMES = {
     "boosting": ("boosting.model",),
     "clusters": ("horizontal_kmeans.transform",),
     "forest": ("horizontal_boosting.model",),
+    "imputation": ("imputation.transform",),
     "scaling": ("scale.transform",),
     "network": ("horizontal.model",),
 }
@@ -113,6 +121,13 @@ SCALE = ScalePart(
     scaled=(
         ScaledColumn(name="b", offset=0.1, divisor=3e-300),
         ScaledColumn(name="ü", lower=-1.5, upper=1e300, offset=-7.0, divisor=1.0, missing=0.5),
+    ),
+)
+FILLED = FillPart(
+    party="shop",
+    filled=(
+        FilledColumn(name="b", value=-0.1, absent=(-999.0, 3e-300)),
+        FilledColumn(name="ü", lower=-1.5, upper=1e300, outliers="fill"),
     ),
 )
 BINS = BinPart(
@@ -155,6 +170,7 @@ SAMPLES: Mapping[str, Samples] = {
     ),
     "horizontal_binning.transform": (Sample(BINS, TWO, {"bank": Role.GUEST, "mill": Role.HOST}),),
     "horizontal_kmeans.transform": (Sample(CENTRES, TWO, {"bank": Role.GUEST, "mill": Role.HOST}),),
+    "imputation.transform": (Sample(FILLED, TWO, {"bank": Role.GUEST, "mill": Role.HOST}),),
     "scale.transform": (Sample(SCALE, TWO, {"bank": Role.GUEST, "mill": Role.HOST}),),
 }
 

@@ -13,6 +13,7 @@ from atoll.components.horizontal_boosting import HORIZONTAL_BOOSTING
 from atoll.components.horizontal_kmeans import HORIZONTAL_KMEANS
 from atoll.components.horizontal_scale import HORIZONTAL_SCALE
 from atoll.components.horizontal_statistics import HORIZONTAL_STATISTICS
+from atoll.components.imputation import IMPUTATION
 from atoll.components.local_prediction import LOCAL_PREDICTION
 from atoll.components.prediction import PREDICTION
 from atoll.components.psi import PSI
@@ -34,6 +35,7 @@ CATALOGUE: dict[str, Component] = {
     "union": UNION,
     "sample": SAMPLE,
     "split": SPLIT,
+    "imputation": IMPUTATION,
     "scale": SCALE,
     "boosting": BOOSTING,
     "horizontal": HORIZONTAL,

@@ -6,6 +6,7 @@ from atoll.models.binning import BINNING_TRANSFORM
 from atoll.models.boosting.kind import BOOSTING_MODEL
 from atoll.models.clusters import CLUSTERS_TRANSFORM
 from atoll.models.forest.kind import HORIZONTAL_TREES
+from atoll.models.imputation import IMPUTATION_TRANSFORM
 from atoll.models.kinds import Kinds, table_of
 from atoll.models.network.kind import HORIZONTAL_MODEL
 from atoll.models.scaling import SCALE_TRANSFORM
@@ -17,6 +18,7 @@ KINDS: Kinds = table_of(
         CLUSTERS_TRANSFORM,
         HORIZONTAL_MODEL,
         HORIZONTAL_TREES,
+        IMPUTATION_TRANSFORM,
         SCALE_TRANSFORM,
     )
 )

@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from atoll.core.errors import DataError, UserError
-from atoll.learning.features.scaling import Bounds, ScaleParameters, fit, fit_column
+from atoll.learning.features.own_columns import Bounds
+from atoll.learning.features.scaling import ScaleParameters, fit, fit_column
 from atoll.models.scaling import scaled
 from atoll.table import Table
 

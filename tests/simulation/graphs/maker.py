@@ -26,6 +26,7 @@ WEIGHTS = {
     "union": 4,
     "sample": 5,
     "split": 5,
+    "imputation": 3,
     "scale": 5,
     "boosting": 7,
     "model": 6,

@@ -48,6 +48,13 @@ POOLS: Mapping[str, Pools] = {
         "base_score": ("mean", "half"),
         "implementation": ("ideal",) * 15 + ("elgamal",),
     },
+    "imputation": {
+        "method": ("mean", "median", "minimum", "maximum", "most_frequent", "none"),
+        "missing": ((), (0.0,), (-999.0, 1.0)),
+        "bounds": ("none", "iqr", "deviation"),
+        "times": (0.01, 1.5, 1e6),
+        "outliers": ("clip", "fill"),
+    },
     "scale": {
         "method": ("standard", "min-max"),
         "bounds": ("value", "quantile"),

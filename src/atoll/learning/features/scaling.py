@@ -17,49 +17,37 @@ below 1e-8, count as none; quantiles are the value of the nearest rank, the lowe
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Annotated, Literal, Self
+from typing import TYPE_CHECKING, Literal, Self
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
-from atoll.core.errors import DataError, UserError
+from atoll.core.errors import DataError
 from atoll.jobs.schema import PARTY_LOCAL
-from atoll.learning.features.statistics import ColumnName, floats
+from atoll.learning.features.own_columns import (
+    Bound,
+    Bounds,
+    OwnColumns,
+    check_bounds,
+    fit_columns,
+)
+from atoll.learning.features.statistics import ColumnName
 from atoll.models.scaling import ScaledColumn, ScalePart
 
 if TYPE_CHECKING:
     from atoll.table import Table
 
 Floats = npt.NDArray[np.float64]
-Bound = Annotated[float, Field(ge=-1e300, le=1e300)]
 FATE_SPREAD, FATE_VARIANCE = 1e-6, 1e-8
 
 
-class Bounds(BaseModel):
-    """The bounds of one column."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    lower: Bound | None = Field(default=None, description="least value; empty: no bound")
-    upper: Bound | None = Field(default=None, description="greatest value; empty: no bound")
-
-
-class ScaleParameters(BaseModel):
+class ScaleParameters(OwnColumns):
     """Which columns are scaled and how; each party chooses for its own."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     method: Literal["standard", "min-max"] = Field(
         default="standard",
         description="to mean 0 and deviation 1, or to least 0 and greatest 1",
-        json_schema_extra=PARTY_LOCAL,
-    )
-    columns: tuple[ColumnName, ...] | None = Field(
-        default=None,
-        max_length=1 << 16,
-        description="the columns of this party; empty: all features",
         json_schema_extra=PARTY_LOCAL,
     )
     bounds: Literal["value", "quantile"] = Field(
@@ -99,23 +87,15 @@ class ScaleParameters(BaseModel):
 
     @model_validator(mode="after")
     def _in_order(self) -> Self:
-        own = (Bounds(lower=self.lower, upper=self.upper), *self.by_column.values())
-        for bounds in own:
-            given = [bound for bound in (bounds.lower, bounds.upper) if bound is not None]
-            if self.bounds == "quantile" and not all(0 <= bound <= 1 for bound in given):
-                raise ValueError("shares of rows lie between 0 and 1")
-            if given != sorted(given):
-                raise ValueError("a lower bound is above the upper one")
+        shares = self.bounds == "quantile"
+        check_bounds(self.lower, self.upper, shares=shares)
+        for bounds in self.by_column.values():
+            check_bounds(bounds.lower, bounds.upper, shares=shares)
         return self
 
     def of(self, column: str) -> Bounds:
         """Return the bounds of a column, as values or shares."""
         return self.by_column.get(column, Bounds(lower=self.lower, upper=self.upper))
-
-    def chosen(self, columns: Sequence[str]) -> tuple[str, ...]:
-        """Return which of a table's features are scaled, in its order."""
-        wanted = {*(columns if self.columns is None else self.columns)}
-        return tuple(name for name in columns if name in wanted)
 
     def named(self) -> tuple[str, ...]:
         """Return all columns that are named."""
@@ -127,17 +107,10 @@ def fit(table: Table, party: str, parameters: ScaleParameters) -> ScalePart:
 
     Errors: ATL-TAB-002 no such feature, ATL-CMP-070 a column's values are too far apart.
     """
-    for name in parameters.named():
-        if name not in table.columns:
-            raise no_column(name)
-    names = parameters.chosen(table.columns)
-    lines = table.engine.map(lambda name: fit_column(name, floats(table, name), parameters), names)
-    return ScalePart(party=party, scaled=tuple(lines))
-
-
-def no_column(name: str) -> UserError:
-    """Return the refusal of a column that is no feature of the table."""
-    return UserError("ATL-TAB-002", f"there is no column {name!r} to scale", place="columns")
+    lines = fit_columns(
+        table, parameters, lambda name, column: fit_column(name, column, parameters)
+    )
+    return ScalePart(party=party, scaled=lines)
 
 
 def fit_column(name: str, column: Floats, parameters: ScaleParameters) -> ScaledColumn:

@@ -143,8 +143,8 @@ def describe_column(column: Floats, parameters: StatisticsParameters) -> ColumnS
         std=std,
         minimum=low,
         maximum=high,
-        median=_quantile(values, 0.5),
-        quantiles={f"{share:g}": _quantile(values, share) for share in parameters.quantiles},
+        median=quantile(values, 0.5),
+        quantiles={f"{share:g}": quantile(values, share) for share in parameters.quantiles},
         distinct=min(distinct, parameters.distinct_limit),
         distinct_limited=distinct > parameters.distinct_limit,
         skewness=skewness,
@@ -171,7 +171,7 @@ def _empty(missing: int) -> ColumnStatistics:
     )
 
 
-def _quantile(ordered: Floats, share: float) -> float:
+def quantile(ordered: Floats, share: float) -> float:
     """Return the linear interpolation between the two nearest of the ordered values."""
     place = (len(ordered) - 1) * share
     below = int(place)

@@ -14,7 +14,9 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import Field
 
+from atoll.learning.features import woe
 from atoll.learning.features.binning import MOST_BINS, Binning
+from atoll.learning.features.woe import WoeRule
 from atoll.learning.horizontal.algorithm import ClientResult, ClientWork, State, Vectors
 from atoll.learning.horizontal.features.api import (
     ROWS,
@@ -199,41 +201,21 @@ class Evidence:
         }
 
     def woe(self, smoothing: float = 0.5) -> Floats:
-        """Return each bin's weight of evidence, float64[columns, width]; 0 for an empty bin.
-
-        ln(p1 / p0), where p1 is the bin's share of the rows of class 1 and p0 of class 0, each
-        share (count + smoothing) / (all + smoothing · filled bins): the add-½ rule by default, so
-        that a bin without one class stays finite; 0 gives the plain quotient.
-        """
-        ones, zeros, filled = self._shares(smoothing)
-        with np.errstate(divide="ignore", invalid="ignore"):
-            return np.where(filled, np.log(ones) - np.log(zeros), 0.0)
+        """Return each bin's weight of evidence, float64[columns, width]; see ``WoeRule``."""
+        return woe.weights(self.counts, WoeRule(smoothing))
 
     def iv(self, smoothing: float = 0.5) -> Floats:
-        """Return each column's information value, float64[columns]: the sum of (p1 − p0) · WOE.
-
-        It is the symmetric Kullback–Leibler divergence of the shares, so never below 0.
-        """
-        found: Floats = self.parts(smoothing).sum(axis=1)
-        return found
+        """Return each column's information value, float64[columns]."""
+        return woe.information_value(self.counts, WoeRule(smoothing))
 
     def parts(self, smoothing: float = 0.5) -> Floats:
         """Return what each bin adds to the information value, float64[columns, width]."""
-        ones, zeros, filled = self._shares(smoothing)
-        with np.errstate(invalid="ignore"):
-            return np.where(filled, (ones - zeros) * self.woe(smoothing), 0.0)
+        return woe.parts(self.counts, WoeRule(smoothing))
 
     def apply(self, rows: Floats, smoothing: float = 0.5) -> Floats:
         """Return float64[n, columns] with each value replaced by its bin's weight of evidence."""
         codes = self.binning.encode(rows)
         return self.woe(smoothing)[np.arange(rows.shape[1]), codes]
-
-    def _shares(self, smoothing: float) -> tuple[Floats, Floats, npt.NDArray[np.bool_]]:
-        filled = self.counts.sum(axis=2) > 0
-        raised = np.where(filled[:, :, np.newaxis], self.counts + smoothing, 0.0)
-        with np.errstate(divide="ignore", invalid="ignore"):
-            shares = raised / raised.sum(axis=1, keepdims=True)
-        return shares[:, :, 1], shares[:, :, 0], filled
 
 
 class MostFrequent(FeatureStep):
