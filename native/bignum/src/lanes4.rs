@@ -55,6 +55,7 @@ impl<L: Lanes4> Engine for Four<L> {
 }
 
 type Limbs<'a> = &'a [[u64; 4]];
+type Blocks<'a> = &'a [[[u64; 4]; ROWS]];
 
 #[inline(always)]
 fn limbs(values: &[u64]) -> Limbs<'_> {
@@ -67,7 +68,7 @@ fn parts<'a>(
     out: &'a mut [u64],
     left: &'a [u64],
     modulus: &'a Constants,
-) -> (&'a mut [[u64; 4]], &'a [[[u64; 4]; ROWS]], Limbs<'a>) {
+) -> (&'a mut [[u64; 4]], Blocks<'a>, Limbs<'a>) {
     let (out, spread) = (out.as_chunks_mut::<4>().0, limbs(&modulus.spread));
     let (rows, rest) = limbs(left).as_chunks::<ROWS>();
     assert!(rest.is_empty() && out.len() == ROWS * rows.len() && out.len() >= 8);
