@@ -252,6 +252,23 @@ CASES: dict[str, list[Case]] = HORIZONTAL_CASES | {
         Case({"bank": {"scores": scores()}, "shop": {"scores": None}}),
         Case(
             {
+                "bank": {"scores": scores(), "train": scores(), "others.0": scores()},
+                "shop": {"scores": None},
+            },
+            {"task": "regression", "names": ["first", "second"]},
+        ),
+        Case(
+            {"bank": {"scores": scores()}, "shop": {"scores": None}},
+            {"names": ["first", "second"]},
+            code="ATL-EVA-008",
+        ),
+        Case(
+            {"bank": {"scores": scores()}, "shop": {"scores": None}},
+            {"names": ["first", "first"]},
+            code=PARAMETERS,
+        ),
+        Case(
+            {
                 "bank": {"scores": Scores(ids().cast(pa.binary()), np.ones(ROWS), np.ones(ROWS))},
                 "shop": {"scores": None},
             },
