@@ -173,6 +173,7 @@ CLIENTS = {
     "horizontal_kmeans",
     "horizontal_boosting",
     "local_prediction",
+    "cluster_evaluation",
 }
 ELSEWHERE = BY_REQUEST | CLIENTS
 

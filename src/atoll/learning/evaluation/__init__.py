@@ -2,6 +2,7 @@
 
 from atoll.learning.evaluation.binary import LABELS, BinaryEvaluation, drawn, evaluate
 from atoll.learning.evaluation.calibration import Calibration
+from atoll.learning.evaluation.clustering import ClusterEvaluation, evaluate_clusters
 from atoll.learning.evaluation.comparison import AucComparison
 from atoll.learning.evaluation.curves import Curves, auc, ks, one_class
 from atoll.learning.evaluation.metrics import Confusion, log_loss
@@ -15,6 +16,7 @@ __all__ = [
     "AucComparison",
     "BinaryEvaluation",
     "Calibration",
+    "ClusterEvaluation",
     "Confusion",
     "Curves",
     "MultiClassEvaluation",
@@ -25,6 +27,7 @@ __all__ = [
     "drawn",
     "evaluate",
     "evaluate_classes",
+    "evaluate_clusters",
     "evaluate_numbers",
     "ks",
     "log_loss",
