@@ -80,7 +80,10 @@ def measured(rows: Rows) -> Steps:
         "split": step("split", {"table": rows["people"]}, fraction=0.4),
         "boost": boosted({"people": "split.train"}),
         "score": predicted("split.test"),
-        "measure": step("evaluation", {"scores": "score.scores", "train": "boost.scores"}),
+        "measure": step(
+            "evaluation",
+            {"scores": "score.scores", "train": "boost.scores", "others": ["score.scores"]},
+        ),
     }
 
 
