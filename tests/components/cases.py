@@ -80,6 +80,13 @@ def scores() -> Scores:
     return Scores(ids().cast(pa.binary()), label, np.linspace(0.0, 1.0, ROWS))
 
 
+def grouped() -> Table:
+    """Return a table whose rows are in clusters."""
+    clusters = pa.array((np.arange(ROWS) % 4).astype(float))
+    whole = table("b", label=True).to_arrow().append_column("cluster", clusters)
+    return Table.from_arrow(whole, label="y")
+
+
 def refitted(party: str, name: str) -> dict[str, Any]:
     """Return a party's table, and a scaling of columns with these names."""
     made = table("b" if party == "bank" else "s", label=party == "bank")
@@ -282,8 +289,36 @@ CASES: dict[str, list[Case]] = HORIZONTAL_CASES | {
         Case(FAR, {"minimum_intersection": 0}, code="ATL-PSI-004"),
         Case(FAR, {"minimum_intersection": 0, "receivers": "none"}, sizes={"count": 0}),
     ],
+    "cluster_evaluation": [
+        Case(both(), {"added": "b0"}, code="ATL-TAB-002"),
+        Case({"bank": {"table": grouped()}, "shop": {"table": None}}),
+        Case({"bank": {"table": grouped()}, "shop": {"table": grouped()}}, {"columns": ["b1"]}),
+        Case(
+            {"bank": {"table": grouped()}, "shop": {"table": None}},
+            {"columns": ["cluster"]},
+            code="ATL-TAB-002",
+        ),
+        Case({"bank": {"table": table("b")}, "shop": {"table": None}}, code="ATL-TAB-002"),
+    ],
     "evaluation": [
         Case({"bank": {"scores": scores()}, "shop": {"scores": None}}),
+        Case(
+            {
+                "bank": {"scores": scores(), "train": scores(), "others.0": scores()},
+                "shop": {"scores": None},
+            },
+            {"task": "regression", "names": ["first", "second"]},
+        ),
+        Case(
+            {"bank": {"scores": scores()}, "shop": {"scores": None}},
+            {"names": ["first", "second"]},
+            code="ATL-EVA-008",
+        ),
+        Case(
+            {"bank": {"scores": scores()}, "shop": {"scores": None}},
+            {"names": ["first", "first"]},
+            code=PARAMETERS,
+        ),
         Case(
             {
                 "bank": {"scores": Scores(ids().cast(pa.binary()), np.ones(ROWS), np.ones(ROWS))},

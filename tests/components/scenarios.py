@@ -80,7 +80,10 @@ def measured(rows: Rows) -> Steps:
         "split": step("split", {"table": rows["people"]}, fraction=0.4),
         "boost": boosted({"people": "split.train"}),
         "score": predicted("split.test"),
-        "measure": step("evaluation", {"scores": "score.scores", "train": "boost.scores"}),
+        "measure": step(
+            "evaluation",
+            {"scores": "score.scores", "train": "boost.scores", "others": ["score.scores"]},
+        ),
     }
 
 
@@ -173,6 +176,7 @@ CLIENTS = {
     "horizontal_kmeans",
     "horizontal_boosting",
     "local_prediction",
+    "cluster_evaluation",
 }
 ELSEWHERE = BY_REQUEST | CLIENTS
 

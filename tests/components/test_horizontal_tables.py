@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 from sklearn.cluster import KMeans as Pooled
+from sklearn.metrics import adjusted_rand_score, silhouette_score
 
 from atoll.components.catalogue import CATALOGUE
 from atoll.components.local_prediction import LOCAL_PREDICTION
@@ -87,6 +88,30 @@ def pooled(
     done = whole.play(parse_job(plain), held, CATALOGUE).check()
     values = np.concatenate([table.matrix() for table in tables.values()])
     return done.results["bank"].results["it"], values, done
+
+
+def test_each_client_evaluates_the_clusters_of_its_own_rows() -> None:
+    plain: dict[str, Any] = job().canonical()
+    plain["steps"] = {
+        "rows": plain["steps"]["rows"],
+        "group": {
+            "component": "horizontal_kmeans",
+            "inputs": {"table": "rows.table"},
+            "parameters": {"clusters": 2, "rounds": 10},
+        },
+        "it": {"component": "cluster_evaluation", "inputs": {"table": "group.table"}},
+    }
+    held = {name: HeldTables({"rows": rows(at)}) for at, name in enumerate(CLIENTS)}
+    done = whole.play(parse_job(plain), held, CATALOGUE).check()
+    for client in CLIENTS:
+        found = done.results[client].results
+        table = found["group"].outputs["table"]
+        values, groups = table.matrix(["a", "b", "c"]), table.matrix(["cluster"])[:, 0]
+        figures = found["it"].outputs["metrics"]["clusters"]
+        assert np.isclose(figures["silhouette"], silhouette_score(values, groups))
+        assert np.isclose(figures["adjusted_rand"], adjusted_rand_score(table.label(), groups))
+        assert found["it"].report is not None
+    assert "it" not in done.results["hub"].results
 
 
 @pytest.mark.parametrize("sum_", ["masked", "plain"])

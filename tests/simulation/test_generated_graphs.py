@@ -40,9 +40,13 @@ UNFORESEEABLE: Mapping[str, tuple[frozenset[str], str]] = {
     "ATL-BST-010": (_DRAWS, _DRAWN),
     "ATL-BST-012": (_DRAWS, _DRAWN),
     "ATL-EVA-004": (_DRAWS, _DRAWN),
+    "ATL-EVA-009": (
+        frozenset({"evaluation"}),
+        "whether scores are of the same rows is known once both are there",
+    ),
 }
 # The step that ends is itself what finds it out.
-ITSELF = frozenset({"ATL-PSI-004", "ATL-CMP-040"})
+ITSELF = frozenset({"ATL-PSI-004", "ATL-CMP-040", "ATL-EVA-009"})
 
 
 def fault(ending: Ending) -> str | None:

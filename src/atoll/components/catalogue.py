@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from atoll.components.api import Component
 from atoll.components.boosting import BOOSTING
+from atoll.components.cluster_evaluation import CLUSTER_EVALUATION
 from atoll.components.download import DOWNLOAD
 from atoll.components.evaluation import EVALUATION
 from atoll.components.fitted import FITTED
@@ -51,6 +52,7 @@ CATALOGUE: dict[str, Component] = {
     "local_prediction": LOCAL_PREDICTION,
     "scoring": SCORING,
     "evaluation": EVALUATION,
+    "cluster_evaluation": CLUSTER_EVALUATION,
     "download": DOWNLOAD,
     "synthetic": SYNTHETIC,
 }

@@ -43,7 +43,7 @@ def run(task: Task, parameters: LocalPredictionParameters) -> Result:
     score = _classes(found) if wide else found
     known = table.label_name is not None
     label = table.label() if known else np.full(table.num_rows, np.nan)
-    scores = Scores(table.ids(), label, score)
+    scores = Scores(table.ids(), label, score, found if wide else None)
     data = _to_csv(scores, found) if wide else scores.to_csv()
     report = unused_report("Prediction", unused)
     return Result({"scores": scores}, {"predictions.csv": data}, report)

@@ -25,6 +25,7 @@ from atoll.components.api import (
     Terms,
 )
 from atoll.components.kinds import declared as declared_kinds
+from atoll.components.labels import refuse_other_classes
 from atoll.components.lineage import Lineage
 from atoll.components.references import Lookup
 from atoll.components.taking_part import taking_part
@@ -349,7 +350,7 @@ def _check_private(
         }
         for port, found in brought.items():
             if component.inputs[port.partition(".")[0]].label == "binary":
-                _check_labels(name, port, inputs[port], party, found)
+                refuse_other_classes(name, port, inputs[port], party, found)
         labels = {
             port: tuple(table.label for table in found if table.label is not None)
             for port, found in brought.items()
@@ -361,22 +362,3 @@ def _check_private(
         if component.check is not None:
             with placed(name, component):
                 component.check(seen, own[name])
-
-
-def _check_labels(
-    step: str, port: str, held: ArtifactFacts, party: str, tables: list[TableDeclaration]
-) -> None:
-    for table in tables:
-        if table.label is None:
-            continue
-        # A sample may have left classes out.
-        classes = table.label.classes if held.classes is None else [v for v, _ in held.classes]
-        row = table.label.row_of({value for value in classes if value not in (0.0, 1.0)})
-        if row is not None:
-            raise DataError(
-                "ATL-PLN-009",
-                "a label is neither 0 nor 1",
-                party=party,
-                place=f"row {row} of table {table.facts.name!r}, column {table.label.column!r}",
-                hint=f"steps.{step}.inputs.{port} needs the classes 0 and 1: map them in the file",
-            )

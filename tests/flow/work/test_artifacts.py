@@ -84,6 +84,11 @@ def test_scores_come_back_to_the_last_bit(folder: Path, table: Table, data: st.D
     assert found.ids.to_pylist() == scores.ids.to_pylist()
     assert np.array_equal(found.score, score)
     assert found.to_csv() == scores.to_csv()
+    assert found.probabilities is None
+    wide = np.array(data.draw(st.lists(st.tuples(NUMBERS, NUMBERS), min_size=rows, max_size=rows)))
+    both = again("scores", Scores(table.ids(), np.zeros(rows), score, wide), folder)
+    assert np.array_equal(both.probabilities, wide)
+    assert np.array_equal(both.score, score)
 
 
 @pytest.mark.parametrize("kind", ["metrics", "statistics", "mine.thing"])

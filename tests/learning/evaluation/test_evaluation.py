@@ -47,6 +47,7 @@ def test_figures_equal_scikit_learn(case: tuple[Any, Any], threshold: float) -> 
             "recall": reference.recall_score(labels, predicted),
             "f1": reference.f1_score(labels, predicted, zero_division=0),
             "log_loss": reference.log_loss(labels, scores),
+            "average_precision": reference.average_precision_score(labels, scores),
         }
     for name, value in want.items():
         near(getattr(ours, name), value)
@@ -133,6 +134,7 @@ def test_the_report_thins_curves_but_not_figures() -> None:
         "Precision–recall",
         "Gain",
         "Lift",
+        "Calibration",
     ]
     for line in lines:
         assert all(len(series.x) <= 500 for series in line.series)

@@ -49,6 +49,7 @@ OF_CLIENTS = frozenset(
         "horizontal_kmeans",
         "horizontal_boosting",
         "local_prediction",
+        "cluster_evaluation",
     }
 )
 _NAMES = ("a", "first", "psi", "read-me", "x_1", "flow", "plan", "run", "histogram", "z" * 63)

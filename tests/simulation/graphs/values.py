@@ -73,7 +73,11 @@ POOLS: Mapping[str, Pools] = {
     "transform": {},
     "model": {"model": ("loans", "a.b-c_d"), "version": (1, 2)},
     "prediction": {},
-    "evaluation": {"threshold": (0.0, 0.3, 0.5, 1.0)},
+    "evaluation": {
+        "threshold": (0.0, 0.3, 0.5, 1.0),
+        "task": ("binary", "binary", "regression"),
+        "names": ((), ("first",), ("first", "second")),
+    },
     "download": {
         "format": ("csv", "parquet"),
         "name": ("table", "report", "0"),

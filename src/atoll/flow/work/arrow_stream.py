@@ -65,18 +65,21 @@ def _check_types(schema: Any) -> None:
 
 
 def write_scores(scores: Scores, path: Path) -> None:
-    """Write scores with their ids and labels."""
+    """Write scores with their ids and labels, and the probability of each class if there are."""
     ids = scores.ids
     chunks = ids.chunks if isinstance(ids, pa.ChunkedArray) else [ids]
-    schema = pa.schema([("id", pa.binary()), ("label", pa.float64()), ("score", pa.float64())])
+    wide = () if scores.probabilities is None else tuple(scores.probabilities.T)
+    columns = (scores.label, scores.score, *wide)
+    names = (*_SCORES, *(f"probability_{at}" for at in range(len(wide))))
+    types = [pa.binary(), *[pa.float64()] * len(columns)]
+    schema = pa.schema(list(zip(names, types, strict=True)))
     batches, start = [], 0
     for chunk in chunks:
         end = start + len(chunk)
-        columns = [chunk.cast(pa.binary()), scores.label[start:end], scores.score[start:end]]
-        arrays = [columns[0], *(pa.array(values, pa.float64()) for values in columns[1:])]
-        batches.append(pa.record_batch(arrays, schema=schema))
+        floats = (pa.array(values[start:end], pa.float64()) for values in columns)
+        batches.append(pa.record_batch([chunk.cast(pa.binary()), *floats], schema=schema))
         start = end
-    if not len(scores.label) == len(scores.score) == start:
+    if any(len(values) != start for values in columns):
         raise Damaged("ids, labels and scores differ in length")
     _write(schema, batches, {"form": "atoll/scores/v1"}, path)
 
@@ -84,17 +87,17 @@ def write_scores(scores: Scores, path: Path) -> None:
 def read_scores(data: Any) -> Scores:
     """Return the scores of a buffer, over the same memory where it is one batch. Errors: Damaged"""
     _, batches = _read(data, "atoll/scores/v1", set())
+    wide = max((batch.num_columns for batch in batches), default=0) - len(_SCORES)
+    names = [*_SCORES, *(f"probability_{at}" for at in range(wide))]
+    types = [pa.binary(), *[pa.float64()] * (len(names) - 1)]
     for batch in batches:
-        if tuple(batch.schema.names) != _SCORES or [f.type for f in batch.schema] != [
-            pa.binary(),
-            pa.float64(),
-            pa.float64(),
-        ]:
+        if batch.schema.names != names or batch.schema.types != types:
             raise Damaged("not the columns of scores")
         if any(column.null_count for column in batch.columns):
             raise Damaged("a value is missing")
     ids = pa.chunked_array([batch.column(0) for batch in batches], type=pa.binary())
-    return Scores(ids, _floats(batches, 1), _floats(batches, 2))
+    label, score, *more = (_floats(batches, at) for at in range(1, len(names)))
+    return Scores(ids, label, score, np.column_stack(more) if more else None)
 
 
 def _floats(batches: list[Any], at: int) -> Any:

@@ -14,19 +14,40 @@ from atoll.core.report import (
     Series,
     TablePanel,
 )
+from atoll.learning.evaluation.calibration import Calibration
 from atoll.learning.evaluation.curves import Curves, curves_of, thinned
-from atoll.learning.evaluation.metrics import Confusion, Floats, checked, log_loss
+from atoll.learning.evaluation.metrics import (
+    Confusion,
+    Figures,
+    Floats,
+    Lines,
+    checked,
+    log_loss,
+)
+from atoll.learning.evaluation.thresholds import ThresholdTable, best_f1
 
 POINTS = 500
+
+LABELS = {
+    "auc": "AUC",
+    "ks": "KS",
+    "ks_threshold": "KS threshold",
+    "f1": "F1",
+    "best_f1": "best F1",
+    "best_f1_threshold": "threshold of the best F1",
+    "log_loss": "log-loss",
+    "brier": "Brier score",
+}
 
 _TAKEN = "share of rows, highest scores first"
 
 
 @dataclass(frozen=True, eq=False)
 class BinaryEvaluation:
-    """Figures of a model on labelled rows. ``log_loss`` is None where scores are no probabilities.
+    """Figures of a model on labelled rows.
 
     ``confusion`` and what follows from it hold at ``threshold``; ``curves`` over all thresholds.
+    ``log_loss`` and ``calibration`` are None where scores are no probabilities.
     """
 
     rows: int
@@ -38,6 +59,22 @@ class BinaryEvaluation:
     log_loss: float | None
     confusion: Confusion
     curves: Curves
+    calibration: Calibration | None
+
+    @property
+    def average_precision(self) -> float:
+        """The area under the precision–recall curve, by steps."""
+        return self.curves.average_precision
+
+    @property
+    def best_f1(self) -> tuple[float, float]:
+        """The largest F1 over all thresholds, and the highest threshold that has it."""
+        return best_f1(self.curves, self.positives, self.rows)
+
+    @property
+    def thresholds(self) -> ThresholdTable:
+        """Figures where each further twentieth of the rows is taken."""
+        return ThresholdTable.of(self.curves, self.positives, self.rows)
 
     @property
     def accuracy(self) -> float:
@@ -59,29 +96,49 @@ class BinaryEvaluation:
         """The harmonic mean of precision and recall."""
         return self.confusion.f1
 
-    def to_dict(self) -> dict[str, float | int | None]:
+    def to_dict(self) -> Figures:
         """Give the figures, without curves, for JSON."""
+        best, best_threshold = self.best_f1
+        calibration = self.calibration
         return {
             "rows": self.rows,
             "positives": self.positives,
             "auc": self.auc,
             "ks": self.ks,
+            # Where no threshold separates the classes it is +∞.
+            "ks_threshold": self.ks_threshold if self.ks > 0 else None,
+            "average_precision": self.average_precision,
             "log_loss": self.log_loss,
+            "brier": None if calibration is None else calibration.brier,
+            "calibration_error": None if calibration is None else calibration.error,
             "threshold": self.threshold,
             "accuracy": self.accuracy,
             "precision": self.precision,
             "recall": self.recall,
             "f1": self.f1,
+            "best_f1": best,
+            "best_f1_threshold": best_threshold,
         }
+
+    def tables(self) -> dict[str, Lines]:
+        """Give ``thresholds`` and, of probabilities, ``calibration`` by bin, for JSON."""
+        found = {"thresholds": self.thresholds.lines()}
+        if self.calibration is not None:
+            found["calibration"] = self.calibration.lines()
+        return found
 
     def to_report(self, title: str = "Evaluation", name: str = "model") -> Report:
         """Give figures and curves as panels; ``name`` is the curves' name in legends."""
-        return Report(title=title, panels=(self._figures(), self._counts(), *self._lines(name)))
+        return Report(title=title, panels=self.panels(name))
+
+    def panels(self, name: str = "model") -> tuple[Panel, ...]:
+        """Give what ``to_report`` has."""
+        reliability = () if self.calibration is None else (self.calibration.panel(name),)
+        table = self.thresholds.panel()
+        return (self._figures(), self._counts(), *self._lines(name), *reliability, table)
 
     def _figures(self) -> KeyValuePanel:
-        labels = {"auc": "AUC", "ks": "KS", "f1": "F1", "log_loss": "log-loss"}
-        values = {labels.get(key, key): value for key, value in self.to_dict().items()}
-        return KeyValuePanel(title="Figures", values=dict(values))
+        return figures_panel(self.to_dict())
 
     def _counts(self) -> TablePanel:
         counts = self.confusion
@@ -97,9 +154,9 @@ class BinaryEvaluation:
     def _lines(self, name: str) -> tuple[Panel, ...]:
         curves = self.curves
         diagonal = Series(name="chance", x=(0.0, 1.0), y=(0.0, 1.0))
-        roc = _series(name, *curves.roc())
-        trade = _series(name, *curves.precision_recall())
-        gain, lift = _series(name, *curves.gain()), _series(name, *curves.lift())
+        roc = drawn(name, *curves.roc())
+        trade = drawn(name, *curves.precision_recall())
+        gain, lift = drawn(name, *curves.gain()), drawn(name, *curves.lift())
         return (
             _line("ROC curve", "false positive rate", "true positive rate", roc, diagonal),
             self._distance(),
@@ -125,11 +182,18 @@ class BinaryEvaluation:
         )
 
 
+def figures_panel(figures: Figures) -> KeyValuePanel:
+    """Give figures under the names that people know them by."""
+    values = {LABELS.get(key, key.replace("_", " ")): value for key, value in figures.items()}
+    return KeyValuePanel(title="Figures", values=dict(values))
+
+
 def _line(title: str, x_label: str, y_label: str, *series: Series) -> LinePanel:
     return LinePanel(title=title, x_label=x_label, y_label=y_label, series=series)
 
 
-def _series(name: str, x: Floats, y: Floats) -> Series:
+def drawn(name: str, x: Floats, y: Floats) -> Series:
+    """Give a curve with at most ``POINTS`` points."""
     at = thinned(x, y, POINTS)
     return Series(name=name, x=_points(x[at]), y=_points(y[at]))
 
@@ -159,4 +223,5 @@ def evaluate(
         log_loss=log_loss(positive, values) if probabilities else None,
         confusion=Confusion.at(positive, values, threshold),
         curves=curves,
+        calibration=Calibration.of(positive, values) if probabilities else None,
     )

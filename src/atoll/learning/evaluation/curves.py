@@ -40,6 +40,11 @@ class Curves:
         return float(np.trapezoid(self.true_positive_rate, self.false_positive_rate))
 
     @property
+    def average_precision(self) -> float:
+        """The mean of precision over recall, by steps: Σ (Rₙ − Rₙ₋₁) Pₙ, nothing interpolated."""
+        return float(np.sum(np.diff(self.true_positive_rate) * self.precision[1:]))
+
+    @property
     def ks(self) -> float:
         """The largest distance of true from false positive rate."""
         return float(np.max(self.true_positive_rate - self.false_positive_rate))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -11,6 +12,9 @@ from atoll.core.errors import DataError, UserError
 
 Floats = npt.NDArray[np.float64]
 Flags = npt.NDArray[np.bool_]
+Figures = dict[str, float | int | None]
+# What a table holds, a mapping a line, for JSON.
+Lines = list[dict[str, Any]]
 
 
 def checked(labels: npt.ArrayLike, scores: npt.ArrayLike) -> tuple[Flags, Floats]:
@@ -19,13 +23,7 @@ def checked(labels: npt.ArrayLike, scores: npt.ArrayLike) -> tuple[Flags, Floats
     Errors: ATL-EVA-001 shapes differ or nothing there, ATL-EVA-002 a label is not 0 or 1,
     ATL-EVA-003 a score is NaN or infinite.
     """
-    truth = np.asarray(labels)
-    values = np.asarray(scores, dtype=np.float64)
-    if truth.ndim != 1 or truth.shape != values.shape or not len(truth):
-        raise UserError(
-            "ATL-EVA-001",
-            "labels and scores must be two arrays of one length, with at least one row",
-        )
+    truth, values = paired(labels, scores)
     positive = truth == 1
     wrong = ~(positive | (truth == 0))
     if wrong.any():
@@ -35,15 +33,35 @@ def checked(labels: npt.ArrayLike, scores: npt.ArrayLike) -> tuple[Flags, Floats
             place=f"row {int(np.argmax(wrong)) + 1}",
             hint="map the two classes to 0 and 1",
         )
-    endless = ~np.isfinite(values)
+    return positive, finite(values)
+
+
+def paired(labels: npt.ArrayLike, scores: npt.ArrayLike) -> tuple[npt.NDArray[Any], Floats]:
+    """Return labels as they are and scores as float64, both [rows]. Errors: ATL-EVA-001."""
+    truth = np.asarray(labels)
+    values = np.asarray(scores, dtype=np.float64)
+    if truth.ndim != 1 or truth.shape != values.shape or not len(truth):
+        raise UserError(
+            "ATL-EVA-001",
+            "labels and scores must be two arrays of one length, with at least one row",
+        )
+    return truth, values
+
+
+def finite(values: npt.ArrayLike, what: str = "score") -> Floats:
+    """Return values as float64[rows]. Errors: ATL-EVA-001 none, ATL-EVA-003 NaN or infinite."""
+    found = np.asarray(values, dtype=np.float64)
+    if not found.size:
+        raise UserError("ATL-EVA-001", f"there is no {what}: at least one row is needed")
+    endless = ~np.isfinite(found)
     if endless.any():
         raise DataError(
             "ATL-EVA-003",
-            "a score is NaN or infinite",
-            place=f"row {int(np.argmax(endless)) + 1}",
+            f"a {what} is NaN or infinite",
+            place=f"row {int(np.argmax(endless.reshape(len(found), -1).any(axis=1))) + 1}",
             hint="the model did not converge, or rows were joined that it never scored",
         )
-    return positive, values
+    return found
 
 
 @dataclass(frozen=True)
