@@ -10,6 +10,7 @@ import pytest
 from atoll.flow.policy.counts import Counts
 from atoll.flow.policy.service import Policies
 from atoll.flow.store import DataSets
+from atoll.jobs.errors import DeniedError
 from atoll.jobs.plan import Plan
 from tests.flow.policy.books import usage
 from tests.flow.policy.conftest import House, house
@@ -53,11 +54,14 @@ def intersect(policies: Policies, job: str, plan: Plan) -> None:
 
 
 def approved(house: House, policies: Policies, job: str, table: str, label: str) -> str | None:
-    """Run a job if it is approved; return the code with which it is refused."""
+    """Run a job if it is approved; return the code with which it is refused, or does not begin."""
     plan = asked(policies, job, table, label)
     decision = policies.consider(job, plan, GUEST)
     if decision.kind == "approve":
-        intersect(policies, job, plan)
+        try:
+            intersect(policies, job, plan)
+        except DeniedError as error:
+            return error.code
     return decision.code
 
 
@@ -79,7 +83,8 @@ def test_the_label_opens_no_other_account(granted: House) -> None:
     assert approved(granted, policies, "job-1", "baskets", "a") is None
     assert approved(granted, policies, "job-2", "copy", "b") == "ATL-POL-005"
     assert approved(granted, policies, "job-3", "baskets", "c") == "ATL-POL-005"
-    assert usage(policies.ledger, "elsewhere", GUEST, LABELS["d"]) == Counts(runs=1, psi_runs=1)
+    # The copy's run was charged when it was not let begin.
+    assert usage(policies.ledger, "elsewhere", GUEST, LABELS["d"]) == Counts(runs=2, psi_runs=1)
 
 
 def test_a_ledger_from_before_goes_on_counting(granted: House) -> None:
@@ -98,10 +103,12 @@ def test_a_ledger_from_before_goes_on_counting(granted: House) -> None:
     assert approved(granted, after, "job-3", "copy", "c") == "ATL-POL-005"
     for digest in (*LABELS.values(), ROWS):
         assert usage(after.ledger, "elsewhere", GUEST, digest).psi_runs == 2
-    intersect(after, "job-2", waiting)
+    # What was approved then begins no more: the one intersection was had under the other label.
+    with pytest.raises(DeniedError, match="ATL-POL-005"):
+        intersect(after, "job-2", waiting)
     for known in (after, granted.again()):
         used = usage(known.ledger, "elsewhere", GUEST, LABELS["d"])
-        assert used == Counts(runs=2, psi_runs=2)
+        assert used == Counts(runs=2, psi_runs=1)
     assert after.ledger.verify() is None
 
 

@@ -26,14 +26,28 @@ class House:
     policies: Policies
     wall: Wall
 
-    def grant(self, **terms: Any) -> Grant:
+    def add(self, name: str) -> None:
+        DataSets(self.database).add(
+            DataRow(
+                name=name,
+                path=f"{name}.csv",
+                format="csv",
+                digest="d" * 64,
+                columns=[{"name": name} for name in COLUMNS],
+                rows=500,
+                bytes=1,
+                created=self.wall.now,
+            )
+        )
+
+    def grant(self, table: str = "baskets", **terms: Any) -> Grant:
         whole = {
             "partners": [GUEST],
             "components": ["psi", "split", "boosting", "prediction"],
             "automatic": True,
             **terms,
         }
-        return self.policies.grants.add(self.admin, "baskets", whole)
+        return self.policies.grants.add(self.admin, table, whole)
 
     def again(self, settings: PolicySettings | None = None) -> Policies:
         """Return policies as after a restart."""
@@ -46,16 +60,6 @@ def house(tmp_path: Path) -> Iterator[House]:
     with open_database(tmp_path) as database:
         access = open_access(database, wall)
         admin = boss(access)
-        DataSets(database).add(
-            DataRow(
-                name="baskets",
-                path="baskets.csv",
-                format="csv",
-                digest="d" * 64,
-                columns=[{"name": name} for name in COLUMNS],
-                rows=500,
-                bytes=1,
-                created=wall.now,
-            )
-        )
-        yield House(database, access, admin, Policies(database, HOST, access, wall=wall), wall)
+        made = House(database, access, admin, Policies(database, HOST, access, wall=wall), wall)
+        made.add("baskets")
+        yield made

@@ -23,12 +23,15 @@ The rules, in order:
    it had to hold ``job.submit`` and saw the plan. It is charged like any other. With
    ``own_jobs = "ask"`` a second person approves.
 5. The answer for a job is the strictest over its tables and partners.
+6. **An answer that costs nothing.** The initiator of a partner's job sees at once what the policies
+   answer, and nothing is charged for it. So that answer rests on no cap of another partner, which
+   is held when a run begins, and refuses for what concerns another partner's grant by one code.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from atoll.core.names import Roles
@@ -51,6 +54,7 @@ GROUP = "ATL-POL-007"
 REVEALS = "ATL-POL-008"
 PERSON = "ATL-POL-009"
 OWN = "ATL-POL-010"
+ELSEWHERE = "ATL-POL-016"
 
 
 @dataclass(frozen=True)
@@ -89,15 +93,27 @@ def decide(
     settings: PolicySettings,
     caps: Iterable[TableCaps] = (),
     origins: Origins | None = None,
+    *,
+    free: bool = False,
 ) -> Decision:
     """Decide on a plan by the rules above. ``now`` is in seconds since 1970.
 
     ``usage`` holds what was used and reserved so far, without this job; ``caps`` are the tables';
-    ``origins`` as ``table_exposures`` takes them.
+    ``origins`` as ``table_exposures`` takes them. ``free``: the answer goes to the initiator, and
+    costs it nothing (rule 6).
     """
     asked = table_exposures(plan, party, origins)
     other = None if initiator == party else initiator
-    over = _over_caps(asked, other, usage, list(caps))
+    pairs = [
+        (exposure, partner, share)
+        for exposure in asked.values()
+        for partner, share in sorted(exposure.asked(other).items())
+    ]
+    # The initiator first: for what concerns it, its code is the same whatever others' grants are.
+    pairs.sort(key=lambda pair: pair[1] != other)
+    free = free and other is not None
+    judged = [pair for pair in pairs if not free or pair[1] == other]
+    over = _over_caps(judged, usage, list(caps))
     if other is None:
         return over or _own(settings)
     roles = plan.job.parties[party]
@@ -106,39 +122,43 @@ def decide(
         return _missing(settings, UNCOVERED, "the job uses none of our tables", "tables")
     answers = [_floor(exposure, settings) for exposure in asked.values()]
     answers += [over] if over is not None else []
-    for exposure in asked.values():
-        for partner, share in sorted(exposure.asked(other).items()):
+    for exposure, partner, share in pairs:
+        if free and partner != other:
+            answers.append(_elsewhere(_for_one(share, partner, roles, live, None, settings)))
+        else:
             used = usage.get((exposure.table, partner), Counts())
             answers.append(_for_one(share, partner, roles, live, used, settings))
     return _strictest(answers)
 
 
-def _over_caps(
-    asked: Mapping[str, TableExposure], other: str | None, usage: Usage, caps: list[TableCaps]
-) -> Decision | None:
-    """Return the refusal of what passes a table's own caps; None if nothing does.
+def _elsewhere(answer: Decision) -> Decision:
+    """Return a refusal for another partner's grant as the initiator may see it."""
+    if answer.kind != "refuse":
+        return answer
+    reasons = tuple(f"{answer.code}: {reason}" for reason in answer.reasons)
+    return replace(answer, code=ELSEWHERE, reasons=reasons)
 
-    ``other`` is the initiator, if it is another party.
-    """
+
+def _over_caps(
+    pairs: Iterable[tuple[TableExposure, str, TableExposure]], usage: Usage, caps: list[TableCaps]
+) -> Decision | None:
+    """Return the refusal of what passes a table's own caps; None if nothing does."""
     found = []
-    for exposure in asked.values():
-        for partner, share in sorted(exposure.asked(other).items()):
-            used = usage.get((exposure.table, partner), Counts())
-            over = exceeded_table_caps(caps, exposure.table, partner, used, share.counts)
-            if over:
-                reason = f"the table's cap of {', '.join(over)} is used up"
-                found.append(
-                    Decision("refuse", CAP, (reason,), (f"{exposure.table} for {partner}",))
-                )
+    for exposure, partner, share in pairs:
+        used = usage.get((exposure.table, partner), Counts())
+        over = exceeded_table_caps(caps, exposure.table, partner, used + share.counts, share.counts)
+        if over:
+            reason = f"the table's cap of {', '.join(over)} is used up"
+            found.append(Decision("refuse", CAP, (reason,), (f"{exposure.table} for {partner}",)))
     return _strictest(found) if found else None
 
 
 def exceeded_table_caps(
-    caps: Iterable[TableCaps], table: str, partner: str, used: Counts, more: Counts
+    caps: Iterable[TableCaps], table: str, partner: str, whole: Counts, more: Counts
 ) -> list[str]:
-    """Return the names of the table's caps for a partner that ``more`` would pass."""
+    """Return the names of the table's caps for a partner that ``whole`` passes by ``more``."""
     held = [entry for entry in caps if entry.data == table and entry.partner in (ANY, partner)]
-    return sorted({name for entry in held for name in exceeded_caps(entry.caps, used, more)})
+    return sorted({name for entry in held for name in exceeded_caps(entry.caps, whole, more)})
 
 
 def _own(settings: PolicySettings) -> Decision:
@@ -166,10 +186,10 @@ def _for_one(
     partner: str,
     roles: Roles,
     grants: list[Grant],
-    used: Counts,
+    used: Counts | None,
     settings: PolicySettings,
 ) -> Decision:
-    """Decide on one table and one partner."""
+    """Decide on one table and one partner; ``used`` None: caps are held when a run begins."""
     place = f"{exposure.table} for {partner}"
     mine = [g for g in grants if g.data == exposure.table and matches(g.partners, partner)]
     if not mine:
@@ -180,15 +200,18 @@ def _for_one(
         # The grant that comes closest shows best what is missing.
         code, reason = max(lack for _, lack in lacking if lack is not None)
         return _missing(settings, code, reason, place)
-    within = [grant for grant in covering if not exceeded_caps(grant.limits, used, exposure.counts)]
-    if not within:
-        names = ", ".join(exceeded_caps(covering[0].limits, used, exposure.counts))
-        return Decision("refuse", CAP, (f"the cap of {names} is used up",), (place,))
-    automatic = [grant.id for grant in within if grant.automatic]
+    within, most = covering, len(covering)
+    if used is not None:
+        whole, most = used + exposure.counts, 1
+        within = [g for g in covering if not exceeded_caps(g.limits, whole, exposure.counts)]
+        if not within:
+            names = ", ".join(exceeded_caps(covering[0].limits, whole, exposure.counts))
+            return Decision("refuse", CAP, (f"the cap of {names} is used up",), (place,))
+    automatic = tuple(grant.id for grant in within if grant.automatic)
     if automatic:
-        return Decision("approve", grants=(automatic[0],))
-    reason = "its grant asks for a person"
-    return Decision("queue", PERSON, (reason,), (place,), (within[0].id,))
+        return Decision("approve", grants=automatic[:most])
+    reason, held = "its grant asks for a person", tuple(grant.id for grant in within)
+    return Decision("queue", PERSON, (reason,), (place,), held[:most])
 
 
 def _uncovered(grant: Grant, exposure: TableExposure, roles: Roles) -> tuple[str, str] | None:
@@ -241,9 +264,8 @@ def _allowed(patterns: tuple[str, ...], message: str) -> bool:
     )
 
 
-def exceeded_caps(limits: Caps, used: Counts, more: Counts) -> list[str]:
-    """Return the names of the caps that ``more``, on top of what was used, would pass."""
-    whole = used + more
+def exceeded_caps(limits: Caps, whole: Counts, more: Counts) -> list[str]:
+    """Return the names of the caps that ``whole``, what was used with ``more``, passes by it."""
     return [
         name
         for name in NAMES

@@ -147,9 +147,19 @@ class DatabaseLedger:
         """Return the number of the first broken line, None if the ledger is whole."""
         return self._database.read(CHAIN.verify)
 
-    def usages_in(self, connection: Connection, plan: Plan, initiator: str) -> Usage:
-        """Return what ``decide`` needs, in a write: nothing comes between it and a reservation."""
+    def usages_in(
+        self, connection: Connection, plan: Plan, initiator: str, *, by_name: bool = False
+    ) -> Usage:
+        """Return what ``decide`` needs, in a write: nothing comes between it and a reservation.
+
+        ``by_name``: of tables by their names alone, so that no one sees which are the same.
+        """
         accounts, alike = self._follow(connection, self._writing), dict[str, list[Share]]()
+        if by_name:
+            pairs = self.pairs(plan, initiator)
+            return {
+                (s.table, partner): accounts.used(s.table, None, partner) for s, partner in pairs
+            }
         for share, partner in self.pairs(plan, initiator):
             alike.setdefault(accounts.content(share.digest), []).append((share, partner))
         return {
@@ -376,19 +386,21 @@ class DatabaseLedger:
         *,
         turn: int = 0,
         takes: bool = False,
+        refused: bool = False,
     ) -> None:
         """Write inside a write that an attempt begins, and charge a run that it takes.
 
         ``turn`` is the number of the job's run. The run counts for each table and partner of the
-        plan, and the initiator, whatever becomes of the attempt.
+        plan, and the initiator, whatever becomes of the attempt; for the initiator alone where the
+        attempt was ``refused``.
         """
         accounts = self._follow(connection, self._writing)
         line = {**_common(job, plan), "step": step}
-        lines: list[Entry] = [(START, {**line, "attempt": attempt})]
+        lines: list[Entry] = [] if refused else [(START, {**line, "attempt": attempt})]
         if takes:
             # So that each is another attempt at a run.
             number = accounts.jobs[job].taken
-            pairs = self.pairs(plan, initiator)
+            pairs = [p for p in self.pairs(plan, initiator) if not refused or p[1] == initiator]
             keys = sorted({accounts.key(share, partner) for share, partner in pairs})
             lines.append((BEGUN, {**line, "turn": turn}))
             common = {**_common(job, plan), "attempt": number}

@@ -36,13 +36,13 @@ from atoll.flow.policy.grants import Grant, matches
 from atoll.flow.policy.ledger import DatabaseLedger, Share
 from atoll.flow.policy.made_up import DAY_SECONDS, OVER, MadeUpLimits, over
 from atoll.flow.policy.origins import origins
+from atoll.flow.policy.refusals import capped, denied, gone, used_up
 from atoll.flow.policy.repository import POLICY, ApprovalRow, Grants
 from atoll.flow.policy.reserving import Asked, by_content, more, unasked, uncovered
 from atoll.flow.store.database import Database
 from atoll.jobs.errors import ConflictError, DeniedError
 from atoll.jobs.plan import Plan
 
-RUNS = "ATL-POL-014"
 Shares = tuple[Share, ...]
 
 
@@ -89,7 +89,7 @@ class Policies:
             before = repository.decided(connection, job, digest, run)
             if before is not None and before.decision != "queue":
                 return _recorded(before)
-            decision = self._decide(connection, job, plan, initiator)
+            decision = self._decide(connection, job, plan, initiator, free=True)
             if stopped and decision.kind == "approve":
                 decision = Decision("queue", None, ("a person stopped the job here",), ("",))
             if decision.kind == "approve":
@@ -178,7 +178,7 @@ class Policies:
             _check_open(before)
             decision = self._decide(connection, job, plan, initiator)
             if decision.kind == "refuse":
-                raise _denied(decision)
+                raise denied(decision)
             if decision.code == OWN and actor.user == submitter:
                 raise DeniedError(OWN, "another person than its submitter must approve an own job")
             held = decision.grants
@@ -219,19 +219,34 @@ class Policies:
         """Make sure that one more attempt of a step is covered; call it before each attempt.
 
         When a run begins, all have approved it: what others than the initiator may learn is
-        reserved then. By this and the approval's reservation the first attempt is covered, and so
-        is a retry of one that revealed nothing. Any other takes from the caps again. Grants that
-        the approval rested on must hold at each run, and at each attempt that may reveal. A run of
-        the job (``turn`` is its number) takes one of the approved runs when its coins are tossed,
-        or its first own task begins, whatever step that is; an attempt that ``spends`` one takes
-        another. Each is charged at once, whatever becomes of it.
+        reserved then, and caps hold that ``consider`` left out. By this and the approval's
+        reservation the first attempt is covered, and so is a retry of one that revealed nothing.
+        Any other takes from the caps again. Grants that the approval rested on must hold at each
+        run, and at each attempt that may reveal. A run of the job (``turn`` is its number) takes
+        one of the approved runs when its coins are tossed, or its first own task begins, whatever
+        step that is; an attempt that ``spends`` one takes another. Each is charged at once,
+        whatever becomes of it, the initiator also for a run that a cap does not let begin.
         Errors: ATL-PLN-006 another plan, ATL-POL-005 a cap, ATL-POL-001 its grant is gone,
         ATL-POL-014 no run left.
         """
+
+        def work(connection: Connection) -> DeniedError | None:
+            try:
+                self._begin(connection, job, plan, step, attempt, initiator, turn, spends)
+            except DeniedError as error:
+                begun = _counted(self.ledger.accounts(connection), job, turn)
+                if error.code != CAP or initiator == self.party or begun:
+                    raise
+                # Else what is left of a cap, perhaps another partner's, would show for nothing.
+                whose = (job, plan, step, attempt, initiator)
+                self.ledger.start(connection, *whose, turn=turn, takes=True, refused=True)
+                self.ledger.close(connection, job)
+                return error
+            return None
+
         try:
-            self._database.write(
-                lambda c: self._begin(c, job, plan, step, attempt, initiator, turn, spends)
-            )
+            if (over := self._database.write(work)) is not None:
+                raise over
         except DeniedError as error:
             self._access.audit.refused("system", "step.begin", job, code=error.code, step=step)
             raise
@@ -255,8 +270,12 @@ class Policies:
         if history is None or plan.digest() not in history.plans:
             raise DeniedError("ATL-PLN-006", "this plan was not approved here", place=job)
         account = accounts.open.get(job)
-        takes = spends or account is None or not account.counted(turn)
+        takes = spends or not _counted(accounts, job, turn)
         if takes and account is not None and not history.used_up():
+            if initiator != self.party and not account.counted(turn):
+                # When it was decided tables went by their names.
+                own = [(s, partner, s.counts) for s, partner in pairs if partner == initiator]
+                self._check_caps(connection, accounts, own, history.grants, reserved=True)
             self._reserve_others(connection, job, plan, initiator)
             accounts = self.ledger.accounts(connection)
             account = accounts.open[job]
@@ -265,7 +284,7 @@ class Policies:
             text = "this plan is from before steps declared what they expose: submit it again"
             raise DeniedError("ATL-PLN-006", text, place=job)
         if takes and history.used_up():
-            raise _used_up(job)
+            raise used_up(job)
         wanted = [(s, partner) for s, partner in pairs if takes or step in s.covered()]
         self._check_grants(connection, wanted, history.grants)
         if steps:
@@ -283,7 +302,7 @@ class Policies:
         if not late:
             return
         steps = {WHOLE}.union(*(share.covered() for share, _ in late))
-        asked = [(share, partner, more(share, steps)) for share, partner in late]
+        asked = [(share, partner, share.counts) for share, partner in late]
         held, runs = accounts.jobs[job].grants, accounts.jobs[job].allowed
         self._check_caps(connection, accounts, asked, held)
         self.ledger.reserve(
@@ -351,7 +370,10 @@ class Policies:
         tables = self.ledger.exposures(plan)
         return repository.on_tables(connection, tables, self._wall()) if tables else []
 
-    def _decide(self, connection: Connection, job: str, plan: Plan, initiator: str) -> Decision:
+    def _decide(
+        self, connection: Connection, job: str, plan: Plan, initiator: str, *, free: bool = False
+    ) -> Decision:
+        free = free and initiator != self.party
         # What earlier runs reserved and did not use is not counted beside what is asked now.
         self.ledger.close(connection, job)
         return decide(
@@ -359,11 +381,12 @@ class Policies:
             self.party,
             initiator,
             self._grants_for(connection, plan),
-            self.ledger.usages_in(connection, plan, initiator),
+            self.ledger.usages_in(connection, plan, initiator, by_name=free),
             self._wall(),
             self.settings,
             repository.caps_of(connection, self.ledger.exposures(plan)),
             origins(plan, self.party, self._database),
+            free=free,
         )
 
     def _check_caps(
@@ -372,19 +395,22 @@ class Policies:
         accounts: Accounts,
         asked: Sequence[Asked],
         held: frozenset[str],
+        *,
+        reserved: bool = False,
     ) -> None:
-        """Check that the grants that a job runs under still hold, and that all caps have room."""
+        """Check that a job's grants hold, and caps have room for what is asked, or ``reserved``."""
         caps = repository.caps_of(connection, {exposure.table for exposure, _, _ in asked})
         shares = [(exposure, partner) for exposure, partner, _ in asked]
         holding = self._check_grants(connection, shares, held)
         sums = by_content(accounts, asked)
         for (exposure, partner), fitting in zip(shares, holding, strict=True):
-            used = accounts.used(exposure.table, exposure.digest, partner)
             more = sums[accounts.content(exposure.digest), partner]
-            if exceeded_table_caps(caps, exposure.table, partner, used, more):
-                raise _capped("the table's cap is used up", exposure.table, partner)
-            if fitting and all(exceeded_caps(grant.limits, used, more) for grant in fitting):
-                raise _capped("a cap is used up", exposure.table, partner)
+            whole = accounts.used(exposure.table, exposure.digest, partner)
+            whole = whole if reserved else whole + more
+            if exceeded_table_caps(caps, exposure.table, partner, whole, more):
+                raise capped("the table's cap is used up", exposure.table, partner)
+            if fitting and all(exceeded_caps(grant.limits, whole, more) for grant in fitting):
+                raise capped("a cap is used up", exposure.table, partner)
 
     def _check_grants(
         self, connection: Connection, shares: Sequence[Share], held: frozenset[str]
@@ -400,7 +426,7 @@ class Policies:
             found.append([grant for grant in given if grant.live(now)])
             # Without any, a person approved it for this table and partner, or it is our own.
             if given and not found[-1]:
-                raise _gone(exposure.table, partner)
+                raise gone(exposure.table, partner)
         return found
 
     def _record(
@@ -419,24 +445,9 @@ class Policies:
         )
 
 
-def _capped(reason: str, table: str, partner: str) -> DeniedError:
-    hint = "see `atoll ledger show`, and raise it: atoll data limit, atoll data grant"
-    return DeniedError(CAP, reason, place=f"{table} for {partner}", hint=hint)
-
-
-def _gone(table: str, partner: str) -> DeniedError:
-    hint = "submit the job again; it is then decided again"
-    text = "the grant that it ran under is gone"
-    return DeniedError("ATL-POL-001", text, place=f"{table} for {partner}", hint=hint)
-
-
-def _used_up(job: str) -> DeniedError:
-    return DeniedError(
-        RUNS,
-        "the approved number of runs is used up",
-        place=job,
-        hint="submit the job again; it is then decided again",
-    )
+def _counted(accounts: Accounts, job: str, turn: int) -> bool:
+    account = accounts.open.get(job)
+    return account is not None and account.counted(turn)
 
 
 def _text(decision: Decision) -> str:
@@ -471,15 +482,6 @@ def _check_digest(plan: Plan, digest: str) -> None:
 def _check_open(row: ApprovalRow | None) -> None:
     if row is not None and row.decision == "refuse":
         raise ConflictError("ATL-POL-013", "the plan was refused before", place=row.job)
-
-
-def _denied(decision: Decision) -> DeniedError:
-    return DeniedError(
-        decision.code or CAP,
-        "; ".join(decision.reasons),
-        place="; ".join(decision.places),
-        hint="a person cannot wave this away: see the grants of the table and the node's policy",
-    )
 
 
 __all__ = ["Policies"]

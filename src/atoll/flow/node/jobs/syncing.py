@@ -2,7 +2,9 @@
 
 One thread a partner sends what that partner has not acknowledged, at once when something changed
 and now and then otherwise, so that silence means something. Four threads answer calls, two of
-one partner at once, and the partners take turns.
+one partner at once, and the partners take turns. Calls that may look at tables, which takes as long
+as the tables are large, have four threads of their own, one for a partner: nothing else waits for
+them.
 """
 
 from __future__ import annotations
@@ -26,6 +28,9 @@ from atoll.flow.node.jobs.waiting_calls import WaitingCalls
 
 _LOG = logging.getLogger(__name__)
 _ANSWERING = 4
+_AT_ONCE = 2
+# Kinds of calls that may look at tables.
+_LOOKING = frozenset({"declare"})
 # So long a node that stops may wait for the threads that answer.
 _LISTEN_SECONDS = 0.25
 _PAUSES = (0.1, 0.3, 1.0, 2.0, 5.0)
@@ -68,12 +73,16 @@ class Syncing:
         self._lines: dict[str, _Line] = {}
         self._lock = threading.Lock()
         self._closing = threading.Event()
-        self._waiting = WaitingCalls()
+        self._waiting = WaitingCalls(_AT_ONCE)
+        self._looking = WaitingCalls(1)
         self._refusals = Refusals(_LOG)
         self._threads = [
             threading.Thread(target=self._take_calls, name="calls", daemon=True),
             *(
-                threading.Thread(target=self._answer_calls, name="answers", daemon=True)
+                threading.Thread(
+                    target=self._answer_calls, args=(line,), name="answers", daemon=True
+                )
+                for line in (self._waiting, self._looking)
                 for _ in range(_ANSWERING)
             ),
         ]
@@ -111,6 +120,7 @@ class Syncing:
         """End the threads."""
         self._closing.set()
         self._waiting.close()
+        self._looking.close()
         with self._lock:
             lines = list(self._lines.values())
             for line in lines:
@@ -183,15 +193,18 @@ class Syncing:
                     _LOG.error("calls cannot be taken: %s", error)
                     self._closing.wait(_LISTEN_SECONDS)
                 continue
-            if call is not None and not self._waiting.put(call):
+            if call is None:
+                continue
+            line = self._looking if call.kind in _LOOKING else self._waiting
+            if not line.put(call):
                 self._refuse(call, PeerError("ATL-NET-044", "too many calls of a partner wait"))
 
-    def _answer_calls(self) -> None:
-        while (call := self._waiting.take()) is not None:
+    def _answer_calls(self, line: WaitingCalls) -> None:
+        while (call := line.take()) is not None:
             try:
                 self._answer(call)
             finally:
-                self._waiting.done(call)
+                line.done(call)
 
     def _answer(self, call: Call) -> None:
         try:

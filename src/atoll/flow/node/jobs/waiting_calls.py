@@ -11,8 +11,6 @@ from atoll.channel.grpc.gateway import Call
 # As many as the gateway lets a partner have: it counts none whose caller has given up.
 CALLS = 64
 BYTES = 64 << 20
-# So many of one partner's calls are answered at once: the threads are more.
-AT_ONCE = 2
 
 
 @dataclass
@@ -25,10 +23,12 @@ class _Line:
 class WaitingCalls:
     """At most ``CALLS`` of each partner, ``BYTES`` together. Any thread.
 
-    Strangers, who want to become partners, have one line together.
+    Strangers, who want to become partners, have one line together. ``at_once`` of one partner are
+    answered at once: the threads that answer must be more.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, at_once: int) -> None:
+        self._at_once = at_once
         self._changed = threading.Condition()
         self._lines: dict[str, _Line] = {}
         self._closed = False
@@ -54,7 +54,7 @@ class WaitingCalls:
             while True:
                 if self._closed:
                     return None
-                party = next((p for p, line in self._lines.items() if _ready(line)), None)
+                party = next((p for p, line in self._lines.items() if self._ready(line)), None)
                 if party is not None:
                     return self._taken(party)
                 self._changed.wait()
@@ -83,6 +83,5 @@ class WaitingCalls:
             self._closed = True
             self._changed.notify_all()
 
-
-def _ready(line: _Line) -> bool:
-    return bool(line.calls) and line.answering < AT_ONCE
+    def _ready(self, line: _Line) -> bool:
+        return bool(line.calls) and line.answering < self._at_once
