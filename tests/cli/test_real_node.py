@@ -72,6 +72,14 @@ def test_a_node_is_made_used_backed_up_and_restored(terminal: Terminal, tmp_path
     (terminal.folder / "atoll.db").unlink()
     for extra in terminal.folder.glob("atoll.db-*"):
         extra.unlink()
-    assert terminal.check("admin restore", backup)["rows"] > 0
+    back = terminal.check("admin restore", backup)
+    assert back["rows"] > 0
+    assert [one.partition(":")[0] for one in back["users"]] == ["admin"]
     terminal.check("up")
+    lines = terminal.check("audit show")["items"]
+    assert "node.restore" in {line["action"] for line in lines}
+    assert terminal.check("audit verify")["whole"]
+    fresh = tmp_path / "fresh"
+    fresh.write_text("another battery staple horse")
+    terminal.check("user password", "admin", "--password-file", str(fresh))
     assert terminal.check("data list")["items"][0]["name"] == "people"

@@ -142,6 +142,6 @@ def test_an_ended_job_can_be_refused() -> None:
     policies = SimpleNamespace(refuse=lambda *args, **more: refused.append((args, more)))
     decider = Decider(cast(Any, policies), cast(Any, None), lambda: 0.0)
     made = decider.refuse(honest.record, "no", cast(Any, SimpleNamespace(user="pia")))
-    honest.happen(JOB_ID, made(honest.now))
+    honest.happen(JOB_ID, made(honest.record, honest.now))
     assert [more for _, more in refused] == [{"run": 1}]
     assert not honest.record.approved[HONEST].covers(2)

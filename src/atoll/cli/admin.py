@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -83,12 +83,22 @@ def backup(output: Output, file: Path, portable: bool, folder: Path | None) -> N
 @printed
 def restore(output: Output, file: Path, folder: Path | None) -> None:
     """Put a backup FILE back into a folder whose database is absent or empty."""
+    from atoll.flow.access.audit import AuditLog
+    from atoll.flow.store import Database
     from atoll.flow.store import restore as read
 
     at = chosen(folder)
     _must_rest(at)
     url, _ = _load(at)
     found = read(file.absolute(), url, at.artifacts, settings=at.root)
+    ended: dict[str, Any] = {
+        "grants": found.grants,
+        "agreements": found.agreements,
+        "codes": found.codes,
+        "sessions": found.tokens,
+    }
+    with Database.open(url) as database:
+        AuditLog(database).note("system", "node.restore", **ended, made=found.created)
     whole = {
         "rows": found.rows,
         "artifacts": found.artifacts,
@@ -97,6 +107,10 @@ def restore(output: Output, file: Path, folder: Path | None) -> None:
         "grants": found.grants,
         "agreements": found.agreements,
         "codes": found.codes,
+        "tokens": found.tokens,
+        "users": found.users,
+        "partners": found.partners,
+        "caps": found.caps,
     }
     output.show(whole, f"{found.rows} rows, {found.artifacts} artifacts")
     if found.grants or found.agreements or found.codes:
@@ -106,6 +120,17 @@ def restore(output: Output, file: Path, folder: Path | None) -> None:
             f"{found.agreements} standing agreements have ended, and {found.codes} open codes of "
             "invitation are withdrawn"
         )
+    output.info(
+        f"no password and none of {found.tokens} tokens and sessions of this backup holds any "
+        "more; set passwords on this machine: atoll user password NAME"
+    )
+    output.info("what was changed after this backup is lost; compare with what you remember:")
+    for of, lines in (
+        ("users", found.users),
+        ("partners trusted", found.partners),
+        ("caps", found.caps),
+    ):
+        output.info(f"  {of}: {'; '.join(lines) or 'none'}")
 
 
 @command.command()

@@ -216,7 +216,8 @@ class BackupDone(Printed):
 
 class RestoreDone(Printed):
     """What came back; ``grants`` that were automatic wait for a person now, ``agreements`` ended,
-    ``codes`` of invitation were withdrawn.
+    ``codes`` of invitation were withdrawn, ``tokens`` and sessions have ended. ``users`` (with
+    their roles), trusted ``partners`` and ``caps`` are as the backup has them.
     """
 
     rows: int
@@ -226,6 +227,10 @@ class RestoreDone(Printed):
     grants: int
     agreements: int
     codes: int
+    tokens: int
+    users: tuple[str, ...]
+    partners: tuple[str, ...]
+    caps: tuple[str, ...]
 
 
 class Migrated(Printed):

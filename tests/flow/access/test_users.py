@@ -26,7 +26,20 @@ def test_a_given_password_is_not_returned_and_must_be_changed(access: Access, ad
 
 
 @pytest.mark.parametrize(
-    "name", ["", "Ann", "ann lee", "../etc", "anonymous", "system", "local", "party:x", "a" * 65]
+    "name",
+    [
+        "",
+        "Ann",
+        "ann lee",
+        "../etc",
+        "anonymous",
+        "system",
+        "local",
+        "policy",
+        "restore",
+        "party:x",
+        "a" * 65,
+    ],
 )
 def test_names_are_plain(access: Access, admin: Actor, name: str) -> None:
     with pytest.raises(AtollError, match="ATL-ACC-007"):

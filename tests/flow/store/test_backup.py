@@ -152,7 +152,7 @@ def test_people_decide_after_a_restore(sqlite: Database, tmp_path: Path) -> None
     backup(sqlite, ArtifactFiles(tmp_path / "files"), archive, 5.0)
     url = f"sqlite:///{tmp_path / 'new.db'}"
     report = restore(archive, url, tmp_path / "new")
-    assert (report.grants, report.agreements, report.codes) == (1, 1, 1)
+    assert (report.grants, report.agreements, report.codes, report.tokens) == (1, 1, 1, 0)
     with Database.open(url) as restored:
         query = select(table.c.id).where(table.c.automatic)
         found = restored.read(lambda c: c.execute(query).scalars().all())

@@ -17,7 +17,8 @@ from atoll.flow.store.schema import users
 from atoll.jobs.errors import ConflictError, NotFoundError
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
-_RESERVED = frozenset({"anonymous", "local", "system"})
+# What the node itself writes in the place of a user's name.
+_RESERVED = frozenset({"anonymous", "local", "policy", "restore", "system"})
 
 
 @dataclass(frozen=True)
@@ -52,7 +53,7 @@ def check_name(name: str) -> str:
             "ATL-ACC-007",
             "a user's name is 1 to 64 lower-case letters, digits, dots, - or _",
             place="name",
-            hint="it begins with a letter or digit; anonymous, local and system are taken",
+            hint=f"it begins with a letter or digit; taken: {', '.join(sorted(_RESERVED))}",
         )
     return name
 

@@ -43,7 +43,7 @@ from atoll.flow.control.events import (
 from atoll.flow.control.facts import JobDocument, Options
 from atoll.flow.control.machine import step
 from atoll.flow.control.parsing import JOB_ID
-from atoll.flow.control.plan_approval import open_decision
+from atoll.flow.control.plan_approval import awaits_decision, open_decision
 from atoll.flow.control.queue import (
     Entry,
     Queue,
@@ -105,6 +105,7 @@ __all__ = [
     "Times",
     "Update",
     "admit",
+    "awaits_decision",
     "check_open",
     "encode_sync",
     "enqueue",

@@ -253,10 +253,15 @@ def on_declare_failed(transition: Transition, event: DeclareFailed) -> None:
         transition.set_facts(refusal=Refusal(peer_code(event.code) or REFUSED, "declaration"))
 
 
+def awaits_decision(record: JobRecord, run: int) -> bool:
+    """Return whether a decision of this party on its present run, ``run``, would be taken in."""
+    return _question(record) is not None and run in (0, record.run)
+
+
 def on_decided(transition: Transition, event: Decided) -> None:
-    """Take the own decision in; one that comes too late changes nothing."""
+    """Take the own decision in; one that comes too late changes nothing (``awaits_decision``)."""
     record = transition.record
-    if _question(record) is None or event.run not in (0, record.run):
+    if not awaits_decision(record, event.run):
         return
     transition.set(queued=event.kind == "queue")
     if event.kind == "refuse":

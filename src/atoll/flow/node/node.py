@@ -386,8 +386,9 @@ class Node:
             self.book.record(record.id)
 
     def _complained(self, record: JobRecord, command: Complain) -> None:
+        actor = f"party:{command.party}"
         self.access.audit.refused(
-            command.party, "job.facts", record.id, code=command.code, place=command.place
+            actor, "job.facts", record.id, code=command.code, place=command.place
         )
 
     # -- running --------------------------------------------------------------------------------

@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
-from atoll.flow.policy.decision import CAP, Decision
+from sqlalchemy import Connection
+
+from atoll.flow.policy import repository
+from atoll.flow.policy.decision import CAP, ELSEWHERE, Decision
+from atoll.flow.policy.repository import POLICY
 from atoll.jobs.errors import DeniedError
+from atoll.jobs.plan import Plan
 
 RUNS = "ATL-POL-014"
+# A partner is sent one code, whether a person refused or what policies hold for another partner.
+REFUSED_BY_PERSON = ELSEWHERE
 
 
 def capped(reason: str, table: str, partner: str) -> DeniedError:
@@ -39,3 +46,10 @@ def denied(decision: Decision) -> DeniedError:
         place="; ".join(decision.places),
         hint="a person cannot wave this away: see the grants of the table and the node's policy",
     )
+
+
+def check_unrefused(connection: Connection, job: str, plan: Plan, turn: int) -> None:
+    """Check that no person refused a run of a plan. Errors: ATL-POL-016."""
+    found = repository.decided(connection, job, plan.digest(), turn)
+    if found is not None and found.decision == "refuse" and found.by != POLICY:
+        raise DeniedError(REFUSED_BY_PERSON, "a person refused the job", place=job)

@@ -36,7 +36,14 @@ from atoll.flow.policy.grants import Grant, matches
 from atoll.flow.policy.ledger import DatabaseLedger, Share
 from atoll.flow.policy.made_up import DAY_SECONDS, OVER, MadeUpLimits, over
 from atoll.flow.policy.origins import origins
-from atoll.flow.policy.refusals import capped, denied, gone, used_up
+from atoll.flow.policy.refusals import (
+    REFUSED_BY_PERSON,
+    capped,
+    check_unrefused,
+    denied,
+    gone,
+    used_up,
+)
 from atoll.flow.policy.repository import POLICY, ApprovalRow, Grants
 from atoll.flow.policy.reserving import Asked, by_content, more, unasked, uncovered
 from atoll.flow.store.database import Database
@@ -190,7 +197,7 @@ class Policies:
         self._access.write(actor, "job.approve", work, job, action="job.approve")
 
     def refuse(self, actor: Actor, job: str, digest: str, reason: str, *, run: int = 1) -> None:
-        """Refuse a plan that waits, or that was approved and is not running. Needs ``job.approve``.
+        """Refuse a plan, approved or not: nothing more of it begins. Needs ``job.approve``.
 
         The reason stays here; the partner is sent ATL-POL-016. Errors: ATL-POL-013 refused before.
         """
@@ -227,7 +234,7 @@ class Policies:
         step that is; an attempt that ``spends`` one takes another. Each is charged at once,
         whatever becomes of it, the initiator also for a run that a cap does not let begin.
         Errors: ATL-PLN-006 another plan, ATL-POL-005 a cap, ATL-POL-001 its grant is gone,
-        ATL-POL-014 no run left.
+        ATL-POL-014 no run left, ATL-POL-016 it was refused after all.
         """
 
         def work(connection: Connection) -> DeniedError | None:
@@ -262,6 +269,7 @@ class Policies:
         turn: int,
         spends: bool,
     ) -> None:
+        check_unrefused(connection, job, plan, turn)
         accounts = self.ledger.accounts(connection)
         pairs = list(self.ledger.pairs(plan, initiator))
         if not pairs:
@@ -308,6 +316,10 @@ class Policies:
         self.ledger.reserve(
             connection, job, plan, initiator, runs=runs, grants=held, steps=steps, shares=late
         )
+
+    def check_refused(self, job: str, plan: Plan, turn: int) -> None:
+        """Check that no person refused a plan. Errors: ATL-POL-016."""
+        self._database.read(lambda c: check_unrefused(c, job, plan, turn))
 
     def shares(self, plan: Plan, step: str) -> Shares:
         """Return what a step asks of each table for each partner; it does not change."""
@@ -462,7 +474,7 @@ def _recorded(row: ApprovalRow) -> Decision:
     ours = row.by == POLICY and row.reason and row.decision != "approve"
     code = row.reason.partition(":")[0] if ours else None
     if row.decision == "refuse" and code is None:
-        code = "ATL-POL-016"
+        code = REFUSED_BY_PERSON
     reasons = (row.reason,) if row.reason else ()
     return replace(
         Decision(cast(Kind, row.decision), code), reasons=reasons, places=("",) * len(reasons)

@@ -44,8 +44,9 @@ _CODE = "SELECT count(*) FROM sqlite_master WHERE type IN ('trigger', 'view')"
 class RestoreReport:
     """What came back; ``missing`` are artifacts that the backup did not hold either.
 
-    ``grants`` that were automatic wait for a person now, ``agreements`` ended, and ``codes`` of
-    invitation were withdrawn.
+    ``grants`` that were automatic wait for a person now, ``agreements`` ended, ``codes`` of
+    invitation were withdrawn, and ``tokens`` (sessions, too) ended. ``users`` (with their roles),
+    trusted ``partners`` and ``caps`` are as the backup has them.
     """
 
     created: float
@@ -56,6 +57,10 @@ class RestoreReport:
     grants: int
     agreements: int
     codes: int
+    tokens: int
+    users: tuple[str, ...]
+    partners: tuple[str, ...]
+    caps: tuple[str, ...]
 
 
 def restore(
@@ -64,7 +69,8 @@ def restore(
     """Restore a backup: database to ``url`` (absent or empty), files below ``artifacts``.
 
     What partners learned and used after the backup is not in it: no grant is automatic any more,
-    standing agreements have ended, and open codes of invitation are withdrawn.
+    standing agreements have ended, and open codes of invitation are withdrawn. Nor is what people
+    changed: as a token or password may be one that was taken back, none of the backup's holds.
     With ``settings`` its small files go to that folder, too, where none has the name yet.
     Errors: ATL-STO-026 damaged backup, ATL-STO-027 target not empty, ATL-STO-008 made by a newer
     program, ATL-STO-004 disk full.
@@ -86,14 +92,20 @@ def restore(
     with Database.open(url) as database:
         rows = database.read(_count)
         ended = database.write(_end_what_was_used)
+        there = database.read(_as_they_were)
     missing = tuple(manifest["missing"])
     held = len(manifest["artifacts"]) - len(missing)
-    return RestoreReport(manifest["created"], rows, held, missing, names, *ended)
+    return RestoreReport(manifest["created"], rows, held, missing, names, *ended, *there)
 
 
-def _end_what_was_used(connection: Connection) -> tuple[int, int, int]:
-    """End what a partner may have used since; return how many grants, agreements and codes."""
+def _end_what_was_used(connection: Connection) -> tuple[int, int, int, int]:
+    """End what a partner may have used, or people taken back since; return how many grants,
+    agreements, codes and tokens.
+    """
     grants, agreements, codes = schema.grants, schema.agreements, schema.invitations
+    # Not only to be changed: the first to log in might be whoever stole it.
+    shut = update(schema.users).values(password=None, must_change=True)
+    connection.execute(shut.where(schema.users.c.password.is_not(None)))
     live = update(grants).where(grants.c.automatic.is_(True), grants.c.revoked.is_(None))
     held = update(agreements).where(agreements.c.ended.is_(None))
     why = {"ended": time.time(), "ended_by": "restore", "reason": "the node was restored"}
@@ -101,9 +113,30 @@ def _end_what_was_used(connection: Connection) -> tuple[int, int, int]:
         live.values(automatic=False),
         held.values(**why),
         delete(codes).where(codes.c.used.is_(None)),
+        delete(schema.tokens),
     )
-    first, second, third = (connection.execute(change).rowcount for change in changes)
-    return first, second, third
+    first, second, third, fourth = (connection.execute(change).rowcount for change in changes)
+    return first, second, third, fourth
+
+
+def _as_they_were(connection: Connection) -> tuple[tuple[str, ...], ...]:
+    """Return users, trusted partners and caps, a line each, for people to compare."""
+    users, peers, caps = schema.users.c, schema.peers.c, schema.caps.c
+    people = connection.execute(select(users.name, users.roles).order_by(users.name)).all()
+    trusted = select(peers.party).where(peers.revoked.is_(None)).order_by(peers.party)
+    held = select(caps.data, caps.partner, caps.caps).order_by(caps.data, caps.partner)
+    return (
+        tuple(f"{row.name}: {', '.join(json.loads(row.roles)) or 'no role'}" for row in people),
+        tuple(connection.execute(trusted).scalars()),
+        tuple(
+            f"{row.data} for {row.partner}: {_amounts(row.caps)}"
+            for row in connection.execute(held)
+        ),
+    )
+
+
+def _amounts(caps: str) -> str:
+    return ", ".join(f"{unit} {value}" for unit, value in sorted(json.loads(caps).items()))
 
 
 def _unpack(archive: Path, staged: Path) -> dict[str, Any]:

@@ -21,6 +21,7 @@ from atoll.flow.control import (
     JobRecord,
     Moment,
     StopAsked,
+    awaits_decision,
     open_decision,
 )
 from atoll.flow.node.jobs.declaring import OwnDeclaration
@@ -28,6 +29,7 @@ from atoll.flow.node.settings import PolicySection
 from atoll.flow.planning import COIN_STEP
 from atoll.flow.policy.decision import Decision
 from atoll.flow.policy.made_up import MadeUpLimits, over, uses_only_synthetic_data
+from atoll.flow.policy.refusals import REFUSED_BY_PERSON
 from atoll.flow.policy.service import Policies
 from atoll.jobs import approval as approvals
 from atoll.jobs.approval import Approval
@@ -41,6 +43,8 @@ _LOG = logging.getLogger(__name__)
 VALIDITY_SECONDS = 7 * 86400.0
 
 Make = Callable[[Moment], Event]
+# What a person decided, for the job as the control thread has it by then.
+Answer = Callable[[JobRecord, Moment], Event]
 
 
 class Verify(Protocol):
@@ -163,10 +167,11 @@ class Decider:
             kind="approve", now=now, document=document, signature=signature, run=run
         )
 
-    def approve(self, record: JobRecord, digest: str, actor: Actor, submitter: str) -> Make:
+    def approve(self, record: JobRecord, digest: str, actor: Actor, submitter: str) -> Answer:
         """Let a person approve what waits.
 
-        Errors: those of ``Policies.approve``, ATL-NOD-023, ATL-PLN-011 it cannot run here.
+        Errors: those of ``Policies.approve``, ATL-NOD-023 (also of the answer, where the job was
+        refused or stopped meanwhile), ATL-PLN-011 it cannot run here.
         """
         command = self._asked(record)
         self._verify(command.plan, record.opening)
@@ -180,11 +185,19 @@ class Decider:
             run=command.run,
             runs=self._runs,
         )
-        return self.approval(record.party, command)
+        made, run = self.approval(record.party, command), command.run
 
-    def refuse(self, record: JobRecord, reason: str, actor: Actor) -> Make:
+        def answer(now_is: JobRecord, now: Moment) -> Event:
+            if not now_is.covered and not awaits_decision(now_is, run):
+                raise _waits_not(record.id)
+            return made(now)
+
+        return answer
+
+    def refuse(self, record: JobRecord, reason: str, actor: Actor) -> Answer:
         """Let a person refuse what waits, or later runs of a partner's job that has ended.
 
+        What goes on all the same, as someone approved it meanwhile, is stopped.
         Errors: those of ``Policies.refuse``, ATL-NOD-023.
         """
         over = record.end is not None and not record.drives
@@ -193,9 +206,13 @@ class Decider:
             raise _waits_not(record.id)
         run = command.run
         self._policies.refuse(actor, record.id, command.plan.digest(), reason, run=run)
-        if over:
-            return lambda now: StopAsked("cancel", actor.user, now)
-        return lambda now: Decided(kind="refuse", now=now, code="ATL-POL-016", run=run)
+
+        def answer(now_is: JobRecord, now: Moment) -> Event:
+            if awaits_decision(now_is, run):
+                return Decided(kind="refuse", now=now, code=REFUSED_BY_PERSON, run=run)
+            return StopAsked("cancel", actor.user, now)
+
+        return answer
 
     def _asked(self, record: JobRecord) -> Decide:
         # What the machine asked, perhaps before this process began.
@@ -262,11 +279,14 @@ class Decider:
             self._policies.ledger.accept(record.id, agreed)
         if step == COIN_STEP and record.job.seed is not None:
             return  # Nothing is drawn.
-        if record.plan is not None and not (
-            self._synthetic is not None and uses_only_synthetic_data(record.plan, record.party)
-        ):
-            whose = (record.id, record.plan, step, attempt, record.initiator)
-            self._policies.begin(*whose, turn=record.run, spends=spends)
+        plan, run = record.plan, record.run
+        if plan is None:
+            return
+        if self._synthetic is not None and uses_only_synthetic_data(plan, record.party):
+            self._policies.check_refused(record.id, plan, run)
+            return
+        whose = (record.id, plan, step, attempt, record.initiator)
+        self._policies.begin(*whose, turn=run, spends=spends)
 
     def revealed(self, data: Mapping[str, Any]) -> bool:
         """Return whether an attempt sent another party what the plan calls revealed, or may have.
@@ -298,13 +318,18 @@ class Decider:
         """Close the account of a job of which a run has ended; nothing if a later one goes on."""
         self._policies.ledger.settle(job, run)
 
+    def settle_ended(self, record: JobRecord | None) -> None:
+        """Free again what a decision reserved after the job's end; call it after each decision."""
+        if record is not None and record.end is not None:
+            self.settle(record.id, record.run)
+
 
 def _waits_not(job: str) -> ConflictError:
     return ConflictError(
         "ATL-NOD-023",
         "the job does not wait for an approval here",
         place=job,
-        hint="see its state: atoll job show",
+        hint="see its state: atoll job show; end what was approved: atoll job stop",
     )
 
 

@@ -277,6 +277,8 @@ class NodeEffects:
                 case Decide():
                     decided = self._patiently(lambda: self._decider.decide(record, command))
                     self._control.event(record.id, decided)
+                    made = self._control.peek(record.id)
+                    self._patiently(lambda: self._decider.settle_ended(made))
                 case FindReusable(keys=keys):
                     self._patiently(lambda: self._find(record, keys))
                 case ReuseTask():

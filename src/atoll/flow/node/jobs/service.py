@@ -221,12 +221,14 @@ class JobService(JobReading):
         record = self._record(job)
         owner = self.jobs.get(job).owner or ""
         made = self._decider.approve(record, digest, actor, owner)
-        return self._move(job, lambda _, now: made(now))
+        try:
+            return self._move(job, made)
+        finally:
+            self._decider.settle_ended(self._control.peek(job))
 
     def refuse(self, job: str, reason: str, actor: Actor) -> Mapping[str, Any]:
         """Refuse what waits here or has ended. Errors: of ``Policies.refuse``, ATL-NOD-023."""
-        made = self._decider.refuse(self._record(job), reason, actor)
-        return self._move(job, lambda _, now: made(now))
+        return self._move(job, self._decider.refuse(self._record(job), reason, actor))
 
     def _record(self, job: str) -> JobRecord:
         record = self._control.peek(job)
