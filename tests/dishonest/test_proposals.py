@@ -44,6 +44,7 @@ class Node:
                 declared=lambda *about: None,
                 decide=lambda record, command: lambda now: "decided",
                 settle=lambda job: None,
+                settle_ended=lambda record: None,
                 needs_no_approval=lambda record: False,
             ),
             any_of(),
@@ -53,6 +54,7 @@ class Node:
         control = any_of(
             event=lambda job, make: self.done.put((job, make(Moment(0.0, 0.0)))),
             stop=lambda job, party, code: self.done.put((job, code)),
+            peek=lambda job: None,
         )
         self.effects.attach(control, any_of(release=lambda job: None, outputs=lambda job: "none"))
 
